@@ -67,6 +67,12 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_enum, default_value_t = FailOn::Medium, value_name = "SEVERITY")]
     pub(crate) fail_on: FailOn,
 
+    /// Succeeds also where a path holds no App Mesh resource at all. Without it that is exit code 2, since a check that
+    /// looked at nothing is most often one of a wrong path. Sources that make resources of App Mesh, and files that can't
+    /// be read, end with 2 all the same.
+    #[arg(long)]
+    pub(crate) allow_empty: bool,
+
     /// Shows also what was assumed, passed over or left open. JSON and SARIF always do.
     #[arg(long)]
     pub(crate) remarks: bool,

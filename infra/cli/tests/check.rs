@@ -50,7 +50,7 @@ fn what_cannot_be_read_is_told_with_file_resource_and_member() {
     let node = r#"{"meshName": "shop", "virtualNodeName": "a", "spec": {"listeners": [{}]}}"#;
     let (code, stdout, _) = meshwarden(&["check", "-"], Some(node));
     assert_eq!(code, 2);
-    assert!(stdout.contains("-: virtualNode a: spec.listeners[0].portMapping: is required: add it"), "{stdout}");
+    assert!(stdout.contains("-:1: virtualNode a: spec.listeners[0].portMapping: is required: add it"), "{stdout}");
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn junit_and_workflow_commands_have_every_finding() {
     let (code, junit, _) = meshwarden(&["check", "-", "--format", "junit"], Some("{\"meshName\": \"\"}"));
     assert!(code == 2 && junit.contains("errors=\"1\"") && junit.contains("<error "), "{junit}");
     let (code, github, _) = meshwarden(&["check", "-", "--format", "github"], Some("{\"meshName\": \"\"}"));
-    assert!(code == 2 && github.starts_with("::error title=meshwarden::"), "{github}");
+    assert!(code == 2 && github.starts_with("::error file=-,line=1,title=meshwarden::"), "{github}");
 }
 
 /// One page for all meshes of the files, with file and line of each finding.
@@ -160,7 +160,10 @@ fn sarif_points_to_lines() {
     let place = &shadowed["locations"][0]["physicalLocation"];
     assert_eq!(place["artifactLocation"]["uri"], "loose/cloudformation.yaml");
     let line = usize::try_from(place["region"]["startLine"].as_u64().unwrap()).unwrap();
-    assert_eq!(text.lines().nth(line - 1).unwrap().trim(), "PlainLooseShadowedRoute:");
+    // The member that is wrong: what the route matches.
+    assert_eq!(text.lines().nth(line - 1).unwrap().trim(), "Match:");
+    let before = text.lines().take(line).any(|line| line.trim() == "PlainLooseShadowedRoute:");
+    assert!(before, "{line}");
 }
 
 #[test]

@@ -30,7 +30,7 @@ use crate::spec::wire::{Reader, Unknown};
 use crate::spec::{GatewayRouteSpec, RouteSpec, Spec, VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec};
 
 pub use crate::spec::{Owner, Refusal, Violation};
-pub use between::{GatewayRouteEntry, MeshView, RouteEntry, between, broken_by, references};
+pub use between::{BrokenUse, GatewayRouteEntry, MeshView, RouteEntry, between, broken_by, broken_uses, references};
 
 /// Checks a spec as the server must: every bound, enumeration and pattern, required and unknown members, unions, and
 /// the rules between members of one resource.

@@ -57,7 +57,7 @@ fn reads(text: &str) {
 
 /// Every message can be formatted, and names its file.
 fn is_shown(reading: &Reading) {
-    assert!(reading.refusals.iter().all(|refusal| refusal.to_string().starts_with("file: ")));
+    assert!(reading.refusals.iter().all(|refusal| refusal.to_string().starts_with("file:")));
     assert!(reading.remarks.iter().all(|remark| remark.to_string().starts_with("file: ")));
     assert!(reading.resources.is_sorted_by_key(|resource| &resource.path));
     drop(reading.meshes());

@@ -7,17 +7,18 @@
     reason = "the meshes are files next to the repository, and a skipped test says so"
 )]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use mesh::certificates::Readings;
-use mesh::pack::{Certainty, Finding, Profile, Severity, judge, rules};
+use mesh::pack::{Certainty, Finding, Profile, Severity, judge, judge_faults, rules};
 use mesh::policy::Policy;
-use mesh::readers::{File, Note, Surroundings, read_all};
+use mesh::readers::{File, Note, Reading, Surroundings, read_all};
 
 /// Meshes of the corpus in which nothing is broken: all that they refer to is among the files, and no rule of `core` but
 /// those on plain text finds anything. Most of them are in plain text throughout, as examples are.
-const HEALTHY: [&str; 36] = [
+const HEALTHY: [&str; 35] = [
     "cfn/blogs__ecs-cross-account__account_backend__appmesh_resources.yml",
     "cfn/blogs__ecs-ec2-crossvpc-with-tls__mesh.yml",
     "cfn/examples__apps__colorapp__servicemesh__appmesh-colorapp.yaml",
@@ -51,7 +52,6 @@ const HEALTHY: [&str; 36] = [
     "k8s/walkthroughs__howto-k8s-ipv6__v1beta2__cloud__manifest.yaml.template",
     "k8s/walkthroughs__howto-k8s-ipv6__v1beta2__dns__manifest.yaml.template",
     "k8s/walkthroughs__howto-k8s-metrics-extension__deploy__djapp-v1.yaml.template",
-    "k8s/walkthroughs__howto-k8s-mtls-sds-based__v1beta2__manifest.yaml.template",
     "k8s/walkthroughs__howto-k8s-multi-region__v1beta2__manifest.yaml.template",
     "k8s/walkthroughs__howto-k8s-outlier-detection__v1beta2__manifest.yaml.template",
 ];
@@ -72,14 +72,23 @@ fn recommended_finds_at_most_one_thing_for_three_resources_of_a_healthy_mesh() {
         }
         let (_, core) = check(&[folder.join(file)], Profile::Core);
         let broken: Vec<&Finding> = core.iter().filter(|finding| !PLAIN.contains(&finding.rule.as_str())).collect();
-        assert!(broken.is_empty(), "{file} is not healthy: {broken:?}");
+        if !broken.is_empty() {
+            noisy.push(format!("{file} is not healthy: {broken:?}"));
+        }
     }
     assert!(noisy.is_empty(), "{}", noisy.join("\n"));
 }
 
 /// What a case is about, by the rule that says so and the files that it is of. The rule's finding is among the first that
 /// are shown: nothing that follows from it stands before it.
-const CAUSES: [(&str, &[&str]); 17] = [
+const CAUSES: [(&str, &[&str]); 30] = [
+    ("manifest-gateway-missing", &["02-k8s-gateway-selectors/a-route-selector-only.yaml"]),
+    ("manifest-gateway-ambiguous", &["02-k8s-gateway-selectors/b-two-gateways-match.yaml"]),
+    ("member-unknown", &["03-k8s-wrong-member-case/v1beta2.yaml"]),
+    ("member-unknown", &["03-k8s-wrong-member-case/snake.yaml"]),
+    ("member-unknown", &["03-k8s-wrong-member-case/cfn-camel.yaml"]),
+    ("member-unknown", &["03-k8s-wrong-member-case/v1beta2-podselector-labels.yaml"]),
+    ("spec-refused", &["03-k8s-wrong-member-case/enum-api.json"]),
     ("listener-protocol-unlike-port", &["05-external-https/http-on-443.yaml"]),
     ("listener-limit-without-effect", &["06-timeout-node-provider/template.yaml"]),
     ("listener-limit-without-effect", &["06-timeout-node-provider/b-route-default-listener-long.json"]),
@@ -95,8 +104,14 @@ const CAUSES: [(&str, &[&str]); 17] = [
     ("route-kind-other-than-router", &["08-protocol-mismatch/e-router-http-route-tcp-node-http.json"]),
     ("route-kind-other-than-router", &["08-protocol-mismatch/f-router-tcp-route-http-node-tcp.json"]),
     ("route-kind-other-than-router", &["08-protocol-mismatch/g-router-http-route-tcp-node-tcp.json"]),
+    ("spec-refused", &["12-many-listeners-no-port/manifests.yaml"]),
+    ("spec-refused", &["13-health-checks/a-http2-without-path.json"]),
+    ("health-check-grpc-without-http2", &["13-health-checks/b-grpc-check-on-http-gateway.json"]),
     ("gateway-host-replaced", &["39-host-replaced/api.json"]),
     ("route-shadowed", &["42-test-route-takes-all/plan-null.json"]),
+    ("spec-refused", &["48-target-port-missing/api.json"]),
+    ("route-target-not-listening", &["48-target-port-missing/api.json"]),
+    ("spec-refused", &["49-bad-enumerations/a-cfn.yaml"]),
 ];
 
 /// Findings that a person sees without scrolling, each with a line or two, below the heading.
@@ -119,6 +134,64 @@ fn root_cause_of_each_case_is_on_the_first_screen() {
         }
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+/// Stacks that are given together are one mesh: what one of them lacks and another has is not missing.
+#[test]
+fn stacks_that_are_given_together_lack_nothing() {
+    let Some(folder) = inputs("cases/mesh/09-cdk-two-stacks") else { return };
+    for files in [
+        &["MeshCore.template.json", "MeshShop.template.json"][..],
+        &["b/core.yaml", "b/svc.yaml", "b/root.yaml", "b/caller.yaml"],
+    ] {
+        let files: Vec<PathBuf> = files.iter().map(|file| folder.join(file)).collect();
+        let (resources, findings) = check(&files, Profile::Strict);
+        assert!(resources > 3, "{files:?}");
+        let wrong = ["reference-dangling", "mesh-empty", "edge-broken", "service-without-provider"];
+        let wrong: Vec<&Finding> = findings.iter().filter(|finding| wrong.contains(&finding.rule.as_str())).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+}
+
+/// Pairs of rules that both look at one member, each for a defect of its own.
+const BOTH: [(&str, &str, &str); 2] = [
+    (
+        "idle-limit-cut-by-listener",
+        "idle-limit-without-effect",
+        "the listener of the target ends idle streams, and the route's own limit on requests ends them: both need a change",
+    ),
+    ("retries-of-writes", "retries-without-room", "which requests are tried again, and how long all tries may take"),
+];
+
+/// One defect is one finding: no two rules report the same member of a resource, but for those that are listed.
+#[test]
+fn no_two_rules_report_the_same_member() {
+    let mut doubles: BTreeMap<(String, String), String> = BTreeMap::new();
+    for file in ["corpus", "cases/mesh"].into_iter().filter_map(inputs).flat_map(|folder| files_in(&folder)) {
+        let name = file.display().to_string();
+        let Ok(text) = std::fs::read_to_string(&file) else { continue };
+        let (reading, _) = read_all(&[File { name: &name, text: &text }], &Surroundings::default());
+        let mut rules: BTreeMap<(String, String), BTreeSet<&str>> = BTreeMap::new();
+        let (_, findings) = judged(&reading, Profile::Strict);
+        for finding in &findings {
+            let declared = reading.resources.iter().find(|declared| declared.path == finding.resource);
+            let member = declared.map(|declared| finding.member(&declared.spec.to_json())).unwrap_or_default();
+            if !member.is_empty() && member != "tags" {
+                let member = (finding.resource.to_string(), member);
+                rules.entry(member).or_default().insert(finding.rule.as_str());
+            }
+        }
+        for ((resource, member), rules) in rules {
+            for pair in rules.iter().zip(rules.iter().skip(1)) {
+                let (one, other) = pair;
+                if !BOTH.iter().any(|(first, second, _)| first == one && second == other) {
+                    let example = format!("{name}: {resource} {member}");
+                    doubles.entry(((*one).to_owned(), (*other).to_owned())).or_insert(example);
+                }
+            }
+        }
+    }
+    assert!(doubles.is_empty(), "{doubles:#?}");
 }
 
 #[test]
@@ -163,12 +236,27 @@ fn inputs(name: &str) -> Option<PathBuf> {
     None
 }
 
+/// All files below a folder.
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { all.extend(files_in(&path)) } else { all.push(path) }
+    }
+    all.sort();
+    all
+}
+
 /// What the built-in policy finds in files, with the number of their resources.
 fn check(files: &[PathBuf], profile: Profile) -> (usize, Vec<Finding>) {
     let texts: Vec<(String, String)> =
         files.iter().map(|file| (file.display().to_string(), std::fs::read_to_string(file).unwrap())).collect();
     let files: Vec<File<'_>> = texts.iter().map(|(name, text)| File { name, text }).collect();
-    let (reading, _) = read_all(&files, &Surroundings::default());
+    judged(&read_all(&files, &Surroundings::default()).0, profile)
+}
+
+/// What the built-in policy finds in what was read, with the number of resources.
+fn judged(reading: &Reading, profile: Profile) -> (usize, Vec<Finding>) {
     let policy = Policy { profile, ..Policy::built_in().unwrap() };
     let now: Timestamp = "2026-11-21T00:00:00Z".parse().unwrap();
     let mut stand_ins: Vec<&str> = Vec::new();
@@ -177,7 +265,7 @@ fn check(files: &[PathBuf], profile: Profile) -> (usize, Vec<Finding>) {
             stand_ins.push(expression);
         }
     }
-    let (mut resources, mut all) = (0, Vec::new());
+    let (mut resources, mut all) = (0, judge_faults(&reading.faults, &policy, now).findings);
     for mesh in reading.meshes().values() {
         resources += mesh.paths().len();
         let is_whole = mesh.spec.is_some() && mesh.paths().len() > 1 && reading.refusals.is_empty();

@@ -86,7 +86,7 @@ impl std::fmt::Display for RootCause {
 }
 
 /// Rules whose findings end when one of another rule with the same root cause is resolved.
-const FOLLOWS: [(&str, &[&str]); 8] = [
+const FOLLOWS: [(&str, &[&str]); 15] = [
     (
         "edge-plaintext",
         &[
@@ -94,16 +94,37 @@ const FOLLOWS: [(&str, &[&str]); 8] = [
             "node-backend-tls-not-enforced",
             "gateway-backend-tls-not-enforced",
             "backend-tls-not-enforced",
+            "listener-protocol-unlike-port",
         ],
     ),
     ("edge-broken", &["reference-dangling", "route-target-not-listening", "node-listener-without-tls", "spec-refused"]),
     ("edge-server-unverified", &["node-backend-tls-not-enforced", "gateway-backend-tls-not-enforced"]),
     ("edge-name-mismatch", &["certificate-expired"]),
+    ("gateway-without-routes", &["manifest-gateway-missing"]),
+    ("manifest-mesh-missing", &["manifest-mesh-selects-nothing"]),
+    ("mesh-egress-open", &["member-unknown"]),
+    ("node-without-access-log", &["member-unknown"]),
     ("route-target-not-listening", &["reference-dangling"]),
     ("route-unreachable", &["router-unused"]),
     ("route-single-target", &["router-unused"]),
+    ("service-without-provider", &["member-unknown"]),
+    ("spec-refused", &["member-unknown"]),
     ("tag-missing", &["tag-none"]),
+    ("tag-none", &["member-unknown"]),
 ];
+
+/// Rules that find a member of a resource missing, with the member as letters alone. Where the file has it misspelt, the
+/// misspelling is the root cause.
+const LACKS: [(&str, &str); 5] = [
+    ("mesh-egress-open", "egressfilter"),
+    ("node-without-access-log", "logging"),
+    ("service-without-provider", "provider"),
+    ("spec-refused", "servicediscovery"),
+    ("tag-none", "tags"),
+];
+
+/// The part of a root cause that is in how a resource selects others.
+const SELECTORS: &str = "selectors";
 
 /// What has to change so that a finding ends, as far as its rule and its facts tell.
 #[must_use]
@@ -130,7 +151,30 @@ pub fn root_cause(finding: &Finding) -> RootCause {
             _ => listener(finding).unwrap_or_else(own),
         },
         "route-target-not-listening" => node(finding).map_or_else(own, whole),
-        "route-target-other-protocol" => listener(finding).unwrap_or_else(own),
+        "route-target-other-protocol" | "time-limit-cut-by-listener" | "idle-limit-cut-by-listener" => {
+            listener(finding).unwrap_or_else(own)
+        }
+        "spec-refused" => match path(finding, "listenersOf") {
+            Some(resource) => RootCause { resource, part: "listeners".to_owned() },
+            None => own(),
+        },
+        "manifest-gateway-missing" => match &finding.resource {
+            ResourcePath::GatewayRoute(mesh, gateway, _) => RootCause {
+                resource: ResourcePath::VirtualGateway(mesh.clone(), gateway.clone()),
+                part: SELECTORS.to_owned(),
+            },
+            _ => own(),
+        },
+        "manifest-gateway-ambiguous" => {
+            of_mesh(finding, format!("{SELECTORS} of the virtual gateways {}", texts(finding, "gateways").join(", ")))
+        }
+        "manifest-mesh-missing" | "manifest-mesh-selects-nothing" => of_mesh(finding, SELECTORS.to_owned()),
+        "resource-partly-read" => of_mesh(finding, texts(finding, "expressions").join(", ")),
+        // What a call of a module leaves open is open of every resource in it.
+        "resource-undecided" => match texts(finding, "expressions").into_iter().find(|what| what.contains(" of ")) {
+            Some(call) => of_mesh(finding, call.to_owned()),
+            None => own(),
+        },
         "route-shadowed" => sibling(finding).map_or_else(own, whole),
         "route-unreachable" => match (text(finding, "reason"), &finding.resource) {
             (Some("no-service"), ResourcePath::Route(id)) => {
@@ -147,9 +191,7 @@ pub fn root_cause(finding: &Finding) -> RootCause {
             }
         }
         _ if rule.starts_with("certificate-") => match text(finding, "source") {
-            Some(source) => {
-                RootCause { resource: ResourcePath::Mesh(finding.resource.mesh().clone()), part: source.to_owned() }
-            }
+            Some(source) => of_mesh(finding, source.to_owned()),
             None => own(),
         },
         _ => own(),
@@ -160,7 +202,9 @@ pub fn root_cause(finding: &Finding) -> RootCause {
 #[must_use]
 pub fn group(findings: &[Finding]) -> Vec<RuleGroup<'_>> {
     let mut entries: BTreeMap<(RuleName, RootCause), Cause<'_>> = BTreeMap::new();
-    let rooted: Vec<(RootCause, &Finding)> = findings.iter().map(|finding| (root_cause(finding), finding)).collect();
+    let misspelt: Vec<&Finding> = findings.iter().filter(|finding| finding.rule.as_str() == "member-unknown").collect();
+    let root_of = |finding| root_cause(misspelling_behind(finding, &misspelt).unwrap_or(finding));
+    let rooted: Vec<(RootCause, &Finding)> = findings.iter().map(|finding| (root_of(finding), finding)).collect();
     let mut rules_of: BTreeMap<&RootCause, Vec<RuleName>> = BTreeMap::new();
     for (root, finding) in &rooted {
         rules_of.entry(root).or_default().push(finding.rule);
@@ -210,12 +254,34 @@ fn first_cause(rule: RuleName, of_the_same_root: &[RuleName]) -> RuleName {
     first
 }
 
+/// The misspelling of the member that a finding misses in the same resource.
+fn misspelling_behind<'f>(finding: &Finding, misspelt: &[&'f Finding]) -> Option<&'f Finding> {
+    let (_, member) = LACKS.iter().find(|(rule, _)| *rule == finding.rule.as_str())?;
+    let letters = |name: &str| name.chars().filter(char::is_ascii_alphabetic).collect::<String>().to_ascii_lowercase();
+    // A refusal is of many members.
+    let is_about_it = finding.rule.as_str() != "spec-refused" || finding.part == "spec.serviceDiscovery";
+    let means_it = |other: &&&Finding| {
+        other.resource == finding.resource
+            && text(other, "suggestion").is_some_and(|suggestion| letters(suggestion) == *member)
+    };
+    misspelt.iter().find(means_it).filter(|_| is_about_it).copied()
+}
+
+/// A root cause that is one for the whole mesh of a finding.
+fn of_mesh(finding: &Finding, part: String) -> RootCause {
+    RootCause { resource: ResourcePath::Mesh(finding.resource.mesh().clone()), part }
+}
+
 fn whole(resource: ResourcePath) -> RootCause {
     RootCause { resource, part: String::new() }
 }
 
 fn text<'f>(finding: &'f Finding, fact: &str) -> Option<&'f str> {
     finding.facts.get(fact).and_then(Value::as_str)
+}
+
+fn texts<'f>(finding: &'f Finding, fact: &str) -> Vec<&'f str> {
+    finding.facts.get(fact).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
 fn path(finding: &Finding, fact: &str) -> Option<ResourcePath> {
@@ -319,11 +385,72 @@ mod tests {
                 finding("tag-missing", node, "owner", json!({"key": "owner", "from": "mesh/shop/virtualRouter/r"})),
                 "mesh/shop/virtualRouter/r tag owner",
             ),
+            (
+                finding(
+                    "spec-refused",
+                    route,
+                    "spec.httpRoute.match.port",
+                    json!({"listenersOf": "mesh/shop/virtualRouter/r"}),
+                ),
+                "mesh/shop/virtualRouter/r listeners",
+            ),
+            (
+                finding("spec-refused", node, "spec.listeners[0].healthCheck.path", json!({})),
+                "mesh/shop/virtualNode/web spec.listeners[0].healthCheck.path",
+            ),
+            (
+                finding(
+                    "idle-limit-cut-by-listener",
+                    route,
+                    "target pay@80",
+                    json!({"virtualNode": "pay", "port": 80}),
+                ),
+                "mesh/shop/virtualNode/pay listener 80",
+            ),
+            (
+                finding("manifest-gateway-missing", "mesh/shop/virtualGateway/g/gatewayRoute/all", "", json!({})),
+                "mesh/shop/virtualGateway/g selectors",
+            ),
+            (
+                finding(
+                    "manifest-gateway-ambiguous",
+                    "mesh/shop/virtualGateway/g/gatewayRoute/all",
+                    "",
+                    json!({"gateways": ["g", "h"]}),
+                ),
+                "mesh/shop selectors of the virtual gateways g, h",
+            ),
+            (finding("manifest-mesh-missing", "mesh/shop", "namespace web", json!({})), "mesh/shop selectors"),
+            (
+                finding("resource-partly-read", node, "", json!({"expressions": ["${var.a}", "${var.b}"]})),
+                "mesh/shop ${var.a}, ${var.b}",
+            ),
+            (finding("resource-undecided", node, "", json!({"expressions": ["count"]})), node),
+            (
+                finding("resource-undecided", node, "", json!({"expressions": ["for_each of module.svc"]})),
+                "mesh/shop for_each of module.svc",
+            ),
             // What a fact should say and does not is no reason to attribute it to something else.
             (finding("reference-dangling", route, "x", json!({"to": 7})), "mesh/shop/virtualRouter/r/route/all x"),
         ] {
             assert_eq!(root_cause(&found).to_string(), expected, "{found:?}");
         }
+    }
+
+    /// A member that is missing because it is misspelt has the misspelling for its root cause; another one does not.
+    #[test]
+    fn missing_member_follows_from_its_misspelling() {
+        let (web, pay) = ("mesh/shop/virtualNode/web", "mesh/shop/virtualNode/pay");
+        let misspelt = |node: &str| {
+            finding("member-unknown", node, "spec.ServiceDiscovry", json!({"suggestion": "serviceDiscovery"}))
+        };
+        let required = |node: &str| finding("spec-refused", node, "spec.serviceDiscovery", json!({}));
+        let other = finding("spec-refused", web, "spec.listeners[0].portMapping.port", json!({}));
+        let findings = [misspelt(web), required(web), required(pay), other];
+        let groups = group(&findings);
+        let rules: Vec<(&str, usize, usize)> =
+            groups.iter().map(|group| (group.rule.as_str(), group.count(), group.consequences())).collect();
+        assert_eq!(rules, [("member-unknown", 1, 1), ("spec-refused", 2, 0)]);
     }
 
     #[test]

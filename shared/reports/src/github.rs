@@ -11,8 +11,8 @@ use crate::visible::visible;
 #[must_use]
 pub fn github(results: &[Placed<'_>], notifications: &[Notification]) -> String {
     let mut text = String::new();
-    for Notification { level, message } in notifications {
-        command(&mut text, *level, None, "meshwarden", message);
+    for Notification { level, message, place } in notifications {
+        command(&mut text, *level, place.as_ref(), "meshwarden", message);
     }
     let mut open: Vec<&Placed<'_>> = results.iter().filter(|placed| !placed.waived).collect();
     open.sort_by_key(|placed| std::cmp::Reverse(placed.finding.severity));

@@ -25,14 +25,15 @@ pub fn junit(
         };
         case(finding, place.as_ref(), outcome)
     };
-    let of_notification = |Notification { level, message }: &Notification| {
+    let of_notification = |Notification { level, message, place }: &Notification| {
         let outcome = match level {
             Level::Error => Outcome::Error,
             Level::Warning | Level::Note => Outcome::Skipped,
         };
         let name = visible(message).into_owned();
         let (class, kind) = ("meshwarden".to_owned(), "reading".to_owned());
-        Case { detail: name.clone(), name, class, at: None, kind, outcome }
+        let at = place.as_ref().map(|Place { file, line }| (visible(file).into_owned(), *line));
+        Case { detail: name.clone(), name, class, at, kind, outcome }
     };
     let of_clean = |file: &&str| Case {
         name: format!("{}: no findings", visible(file)),

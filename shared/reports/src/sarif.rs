@@ -31,6 +31,8 @@ pub struct Notification {
     pub level: Level,
     /// What it is.
     pub message: String,
+    /// Where; `None` for what is in no place of a file.
+    pub place: Option<Place>,
 }
 
 /// SARIF's levels.
@@ -68,8 +70,15 @@ impl From<Severity> for Level {
 #[must_use]
 pub fn log(version: &str, results: &[Placed<'_>], notifications: &[Notification]) -> Value {
     let complete = notifications.iter().all(|notification| notification.level != Level::Error);
-    let told =
-        |Notification { level, message }: &Notification| json!({"level": level.as_str(), "message": {"text": message}});
+    let told = |Notification { level, message, place }: &Notification| {
+        let locations: Vec<Value> =
+            place.iter().map(|place| json!({"physicalLocation": physical_location(place)})).collect();
+        let mut told = json!({"level": level.as_str(), "message": {"text": message}});
+        if let (Value::Object(told), false) = (&mut told, locations.is_empty()) {
+            told.insert("locations".to_owned(), Value::Array(locations));
+        }
+        told
+    };
     let notifications: Vec<Value> = notifications.iter().map(told).collect();
     json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
@@ -124,9 +133,8 @@ fn result(Placed { finding, place, waived }: &Placed<'_>) -> Value {
         "kind": "resource",
     }]);
     let mut location = Map::from_iter([("logicalLocations".to_owned(), logical)]);
-    if let Some(Place { file, line }) = place {
-        let physical = json!({"artifactLocation": {"uri": uri(file)}, "region": {"startLine": line}});
-        location.insert("physicalLocation".to_owned(), physical);
+    if let Some(place) = place {
+        location.insert("physicalLocation".to_owned(), physical_location(place));
     }
     member("locations", json!([location]));
     member("partialFingerprints", json!({"findingId/v1": finding.id()}));
@@ -135,6 +143,10 @@ fn result(Placed { finding, place, waived }: &Placed<'_>) -> Value {
     }
     member("properties", json!({"severity": finding.severity, "part": finding.part, "facts": finding.facts}));
     Value::Object(result)
+}
+
+fn physical_location(Place { file, line }: &Place) -> Value {
+    json!({"artifactLocation": {"uri": uri(file)}, "region": {"startLine": line}})
 }
 
 /// A path as a relative URI.
@@ -169,10 +181,13 @@ mod tests {
         let place = Place { file: "./a mesh/ü.yaml".to_owned(), line: 7 };
         let results: Vec<Placed<'_>> =
             findings.iter().map(|finding| Placed { finding, place: Some(place.clone()), waived: true }).collect();
-        let error = Notification { level: Level::Error, message: "b.yaml: line 1".to_owned() };
+        let error =
+            Notification { level: Level::Error, message: "b.yaml: line 1".to_owned(), place: Some(place.clone()) };
         let log = log("1.2.3", &results, &[error]);
         let run = &log["runs"][0];
         assert_eq!(run["invocations"][0]["executionSuccessful"], false);
+        let notified = &run["invocations"][0]["toolExecutionNotifications"][0];
+        assert_eq!(notified["locations"][0]["physicalLocation"]["region"]["startLine"], 7);
         let results = run["results"].as_array().unwrap();
         assert!(!results.is_empty(), "an open mesh has a finding");
         assert_eq!(results.len(), findings.len());

@@ -1,6 +1,7 @@
 //! Which files are checked.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use thiserror::Error;
 use crate::hcl::is_configuration;
 
 /// Endings of files that may be of a form.
-const ENDINGS: [&str; 6] = ["json", "yaml", "yml", "template", "tmpl", "tpl"];
+const ENDINGS: [&str; 8] = ["json", "jsonl", "ndjson", "yaml", "yml", "template", "tmpl", "tpl"];
 
 /// The largest file that is read, in bytes: values take a multiple of their text.
 const LARGEST: u64 = 64 * 1024 * 1024;
@@ -48,25 +49,59 @@ pub(crate) struct Text {
 impl Found {
     pub(crate) fn read(&self) -> Result<Text, Unread> {
         let unread = |problem| Unread::File { path: self.path.clone(), problem };
-        let text = if self.path == Path::new("-") {
+        let bytes = if self.path == Path::new("-") {
             limited(io::stdin())
         } else {
-            std::fs::File::open(&self.path).and_then(limited)
+            fs::File::open(&self.path).and_then(limited)
+        };
+        let bytes = bytes.map_err(unread)?;
+        let content = match text_of(&bytes) {
+            // A file in a folder that is no text is none of ours, unless it speaks of App Mesh.
+            Err(_) if !self.named && !speaks_of_app_mesh(&bytes) => String::new(),
+            content => content.map_err(unread)?,
         };
         let name = self.path.to_string_lossy().replace('\\', "/");
-        Ok(Text { name, content: text.map_err(unread)?, named: self.named })
+        Ok(Text { name, content, named: self.named })
     }
 }
 
-/// A text of at most [`LARGEST`] bytes.
-fn limited(source: impl io::Read) -> io::Result<String> {
-    let mut text = String::new();
-    source.take(LARGEST + 1).read_to_string(&mut text)?;
-    if u64::try_from(text.len()).is_ok_and(|length| length > LARGEST) {
+/// At most [`LARGEST`] bytes.
+fn limited(source: impl io::Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > LARGEST) {
         let why = format!("larger than {} MiB: check its parts", LARGEST / 1024 / 1024);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
     }
-    Ok(text)
+    Ok(bytes)
+}
+
+/// The text in UTF-8, or in UTF-16 with a byte order mark, as `>` of PowerShell writes it.
+fn text_of(bytes: &[u8]) -> io::Result<String> {
+    let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
+    let wide = |bytes: &[u8], number: fn([u8; 2]) -> u16| {
+        let (pairs, rest) = bytes.as_chunks::<2>();
+        let text = String::from_utf16(&pairs.iter().map(|pair| number(*pair)).collect::<Vec<_>>());
+        text.ok().filter(|_| rest.is_empty()).ok_or_else(|| invalid("is not UTF-16, as its first bytes say".to_owned()))
+    };
+    match bytes {
+        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
+        [0x1f, 0x8b, ..] => Err(invalid("is compressed: unpack it first, as by `gunzip`".to_owned())),
+        _ => match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(error) => {
+                let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+                let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+                Err(invalid(format!("line {line}: is not UTF-8: save it in this encoding")))
+            }
+        },
+    }
+}
+
+/// Whether bytes that are no text speak of App Mesh.
+fn speaks_of_app_mesh(bytes: &[u8]) -> bool {
+    bytes.windows("appmesh".len()).any(|window| window.eq_ignore_ascii_case(b"appmesh"))
 }
 
 impl Text {
@@ -83,13 +118,23 @@ pub(crate) fn is_passed_over(name: &str) -> bool {
     name.starts_with('.') || PASSED_OVER.contains(&name)
 }
 
-/// All files of the paths that readers take, each once, sorted.
-pub(crate) fn find(paths: &[PathBuf]) -> (Vec<Found>, Vec<Unread>) {
+/// The files of paths.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    /// Each once, sorted.
+    pub(crate) found: BTreeSet<Found>,
+    pub(crate) unread: Vec<Unread>,
+    /// Links to folders, which are not followed: they could lead back, or out of what is to be checked.
+    pub(crate) linked_folders: Vec<PathBuf>,
+}
+
+/// All files of the paths that readers take.
+pub(crate) fn find(paths: &[PathBuf]) -> Files {
     find_those(paths, &has_known_ending)
 }
 
 /// The same with Terraform configurations.
-pub(super) fn find_with_configurations(paths: &[PathBuf]) -> (Vec<Found>, Vec<Unread>) {
+pub(super) fn find_with_configurations(paths: &[PathBuf]) -> Files {
     find_those(paths, &|path| has_known_ending(path) || is_configuration(&path.to_string_lossy().replace('\\', "/")))
 }
 
@@ -98,37 +143,67 @@ fn has_known_ending(path: &Path) -> bool {
     ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }
 
-fn find_those(paths: &[PathBuf], takes: &dyn Fn(&Path) -> bool) -> (Vec<Found>, Vec<Unread>) {
-    let (mut found, mut unread) = (BTreeSet::new(), Vec::new());
+fn find_those(paths: &[PathBuf], takes: &dyn Fn(&Path) -> bool) -> Files {
+    let mut files = Files::default();
     for path in paths {
         if path.is_dir() {
-            folder(path, takes, &mut found, &mut unread);
+            files.add_folder(path, takes);
         } else {
-            found.insert(Found { path: path.clone(), named: true });
+            files.found.insert(Found { path: path.clone(), named: true });
         }
     }
-    (found.into_iter().collect(), unread)
+    files
 }
 
-fn folder(path: &Path, takes: &dyn Fn(&Path) -> bool, found: &mut BTreeSet<Found>, unread: &mut Vec<Unread>) {
-    let entries = match std::fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(problem) => {
-            unread.push(Unread::File { path: path.to_owned(), problem });
-            return;
+impl Files {
+    fn add_folder(&mut self, path: &Path, takes: &dyn Fn(&Path) -> bool) {
+        let entries = match fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(problem) => {
+                self.unread.push(Unread::File { path: path.to_owned(), problem });
+                return;
+            }
+        };
+        for entry in entries.flatten() {
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            if is_passed_over(&name) {
+                continue;
+            }
+            let Ok(kind) = entry.file_type() else { continue };
+            let is_link = kind.is_symlink();
+            let kind = if is_link { fs::metadata(&path).map(|target| target.file_type()) } else { Ok(kind) };
+            match kind {
+                Ok(kind) if kind.is_dir() && is_link => self.linked_folders.push(path),
+                Ok(kind) if kind.is_dir() => self.add_folder(&path, takes),
+                // A pipe or a device would be waited for.
+                Ok(kind) if kind.is_file() && takes(&path) => {
+                    self.found.insert(Found { path, named: false });
+                }
+                Err(problem) if takes(&path) => self.unread.push(Unread::File { path, problem }),
+                Ok(_) | Err(_) => {}
+            }
         }
-    };
-    for entry in entries.flatten() {
-        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-        // A link could lead back to where it is, and a pipe or device would be waited for.
-        let Ok(kind) = entry.file_type() else { continue };
-        if kind.is_symlink() || is_passed_over(&name) {
-            continue;
-        }
-        if kind.is_dir() {
-            folder(&path, takes, found, unread);
-        } else if kind.is_file() && takes(&path) {
-            found.insert(Found { path, named: false });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_decoded_by_their_first_bytes() {
+        let wide = |text: &str, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+        let text = "\u{feff}{\"a\": \"ä\"}";
+        assert_eq!(text_of(&wide(text, u16::to_le_bytes)).unwrap(), "{\"a\": \"ä\"}");
+        assert_eq!(text_of(&wide(text, u16::to_be_bytes)).unwrap(), "{\"a\": \"ä\"}");
+        assert_eq!(text_of(text.as_bytes()).unwrap(), text, "readers take this mark away");
+        for (bytes, expected) in [
+            (&b"a: 1\nb: \xe4\n"[..], "line 2: is not UTF-8"),
+            (b"\x1f\x8b\x08", "gunzip"),
+            (b"\xff\xfe{", "is not UTF-16"),
+        ] {
+            let error = text_of(bytes).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
         }
     }
 }

@@ -19,12 +19,12 @@ use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
 use mesh::pack::{Certainty, Evaluation, Finding, FindingId, Group, judge, judge_faults};
 use mesh::policy::{Policy, PolicyError};
-use mesh::readers::{self, Defect, Fault, File, Note, ReadError, Reading, Skipped, read_with};
+use mesh::readers::{self, Defect, Fault, File, Note, ReadError, Reading, Remark, Skipped, read_with};
 use thiserror::Error;
 
 use crate::args::{CheckArgs, Format};
 use crate::hcl::{self, Source, is_configuration};
-pub(crate) use files::{Found, Text, Unread, find};
+pub(crate) use files::{Files, Found, Text, Unread, find};
 use report::Report;
 use terminal::{Layout, Surface};
 use understood::not_understood;
@@ -67,13 +67,14 @@ impl Outcome {
 /// Reads, judges and tells.
 pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, CheckError> {
     let policy = policy(args)?;
-    let (texts, mut unread) = gather(args);
+    let Gathered { texts, mut unread, linked_folders } = gather(args);
     let (code, documents): (Vec<&Text>, Vec<&Text>) = texts.iter().partition(|text| is_configuration(&text.name));
     let code: Vec<Source<'_>> = code.iter().map(|text| Source { name: &text.name, text: &text.content }).collect();
     let evaluated = hcl::evaluate(&code, &args.around.parameters());
     let files: Vec<File<'_>> = documents.iter().map(|text| File { name: &text.name, text: &text.content }).collect();
-    let (reading, errors) = read_with(&files, &evaluated.resources, &args.around.surroundings());
-    let nothing = not_understood(&args.paths, &texts, &errors, &evaluated, &reading);
+    let (mut reading, errors) = read_with(&files, &evaluated.resources, &args.around.surroundings());
+    reading.remarks.extend(evaluated.absent.iter().cloned());
+    let nothing = not_understood(args, &texts, &errors, &evaluated, &reading);
     unread.extend(errors.into_iter().filter(|error| matters(error, &texts)).map(Unread::Content));
     unread.extend(evaluated.errors.into_iter().map(Unread::Content));
     // A path whose files have errors of their own needs no further one.
@@ -81,7 +82,11 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, CheckError> {
     unread.extend(nothing);
     // Parts that were not read may hold whatever seems to be missing.
     let has_more = !evaluated.calls_elsewhere.is_empty() || has_parts_elsewhere(&reading);
-    let judged = Judged { notices: evaluated.notices, ..evaluate(&reading, &policy, has_more) };
+    let mut notices = evaluated.notices;
+    notices.extend(
+        linked_folders.iter().map(|link| format!("{}: a link to a folder, which was not followed", link.display())),
+    );
+    let judged = Judged { notices, ..evaluate(&reading, &policy, has_more) };
     let outcome = outcome(args, &reading, &judged.evaluation, &unread);
     let report = Report::of(&texts, &reading, &judged, &unread);
     let written = match args.format {
@@ -122,9 +127,16 @@ fn policy(args: &CheckArgs) -> Result<Policy, CheckError> {
     Ok(policy)
 }
 
-/// The texts of all files, with a progress bar where there are many and someone watches.
-fn gather(args: &CheckArgs) -> (Vec<Text>, Vec<Unread>) {
-    let (found, mut unread) = files::find_with_configurations(&args.paths);
+/// The texts of all files.
+struct Gathered {
+    texts: Vec<Text>,
+    unread: Vec<Unread>,
+    linked_folders: Vec<PathBuf>,
+}
+
+/// Reads all files, with a progress bar where there are many and someone watches.
+fn gather(args: &CheckArgs) -> Gathered {
+    let Files { found, mut unread, linked_folders } = files::find_with_configurations(&args.paths);
     let bar = if found.len() < MANY { ProgressBar::hidden() } else { ProgressBar::new(found.len() as u64) };
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} files {wide_msg}") {
         bar.set_style(style);
@@ -137,7 +149,7 @@ fn gather(args: &CheckArgs) -> (Vec<Text>, Vec<Unread>) {
         }
     }
     bar.finish_and_clear();
-    (texts, unread)
+    Gathered { texts, unread, linked_folders }
 }
 
 /// A file in a folder that is of no form is none of ours; one that was asked for by name should have been.
@@ -253,11 +265,15 @@ fn is_told(nothing: &Unread, unread: &[Unread]) -> bool {
     })
 }
 
-/// Whether the files refer to more of their meshes: nested stacks whose templates are elsewhere, and resources of which
-/// it is not known how often they are created.
+/// Whether the files refer to more of their meshes: nested stacks whose templates are elsewhere, what macros add to a
+/// template, what Kustomize changes, and resources of which it is not known how often they are created.
 fn has_parts_elsewhere(reading: &Reading) -> bool {
-    let is_nested = |note: &Note| matches!(note, Note::NotRead { reason: Skipped::NestedElsewhere { .. } });
-    reading.remarks.iter().any(|remark| is_nested(&remark.note))
+    let is_elsewhere = |remark: &Remark| match &remark.note {
+        Note::NotRead { reason: Skipped::NestedElsewhere { .. } | Skipped::Patch { .. } } => true,
+        Note::LeftOut { .. } => matches!(remark.member.as_str(), "Resources" | "Transform"),
+        _ => false,
+    };
+    reading.remarks.iter().any(is_elsewhere)
         || reading.faults.iter().any(|fault| matches!(fault.defect, Defect::Undecided { .. }))
 }
 

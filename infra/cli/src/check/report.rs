@@ -8,7 +8,7 @@ use mesh::edges::{Edge, edges};
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
 use mesh::pack::{Evaluation, Finding, FindingId, Severity};
-use mesh::readers::{Declared, Reading};
+use mesh::readers::{Declared, ReadError, Reading};
 use reports::sarif::{self, Level, Notification, Place, Placed};
 use reports::{Cause, FilesReport, files_page, github, group, junit, visible_json};
 use serde_json::{Value, json};
@@ -158,10 +158,14 @@ impl<'r> Report<'r> {
 
     /// What is to be said of the run, from a level on: what was not read is an error, all else a note.
     fn notifications(&self, least: Level) -> Vec<Notification> {
-        let of = |level: Level| move |message: String| Notification { level, message };
-        let unread = self.unread.iter().map(ToString::to_string);
-        let refused = self.reading.refusals.iter().map(ToString::to_string);
-        let errors = unread.chain(refused).map(of(Level::Error));
+        let of = |level: Level| move |message: String| Notification { level, message, place: None };
+        let error = |message: String, place| Notification { level: Level::Error, message, place };
+        let unread = self.unread.iter().map(move |unread| error(unread.to_string(), place_of(unread)));
+        let refused = self.reading.refusals.iter().map(move |refusal| {
+            let place = refusal.line.map(|line| Place { file: refusal.source_.file.clone(), line });
+            error(refusal.to_string(), place)
+        });
+        let errors = unread.chain(refused);
         let remarked = self.reading.remarks.iter().map(ToString::to_string).chain(self.notices.iter().cloned());
         let open = self.undecided.iter().map(|finding| {
             let Finding { rule, resource, message, .. } = finding;
@@ -173,13 +177,23 @@ impl<'r> Report<'r> {
         }
     }
 
-    /// Where a resource is declared: file, id and line.
+    /// Where the member that a finding is about is declared: file, id and line.
     fn source(&self, finding: &Finding) -> Value {
         if let Some(super::Place { source, line }) = self.places.get(&finding.id()) {
             return json!({"file": source.file, "id": source.id, "line": line});
         }
-        let Some(Declared { source, line, .. }) = self.declaration(&finding.resource) else { return Value::Null };
+        let Some((Declared { source, .. }, line)) = self.declared_at(finding) else { return Value::Null };
         json!({"file": source.file, "id": source.id, "line": line})
+    }
+
+    /// What declares the resource of a finding, and the line of the member that the finding is about: that of the
+    /// nearest member around it where the member itself is absent, else that of the resource.
+    fn declared_at(&self, finding: &Finding) -> Option<(&'r Declared, usize)> {
+        let declared = self.declaration(&finding.resource)?;
+        let member = || finding.member(&declared.spec.to_json());
+        let is_own = declared.path == finding.resource;
+        let line = is_own.then(|| declared.lines.line_of(&member())).flatten();
+        Some((declared, line.unwrap_or(declared.line)))
     }
 
     /// What declares a resource. A finding on a mesh that is declared elsewhere is shown where it is spoken of.
@@ -192,8 +206,18 @@ impl<'r> Report<'r> {
         if let Some(super::Place { source, line }) = self.places.get(&finding.id()) {
             return Some(Place { file: source.file.clone(), line: *line });
         }
-        let Declared { source, line, .. } = self.declaration(&finding.resource)?;
-        Some(Place { file: source.file.clone(), line: *line })
+        let (Declared { source, .. }, line) = self.declared_at(finding)?;
+        Some(Place { file: source.file.clone(), line })
+    }
+}
+
+/// The line at which a file can't be read.
+fn place_of(unread: &Unread) -> Option<Place> {
+    match unread {
+        Unread::Content(ReadError::Syntax { file, line, .. }) => Some(Place { file: file.clone(), line: *line }),
+        Unread::Content(ReadError::NoForm { .. } | ReadError::NoKind { .. })
+        | Unread::File { .. }
+        | Unread::Nothing { .. } => None,
     }
 }
 

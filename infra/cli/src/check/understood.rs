@@ -1,4 +1,4 @@
-//! Paths of which nothing was understood: a check that read nothing is no success.
+//! Paths of which nothing was understood: a check that looked at nothing is no success.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use mesh::readers::{Note, ReadError, Reading, Skipped};
 
 use super::files::{Text, Unread, is_passed_over};
+use crate::args::CheckArgs;
 use crate::hcl::Evaluated;
 
 /// The largest source file that is searched for App Mesh. Those that people write are far smaller.
@@ -16,8 +17,11 @@ const LARGEST: u64 = 1 << 20;
 enum Foreign {
     Terraform,
     Cdk,
+    Cdk8s,
+    Pulumi,
     Helm,
     Kustomize,
+    Compressed,
 }
 
 impl Foreign {
@@ -26,15 +30,22 @@ impl Foreign {
         match self {
             Self::Terraform => "Terraform: check what `terraform show -json PLAN` writes",
             Self::Cdk => "CDK: run `cdk synth` and check `cdk.out`",
+            Self::Cdk8s => "cdk8s: run `cdk8s synth` and check what it writes",
+            Self::Pulumi => {
+                "Pulumi: its programs are not read; check the answers of `describe-*` of the App Mesh API after a deployment"
+            }
             Self::Helm => "Helm: check what `helm template` writes",
             Self::Kustomize => "Kustomize: check what `kustomize build` writes",
+            Self::Compressed => "AWS Config: unpack its files first, as by `gunzip`",
         }
     }
 }
 
-/// The paths of which nothing was understood, and those whose App Mesh resources are all in sources that were not read.
+/// The paths of which nothing was understood, those whose App Mesh resources are all in sources that were not read, and,
+/// where all files together describe no App Mesh resource, those that were understood. Only the last, and folders without
+/// any file of a known form, are allowed by `--allow-empty`.
 pub(super) fn not_understood(
-    paths: &[PathBuf],
+    args: &CheckArgs,
     texts: &[Text],
     errors: &[ReadError],
     evaluated: &Evaluated,
@@ -44,49 +55,86 @@ pub(super) fn not_understood(
         errors.iter().map(file_of).chain(evaluated.unparsed.iter().map(String::as_str)).collect();
     let understood: Vec<&str> =
         texts.iter().map(|text| text.name.as_str()).filter(|name| !failed.contains(name)).collect();
-    let resources: HashSet<&str> = (reading.resources.iter().map(|declared| declared.source.file.as_str()))
-        .chain(reading.refusals.iter().map(|refusal| refusal.source_.file.as_str()))
-        .collect();
+    let described = described(evaluated, reading);
+    let (mut unread, mut empty) = (Vec::new(), Vec::new());
+    for path in &args.paths {
+        let within = |file: &&&str| Path::new(**file).starts_with(path);
+        let is_named = !path.is_dir();
+        if !understood.iter().any(|file| within(&file)) {
+            // A file that was named has its own error, with the remedy.
+            let foreign = if is_named { Vec::new() } else { foreign(path, args.allow_empty) };
+            if !is_named && !(args.allow_empty && foreign.is_empty()) {
+                unread.push(Unread::Nothing { path: path.clone(), remedy: remedy(&foreign) });
+            }
+        } else if !described.iter().any(|file| within(&file)) {
+            let within: Vec<&str> = understood.iter().filter(within).copied().collect();
+            match instead(path, args.allow_empty, &within, evaluated, reading) {
+                Some(remedy) => unread.push(Unread::Nothing { path: path.clone(), remedy }),
+                None => empty.push(path),
+            }
+        }
+    }
+    if described.is_empty() && unread.is_empty() && !args.allow_empty {
+        unread.extend(nothing_at_all(&empty));
+    }
+    unread
+}
+
+/// The files that describe resources of App Mesh, also those that are refused, deleted or not created, and the files of
+/// root modules that lead to them.
+fn described<'r>(evaluated: &'r Evaluated, reading: &'r Reading) -> HashSet<&'r str> {
+    let is_known_absent =
+        |note: &Note| matches!(note, Note::NotRead { reason: Skipped::ConditionFalse { .. } | Skipped::Deleted });
+    (reading.resources.iter().map(|declared| &declared.source))
+        .chain(reading.refusals.iter().map(|refusal| &refusal.source_))
+        .chain(reading.remarks.iter().filter(|remark| is_known_absent(&remark.note)).map(|remark| &remark.source))
+        .map(|source| source.file.as_str())
+        .chain(evaluated.resources.iter().map(|resource| resource.via.as_str()))
+        .collect()
+}
+
+/// What to give in place of a path whose files are of known forms, where its resources are elsewhere.
+fn instead(
+    path: &Path,
+    may_be_empty: bool,
+    understood: &[&str],
+    evaluated: &Evaluated,
+    reading: &Reading,
+) -> Option<String> {
+    let is_named = !path.is_dir();
+    // The values of variables alone are no module.
+    if is_named && path.to_string_lossy().contains(".tfvars") {
+        return Some(": give the folder of the configuration".to_owned());
+    }
+    if evaluated.calls_elsewhere.iter().any(|file| Path::new(file).starts_with(path)) {
+        return Some(remedy(&[Foreign::Terraform]));
+    }
+    let foreign = if is_named { Vec::new() } else { foreign(path, may_be_empty) };
+    if !foreign.is_empty() {
+        return Some(remedy(&foreign));
+    }
     let elsewhere = |file: &str| {
         reading.remarks.iter().any(|remark| {
             let is_elsewhere = matches!(&remark.note, Note::NotRead { reason: Skipped::NestedElsewhere { .. } });
             is_elsewhere && remark.source.file == file
         })
     };
-    let mut unread = Vec::new();
-    for path in paths.iter().filter(|path| path.as_path() != Path::new("-")) {
-        let within = |file: &&&str| Path::new(**file).starts_with(path);
-        let is_named = !path.is_dir();
-        if !understood.iter().any(|file| within(&file)) {
-            // A file that was named has its own error, with the remedy.
-            if !is_named {
-                unread.push(Unread::Nothing { path: path.clone(), remedy: remedy(&foreign(path)) });
-            }
-        } else if !resources.iter().any(|file| within(&file)) {
-            // The values of variables alone are no module.
-            if is_named && path.to_string_lossy().contains(".tfvars") {
-                let remedy = ": give the folder of the configuration".to_owned();
-                unread.push(Unread::Nothing { path: path.clone(), remedy });
-                continue;
-            }
-            if evaluated.calls_elsewhere.iter().any(|folder| folder.starts_with(path)) {
-                unread.push(Unread::Nothing { path: path.clone(), remedy: remedy(&[Foreign::Terraform]) });
-                continue;
-            }
-            if !is_named {
-                let foreign = foreign(path);
-                if !foreign.is_empty() {
-                    unread.push(Unread::Nothing { path: path.clone(), remedy: remedy(&foreign) });
-                    continue;
-                }
-            }
-            if understood.iter().filter(within).any(|file| elsewhere(file)) {
-                let remedy = ": the templates of its nested stacks are not among the files".to_owned();
-                unread.push(Unread::Nothing { path: path.clone(), remedy });
-            }
-        }
-    }
-    unread
+    understood
+        .iter()
+        .any(|file| elsewhere(file))
+        .then(|| ": the templates of its nested stacks are not among the files".to_owned())
+}
+
+/// The error of a check whose files are all of known forms, and describe no resource of App Mesh.
+fn nothing_at_all(empty: &[&PathBuf]) -> Option<Unread> {
+    let (first, others) = empty.split_first()?;
+    let others = match others.len() {
+        0 => String::new(),
+        1 => ", nor in another path".to_owned(),
+        number => format!(", nor in {number} other paths"),
+    };
+    let remedy = format!("{others}: give the files that describe the mesh, or `--allow-empty` where there may be none");
+    Some(Unread::Nothing { path: (*first).clone(), remedy })
 }
 
 /// The file that an error is about.
@@ -98,22 +146,25 @@ pub(super) fn file_of(error: &ReadError) -> &str {
 
 fn remedy(foreign: &[Foreign]) -> String {
     if foreign.is_empty() {
-        return ": give CloudFormation templates, Terraform plans, manifests, Config items or API JSON".to_owned();
+        return ": give CloudFormation templates, Terraform plans, manifests, Config items or API JSON, or \
+                `--allow-empty` where there may be none"
+            .to_owned();
     }
     let remedies: Vec<&str> = foreign.iter().map(|foreign| foreign.remedy()).collect();
     format!(". {}", remedies.join(". "))
 }
 
-/// The kinds of source in a folder that speak of App Mesh, or that only another program turns into such.
-fn foreign(folder: &Path) -> Vec<Foreign> {
+/// The kinds of source in a folder that speak of App Mesh, and those that only another program turns into such, unless
+/// the folder may be empty.
+fn foreign(folder: &Path, may_be_empty: bool) -> Vec<Foreign> {
     let mut found = Vec::new();
-    search(folder, &mut found);
+    search(folder, may_be_empty, &mut found);
     found.sort_unstable();
     found.dedup();
     found
 }
 
-fn search(folder: &Path, found: &mut Vec<Foreign>) {
+fn search(folder: &Path, may_be_empty: bool, found: &mut Vec<Foreign>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         let Ok(kind) = entry.file_type() else { continue };
@@ -121,29 +172,45 @@ fn search(folder: &Path, found: &mut Vec<Foreign>) {
             continue;
         }
         if kind.is_dir() {
-            search(&path, found);
+            search(&path, may_be_empty, found);
             continue;
         }
-        match name.as_str() {
-            "cdk.json" => found.push(Foreign::Cdk),
-            "Chart.yaml" => found.push(Foreign::Helm),
-            "kustomization.yaml" | "kustomization.yml" => found.push(Foreign::Kustomize),
-            _ => found.extend(by_content(&path, &name)),
+        let marker = match name.as_str() {
+            "cdk.json" => Some(Foreign::Cdk),
+            "Chart.yaml" => Some(Foreign::Helm),
+            "kustomization.yaml" | "kustomization.yml" | "Kustomization" => Some(Foreign::Kustomize),
+            // As the delivery channel of AWS Config names what it writes to S3.
+            name if name.ends_with(".gz")
+                && (name.contains("_ConfigHistory_") || name.contains("_ConfigSnapshot_")) =>
+            {
+                Some(Foreign::Compressed)
+            }
+            _ => None,
+        };
+        match marker {
+            Some(marker) => found.extend((!may_be_empty).then_some(marker)),
+            None => found.extend(by_content(&path, &name)),
         }
     }
 }
 
+/// What of Pulumi's programs speaks of App Mesh, in the languages that it has.
+const PULUMI: [&str; 5] = ["aws.appmesh", "aws/appmesh", "aws:appmesh", "Aws.AppMesh", "aws.AppMesh"];
+
+/// What of the CDK's.
+const CDK: [&str; 6] = ["aws-appmesh", "aws_appmesh", "awsappmesh", "services.appmesh", "AWS.AppMesh", "AWS::AppMesh"];
+
 fn by_content(path: &Path, name: &str) -> Option<Foreign> {
-    let (foreign, signs): (Foreign, &[&str]) = match name.rsplit('.').next()? {
-        "hcl" | "tftpl" => (Foreign::Terraform, &["aws_appmesh_"]),
-        "ts" | "mts" | "js" | "mjs" | "cjs" | "py" | "java" | "kt" | "cs" | "go" => (
-            Foreign::Cdk,
-            &["aws-appmesh", "aws_appmesh", "awsappmesh", "services.appmesh", "AWS.AppMesh", "AWS::AppMesh"],
-        ),
+    let signs: &[(Foreign, &[&str])] = match name.rsplit('.').next()? {
+        "hcl" | "tftpl" | "tfstate" => &[(Foreign::Terraform, &["aws_appmesh_"])],
+        "yaml" | "yml" => &[(Foreign::Pulumi, &["aws:appmesh"])],
+        "ts" | "mts" | "tsx" | "js" | "mjs" | "cjs" | "py" | "java" | "kt" | "cs" | "fs" | "go" => {
+            &[(Foreign::Pulumi, &PULUMI), (Foreign::Cdk8s, &["appmesh.k8s.aws"]), (Foreign::Cdk, &CDK)]
+        }
         _ => return None,
     };
     let is_small = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() <= LARGEST);
     let text = is_small.then(|| std::fs::read(path).ok()).flatten()?;
     let text = String::from_utf8_lossy(&text);
-    signs.iter().any(|sign| text.contains(sign)).then_some(foreign)
+    signs.iter().find(|(_, signs)| signs.iter().any(|sign| text.contains(sign))).map(|(foreign, _)| *foreign)
 }

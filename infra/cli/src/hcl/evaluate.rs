@@ -144,6 +144,12 @@ impl Scope<'_> {
         if !call.name.namespace.is_empty() || call.args.expand_final() {
             return self.open(expression);
         }
+        if name == "try" {
+            return match self.first_that_succeeds(call) {
+                Some(value) => value,
+                None => self.open(expression),
+            };
+        }
         let arguments: Vec<Value> = call.args.iter().map(|argument| self.expression(argument)).collect();
         let known: Vec<bool> = arguments.iter().map(|argument| !self.is_unknown(argument)).collect();
         match functions::call(name, &arguments, &known) {
@@ -181,8 +187,23 @@ impl Scope<'_> {
         let found = step(&value, rest);
         match found {
             Some(found) => found,
-            None => self.unknown(text.trim(), Unknown::Unevaluated),
+            None => {
+                self.lacks_attribute |= !self.is_unknown(&value);
+                self.unknown(text.trim(), Unknown::Unevaluated)
+            }
         }
+    }
+
+    /// The first of the arguments that does not fail: one that asks for what a known value does not have does.
+    fn first_that_succeeds(&mut self, call: &FuncCall) -> Option<Value> {
+        let before = std::mem::take(&mut self.lacks_attribute);
+        let found = call.args.iter().find_map(|argument| {
+            self.lacks_attribute = false;
+            let value = self.expression(argument);
+            (!self.lacks_attribute).then_some(value)
+        });
+        self.lacks_attribute = before;
+        found
     }
 
     fn for_each(&mut self, each: &ForExpr) -> Option<Value> {

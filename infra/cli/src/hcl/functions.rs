@@ -34,7 +34,6 @@ pub(super) fn call(name: &str, arguments: &[Value], known: &[bool]) -> Option<Va
             }
         }
         ("tolist" | "tomap" | "sensitive" | "nonsensitive", [value]) => Some(value.clone()),
-        ("try", [first, ..]) if known.first() == Some(&true) => Some(first.clone()),
         ("coalesce", values) => {
             let mut values =
                 values.iter().zip(known).filter(|(value, _)| !value.is_null() && value.as_str() != Some(""));

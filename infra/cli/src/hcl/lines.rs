@@ -6,10 +6,25 @@ const MARK: &str = "/*+*/\n";
 /// The deepest that texts are followed within expressions within texts.
 const DEEPEST: usize = 32;
 
-/// The line of an offset in a text, from 1. Breaks that were put in do not count.
-pub(super) fn line_of(text: &str, offset: usize) -> usize {
-    let before = text.get(..offset).unwrap_or(text);
-    before.matches('\n').count() + 1 - before.matches(MARK).count()
+/// Where the lines of a text begin. Breaks that were put in do not count.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct LineIndex {
+    /// The offset behind each line break.
+    begins: Vec<usize>,
+}
+
+impl LineIndex {
+    pub(super) fn new(text: &str) -> Self {
+        let breaks = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self {
+            begins: breaks.filter(|begin| text.get(..*begin).is_some_and(|before| !before.ends_with(MARK))).collect(),
+        }
+    }
+
+    /// The line of an offset, from 1.
+    pub(super) fn line(&self, offset: usize) -> usize {
+        self.begins.partition_point(|begin| *begin <= offset) + 1
+    }
 }
 
 /// The text with each block on lines of its own.
@@ -126,9 +141,10 @@ mod tests {
         assert!(hcl_edit::parser::parse_body(text).is_err());
         let body = hcl_edit::parser::parse_body(&broken).unwrap_or_else(|error| panic!("{error}: {broken}"));
         assert_eq!(body.blocks().count(), 2);
-        assert_eq!(line_of(&broken, broken.find("d =").unwrap()), 1);
-        assert_eq!(line_of(&broken, broken.find("g =").unwrap()), 2);
-        assert_eq!(line_of(text, text.len()), 3);
+        let index = LineIndex::new(&broken);
+        assert_eq!(index.line(broken.find("d =").unwrap()), 1);
+        assert_eq!(index.line(broken.find("g =").unwrap()), 2);
+        assert_eq!(LineIndex::new(text).line(text.len()), 3);
     }
 
     #[test]

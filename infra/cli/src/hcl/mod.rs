@@ -1,25 +1,29 @@
 //! Terraform configurations, evaluated as far as that goes without Terraform.
 //!
 //! ```text
-//!   .tf, .tf.json, tfvars ──▶ modules, one a folder ──▶ evaluate each aws_appmesh_* block ──▶ Configured ──▶ readers
+//!   .tf, .tf.json, tfvars ──▶ modules, one a folder ──▶ root modules and what they call, with the values of each call
+//!                                                  ──▶ each aws_appmesh_* block ──▶ Configured ──▶ readers
 //! ```
 //!
 //! Only Terraform itself knows what a configuration comes to: `terraform show -json` of a plan stays the exact way.
-//! What is not evaluated here (data sources, modules, `count`, `for_each`, dynamic blocks) is listed, and a resource
-//! that depends on it is reported as read in part.
+//! Modules with a local source are followed, also where they are outside the paths that are checked. What is not
+//! evaluated here (data sources, modules from elsewhere, a `count` or `for_each` that depends on them) is listed, and a
+//! resource that depends on it is reported as read in part.
 
 mod evaluate;
 mod functions;
+mod instances;
 mod lines;
 mod operators;
 mod resources;
 mod scope;
 mod source;
+mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use mesh::readers::{Configured, ReadError};
+use mesh::readers::{Configured, ReadError, Remark};
 
 use resources::Outcome;
 use source::Module;
@@ -42,8 +46,10 @@ pub(crate) struct Evaluated {
     pub(crate) unparsed: BTreeSet<String>,
     /// What was not evaluated, and what is the exact way.
     pub(crate) notices: Vec<String>,
-    /// The folders in which a module is called whose source is not among the files.
-    pub(crate) calls_elsewhere: BTreeSet<PathBuf>,
+    /// The resources and modules that are certain not to be created.
+    pub(crate) absent: Vec<Remark>,
+    /// The files of root modules that lead to a module whose source was not read.
+    pub(crate) calls_elsewhere: BTreeSet<String>,
 }
 
 /// Whether a file is a part of a Terraform configuration, or gives it values.
@@ -63,20 +69,43 @@ fn is_values(path: &str) -> bool {
         || name.ends_with(".auto.tfvars.json")
 }
 
-/// Evaluates the modules that files make: a folder is a module. A file that was named alone is evaluated with the
-/// others of its folder, whose resources are left out. `given` are values for variables of root modules.
+/// The most modules that are looked up beyond the files that are given.
+const MOST_MODULES: usize = 1_000;
+
+/// The largest file of such a module that is read, in bytes.
+const LARGEST: u64 = 1 << 22;
+
+/// Evaluates the modules that files make: a folder is a module, and one that no other module calls is a root module. A
+/// file that was named alone is evaluated with the others of its folder, whose resources are left out. `given` are
+/// values for variables of root modules.
 pub(crate) fn evaluate(files: &[Source<'_>], given: &BTreeMap<String, String>) -> Evaluated {
     let mut folders: BTreeMap<PathBuf, Vec<Source<'_>>> = BTreeMap::new();
     for file in files {
-        let folder = Path::new(file.name).parent().unwrap_or_else(|| Path::new("")).to_owned();
-        folders.entry(folder).or_default().push(*file);
+        let folder = Path::new(file.name).parent().unwrap_or_else(|| Path::new(""));
+        folders.entry(normal(folder)).or_default().push(*file);
     }
     let mut evaluated = Evaluated::default();
-    let known: BTreeSet<PathBuf> = folders.keys().cloned().collect();
+    let mut modules: BTreeMap<PathBuf, Module> = BTreeMap::new();
     for (folder, files) in &folders {
         let siblings = siblings(folder, files);
         let context: Vec<Source<'_>> = siblings.iter().map(|(name, text)| Source { name, text }).collect();
-        module(folder, files, &context, &known, given, &mut evaluated);
+        let module = module(folder, files, &context, given, &mut evaluated);
+        modules.insert(folder.clone(), module);
+    }
+    let own: Vec<PathBuf> = folders.into_keys().collect();
+    follow_calls(&mut modules, &mut evaluated);
+    let called_by_others: BTreeSet<PathBuf> = (modules.iter())
+        .flat_map(|(folder, module)| local_calls(module).filter(move |called| called != folder))
+        .collect();
+    let (called, roots): (Vec<&PathBuf>, Vec<&PathBuf>) =
+        own.iter().partition(|folder| called_by_others.contains(*folder));
+    let mut reached = BTreeSet::new();
+    // Modules that only call each other in a circle have no root; each is read by itself.
+    for folder in roots.into_iter().chain(called) {
+        if let Some(module) = modules.get(folder).filter(|_| !reached.contains(folder)) {
+            reached.insert(folder.clone());
+            evaluated.add(resources::evaluate(module, &modules), &mut reached);
+        }
     }
     if !evaluated.resources.is_empty() || !evaluated.calls_elsewhere.is_empty() {
         evaluated.notices.push(
@@ -87,16 +116,34 @@ pub(crate) fn evaluate(files: &[Source<'_>], given: &BTreeMap<String, String>) -
     evaluated
 }
 
+impl Evaluated {
+    fn add(&mut self, outcome: Outcome<'_>, reached: &mut BTreeSet<PathBuf>) {
+        self.resources.extend(outcome.resources);
+        self.notices.extend(outcome.undecided);
+        self.absent.extend(outcome.absent);
+        reached.extend(outcome.called);
+        for (call, via) in outcome.elsewhere {
+            let source = call.source.as_deref().unwrap_or("a source that is not known");
+            let notice = format!("{}:{}: module.{}: `{source}` was not read", call.file, call.line, call.name);
+            // A module that is called several times says it once.
+            if !self.notices.contains(&notice) {
+                self.notices.push(notice);
+            }
+            self.calls_elsewhere.insert(via);
+        }
+    }
+}
+
+/// The module of a folder. Errors count where App Mesh is spoken of: any other module is none of ours.
 fn module(
     folder: &Path,
     files: &[Source<'_>],
     context: &[Source<'_>],
-    known: &BTreeSet<PathBuf>,
     given: &BTreeMap<String, String>,
     evaluated: &mut Evaluated,
-) {
+) -> Module {
     let speaks = |file: &Source<'_>| file.text.contains("aws_appmesh_");
-    let mut module = Module::default();
+    let mut module = Module { folder: folder.to_owned(), ..Module::default() };
     let mut errors = Vec::new();
     for (file, is_context) in files.iter().map(|file| (file, false)).chain(context.iter().map(|file| (file, true))) {
         if let Err(error) = module.add(file, is_context) {
@@ -105,36 +152,47 @@ fn module(
         }
     }
     module.give(given);
-    // A module that has nothing to do with App Mesh is nobody's to complain about.
     if files.iter().any(speaks) {
         evaluated.errors.append(&mut errors);
     }
-    let Outcome { resources, undecided } = resources::evaluate(&module);
-    evaluated.resources.extend(resources);
-    evaluated.notices.extend(undecided);
-    for call in module.calls.iter().filter(|call| !call.is_context) {
-        let local = call.source.as_deref().filter(|source| source.starts_with('.'));
-        let is_read = local.is_some_and(|source| known.contains(&normal(&folder.join(source))));
-        let source = call.source.as_deref().unwrap_or("a source that is not known");
-        let (file, line, name) = (&call.file, call.line, &call.name);
-        evaluated.notices.push(if is_read {
-            format!("{file}:{line}: module.{name}: `{source}` was read by itself, without the values given to it here")
-        } else {
-            evaluated.calls_elsewhere.insert(folder.to_owned());
-            format!("{file}:{line}: module.{name}: `{source}` was not read")
-        });
+    module
+}
+
+/// Reads the modules with a local source that are called and are not among the files.
+fn follow_calls(modules: &mut BTreeMap<PathBuf, Module>, evaluated: &mut Evaluated) {
+    let mut waiting: Vec<PathBuf> = modules.values().flat_map(local_calls).collect();
+    while let Some(folder) = waiting.pop() {
+        if modules.contains_key(&folder) || modules.len() >= MOST_MODULES {
+            continue;
+        }
+        let files = siblings(&folder, &[]);
+        let files: Vec<Source<'_>> = files.iter().map(|(name, text)| Source { name, text }).collect();
+        if files.iter().any(|file| is_code(file.name)) {
+            let module = module(&folder, &files, &[], &BTreeMap::new(), evaluated);
+            waiting.extend(local_calls(&module));
+            modules.insert(folder, module);
+        }
     }
 }
 
-/// The other files of a folder's module, which are not to be checked themselves.
+/// The folders of the modules that a module calls by a local source.
+fn local_calls(module: &Module) -> impl Iterator<Item = PathBuf> {
+    let sources = module.calls.iter().filter_map(|call| call.source.as_deref());
+    let local = sources.filter(|source| source.starts_with("./") || source.starts_with("../"));
+    local.map(|source| normal(&module.folder.join(source)))
+}
+
+/// The other files of a folder's module.
 fn siblings(folder: &Path, files: &[Source<'_>]) -> Vec<(String, String)> {
     let place = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let mut found = Vec::new();
     for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
         let name = folder.join(entry.file_name()).to_string_lossy().replace('\\', "/");
-        let is_other = files.iter().all(|file| file.name != name);
+        let is_other = files.iter().all(|file| normal(Path::new(file.name)) != Path::new(&name));
+        let is_small = || std::fs::metadata(entry.path()).is_ok_and(|file| file.is_file() && file.len() <= LARGEST);
         if is_other
             && is_configuration(&name)
+            && is_small()
             && let Ok(text) = std::fs::read_to_string(entry.path())
         {
             found.push((name, text));

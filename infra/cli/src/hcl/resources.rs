@@ -1,53 +1,141 @@
-//! The App Mesh resources of a module, as a plan would have their values.
+//! The App Mesh resources of a root module and of the modules that it calls, as a plan would have their values.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
-use hcl_edit::structure::{Body, Structure};
-use mesh::readers::Configured;
-use serde_json::{Map, Value};
+use hcl_edit::Span as _;
+use hcl_edit::expr::Expression;
+use hcl_edit::structure::{Block, BlockLabel, Body, Structure};
+use mesh::readers::{Configured, Note, Remark, Skipped, Source};
+use serde_json::{Map, Value, json};
 
+use super::instances::{BlockCopy, Called, Copies, Instance};
+use super::lines::LineIndex;
 use super::scope::{Scope, Unknown};
-use super::source::{Content, Module, Resource};
+use super::source::{Call, Content, Module, Resource};
 
 /// Arguments that every resource may have, for Terraform itself.
 const META: [&str; 8] =
     ["count", "for_each", "depends_on", "provider", "lifecycle", "provisioner", "connection", "timeouts"];
 
-/// What a module came to.
-pub(super) struct Outcome {
+/// The most resources that are read for one root module.
+const MOST_RESOURCES: usize = 20_000;
+
+/// What a root module came to.
+#[derive(Debug, Default)]
+pub(super) struct Outcome<'m> {
     pub(super) resources: Vec<Configured>,
     /// What could not be decided, each with its place.
     pub(super) undecided: Vec<String>,
+    /// The resources that are certain not to be created.
+    pub(super) absent: Vec<Remark>,
+    /// The calls whose module was not read, each with the file of the root module that leads to it.
+    pub(super) elsewhere: Vec<(&'m Call, String)>,
+    /// The folders of the modules that were called.
+    pub(super) called: BTreeSet<PathBuf>,
 }
 
-/// Evaluates the App Mesh resources of a module.
-pub(super) fn evaluate(module: &Module) -> Outcome {
-    let mut outcome = Outcome { resources: Vec::new(), undecided: Vec::new() };
-    let mut scope = Scope::new(module);
-    for resource in module.resources.iter().filter(|one| one.kind.starts_with("aws_appmesh_") && !one.is_context) {
-        let address = format!("{}.{}", resource.kind, resource.name);
-        let Some(configured) = scope.within(&address, |scope| one(resource, &address, scope)) else { continue };
-        for what in &configured.undecided {
-            outcome.undecided.push(format!("{}:{}: {address}: {what} was not evaluated", resource.file, resource.line));
-        }
-        outcome.resources.push(configured);
+/// Evaluates the App Mesh resources of a root module and of what it calls.
+pub(super) fn evaluate<'m>(root: &'m Module, modules: &'m BTreeMap<PathBuf, Module>) -> Outcome<'m> {
+    let mut outcome = Outcome::default();
+    let mut scope = Scope::new(root, modules);
+    let mut waiting = vec![0];
+    while let Some(instance) = waiting.pop() {
+        let called = scope.in_instance(instance, |scope| {
+            own_resources(scope, &mut outcome);
+            own_calls(scope, &mut outcome)
+        });
+        // The next of the last one is evaluated first, so that the order is that of the files.
+        waiting.extend(called.into_iter().flatten().rev());
     }
     outcome
 }
 
-/// A resource; `None` where it is certain that it is not created.
-fn one(resource: &Resource, address: &str, scope: &mut Scope<'_>) -> Option<Configured> {
-    let mut undecided = Vec::new();
-    for meta in ["count", "for_each"] {
-        match how_often(resource, meta, scope) {
-            Instances::One => {}
-            Instances::None => return None,
-            Instances::Undecided => undecided.push(meta.to_owned()),
+/// The resources of the current instance's module.
+fn own_resources<'m>(scope: &mut Scope<'m>, outcome: &mut Outcome<'m>) {
+    let module = scope.module;
+    let Some(Instance { address: prefix, undecided: of_calls, via, .. }) = scope.instances.get(scope.at).cloned()
+    else {
+        return;
+    };
+    for resource in module.resources.iter().filter(|one| one.kind.starts_with("aws_appmesh_") && !one.is_context) {
+        let local = resource.address();
+        let copies = scope.copies_of(resource);
+        let mut undecided = of_calls.clone();
+        if let Copies::Undecided(meta) = copies {
+            undecided.push(meta.to_owned());
+        }
+        let all = copies.to_read();
+        if all.is_empty() {
+            let source = Source { file: resource.file.clone(), id: format!("{prefix}{local}") };
+            let condition = if resource.attribute("count").is_some() { "count" } else { "for_each" };
+            let reason = Skipped::ConditionFalse { condition: condition.to_owned() };
+            outcome.absent.push(Remark { source, member: String::new(), note: Note::NotRead { reason } });
+        }
+        for copy in all {
+            let index = copy.as_ref().map(BlockCopy::index).unwrap_or_default();
+            let address = format!("{prefix}{local}{index}");
+            let place = format!("{}:{}: {address}", resource.file, resource.line);
+            if outcome.resources.len() >= MOST_RESOURCES {
+                outcome.undecided.push(format!("{place}: not read, since there are more than {MOST_RESOURCES}"));
+                continue;
+            }
+            let via = via.clone().unwrap_or_else(|| resource.file.clone());
+            let configured =
+                scope.within(&local, copy, |scope| one(resource, (address, via), undecided.clone(), scope));
+            for what in &configured.undecided {
+                outcome.undecided.push(format!("{place}: {what} was not evaluated"));
+            }
+            outcome.resources.push(configured);
         }
     }
-    let mut values = match &resource.content {
-        Content::Hcl(body) => body_of(body, &mut undecided, scope),
-        Content::Json(members) => json_of(members, &mut undecided, scope),
+}
+
+/// The instances that the calls of the current instance's module make.
+fn own_calls<'m>(scope: &mut Scope<'m>, outcome: &mut Outcome<'m>) -> Vec<usize> {
+    let module = scope.module;
+    let mut all = Vec::new();
+    for call in module.calls.iter().filter(|call| !call.is_context) {
+        let made = match scope.called(call) {
+            Called::Elsewhere => {
+                let via = scope.instances.get(scope.at).and_then(|instance| instance.via.clone());
+                outcome.elsewhere.push((call, via.unwrap_or_else(|| call.file.clone())));
+                continue;
+            }
+            Called::Instances(made) => made.into_iter().map(|(_, instance)| instance).collect(),
+            Called::Undecided(instance) => vec![instance],
+        };
+        outcome.called.extend(scope.folder_of(call));
+        if made.is_empty() {
+            let prefix = scope.instances.get(scope.at).map_or("", |instance| instance.address.as_str());
+            let source = Source { file: call.file.clone(), id: format!("{prefix}module.{}", call.name) };
+            let condition = if call.argument("count").is_some() { "count" } else { "for_each" };
+            let reason = Skipped::ConditionFalse { condition: condition.to_owned() };
+            outcome.absent.push(Remark { source, member: String::new(), note: Note::NotRead { reason } });
+        }
+        all.extend(made);
+    }
+    all
+}
+
+/// A copy of a resource, with its address and the file of the root module that leads to it.
+fn one(
+    resource: &Resource,
+    (address, via): (String, String),
+    undecided: Vec<String>,
+    scope: &mut Scope<'_>,
+) -> Configured {
+    let (mut values, lines, mut undecided) = match &resource.content {
+        Content::Hcl { body, index } => {
+            let mut walk = Walk { scope, index, undecided, lines: BTreeMap::new() };
+            let values = walk.body(body, "");
+            (values, walk.lines, walk.undecided)
+        }
+        Content::Json { members, lines } => {
+            let mut undecided = undecided;
+            let values = json_of(members, &mut undecided, scope);
+            (values, lines.clone(), undecided)
+        }
     };
     values.retain(|name, _| !META.contains(&name.as_str()));
     undecided.dedup();
@@ -57,75 +145,93 @@ fn one(resource: &Resource, address: &str, scope: &mut Scope<'_>) -> Option<Conf
             collect(value, scope.made(), &mut open);
         }
     }
-    Some(Configured {
+    Configured {
         file: resource.file.clone(),
+        via,
         line: resource.line,
-        address: address.to_owned(),
+        address,
         kind: resource.kind.clone(),
         values: Value::Object(values),
         stand_ins: scope.made().keys().cloned().collect(),
-        lines: resource.lines.clone(),
+        lines,
         partly_read: open.into_iter().collect(),
         undecided,
-    })
-}
-
-/// How many instances of a resource there are.
-enum Instances {
-    None,
-    One,
-    Undecided,
-}
-
-fn how_often(resource: &Resource, meta: &str, scope: &mut Scope<'_>) -> Instances {
-    let value = match &resource.content {
-        Content::Hcl(body) => body.get_attribute(meta).map(|attribute| scope.expression(&attribute.value)),
-        Content::Json(members) => members.get(meta).map(|value| scope.json(value)),
-    };
-    match (meta, value) {
-        (_, None) => Instances::One,
-        ("count", Some(value)) if value.as_f64() == Some(0.0) => Instances::None,
-        ("count", Some(value)) if value.as_f64() == Some(1.0) => Instances::One,
-        (_, Some(Value::Array(items))) if items.is_empty() => Instances::None,
-        (_, Some(Value::Object(members))) if members.is_empty() => Instances::None,
-        (_, Some(_)) => Instances::Undecided,
     }
 }
 
-/// The values of a body: attributes, and blocks as lists.
-fn body_of(body: &Body, undecided: &mut Vec<String>, scope: &mut Scope<'_>) -> Map<String, Value> {
-    let mut values = Map::new();
-    for structure in body {
-        match structure {
-            Structure::Attribute(attribute) => {
-                let value = scope.expression(&attribute.value);
-                values.insert(attribute.key.as_str().to_owned(), value);
-            }
-            Structure::Block(block) if block.ident.as_str() == "dynamic" => {
-                let label = block.labels.first().map(hcl_edit::structure::BlockLabel::as_str).unwrap_or_default();
-                if !is_empty(block, scope) {
-                    undecided.push(format!("dynamic {label}"));
+/// Evaluates a body, and notes on which line each part of it is.
+struct Walk<'w, 'm> {
+    scope: &'w mut Scope<'m>,
+    index: &'w LineIndex,
+    undecided: Vec<String>,
+    lines: BTreeMap<String, usize>,
+}
+
+impl Walk<'_, '_> {
+    /// The values of a body: attributes, and blocks as lists. `path` is its own, with a dot.
+    fn body(&mut self, body: &Body, path: &str) -> Map<String, Value> {
+        let mut values = Map::new();
+        for structure in body {
+            match structure {
+                Structure::Attribute(attribute) => {
+                    let name = attribute.key.as_str();
+                    self.note(format!("{path}{name}"), attribute.key.span());
+                    let value = self.scope.expression(&attribute.value);
+                    values.insert(name.to_owned(), value);
                 }
-            }
-            Structure::Block(block) => {
-                let value = Value::Object(body_of(&block.body, undecided, scope));
-                match values.entry(block.ident.as_str()).or_insert_with(|| Value::Array(Vec::new())) {
-                    Value::Array(items) => items.push(value),
-                    other => *other = Value::Array(vec![value]),
+                Structure::Block(block) if block.ident.as_str() == "dynamic" => {
+                    self.dynamic(block, path, &mut values);
                 }
+                Structure::Block(block) => self.block(block.ident.as_str(), block, &block.body, path, &mut values),
             }
         }
+        values
     }
-    values
-}
 
-/// Whether a dynamic block is certain to make nothing.
-fn is_empty(block: &hcl_edit::structure::Block, scope: &mut Scope<'_>) -> bool {
-    let value = block.body.get_attribute("for_each").map(|attribute| scope.expression(&attribute.value));
-    match value {
-        Some(Value::Array(items)) => items.is_empty(),
-        Some(Value::Object(members)) => members.is_empty(),
-        _ => false,
+    fn block(&mut self, name: &str, at: &Block, body: &Body, path: &str, values: &mut Map<String, Value>) {
+        let number = values.get(name).and_then(Value::as_array).map_or(0, Vec::len);
+        let own = format!("{path}{name}[{number}]");
+        self.note(own.clone(), at.ident.span());
+        let value = Value::Object(self.body(body, &format!("{own}.")));
+        match values.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
+            Value::Array(items) => items.push(value),
+            other => *other = Value::Array(vec![value]),
+        }
+    }
+
+    /// The blocks that a dynamic one makes, where its collection is known.
+    fn dynamic(&mut self, block: &Block, path: &str, values: &mut Map<String, Value>) {
+        let label = block.labels.first().map(BlockLabel::as_str).unwrap_or_default();
+        let each = block.body.get_attribute("for_each").map(|attribute| self.scope.expression(&attribute.value));
+        let content = block.body.get_blocks("content").next();
+        let pairs: Option<Vec<(Value, Value)>> = match &each {
+            Some(Value::Array(items)) => {
+                Some(items.iter().enumerate().map(|(number, item)| (json!(number), item.clone())).collect())
+            }
+            Some(Value::Object(members)) => {
+                Some(members.iter().map(|(key, value)| (json!(key), value.clone())).collect())
+            }
+            _ => None,
+        };
+        let (Some(pairs), Some(content)) = (pairs, content) else {
+            self.undecided.push(format!("dynamic {label}"));
+            return;
+        };
+        let iterator = match block.body.get_attribute("iterator").map(|attribute| &attribute.value) {
+            Some(Expression::Variable(name)) => name.to_string().trim().to_owned(),
+            _ => label.to_owned(),
+        };
+        for (key, value) in pairs {
+            self.scope.bound.push((iterator.clone(), json!({"key": key, "value": value})));
+            self.block(label, content, &content.body, path, values);
+            self.scope.bound.pop();
+        }
+    }
+
+    fn note(&mut self, path: String, span: Option<std::ops::Range<usize>>) {
+        if let Some(span) = span {
+            self.lines.entry(path).or_insert_with(|| self.index.line(span.start));
+        }
     }
 }
 

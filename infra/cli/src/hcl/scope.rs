@@ -1,13 +1,15 @@
-//! What expressions refer to: variables, locals, and attributes of resources.
+//! What expressions refer to: variables, locals, outputs of modules, and attributes of resources.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 
 use mesh::readers::stand_in;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::instances::{BlockCopy, Called, CalledFrom, Copies, Instance};
 use super::source::{Content, Module, Resource, Written};
 
-/// The most expressions that are evaluated in a module. Real ones have some thousands.
+/// The most expressions that are evaluated for a root module. Real ones have some thousands.
 const MOST_STEPS: usize = 500_000;
 
 /// The deepest that expressions refer to expressions.
@@ -37,28 +39,59 @@ fn weight(value: &Value) -> usize {
     }
 }
 
-/// A module with what was found out so far.
+/// A value that a module has a name for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Named {
+    Local(String),
+    Variable(String),
+    Output(String),
+}
+
+/// The block that is being evaluated, which `each` and `count` are of.
+#[derive(Debug)]
+struct Current {
+    address: String,
+    copy: Option<BlockCopy>,
+}
+
+/// A root module and those that it calls, with what was found out so far.
 #[derive(Debug)]
 pub(super) struct Scope<'m> {
+    pub(super) modules: &'m BTreeMap<PathBuf, Module>,
+    /// The root module first, then the calls in the order in which they were met.
+    pub(super) instances: Vec<Instance<'m>>,
+    /// The number of the instance in which expressions are evaluated, and its module.
+    pub(super) at: usize,
     pub(super) module: &'m Module,
+    /// What calls came to, by calling instance and name; `None` while one is being worked out, which ends a circle.
+    pub(super) calls: HashMap<(usize, String), Option<Called>>,
     /// The texts that stand in for values that are not known.
     made: BTreeMap<String, Unknown>,
-    /// Locals by name; `None` while one is being evaluated, which ends a circle.
-    locals: HashMap<String, Option<Value>>,
-    /// The variables of `for` expressions, innermost last.
+    /// Values by instance and name; `None` while one is being evaluated, which ends a circle.
+    values: HashMap<(usize, Named), Option<Value>>,
+    /// How often resources are created, by instance and address; `None` while that is being evaluated.
+    resource_copies: HashMap<(usize, String), Option<Copies>>,
+    /// Whether an attribute was asked for that a known value does not have, since this was last reset.
+    pub(super) lacks_attribute: bool,
+    /// The variables of `for` expressions and the iterators of dynamic blocks, innermost last.
     pub(super) bound: Vec<(String, Value)>,
-    /// The resource that is being evaluated.
-    current: Vec<String>,
+    current: Vec<Current>,
     steps: usize,
     depth: usize,
 }
 
 impl<'m> Scope<'m> {
-    pub(super) fn new(module: &'m Module) -> Self {
+    pub(super) fn new(root: &'m Module, modules: &'m BTreeMap<PathBuf, Module>) -> Self {
         Self {
-            module,
+            modules,
+            instances: vec![Instance::root(root)],
+            at: 0,
+            module: root,
+            calls: HashMap::new(),
             made: BTreeMap::new(),
-            locals: HashMap::new(),
+            values: HashMap::new(),
+            resource_copies: HashMap::new(),
+            lacks_attribute: false,
             bound: Vec::new(),
             current: Vec::new(),
             steps: 0,
@@ -108,12 +141,27 @@ impl<'m> Scope<'m> {
         value
     }
 
-    /// Evaluates the body of a resource, in which `each` and `count` are its own.
-    pub(super) fn within<T>(&mut self, address: &str, evaluate: impl FnOnce(&mut Self) -> T) -> T {
-        self.current.push(address.to_owned());
+    /// Evaluates the body of a block, in which `each` and `count` are its own.
+    pub(super) fn within<T>(
+        &mut self,
+        address: &str,
+        copy: Option<BlockCopy>,
+        evaluate: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        self.current.push(Current { address: address.to_owned(), copy });
         let value = evaluate(self);
         self.current.pop();
         value
+    }
+
+    /// Evaluates in another instance, where other names are known.
+    pub(super) fn in_instance<T>(&mut self, instance: usize, evaluate: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        let module = self.instances.get(instance)?.module;
+        let before = (self.at, self.module, std::mem::take(&mut self.bound), std::mem::take(&mut self.current));
+        (self.at, self.module) = (instance, module);
+        let value = evaluate(self);
+        (self.at, self.module, self.bound, self.current) = before;
+        Some(value)
     }
 
     /// The value of a name with the attributes that follow it. `steps` of them are used.
@@ -124,11 +172,16 @@ impl<'m> Scope<'m> {
         match (root, steps) {
             ("var", [name, ..]) => (self.variable(name), 1),
             ("local", [name, ..]) => (self.local(name), 1),
-            ("each" | "count", [attribute, ..]) => {
-                let of = self.current.last().cloned().unwrap_or_default();
-                (self.unknown(&format!("{of} {root}.{attribute}"), Unknown::Unevaluated), 1)
-            }
-            ("data" | "module" | "path" | "terraform" | "self", _) => {
+            ("each" | "count", [attribute, ..]) => (self.of_copy(root, attribute), 1),
+            ("module", _) => match self.output_of_call(steps) {
+                Some(found) => found,
+                None => (self.unknown(expression, Unknown::Unevaluated), steps.len()),
+            },
+            ("data", [kind, name, rest @ ..]) => match self.argument_of_data(kind, name, rest) {
+                Some((value, used)) => (value, 2 + used),
+                None => (self.unknown(expression, Unknown::Unevaluated), steps.len()),
+            },
+            ("data" | "path" | "terraform" | "self", _) => {
                 (self.unknown(expression, Unknown::Unevaluated), steps.len())
             }
             (kind, [name, ..]) => self.attribute_of(kind, name, steps, expression),
@@ -136,30 +189,84 @@ impl<'m> Scope<'m> {
         }
     }
 
-    fn variable(&mut self, name: &str) -> Value {
-        let module = self.module;
-        match module.value_of(name) {
-            Some(Written::Given(value)) => value.clone(),
-            Some(written) => self.deeper(|scope| scope.written(written)),
-            None => self.unknown(&format!("var.{name}"), Unknown::Unevaluated),
+    /// The value of `each.key`, `each.value` or `count.index` in the block that is being evaluated.
+    fn of_copy(&mut self, root: &str, attribute: &str) -> Value {
+        let current = self.current.last();
+        let value = match (root, attribute, current.and_then(|current| current.copy.as_ref())) {
+            ("count", "index", Some(BlockCopy::Counted(number))) => Some(json!(number)),
+            ("each", "key", Some(BlockCopy::Keyed { key, .. })) => Some(json!(key)),
+            ("each", "value", Some(BlockCopy::Keyed { value, .. })) => Some(value.clone()),
+            _ => None,
+        };
+        let of = current.map(|current| current.address.clone()).unwrap_or_default();
+        value.unwrap_or_else(|| self.unknown(&format!("{of} {root}.{attribute}"), Unknown::Unevaluated))
+    }
+
+    /// A named value of an instance, evaluated once. Of what depends on itself nothing is known.
+    fn named(&mut self, name: Named, evaluate: impl FnOnce(&mut Self) -> Option<Value>) -> Option<Value> {
+        let key = (self.at, name);
+        if let Some(known) = self.values.get(&key) {
+            return known.clone();
         }
+        self.values.insert(key.clone(), None);
+        let value = evaluate(self)?;
+        self.values.insert(key, Some(value.clone()));
+        Some(value)
+    }
+
+    /// A variable: of a root module its value from outside, of a called one what the call gives, else the default.
+    fn variable(&mut self, name: &str) -> Value {
+        let instance = self.instances.get(self.at).cloned();
+        let (module, prefix) = (self.module, instance.as_ref().map(|one| one.address.clone()).unwrap_or_default());
+        let from = instance.and_then(|instance| instance.from);
+        let value = self.named(Named::Variable(name.to_owned()), |scope| match from {
+            None => module.value_of(name).map(|written| scope.deeper(|scope| scope.written(written))),
+            Some(CalledFrom { instance, call, copy }) => match call.argument(name) {
+                Some(given) => scope.in_instance(instance, |scope| {
+                    let address = format!("module.{}", call.name);
+                    scope.within(&address, copy, |scope| scope.deeper(|scope| scope.written(given)))
+                }),
+                None => module.default_of(name).map(|written| scope.deeper(|scope| scope.written(written))),
+            },
+        });
+        let value = value.map(|value| match module.types.get(name) {
+            Some(kind) => self.deeper(|scope| scope.with_defaults(value, kind)),
+            None => value,
+        });
+        value.unwrap_or_else(|| self.unknown(&format!("{prefix}var.{name}"), Unknown::Unevaluated))
     }
 
     fn local(&mut self, name: &str) -> Value {
-        let expression = format!("local.{name}");
-        match self.locals.get(name) {
-            Some(Some(value)) => return value.clone(),
-            Some(None) => return self.unknown(&expression, Unknown::Unevaluated),
+        let module = self.module;
+        let value = self.named(Named::Local(name.to_owned()), |scope| {
+            module.locals.get(name).map(|written| scope.deeper(|scope| scope.written(written)))
+        });
+        value.unwrap_or_else(|| self.unknown(&format!("local.{name}"), Unknown::Unevaluated))
+    }
+
+    /// An output of an instance.
+    pub(super) fn output(&mut self, instance: usize, name: &str) -> Option<Value> {
+        let module = self.instances.get(instance)?.module;
+        self.in_instance(instance, |scope| {
+            scope.named(Named::Output(name.to_owned()), |scope| {
+                module.outputs.get(name).map(|written| scope.deeper(|scope| scope.written(written)))
+            })
+        })?
+    }
+
+    /// How often a resource of the current module is created.
+    pub(super) fn copies_of(&mut self, resource: &'m Resource) -> Copies {
+        let key = (self.at, resource.address());
+        match self.resource_copies.get(&key) {
+            Some(Some(copies)) => return copies.clone(),
+            Some(None) => return Copies::Undecided("for_each"),
             None => {}
         }
-        let module = self.module;
-        let Some(written) = module.locals.get(name) else {
-            return self.unknown(&expression, Unknown::Unevaluated);
-        };
-        self.locals.insert(name.to_owned(), None);
-        let value = self.deeper(|scope| scope.written(written));
-        self.locals.insert(name.to_owned(), Some(value.clone()));
-        value
+        self.resource_copies.insert(key.clone(), None);
+        let address = key.1.clone();
+        let copies = self.within(&address, None, |scope| scope.copies(|meta| resource.attribute(meta)));
+        self.resource_copies.insert(key, Some(copies.clone()));
+        copies
     }
 
     /// An attribute of a resource of this module: as it is configured, or for a mesh its id, which is its name.
@@ -167,29 +274,64 @@ impl<'m> Scope<'m> {
         let module = self.module;
         let resource = module.resources.iter().find(|one| one.kind == kind && one.name == name);
         let rest = steps.get(1..).unwrap_or_default();
-        // An index says which of several instances; they are alike as far as is known here.
         let (index, attribute) = match rest {
-            [attribute, ..] if !attribute.starts_with('[') => (0, Some(attribute)),
-            [_, attribute, ..] => (1, Some(attribute)),
-            _ => (0, None),
+            [attribute, ..] if !attribute.starts_with('[') && attribute != "*" => (None, Some(attribute)),
+            [index, attribute, ..] => (Some(index.as_str()), Some(attribute)),
+            _ => (None, None),
         };
         let (Some(resource), Some(attribute)) = (resource, attribute) else {
             return (self.unknown(expression, Unknown::Unevaluated), steps.len());
         };
-        let configured = match attribute.as_str() {
-            "id" if kind == "aws_appmesh_mesh" => self.configured(resource, "name"),
-            attribute => self.configured(resource, attribute),
+        let attribute = if attribute == "id" && kind == "aws_appmesh_mesh" { "name" } else { attribute.as_str() };
+        let used = 2 + usize::from(index.is_some());
+        let copies = self.copies_of(resource);
+        let mut of = |copy: Option<BlockCopy>| match self.configured(resource, attribute, copy) {
+            Some(value) => value,
+            None => self.unknown(expression, Unknown::AfterApply),
         };
-        let value = configured.unwrap_or_else(|| self.unknown(expression, Unknown::AfterApply));
-        (value, 2 + index)
+        let value = match (copies, index) {
+            (Copies::Known(copies), Some("*")) => {
+                Some(Value::Array(copies.into_iter().map(|copy| of(Some(copy))).collect()))
+            }
+            (Copies::Known(copies), Some(index)) => {
+                copies.into_iter().find(|copy| copy.is_selected_by(index)).map(|copy| of(Some(copy)))
+            }
+            (Copies::Known(copies), None) => match copies.as_slice() {
+                [copy] => Some(of(Some(copy.clone()))),
+                _ => None,
+            },
+            (Copies::Plain, Some("*")) => Some(Value::Array(vec![of(None)])),
+            (Copies::Undecided(_), Some("*")) => None,
+            // Which of several instances is meant is not known; they are alike as far as is known here.
+            (Copies::Plain | Copies::Undecided(_), _) => Some(of(None)),
+        };
+        match value {
+            Some(value) => (value, used),
+            None => (self.unknown(expression, Unknown::Unevaluated), steps.len()),
+        }
     }
 
-    fn configured(&mut self, resource: &'m Resource, attribute: &str) -> Option<Value> {
-        let written = match &resource.content {
-            Content::Hcl(body) => Written::Hcl(body.get_attribute(attribute)?.value.clone()),
-            Content::Json(members) => Written::Json(members.get(attribute)?.clone()),
+    /// An argument of a data source of App Mesh: it names what exists, so its name is as it is given here.
+    fn argument_of_data(&mut self, kind: &str, name: &str, rest: &[String]) -> Option<(Value, usize)> {
+        let module = self.module;
+        let data = module.data.iter().find(|one| one.kind == kind && one.name == name)?;
+        let index = rest.iter().position(|step| !step.starts_with('['))?;
+        let attribute = match rest.get(index)?.as_str() {
+            "id" if kind == "aws_appmesh_mesh" => "name",
+            attribute @ ("name" | "mesh_name" | "virtual_gateway_name" | "virtual_router_name") => attribute,
+            _ => return None,
         };
-        let address = format!("{}.{}", resource.kind, resource.name);
-        Some(self.deeper(|scope| scope.within(&address, |scope| scope.written(&written))))
+        let is_ours = kind.starts_with("aws_appmesh_");
+        let value = is_ours.then(|| self.configured(data, attribute, None)).flatten()?;
+        Some((value, index + 1))
+    }
+
+    fn configured(&mut self, resource: &'m Resource, attribute: &str, copy: Option<BlockCopy>) -> Option<Value> {
+        let written = match &resource.content {
+            Content::Hcl { body, .. } => Written::Hcl(body.get_attribute(attribute)?.value.clone()),
+            Content::Json { members, .. } => Written::Json(members.get(attribute)?.clone()),
+        };
+        let address = resource.address();
+        Some(self.deeper(|scope| scope.within(&address, copy, |scope| scope.written(&written))))
     }
 }

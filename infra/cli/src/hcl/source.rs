@@ -1,15 +1,16 @@
 //! What the files of a module declare.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use hcl_edit::Span as _;
 use hcl_edit::expr::Expression;
-use hcl_edit::structure::{Block, Body, Structure};
-use mesh::readers::ReadError;
+use hcl_edit::structure::{Block, Body};
+use mesh::readers::{ReadError, member_lines};
 use serde_json::{Map, Value};
 
-use super::lines::{broken_up, line_of, nested_too_deep};
+use super::lines::{LineIndex, broken_up, nested_too_deep};
 use super::{Source, is_values};
 
 /// An expression as it is written: in HCL, or as JSON with templates for texts.
@@ -24,8 +25,16 @@ pub(super) enum Written {
 /// The body of a block.
 #[derive(Debug, Clone)]
 pub(super) enum Content {
-    Hcl(Body),
-    Json(Map<String, Value>),
+    Hcl {
+        body: Body,
+        /// The lines of its file.
+        index: Rc<LineIndex>,
+    },
+    Json {
+        members: Map<String, Value>,
+        /// The lines of the members, by path.
+        lines: BTreeMap<String, usize>,
+    },
 }
 
 /// A resource block.
@@ -36,8 +45,6 @@ pub(super) struct Resource {
     pub(super) content: Content,
     pub(super) file: String,
     pub(super) line: usize,
-    /// The lines of the members of the body, by path.
-    pub(super) lines: BTreeMap<String, usize>,
     /// Whether its file is not to be checked itself.
     pub(super) is_context: bool,
 }
@@ -47,6 +54,8 @@ pub(super) struct Resource {
 pub(super) struct Call {
     pub(super) name: String,
     pub(super) source: Option<String>,
+    /// The values that it gives to variables, and its meta-arguments.
+    arguments: BTreeMap<String, Written>,
     pub(super) file: String,
     pub(super) line: usize,
     pub(super) is_context: bool,
@@ -55,13 +64,41 @@ pub(super) struct Call {
 /// A module: all files of a folder.
 #[derive(Debug, Default)]
 pub(super) struct Module {
+    pub(super) folder: PathBuf,
     /// The variables by name, with their default.
     pub(super) variables: BTreeMap<String, Option<Written>>,
+    /// The types of variables by name, where they are given in HCL.
+    pub(super) types: BTreeMap<String, Expression>,
     /// Values for variables. Of two files that give one, the later in Terraform's order counts.
-    values: BTreeMap<String, (String, Written)>,
+    pub(super) values: BTreeMap<String, (String, Written)>,
     pub(super) locals: BTreeMap<String, Written>,
+    pub(super) outputs: BTreeMap<String, Written>,
     pub(super) resources: Vec<Resource>,
+    /// Data sources, whose arguments name what exists.
+    pub(super) data: Vec<Resource>,
     pub(super) calls: Vec<Call>,
+}
+
+impl Resource {
+    /// The address in its module: `aws_appmesh_mesh.shop`.
+    pub(super) fn address(&self) -> String {
+        format!("{}.{}", self.kind, self.name)
+    }
+
+    /// An argument as it is written.
+    pub(super) fn attribute(&self, name: &str) -> Option<Written> {
+        match &self.content {
+            Content::Hcl { body, .. } => Some(Written::Hcl(body.get_attribute(name)?.value.clone())),
+            Content::Json { members, .. } => Some(Written::Json(members.get(name)?.clone())),
+        }
+    }
+}
+
+impl Call {
+    /// The value that it gives to a variable, or one of its meta-arguments.
+    pub(super) fn argument(&self, name: &str) -> Option<&Written> {
+        self.arguments.get(name)
+    }
 }
 
 impl Module {
@@ -110,8 +147,9 @@ impl Module {
             self.add_values(file.name, attributes.collect::<Vec<_>>().into_iter());
             return;
         }
+        let index = Rc::new(LineIndex::new(text));
         for block in body.blocks() {
-            self.add_block(file, text, block, is_context);
+            self.add_block(file, &index, block, is_context);
         }
     }
 
@@ -132,6 +170,11 @@ impl Module {
         given.or_else(|| self.variables.get(variable).and_then(Option::as_ref))
     }
 
+    /// The default of a variable.
+    pub(super) fn default_of(&self, variable: &str) -> Option<&Written> {
+        self.variables.get(variable).and_then(Option::as_ref)
+    }
+
     fn add_values(&mut self, file: &str, values: impl Iterator<Item = (String, Written)>) {
         // `terraform.tfvars` comes before all `*.auto.tfvars`, which come in the order of their names.
         let name = file.rsplit('/').next().unwrap_or(file);
@@ -144,36 +187,42 @@ impl Module {
         }
     }
 
-    fn add_block(&mut self, file: &Source<'_>, text: &str, block: &Block, is_context: bool) {
+    fn add_block(&mut self, file: &Source<'_>, index: &Rc<LineIndex>, block: &Block, is_context: bool) {
         let labels: Vec<&str> = block.labels.iter().map(hcl_edit::structure::BlockLabel::as_str).collect();
-        let line = block.ident.span().map_or(1, |span| line_of(text, span.start));
+        let line = block.ident.span().map_or(1, |span| index.line(span.start));
         match (block.ident.as_str(), labels.as_slice()) {
             ("variable", [name]) => {
                 let default = block.body.get_attribute("default").map(|one| Written::Hcl(one.value.clone()));
                 self.variables.insert((*name).to_owned(), default);
+                self.types.extend(block.body.get_attribute("type").map(|one| ((*name).to_owned(), one.value.clone())));
             }
             ("locals", []) => {
                 let locals = block.body.attributes();
                 self.locals.extend(locals.map(|one| (one.key.to_string(), Written::Hcl(one.value.clone()))));
             }
-            ("resource", [kind, name]) => {
-                let mut lines = BTreeMap::new();
-                lines_of(&block.body, text, "", &mut lines);
-                self.resources.push(Resource {
+            ("output", [name]) => {
+                if let Some(value) = block.body.get_attribute("value") {
+                    self.outputs.insert((*name).to_owned(), Written::Hcl(value.value.clone()));
+                }
+            }
+            (block_type @ ("resource" | "data"), [kind, name]) => {
+                let all = if block_type == "data" { &mut self.data } else { &mut self.resources };
+                all.push(Resource {
                     kind: (*kind).to_owned(),
                     name: (*name).to_owned(),
-                    content: Content::Hcl(block.body.clone()),
+                    content: Content::Hcl { body: block.body.clone(), index: Rc::clone(index) },
                     file: file.name.to_owned(),
                     line,
-                    lines,
                     is_context,
                 });
             }
             ("module", [name]) => {
                 let source = block.body.get_attribute("source").and_then(|source| source.value.as_str());
+                let arguments = block.body.attributes();
                 self.calls.push(Call {
                     name: (*name).to_owned(),
                     source: source.map(str::to_owned),
+                    arguments: arguments.map(|one| (one.key.to_string(), Written::Hcl(one.value.clone()))).collect(),
                     file: file.name.to_owned(),
                     line,
                     is_context,
@@ -184,35 +233,51 @@ impl Module {
     }
 
     fn add_json(&mut self, file: &Source<'_>, members: &Map<String, Value>, is_context: bool) {
-        for (name, variable) in objects(members.get("variable")).flat_map(|object| object.iter()) {
-            let default = objects(Some(variable)).find_map(|body| body.get("default"));
+        let lines = member_lines(file.text);
+        let line = |path: &str| lines.get(path).copied().unwrap_or(1);
+        for (_, name, variable) in named(members, "variable") {
+            let default = objects(Some(variable), "").find_map(|(_, body)| body.get("default"));
             self.variables.insert(name.clone(), default.map(|default| Written::Given(default.clone())));
         }
-        for (name, local) in objects(members.get("locals")).flat_map(|object| object.iter()) {
+        for (_, name, local) in named(members, "locals") {
             self.locals.insert(name.clone(), Written::Json(local.clone()));
         }
-        for (kind, named) in objects(members.get("resource")).flat_map(|object| object.iter()) {
-            for (name, bodies) in objects(Some(named)).flat_map(|object| object.iter()) {
-                for body in objects(Some(bodies)) {
-                    self.resources.push(Resource {
-                        kind: kind.clone(),
-                        name: name.clone(),
-                        content: Content::Json(body.clone()),
-                        file: file.name.to_owned(),
-                        line: line_of_name(file.text, kind, name),
-                        lines: BTreeMap::new(),
-                        is_context,
-                    });
+        for (_, name, output) in named(members, "output") {
+            if let Some(value) = objects(Some(output), "").find_map(|(_, body)| body.get("value")) {
+                self.outputs.insert(name.clone(), Written::Json(value.clone()));
+            }
+        }
+        for block_type in ["resource", "data"] {
+            for (path, kind, resources) in named(members, block_type) {
+                for (path, name, bodies) in
+                    objects(Some(resources), &path).flat_map(|(path, object)| entries(path, object))
+                {
+                    for (path, body) in objects(Some(bodies), &path) {
+                        let inside = format!("{path}.");
+                        let own = lines.range(inside.clone()..).take_while(|(member, _)| member.starts_with(&inside));
+                        let own = own.map(|(member, line)| (member.replacen(&inside, "", 1), *line)).collect();
+                        let all = if block_type == "data" { &mut self.data } else { &mut self.resources };
+                        all.push(Resource {
+                            kind: kind.clone(),
+                            name: name.clone(),
+                            content: Content::Json { members: body.clone(), lines: own },
+                            file: file.name.to_owned(),
+                            line: line(&path),
+                            is_context,
+                        });
+                    }
                 }
             }
         }
-        for (name, bodies) in objects(members.get("module")).flat_map(|object| object.iter()) {
-            for body in objects(Some(bodies)) {
+        for (path, name, bodies) in named(members, "module") {
+            for (path, body) in objects(Some(bodies), &path) {
+                let arguments = body.iter().map(|(name, value)| (name.clone(), Written::Json(value.clone())));
                 self.calls.push(Call {
                     name: name.clone(),
                     source: body.get("source").and_then(Value::as_str).map(str::to_owned),
+                    arguments: arguments.collect(),
                     file: file.name.to_owned(),
-                    line: line_of_name(file.text, "module", name),
+                    line: line(&path),
                     is_context,
                 });
             }
@@ -220,53 +285,28 @@ impl Module {
     }
 }
 
-/// The objects of a block in JSON: one, or a list of them.
-fn objects(value: Option<&Value>) -> impl Iterator<Item = &Map<String, Value>> {
+/// The members of the blocks of a kind in JSON, each with its path and name.
+fn named<'v>(members: &'v Map<String, Value>, kind: &'v str) -> impl Iterator<Item = (String, &'v String, &'v Value)> {
+    objects(members.get(kind), kind).flat_map(|(path, object)| entries(path, object))
+}
+
+/// The members of an object, each with its path and name.
+fn entries(path: String, object: &Map<String, Value>) -> impl Iterator<Item = (String, &String, &Value)> {
+    object.iter().map(move |(name, value)| (format!("{path}.{name}"), name, value))
+}
+
+/// The objects of a block in JSON, which is one or a list of them, each with its path.
+fn objects<'v>(
+    value: Option<&'v Value>,
+    path: &str,
+) -> impl Iterator<Item = (String, &'v Map<String, Value>)> + use<'v> {
+    let path = path.to_owned();
     let (one, several) = match value {
-        Some(Value::Object(object)) => (Some(object), None),
+        Some(Value::Object(object)) => (Some((path.clone(), object)), None),
         Some(Value::Array(items)) => (None, Some(items)),
         _ => (None, None),
     };
-    one.into_iter().chain(several.into_iter().flatten().filter_map(Value::as_object))
-}
-
-/// The line on which a name is first written after another one.
-fn line_of_name(text: &str, before: &str, name: &str) -> usize {
-    let start = text.find(&format!("\"{before}\"")).unwrap_or_default();
-    let found = text.get(start..).and_then(|rest| rest.find(&format!("\"{name}\"")));
-    line_of(text, start + found.unwrap_or_default())
-}
-
-/// The lines of the members of a body, by the path that findings have: `spec.listener.port_mapping`.
-fn lines_of(body: &Body, text: &str, path: &str, lines: &mut BTreeMap<String, usize>) {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for block in body.blocks() {
-        *counts.entry(block.ident.as_str()).or_default() += 1;
-    }
-    let mut indexes: BTreeMap<&str, usize> = BTreeMap::new();
-    let joined = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-    let mut note = |path: &str, span: Option<std::ops::Range<usize>>| {
-        if let Some(span) = span {
-            lines.entry(path.to_owned()).or_insert_with(|| line_of(text, span.start));
-        }
-    };
-    let mut inner = Vec::new();
-    for structure in body {
-        match structure {
-            Structure::Attribute(attribute) => note(&joined(attribute.key.as_str()), attribute.key.span()),
-            Structure::Block(block) => {
-                let name = block.ident.as_str();
-                let plain = joined(name);
-                note(&plain, block.ident.span());
-                let index = indexes.entry(name).or_default();
-                let is_lone = counts.get(name).is_some_and(|count| *count == 1);
-                let path = if is_lone { plain } else { format!("{plain}[{index}]") };
-                *index += 1;
-                inner.push((path, &block.body));
-            }
-        }
-    }
-    for (path, body) in inner {
-        lines_of(body, text, &path, lines);
-    }
+    let several = several.into_iter().flatten().enumerate();
+    let several = several.filter_map(move |(index, item)| Some((format!("{path}[{index}]"), item.as_object()?)));
+    one.into_iter().chain(several)
 }

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use super::{Evaluated, Source, evaluate};
 
+mod modules;
+
 fn evaluated(files: &[(&str, &str)]) -> Evaluated {
     let files: Vec<Source<'_>> = files.iter().map(|(name, text)| Source { name, text }).collect();
     evaluate(&files, &BTreeMap::new())
@@ -38,6 +40,11 @@ fn expressions_have_their_values() {
 variable \"env\" { default = \"prod\" }
 variable \"open\" {}
 variable \"ports\" { default = [80, 81] }
+variable \"service\" {
+  type    = object({ name = string, port = optional(number, 8080), health = optional(object({ path = string })),
+    ports = list(object({ number = number, protocol = optional(string, \"http\") })) })
+  default = { name = \"pay\", ports = [{ number = 1 }] }
+}
 variable \"tags\" { default = { team = \"shop\", \"cost centre\" = 7 } }
 locals {
   name = \"${var.env}-mesh\"
@@ -65,6 +72,12 @@ locals {
         ("element([\"a\", \"b\"], 3)", json!("b")),
         ("coalesce(\"\", \"b\")", json!("b")),
         ("try(var.tags.team, \"x\")", json!("shop")),
+        ("try(var.tags.none, \"x\")", json!("x")),
+        ("try(var.open.none, \"x\")", json!("${var.open.none}")),
+        ("var.service.port", json!(8080)),
+        ("var.service.name", json!("pay")),
+        ("var.service.health == null", json!(true)),
+        ("var.service.ports[0].protocol", json!("http")),
         ("[for p in var.ports : p * 2 if p > 80]", json!([162])),
         ("{ for k, v in { a = 1 } : upper(k) => v }", json!({"A": 1})),
         ("[{ n = 1 }, { n = 2 }][*].n", json!([1, 2])),
@@ -157,6 +170,7 @@ fn the_files_of_a_folder_are_one_module() {
     assert_eq!(spec["serviceDiscovery"]["dns"]["hostname"], "orders.shop.local");
     assert_eq!(node.tags.as_ref().unwrap().value("Name"), Some("orders"));
     assert_eq!((node.source.file.as_str(), node.line), ("shop/main.tf", 6));
+    assert_eq!(node.lines.line_of("spec.listeners[0].healthCheck.path"), Some(18));
     let service = one(&reading, "mesh/prod-shop/virtualService/orders.shop.local");
     assert_eq!(service.spec.to_json()["provider"]["virtualNode"]["virtualNodeName"], "orders");
     one(&reading, "mesh/other");
@@ -204,61 +218,6 @@ resource "aws_appmesh_virtual_gateway" "g" {
 }
 
 #[test]
-fn instances_and_dynamic_blocks_are_undecided() {
-    let node = |meta: &str, block: &str| {
-        format!(
-            "variable \"on\" {{ default = true }}\nvariable \"names\" {{}}\nresource \"aws_appmesh_virtual_node\" \"n\" {{\n  \
-             {meta}\n  name = \"n\"\n  mesh_name = \"m\"\n  spec {{\n    {block}\n  }}\n}}\n"
-        )
-    };
-    let dynamic = |each: &str| format!("dynamic \"backend\" {{\n for_each = {each}\n content {{}}\n }}");
-    let table = [
-        ("count = 1", String::new(), Some(vec![])),
-        ("count = var.on ? 1 : 0", String::new(), Some(vec![])),
-        ("count = var.on ? 0 : 1", String::new(), None),
-        ("count = 2", String::new(), Some(vec!["count"])),
-        ("count = length(var.names)", String::new(), Some(vec!["count"])),
-        ("for_each = toset([])", String::new(), None),
-        ("for_each = toset([\"a\"])", String::new(), Some(vec!["for_each"])),
-        ("for_each = var.names", String::new(), Some(vec!["for_each"])),
-        ("", dynamic("[]"), Some(vec![])),
-        ("", dynamic("var.names"), Some(vec!["dynamic backend"])),
-    ];
-    for (meta, block, expected) in table {
-        let text = node(meta, &block);
-        let reading = reading(&[("a/main.tf", &text)]);
-        let Some(expected) = expected else {
-            assert_eq!(reading.resources, [], "{meta}");
-            continue;
-        };
-        assert_eq!(reading.resources.len(), 1, "{meta}");
-        let told: Vec<String> = reading
-            .faults
-            .iter()
-            .flat_map(|fault| match &fault.defect {
-                Defect::Undecided { expressions } => expressions.clone(),
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert_eq!(told, expected, "{meta} {block}");
-        let notices = evaluated(&[("a/main.tf", &text)]).notices;
-        assert_eq!(notices.len(), 1 + expected.len(), "{notices:?}");
-    }
-}
-
-#[test]
-fn modules_are_listed() {
-    let root = "module \"mesh\" { source = \"./modules/mesh\" }\nmodule \"vpc\" {\n  source = \"terraform-aws-modules/vpc/aws\"\n}\n";
-    let child = "variable \"name\" {}\nresource \"aws_appmesh_mesh\" \"m\" { name = var.name }\n";
-    let evaluated = evaluated(&[("live/main.tf", root), ("live/modules/mesh/main.tf", child)]);
-    let notices = evaluated.notices.join("\n");
-    assert!(notices.contains("live/main.tf:1: module.mesh: `./modules/mesh` was read by itself"), "{notices}");
-    assert!(notices.contains("live/main.tf:2: module.vpc: `terraform-aws-modules/vpc/aws` was not read"), "{notices}");
-    assert!(notices.contains("terraform show -json"), "{notices}");
-    assert_eq!(evaluated.calls_elsewhere.len(), 1);
-}
-
-#[test]
 fn a_misspelt_member_has_its_line() {
     let text = "resource \"aws_appmesh_virtual_node\" \"n\" {\n  name = \"n\"\n  mesh_name = \"m\"\n  spec {\n    listener {\n      \
                 port_mapping {\n        port = 80\n        protocol = \"http\"\n      }\n      healthcheck {\n      }\n    }\n  }\n  colour = 1\n}\n";
@@ -285,6 +244,8 @@ fn json_configurations_are_the_same() {
     let router = one(&reading, "mesh/prod-mesh/virtualRouter/r");
     assert_eq!(router.spec.to_json()["listeners"][0]["portMapping"]["port"], 8080);
     assert_eq!(text.lines().nth(router.line - 1).unwrap().trim(), "\"r\": {");
+    let port = router.lines.line_of("spec.listeners[0].portMapping.port").unwrap();
+    assert_eq!(text.lines().nth(port - 1).unwrap().trim(), "\"port\": 8080,");
     one(&reading, "mesh/prod-mesh/virtualNode/n");
     assert!(matches!(reading.faults[0].defect, Defect::Undecided { .. }));
 }
@@ -310,7 +271,7 @@ fn blocks_on_one_line_are_an_error_and_are_read() {
     let router = one(&reading, "mesh/dock/virtualRouter/cargo");
     assert_eq!(router.spec.to_json()["listeners"][0]["portMapping"]["port"], 8080);
     assert_eq!(router.line, 2);
-    assert_eq!(evaluated.resources[1].lines["spec.listener.port_mapping.protocol"], 7);
+    assert_eq!(evaluated.resources[1].lines["spec[0].listener[0].port_mapping[0].protocol"], 7);
 }
 
 /// Nothing that a file says can take for ever.

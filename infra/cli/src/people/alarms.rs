@@ -22,7 +22,7 @@ use super::args::{AlarmsArgs, AlarmsFormat};
 use super::desk::Desk;
 use super::error::{Refusal, Trouble};
 use super::status::AT_A_TIME;
-use crate::check::{Text, Unread, find};
+use crate::check::{Files, Text, Unread, find};
 
 /// The word that stands for the App Mesh API as a source.
 const API: &str = "api";
@@ -152,7 +152,7 @@ async fn from_api(desk: &Desk<'_>, name: &MeshName) -> Result<Mesh, Trouble> {
 }
 
 fn from_files(paths: &[PathBuf], name: &MeshName) -> Result<Mesh, AlarmsError> {
-    let (found, unread) = find(paths);
+    let Files { found, unread, .. } = find(paths);
     if let Some(error) = unread.into_iter().next() {
         return Err(error.into());
     }

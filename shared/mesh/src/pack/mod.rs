@@ -14,6 +14,7 @@ mod certainty;
 mod controls;
 mod docs;
 mod finding;
+mod member;
 mod paths;
 mod rule;
 mod rules;

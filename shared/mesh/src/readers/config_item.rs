@@ -11,7 +11,7 @@ use super::json;
 use super::reading::{Note, Reading, Skipped, Source};
 use super::respell::member;
 use super::spelling::Spelling;
-use super::spots::Spot;
+use super::spots::{Spot, Step};
 use super::stand_ins::StandIns;
 use crate::name::{Arn, ResourceKind, ResourcePath};
 
@@ -97,7 +97,7 @@ fn item(file: &str, item: &Map<String, Value>, spot: &Spot, reading: &mut Readin
             kind,
             names,
             spec: member(&configuration, "spec").unwrap_or(&none),
-            way: &[],
+            way: &[Step::Hidden("configuration".to_owned()), Step::Member("spec".to_owned())],
             misspelt: Vec::new(),
             spelling: Spelling::ConfigItem,
             stand_ins: &StandIns::None,

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Form;
+use super::member_lines::{MemberLines, lines_of_spec};
 use super::reading::{Declared, Defect, Fault, Note, Reading, Refusal, Source};
 use super::respell::{Respelt, member, respell};
 use super::spelling::{self, Misspelt, Node, Spelling};
@@ -26,7 +27,7 @@ pub(super) struct Draft<'a> {
     pub(super) names: Names,
     /// In the form's spelling.
     pub(super) spec: &'a Value,
-    /// The way from the place of the resource to its spec.
+    /// The way from the place of the resource to its spec; empty where the resource is its spec.
     pub(super) way: &'a [Step],
     /// Members outside the spec that the form has no place for.
     pub(super) misspelt: Vec<Misspelt>,
@@ -116,6 +117,7 @@ pub(super) fn tags_of(value: &Value) -> Vec<(String, String)> {
 /// Judges a draft and adds what comes of it.
 pub(super) fn declare(draft: Draft<'_>, reading: &mut Reading) {
     let Draft { source, spot, kind, names, spec, way, mut misspelt, spelling, stand_ins, tags, mesh_owner } = draft;
+    let lines = lines(kind, spec, spot, way, spelling);
     // The members of manifests are compared where the objects are gathered.
     let Respelt { value, notes, twice } = if spelling == Spelling::Manifest {
         respell(spec, Spec::shape(kind), spelling, stand_ins, "spec")
@@ -167,10 +169,27 @@ pub(super) fn declare(draft: Draft<'_>, reading: &mut Reading) {
     let line = spot.line();
     match (path, spec) {
         (Some(path), Some(spec)) if violations.is_empty() => {
-            reading.resources.push(Declared { path, spec, tags, mesh_owner, source, line });
+            reading.resources.push(Declared { path, spec, tags, mesh_owner, source, line, lines });
         }
-        _ => reading.refusals.push(Refusal { source_: source, violations }),
+        _ => {
+            let first = violations.first().and_then(|violation| lines.line_of(&violation.path));
+            reading.refusals.push(Refusal { source_: source, line: Some(first.unwrap_or(line)), violations });
+        }
     }
+}
+
+/// The lines of a resource's members, whose spec is at the end of a way from its place.
+fn lines(kind: ResourceKind, spec: &Value, spot: &Spot, way: &[Step], spelling: Spelling) -> MemberLines {
+    let mut lines = lines_of_spec(spec, spot.follow(way), Spec::shape(kind), spelling);
+    // The spec is a member of what has the tags beside it.
+    let is_spec = |step: &Step| matches!(step, Step::Member(name) if name.eq_ignore_ascii_case("spec"));
+    let holder = spot.follow(way.iter().position(is_spec).and_then(|before| way.get(..before)).unwrap_or_default());
+    for member in ["spec", "tags"] {
+        if let Some(spot) = holder.child(member) {
+            lines.note(member, spot.line());
+        }
+    }
+    lines
 }
 
 /// A misspelt member of a resource that is refused anyway: it is often the reason.

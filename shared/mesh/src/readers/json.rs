@@ -15,6 +15,20 @@ pub(super) fn document(text: &str) -> Result<Value, (usize, String)> {
     })
 }
 
+/// Reads several documents that follow each other, as logs, exports of queries and `jq` write them. Each comes with the
+/// offset at which the one before ended. `None` where one of them can't be read.
+pub(super) fn documents(text: &str) -> Option<Vec<(Value, usize)>> {
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Once>();
+    let mut all = Vec::new();
+    loop {
+        let begin = stream.byte_offset();
+        match stream.next() {
+            Some(document) => all.push((document.ok()?.0, begin)),
+            None => return Some(all),
+        }
+    }
+}
+
 struct Once(Value);
 
 impl<'de> Deserialize<'de> for Once {

@@ -17,7 +17,9 @@ mod cloudformation;
 mod config_item;
 mod declare;
 mod json;
+mod kustomize;
 mod manifest;
+mod member_lines;
 mod reading;
 mod respell;
 mod spelling;
@@ -34,6 +36,7 @@ use serde_json::Value;
 use crate::name::MeshName;
 use spots::Spot;
 
+pub use member_lines::{MemberLines, member_lines};
 pub use reading::{Declared, Defect, Fault, Note, ReadError, Reading, Refusal, Remark, Skipped, Source};
 pub use stand_ins::stand_in;
 pub use terraform::Configured;
@@ -105,7 +108,14 @@ pub fn read_with(files: &[File<'_>], configured: &[Configured], around: &Surroun
     let mut errors = Vec::new();
     let mut manifests = manifest::Objects::default();
     let mut templates = cloudformation::Templates::default();
+    let patches = kustomize::patches(files);
     for file in files {
+        if let Some(kustomization) = patches.get(&kustomize::plain(file.name)) {
+            let source = Source { file: file.name.to_owned(), id: "patch".to_owned() };
+            let reason = Skipped::Patch { kustomization: kustomization.clone() };
+            reading.remark(&source, "", Note::NotRead { reason });
+            continue;
+        }
         let documents = match documents(file, &mut reading) {
             Ok(documents) => documents,
             Err(error) => {
@@ -198,12 +208,18 @@ fn documents(file: &File<'_>, reading: &mut Reading) -> Result<Vec<(Value, Spot)
         let hint = remedy(file.name).unwrap_or(hint);
         ReadError::Syntax { file: file.name.to_owned(), line, message: format!("{message}{hint}") }
     };
+    let mut of_json = None;
     if text.trim_start().starts_with(['{', '[']) {
         // JSON is read as JSON for its exact escapes; YAML's flow style begins the same way.
-        return json::document(text)
-            .map(|document| vec![document])
-            .or_else(|error| yaml::documents(text).map_err(|_| syntax(error)))
-            .map(|documents| placed(documents, text, 1));
+        match json::document(text) {
+            Ok(document) => return Ok(placed(vec![document], text, 1)),
+            Err(error) => {
+                if let Some(documents) = json_documents(text) {
+                    return Ok(documents);
+                }
+                of_json = Some(error);
+            }
+        }
     }
     match yaml::documents(text) {
         Ok(documents) => Ok(placed(documents, text, 1)),
@@ -212,7 +228,7 @@ fn documents(file: &File<'_>, reading: &mut Reading) -> Result<Vec<(Value, Spot)
             let documents: Vec<(Value, Spot)> =
                 read.into_iter().flat_map(|part| placed(part.documents, &part.text, part.begin)).collect();
             if documents.iter().find_map(|(document, _)| form_of(document)).is_none() {
-                return Err(syntax(whole));
+                return Err(syntax(of_json.unwrap_or(whole)));
             }
             for yaml::Unread { title, line, message } in refused {
                 let source = Source { file: file.name.to_owned(), id: title };
@@ -221,6 +237,17 @@ fn documents(file: &File<'_>, reading: &mut Reading) -> Result<Vec<(Value, Spot)
             Ok(documents)
         }
     }
+}
+
+/// Several documents of JSON in one file, such as JSON lines, with their places.
+fn json_documents(text: &str) -> Option<Vec<(Value, Spot)>> {
+    let documents = json::documents(text).filter(|documents| documents.len() > 1)?;
+    let ends: Vec<usize> = documents.iter().skip(1).map(|(_, begin)| *begin).chain([text.len()]).collect();
+    let documents = documents.into_iter().zip(ends).flat_map(|((document, begin), end)| {
+        let line = text.get(..begin).unwrap_or_default().matches('\n').count() + 1;
+        placed(vec![document], text.get(begin..end).unwrap_or_default(), line)
+    });
+    Some(documents.collect())
 }
 
 /// The documents of a text, which begins at a line of its file, with their places.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::Form;
+use super::member_lines::MemberLines;
 use crate::alarm::DeclaredAlarm;
 use crate::graph::Mesh;
 use crate::name::{AccountId, MeshName, ResourceKind, ResourcePath};
@@ -107,6 +108,8 @@ pub struct Declared {
     pub source: Source,
     /// On which line of the file, from 1.
     pub line: usize,
+    /// On which lines its members are.
+    pub lines: MemberLines,
 }
 
 /// Where something is declared.
@@ -227,6 +230,11 @@ pub enum Skipped {
     },
     /// It is a list entry without spec.
     NoSpec,
+    /// It is a patch, which only Kustomize applies.
+    Patch {
+        /// The kustomization that lists it.
+        kustomization: String,
+    },
     /// It is a nested stack whose template is not among the files.
     NestedElsewhere {
         /// The URL of the template.
@@ -256,6 +264,9 @@ impl fmt::Display for Note {
                 Skipped::Oversized => f.write_str("not read: the notification holds a summary only"),
                 Skipped::OtherType { kind } => write!(f, "not read: {kind} is no resource of a mesh"),
                 Skipped::NoSpec => f.write_str("not read: it has no spec"),
+                Skipped::Patch { kustomization } => {
+                    write!(f, "not read: it is a patch of {kustomization}; check what `kustomize build` writes")
+                }
                 Skipped::NestedElsewhere { template } => {
                     write!(f, "not read: its template `{template}` is not among the files")
                 }
@@ -265,19 +276,30 @@ impl fmt::Display for Note {
 }
 
 /// A resource that can't be read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Error)]
-#[error("{source_}: {}", told(.violations))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Refusal {
     /// The resource.
     #[serde(rename = "source")]
     pub source_: Source,
+    /// The line of the first member at fault, or of what is around it, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
     /// Every member at fault.
     pub violations: Vec<Violation>,
 }
 
-fn told(violations: &[Violation]) -> String {
-    violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.source_.file)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        let violations: Vec<String> = self.violations.iter().map(ToString::to_string).collect();
+        write!(f, ": {}: {}", self.source_.id, violations.join("; "))
+    }
 }
+
+impl std::error::Error for Refusal {}
 
 /// A file that can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -344,7 +366,7 @@ impl Reading {
 
     pub(super) fn refuse(&mut self, source: Source, path: impl Into<String>, message: impl Into<String>) {
         let violation = Violation::malformed(path, message);
-        self.refusals.push(Refusal { source_: source, violations: vec![violation] });
+        self.refusals.push(Refusal { source_: source, line: None, violations: vec![violation] });
     }
 
     /// Puts the resources in the order of their paths, says which are there more than once, and says nothing twice.

@@ -245,11 +245,6 @@ impl Walk {
             let free = members.iter().map(|(name, _)| name.as_ref()).filter(|name| !object.contains_key(*name));
             let suggestion = nearest(given, free);
             self.misspelt.push(Misspelt { member: shown(&steps), steps, suggestion });
-            // A newer API may have more members than are known here. One that is merely spelt otherwise is not one.
-            let folded = fold(given);
-            if self.spelling == Spelling::Api && !members.iter().any(|(name, _)| fold(name) == folded) {
-                kept.insert(given.clone(), value.clone());
-            }
         }
         Value::Object(kept)
     }

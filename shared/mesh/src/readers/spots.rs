@@ -1,11 +1,14 @@
 //! Where in a text its values are: the shape of its documents, with lines and without values.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use granit_parser::{Event, Parser};
 
 /// The most values whose places are kept, as many as are read: aliases are written out.
 const MOST: usize = 300_000;
+
+/// The most items of a list that is made of lines.
+const MOST_ITEMS: usize = 10_000;
 
 /// A value's place, and the places of what is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +16,12 @@ pub(super) struct Spot {
     /// The line, from 1: of a member its key's.
     line: usize,
     within: Within,
+}
+
+/// A part of a path.
+enum Part<'p> {
+    Name(&'p str),
+    Index(usize),
 }
 
 /// A step from a value to one in it.
@@ -49,10 +58,93 @@ impl Spot {
     /// The place of a member, in whatever case its name is written; of one that is not in the text itself, where it
     /// would be.
     pub(super) fn member(&self, name: &str) -> &Self {
-        let Within::Members(members) = &self.within else { return self };
+        self.child(name).unwrap_or(self)
+    }
+
+    /// The place of a member that is in the text itself, in whatever case its name is written.
+    pub(super) fn child(&self, name: &str) -> Option<&Self> {
+        let Within::Members(members) = &self.within else { return None };
         let exact = members.iter().find(|(key, _)| key == name);
         let any_case = || members.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-        exact.or_else(any_case).map_or(self, |(_, spot)| spot)
+        exact.or_else(any_case).map(|(_, spot)| spot)
+    }
+
+    /// Whether it is a list with this number of items.
+    pub(super) const fn has_items(&self, count: usize) -> bool {
+        matches!(&self.within, Within::Items(items) if items.len() == count)
+    }
+
+    /// Adds the lines of all members below a path.
+    pub(super) fn flatten(&self, path: &str, lines: &mut BTreeMap<String, usize>) {
+        let mut add = |path: String, spot: &Self| {
+            spot.flatten(&path, lines);
+            lines.insert(path, spot.line);
+        };
+        match &self.within {
+            Within::Nothing => {}
+            Within::Items(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    add(format!("{path}[{index}]"), item);
+                }
+            }
+            Within::Members(members) => {
+                let dot = if path.is_empty() { "" } else { "." };
+                for (name, member) in members {
+                    add(format!("{path}{dot}{name}"), member);
+                }
+            }
+        }
+    }
+
+    /// A place that is at a line, with members at others: the reverse of [`Self::flatten`].
+    pub(super) fn with_lines(line: usize, lines: &BTreeMap<String, usize>) -> Self {
+        let mut root = Self::at(line);
+        for (path, line) in lines {
+            let parts = path.split('.').flat_map(|part| {
+                let (name, indexes) = part.split_once('[').unwrap_or((part, ""));
+                let indexes = indexes.split('[').filter_map(|index| index.strip_suffix(']')?.parse().ok());
+                std::iter::once(Part::Name(name)).chain(indexes.map(Part::Index))
+            });
+            root.insert(&parts.collect::<Vec<_>>(), *line);
+        }
+        root
+    }
+
+    /// Sets the line of what parts of a path lead to, which is made where it is not there.
+    fn insert(&mut self, parts: &[Part<'_>], line: usize) {
+        let Some((first, rest)) = parts.split_first() else {
+            self.line = line;
+            return;
+        };
+        match first {
+            Part::Name(name) => {
+                if !matches!(self.within, Within::Members(_)) {
+                    self.within = Within::Members(Vec::new());
+                }
+                if let Within::Members(members) = &mut self.within {
+                    if members.iter().all(|(key, _)| key != name) {
+                        members.push(((*name).to_owned(), Self::at(line)));
+                    }
+                    if let Some((_, spot)) = members.iter_mut().find(|(key, _)| key == name) {
+                        spot.insert(rest, line);
+                    }
+                }
+            }
+            Part::Index(index) => {
+                if !matches!(self.within, Within::Items(_)) {
+                    self.within = Within::Items(Vec::new());
+                }
+                if let Within::Items(items) = &mut self.within {
+                    // Paths come in the order of their letters, the tenth item before the second.
+                    while items.len() <= *index && items.len() < MOST_ITEMS {
+                        items.push(Self::at(line));
+                    }
+                    if let Some(spot) = items.get_mut(*index) {
+                        spot.insert(rest, line);
+                    }
+                }
+            }
+        }
     }
 
     /// The place of an item of a list; of one that is not in the text itself, where it would be.
@@ -188,6 +280,18 @@ mod tests {
         let json = "{\n \"a\": [\n  {\"b\": \"\\ud83d\\ude00\\/\"},\n\t{\"b\": null}]}";
         let all = documents(json, 10).unwrap();
         assert_eq!((all[0].line(), all[0].member("a").line(), all[0].member("a").item(1).line()), (10, 11, 13));
+    }
+
+    #[test]
+    fn places_are_made_of_lines() {
+        let lines =
+            BTreeMap::from([("name", 2), ("spec[0]", 3), ("spec[0].listener[0]", 4), ("spec[0].listener[1].port", 9)]);
+        let lines = lines.into_iter().map(|(path, line)| (path.to_owned(), line)).collect();
+        let spot = Spot::with_lines(1, &lines);
+        let listeners = spot.member("spec").item(0).member("listener");
+        assert_eq!((spot.line(), spot.member("name").line(), listeners.item(0).line()), (1, 2, 4));
+        assert!(listeners.has_items(2));
+        assert_eq!(listeners.item(1).member("port").line(), 9);
     }
 
     #[test]

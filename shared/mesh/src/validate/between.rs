@@ -85,14 +85,35 @@ impl MeshView for Mesh {
     }
 }
 
-/// Every rule between resources that the resources of a mesh break, with the route or gateway route that breaks it.
+/// A rule between resources that the resources of a mesh break.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenUse {
+    /// The route or gateway route that breaks it.
+    pub by: ResourcePath,
+    /// The resource whose listeners do not fit.
+    pub owner: ResourcePath,
+    /// The member of the route or gateway route, and the rule.
+    pub violation: Violation,
+}
+
+/// Every rule between resources that the resources of a mesh break.
 #[must_use]
-pub fn between(mesh: &impl MeshView) -> Vec<(ResourcePath, Violation)> {
+pub fn broken_uses(mesh: &impl MeshView) -> Vec<BrokenUse> {
     let of_routes = mesh.routes(None).flat_map(|(router, name, spec)| route_uses(mesh, router, name, spec));
     let of_gateway_routes =
         mesh.gateway_routes(None).flat_map(|(gateway, name, spec)| gateway_route_uses(mesh, gateway, name, spec));
     let broken = of_routes.chain(of_gateway_routes).filter_map(|used| Some((used.refusal()?, used)));
-    broken.map(|(refusal, used)| (used.by.clone(), Violation::new(used.member(), refusal))).collect()
+    let broken = broken.map(|(refusal, used)| {
+        let violation = Violation::new(used.member(), refusal);
+        BrokenUse { by: used.by, owner: used.owner, violation }
+    });
+    broken.collect()
+}
+
+/// Every rule between resources that the resources of a mesh break, with the route or gateway route that breaks it.
+#[must_use]
+pub fn between(mesh: &impl MeshView) -> Vec<(ResourcePath, Violation)> {
+    broken_uses(mesh).into_iter().map(|broken| (broken.by, broken.violation)).collect()
 }
 
 /// Every rule between resources that a write would break: of the written resource itself, and of those that reach it.

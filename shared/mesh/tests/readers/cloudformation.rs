@@ -170,7 +170,7 @@ fn a_number_that_is_not_known_refuses_its_resource_by_name() {
     let reading = template(router, &around());
     assert_eq!(
         reading.refusals[0].to_string(),
-        "mesh.yaml: Router: spec.listeners[0].portMapping.port: depends on `${BarePort}`, which has no value here: \
+        "mesh.yaml:27: Router: spec.listeners[0].portMapping.port: depends on `${BarePort}`, which has no value here: \
          give it one"
     );
     assert_eq!(reading.resources.len(), 1, "the other is read");
@@ -271,7 +271,7 @@ fn each_resource_of_a_loop_is_refused_by_its_name() {
   Mesh: {Type: AWS::AppMesh::Mesh, Properties: {MeshName: shop}}
   Fn::ForEach::Nodes:
     - Service
-    - !Ref Names
+    - !Ref Bare
     - Node${Service}:
         Type: AWS::AppMesh::VirtualNode
         Properties: {MeshName: shop, VirtualNodeName: !Sub '${Service}', Spec: {}}
@@ -292,4 +292,48 @@ fn each_resource_of_a_loop_is_refused_by_its_name() {
     let expected = [("Node${Service}", true), ("Router${Service}${Zone}", true), ("Fn::ForEach::Odd", false)];
     assert_eq!(refused, expected);
     assert_eq!(reading.resources.len(), 1, "the others are read");
+}
+
+/// A loop over a list, or over a parameter with a value, makes each of its resources.
+#[test]
+fn loops_over_what_is_known_are_written_out() {
+    let text = "\
+Parameters: {Names: {Type: CommaDelimitedList, Default: 'pay, web'}}
+Transform: AWS::LanguageExtensions
+Resources:
+  Fn::ForEach::Nodes:
+    - Service
+    - !Ref Names
+    - Node${Service}:
+        Type: AWS::AppMesh::VirtualNode
+        Properties:
+          MeshName: shop
+          VirtualNodeName: !Ref Service
+          Spec: {ServiceDiscovery: {DNS: {Hostname: !Sub '${Service}.local'}}, Listeners: [{PortMapping: {Port: 80, Protocol: http}}]}
+      Fn::ForEach::Versions:
+        - Version
+        - [v.1]
+        - Service${Service}&{Version}:
+            Type: AWS::AppMesh::VirtualService
+            Properties:
+              MeshName: shop
+              VirtualServiceName: !Sub '${Service}-${Version}'
+              Spec: {Provider: {VirtualNode: {VirtualNodeName: !GetAtt 'Node${Service}.VirtualNodeName'}}}
+";
+    let reading = read(text, "mesh.yaml", &around()).unwrap();
+    assert_eq!((&reading.refusals, &reading.remarks), (&vec![], &vec![]));
+    let found: Vec<(String, &str, usize)> = reading
+        .resources
+        .iter()
+        .map(|declared| (declared.path.to_string(), declared.source.id.as_str(), declared.line))
+        .collect();
+    let expected = [
+        ("mesh/shop/virtualNode/pay", "Nodepay"),
+        ("mesh/shop/virtualNode/web", "Nodeweb"),
+        ("mesh/shop/virtualService/pay-v.1", "Servicepayv1"),
+        ("mesh/shop/virtualService/web-v.1", "Servicewebv1"),
+    ];
+    assert_eq!(found, expected.map(|(path, id)| (path.to_owned(), id, 4)));
+    let service = reading.resources[3].spec.to_json();
+    assert_eq!(service["provider"]["virtualNode"]["virtualNodeName"], "web");
 }

@@ -149,7 +149,7 @@ fn a_broken_resource_names_every_member_and_leaves_the_others() {
     let reading = reading(&document);
     assert_eq!(
         reading.refusals[0].to_string(),
-        "in/orders.json: virtualNode a/b: virtualNodeName: a virtual node name can't contain '/': remove it from `a/b`; \
+        "in/orders.json:1: virtualNode a/b: virtualNodeName: a virtual node name can't contain '/': remove it from `a/b`; \
          spec.listeners[0].portMapping.port: must be a whole number, not a string"
     );
     assert_eq!(reading.resources[0].path.name(), "b");

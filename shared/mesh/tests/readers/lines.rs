@@ -128,3 +128,120 @@ fn of_api_documents_and_config_items_by_their_place() {
     let text = format!("{{\"ConfigurationItems\": [{},\n{}]}}", item("a"), item("b"));
     assert_eq!(lines(&text), expected(&[("mesh/a/virtualNode/n", 1), ("mesh/b/virtualNode/n", 3)]));
 }
+
+/// Compares the lines of members of a resource in a text.
+fn assert_lines(text: &str, path: &str, members: &[(&str, Option<usize>)]) {
+    let (reading, errors) = read_all(&[File { name: "file", text }], &Surroundings::default());
+    assert!(errors.is_empty() && reading.refusals.is_empty(), "{errors:?} {:?}", reading.refusals);
+    let declared = reading.resources.iter().find(|declared| declared.path.to_string() == path).unwrap();
+    for (member, line) in members {
+        assert_eq!(declared.lines.line_of(member), *line, "{path} {member}");
+    }
+}
+
+/// The line of each member of a resource, as far as the form has it in its text.
+#[test]
+fn of_members_in_each_form() {
+    let template = "\
+Resources:
+  Web:
+    Type: AWS::AppMesh::VirtualNode
+    Properties:
+      MeshName: m
+      VirtualNodeName: web
+      Tags:
+        - {Key: a, Value: b}
+      Spec:
+        Backends: !If [Some, [{VirtualService: {VirtualServiceName: a}}], !Ref AWS::NoValue]
+        Listeners:
+          - PortMapping:
+              Port: 80
+              Protocol: http
+          - PortMapping: {Port: 443, Protocol: http}
+            TLS:
+              Mode: STRICT
+              Certificate: {ACM: {CertificateArn: !Ref Arn}}
+        ServiceDiscovery: {DNS: {Hostname: a}}
+";
+    assert_lines(
+        template,
+        "mesh/m/virtualNode/web",
+        &[
+            ("spec", Some(9)),
+            ("tags", Some(7)),
+            ("spec.listeners[0].portMapping.protocol", Some(14)),
+            ("spec.listeners[0].healthCheck", Some(12)),
+            ("spec.listeners[1]", Some(15)),
+            ("spec.listeners[1].tls.mode", Some(17)),
+            ("spec.listeners[1].tls.certificate.acm.certificateArn", Some(18)),
+            // Which of the branches holds is not for the text to say.
+            ("spec.backends[0]", Some(10)),
+            ("spec.serviceDiscovery.dns.hostname", Some(19)),
+            ("spec.logging", Some(9)),
+        ],
+    );
+    let manifests = "\
+apiVersion: appmesh.k8s.aws/v1beta2
+kind: VirtualRouter
+metadata: {name: r, namespace: a}
+spec:
+  meshRef: {name: m}
+  listeners:
+    - portMapping: {port: 80, protocol: http}
+  routes:
+    - name: all
+      httpRoute:
+        match:
+          prefix: /
+        action:
+          weightedTargets:
+            - weight: 1
+              virtualNodeRef: {name: one}
+            - virtualNodeRef:
+                name: two
+              weight: 1
+";
+    assert_lines(
+        manifests,
+        "mesh/m/virtualRouter/r_a",
+        &[("spec.listeners[0].portMapping.port", Some(7)), ("spec", Some(4))],
+    );
+    assert_lines(
+        manifests,
+        "mesh/m/virtualRouter/r_a/route/all",
+        &[
+            ("spec.httpRoute.match.prefix", Some(12)),
+            ("spec.httpRoute.action.weightedTargets[0].virtualNode", Some(16)),
+            ("spec.httpRoute.action.weightedTargets[1].virtualNode", Some(17)),
+            ("spec.httpRoute.match.port", Some(11)),
+        ],
+    );
+    let plan = "{\"terraform_version\": \"1\", \"planned_values\": {\"root_module\": {\"resources\": [\n{\"address\": \"aws_appmesh_virtual_router.r\",\n\"type\": \"aws_appmesh_virtual_router\", \"name\": \"r\", \"values\": {\n\"name\": \"r\", \"mesh_name\": \"m\",\n\"tags\": {\"a\": \"b\"},\n\"spec\": [{\n\"listener\": [{\"port_mapping\": [\n{\"port\": 80,\n\"protocol\": \"http\"}]}]}]}}]}}}";
+    assert_lines(
+        plan,
+        "mesh/m/virtualRouter/r",
+        &[
+            ("tags", Some(5)),
+            ("spec.listeners[0]", Some(7)),
+            ("spec.listeners[0].portMapping.port", Some(8)),
+            ("spec.listeners[0].portMapping.protocol", Some(9)),
+        ],
+    );
+}
+
+#[test]
+fn of_members_in_documents_and_items() {
+    let api = "{\"meshName\": \"m\", \"virtualRouterName\": \"r\",\n\"spec\": {\n\"listeners\": [\n{\"portMapping\": {\"port\": 80,\n\"protocol\": \"http\"}}]}}";
+    assert_lines(api, "mesh/m/virtualRouter/r", &[("spec.listeners[0].portMapping.protocol", Some(5))]);
+    let alone = "{\n\"listeners\": [\n{\"portMapping\":\n{\"port\": 80, \"protocol\": \"http\"}}]}";
+    let (reading, _) = read_all(&[File { name: "file", text: alone }], &Surroundings::default());
+    assert_eq!(reading.resources[0].lines.line_of("spec.listeners[0].portMapping.port"), Some(4));
+    let item = |configuration: &str| {
+        format!("{{\"resourceType\": \"AWS::AppMesh::VirtualRouter\",\n\"configuration\": {configuration}}}")
+    };
+    let object = "{\"MeshName\": \"m\", \"VirtualRouterName\": \"r\",\n\"Spec\": {\n\"Listeners\": [{\"PortMapping\": {\"Port\": 80, \"Protocol\": \"http\"}}]}}";
+    assert_lines(&item(object), "mesh/m/virtualRouter/r", &[("spec.listeners[0].portMapping.port", Some(4))]);
+    // A text within a text has no lines of its own.
+    let text = serde_json::Value::from(object).to_string();
+    assert_lines(&item(&text), "mesh/m/virtualRouter/r", &[("spec.listeners[0].portMapping.port", None)]);
+}

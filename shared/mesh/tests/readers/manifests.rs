@@ -212,3 +212,26 @@ fn lists_and_other_objects() {
     let reading = read(text, "list.json", &Surroundings::default()).unwrap();
     assert_eq!(paths(&reading), ["mesh/shop"]);
 }
+
+/// What Kustomize lists as a patch is no resource of its own.
+#[test]
+fn patches_of_kustomize_are_not_read_as_resources() {
+    let node = |more: &str| {
+        format!(
+            "apiVersion: appmesh.k8s.aws/v1beta2\nkind: VirtualNode\nmetadata: {{name: a, namespace: lab}}\nspec: {{{more}}}\n"
+        )
+    };
+    let base =
+        node("listeners: [{portMapping: {port: 80, protocol: http}}], serviceDiscovery: {dns: {hostname: a.local}}");
+    let patch = node("logging: {accessLog: {file: {path: /dev/stdout}}}");
+    let files = [
+        File { name: "./base/node.yaml", text: &base },
+        File { name: "./prod/kustomization.yaml", text: "resources: [../base]\npatches: [{path: log.yaml}]\n" },
+        File { name: "./prod/log.yaml", text: &patch },
+    ];
+    let (reading, _) = read_all(&files, &Surroundings::default());
+    assert_eq!(reading.resources.len(), 1);
+    assert!(
+        reading.remarks.iter().any(|remark| remark.to_string().contains("is a patch of ./prod/kustomization.yaml"))
+    );
+}

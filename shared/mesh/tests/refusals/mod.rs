@@ -161,11 +161,14 @@ fn of_single_specs() -> Vec<Example> {
             (NODE, checked("http2", check("http2", ("port", json!(8080))))),
             "spec.listeners[0].healthCheck.path",
         ),
-        example(
-            "health-check-without-http2",
-            (GATEWAY, router(&[with(http(), "healthCheck", check("grpc", ("port", json!(8080))))])),
-            "spec.listeners[0].healthCheck.protocol",
-        ),
+        Example {
+            rule: "health-check-grpc-without-http2",
+            ..example(
+                "health-check-without-http2",
+                (GATEWAY, router(&[with(http(), "healthCheck", check("grpc", ("port", json!(8080))))])),
+                "spec.listeners[0].healthCheck.protocol",
+            )
+        },
         example(
             "attribute-reserved",
             (NODE, with(node(&[http()]), "serviceDiscovery", cloud_map)),

@@ -56,7 +56,7 @@ fn findings_stand_under_their_rule_with_file_line_and_root_cause() {
     let lines: Vec<&str> = group.lines().collect();
     assert!(lines[0].starts_with("HIGH  reference-dangling  A resource refers to one that does not exist"), "{group}");
     assert!(
-        lines[1].starts_with("  mesh.json:3  mesh/shop/virtualRouter/r/route/route-0 virtualNode gone  it refers"),
+        lines[1].starts_with("  mesh.json:4  mesh/shop/virtualRouter/r/route/route-0 virtualNode gone  it refers"),
         "{group}"
     );
     assert!(

@@ -96,8 +96,8 @@ const PARTLY_READ: Rule = Rule {
     id: "resource-partly-read",
     severity: Severity::Low,
     title: "A resource of a Terraform configuration was read in part",
-    why: "Some of its values need Terraform to evaluate: data sources, modules, and variables without a value. Rules \
-          on those values have no result.",
+    why: "Some of its values need Terraform to evaluate: data sources, modules from elsewhere, and variables without a \
+          value. Rules on those values have no result.",
     mend: "Check the output of `terraform show -json` for a plan, or give the variables values in `terraform.tfvars`.",
     ..FILE
 };
@@ -106,8 +106,8 @@ const UNDECIDED: Rule = Rule {
     id: "resource-undecided",
     severity: Severity::Medium,
     title: "The number of instances of a resource or block is unknown",
-    why: "`count`, `for_each` and `dynamic` create as many instances as an expression says, and only Terraform \
-          evaluates it. The resource was read once, and the content of a dynamic block was not read.",
+    why: "`count`, `for_each` and `dynamic` create as many instances as an expression says, and only Terraform can \
+          evaluate this one. The resource was read once, and the content of a dynamic block was not read.",
     mend: "Check the output of `terraform show -json` for a plan.",
     ..FILE
 };

@@ -84,9 +84,11 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "health-check-grpc-without-http2",
+        profile: Profile::Core,
+        severity: Severity::High,
+        on: LISTENING,
         title: "A gRPC health check is on a listener without HTTP/2",
-        why: "gRPC needs HTTP/2. The API accepts the check, but a proxy refuses the whole cluster, so the check is \
-              left out of the proxies' configuration and nothing is checked.",
+        why: "gRPC needs HTTP/2. The App Mesh API refuses the check, and so does a proxy, with the whole cluster.",
         mend: "Check by HTTP, or change the listener to HTTP/2 or gRPC.",
         check: grpc,
         ..CHECK
@@ -195,10 +197,7 @@ fn slow(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 fn grpc(scene: &Scene<'_>, found: &mut Found<'_>) {
     for check in checks(scene) {
-        if check.path.kind() == ResourceKind::VirtualNode
-            && check.protocol == Protocol::Grpc
-            && matches!(check.listener, Protocol::Http | Protocol::Tcp)
-        {
+        if check.protocol == Protocol::Grpc && matches!(check.listener, Protocol::Http | Protocol::Tcp) {
             let message = format!("listener {} uses {} and is checked by grpc", check.port, check.listener);
             let facts = facts! {"port": check.port, "listener": check.listener};
             found.on_part(check.path.clone(), check.part(), message, facts);

@@ -7,7 +7,7 @@ use crate::pack::finding::{Found, facts, listed};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::Scene;
 use crate::traffic::{Landing, understands};
-use crate::validate::{self, Violation};
+use crate::validate::{self, BrokenUse, Owner, Refusal, Violation};
 
 const REFERENCE: Rule = Rule {
     id: "",
@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         on: ROUTES,
         title: "A route sends traffic to a port on which its target does not listen",
         why: "The node has no listener, none on the port that the route names, or several while the route names none. \
-              Connections are refused.",
+              The App Mesh API refuses such a route. Connections of an existing one are refused.",
         mend: "Name the port of a listener in the weighted target.",
         check: not_listening,
         ..REFERENCE
@@ -119,13 +119,22 @@ fn other_protocol(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
+/// Whether another rule finds what the API refuses, so that one defect is one finding.
+const fn has_rule_of_its_own(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        // `health-check-grpc-without-http2`
+        Refusal::HealthCheckWithoutHttp2 { .. }
+        // `route-target-not-listening`
+            | Refusal::PortNotListening { owner: Owner::Node, .. }
+            | Refusal::PortRequired { owner: Owner::Node, .. }
+    )
+}
+
 fn refused(scene: &Scene<'_>, found: &mut Found<'_>) {
     let mut report = |path: ResourcePath, violations: Vec<Violation>| {
         for violation in violations {
-            let text = violation.to_string();
-            let code = violation.refusal.code();
-            let facts = facts! {"member": violation.path, "code": code, "violations": [&text]};
-            found.on_part(path.clone(), violation.path, text, facts);
+            report_refusal(found, path.clone(), violation, None);
         }
     };
     if let Some(spec) = &scene.mesh.spec {
@@ -152,7 +161,20 @@ fn refused(scene: &Scene<'_>, found: &mut Found<'_>) {
         let violations = [spec.unknown(), validate::rules_of_gateway_route(spec)].concat();
         report(scene.gateway_route_path(gateway, name), violations);
     }
-    for (path, violation) in validate::between(scene.mesh) {
-        report(path, vec![violation]);
+    for BrokenUse { by, owner, violation } in validate::broken_uses(scene.mesh) {
+        report_refusal(found, by, violation, Some(&owner));
     }
+}
+
+/// Reports a refusal. `owner` is the resource whose listeners the refused member does not fit.
+fn report_refusal(found: &mut Found<'_>, path: ResourcePath, violation: Violation, owner: Option<&ResourcePath>) {
+    if has_rule_of_its_own(&violation.refusal) {
+        return;
+    }
+    let text = violation.to_string();
+    let mut facts = facts! {"member": violation.path, "code": violation.refusal.code(), "violations": [&text]};
+    if let Some(owner) = owner {
+        facts.insert("listenersOf".into(), owner.to_string().into());
+    }
+    found.on_part(path, violation.path, text, facts);
 }

@@ -10,10 +10,13 @@
 mod assembly;
 mod conditions;
 mod evaluate;
+mod loops;
 mod references;
 mod scope;
 mod stacks;
 mod strings;
+
+use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
@@ -37,7 +40,8 @@ pub(super) use assembly::is_assembly;
 pub(super) fn is_template(object: &Map<String, Value>) -> bool {
     let is_resource = |resource: &Value| resource.get("Type").is_some_and(Value::is_string);
     object.contains_key("AWSTemplateFormatVersion")
-        || matches!(object.get("Resources"), Some(Value::Object(resources)) if resources.values().any(is_resource))
+        || matches!(object.get("Resources"), Some(Value::Object(resources))
+            if resources.iter().any(|(id, resource)| is_resource(resource) || (loops::is_loop(id) && resource.is_array())))
 }
 
 /// The attributes that a resource may have.
@@ -53,6 +57,16 @@ const ATTRIBUTES: [&str; 9] = [
     "UpdateReplacePolicy",
 ];
 
+/// The transforms of AWS that add no resource of App Mesh to a template. Every other one is a macro that may.
+const KNOWN_TRANSFORMS: [&str; 6] = [
+    "AWS::CodeDeployBlueGreen",
+    "AWS::LanguageExtensions",
+    "AWS::SecretsManager-2020-07-23",
+    "AWS::SecretsManager-2024-09-16",
+    "AWS::Serverless-2016-10-31",
+    "AWS::ServiceCatalog",
+];
+
 /// The templates of a run, which are resolved together.
 #[derive(Debug, Default)]
 pub(super) struct Templates {
@@ -66,6 +80,8 @@ struct Template {
     file: String,
     document: Value,
     spot: Spot,
+    /// The loops that make resources, by the resource.
+    loops: HashMap<String, String>,
 }
 
 /// A resource with its functions worked out.
@@ -80,11 +96,14 @@ struct Worked<'t> {
 impl Templates {
     /// Takes a template.
     pub(super) fn add(&mut self, file: &str, document: Value, spot: Spot) {
-        self.all.push(Template { file: file.to_owned(), document, spot });
+        self.all.push(Template { file: file.to_owned(), document, spot, loops: HashMap::new() });
     }
 
     /// Reads the App Mesh resources of all stacks that the templates make.
-    pub(super) fn declare(&self, around: &Surroundings, reading: &mut Reading) {
+    pub(super) fn declare(&mut self, around: &Surroundings, reading: &mut Reading) {
+        for template in &mut self.all {
+            template.loops = loops::write_out(&mut template.document, around);
+        }
         let stacks = Stacks::resolve(&self.all, &self.assembly, around);
         let mut uses = vec![0_usize; self.all.len()];
         for stack in &stacks.all {
@@ -123,13 +142,17 @@ fn read_stack(
         reading.refuse(source, "Resources", "is required: add it, with at least one resource");
         return;
     };
+    for transform in transforms(template.document.get("Transform")) {
+        let source = Source { file: file.to_owned(), id: "template".to_owned() };
+        reading.remark(&source, "Transform", Note::LeftOut { expression: format!("${{Transform {transform}}}") });
+    }
     let mut scope = Scope::new(&template.document, around, &stack.inputs, &stacks.shared);
     let mut worked = Vec::new();
     let spot = template.spot.member("Resources");
     for (id, resource) in resources {
         let id_in_run = chain.iter().chain([id]).map(String::as_str).collect::<Vec<_>>().join(".");
         let source = Source { file: file.to_owned(), id: id_in_run };
-        if id.starts_with("Fn::ForEach") {
+        if loops::is_loop(id) {
             refuse_loop(file, id, resource, reading);
             continue;
         }
@@ -160,13 +183,24 @@ fn read_stack(
             };
             let attributes = resource.as_object().map(|resource| unknown_members(resource, &ATTRIBUTES, &[]));
             let misspelt = attributes.unwrap_or_default();
-            worked.push(Worked { source, spot: spot.member(id), kind, properties, misspelt });
+            let place = template.loops.get(id).unwrap_or(id);
+            worked.push(Worked { source, spot: spot.member(place), kind, properties, misspelt });
         }
     }
     let stand_ins = StandIns::Made(scope.into_stand_ins());
     for resource in worked {
         declare_worked(resource, &stand_ins, reading);
     }
+}
+
+/// The macros that a template is sent through before CloudFormation creates anything.
+fn transforms(value: Option<&Value>) -> Vec<&str> {
+    let all: Vec<&Value> = match value {
+        Some(Value::Array(all)) => all.iter().collect(),
+        one => one.into_iter().collect(),
+    };
+    let names = all.into_iter().filter_map(|one| one.as_str().or_else(|| one.get("Name").and_then(Value::as_str)));
+    names.filter(|name| !KNOWN_TRANSFORMS.contains(name)).collect()
 }
 
 /// The kind of a resource of App Mesh. A type that is none, and yet seems to be meant as one, is refused.
@@ -188,7 +222,7 @@ fn kind_of_resource(source: &Source, resource: &Value, reading: &mut Reading) ->
     exact
 }
 
-/// Says of each resource of App Mesh that a loop would make that it isn't read. Only CloudFormation expands loops.
+/// Says of each resource of App Mesh that a loop would make that it isn't read, since what the loop runs over isn't known.
 fn refuse_loop(file: &str, id: &str, value: &Value, reading: &mut Reading) {
     let body = value.as_array().and_then(|parts| parts.iter().rev().find_map(Value::as_object));
     let mut refuse = |id: &str, problem: &str| {
@@ -199,11 +233,12 @@ fn refuse_loop(file: &str, id: &str, value: &Value, reading: &mut Reading) {
         return refuse(id, "is a loop without a body: give an identifier, a collection and what is made of each");
     };
     for (made, resource) in body {
-        if made.starts_with("Fn::ForEach") {
+        if loops::is_loop(made) {
             refuse_loop(file, made, resource, reading);
         } else if let Some(kind) = resource.get("Type").and_then(Value::as_str).filter(|kind| kind_of(kind).is_some()) {
             let source = Source { file: file.to_owned(), id: made.clone() };
-            let problem = format!("{kind} is made by the loop {id}, which only CloudFormation expands: write it out");
+            let problem =
+                format!("{kind} is made by the loop {id} over what is not known here: give its parameter a value");
             reading.refuse(source, "Resources", problem);
         }
     }

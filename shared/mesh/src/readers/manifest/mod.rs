@@ -20,7 +20,7 @@ use super::Surroundings;
 use super::declare::{Draft, Names, declare, text_of};
 use super::reading::{Note, Reading, Source};
 use super::spelling::{Misspelt, Spelling};
-use super::spots::Spot;
+use super::spots::{Spot, Step};
 use super::stand_ins::StandIns;
 use crate::name::ResourceKind;
 use objects::{Kind, Object};
@@ -75,7 +75,8 @@ impl Objects {
         }
         let owner = if kind == ResourceKind::Mesh { object.text("meshOwner") } else { self.owner_of(&mesh) };
         let names = Names { mesh: Some(mesh.clone()), parent, own: Some(object.aws_name()) };
-        let declared = (source.clone(), &object.spot, object.misspelt.clone());
+        let way = [Step::Member("spec".to_owned())];
+        let declared = (source.clone(), &object.spot, way.as_slice(), object.misspelt.clone());
         draft(declared, kind, names, &spec, owner.clone(), reading);
         if kind == ResourceKind::VirtualRouter {
             self.declare_routes(object, &mesh, owner.as_deref(), reading);
@@ -102,7 +103,8 @@ impl Objects {
             let spec = api_spec(self, holder, &route, reading);
             let names = Names { mesh: Some(mesh.to_owned()), parent: Some(holder.aws_name()), own: name };
             let spot = holder.spot.member("spec").member("routes").item(index);
-            draft((source, spot, Vec::new()), ResourceKind::Route, names, &spec, owner.map(str::to_owned), reading);
+            let declared = (source, spot, [].as_slice(), Vec::new());
+            draft(declared, ResourceKind::Route, names, &spec, owner.map(str::to_owned), reading);
         }
     }
 
@@ -121,7 +123,7 @@ fn without_controllers(spec: &Value) -> Value {
 }
 
 fn draft(
-    (source, spot, misspelt): (Source, &Spot, Vec<Misspelt>),
+    (source, spot, way, misspelt): (Source, &Spot, &[Step], Vec<Misspelt>),
     kind: ResourceKind,
     names: Names,
     spec: &Value,
@@ -136,7 +138,7 @@ fn draft(
             kind,
             names,
             spec: if spec.is_null() { &empty } else { spec },
-            way: &[],
+            way,
             misspelt,
             spelling: Spelling::Manifest,
             stand_ins: &StandIns::Placeholders,

@@ -164,7 +164,7 @@ impl Objects {
         let (spec, misspelt) = checked(kind, object, object.get("spec").unwrap_or(&none));
         if kind == Kind::BackendGroup && !misspelt.is_empty() {
             let violations = misspelt.iter().map(violation_of).collect();
-            reading.refusals.push(Refusal { source_: source.clone(), violations });
+            reading.refusals.push(Refusal { source_: source.clone(), line: Some(spot.line()), violations });
         }
         let spot = spot.clone();
         self.push(Object { source, spot, kind, name, namespace, namespace_assumed, labels, spec, misspelt });

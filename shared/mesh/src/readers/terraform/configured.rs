@@ -15,9 +15,11 @@ use super::{refuse_type, resource};
 pub struct Configured {
     /// The file.
     pub file: String,
+    /// The file of the root module that leads to it: its own, or that of the call of its module.
+    pub via: String,
     /// The line of the block, from 1.
     pub line: usize,
-    /// The address in its module: `aws_appmesh_mesh.shop`.
+    /// The address: `module.shop.aws_appmesh_mesh.main`.
     pub address: String,
     /// The type.
     pub kind: String,
@@ -25,7 +27,7 @@ pub struct Configured {
     pub values: Value,
     /// The texts in the values that stand in for what is not known.
     pub stand_ins: BTreeSet<String>,
-    /// The lines of the arguments and blocks by path, as in `spec.listener.port_mapping`.
+    /// The lines of the arguments and blocks by path, as in `spec[0].listener[1].port_mapping[0].port`.
     pub lines: BTreeMap<String, usize>,
     /// The expressions that only Terraform can evaluate.
     pub partly_read: Vec<String>,
@@ -41,7 +43,10 @@ pub(in super::super) fn declare_configured(all: &[Configured], reading: &mut Rea
         .map(|source| (folder(&source.file).to_owned(), local(&source.id).to_owned()))
         .collect();
     for one in all {
-        let is_planned = folders(&one.file).any(|folder| planned.contains(&(folder.to_owned(), one.address.clone())));
+        let address = local(&one.address);
+        let is_planned = folders(&one.file)
+            .chain(folders(&one.via))
+            .any(|folder| planned.contains(&(folder.to_owned(), address.to_owned())));
         if !is_planned {
             declare_one(one, reading);
         }
@@ -62,15 +67,12 @@ fn declare_one(one: &Configured, reading: &mut Reading) {
         address: &one.address,
         module: String::new(),
         values: &one.values,
-        spot: Spot::at(one.line),
+        spot: Spot::with_lines(one.line, &one.lines),
         after_unknown: None,
         expressions: None,
     };
-    let (before, declared) = (reading.faults.len(), reading.resources.len());
+    let declared = reading.resources.len();
     resource(source.clone(), &planned, values, (&stand_ins, false), reading);
-    for fault in reading.faults.iter_mut().skip(before) {
-        fault.line = one.lines.get(&fault.part).copied().unwrap_or(one.line);
-    }
     let Some(path) = reading.resources.get(declared).map(|declared| declared.path.clone()) else { return };
     let defects = [
         (!one.partly_read.is_empty()).then(|| Defect::PartlyRead { expressions: one.partly_read.clone() }),

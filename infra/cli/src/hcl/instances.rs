@@ -1,0 +1,223 @@
+//! How often a block is created, and which modules are called with which values.
+//!
+//! ```text
+//!   root module ──▶ each call of a module with a local source ──▶ its copies (`count`, `for_each`) ──▶ their calls ...
+//! ```
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::evaluate::text_of;
+use super::scope::Scope;
+use super::source::{Call, Module, Written};
+
+/// The most copies that one block makes here. Configurations with more are for Terraform.
+const MOST_COPIES: usize = 256;
+
+/// The deepest that modules call modules, and the most calls of one run.
+const DEEPEST_CALLS: usize = 16;
+const MOST_CALLS: usize = 2_000;
+
+/// One of the copies that `count` or `for_each` makes of a block.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum BlockCopy {
+    /// `count`: the number of the copy.
+    Counted(usize),
+    /// `for_each`: its key and value.
+    Keyed { key: String, value: Value },
+}
+
+impl BlockCopy {
+    /// The copy in an address: `[0]`, `["blue"]`.
+    pub(super) fn index(&self) -> String {
+        match self {
+            Self::Counted(number) => format!("[{number}]"),
+            Self::Keyed { key, .. } => format!("[{key:?}]"),
+        }
+    }
+
+    /// Whether the step of an expression, such as `[blue]`, selects this copy.
+    pub(super) fn is_selected_by(&self, step: &str) -> bool {
+        let selected = step.strip_prefix('[').and_then(|step| step.strip_suffix(']'));
+        selected.is_some_and(|selected| match self {
+            Self::Counted(number) => selected == number.to_string(),
+            Self::Keyed { key, .. } => selected == key,
+        })
+    }
+}
+
+/// How often a block is created.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Copies {
+    /// Once, without `count` and `for_each`.
+    Plain,
+    /// Once for each of these.
+    Known(Vec<BlockCopy>),
+    /// The argument that says so could not be evaluated.
+    Undecided(&'static str),
+}
+
+impl Copies {
+    /// The copies to read: what is not decided is read once.
+    pub(super) fn to_read(&self) -> Vec<Option<BlockCopy>> {
+        match self {
+            Self::Plain | Self::Undecided(_) => vec![None],
+            Self::Known(copies) => copies.iter().cloned().map(Some).collect(),
+        }
+    }
+}
+
+/// A module as it is used once: by itself, or by a call.
+#[derive(Debug, Clone)]
+pub(super) struct Instance<'m> {
+    pub(super) module: &'m Module,
+    /// Its address with a dot, as in `module.mesh["blue"].`; empty for a root module.
+    pub(super) address: String,
+    /// The call that it comes from.
+    pub(super) from: Option<CalledFrom<'m>>,
+    /// The file of the root module with the call that leads to it.
+    pub(super) via: Option<String>,
+    /// What in the calls that lead to it could not be decided.
+    pub(super) undecided: Vec<String>,
+    depth: usize,
+}
+
+/// The call of a module instance.
+#[derive(Debug, Clone)]
+pub(super) struct CalledFrom<'m> {
+    /// The number of the calling instance.
+    pub(super) instance: usize,
+    pub(super) call: &'m Call,
+    pub(super) copy: Option<BlockCopy>,
+}
+
+/// What a call of a module comes to.
+#[derive(Debug, Clone)]
+pub(super) enum Called {
+    /// The module's source is not among the files, or not to be followed.
+    Elsewhere,
+    /// The instances, each with its copy.
+    Instances(Vec<(Option<BlockCopy>, usize)>),
+    /// How often it is created is not decided; this instance stands for all.
+    Undecided(usize),
+}
+
+impl<'m> Instance<'m> {
+    pub(super) const fn root(module: &'m Module) -> Self {
+        Self { module, address: String::new(), from: None, via: None, undecided: Vec::new(), depth: 0 }
+    }
+}
+
+impl<'m> Scope<'m> {
+    /// How often a block with these meta-arguments is created.
+    pub(super) fn copies(&mut self, meta: impl Fn(&str) -> Option<Written>) -> Copies {
+        if let Some(count) = meta("count") {
+            let count = self.written(&count);
+            let whole = count.as_f64().or_else(|| text_of(&count).and_then(|text| text.parse().ok()));
+            let known = (0..=MOST_COPIES)
+                .find(|number| u32::try_from(*number).is_ok_and(|number| whole == Some(f64::from(number))));
+            return match known {
+                Some(number) => Copies::Known((0..number).map(BlockCopy::Counted).collect()),
+                None => Copies::Undecided("count"),
+            };
+        }
+        let Some(each) = meta("for_each") else { return Copies::Plain };
+        let each = self.written(&each);
+        let copies: Option<Vec<BlockCopy>> = match &each {
+            // A set: keys and values are the same.
+            Value::Array(items) if !self.is_unknown(&each) => items
+                .iter()
+                .map(|item| text_of(item).map(|key| BlockCopy::Keyed { key, value: item.clone() }))
+                .collect(),
+            Value::Object(members) if members.keys().all(|key| !self.is_unknown(&Value::from(key.as_str()))) => {
+                let copies =
+                    members.iter().map(|(key, value)| BlockCopy::Keyed { key: key.clone(), value: value.clone() });
+                Some(copies.collect())
+            }
+            _ => None,
+        };
+        match copies {
+            Some(copies) if copies.len() <= MOST_COPIES => Copies::Known(copies),
+            _ => Copies::Undecided("for_each"),
+        }
+    }
+
+    /// The instances that a call of the current module makes.
+    pub(super) fn called(&mut self, call: &'m Call) -> Called {
+        let key = (self.at, call.name.clone());
+        match self.calls.get(&key) {
+            Some(Some(called)) => return called.clone(),
+            // It depends on itself.
+            Some(None) => return Called::Elsewhere,
+            None => {}
+        }
+        self.calls.insert(key.clone(), None);
+        let called = self.call_now(call);
+        self.calls.insert(key, Some(called.clone()));
+        called
+    }
+
+    fn call_now(&mut self, call: &'m Call) -> Called {
+        let depth = self.instances.get(self.at).map_or(0, |instance| instance.depth);
+        let module = self.folder_of(call).and_then(|folder| self.modules.get(&folder));
+        let Some(module) = module.filter(|_| depth < DEEPEST_CALLS && self.instances.len() < MOST_CALLS) else {
+            return Called::Elsewhere;
+        };
+        let address = format!("module.{}", call.name);
+        let copies = self.within(&address, None, |scope| scope.copies(|meta| call.argument(meta).cloned()));
+        let mut made = Vec::new();
+        for copy in copies.to_read() {
+            let Some(caller) = self.instances.get(self.at) else { break };
+            let (prefix, mut undecided) = (caller.address.clone(), caller.undecided.clone());
+            let via = Some(caller.via.clone().unwrap_or_else(|| call.file.clone()));
+            let index = copy.as_ref().map(BlockCopy::index).unwrap_or_default();
+            let address = format!("{prefix}{address}{index}.");
+            if let Copies::Undecided(meta) = copies {
+                undecided.push(format!("{meta} of {prefix}module.{}", call.name));
+            }
+            let from = Some(CalledFrom { instance: self.at, call, copy: copy.clone() });
+            made.push((copy, self.instances.len()));
+            self.instances.push(Instance { module, address, from, via, undecided, depth: depth + 1 });
+        }
+        match (&copies, made.as_slice()) {
+            (Copies::Undecided(_), [(_, instance)]) => Called::Undecided(*instance),
+            _ => Called::Instances(made),
+        }
+    }
+
+    /// The folder of the module that a call means, where its source is local.
+    pub(super) fn folder_of(&self, call: &Call) -> Option<PathBuf> {
+        let source = call.source.as_deref().filter(|source| source.starts_with("./") || source.starts_with("../"))?;
+        Some(super::normal(&self.module.folder.join(source)))
+    }
+
+    /// The value of `module.NAME...`, with the number of steps that are used. `None` where it can't be told.
+    pub(super) fn output_of_call(&mut self, steps: &[String]) -> Option<(Value, usize)> {
+        let (name, rest) = steps.split_first()?;
+        let module = self.module;
+        let call = module.calls.iter().find(|call| call.name == *name)?;
+        match (self.called(call), rest) {
+            (Called::Instances(made), [output, ..]) if !output.starts_with('[') && output != "*" => {
+                let [(None, instance)] = made.as_slice() else { return None };
+                Some((self.output(*instance, output)?, 2))
+            }
+            (Called::Instances(made), [step, output, ..]) if step == "*" => {
+                let outputs = made.iter().map(|(_, instance)| self.output(*instance, output)).collect::<Option<_>>()?;
+                Some((Value::Array(outputs), 3))
+            }
+            (Called::Instances(made), [step, output, ..]) => {
+                let selected = |(copy, _): &&(Option<BlockCopy>, usize)| {
+                    copy.as_ref().is_some_and(|copy| copy.is_selected_by(step))
+                };
+                let (_, instance) = made.iter().find(selected)?;
+                Some((self.output(*instance, output)?, 3))
+            }
+            // One stands for all of them.
+            (Called::Undecided(instance), [step, output, ..]) if step.starts_with('[') => {
+                Some((self.output(instance, output)?, 3))
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! `meshwarden check` on paths that are read in part or not at all: what was not understood is no success.
+
+mod folder;
+
+use folder::{Files, Folder};
+
+const CDK: &str = "import * as appmesh from \"aws-cdk-lib/aws-appmesh\"; // AWS::AppMesh::Mesh\n";
+const BUCKET: &str = "Resources: {B: {Type: AWS::S3::Bucket}}\n";
+const OFF: &str = "Conditions: {Off: !Equals [a, b]}\nResources: {M: {Type: AWS::AppMesh::Mesh, Condition: Off, Properties: {MeshName: m}}}\n";
+const MESH: &str = "Resources: {M: {Type: AWS::AppMesh::Mesh, Properties: {MeshName: m}}}\n";
+
+#[test]
+fn a_path_of_which_nothing_is_understood_is_no_success() {
+    let table: [(Files<'_>, &str, i32, &str); 27] = [
+        (&[], ".", 2, "give CloudFormation templates"),
+        (&[("README.md", "# a")], ".", 2, "give CloudFormation templates"),
+        (&[("package.json", "{\"name\": \"a\"}")], ".", 2, "give CloudFormation templates"),
+        (&[("lib/stack.ts", CDK)], ".", 2, "cdk synth"),
+        (&[("app.py", "from aws_cdk import aws_appmesh\n"), ("cdk.json", "{\"app\": \"x\"}")], ".", 2, "cdk synth"),
+        (&[("lib/stack.ts", CDK)], "lib/stack.ts", 2, "cdk synth"),
+        // Files that are read, and hold nothing of what the sources beside them make.
+        (&[("lib/stack.ts", CDK), ("queue.yaml", "Resources: {Q: {Type: AWS::SQS::Queue}}")], ".", 2, "cdk synth"),
+        (&[("Chart.yaml", "name: a\n"), ("templates/a.txt", "x")], ".", 2, "helm template"),
+        (
+            &[
+                ("lib/stack.ts", CDK),
+                (
+                    "cdk.out/A.template.json",
+                    "{\"Resources\": {\"M\": {\"Type\": \"AWS::AppMesh::Mesh\", \"Properties\": {\"MeshName\": \"m\"}}}}",
+                ),
+            ],
+            ".",
+            0,
+            "1 resource",
+        ),
+        // Files of known forms that describe no mesh: nothing was looked at.
+        (&[("s3.yaml", BUCKET)], ".", 2, "`--allow-empty`"),
+        (&[("s3.yaml", BUCKET)], "s3.yaml", 2, "`--allow-empty`"),
+        (&[("s3.yaml", BUCKET), ("mesh.yaml", MESH)], ".", 0, "1 resource"),
+        (
+            &[("plan.json", "{\"terraform_version\": \"1.9.0\", \"planned_values\": {\"root_module\": {}}}")],
+            ".",
+            2,
+            "`--allow-empty`",
+        ),
+        (&[("list.json", "{\"virtualNodes\": []}")], ".", 2, "`--allow-empty`"),
+        (&[("main.tf", "resource \"aws_s3_bucket\" \"b\" {}\n")], ".", 2, "`--allow-empty`"),
+        (&[("item.json", "{\"resourceType\": \"AWS::S3::Bucket\", \"configuration\": {}}")], ".", 2, "`--allow-empty`"),
+        // What is described and not created was looked at.
+        (&[("off.yaml", OFF)], ".", 0, "0 resources"),
+        (
+            &[("main.tf", "resource \"aws_appmesh_mesh\" \"m\" {\n  count = 0\n  name  = \"m\"\n}\n")],
+            ".",
+            0,
+            "0 resources",
+        ),
+        // Sources and files that only another program turns into something that is read.
+        (&[("index.ts", "import * as aws from \"@pulumi/aws\"; new aws.appmesh.Mesh(\"m\");\n")], ".", 2, "Pulumi"),
+        (
+            &[("Pulumi.yaml", "name: a\nruntime: yaml\nresources: {m: {type: \"aws:appmesh:Mesh\"}}\n")],
+            ".",
+            2,
+            "Pulumi",
+        ),
+        (&[("stack.cs", "using Amazon.CDK.AWS.AppMesh;\n"), ("s3.yaml", BUCKET)], ".", 2, "cdk synth"),
+        (&[("kustomization.yaml", "resources: [mesh.txt]\n")], ".", 2, "kustomize build"),
+        (&[("main.tf", "module \"mesh\" {\n  source = \"org/mesh/aws\"\n}\n")], ".", 2, "terraform show -json"),
+        (&[("terragrunt.hcl", "terraform { source = \"../mesh\" }\n")], ".", 2, "`--allow-empty`"),
+        (&[("1_Config_eu-west-1_ConfigHistory_AWS::AppMesh::Mesh_1.json.gz", "x")], ".", 2, "gunzip"),
+        (
+            &[("terraform.tfstate", "{\"resources\": [{\"type\": \"aws_appmesh_mesh\"}]}")],
+            ".",
+            2,
+            "terraform show -json",
+        ),
+        (
+            &[(
+                "root.yaml",
+                "Resources: {A: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: ./mesh.yaml}}}",
+            )],
+            ".",
+            2,
+            "nested stacks",
+        ),
+    ];
+    for (files, path, code, expected) in table {
+        let folder = Folder::new(files);
+        let (status, text) = folder.check(&[path, "--fail-on", "never"]);
+        assert_eq!(status, code, "{files:?}: {text}");
+        assert!(text.contains(expected), "{files:?}: {text}");
+    }
+}
+
+#[test]
+fn each_path_that_is_given_must_hold_something() {
+    let folder = Folder::new(&[("a/mesh.yaml", MESH), ("b/notes.txt", "x")]);
+    assert_eq!(folder.check(&["a", "--fail-on", "never"]).0, 0);
+    let (status, text) = folder.check(&["a", "b", "--fail-on", "never"]);
+    assert_eq!(status, 2, "{text}");
+    assert!(text.contains("b: no App Mesh resource was read here"), "{text}");
+}
+
+/// `--allow-empty` is for paths in which there may be no mesh, and never for what could not be read.
+#[test]
+fn empty_paths_are_allowed_where_that_is_asked_for() {
+    let table: [(Files<'_>, i32); 8] = [
+        (&[], 0),
+        (&[("README.md", "# a")], 0),
+        (&[("s3.yaml", BUCKET)], 0),
+        (&[("cdk.json", "{}"), ("s3.yaml", BUCKET)], 0),
+        (&[("lib/stack.ts", CDK)], 2),
+        (&[("lib/stack.ts", CDK), ("s3.yaml", BUCKET)], 2),
+        (&[("mesh.yaml", "Resources: {M: {Type: AWS::AppMesh::Mesh, Properties: [")], 2),
+        (&[("main.tf", "module \"mesh\" {\n  source = \"org/mesh/aws\"\n}\n")], 2),
+    ];
+    for (files, code) in table {
+        let (status, text) = Folder::new(files).check(&[".", "--allow-empty"]);
+        assert_eq!(status, code, "{files:?}: {text}");
+    }
+    let folder = Folder::new(&[("a/s3.yaml", BUCKET), ("b/s3.yaml", BUCKET)]);
+    let (status, text) = folder.check(&["a", "b"]);
+    assert!(status == 2 && text.contains("a: no App Mesh resource was read here, nor in another path"), "{text}");
+    assert_eq!(folder.check(&["a", "b", "--allow-empty"]).0, 0);
+    assert_eq!(folder.check(&["vanished", "--allow-empty"]).0, 2);
+}
+
+/// PowerShell writes what it redirects in UTF-16, and editors write a byte order mark.
+#[test]
+fn texts_are_read_in_each_encoding_with_a_mark() {
+    let folder = Folder::new(&[("mark.yaml", &format!("\u{feff}{MESH}"))]);
+    let wide: Vec<u8> = [0xff, 0xfe].into_iter().chain(MESH.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+    std::fs::write(folder.0.join("wide.yaml"), wide).unwrap();
+    for file in ["mark.yaml", "wide.yaml"] {
+        assert_eq!(folder.json(&[file])["resources"], 1, "{file}");
+    }
+    // A file in another encoding is an error where it speaks of App Mesh, and else none of ours.
+    std::fs::write(folder.0.join("old.yaml"), b"Name: caf\xe9\n").unwrap();
+    assert_eq!(folder.check(&[".", "--fail-on", "never"]).0, 0);
+    std::fs::write(folder.0.join("old.yaml"), b"# caf\xe9\nResources: {M: {Type: AWS::AppMesh::Mesh}}\n").unwrap();
+    let (status, text) = folder.check(&[".", "--fail-on", "never"]);
+    assert!(status == 2 && text.contains("old.yaml: line 1: is not UTF-8"), "{text}");
+}
+
+/// A link to a file is read as the file is; one to a folder is listed, and one that leads nowhere is an error.
+#[cfg(unix)]
+#[test]
+fn links_are_followed_to_files() {
+    use std::os::unix::fs::symlink;
+    let folder = Folder::new(&[("store/mesh.yaml", MESH), ("stack/README.md", "# a"), ("x.tf/mesh.yaml", MESH)]);
+    symlink("../store/mesh.yaml", folder.0.join("stack/mesh.yaml")).unwrap();
+    assert_eq!(folder.json(&["stack"])["resources"], 1);
+    assert_eq!(folder.json(&["x.tf"])["resources"], 1, "a folder may be called as files are");
+    symlink("../store", folder.0.join("stack/more")).unwrap();
+    symlink("..", folder.0.join("store/back")).unwrap();
+    let told = folder.json(&["stack"]);
+    assert!(told["notices"].to_string().contains("stack/more: a link to a folder"), "{told}");
+    symlink("gone.yaml", folder.0.join("stack/lost.yaml")).unwrap();
+    let (status, text) = folder.check(&["stack"]);
+    assert!(status == 2 && text.contains("stack/lost.yaml"), "{text}");
+}
+
+/// Exports of queries have one document on each line, and `jq` writes one after the other.
+#[test]
+fn several_documents_of_json_are_read_from_one_file() {
+    let item = |name: &str| {
+        format!(
+            "{{\"resourceType\": \"AWS::AppMesh::VirtualNode\", \"configuration\": {{\"meshName\": \"m\", \"virtualNodeName\": \"{name}\",\n \"spec\": {{}}}}}}\n"
+        )
+    };
+    let spread = format!("{}{}", item("a"), item("b"));
+    let lines = [item("a").replace('\n', ""), item("b").replace('\n', "")].join("\n");
+    let folder = Folder::new(&[("spread.json", &spread), ("lines.jsonl", &lines)]);
+    for (file, line) in [("spread.json", 4), ("lines.jsonl", 2)] {
+        let told = folder.json(&[file]);
+        assert_eq!(told["resources"], 2, "{told}");
+        let findings = told["findings"].as_array().unwrap();
+        let of_b = findings.iter().find(|one| one["resource"] == "mesh/m/virtualNode/b").unwrap();
+        assert_eq!(of_b["source"]["line"], line, "{of_b}");
+    }
+    let broken = Folder::new(&[("a.jsonl", &format!("{lines}\n{{\"resourceType\": \"AWS::AppMesh::Mesh\""))]);
+    assert_eq!(broken.check(&["."]).0, 2);
+}
+
+/// What macros add to a template may be what seems to be missing from it.
+#[test]
+fn what_macros_may_add_is_not_missing() {
+    let service = "Resources: {S: {Type: AWS::AppMesh::VirtualService, Properties: {MeshName: m, VirtualServiceName: s.local, \
+                   Spec: {Provider: {VirtualNode: {VirtualNodeName: gone}}}}}, M: {Type: AWS::AppMesh::Mesh, Properties: {MeshName: m}}}\n";
+    for (transform, is_sure) in [
+        ("", true),
+        ("Transform: AWS::Serverless-2016-10-31\n", true),
+        ("Transform: [AWS::LanguageExtensions, Nodes]\n", false),
+    ] {
+        let folder = Folder::new(&[("a.yaml", &format!("{transform}{service}"))]);
+        let told = folder.json(&["."]);
+        let list = if is_sure { "findings" } else { "undecided" };
+        assert!(folder::rules(&told, list).contains(&"reference-dangling".to_owned()), "{transform}: {told}");
+    }
+    let only = "Resources: {\"Fn::Transform\": {Name: AWS::Include, Parameters: {Location: \"s3://a/mesh.yaml\"}}}\nAWSTemplateFormatVersion: 2010-09-09\n";
+    assert_eq!(Folder::new(&[("a.yaml", only)]).check(&["."]).0, 2);
+}

@@ -1,0 +1,269 @@
+//! Variations of publicly reported mistakes: what `meshwarden check` says of each, in the form in which it was made.
+
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod folder;
+
+use folder::Folder;
+use serde_json::{Value, json};
+
+fn named(kind: &str, name: &str, spec: Value) -> Value {
+    json!({"meshName": "m", format!("{kind}Name"): name, "spec": spec})
+}
+
+fn listener(port: u16, protocol: &str) -> Value {
+    json!({"portMapping": {"port": port, "protocol": protocol}})
+}
+
+/// A virtual node with listeners, found by the DNS.
+fn node(name: &str, listeners: Value) -> Value {
+    let host = format!("{name}.m.local");
+    named("virtualNode", name, json!({"listeners": listeners, "serviceDiscovery": {"dns": {"hostname": host}}}))
+}
+
+/// A virtual node that calls `a.m.local`.
+fn caller() -> Value {
+    let mut caller = node("caller", json!([listener(8080, "http")]));
+    caller["spec"]["backends"] = json!([{"virtualService": {"virtualServiceName": "a.m.local"}}]);
+    caller
+}
+
+fn router(listeners: Value) -> Value {
+    named("virtualRouter", "r", json!({"listeners": listeners}))
+}
+
+/// A route of router `r` to virtual node `a`.
+fn route(kind: &str, mut rule: Value) -> Value {
+    rule["action"] = json!({"weightedTargets": [{"virtualNode": "a", "weight": 1}]});
+    let mut route = named("route", "all", json!({kind: rule}));
+    route["virtualRouterName"] = json!("r");
+    route
+}
+
+fn service(provider: &str) -> Value {
+    let provider = match provider {
+        "r" => json!({"virtualRouter": {"virtualRouterName": "r"}}),
+        name => json!({"virtualNode": {"virtualNodeName": name}}),
+    };
+    named("virtualService", "a.m.local", json!({"provider": provider}))
+}
+
+fn gateway(listeners: Value) -> Value {
+    named("virtualGateway", "g", json!({"listeners": listeners}))
+}
+
+fn gateway_route(matches: Value) -> Value {
+    let target = json!({"virtualService": {"virtualServiceName": "a.m.local"}});
+    let mut route =
+        named("gatewayRoute", "all", json!({"httpRoute": {"match": matches, "action": {"target": target}}}));
+    route["virtualGatewayName"] = json!("g");
+    route
+}
+
+fn seconds(value: u32) -> Value {
+    json!({"unit": "s", "value": value})
+}
+
+/// A listener with a health check.
+fn checked(port: u16, protocol: &str, check: &Value) -> Value {
+    let mut check = check.clone();
+    for (member, value) in
+        [("healthyThreshold", 2), ("unhealthyThreshold", 2), ("timeoutMillis", 2000), ("intervalMillis", 5000)]
+    {
+        check[member] = json!(value);
+    }
+    let mut listener = listener(port, protocol);
+    listener["healthCheck"] = check;
+    listener
+}
+
+/// The resources with their mesh.
+fn api(resources: impl IntoIterator<Item = Value>) -> String {
+    let mesh = json!({"meshName": "m", "spec": {}});
+    Value::Array(std::iter::once(mesh).chain(resources).collect()).to_string()
+}
+
+#[test]
+fn listeners_that_no_longer_fit_are_found_on_whatever_resource() {
+    let two = || json!([listener(8080, "http"), listener(9090, "grpc")]);
+    let one = || json!([listener(8080, "http")]);
+    let any = || json!({"prefix": "/"});
+    let table = [
+        ("spec-refused", api([node("a", two()), service("a"), gateway(one()), gateway_route(any())])),
+        (
+            "route-target-not-listening",
+            api([node("a", two()), router(one()), route("httpRoute", json!({"match": any()}))]),
+        ),
+        ("spec-refused", api([node("a", one()), router(two()), route("httpRoute", json!({"match": any()}))])),
+        ("spec-refused", api([node("a", one()), service("a"), gateway(two()), gateway_route(any())])),
+        (
+            "route-kind-other-than-router",
+            api([
+                node("a", one()),
+                router(json!([listener(8080, "tcp")])),
+                route("httpRoute", json!({"match": any()})),
+                service("r"),
+                caller(),
+            ]),
+        ),
+    ];
+    found("a.json", &table);
+}
+
+#[test]
+fn limits_along_the_call_path_are_compared() {
+    let with = |protocol: &str, timeout: Value| {
+        let mut listener = listener(8080, protocol);
+        listener["timeout"] = json!({protocol: timeout});
+        json!([listener])
+    };
+    let plain = |protocol: &str| json!([listener(8080, protocol)]);
+    let path = |protocol: &str, listeners: Value, rule: Value| {
+        let kind = format!("{protocol}Route");
+        api([node("a", listeners), router(plain(protocol)), route(&kind, rule), service("r"), caller()])
+    };
+    let any = || json!({"prefix": "/"});
+    let table = [
+        (
+            "listener-limit-without-effect",
+            api([node("a", with("http", json!({"perRequest": seconds(60)}))), service("a"), caller()]),
+        ),
+        (
+            "time-limit-cut-by-listener",
+            path("http", plain("http"), json!({"match": any(), "timeout": {"perRequest": seconds(60)}})),
+        ),
+        (
+            "idle-limit-cut-by-listener",
+            path(
+                "grpc",
+                plain("grpc"),
+                json!({"match": {}, "timeout": {"idle": seconds(3600), "perRequest": seconds(0)}}),
+            ),
+        ),
+        ("idle-limit-cut-by-listener", path("tcp", plain("tcp"), json!({"timeout": {"idle": seconds(3600)}}))),
+        (
+            "idle-limit-cut-by-listener",
+            path(
+                "http2",
+                with("http2", json!({"idle": {"unit": "ms", "value": 400_000}})),
+                json!({"match": any(), "timeout": {"idle": seconds(600), "perRequest": seconds(600)}}),
+            ),
+        ),
+    ];
+    found("a.json", &table);
+}
+
+#[test]
+fn values_that_are_refused_are_found_once() {
+    let http = || json!([listener(8080, "http")]);
+    let discovered = |discovery: Value| {
+        let mut node = node("a", http());
+        node["spec"]["serviceDiscovery"] = discovery;
+        api([node])
+    };
+    let host = |host: &str| discovered(json!({"dns": {"hostname": host}}));
+    let mut tls = listener(8080, "http");
+    tls["tls"] = json!({"mode": "ENFORCED", "certificate": {"file": {"certificateChain": "/c", "privateKey": "/k"}}});
+    let attributes = json!([{"key": "AWS_INSTANCE_IPV4", "value": "1"}]);
+    let table = [
+        ("spec-refused", api([node("a", json!([listener(443, "https")]))])),
+        ("spec-refused", api([node("a", json!([listener(80, "HTTP")]))])),
+        ("spec-refused", api([node("a", json!([tls]))])),
+        ("spec-refused", json!({"meshName": "m", "spec": {"egressFilter": {"type": "drop_all"}}}).to_string()),
+        ("spec-refused", api([node("a", json!([checked(8080, "http", &json!({"protocol": "http"}))]))])),
+        ("spec-refused", api([gateway(json!([checked(80, "http2", &json!({"protocol": "http2", "path": ""}))]))])),
+        (
+            "health-check-grpc-without-http2",
+            api([node("a", json!([checked(8080, "tcp", &json!({"protocol": "grpc"}))]))]),
+        ),
+        (
+            "spec-refused",
+            discovered(json!({"awsCloudMap": {"namespaceName": "n", "serviceName": "s", "attributes": attributes}})),
+        ),
+        ("spec-refused", host("a.local:8080")),
+        ("spec-refused", host("http://a.local")),
+        ("spec-refused", host("sp ace.local")),
+        (
+            "spec-refused",
+            api([
+                node("a", http()),
+                service("a"),
+                gateway(http()),
+                gateway_route(json!({"hostname": {"exact": "*.example.com"}})),
+            ]),
+        ),
+    ];
+    found("a.json", &table);
+    for (rule, text) in &table {
+        let told = Folder::new(&[("a.json", text)]).json(&["."]);
+        let other = if *rule == "spec-refused" { "health-check-grpc-without-http2" } else { "spec-refused" };
+        assert!(!folder::rules(&told, "findings").contains(&other.to_owned()), "{text}: {told}");
+    }
+}
+
+#[test]
+fn plain_http_on_a_port_of_another_protocol_is_found() {
+    for (port, protocol, is_found) in [
+        (443, "http", true),
+        (443, "http2", true),
+        (5432, "http", true),
+        (27017, "http", true),
+        (443, "tcp", false),
+        (8080, "http", false),
+    ] {
+        let text = api([node("a", json!([listener(port, protocol)])), service("a"), caller()]);
+        let told = Folder::new(&[("a.json", &text)]).json(&["."]);
+        let has = folder::rules(&told, "findings").contains(&"listener-protocol-unlike-port".to_owned());
+        assert_eq!(has, is_found, "{protocol} on {port}: {told}");
+    }
+}
+
+/// Members in the spelling of another form, and old names of members.
+#[test]
+fn members_of_another_form_are_found() {
+    let template = |kind: &str, properties: &str| {
+        format!("Resources: {{R: {{Type: {kind}, Properties: {{MeshName: m, {properties}}}}}}}\n")
+    };
+    let router = "AWS::AppMesh::VirtualRouter";
+    let table = [
+        (
+            "a.yaml",
+            template(router, "VirtualRouterName: r, Spec: {Listener: [{PortMapping: {Port: 80, Protocol: http}}]}"),
+            "write `Listeners`",
+        ),
+        ("a.yaml", template(router, "VirtualRouterName: r, Tags: [{key: a, value: b}], Spec: {}"), "write `Key`"),
+        (
+            "a.yaml",
+            template("AWS::Appmesh::VirtualRouter", "VirtualRouterName: r"),
+            "write `AWS::AppMesh::VirtualRouter`",
+        ),
+        (
+            "a.json",
+            named(
+                "virtualNode",
+                "a",
+                json!({"listeners": [listener(80, "http")], "serviceDiscovery": {"dns": {"serviceName": "a"}}}),
+            )
+            .to_string(),
+            "hostname",
+        ),
+        (
+            "a.json",
+            json!({"meshName": "arn:aws:appmesh:eu-west-1:123456789012:mesh/m", "virtualNodeName": "a", "spec": {}})
+                .to_string(),
+            "remove it from `arn:aws:appmesh",
+        ),
+    ];
+    for (file, text, expected) in table {
+        let (status, told) = Folder::new(&[(file, &text)]).check(&["."]);
+        assert!(status != 0 && told.contains(expected), "{text}: {status} {told}");
+    }
+}
+
+/// Each text has a finding of the rule.
+fn found(file: &str, table: &[(&str, String)]) {
+    for (rule, text) in table {
+        let told = Folder::new(&[(file, text)]).json(&["."]);
+        assert!(folder::rules(&told, "findings").contains(&(*rule).to_owned()), "{rule}: {text}: {told}");
+    }
+}
