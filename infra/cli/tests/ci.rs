@@ -109,6 +109,7 @@ fn gitlab_job_writes_its_reports_and_ends_as_the_check_does() {
         for (name, value) in job["variables"].as_object().unwrap() {
             command.env(name, value.as_str().unwrap());
         }
+        command.env("MESHWARDEN_ARGUMENTS", "--region=eu-west-1\n--profile=strict").env("CI_PROJECT_DIR", &project.0);
         ended(&command.env("MESHWARDEN_PATHS", paths).env("MESHWARDEN_FAIL_ON", fail_on).output().unwrap())
     };
     assert_eq!(run("api.json", "high", &path).0, Some(1));
@@ -116,7 +117,24 @@ fn gitlab_job_writes_its_reports_and_ends_as_the_check_does() {
     assert!(project.read(report).contains("<failure "), "{report}");
     let page = job["artifacts"]["paths"][0].as_str().unwrap();
     assert!(project.read(page).contains("<svg "), "{page}");
-    assert_eq!(run("api.json", "never", &path).0, Some(0));
+    let (code, text) = run("api.json\na mesh'$(touch hit)", "never", &path);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("Read: 2 files") && !project.0.join("hit").exists(), "{text}");
+    let (code, text) = run("api.json api.json", "never", &path);
+    assert!(code == Some(0) && text.contains("Read: 1 file,"), "{text}");
     assert_eq!(run("vanished.json", "never", &path).0, Some(2));
     assert_eq!(run("api.json", "never", "/usr/bin:/bin").0, Some(2), "without the program it says how to get it");
+}
+
+/// What the job builds stays in the project, in folders that are cached and that `check .` passes over.
+#[test]
+fn gitlab_job_keeps_what_it_builds_in_a_cache_of_the_project() {
+    let job = yaml("gitlab/meshwarden.gitlab-ci.yml")["meshwarden-check"].clone();
+    let script = job["before_script"][0].as_str().unwrap();
+    let cached: Vec<&str> = job["cache"]["paths"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert_eq!(cached, [".meshwarden/"]);
+    assert!(!script.contains("/tmp"), "{script}");
+    for written in ["CARGO_HOME=\"$CI_PROJECT_DIR/.meshwarden/", "meshwarden_source=\"$CI_PROJECT_DIR/.meshwarden/"] {
+        assert!(script.contains(written), "{written}");
+    }
 }
