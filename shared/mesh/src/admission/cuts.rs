@@ -1,11 +1,11 @@
 //! Calls that work in a mesh and would fail after a write.
 
+mod handshakes;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::certificates::Readings;
-use crate::edges::{Broken, EdgeHarm, edge_harms, edges};
 use crate::graph::Mesh;
 use crate::harm::{Harm, harms};
 use crate::name::{ResourcePath, RouteId, VirtualNodeName, VirtualServiceName};
@@ -27,7 +27,7 @@ pub struct Cut {
 #[must_use]
 pub fn cuts(before: &Mesh, after: &Mesh, written: &ResourcePath, now: Timestamp) -> Vec<Cut> {
     let mut found = of_routes(before, after);
-    found.extend(of_handshakes(before, after, now));
+    found.extend(handshakes::cuts(before, after, now));
     found.extend(of_services(before, after));
     found.extend(of_shared_ports(before, after));
     if let ResourcePath::Route(id) = written {
@@ -53,26 +53,6 @@ fn of_routes(before: &Mesh, after: &Mesh) -> Vec<Cut> {
         Some(Cut { rule, resource: ResourcePath::Route(harm.route().clone()), message: harm.to_string() })
     };
     harms(before, after, &routes).into_iter().filter_map(cut).collect()
-}
-
-/// Calls with a handshake that would fail.
-fn of_handshakes(before: &Mesh, after: &Mesh, now: Timestamp) -> Vec<Cut> {
-    let readings = Readings::default();
-    let cut = |harm: EdgeHarm| {
-        let rule = match &harm {
-            EdgeHarm::SanMismatch { .. } => "edge-name-mismatch",
-            EdgeHarm::Distrust { .. } => "edge-broken",
-            EdgeHarm::EdgeBroken { broken, .. } => match broken {
-                // Routes and services report missing destinations.
-                Broken::NoNode | Broken::NoListener { .. } | Broken::AmbiguousPort => return None,
-                _ => "edge-broken",
-            },
-            EdgeHarm::TlsLost { .. } | EdgeHarm::MtlsLost { .. } | EdgeHarm::Unproven { .. } => return None,
-        };
-        Some(Cut { rule, resource: harm.edge().from.clone(), message: harm.to_string() })
-    };
-    let harms = edge_harms(&edges(before, &readings, now), &edges(after, &readings, now));
-    harms.into_iter().filter_map(cut).collect()
 }
 
 /// Callers of virtual services that would lose all ports on which they were called.

@@ -156,6 +156,69 @@ fn calls_that_worked_and_would_fail_are_cut() {
     }
 }
 
+/// A listener that demands a client certificate, and one without TLS, next to plain ones.
+fn shop_with_tls() -> Mesh {
+    let certificate = json!({"file": {"certificateChain": "/c.pem", "privateKey": "/k.pem"}});
+    let trust = json!({"file": {"certificateChain": "/ca.pem"}});
+    let mutual = json!({"mode": "STRICT", "certificate": certificate, "validation": {"trust": trust}});
+    let mut mesh = shop();
+    let mut strict = node(&[(9080, "http")]);
+    strict["listeners"][0]["tls"] = mutual.clone();
+    put(&mut mesh, "virtualNode/strict", &strict);
+    let mut both = node(&[(9080, "http"), (9081, "http")]);
+    both["listeners"][1]["tls"] = mutual;
+    put(&mut mesh, "virtualNode/both", &both);
+    put(&mut mesh, "virtualNode/plain", &node(&[(9080, "http")]));
+    put(&mut mesh, "virtualService/both.local", &by_node("both"));
+    put(&mut mesh, "virtualGateway/edge/gatewayRoute/both", &gateway_route("both.local", None, Some(9080)));
+    let drained =
+        json!({"weightedTargets": [{"virtualNode": "orders", "weight": 1}, {"virtualNode": "strict", "weight": 0}]});
+    put(
+        &mut mesh,
+        "virtualRouter/orders/route/all",
+        &json!({"httpRoute": {"match": {"prefix": "/"}, "action": drained}}),
+    );
+    mesh
+}
+
+/// The edge where a call arrives after the write is broken, and new to the call: no edge that worked is worse than before.
+#[test]
+fn calls_that_move_to_an_end_that_they_do_not_fit_are_cut() {
+    let weights = |orders: u32, strict: u32| {
+        let targets = json!([{"virtualNode": "orders", "weight": orders}, {"virtualNode": "strict", "weight": strict}]);
+        json!({"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": targets}}})
+    };
+    let one_more = {
+        let mut spec = node(&[(9080, "http"), (9082, "http")]);
+        let certificate = json!({"file": {"certificateChain": "/c.pem", "privateKey": "/k.pem"}});
+        let trust = json!({"file": {"certificateChain": "/ca.pem"}});
+        spec["listeners"][1]["tls"] =
+            json!({"mode": "STRICT", "certificate": certificate, "validation": {"trust": trust}});
+        spec
+    };
+    let (web, edge) = ("virtualNode/web", "virtualGateway/edge/gatewayRoute");
+    let (orders, prices, both) = (format!("{edge}/orders"), format!("{edge}/prices"), format!("{edge}/both"));
+    let table = [
+        ("a provider that demands a certificate", "virtualService/prices.local", by_node("strict"), vec![web, &prices]),
+        ("a provider as plain as the one before", "virtualService/prices.local", by_node("plain"), vec![]),
+        ("weight for a drained target", "virtualRouter/orders/route/all", weights(1, 1), vec![web, &orders]),
+        ("the same weights", "virtualRouter/orders/route/all", weights(9, 0), vec![]),
+        ("another port of a target", both.as_str(), gateway_route("both.local", None, Some(9081)), vec![both.as_str()]),
+        ("another target", both.as_str(), gateway_route("prices.local", None, None), vec![]),
+        ("one more listener that nobody calls", "virtualNode/prices", one_more, vec![]),
+    ];
+    for (what, name, spec, expected) in table {
+        let found = found(&shop_with_tls(), name, &spec);
+        let found: Vec<(&str, &str)> = found.iter().map(|(resource, rule)| (resource.as_str(), *rule)).collect();
+        let mut expected: Vec<(&str, &str)> = expected.into_iter().map(|resource| (resource, "edge-broken")).collect();
+        let sorted = |all: &mut Vec<(&str, &str)>| all.sort_unstable();
+        sorted(&mut expected);
+        let mut found = found;
+        sorted(&mut found);
+        assert_eq!(found, expected, "{what}");
+    }
+}
+
 #[test]
 fn backend_by_tcp_cuts_what_is_called_on_its_port() {
     let mut mesh = shop();

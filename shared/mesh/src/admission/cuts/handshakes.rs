@@ -1,0 +1,142 @@
+//! Calls whose TLS handshake would fail.
+
+use jiff::Timestamp;
+
+use super::{Cut, ports};
+use crate::certificates::Readings;
+use crate::edges::{Broken, Edge, EdgeHarm, Verdict, edge_harms, edges};
+use crate::graph::Mesh;
+use crate::name::{ResourcePath, VirtualServiceName};
+use crate::spec::{GatewayRouteTarget, Port};
+
+/// The calls whose two ends no longer fit, and those that move to an end that they do not fit.
+pub(super) fn cuts(before: &Mesh, after: &Mesh, now: Timestamp) -> Vec<Cut> {
+    let readings = Readings::default();
+    let (was, will) = (edges(before, &readings, now), edges(after, &readings, now));
+    let mut found: Vec<Cut> = edge_harms(&was, &will).iter().filter_map(of_harm).collect();
+    let moved = Moved { was: &was, will: &will, before, after };
+    for (node, spec) in &before.nodes {
+        let Some(now) = after.nodes.get(node) else { continue };
+        let from = ResourcePath::VirtualNode(before.name.clone(), node.clone());
+        for service in spec.backend_services().filter(|service| now.backend_services().any(|other| other == *service)) {
+            let offered = ports(after, service);
+            for port in ports(before, service).into_keys().filter(|port| offered.contains_key(port)) {
+                let call = Target { service, port };
+                found.extend(moved.cut(&from, &from, call, call));
+            }
+        }
+    }
+    for (gateway, entry) in &before.gateways {
+        let from = ResourcePath::VirtualGateway(before.name.clone(), gateway.clone());
+        for (name, route) in &entry.routes {
+            let now = after.gateways.get(gateway).and_then(|now| now.routes.get(name));
+            let (Some(target), Some(now)) = (route.rule.target(), now.and_then(|now| now.rule.target())) else {
+                continue;
+            };
+            let (Some(was), Some(will)) = (Target::find(before, target), Target::find(after, now)) else { continue };
+            let route = ResourcePath::GatewayRoute(before.name.clone(), gateway.clone(), name.clone());
+            found.extend(moved.cut(&from, &route, was, will));
+        }
+    }
+    found
+}
+
+fn of_harm(harm: &EdgeHarm) -> Option<Cut> {
+    let rule = match harm {
+        EdgeHarm::SanMismatch { .. } => "edge-name-mismatch",
+        EdgeHarm::Distrust { .. } => "edge-broken",
+        EdgeHarm::EdgeBroken { broken, .. } if is_of_handshake(broken) => "edge-broken",
+        // Routes and services say where their traffic arrives.
+        EdgeHarm::EdgeBroken { .. }
+        | EdgeHarm::TlsLost { .. }
+        | EdgeHarm::MtlsLost { .. }
+        | EdgeHarm::Unproven { .. } => return None,
+    };
+    Some(Cut { rule, resource: harm.edge().from.clone(), message: harm.to_string() })
+}
+
+const fn is_of_handshake(broken: &Broken) -> bool {
+    match broken {
+        Broken::NoNode | Broken::NoListener { .. } | Broken::AmbiguousPort => false,
+        Broken::NoDiscovery
+        | Broken::TlsNotServed
+        | Broken::NoClientCertificate
+        | Broken::NameMismatch { .. }
+        | Broken::Distrusted(_) => true,
+    }
+}
+
+/// A virtual service on one of its ports.
+#[derive(Debug, Clone, Copy)]
+struct Target<'m> {
+    service: &'m VirtualServiceName,
+    port: Port,
+}
+
+impl<'m> Target<'m> {
+    /// Where a gateway route leads; `None` where it names no port and there are none or several.
+    fn find(mesh: &Mesh, target: &'m GatewayRouteTarget) -> Option<Self> {
+        let service = &target.virtual_service.virtual_service_name;
+        let mut offered = ports(mesh, service).into_keys();
+        let only = match (offered.next(), offered.next()) {
+            (Some(port), None) => Some(port),
+            (None, _) | (Some(_), Some(_)) => None,
+        };
+        Some(Self { service, port: target.port.or(only)? })
+    }
+}
+
+/// The edges before and after a write: a call may move from one to another.
+struct Moved<'m> {
+    was: &'m [Edge],
+    will: &'m [Edge],
+    before: &'m Mesh,
+    after: &'m Mesh,
+}
+
+impl Moved<'_> {
+    /// Whether a call that worked would arrive where its handshake fails, and did not arrive there before.
+    fn cut(&self, from: &ResourcePath, resource: &ResourcePath, was: Target<'_>, will: Target<'_>) -> Option<Cut> {
+        let arrived: Vec<&Edge> = arriving(self.was, self.before, from, was).collect();
+        if !arrived.iter().any(|edge| broken(edge).is_none()) {
+            return None;
+        }
+        let (edge, fault) = arriving(self.will, self.after, from, will).find_map(|edge| {
+            let fault = broken(edge).filter(|fault| is_of_handshake(fault))?;
+            let name = edge.name();
+            let failed = arrived.iter().any(|was| was.name() == name && broken(was).is_some());
+            // An edge that worked and would be broken is a harm of its own.
+            let worked = self.was.iter().any(|was| was.name() == name && broken(was).is_none());
+            (!failed && !worked).then_some((edge, fault))
+        })?;
+        let message = format!("calls from {} would move there and fail: {fault}", edge.name());
+        Some(Cut { rule: "edge-broken", resource: resource.clone(), message })
+    }
+}
+
+/// Where the calls of a virtual service arrive that get some of the traffic.
+fn arriving<'e>(
+    edges: &'e [Edge],
+    mesh: &'e Mesh,
+    from: &'e ResourcePath,
+    to: Target<'e>,
+) -> impl Iterator<Item = &'e Edge> {
+    let is_on_port = move |edge: &Edge| {
+        if edge.routes.is_empty() {
+            // The node provides the service itself: the port is that of its listener.
+            return edge.port == Some(to.port);
+        }
+        let mut routes = edge.routes.iter().filter_map(|id| mesh.route(id));
+        routes.any(|route| route.rule.match_port().is_none_or(|port| port == to.port))
+    };
+    let all =
+        edges.iter().filter(move |edge| edge.from == *from && edge.service == *to.service && edge.carries_traffic);
+    all.filter(move |edge| is_on_port(edge))
+}
+
+const fn broken(edge: &Edge) -> Option<&Broken> {
+    match &edge.verdict {
+        Verdict::Broken(broken) => Some(broken),
+        Verdict::Plaintext | Verdict::Tls | Verdict::Mtls => None,
+    }
+}
