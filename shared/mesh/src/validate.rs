@@ -1,20 +1,24 @@
 //! The server's side of the API: is this document one that App Mesh accepts?
 //!
 //! ```text
-//!   spec, strictly read ──▶ rules of one resource ──▶ Ok | every violation with its path
-//!   two specs ────────────▶ rules between resources
+//!   spec, strictly read ──▶ rules of one resource ─────▶ Ok | every violation with its path
+//!                           of the API, and of Envoy
+//!   a mesh ───────────────▶ rules between resources ───▶ violations of each resource
+//!   a mesh and a write ───▶ what the write breaks ─────▶ violations of the written resource
 //! ```
 //!
 //! What AWS was seen to accept is accepted, also where its documentation says otherwise: a weight sum other than 100,
-//! a health check in another protocol than its listener, a route of another protocol than its router. Whether other
-//! resources exist is for whoever holds them to say.
+//! a health check in another protocol than its listener, a route of another protocol than its router. What Envoy refuses
+//! is refused even so ([`envoy`]). The owner of the resources says whether a referenced one exists.
 
 mod between;
 mod discovery;
+pub mod envoy;
 mod gateway_route;
 mod listener_use;
 mod listeners;
 mod route;
+mod same_host;
 
 use std::fmt;
 
@@ -32,56 +36,84 @@ use crate::spec::{GatewayRouteSpec, RouteSpec, Spec, VirtualGatewaySpec, Virtual
 pub use crate::spec::{Owner, Refusal, Violation};
 pub use between::{BrokenUse, GatewayRouteEntry, MeshView, RouteEntry, between, broken_by, broken_uses, references};
 
-/// Checks a spec as the server must: every bound, enumeration and pattern, required and unknown members, unions, and
-/// the rules between members of one resource.
+/// Checks a new spec as the server must: every bound, enumeration and pattern, required and unknown members, unions,
+/// the rules between members of one resource, and what Envoy refuses.
 pub fn spec(kind: ResourceKind, spec: &Value) -> Result<(), Vec<Violation>> {
-    parse(kind, spec).map(drop)
+    let spec = read(kind, spec)?;
+    let violations = rules(&spec);
+    if violations.is_empty() { Ok(()) } else { Err(violations) }
 }
 
-/// Checks as [`spec()`] does, and gives the spec.
+/// Reads a spec that is to be written, and checks it by the rules of the API. [`broken_by()`] checks what Envoy refuses: it
+/// knows the spec before the write.
 pub fn parse(kind: ResourceKind, spec: &Value) -> Result<Spec, Vec<Violation>> {
-    let spec = Spec::read_with(kind, spec, Unknown::Refuse)?;
-    let violations = rules(&spec);
+    let spec = read(kind, spec)?;
+    let violations = of_api(&spec);
     if violations.is_empty() { Ok(spec) } else { Err(violations) }
 }
 
-/// Checks the rules between members of a spec that was read already.
-#[must_use]
-pub fn rules(spec: &Spec) -> Vec<Violation> {
-    match spec {
-        Spec::Mesh(_) | Spec::VirtualService(_) => Vec::new(),
-        Spec::VirtualNode(spec) => rules_of_node(spec),
-        Spec::VirtualGateway(spec) => rules_of_gateway(spec),
-        Spec::VirtualRouter(spec) => rules_of_router(spec),
-        Spec::Route(spec) => rules_of_route(spec),
-        Spec::GatewayRoute(spec) => rules_of_gateway_route(spec),
-    }
+/// Reads a spec strictly: bounds, enumerations, patterns, required and unknown members, unions. No rule between members
+/// is checked, so that a spec can be read that was stored before such a rule existed.
+pub fn read(kind: ResourceKind, spec: &Value) -> Result<Spec, Vec<Violation>> {
+    Spec::read_with(kind, spec, Unknown::Refuse)
 }
 
-/// Gives each kind's spec a function for the rules between its members.
+/// Gives each kind's spec functions for the rules of one resource: those of the API, and what Envoy refuses.
 macro_rules! rules_of {
-    ($($(#[$doc:meta])* $name:ident($spec:ty) by $check:path;)*) => {$(
-        $(#[$doc])*
+    ($($(#[$doc:meta])* $name:ident($kind:ident: $spec:ty) by $api:path $(, $envoy:path)?;)*) => {
+        $(
+            $(#[$doc])*
+            #[must_use]
+            pub fn $name(spec: &$spec) -> Vec<Violation> {
+                let mut found = Found::default();
+                $api(spec, &mut found);
+                $( $envoy(spec, &mut found); )?
+                found.0
+            }
+        )*
+
+        /// Checks the rules of one resource on a spec that was read already: those of the API, and what Envoy refuses.
         #[must_use]
-        pub fn $name(spec: &$spec) -> Vec<Violation> {
+        pub fn rules(spec: &Spec) -> Vec<Violation> {
+            match spec {
+                Spec::Mesh(_) | Spec::VirtualService(_) => Vec::new(),
+                $( Spec::$kind(spec) => $name(spec), )*
+            }
+        }
+
+        /// The rules of the API alone.
+        fn of_api(spec: &Spec) -> Vec<Violation> {
             let mut found = Found::default();
-            $check(spec, &mut found);
+            match spec {
+                Spec::Mesh(_) | Spec::VirtualService(_) => {}
+                $( Spec::$kind(spec) => $api(spec, &mut found), )*
+            }
             found.0
         }
-    )*};
+
+        /// What Envoy refuses alone.
+        fn of_envoy(spec: &Spec) -> Vec<Violation> {
+            let mut found = Found::default();
+            match spec {
+                Spec::Mesh(_) | Spec::VirtualService(_) => {}
+                $( Spec::$kind(_spec) => { $( $envoy(_spec, &mut found); )? } )*
+            }
+            found.0
+        }
+    };
 }
 
 rules_of! {
-    /// The rules between members of a virtual node's spec.
-    rules_of_node(VirtualNodeSpec) by listeners::of_node;
-    /// The rules between members of a virtual gateway's spec.
-    rules_of_gateway(VirtualGatewaySpec) by listeners::of_gateway;
-    /// The rules between members of a virtual router's spec.
-    rules_of_router(VirtualRouterSpec) by listeners::of_router;
-    /// The rules between members of a route's spec.
-    rules_of_route(RouteSpec) by route::rules;
-    /// The rules between members of a gateway route's spec.
-    rules_of_gateway_route(GatewayRouteSpec) by gateway_route::rules;
+    /// The rules of a virtual node's spec.
+    rules_of_node(VirtualNode: VirtualNodeSpec) by listeners::of_node, envoy::of_node;
+    /// The rules of a virtual gateway's spec.
+    rules_of_gateway(VirtualGateway: VirtualGatewaySpec) by listeners::of_gateway, envoy::of_gateway;
+    /// The rules of a virtual router's spec.
+    rules_of_router(VirtualRouter: VirtualRouterSpec) by listeners::of_router;
+    /// The rules of a route's spec.
+    rules_of_route(Route: RouteSpec) by route::rules, envoy::of_route;
+    /// The rules of a gateway route's spec.
+    rules_of_gateway_route(GatewayRoute: GatewayRouteSpec) by gateway_route::rules, envoy::of_gateway_route;
 }
 
 /// Checks the name of a new resource. The path of a violation is the member: `virtualNodeName`.

@@ -20,11 +20,12 @@ mod secret;
 mod snapshot;
 mod translate;
 
+pub use mesh::validate::envoy::LARGEST_EXPRESSION;
 pub use proxy::{Proxy, ProxyError, ProxyId};
 pub use resource::{Resource, ResourceType, Version};
 pub use secret::{SecretMaterial, SecretRef};
 pub use snapshot::Snapshot;
 pub use translate::{
-    ClientAddress, Discovered, Finding, Instance, LARGEST_EXPRESSION, Listeners, SdsSource, SecretFrom, SecretRole,
-    SecretUse, StatNames, Surroundings, Translation, finding, translate,
+    ClientAddress, Discovered, Finding, Instance, Listeners, SdsSource, SecretFrom, SecretRole, SecretUse, StatNames,
+    Surroundings, Translation, finding, translate,
 };

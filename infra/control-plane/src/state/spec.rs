@@ -1,8 +1,8 @@
 //! A stored spec: the JSON that the caller sent, once it is validated.
 
-use mesh::name::ResourcePath;
+use mesh::name::{ResourceKind, ResourcePath};
 use mesh::spec::Spec;
-use mesh::validate;
+use mesh::validate::{self, Violation};
 use serde_json::Value;
 
 use crate::error::ApiError;
@@ -23,10 +23,23 @@ impl ValidSpec {
     /// dropped, since in the protocol they are absent. A health check without a port gets its listener's port, the
     /// only default that App Mesh is known to have filled in. Any other default would be a permanent difference for
     /// declarative clients.
-    pub fn parse(path: &ResourcePath, mut value: Value) -> Result<Self, ApiError> {
+    pub fn parse(path: &ResourcePath, value: Value) -> Result<Self, ApiError> {
+        Self::read(path, value, validate::parse)
+    }
+
+    /// Reads a spec that was accepted once and stored. Rules between its members are not checked: they may be newer than
+    /// the spec, and a store must be readable after an upgrade.
+    pub(crate) fn stored(path: &ResourcePath, value: Value) -> Result<Self, ApiError> {
+        Self::read(path, value, validate::read)
+    }
+
+    fn read(
+        path: &ResourcePath,
+        mut value: Value,
+        by: fn(ResourceKind, &Value) -> Result<Spec, Vec<Violation>>,
+    ) -> Result<Self, ApiError> {
         drop_nulls(&mut value);
-        let read =
-            |value: &Value| validate::parse(path.kind(), value).map_err(|violations| ApiError::Invalid { violations });
+        let read = |value: &Value| by(path.kind(), value).map_err(|violations| ApiError::Invalid { violations });
         let mut spec = read(&value)?;
         if fill_health_check_ports(&mut value) {
             spec = read(&value)?;

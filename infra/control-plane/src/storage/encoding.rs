@@ -121,7 +121,7 @@ impl ResourceDocument<Value> {
     /// The resource. Deleted resources are neither stored nor remembered, so its status is active.
     fn resource(self) -> Result<Resource, String> {
         let path = ResourcePath::parse(&self.path).map_err(|error| error.to_string())?;
-        let spec = ValidSpec::parse(&path, self.spec).map_err(|error| error.to_string())?;
+        let spec = ValidSpec::stored(&path, self.spec).map_err(|error| error.to_string())?;
         let mut tags = Tags::default();
         let pairs = self.tags.into_iter().map(|(key, value)| serde_json::json!({"key": key, "value": value}));
         let pairs: Result<Vec<Tag>, _> = pairs.map(serde_json::from_value).collect();

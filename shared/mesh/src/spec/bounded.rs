@@ -46,6 +46,16 @@ pub enum OutOfBounds {
         /// The most that are allowed.
         max: usize,
     },
+    /// A text is too short or too long in its encoding.
+    #[error("has {length} bytes, must have {min} to {max}")]
+    Bytes {
+        /// The bytes given.
+        length: usize,
+        /// The fewest that are allowed.
+        min: usize,
+        /// The most that are allowed.
+        max: usize,
+    },
     /// A list has too few or too many items.
     #[error("has {length} items, must have {min} to {max}")]
     Items {

@@ -246,6 +246,52 @@ pub enum Refusal {
         /// The resource that has no listener.
         owner: ResourcePath,
     },
+    /// A regular expression that Envoy does not accept.
+    #[error("is `{given}`, which is not an expression of RE2 that a proxy accepts: {why}")]
+    Regex {
+        /// The expression as given.
+        given: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The format of an access log that Envoy does not accept.
+    #[error("is not a format that a proxy accepts: {why}")]
+    LogFormat {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The path of an access log is a folder.
+    #[error("is `{given}`, which is a folder: name a file, such as `/dev/stdout`")]
+    LogPath {
+        /// The path as given.
+        given: String,
+    },
+    /// A certificate or trust of a secret discovery service, or of ACM, has no name.
+    #[error("is empty, and a proxy requests the secret by it: name the secret, or remove what needs it")]
+    SecretUnnamed,
+    /// A text that stands in requests or in names has a character that cannot stand there.
+    #[error("has the character U+{:04X}, which no proxy can send: remove it", u32::from(*character))]
+    ControlCharacter {
+        /// The character.
+        character: char,
+    },
+    /// A prefix is rewritten where none is matched.
+    #[error("has no prefix to rewrite because the match has a path: match a prefix, or rewrite `path.exact`")]
+    RewriteWithoutPrefix,
+    /// A listener has a port that the proxy needs itself.
+    #[error("is {port}, on which the proxy takes its own egress traffic: choose another port")]
+    PortOfProxy {
+        /// The port.
+        port: Port,
+    },
+    /// One proxy would call two virtual services by the same host name.
+    #[error("is `{name}`, the host of {other} (hosts do not differ by letter case): remove one of the two")]
+    SameHost {
+        /// The name as given.
+        name: String,
+        /// What has the same host.
+        other: String,
+    },
     /// The write does not fit another resource, which would stop working.
     #[error("would break {by}: its {member} {problem}; first {remedy}")]
     BreaksReference {
@@ -358,6 +404,14 @@ codes! {
     TargetSpeaksTcp => "target-speaks-tcp",
     ListenerSpeaksOther => "listener-speaks-other",
     NoListenerLeft => "no-listener-left",
+    Regex => "regex",
+    LogFormat => "log-format",
+    LogPath => "log-path",
+    SecretUnnamed => "secret-unnamed",
+    ControlCharacter => "control-character",
+    RewriteWithoutPrefix => "rewrite-without-prefix",
+    PortOfProxy => "port-of-proxy",
+    SameHost => "same-host",
     BreaksReference => "breaks-reference",
 }
 

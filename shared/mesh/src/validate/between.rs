@@ -6,13 +6,15 @@
 //!                     of its virtual service
 //! ```
 //!
-//! Each arrow is a [`ListenerUse`]. A file or a mesh is judged by all of them ([`between()`]). A write is judged by those
+//! Each arrow is a [`ListenerUse`]. In addition, no two gateway routes of a gateway may lead to virtual services whose names
+//! are the same host. A file or a mesh is judged by all of them ([`between()`]). A write is judged by those
 //! that the written resource has a part in, at either end ([`broken_by()`]): a second listener of a node breaks routes
 //! that name no port as surely as such a route breaks itself. What was broken before a write does not refuse it, so that
 //! a mesh of an earlier server can still be changed.
 
 use super::listener_use::{ListenerUse, Role, of_gateway, of_node, of_router};
-use super::{Refusal, Violation};
+use super::same_host::{newly_same_host, same_hosts};
+use super::{Refusal, Violation, of_envoy};
 use crate::graph::Mesh;
 use crate::name::{
     GatewayRouteName, MeshName, ResourcePath, RouteName, VirtualGatewayName, VirtualNodeName, VirtualRouterName,
@@ -90,8 +92,8 @@ impl MeshView for Mesh {
 pub struct BrokenUse {
     /// The route or gateway route that breaks it.
     pub by: ResourcePath,
-    /// The resource whose listeners do not fit.
-    pub owner: ResourcePath,
+    /// The resource with the listeners that do not fit; `None` for a rule that concerns no listener.
+    pub owner: Option<ResourcePath>,
     /// The member of the route or gateway route, and the rule.
     pub violation: Violation,
 }
@@ -105,9 +107,10 @@ pub fn broken_uses(mesh: &impl MeshView) -> Vec<BrokenUse> {
     let broken = of_routes.chain(of_gateway_routes).filter_map(|used| Some((used.refusal()?, used)));
     let broken = broken.map(|(refusal, used)| {
         let violation = Violation::new(used.member(), refusal);
-        BrokenUse { by: used.by, owner: used.owner, violation }
+        BrokenUse { by: used.by, owner: Some(used.owner), violation }
     });
-    broken.collect()
+    let same_hosts = same_hosts(mesh).into_iter().map(|(by, violation)| BrokenUse { by, owner: None, violation });
+    broken.chain(same_hosts).collect()
 }
 
 /// Every rule between resources that the resources of a mesh break, with the route or gateway route that breaks it.
@@ -116,12 +119,14 @@ pub fn between(mesh: &impl MeshView) -> Vec<(ResourcePath, Violation)> {
     broken_uses(mesh).into_iter().map(|broken| (broken.by, broken.violation)).collect()
 }
 
-/// Every rule between resources that a write would break: of the written resource itself, and of those that reach it.
+/// Every rule that a write would break where the mesh before it counts: what Envoy refuses in the written resource, and the
+/// rules between resources, of the written one itself and of those that reach it.
 #[must_use]
 pub fn broken_by(before: &impl MeshView, path: &ResourcePath, spec: &Spec) -> Vec<Violation> {
     let after = After { before, path, spec };
     let was = uses_around(before, path, None);
-    let mut found = Vec::new();
+    let mut found = newly_refused_by_envoy(before, path, spec);
+    found.extend(newly_same_host(before, path, spec));
     for will in uses_around(&after, path, Some(spec)) {
         let old = was.iter().find(|old| old.is_same_use(&will));
         let is_own = will.by == *path;
@@ -147,6 +152,46 @@ pub fn broken_by(before: &impl MeshView, path: &ResourcePath, spec: &Spec) -> Ve
         });
     }
     found
+}
+
+/// What Envoy refuses in the written spec and not already in the one before it.
+fn newly_refused_by_envoy(before: &impl MeshView, path: &ResourcePath, spec: &Spec) -> Vec<Violation> {
+    let will = of_envoy(spec);
+    if will.is_empty() {
+        return will;
+    }
+    let was = spec_before(before, path).map(|spec| of_envoy(&spec)).unwrap_or_default();
+    // Items of lists may have moved, so a violation is recognised by the member and what is wrong with it.
+    let mut was: Vec<_> = was.into_iter().map(|violation| (unindexed(&violation.path), violation.refusal)).collect();
+    let is_new = |violation: &Violation| {
+        let same = was
+            .iter()
+            .position(|(member, refusal)| *refusal == violation.refusal && *member == unindexed(&violation.path));
+        same.map(|at| was.swap_remove(at)).is_none()
+    };
+    will.into_iter().filter(is_new).collect()
+}
+
+/// A path without the numbers of list items.
+fn unindexed(path: &str) -> String {
+    path.chars().filter(|character| !character.is_ascii_digit()).collect()
+}
+
+/// The spec of a resource whose kind has rules about Envoy.
+fn spec_before(mesh: &impl MeshView, path: &ResourcePath) -> Option<Spec> {
+    match path {
+        ResourcePath::Mesh(_) | ResourcePath::VirtualRouter(..) | ResourcePath::VirtualService(..) => None,
+        ResourcePath::VirtualNode(_, name) => mesh.node(name).cloned().map(Spec::VirtualNode),
+        ResourcePath::VirtualGateway(_, name) => mesh.gateway(name).cloned().map(Spec::VirtualGateway),
+        ResourcePath::Route(id) => {
+            let found = mesh.routes(Some(&id.router)).find(|(_, name, _)| **name == id.route);
+            found.map(|(_, _, spec)| Spec::Route(spec.clone()))
+        }
+        ResourcePath::GatewayRoute(_, gateway, route) => {
+            let found = mesh.gateway_routes(Some(gateway)).find(|(_, name, _)| *name == route);
+            found.map(|(_, _, spec)| Spec::GatewayRoute(spec.clone()))
+        }
+    }
 }
 
 /// The resources that must exist for a spec to be accepted. The backends of a virtual node are not among them: App Mesh

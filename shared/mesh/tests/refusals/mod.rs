@@ -71,6 +71,7 @@ fn provided_by_node() -> Value {
 pub(crate) fn examples() -> Vec<Example> {
     let mut all = of_documents();
     all.extend(of_single_specs());
+    all.extend(refused_by_envoy());
     all.extend(between_resources());
     all
 }
@@ -209,6 +210,133 @@ fn of_single_specs() -> Vec<Example> {
             (GATEWAY_ROUTE, gateway_route("httpRoute", &json!({"prefix": "/a"}), &json!({"prefix": {"value": "/b"}}))),
             "spec.httpRoute.action.rewrite.prefix.value",
         ),
+    ]
+}
+
+/// Values for which a proxy would refuse the whole listener, cluster or route configuration.
+#[expect(clippy::too_many_lines, reason = "a table, a row for each refusal")]
+fn refused_by_envoy() -> Vec<Example> {
+    let matched = |matches: Value| (ROUTE, route("httpRoute", &matches));
+    let asked = |matches: Value, rewrite: Value| (GATEWAY_ROUTE, gateway_route("httpRoute", &matches, &rewrite));
+    let logging = |file: Value| (NODE, with(node(&[http()]), "logging", json!({"accessLog": {"file": file}})));
+    let strict = |certificate: Value| json!({"mode": "STRICT", "certificate": certificate});
+    let nameless = json!({"sds": {"secretName": ""}});
+    let policy = json!({"tls": {"validation": {"trust": nameless}}});
+    let backends = |names: [&str; 2]| {
+        let backend = |name: &str| json!({"virtualService": {"virtualServiceName": name}});
+        with(node(&[http()]), "backends", names.into_iter().map(backend).collect())
+    };
+    let header = json!({"name": "h", "match": {"regex": "a**"}});
+    let metadata = json!([{"name": "a\nb"}]);
+    let to_all = {
+        let (_, mut spec) = asked(json!({"prefix": "/"}), Value::Null);
+        spec["httpRoute"]["action"]["target"]["virtualService"]["virtualServiceName"] = json!("*");
+        spec
+    };
+    let retries = {
+        let (_, mut spec) = matched(json!({"prefix": "/"}));
+        spec["httpRoute"]["retryPolicy"] =
+            json!({"maxRetries": 2, "perRetryTimeout": {"unit": "s", "value": 2}, "httpRetryEvents": ["5xx"]});
+        spec
+    };
+    vec![
+        example("regex", matched(json!({"path": {"regex": "/(?=a)"}})), "spec.httpRoute.match.path.regex"),
+        example(
+            "regex",
+            asked(json!({"prefix": "/", "headers": [header]}), Value::Null),
+            "spec.httpRoute.match.headers[0].match.regex",
+        ),
+        example(
+            "log-format",
+            logging(json!({"path": "/dev/stdout", "format": {"text": "%NONSENSE%"}})),
+            "spec.logging.accessLog.file.format.text",
+        ),
+        example(
+            "log-format",
+            (GATEWAY, {
+                let file = json!({"path": "/dev/stdout", "format": {"json": [{"key": "k", "value": "%REQ(X"}]}});
+                with(router(&[http()]), "logging", json!({"accessLog": {"file": file}}))
+            }),
+            "spec.logging.accessLog.file.format.json[0].value",
+        ),
+        example("log-path", logging(json!({"path": "/var/log/"})), "spec.logging.accessLog.file.path"),
+        example(
+            "secret-unnamed",
+            (NODE, node(&[with(http(), "tls", strict(nameless.clone()))])),
+            "spec.listeners[0].tls.certificate.sds.secretName",
+        ),
+        example(
+            "secret-unnamed",
+            (GATEWAY, router(&[with(http(), "tls", strict(json!({"acm": {"certificateArn": ""}})))])),
+            "spec.listeners[0].tls.certificate.acm.certificateArn",
+        ),
+        example(
+            "secret-unnamed",
+            (NODE, with(node(&[http()]), "backendDefaults", json!({"clientPolicy": policy}))),
+            "spec.backendDefaults.clientPolicy.tls.validation.trust.sds.secretName",
+        ),
+        example(
+            "control-character",
+            (NODE, node(&[with(http(), "healthCheck", check("http", ("path", json!("/a\nb"))))])),
+            "spec.listeners[0].healthCheck.path",
+        ),
+        example(
+            "control-character",
+            (ROUTE, route("grpcRoute", &json!({"metadata": metadata}))),
+            "spec.grpcRoute.match.metadata[0].name",
+        ),
+        example(
+            "control-character",
+            asked(json!({"prefix": "/a"}), json!({"path": {"exact": "/a\r"}})),
+            "spec.httpRoute.action.rewrite.path.exact",
+        ),
+        example(
+            "out-of-bounds",
+            matched(json!({"prefix": "/", "queryParameters": [{"name": "q".repeat(1025)}]})),
+            "spec.httpRoute.match.queryParameters[0].name",
+        ),
+        example("value-unknown", (ROUTE, retries), "spec.httpRoute.retryPolicy.httpRetryEvents[0]"),
+        example(
+            "rewrite-without-prefix",
+            asked(json!({"path": {"exact": "/a"}}), json!({"prefix": {"value": "/b/"}})),
+            "spec.httpRoute.action.rewrite.prefix.value",
+        ),
+        example("port-of-proxy", (GATEWAY, router(&[listener(15_001, "http")])), "spec.listeners[0].portMapping.port"),
+        example(
+            "same-host",
+            (NODE, backends(["a.local", "A.local"])),
+            "spec.backends[1].virtualService.virtualServiceName",
+        ),
+        Example {
+            before: vec![
+                (NODE, node(&[http()])),
+                (SERVICE, provided_by_node()),
+                ("virtualService/A.local", provided_by_node()),
+                (GATEWAY, router(&[http()])),
+                (GATEWAY_ROUTE, gateway_route("httpRoute", &json!({"prefix": "/"}), &Value::Null)),
+            ],
+            ..example(
+                "same-host",
+                ("virtualGateway/g/gatewayRoute/other", {
+                    let (_, mut spec) = asked(json!({"prefix": "/other"}), Value::Null);
+                    spec["httpRoute"]["action"]["target"]["virtualService"]["virtualServiceName"] = json!("A.local");
+                    spec
+                }),
+                "spec.httpRoute.action.target.virtualService.virtualServiceName",
+            )
+        },
+        Example {
+            before: vec![
+                (NODE, node(&[http()])),
+                ("virtualService/*", provided_by_node()),
+                (GATEWAY, router(&[http()])),
+            ],
+            ..example(
+                "hostname",
+                (GATEWAY_ROUTE, to_all),
+                "spec.httpRoute.action.target.virtualService.virtualServiceName",
+            )
+        },
     ]
 }
 

@@ -99,7 +99,7 @@ fn what_aws_accepted_is_accepted() {
             "a wildcard name where it is enforced",
             VirtualNode,
             client_tls(
-                &json!({"enforce": true, "validation": {"subjectAlternativeNames": {"match": {"exact": ["*.shop.local"]}}, "trust": {"sds": {"secretName": ""}}}}),
+                &json!({"enforce": true, "validation": {"subjectAlternativeNames": {"match": {"exact": ["*.shop.local"]}}, "trust": {"sds": {"secretName": "ca"}}}}),
             ),
         ),
     ];

@@ -7,6 +7,8 @@ mod admission;
 #[cfg(test)]
 mod between;
 #[cfg(test)]
+mod envoy;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod samples;

@@ -20,6 +20,7 @@ use mesh::spec::{
     AwsCloudMapServiceDiscovery, ClientPolicy, DnsResponseType, GatewayConnectionPool, IpPreference, Listener,
     Protocol, ServiceDiscovery,
 };
+use mesh::validate::envoy::control_character;
 
 use super::backends::Destination;
 use super::breakers::{Limits, breakers};
@@ -140,7 +141,7 @@ impl<'m> Draft<'m> {
                 return None;
             }
         };
-        if hostname.is_empty() || hostname.chars().any(char::is_control) {
+        if hostname.is_empty() || control_character(&hostname).is_some() {
             let message =
                 format!("host name {hostname:?} leads nowhere, so nobody can call the node; give another one");
             self.find(finding::UNUSABLE_HOSTNAME, path, message);

@@ -1,4 +1,4 @@
-//! The ids of what is not sent as it stands.
+//! The ids of findings: what a mesh has that is not sent to a proxy as it stands.
 
 /// A route or service leads to a virtual node that doesn't exist.
 pub const DANGLING_TARGET: &str = "dangling-target";
@@ -50,3 +50,32 @@ pub const IMPOSSIBLE_REWRITE: &str = "impossible-rewrite";
 pub const UNMATCHED_PORT: &str = "unmatched-port";
 /// A certificate or trust that is to be asked for by a name, and has none.
 pub const NAMELESS_SECRET: &str = "nameless-secret";
+
+/// Every id.
+pub const ALL: &[&str] = &[
+    DANGLING_TARGET,
+    NO_LISTENER,
+    AMBIGUOUS_PORT,
+    NO_DISCOVERY,
+    NO_INSTANCE_MATCHES,
+    UNUSABLE_HOSTNAME,
+    DANGLING_BACKEND,
+    PORT_CONFLICT,
+    DUPLICATE_LISTENER,
+    DUPLICATE_DOMAIN,
+    ROUTE_PROTOCOL,
+    UNSUPPORTED_REGEX,
+    ZERO_INTERVAL,
+    GRPC_HEALTH_CHECK,
+    HEALTH_CHECK_PATH,
+    UNREADABLE_DURATION,
+    DURATION_TOO_LONG,
+    UNKNOWN_RETRY_EVENT,
+    BAD_LOG_FORMAT,
+    NO_PORT,
+    UNRECOGNISED,
+    IMPOSSIBLE_MATCH,
+    IMPOSSIBLE_REWRITE,
+    UNMATCHED_PORT,
+    NAMELESS_SECRET,
+];

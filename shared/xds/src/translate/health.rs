@@ -8,6 +8,7 @@ use envoy_types::pb::envoy::config::core::v3::health_check::{
 use envoy_types::pb::envoy::r#type::v3::CodecClientType;
 use envoy_types::pb::google::protobuf::Duration;
 use mesh::spec::Protocol;
+use mesh::validate::envoy::control_character;
 
 use super::backends::Destination;
 use super::clusters::speaks_http2;
@@ -34,7 +35,7 @@ impl<'m> Draft<'m> {
         let checker = match &check.protocol {
             Protocol::Http | Protocol::Http2 => {
                 let asked = check.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
-                if asked.chars().any(char::is_control) {
+                if control_character(asked).is_some() {
                     let message = format!("health check path {asked:?} can't be sent; nothing is checked");
                     self.find(finding::HEALTH_CHECK_PATH, path, message);
                     return None;

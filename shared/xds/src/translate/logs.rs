@@ -7,11 +7,11 @@ use envoy_types::pb::envoy::config::core::v3::DataSource;
 use envoy_types::pb::envoy::extensions::access_loggers::file::v3::FileAccessLog;
 use envoy_types::pb::google::protobuf::{Any, Value, value};
 use mesh::spec::{AccessLog as AccessLogSpec, Logging, LoggingFormat};
+use mesh::validate::envoy::log_format_fault;
 use prost::{Message as _, Name as _};
 
 use super::draft::Draft;
 use super::finding;
-use super::log_format::fault;
 use super::proto::inline;
 
 impl Draft<'_> {
@@ -58,9 +58,10 @@ impl Draft<'_> {
                 return None;
             }
         };
-        if let Some(why) = texts.iter().find_map(|text| fault(text)) {
+        if let Some(why) = texts.iter().find_map(|text| log_format_fault(text)) {
             let path = self.path();
-            let message = format!("the access log format {why}; Envoy's own format is used");
+            let message =
+                format!("Envoy does not accept the format of the access log: {why}; Envoy's own format is used");
             self.find(finding::BAD_LOG_FORMAT, path, message);
             return None;
         }

@@ -9,12 +9,10 @@ pub mod finding;
 mod gateway;
 mod health;
 mod listeners;
-mod log_format;
 mod logs;
 mod names;
 mod node;
 pub(crate) mod proto;
-mod regex;
 mod routes;
 mod statistics;
 mod tls;
@@ -37,7 +35,6 @@ use crate::secret::SecretRef;
 use draft::Draft;
 
 pub(crate) use backends::offers;
-pub use regex::LARGEST_EXPRESSION;
 pub use statistics::StatNames;
 pub use uses::{SecretFrom, SecretRole, SecretUse};
 

@@ -2,9 +2,10 @@
 
 use mesh::name::{MeshName, VirtualGatewayName, VirtualNodeName};
 use mesh::spec::{Port, Protocol};
+use mesh::validate::envoy::PROXY_EGRESS_PORT;
 
-/// Where redirected traffic of a node's application goes out.
-pub(super) const EGRESS_PORT: u16 = 15001;
+/// The port that outbound traffic of a node's application is redirected to.
+pub(super) const EGRESS_PORT: u16 = PROXY_EGRESS_PORT;
 /// Where redirected traffic for a node's application comes in.
 pub(super) const INGRESS_PORT: u16 = 15000;
 /// The cluster of a bootstrap that leads to the socket with secrets beside the proxy.

@@ -14,6 +14,7 @@
     reason = "goldens and the corpus are files, and a skipped test says so"
 )]
 
+mod accepted;
 mod batch;
 mod case;
 mod corpus;
@@ -21,6 +22,7 @@ mod findings;
 mod goldens;
 mod meshes;
 mod odd;
+mod odd_names;
 mod ports;
 mod printed;
 mod redirected;

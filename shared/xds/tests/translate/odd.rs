@@ -29,7 +29,7 @@ const BATCH: usize = 100;
 /// So many Envoys at a time.
 const ENVOYS: usize = 2;
 /// How long new places are taken up where not all are tried.
-const A_WHILE: Duration = Duration::from_secs(5);
+pub(crate) const A_WHILE: Duration = Duration::from_secs(5);
 /// How often it is told how far it has come.
 const NOW_AND_THEN: Duration = Duration::from_secs(5);
 
@@ -50,14 +50,14 @@ const NUMBERS: [i64; 14] = [0, 1, 2, 99, 100, 101, 199, 443, 600, 15_000, 15_001
 const LARGE_NUMBERS: [i64; 6] = [0x7fff_ffff, 0xffff_ffff, 9_223_372_037, 315_576_000_001, i64::MAX, i64::MIN];
 
 /// What is done to a place.
-enum Edit {
+pub(crate) enum Edit {
     Put(Value),
     Remove,
     /// One more of the first of a list.
     Repeat,
 }
 
-fn edits() -> Vec<Edit> {
+pub(crate) fn edits() -> Vec<Edit> {
     let texts = TEXTS.split(['|', '\n']).filter(|text| !text.is_empty()).chain(SPACES).map(|text| json!(text));
     let numbers = NUMBERS.into_iter().chain(LARGE_NUMBERS).map(|number| json!(number));
     let others = [json!({}), json!([]), json!([{}]), json!([""]), json!(true), json!(false), json!(0.5), json!(1e300)];
@@ -66,7 +66,7 @@ fn edits() -> Vec<Edit> {
 }
 
 /// The spec with an edit, and how the edit is called; `None` where it changes nothing.
-fn edited(spec: &Value, pointer: &str, edit: &Edit) -> Option<(Value, String)> {
+pub(crate) fn edited(spec: &Value, pointer: &str, edit: &Edit) -> Option<(Value, String)> {
     let mut after = spec.clone();
     let target = after.pointer_mut(pointer)?;
     let called = match edit {
@@ -207,7 +207,7 @@ fn every_translation(
 }
 
 /// Every place of every spec of the goldens' meshes, in random order.
-fn all_places(inputs: &[(String, Value)]) -> Vec<(usize, &String, String)> {
+pub(crate) fn all_places(inputs: &[(String, Value)]) -> Vec<(usize, &String, String)> {
     let mut all = Vec::new();
     for (number, (_, input)) in inputs.iter().enumerate() {
         for (path, spec) in input["mesh"].as_object().expect("is an object") {

@@ -126,6 +126,25 @@ fn a_spec_is_restored_with_the_order_of_its_members() {
 }
 
 #[test]
+fn spec_that_is_older_than_a_rule_is_read_after_an_upgrade() {
+    let folder = Scratch::new();
+    let mut state = State::new(Quotas::default());
+    let (mut disk, _) = open(&folder).unwrap();
+    let path = ResourcePath::parse("mesh/m/virtualNode/n").unwrap();
+    let stored = json!({
+        "serviceDiscovery": {"dns": {"hostname": "no host name"}},
+        "listeners": [{"portMapping": {"protocol": "http", "port": 80}}],
+    });
+    assert!(ValidSpec::parse(&path, stored.clone()).is_err());
+    let spec = ValidSpec::stored(&path, stored.clone()).unwrap();
+    let mesh = ResourcePath::parse("mesh/m").unwrap();
+    let writes = [create("mesh/m", self::spec(&mesh, 0), "t"), create("mesh/m/virtualNode/n", Arc::new(spec), "t")];
+    write_all(&mut disk, &mut state, &writes);
+    drop(disk);
+    assert_eq!(*replayed(&open(&folder).unwrap().1).find(&path).unwrap().spec.value(), stored);
+}
+
+#[test]
 fn lower_quotas_remove_no_resource() {
     let folder = Scratch::new();
     let mut state = State::new(Quotas::default());

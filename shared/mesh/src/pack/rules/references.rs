@@ -66,8 +66,9 @@ pub(super) const RULES: &[Rule] = &[
         on: &ResourceKind::ALL,
         title: "The API would refuse the spec",
         why: "The document breaks a rule of the App Mesh API: a bound, a value that is not in the enumeration, a rule \
-              between its members, or between it and the listeners that it reaches. In a file, the deployment would \
-              fail. In a mesh, it comes from a server with fewer checks.",
+              between its members, or between it and the listeners that it reaches. Or Envoy would refuse it and keep \
+              its last good configuration. In a file, the deployment would fail. In a mesh, it comes from a server with \
+              fewer checks.",
         mend: "Change the member that the finding names.",
         check: refused,
         ..REFERENCE

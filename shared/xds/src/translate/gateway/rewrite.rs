@@ -9,6 +9,7 @@ use envoy_types::pb::envoy::config::route::v3::{Route, RouteAction};
 use envoy_types::pb::envoy::r#type::matcher::v3::RegexMatchAndSubstitute;
 use mesh::name::ResourcePath;
 use mesh::spec::{DefaultRewrite, HttpGatewayRouteMatch, HttpRewrite, PrefixRewrite};
+use mesh::validate::envoy::unsendable;
 
 use super::super::draft::{Draft, member_names};
 use super::super::finding;
@@ -64,7 +65,7 @@ impl Draft<'_> {
 
     /// Passes a path that can stand in a request.
     fn sendable(&mut self, to: &str, path: &ResourcePath) -> Option<String> {
-        if to.contains(['\0', '\n', '\r']) {
+        if unsendable(to).is_some() {
             return self.left_out(finding::IMPOSSIBLE_REWRITE, &format!("no path can be {to:?}"), path);
         }
         Some(to.to_owned())

@@ -14,13 +14,11 @@ use mesh::spec::{
     Extra, GrpcRouteMatch, HeaderMatch, HttpMethod, HttpPathMatch, HttpRouteMatch, MetadataMatch, QueryParameterMatch,
     ValueMatch,
 };
+use mesh::validate::envoy::{LONGEST_PARAMETER, is_parameter_name, regex_fault, unsendable};
 
 use super::super::draft::{Draft, member_names};
+use super::super::finding;
 use super::super::proto::{exact, regex, string};
-use super::super::{finding, regex as expressions};
-
-/// The longest name of a query parameter that Envoy takes, in bytes.
-const LONGEST_PARAMETER: usize = 1024;
 
 impl Draft<'_> {
     pub(super) fn http_match(&mut self, wanted: &HttpRouteMatch, path: &ResourcePath) -> Option<RouteMatch> {
@@ -82,7 +80,7 @@ impl Draft<'_> {
         for entry in metadata.unwrap_or_default() {
             let name = entry.name.as_str();
             self.knows_all_of("match of metadata", &entry.extra, path)?;
-            if name.contains(['\0', '\n', '\r']) {
+            if unsendable(name).is_some() {
                 let why = format!("there can't be metadata with the name {name:?}");
                 return self.left_out(finding::IMPOSSIBLE_MATCH, &why, path);
             }
@@ -117,7 +115,7 @@ impl Draft<'_> {
         let mut matchers = Vec::new();
         for parameter in parameters.unwrap_or_default() {
             self.knows_all_of("match of a query parameter", &parameter.extra, path)?;
-            if parameter.name.is_empty() || parameter.name.len() > LONGEST_PARAMETER {
+            if !is_parameter_name(&parameter.name) {
                 let why = format!("a query parameter's name must have 1 to {LONGEST_PARAMETER} bytes");
                 return self.left_out(finding::IMPOSSIBLE_MATCH, &why, path);
             }
@@ -177,8 +175,8 @@ impl Draft<'_> {
 
     /// Passes an expression that Envoy takes.
     fn takes(&mut self, expression: &str, path: &ResourcePath) -> Option<()> {
-        let Some(why) = expressions::fault(expression) else { return Some(()) };
-        let why = format!("{expression:?} is no expression that Envoy (RE2) takes: {why}");
+        let Some(why) = regex_fault(expression) else { return Some(()) };
+        let why = format!("{expression:?} is not an expression of RE2 that Envoy accepts: {why}");
         self.left_out(finding::UNSUPPORTED_REGEX, &why, path)
     }
 

@@ -68,6 +68,10 @@ pub(super) fn retry_policy(
     path: &ResourcePath,
 ) -> Option<RetryPolicy> {
     let Some(wanted) = wanted else { return Some(default_policy()) };
+    // Without retries the events have no meaning, known or not.
+    if wanted.most == 0 {
+        return None;
+    }
     let mut conditions = BTreeSet::new();
     let mut codes = BTreeSet::new();
     for event in wanted.http {
@@ -112,7 +116,7 @@ pub(super) fn retry_policy(
     if !codes.is_empty() {
         conditions.insert("retriable-status-codes");
     }
-    if wanted.most == 0 || conditions.is_empty() {
+    if conditions.is_empty() {
         return None;
     }
     let per_try = draft.duration(Some(wanted.per_try), path, "retryPolicy.perRetryTimeout");

@@ -1,18 +1,18 @@
-//! Formats of access logs, as Envoy reads them: one that it can't read costs the whole listener.
+//! Formats of access logs, as Envoy parses them. Envoy refuses the whole listener for a format that it cannot parse.
 //!
-//! Each table below was tried on Envoy 1.40. `CEL` and `COALESCE` are little languages of their own and are not among
-//! them: a format with one of those is taken for one that can't be read.
+//! Each table below was tried on Envoy 1.40. `CEL` and `COALESCE` are languages of their own and are not among them: the
+//! App Mesh images did not have them, and a format with one of them counts as one that cannot be parsed.
 
-/// What is wrong with a format, if anything.
+/// Why Envoy refuses a format; `None` for a format that it accepts.
 pub(super) fn fault(text: &str) -> Option<String> {
     let mut rest = text;
     while let Some((_, after)) = rest.split_once('%') {
-        // Two are one in the line.
+        // Two percent signs are one in the line.
         rest = match after.strip_prefix('%') {
             Some(after) => after,
             None => match Operator::read(after) {
                 Ok((operator, after)) => match operator.fault() {
-                    Some(why) => return Some(format!("has %{}...: {why}", operator.name)),
+                    Some(why) => return Some(format!("operator %{}% {why}", operator.name)),
                     None => after,
                 },
                 Err(why) => return Some(why),
@@ -31,21 +31,21 @@ struct Operator<'t> {
 }
 
 impl<'t> Operator<'t> {
-    /// Reads one, from after its first percent sign; says what comes after its last.
+    /// Reads an operator from after its first percent sign; returns also what follows its last one.
     fn read(text: &'t str) -> Result<(Self, &'t str), String> {
         let in_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
         let (name, after) = text.split_at(text.find(|c| !in_name(c)).unwrap_or(text.len()));
         if name.is_empty() {
-            return Err("has a percent sign that begins no operator (a percent sign is written %%)".to_owned());
+            return Err("a percent sign begins no operator (write `%%` for a percent sign)".to_owned());
         }
         let (brackets, after) = match after.strip_prefix('(') {
             Some(brackets) => {
-                brackets.split_once(')').ok_or_else(|| format!("has no closing bracket after %{name}("))?
+                brackets.split_once(')').ok_or_else(|| format!("operator %{name}% has no closing bracket"))?
             }
             None => ("", after),
         };
         if brackets.contains('\n') {
-            return Err(format!("has a line's end in the brackets of %{name}"));
+            return Err(format!("operator %{name}% has a line break in its brackets"));
         }
         let (length, after) = match after.strip_prefix(':') {
             Some(length) => {
@@ -56,9 +56,9 @@ impl<'t> Operator<'t> {
             None => (None, after),
         };
         if length.is_some_and(|length| length.parse::<u32>().is_err()) {
-            return Err(format!("has no number, or one too large, after the colon of %{name}"));
+            return Err(format!("operator %{name}% has no number of 32 bits after its colon"));
         }
-        let after = after.strip_prefix('%').ok_or_else(|| format!("has no closing percent sign after %{name}"))?;
+        let after = after.strip_prefix('%').ok_or_else(|| format!("operator %{name}% has no closing percent sign"))?;
         Ok((Self { name, brackets, has_length: length.is_some() }, after))
     }
 
@@ -66,10 +66,10 @@ impl<'t> Operator<'t> {
         let Self { name, brackets, has_length } = *self;
         let takes_length = TAKE_LENGTH.contains(&name);
         if has_length && !takes_length {
-            return Some("it takes no length".to_owned());
+            return Some("takes no length".to_owned());
         }
         if PLAIN.contains(&name) {
-            return (!brackets.is_empty()).then(|| "it takes nothing in brackets".to_owned());
+            return (!brackets.is_empty()).then(|| "takes nothing in brackets".to_owned());
         }
         if BRACKETS.contains(&name) {
             return None;
@@ -78,15 +78,15 @@ impl<'t> Operator<'t> {
             return header_fault(brackets);
         }
         if NEED_BRACKETS.contains(&name) {
-            return brackets.is_empty().then(|| "it needs something in brackets".to_owned());
+            return brackets.is_empty().then(|| "needs a value in brackets".to_owned());
         }
         let mut words = brackets.split(':');
         let first = words.next().unwrap_or_default();
         match name {
-            "FILTER_STATE" | "UPSTREAM_FILTER_STATE" if first.is_empty() => Some("it needs a key".to_owned()),
+            "FILTER_STATE" | "UPSTREAM_FILTER_STATE" if first.is_empty() => Some("needs a key in brackets".to_owned()),
             "FILTER_STATE" | "UPSTREAM_FILTER_STATE" => match (words.next(), words.next(), words.next()) {
                 (None | Some("PLAIN" | "TYPED"), None, None) | (Some("FIELD"), Some(_), None) => None,
-                _ => Some("only PLAIN, TYPED or FIELD and a name come after its key".to_owned()),
+                _ => Some("takes only PLAIN, TYPED, or FIELD with a name after its key".to_owned()),
             },
             "METADATA" => one_of(first, METADATA),
             "GRPC_STATUS" => one_of(brackets, &["", "CAMEL_STRING", "SNAKE_STRING", "NUMBER"]),
@@ -100,36 +100,36 @@ impl<'t> Operator<'t> {
                 one_of(first, &["", "SNI_ONLY", "SNI_FIRST", "HOST_FIRST"])
                     .or_else(|| one_of(second, &["", ":ORIG", ":HOST"]))
             }
-            _ => Some("it is no operator of Envoy's that is known here".to_owned()),
+            _ => Some("is not one of Envoy's operators".to_owned()),
         }
     }
 }
 
 fn one_of(word: &str, known: &[&str]) -> Option<String> {
-    (!known.contains(&word)).then(|| format!("{word:?} in brackets has no meaning"))
+    (!known.contains(&word)).then(|| format!("does not take {word:?} in brackets"))
 }
 
-/// A header, or two of which the second stands in for the first.
+/// A header, or two of which the second is used where the first is absent.
 fn header_fault(brackets: &str) -> Option<String> {
     let in_header = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~:".contains(c);
     if brackets.is_empty() {
-        return Some("it needs a header in brackets".to_owned());
+        return Some("needs a header in brackets".to_owned());
     }
     if brackets.split('?').count() > 2 {
-        return Some("it takes at most two headers".to_owned());
+        return Some("takes at most two headers".to_owned());
     }
     let fine = brackets.split('?').all(|header| header.chars().all(in_header));
-    (!fine).then(|| format!("{brackets:?} is no header"))
+    (!fine).then(|| format!("has {brackets:?} in brackets, which is not a header"))
 }
 
-/// Those that name headers.
+/// Operators whose brackets name headers.
 const HEADERS: &[&str] = &["REQ", "RESP", "TRAILER"];
 
-/// Those that can't do without something in brackets, whatever it is.
+/// Operators that need a value in brackets, whatever it is.
 const NEED_BRACKETS: &[&str] =
     &["CLUSTER_METADATA", "DYNAMIC_METADATA", "ENVIRONMENT", "QUERY_PARAM", "UPSTREAM_METADATA"];
 
-/// Those after which a colon and a number cut the text.
+/// Operators after which a colon and a number cut the text.
 const TAKE_LENGTH: &[&str] = &[
     "DYNAMIC_METADATA",
     "ENVIRONMENT",
@@ -144,11 +144,11 @@ const TAKE_LENGTH: &[&str] = &[
     "UPSTREAM_FILTER_STATE",
 ];
 
-/// Where `METADATA` takes them from.
+/// The sources of `METADATA`.
 const METADATA: &[&str] =
     &["CLUSTER", "DYNAMIC", "LISTENER", "LISTENER_FILTER_CHAIN", "ROUTE", "UPSTREAM_HOST", "VIRTUAL_HOST"];
 
-/// Those that take nothing in brackets.
+/// Operators that take nothing in brackets.
 const PLAIN: &[&str] = &[
     "ACCESS_LOG_TYPE",
     "BYTES_RECEIVED",
@@ -254,7 +254,7 @@ const PLAIN: &[&str] = &[
     "VIRTUAL_CLUSTER_NAME",
 ];
 
-/// Those that take something in brackets, whatever it is: a time format or a length of a prefix.
+/// Operators whose brackets may hold any value: a time format or the length of a prefix.
 const BRACKETS: &[&str] = &[
     "DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT",
     "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT",

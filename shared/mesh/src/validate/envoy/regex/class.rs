@@ -51,7 +51,7 @@ fn item(reader: &mut Reader<'_>) -> Result<u32, String> {
         reader.next();
         let high = byte(reader)?;
         if high < low {
-            return Err("it has a range that ends before it begins".to_owned());
+            return Err("a range of characters ends before it begins".to_owned());
         }
     }
     Ok(1)
@@ -67,7 +67,7 @@ fn named(reader: &mut Reader<'_>) -> Result<u32, String> {
     let end = inner.windows(2).position(|two| two == b":]").unwrap_or(inner.len());
     let (name, rest) = inner.split_at_checked(end).unwrap_or_default();
     if !NAMES.contains(&name.strip_prefix(b"^").unwrap_or(name)) {
-        return Err("it has a class whose name isn't one".to_owned());
+        return Err("a character class has an unknown name".to_owned());
     }
     reader.text = rest.get(2..).unwrap_or_default();
     Ok(5)
@@ -75,7 +75,7 @@ fn named(reader: &mut Reader<'_>) -> Result<u32, String> {
 
 fn byte(reader: &mut Reader<'_>) -> Result<u8, String> {
     match reader.next() {
-        None => Err("it has a class that doesn't end".to_owned()),
+        None => Err("a character class is not closed".to_owned()),
         Some(b'\\') => escaped_byte(reader),
         Some(byte) => Ok(byte),
     }
@@ -83,10 +83,24 @@ fn byte(reader: &mut Reader<'_>) -> Result<u8, String> {
 
 /// `\pL`, `\p{Greek}`, `\p{^Lu}`: the ranges among the 256 characters that can stand in a header or path.
 pub(super) fn property(reader: &mut Reader<'_>) -> Result<u32, String> {
-    const CATEGORIES: &str = "C Cc Cf Co Cs L Ll Lm Lo Lt Lu M Mc Me Mn N Nd Nl No P Pc Pd Pe Pf Pi Po Ps S Sc Sk Sm So \
-        Z Zl Zp Zs Any Arabic Armenian Bengali Common Cyrillic Devanagari Georgian Greek Han Hangul Hebrew Hiragana \
-        Inherited Katakana Latin Tamil Thai";
-    let unknown = || "it has a class of characters that isn't known here".to_owned();
+    const CATEGORIES: &str = "C Cc Cf Cs Co L Ll Lm Lo Lt Lu M Mc Me Mn N Nd Nl No P Pc Pd Pe Pf Pi Po Ps S Sc Sk Sm So Z Zl \
+        Zp Zs Any";
+    const SCRIPTS: &str = "Adlam Ahom Anatolian_Hieroglyphs Arabic Armenian Avestan Balinese Bamum Bassa_Vah Batak Bengali Bhaiksuki \
+        Bopomofo Brahmi Braille Buginese Buhid Canadian_Aboriginal Carian Caucasian_Albanian Chakma Cham Cherokee \
+        Chorasmian Common Coptic Cuneiform Cypriot Cypro_Minoan Cyrillic Deseret Devanagari Dives_Akuru Dogra \
+        Duployan Egyptian_Hieroglyphs Elbasan Elymaic Ethiopic Georgian Glagolitic Gothic Grantha Greek Gujarati \
+        Gunjala_Gondi Gurmukhi Han Hangul Hanifi_Rohingya Hanunoo Hatran Hebrew Hiragana Imperial_Aramaic \
+        Inherited Inscriptional_Pahlavi Inscriptional_Parthian Javanese Kaithi Kannada Katakana Kawi Kayah_Li \
+        Kharoshthi Khitan_Small_Script Khmer Khojki Khudawadi Lao Latin Lepcha Limbu Linear_A Linear_B Lisu Lycian \
+        Lydian Mahajani Makasar Malayalam Mandaic Manichaean Marchen Masaram_Gondi Medefaidrin Meetei_Mayek \
+        Mende_Kikakui Meroitic_Cursive Meroitic_Hieroglyphs Miao Modi Mongolian Mro Multani Myanmar Nabataean \
+        Nag_Mundari Nandinagari New_Tai_Lue Newa Nko Nushu Nyiakeng_Puachue_Hmong Ogham Ol_Chiki Old_Hungarian \
+        Old_Italic Old_North_Arabian Old_Permic Old_Persian Old_Sogdian Old_South_Arabian Old_Turkic Old_Uyghur \
+        Oriya Osage Osmanya Pahawh_Hmong Palmyrene Pau_Cin_Hau Phags_Pa Phoenician Psalter_Pahlavi Rejang Runic \
+        Samaritan Saurashtra Sharada Shavian Siddham SignWriting Sinhala Sogdian Sora_Sompeng Soyombo Sundanese \
+        Syloti_Nagri Syriac Tagalog Tagbanwa Tai_Le Tai_Tham Tai_Viet Takri Tamil Tangsa Tangut Telugu Thaana Thai \
+        Tibetan Tifinagh Tirhuta Toto Ugaritic Vai Vithkuqi Wancho Warang_Citi Yezidi Yi Zanabazar_Square";
+    let unknown = || "a Unicode class has a name that RE2 does not have".to_owned();
     let name: &[u8] = if reader.pass(b"{") {
         reader.until(b'}').ok_or_else(unknown)?
     } else {
@@ -95,7 +109,8 @@ pub(super) fn property(reader: &mut Reader<'_>) -> Result<u32, String> {
         name
     };
     let name = str::from_utf8(name.strip_prefix(b"^").unwrap_or(name)).map_err(|_| unknown())?;
-    CATEGORIES.split_whitespace().any(|known| known == name).then_some(8).ok_or_else(unknown)
+    let mut known = CATEGORIES.split_whitespace().chain(SCRIPTS.split_whitespace());
+    known.any(|known| known == name).then_some(8).ok_or_else(unknown)
 }
 
 /// What a backslash and what follows it stand for.
@@ -104,7 +119,7 @@ pub(super) fn escaped_byte(reader: &mut Reader<'_>) -> Result<u8, String> {
     match reader.next() {
         None => Err("it ends with a backslash".to_owned()),
         Some(first @ b'1'..=b'7') if !octal(reader.peek()) => {
-            Err(format!("it has a back-reference, \\{}", char::from(first)))
+            Err(format!("back-references are not supported (\\{})", char::from(first)))
         }
         Some(first @ b'0'..=b'7') => {
             let mut value = u32::from(first - b'0');
@@ -114,7 +129,7 @@ pub(super) fn escaped_byte(reader: &mut Reader<'_>) -> Result<u8, String> {
                     value = value * 8 + u32::from(digit - b'0');
                 }
             }
-            u8::try_from(value).map_err(|_| "it has a character beyond 255".to_owned())
+            u8::try_from(value).map_err(|_| "an octal character is beyond 255".to_owned())
         }
         Some(b'x') => hexadecimal(reader),
         Some(b'n') => Ok(b'\n'),
@@ -124,7 +139,7 @@ pub(super) fn escaped_byte(reader: &mut Reader<'_>) -> Result<u8, String> {
         Some(b'f') => Ok(0x0c),
         Some(b'v') => Ok(0x0b),
         Some(byte) if byte.is_ascii() && !byte.is_ascii_alphanumeric() => Ok(byte),
-        Some(byte) => Err(format!("RE2 doesn't know \\{}", char::from(byte))),
+        Some(byte) => Err(format!("RE2 has no escape \\{}", char::from(byte))),
     }
 }
 
@@ -141,5 +156,5 @@ fn hexadecimal(reader: &mut Reader<'_>) -> Result<u8, String> {
     let value = digits
         .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))
         .and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok());
-    value.ok_or_else(|| "it has \\x without a number up to ff".to_owned())
+    value.ok_or_else(|| "\\x is not followed by a hexadecimal number up to ff".to_owned())
 }

@@ -1,20 +1,20 @@
-//! Regular expressions, as Envoy takes them: it reads them by RE2, byte by byte, and refuses those whose program is too
-//! large. A refused one costs the whole route configuration.
+//! Regular expressions, as Envoy accepts them: it compiles them by RE2, over bytes, and refuses an expression whose
+//! program is too large. Envoy refuses the whole route configuration for one expression.
 
 mod class;
 mod reader;
 
 use reader::Reader;
 
-/// The largest program of an expression that is sent, as Envoy counts it. App Mesh's images raise Envoy's own limit of
-/// 100 to this (`re2.max_program_size.error_level`), and so must the bootstrap of any other Envoy.
+/// The largest program of an expression that is accepted, as Envoy counts it. The App Mesh images raise Envoy's own limit
+/// of 100 to this (`re2.max_program_size.error_level`), and so must the bootstrap of any other Envoy.
 pub const LARGEST_EXPRESSION: u32 = 1000;
 
-/// What Envoy would not take in an expression, if anything.
+/// Why Envoy refuses an expression; `None` for an expression that it accepts.
 pub(super) fn fault(expression: &str) -> Option<String> {
     match Reader::size(expression) {
         Ok(size) if size > LARGEST_EXPRESSION => Some(format!(
-            "it is too large, a program of about {size} steps where Envoys are set to take {LARGEST_EXPRESSION}"
+            "it is too large: its program has about {size} steps, and Envoys are configured to accept {LARGEST_EXPRESSION}"
         )),
         Ok(_) => None,
         Err(why) => Some(why),
@@ -27,7 +27,7 @@ mod tests {
 
     /// Each was tried on Envoy 1.40.
     #[test]
-    fn what_envoy_takes_is_taken() {
+    fn expressions_that_envoy_accepts_are_accepted() {
         for good in [
             "a+b",
             "session=.+",
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_envoy_refuses_is_found() {
+    fn expressions_that_envoy_refuses_are_refused() {
         for bad in [
             "",
             "(?=a)",
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_found() {
+    fn too_large_expressions_are_refused() {
         for large in ["a{1000}", "(abc){300}", "[^a-z0-9]{1,300}", "(?:[a-z0-9]{1,30}\\.){20}"] {
             assert!(fault(large).is_some_and(|why| why.contains("too large")), "{large}");
         }

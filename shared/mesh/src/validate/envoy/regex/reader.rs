@@ -49,7 +49,7 @@ impl<'t> Reader<'t> {
         let whole = reader.alternatives()?;
         match reader.text {
             [] => Ok(whole.steps.saturating_add(FRAME)),
-            _ => Err("it has a closing bracket too many".to_owned()),
+            _ => Err("a closing bracket has no opening one".to_owned()),
         }
     }
 
@@ -102,7 +102,7 @@ impl<'t> Reader<'t> {
             }
             match self.repetition() {
                 Some(range) => {
-                    let piece = last.ok_or("it repeats nothing")?;
+                    let piece = last.ok_or("a repetition has nothing to repeat")?;
                     last = Some(self.repeated(piece, range?)?);
                 }
                 None => {
@@ -152,16 +152,19 @@ impl<'t> Reader<'t> {
         };
         let inner = self.alternatives()?;
         if !self.pass(b")") {
-            return Err("it has an opening bracket too many".to_owned());
+            return Err("an opening bracket is not closed".to_owned());
         }
         Ok(Some(if captures { inner.and(Piece::steps(3)) } else { inner }))
     }
 
     fn group_name(&mut self) -> Read<()> {
-        let name = self.until(b'>').ok_or("it has a group whose name doesn't end")?;
+        let name = self.until(b'>').ok_or("the name of a group is not closed")?;
         let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
         if name.is_empty() || !name.iter().all(in_name) {
-            return Err("it has look-around, or a group whose name isn't one".to_owned());
+            return Err(
+                "look-behind, or a group name with other characters than letters, digits and `_`, is not supported"
+                    .to_owned(),
+            );
         }
         Ok(())
     }
@@ -177,7 +180,11 @@ impl<'t> Reader<'t> {
                 }
                 Some(b'-') if !negated => (negated, some) = (true, false),
                 Some(end @ (b':' | b')')) if !negated || some => return Ok(end == b':'),
-                _ => return Err("it has look-around, or a flag that RE2 doesn't know".to_owned()),
+                _ => {
+                    return Err(
+                        "look-ahead, look-behind and other flags than i, m, s and U are not supported".to_owned()
+                    );
+                }
             }
         }
     }
@@ -227,7 +234,7 @@ impl<'t> Reader<'t> {
             Some(b'{') => braces(self.text).is_some(),
             _ => false,
         };
-        if stacked { Err("it repeats a repetition".to_owned()) } else { Ok(range) }
+        if stacked { Err("a repetition is repeated".to_owned()) } else { Ok(range) }
     }
 
     #[expect(clippy::unused_self, reason = "reads as a step of the walk")]
@@ -235,7 +242,7 @@ impl<'t> Reader<'t> {
         let largest = most.unwrap_or(least);
         let repeated = piece.repeated.saturating_mul(largest.max(1));
         if largest < least || repeated > MOST_REPETITIONS {
-            return Err(format!("it repeats something more than {MOST_REPETITIONS} times, or less than nothing"));
+            return Err(format!("a repetition is above {MOST_REPETITIONS}, or its end is below its start"));
         }
         // A copy for each, and a step where each that may be absent can be left out.
         let copies = largest.max(1).max(least);
