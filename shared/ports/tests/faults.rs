@@ -25,6 +25,9 @@ fn ports() -> MemoryPorts {
         { "virtualNode": "v1", "weight": 1 }, { "virtualNode": "v2", "weight": 1 },
     ] } } });
     ports.mesh.put_spec(&"mesh/shop".parse().unwrap(), &json!({})).unwrap();
+    for node in ["mesh/shop/virtualNode/v1", "mesh/shop/virtualNode/v2"] {
+        ports.mesh.put_spec(&node.parse().unwrap(), &json!({})).unwrap();
+    }
     ports.mesh.put_spec(&route_path(), &spec).unwrap();
     ports
 }

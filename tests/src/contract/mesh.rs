@@ -128,6 +128,7 @@ pub async fn all(world: &dyn World) {
     tags_are_merged_and_removed(world).await;
     all_seven_kinds_are_tagged(world).await;
     meshes_and_nodes_are_written_on_the_version_they_were_read_at(world).await;
+    refused_updates_change_nothing(world).await;
 }
 
 fn path(text: &str) -> ResourcePath {
@@ -379,4 +380,54 @@ async fn meshes_and_nodes_are_written_on_the_version_they_were_read_at(world: &d
 
     let nowhere = MeshWrite { mesh: "nowhere".parse().unwrap(), ..mesh(1, "t-mesh-none", &closed) };
     assert_eq!(kind(owner.update_mesh(&nowhere).await), PortErrorKind::NotFound);
+}
+
+/// An update that breaks a rule of one resource, one that a proxy could not use, one that breaks what reaches the resource,
+/// and one that refers to a resource that does not exist.
+async fn refused_updates_change_nothing(world: &dyn World) {
+    let route = setting(world, "refused").await;
+    let listening = |ports: &[u32]| {
+        let listener = |port: &u32| json!({ "portMapping": { "port": port, "protocol": "http" } });
+        let listeners: Vec<Value> = ports.iter().map(listener).collect();
+        json!({ "listeners": listeners, "serviceDiscovery": { "dns": { "hostname": "v3.local" } } })
+    };
+    world.create(&path("mesh/refused/virtualNode/v3"), &listening(&[8080])).await;
+    let to_v3 = json!({ "httpRoute": { "match": { "prefix": "/v3" },
+        "action": { "weightedTargets": [{ "virtualNode": "v3", "weight": 1 }] } } });
+    world.create(&path("mesh/refused/virtualRouter/recs/route/v3"), &to_v3).await;
+
+    let changed = |pointer: &str, value: Value| {
+        let mut changed = spec(60, 40);
+        *changed.pointer_mut(pointer).unwrap() = value;
+        changed
+    };
+    let cases = [
+        ("prefix", changed("/httpRoute/match/prefix", json!("a")), PortErrorKind::Other),
+        ("regex", changed("/httpRoute/match", json!({ "path": { "regex": "(?=a)" } })), PortErrorKind::Other),
+        (
+            "target",
+            changed("/httpRoute/action/weightedTargets/0/virtualNode", json!("nowhere")),
+            PortErrorKind::NotFound,
+        ),
+    ];
+    for (what, refused, expected) in cases {
+        let written = world.writer().update_route(&write(&route, 1, &refused, &format!("t-refused-{what}"))).await;
+        assert_eq!(kind(written), expected, "{what}");
+        assert_eq!(found(world, &route).await, (1, spec(60, 40)), "{what}");
+    }
+
+    let node = |spec: &Value, token: &str| VirtualNodeWrite {
+        mesh: "refused".parse().unwrap(),
+        virtual_node: "v3".parse().unwrap(),
+        mesh_owner: None,
+        spec: serde_json::from_value(spec.clone()).unwrap(),
+        if_version: 1,
+        client_token: token.to_owned(),
+    };
+    let two = world.owner().update_virtual_node(&node(&listening(&[8080, 9090]), "t-two")).await;
+    let error = two.unwrap_err();
+    assert_eq!(error.kind, PortErrorKind::Other);
+    assert!(error.message.contains("refused/virtualRouter/recs/route/v3"), "{error}");
+    let other = world.owner().update_virtual_node(&node(&listening(&[9090]), "t-other")).await.unwrap();
+    assert_eq!(other, Written::Applied { version: 2 });
 }

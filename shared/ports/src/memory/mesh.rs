@@ -1,3 +1,5 @@
+mod admission;
+
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
@@ -16,7 +18,9 @@ use crate::{
 /// The account that owns what [`MemoryMesh::put_spec`] adds.
 pub const ACCOUNT: &str = "123456789012";
 
-/// A mesh in memory, which compares versions, remembers client tokens and keeps tags like the real API.
+/// A mesh in memory, which compares versions, remembers client tokens, keeps tags and refuses updates like the real API.
+/// What a test puts there itself ([`MemoryMesh::put`], [`MemoryMesh::edit`], ...) is not judged, as if an earlier server had
+/// stored it.
 #[derive(Clone, Debug)]
 pub struct MemoryMesh(Cell<Meshes>);
 
@@ -296,12 +300,14 @@ impl Meshes {
         let ignores_versions = self.ignores_versions;
         let resource = self
             .resources
-            .get_mut(&path)
+            .get(&path)
             .filter(|resource| owner.is_none_or(|owner| *owner == resource.metadata().mesh_owner))
             .ok_or_else(missing)?;
         if resource.metadata().version.get().unsigned_abs() != if_version && !ignores_versions {
             return Ok(Written::Superseded);
         }
+        admission::admit(&self.resources, &path, &spec)?;
+        let resource = self.resources.get_mut(&path).ok_or_else(missing)?;
         let version = replace(resource, spec.clone()).ok_or_else(missing)?;
         self.tokens.insert(token.to_owned(), Used { resource: path.clone(), spec: spec.clone(), version });
         self.updates.push((path, spec));
