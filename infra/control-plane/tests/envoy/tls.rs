@@ -14,12 +14,12 @@ use crate::stage::{Stage, TIMEOUT};
 const SERVICE: &str = "safe.shop.local";
 
 /// A certificate authority of the test.
-struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         // A leaf of the same name would look self-signed.
         params.distinguished_name.push(DnType::CommonName, "the authority of a test");
@@ -28,12 +28,12 @@ impl Authority {
         Self { issuer: CertifiedIssuer::self_signed(params, key).unwrap() }
     }
 
-    fn write(&self, path: &Path) {
+    pub(crate) fn write(&self, path: &Path) {
         put(path, &self.issuer.pem());
     }
 
     /// Issues a certificate for a name and writes it with its key, the key first.
-    fn issue(&self, name: &str, serial: u64, folder: &Path, file: &str) {
+    pub(crate) fn issue(&self, name: &str, serial: u64, folder: &Path, file: &str) {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.serial_number = Some(SerialNumber::from(serial));

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+use mesh::certificates::Readings;
+use mesh::edges::{Verdict, edges};
 use mesh::graph::Mesh;
-use mesh::name::{ResourcePath, VirtualNodeName};
+use mesh::name::{ResourcePath, VirtualNodeName, VirtualServiceName};
 use mesh::spec::{
     Backend, GatewayRouteRule, Port, Protocol, RouteRule, Spec, VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec,
     VirtualServiceProvider,
 };
+use mesh::traffic::{Landing, flows_of, understands};
 use serde_json::Value;
 
 use super::specs::{CLIENT, GATEWAY};
@@ -70,6 +74,28 @@ impl Written<'_> {
             }
             Door::Gateway { port } => self.gateway_leads_on(*port, call),
         }
+    }
+
+    /// Whether a virtual node has other ports or protocols after the write.
+    pub(super) fn changes_ports_of_node(&self) -> bool {
+        let ports = |mesh: &Mesh| {
+            let listeners = mesh.nodes.iter().flat_map(|(name, spec)| {
+                spec.listeners().iter().map(move |one| (name.clone(), one.port_mapping.clone()))
+            });
+            listeners.collect::<Vec<_>>()
+        };
+        ports(self.before) != ports(self.after)
+    }
+
+    /// Whether each request of a call was answered alike before the write. Where one of several targets does not understand
+    /// the requests, or its TLS fails, the answer depends on the target that is chosen.
+    pub(super) fn was_steady(&self, call: &Call) -> bool {
+        is_steady(self.before, call)
+    }
+
+    /// The same after the write.
+    pub(super) fn is_steady(&self, call: &Call) -> bool {
+        is_steady(self.after, call)
     }
 
     /// Whether the write is of listeners, which are not what says where a call is to go.
@@ -141,6 +167,41 @@ impl Written<'_> {
             Some(VirtualServiceProvider::Unrecognised(_)) | None => false,
         }
     }
+}
+
+fn is_steady(mesh: &Mesh, call: &Call) -> bool {
+    let edges = edges(mesh, &Readings::default(), Timestamp::UNIX_EPOCH);
+    services_of(mesh, call).iter().all(|service| {
+        let mut own = edges.iter().filter(|edge| edge.service == **service && edge.carries_traffic);
+        // A node that provides the service itself is one target, on whichever port it is called.
+        own.all(|edge| edge.routes.is_empty() || !matches!(edge.verdict, Verdict::Broken(_)))
+            && all_targets_understand(mesh, service)
+    })
+}
+
+/// The virtual services that a call may lead to.
+fn services_of<'m>(mesh: &'m Mesh, call: &Call) -> Vec<&'m VirtualServiceName> {
+    match &call.door {
+        Door::Backend { service, .. } => mesh.services.keys().filter(|name| name.as_str() == service).collect(),
+        Door::Gateway { .. } => {
+            let routes = mesh.gateways.get(GATEWAY).into_iter().flat_map(|gateway| gateway.routes.values());
+            let targets = routes.filter_map(|route| route.rule.target());
+            targets.map(|target| &target.virtual_service.virtual_service_name).collect()
+        }
+    }
+}
+
+fn all_targets_understand(mesh: &Mesh, service: &VirtualServiceName) -> bool {
+    let provider = mesh.services.get(service).and_then(|spec| spec.provider.as_ref());
+    let router = provider.and_then(VirtualServiceProvider::router).and_then(|router| mesh.routers.get(router));
+    router.into_iter().flat_map(|router| router.routes.values()).all(|route| {
+        let flows = flows_of(mesh, route).unwrap_or_default();
+        flows.iter().filter(|flow| flow.weight > 0).all(|flow| match flow.landing {
+            Landing::Listener(listener) => understands(listener, &route.rule),
+            // Nothing is sent there.
+            Landing::NoNode | Landing::NoListener(_) | Landing::Ambiguous(_) => true,
+        })
+    })
 }
 
 fn takes(rule: &RouteRule, call: &Call, is_tcp: bool) -> bool {

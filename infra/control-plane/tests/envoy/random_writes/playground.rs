@@ -2,33 +2,90 @@
 
 use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use super::mesh::{Call, Door, Specs};
 use super::specs::{CLIENT, GATEWAY, SERVER, SERVERS};
 use crate::application::{Application, Behaviour};
 use crate::proxy::{Envoy, Kind};
 use crate::stage::{MESH, Stage, TIMEOUT};
+use crate::tls::Authority;
 
-/// The proxies that run.
-const PROXIES: usize = 3;
+/// What a run adds to plain meshes under the rules of the API alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Setup {
+    /// Nothing.
+    Plain,
+    /// `--admission deny`, and TLS with certificates in files at listeners and clients. Each node has a proxy.
+    Tls,
+}
 
 pub(super) struct Playground {
     stage: Stage,
+    setup: Setup,
     /// What the mesh is made of.
     pub(super) specs: Specs,
     applications: BTreeMap<u64, Application>,
     client: reqwest::Client,
-    _envoys: Vec<Envoy>,
+    envoys: Vec<Envoy>,
+}
+
+/// Every call that can be made, with the port at which its proxy takes it.
+pub(super) type Doors = Vec<(Call, u64)>;
+
+/// The time between two rounds of calls that are made over and over: each call is a connection of its own, and a machine
+/// has only so many.
+const PACE: Duration = Duration::from_millis(5);
+
+/// Calls that are made over and over until they are stopped.
+pub(super) struct Watch {
+    stop: Arc<AtomicBool>,
+    calling: JoinHandle<BTreeMap<Call, u16>>,
+}
+
+impl Watch {
+    pub(super) fn start(client: reqwest::Client, doors: Doors) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let calling = tokio::spawn(async move {
+            let mut failed = BTreeMap::new();
+            while !stopped.load(Ordering::Relaxed) {
+                failed.extend(ask(&client, &doors).await.into_iter().filter(|(_, status)| *status != 200));
+                tokio::time::sleep(PACE).await;
+            }
+            failed
+        });
+        Self { stop, calling }
+    }
+
+    /// Ends the calls; returns those that failed at least once, with the last status other than 200.
+    pub(super) async fn stop(self) -> BTreeMap<Call, u16> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.calling.await.unwrap()
+    }
 }
 
 impl Playground {
     /// Starts it; `None` where there is no Envoy.
-    pub(super) async fn start() -> Option<Self> {
-        let stage = Stage::set_with_ports(&[], 2).await?;
+    pub(super) async fn start(setup: Setup) -> Option<Self> {
+        let args: &[&str] = match setup {
+            Setup::Plain => &[],
+            Setup::Tls => &["--admission", "deny", "--admission-severity", "critical"],
+        };
+        let stage = Stage::set_with_ports(args, 2).await?;
+        if setup == Setup::Tls {
+            let (authority, folder) = (Authority::new(), stage.scratch.file(""));
+            authority.write(&folder.join("ca.pem"));
+            authority.issue("node.shop.local", 1, &folder, "server");
+            authority.issue("client.shop.local", 2, &folder, "client");
+        }
         let listener = json!([{"portMapping": {"port": 8080, "protocol": "http"}}]);
         let discovery = json!({"dns": {"hostname": "node.shop.local"}});
         stage.node(CLIENT, json!({"serviceDiscovery": discovery})).await;
@@ -40,14 +97,39 @@ impl Playground {
             (format!("virtualNode/{SERVER}"), json!({})),
             (format!("virtualGateway/{GATEWAY}"), json!({"listeners": listener})),
         ];
-        let envoys = vec![
+        let mut envoys = vec![
             stage.envoy(Kind::Node, CLIENT).await,
             stage.envoy(Kind::Node, SERVER).await,
             stage.envoy(Kind::Gateway, GATEWAY).await,
         ];
+        let mut specs = BTreeMap::from(specs);
+        if setup == Setup::Tls {
+            for node in SERVERS.into_iter().filter(|node| *node != SERVER) {
+                let spec = json!({"listeners": listener, "serviceDiscovery": discovery});
+                stage.node(node, spec.clone()).await;
+                specs.insert(format!("virtualNode/{node}"), spec);
+                envoys.push(stage.envoy(Kind::Node, node).await);
+            }
+        }
         // A connection for each request: one that stays open keeps the listener that it came in by.
         let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).pool_max_idle_per_host(0).build().unwrap();
-        Some(Self { stage, specs: specs.into_iter().collect(), applications: BTreeMap::new(), client, _envoys: envoys })
+        Some(Self { stage, setup, specs, applications: BTreeMap::new(), client, envoys })
+    }
+
+    /// The folder with certificates, if there is TLS.
+    pub(super) fn certificates(&self) -> Option<String> {
+        let folder = |folder: &Path| folder.to_str().unwrap().trim_end_matches('/').to_owned();
+        (self.setup == Setup::Tls).then(|| folder(&self.stage.scratch.file("")))
+    }
+
+    /// Whether a node has a proxy of its own.
+    pub(super) fn has_proxy(&self, node: &str) -> bool {
+        node == SERVER || self.setup == Setup::Tls
+    }
+
+    /// Begins to make calls over and over.
+    pub(super) fn watch(&self, doors: Doors) -> Watch {
+        Watch::start(self.client.clone(), doors)
     }
 
     /// Writes a resource, or deletes it; says whether that was accepted.
@@ -95,7 +177,7 @@ impl Playground {
         loop {
             let told = self.told("/proxies").await;
             let proxies = told["proxies"].as_array().unwrap();
-            if proxies.len() == PROXIES && proxies.iter().all(|proxy| proxy["upToDate"] == true) {
+            if proxies.len() == self.envoys.len() && proxies.iter().all(|proxy| proxy["upToDate"] == true) {
                 break;
             }
             assert!(!told.to_string().contains("\"nack\":{"), "{told:#}\n{:#?}", self.specs);
@@ -105,7 +187,7 @@ impl Playground {
         let mut wanted = BTreeMap::new();
         for node in SERVERS.into_iter().filter(|node| self.specs.contains_key(&format!("virtualNode/{node}"))) {
             // Without a proxy, the application stands in its place.
-            let side = if node == SERVER { "application" } else { "ingress" };
+            let side = if self.has_proxy(node) { "application" } else { "ingress" };
             let told = self.told(&format!("/proxies/{MESH}/virtualNode/{node}")).await;
             let entries = told["ports"][side].as_array().unwrap();
             wanted.extend(entries.iter().map(|entry| (entry["port"].as_u64().unwrap(), node)));
@@ -123,6 +205,11 @@ impl Playground {
 
     /// The status of every call that can be made.
     pub(super) async fn probe(&self) -> BTreeMap<Call, u16> {
+        ask(&self.client, &self.doors().await).await
+    }
+
+    /// Every call that can be made.
+    pub(super) async fn doors(&self) -> Doors {
         let mut doors = Vec::new();
         let told = self.told(&format!("/proxies/{MESH}/virtualNode/{CLIENT}")).await;
         for entry in told["ports"]["egress"].as_array().unwrap() {
@@ -139,17 +226,7 @@ impl Playground {
             let kinds = [("/x/y", false), ("/x/y", true), ("/a/y", false), ("/a/y", true)];
             kinds.map(|(path, is_grpc)| (Call { door: door.clone(), path, is_grpc }, at))
         });
-        let answered = join_all(calls.map(async |(call, at)| {
-            let url = format!("http://127.0.0.1:{at}{}", call.path);
-            let request = if call.is_grpc {
-                self.client.post(url).header("content-type", "application/grpc")
-            } else {
-                self.client.get(url)
-            };
-            let status = request.send().await.map_or(0, |answer| answer.status().as_u16());
-            (call, status)
-        }));
-        answered.await.into_iter().collect()
+        calls.collect()
     }
 
     /// What the control plane says of the client and the gateway.
@@ -166,6 +243,18 @@ impl Playground {
         assert!(status.is_success(), "{url}: {status} {text}");
         serde_json::from_str(&text).unwrap()
     }
+}
+
+/// The status of each call; 0 for no answer.
+async fn ask(client: &reqwest::Client, doors: &Doors) -> BTreeMap<Call, u16> {
+    let answered = join_all(doors.iter().map(async |(call, at)| {
+        let url = format!("http://127.0.0.1:{at}{}", call.path);
+        let request =
+            if call.is_grpc { client.post(url).header("content-type", "application/grpc") } else { client.get(url) };
+        let status = request.send().await.map_or(0, |answer| answer.status().as_u16());
+        (call.clone(), status)
+    }));
+    answered.await.into_iter().collect()
 }
 
 /// Where the API has the collection of a resource, and the member and value of its name.
