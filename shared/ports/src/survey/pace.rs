@@ -16,6 +16,10 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// The maximum wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
+/// The time that is kept for a last try and for reporting its failure. With less left, the time of the invocation ends
+/// before the call does, and the throttle is never reported.
+const LAST_TRY: Duration = Duration::from_secs(3);
+
 /// The number of concurrent calls, adapted to the server: one more after each successful round, half as many after a
 /// throttle. It is kept between surveys.
 #[derive(Clone, Debug)]
@@ -117,7 +121,7 @@ impl Pace {
     }
 
     fn has_time(&self) -> bool {
-        Deadline::remaining().is_none_or(|left| left > self.wait * 2)
+        Deadline::remaining().is_none_or(|left| left > self.wait * 2 + LAST_TRY)
     }
 }
 
