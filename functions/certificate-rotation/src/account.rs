@@ -109,6 +109,7 @@ impl Account {
         for account in &accounts {
             signals.overwrote += account.signals.overwrote;
             signals.kill_switch_on |= account.signals.kill_switch_on;
+            signals.pages_withheld += account.signals.pages_withheld;
         }
         Report { signals, ..Report::of(accounts.into_iter().map(|account| account.line).collect()) }
     }

@@ -95,6 +95,8 @@ pub(crate) struct Executed {
     pub(crate) stored: Option<(Record, u64)>,
     /// Whether the record was stored before the step.
     pub(crate) began: bool,
+    /// Whether the state table does not accept the record.
+    pub(crate) is_unstorable: bool,
 }
 
 /// A plan with what is needed to carry it out.
@@ -124,7 +126,7 @@ pub(crate) async fn actuate(ports: &Ports, work: Work<'_>) -> Executed {
             let outcome = Outcome::Failed { may_heal, error: error.to_string() };
             // Without the state table nothing is changed, and that is paged where no later run will do better.
             let page = (!may_heal).then(|| (work.page)(&outcome));
-            Executed { outcome, page, stored: None, began: false }
+            Executed { outcome, page, stored: None, began: false, is_unstorable: true }
         }
     }
 }
@@ -145,7 +147,8 @@ async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Executed, PortErr
     let (epoch, revision) = match ports.state.begin(&begin).await? {
         Begun::Granted { epoch, revision } => (epoch, revision),
         Begun::Refused(refusal) => {
-            return Ok(Executed { outcome: Outcome::Refused { refusal }, page: None, stored: None, began: false });
+            let outcome = Outcome::Refused { refusal };
+            return Ok(Executed { outcome, page: None, stored: None, began: false, is_unstorable: false });
         }
     };
     let taken = take(ports, &work.plan.step, &work.plan.id, work.observation).await;
@@ -188,6 +191,7 @@ async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Executed, PortErr
         document: document(&record),
         journal: entry(ports, work, "ended", json!({ "plan": work.plan.id, "outcome": outcome })),
     };
+    let mut is_unstorable = false;
     let stored = match ports.state.finish(&finish).await {
         Ok(StoreOutcome::Stored) => Some((record, revision.saturating_add(1))),
         Ok(StoreOutcome::Overtaken) => {
@@ -197,10 +201,11 @@ async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Executed, PortErr
         // The record holds the attempt; the next run finds what came of it.
         Err(error) => {
             tracing::warn!(%error, subject, "failed to store the end of a step");
+            is_unstorable = true;
             None
         }
     };
-    Ok(Executed { outcome, page, stored, began: true })
+    Ok(Executed { outcome, page, stored, began: true, is_unstorable })
 }
 
 /// What is reported of a step. `given_up` says why an attempt was given up that the CA has not finished.

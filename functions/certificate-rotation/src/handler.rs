@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use lambda_kit::wake::Delivery;
-use lambda_kit::{Current, Handler, Metric, PolicyKeeper, Report, Retry};
+use lambda_kit::{Current, Handler, Metric, PolicyKeeper, Report, Retry, Signals};
 use mesh::policy::{Policy, PolicyError};
 use mesh::rotation::{Decision, OwedPage, Record, decide};
 use ports::{BudgetWindow, Deadline, FailureMemory, PortError};
@@ -98,8 +98,13 @@ impl Handler for CertificateRotation {
             Err(_) => run.calls.out_of_time(out_of_time),
         }
         let Run { facts, calls, .. } = run;
-        self.failures.finish_by(deadline, calls.into_run(), &paging(&policy.certificates), now).await;
-        let Reconciled { accounts, mut metrics, observed_nothing } = reconciled.map_err(|_| Retry::all(out_of_time))?;
+        let withheld = self.failures.finish_by(deadline, calls.into_run(), &paging(&policy.certificates), now).await;
+        let withheld = u32::try_from(withheld).unwrap_or(u32::MAX);
+        let Ok(Reconciled { accounts, mut metrics, observed_nothing }) = reconciled else {
+            let signals = Signals { pages_withheld: withheld, ..Signals::default() };
+            let report = Report { signals, ..Report::of(Vec::new()) };
+            return Err(Retry { report: Some(report), ..Retry::all(out_of_time) });
+        };
         let unstored = facts.lock().await.messages();
         let failed = accounts.iter().filter(|account| account.retry.is_some());
         let messages = wake.failed(failed.map(|account| account.line.resource.as_str()), &unstored);
@@ -109,6 +114,7 @@ impl Handler for CertificateRotation {
         let mut report = Report { metrics, ..Account::report(accounts) };
         report.signals.policy_rejected = rejected.is_some();
         report.signals.observed_nothing = observed_nothing;
+        report.signals.pages_withheld = report.signals.pages_withheld.saturating_add(withheld);
         match why {
             Some(why) => Err(Retry { why, report: Some(report), messages }),
             None => Ok(report),
@@ -191,6 +197,7 @@ impl CertificateRotation {
         let subject = decision.subject.name();
         let news = tell::news(decision, observation, policy, Moments { started: run.started, now });
         let mut pages: Vec<OwedPage> = news.late.iter().chain(&news.page).cloned().collect();
+        let mut is_unstorable = false;
         let (outcome, stored) = match decision.verdict.plan() {
             Some(plan) if decision.watching.is_empty() && !observation.is_foreign(&subject) => {
                 let executed = self.act(run, decision, plan, &news, observation, now).await;
@@ -198,6 +205,7 @@ impl CertificateRotation {
                     run.facts.lock().await.by_subject.remove(&subject);
                 }
                 pages.extend(executed.page);
+                is_unstorable = executed.is_unstorable;
                 (Some(executed.outcome), executed.stored)
             }
             plan => {
@@ -212,7 +220,11 @@ impl CertificateRotation {
                         pages.clear();
                         (outcome, None)
                     }
-                    Stored::Not => (outcome, None),
+                    Stored::Foreign => (outcome, None),
+                    Stored::Failed => {
+                        is_unstorable = true;
+                        (outcome, None)
+                    }
                 }
             }
         };
@@ -222,6 +234,7 @@ impl CertificateRotation {
                 let pages: Vec<&OwedPage> = pages.iter().collect();
                 tell::settle(&self.ports, &subject, &record, revision, &pages, now).await;
             }
+            None if is_unstorable => account.signals.pages_withheld += tell::withhold(&pages),
             None => {
                 for page in &pages {
                     if !self.unstored.send(&self.ports, &subject, page, policy).await {
@@ -280,13 +293,13 @@ impl CertificateRotation {
                     let pages: Vec<&OwedPage> = page.iter().collect();
                     tell::settle(&self.ports, subject, &record, revision, &pages, now).await;
                 }
-                (Stored::Not, Some(page)) => {
-                    let sent = self.unstored.send(&self.ports, subject, &page, &run.policy.certificates).await;
-                    if let Some(account) = account.as_mut().filter(|_| !sent) {
-                        account.retry.get_or_insert_with(|| "failed to send a page and to store it".to_owned());
+                // The event comes again, because it is not stored.
+                (Stored::Failed, page) => {
+                    if let Some(account) = &mut account {
+                        account.signals.pages_withheld += tell::withhold(&page);
                     }
                 }
-                (Stored::Overtaken | Stored::Not, _) => {}
+                (Stored::Overtaken | Stored::Foreign, _) => {}
             }
             accounts.extend(account);
         }

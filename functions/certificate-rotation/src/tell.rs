@@ -1,7 +1,8 @@
 //! Reports decisions to people and programs, and remembers what was reported.
 //!
 //! A page is stored with the record before it is sent, and removed from it afterwards: a notification that fails, or a
-//! process that ends in between, leaves it there for the next run.
+//! process that ends in between, leaves it there for the next run. A page that the state table does not accept is withheld:
+//! each new process would send it again. The alarm on the metric `PagesWithheld` reports it.
 
 use std::collections::BTreeMap;
 
@@ -81,8 +82,10 @@ pub(crate) enum Stored {
     At(u64),
     /// Another writer was first, and reports it.
     Overtaken,
-    /// It could not be stored, or must not be: the record there is one that this version can't read.
-    Not,
+    /// It must not be stored: the record there is one that this version can't read.
+    Foreign,
+    /// The state table does not accept it.
+    Failed,
 }
 
 /// Stores what there is to remember of something of which nothing is done.
@@ -96,7 +99,7 @@ pub(crate) async fn remember(
 ) -> Stored {
     let subject = decision.subject.name();
     if observation.is_foreign(&subject) {
-        return Stored::Not;
+        return Stored::Foreign;
     }
     let revision = observation.revision(&subject);
     if !news.changed {
@@ -127,13 +130,27 @@ pub(crate) async fn store(
         Ok(StoreOutcome::Overtaken) => Stored::Overtaken,
         Err(error) => {
             tracing::warn!(%error, subject, "failed to store a record");
-            Stored::Not
+            Stored::Failed
         }
     }
 }
 
-/// What this process has paged and could not store: without it, each run would page again while the state table can't be
-/// written.
+/// Logs pages that the state table does not accept instead of sending them. Returns how many they are.
+pub(crate) fn withhold<'a>(pages: impl IntoIterator<Item = &'a OwedPage>) -> u32 {
+    let mut count = 0;
+    for OwedPage { subject, body, .. } in pages {
+        tracing::error!(
+            subject,
+            body,
+            "withheld a page that cannot be remembered; the alarm on PagesWithheld reports it"
+        );
+        count += 1;
+    }
+    count
+}
+
+/// What this process has paged though no record could be stored: of a refused step, and of a record that a newer version
+/// has written. Without it, each run would page again.
 #[derive(Debug, Default)]
 pub(crate) struct Unstored(Mutex<UnstoredPages>);
 

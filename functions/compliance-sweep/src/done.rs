@@ -54,7 +54,8 @@ impl Done {
             self.retry.get_or_insert_with(|| error.to_string());
         }
         self.remember_failure(&resource, reason, error.kind.class(), error.to_string());
-        let facts = json!({ "error": error.to_string(), "kind": error.kind });
+        let facts =
+            json!({ "error": error.to_string(), "kind": error.kind, "call": error.call, "message": error.message });
         self.decisions.push(line(resource, "hold", reason, facts));
     }
 

@@ -74,12 +74,13 @@ impl Handler for ComplianceSweep {
             done.retry = Some(why);
         }
         let paging = &policy.failover.paging;
-        self.failures.finish_by(deadline, done.failure_run(), paging, now).await;
-        self.standstills.finish_by(deadline, std::mem::take(&mut done.waiting), paging, now).await;
+        let mut withheld = self.failures.finish_by(deadline, done.failure_run(), paging, now).await;
+        withheld += self.standstills.finish_by(deadline, std::mem::take(&mut done.waiting), paging, now).await;
         let mut report = Report::of(done.decisions);
         report.metrics = done.metrics;
         report.signals.policy_rejected = rejected.is_some();
         report.signals.observed_nothing = done.observed_nothing;
+        report.signals.pages_withheld = u32::try_from(withheld).unwrap_or(u32::MAX);
         match done.retry {
             Some(why) => {
                 let messages = FailedMessages::named_or_all(asked.left(&done.finished, done.all_finished));

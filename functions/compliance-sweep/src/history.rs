@@ -35,6 +35,9 @@ const PARTS: [usize; 3] = [1, 16, 256];
 /// The most characters of findings in a document. The table takes 400 KB an item, with its names and the rest.
 const MOST: usize = 200_000;
 
+/// The characters of a document that are for unsent messages. Longer messages leave less room for findings.
+const SPARE: usize = 150_000;
+
 /// The most findings that are remembered as still open in Security Hub. More would not fit beside the rest.
 const MOST_UNARCHIVED: usize = 500;
 
@@ -293,7 +296,8 @@ impl Remembered {
         decision: &Decision,
         now: Timestamp,
     ) -> Result<bool, PortError> {
-        let (split, pieces) = pieces(&self.history);
+        let owed = json!(self.head.document.owed).to_string().len();
+        let (split, pieces) = pieces(&self.history, MOST.saturating_sub(owed.saturating_sub(SPARE)));
         if split != self.head.parts() {
             // Whatever an earlier split has left there is written over.
             self.known =
@@ -313,13 +317,39 @@ impl Remembered {
         let body = json!({ "function": NAME, "decision": decision });
         let journal = self.has_changed.then(|| JournalEntry { at: now, id: NAME.to_owned(), body });
         let document = self.document(split);
-        let key = StateKey::mesh(NAME, &self.head.mesh);
-        let note = Note { key, revision: self.head.revision, now, document, journal };
-        Ok(state.note(&note).await? == StoreOutcome::Stored)
+        self.store_head(state, document, journal, now).await
+    }
+
+    /// Stores the unsent messages alone, after [`Self::store`]. `false` if another sweep has stored the mesh since.
+    pub(crate) async fn store_owed(
+        &mut self,
+        owed: Vec<Owed>,
+        state: &dyn StateStore,
+        now: Timestamp,
+    ) -> Result<bool, PortError> {
+        self.owe(owed);
+        let document = json!(self.head.document);
+        self.store_head(state, document, None, now).await
     }
 }
 
 impl Remembered {
+    async fn store_head(
+        &mut self,
+        state: &dyn StateStore,
+        document: Value,
+        journal: Option<JournalEntry>,
+        now: Timestamp,
+    ) -> Result<bool, PortError> {
+        let key = StateKey::mesh(NAME, &self.head.mesh);
+        let note = Note { key, revision: self.head.revision, now, document, journal };
+        let is_stored = state.note(&note).await? == StoreOutcome::Stored;
+        if is_stored {
+            self.head.revision = self.head.revision.saturating_add(1);
+        }
+        Ok(is_stored)
+    }
+
     /// The mesh's own document, where its findings are in so many parts.
     fn document(&mut self, split: usize) -> Value {
         let document = &mut self.head.document;
@@ -331,8 +361,8 @@ impl Remembered {
 }
 
 /// The findings in as few parts as they fit into.
-fn pieces(history: &History) -> (usize, Vec<History>) {
-    let fits = |pieces: &[History]| pieces.iter().all(|piece| json!(piece).to_string().len() <= MOST);
+fn pieces(history: &History, most: usize) -> (usize, Vec<History>) {
+    let fits = |pieces: &[History]| pieces.iter().all(|piece| json!(piece).to_string().len() <= most);
     let mut last = (1, Vec::new());
     for parts in PARTS {
         last = (parts, history.split(parts));
@@ -435,7 +465,7 @@ mod tests {
         for (count, expected) in [(0, 1), (900, 1), (1_500, 16), (10_000, 16), (30_000, 256)] {
             let mut history = History::default();
             history.update(&findings(count), now);
-            let (split, pieces) = pieces(&history);
+            let (split, pieces) = pieces(&history, MOST);
             assert_eq!((split, pieces.len()), (expected, expected), "{count}");
             let mut joined = History::default();
             for piece in pieces {

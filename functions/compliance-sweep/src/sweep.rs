@@ -142,12 +142,12 @@ impl ComplianceSweep {
             return Swept::Settled;
         }
         done.metrics.extend(metrics(name, &report, observation));
-        // People first: a crash here tells them twice, the other order would tell them never. What can't be sent waits.
+        // Stored before they are sent, and removed afterwards: a crash in between sends them twice. A table that accepts no
+        // write would otherwise let each run send them again.
         let of_now = told.messages();
         let mut messages = remembered.take_owed();
         messages.extend(of_now);
-        let (owed, not_told) = send(&self.ports, messages).await;
-        remembered.owe(owed);
+        remembered.owe(messages);
         let reason = match (observation.is_gone, changes.is_empty()) {
             (true, _) => "Gone",
             (false, true) => "Unchanged",
@@ -164,9 +164,7 @@ impl ComplianceSweep {
             }
             Err(error) => return Swept::failed(done, path, "StateUnreachable", &error),
         }
-        if let Some(error) = &not_told {
-            done.fail(path.clone(), "NotTold", error);
-        }
+        self.send_owed(&path, remembered, now, done).await;
         if !observation.parts.is_empty() {
             done.decisions.push(line(path.clone(), "hold", "PartlyRead", observation.parts.facts(NAMED)));
         }
@@ -184,6 +182,24 @@ impl ComplianceSweep {
             done.fail(path, "StateUnreachable", &error);
         }
         Swept::Settled
+    }
+
+    /// Sends what a stored sweep owes, and stores what could not be sent.
+    async fn send_owed(&self, path: &str, remembered: &mut Remembered, now: Timestamp, done: &mut Done) {
+        let messages = remembered.take_owed();
+        if messages.is_empty() {
+            return;
+        }
+        let (owed, not_told) = send(&self.ports, messages).await;
+        if let Some(error) = &not_told {
+            done.fail(path.to_owned(), "NotTold", error);
+        }
+        match remembered.store_owed(owed, self.ports.state.as_ref(), now).await {
+            Ok(true) => {}
+            Ok(false) => tracing::debug!(path, "another sweep stores the mesh; it may send the same"),
+            // Where this fails the next run sends it again: twice is better than never.
+            Err(error) => done.remember_failure(path, "StateUnreachable", error.kind.class(), error.to_string()),
+        }
     }
 
     /// Nothing is open of a mesh that is gone. That is written down before the mesh is forgotten: the write fails where

@@ -101,7 +101,9 @@ impl Handler for RouteFailover {
         let Ok(Reconciled { accounts, observed_nothing }) = reconciled else {
             let why = "its time ran out; what was begun is taken up again";
             self.out_of_time(&run, deadline, why).await;
-            return Err(Retry::all(why));
+            let mut report = Report::of(Vec::new());
+            report.signals.pages_withheld = self.teller.memory().take_withheld().await;
+            return Err(Retry { report: Some(report), ..Retry::all(why) });
         };
         let retry = accounts.iter().find_map(|account| account.retry.clone());
         let failed = accounts.iter().filter(|account| account.retry.is_some());
@@ -109,6 +111,7 @@ impl Handler for RouteFailover {
         let mut report = Account::report(accounts);
         report.signals.policy_rejected = rejected.is_some();
         report.signals.observed_nothing = observed_nothing;
+        report.signals.pages_withheld = self.teller.memory().take_withheld().await;
         match retry {
             Some(why) => Err(Retry { why, report: Some(report), messages }),
             None => Ok(report),

@@ -3,6 +3,10 @@
 //! The document is read only where there is something to report or to forget, and written only where it has changed, so
 //! that a quiet run makes no call for it. A page is never sent without reading it again first: another process may have
 //! sent the same a moment ago.
+//!
+//! A page that the state table does not accept is withheld: each new process would send it again. The alarm on the metric
+//! `PagesWithheld` reports it. While an alarm is on, or may be, a page is sent all the same: one too many is better than
+//! none while traffic stays on a failing node.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -38,6 +42,8 @@ struct Kept {
     record: FunctionRecord,
     /// The document as the state table has it; unset while that is not known.
     stored: Option<(u64, FunctionRecord)>,
+    /// The pages that this invocation withheld.
+    withheld: u32,
 }
 
 /// What a run has found, beyond routes and nodes.
@@ -136,14 +142,30 @@ impl Memory {
         if may_last || is_due(&kept) {
             self.read(&mut kept, window, now).await;
         }
-        if let Some(page) = kept.record.failures.due(&limits, now)
-            && pager.send(&failure_notice(&page)).await
-        {
-            kept.record.failures.paged(&page, now);
+        if kept.record.failures.due(&limits, now).is_some() {
+            let can_send = found.urgent || self.is_storable(&mut kept, window, now).await;
+            // Another process may have sent it in the meantime.
+            if let Some(page) = kept.record.failures.due(&limits, now) {
+                let notice = failure_notice(&page);
+                if !can_send {
+                    kept.withhold(&notice);
+                } else if pager.send(&notice).await {
+                    kept.record.failures.paged(&page, now);
+                }
+            }
         }
         for alarm in found.unanswered {
-            let page = kept.is_due(alarm, policy, now);
-            let sent = page && pager.send(&notice(Urgency::Page, &Account::unanswered(alarm).line, &text(alarm))).await;
+            let mut sent = false;
+            if kept.is_due(alarm, policy, now) {
+                let notice = notice(Urgency::Page, &Account::unanswered(alarm).line, &text(alarm));
+                let can_send = alarm.in_alarm || self.is_storable(&mut kept, window, now).await;
+                if !can_send {
+                    kept.withhold(&notice);
+                } else if kept.is_due(alarm, policy, now) {
+                    // Another process may have sent it in the meantime.
+                    sent = pager.send(&notice).await;
+                }
+            }
             kept.remember(alarm, sent, now);
         }
         let held: BTreeSet<&str> = found.unanswered.iter().map(|alarm| alarm.alarm.as_str()).collect();
@@ -160,6 +182,23 @@ impl Memory {
             .map_or_else(|| kept.record != FunctionRecord::default(), |(_, stored)| *stored != kept.record);
         if is_new {
             self.store(&mut kept, window, now).await;
+        }
+    }
+
+    /// The pages that were withheld since this was last called.
+    pub(crate) async fn take_withheld(&self) -> u32 {
+        std::mem::take(&mut self.kept.lock().await.withheld)
+    }
+
+    /// Stores the record, and returns whether the state table accepted it. A record that another process stored in the
+    /// meantime is merged first.
+    async fn is_storable(&self, kept: &mut Kept, window: &BudgetWindow, now: Timestamp) -> bool {
+        match self.store(kept, window, now).await {
+            Some(StoreOutcome::Stored) => true,
+            Some(StoreOutcome::Overtaken) => {
+                matches!(self.store(kept, window, now).await, Some(StoreOutcome::Stored))
+            }
+            None => false,
         }
     }
 
@@ -189,29 +228,49 @@ impl Memory {
         }
     }
 
-    async fn store(&self, kept: &mut Kept, window: &BudgetWindow, now: Timestamp) {
+    /// Stores the document; `None` where that fails.
+    async fn store(&self, kept: &mut Kept, window: &BudgetWindow, now: Timestamp) -> Option<StoreOutcome> {
         if kept.stored.is_none() {
             self.read(kept, window, now).await;
         }
-        let Some((revision, _)) = &kept.stored else { return };
+        let (revision, _) = kept.stored.as_ref()?;
         let document = match serde_json::to_value(&kept.record) {
             Ok(document) => document,
             Err(error) => {
                 tracing::error!(%error, "failed to write down the function's memory");
-                return;
+                return None;
             }
         };
         let note = Note { key: StateKey::meshes(NAME), revision: *revision, now, document, journal: None };
         match self.state.note(&note).await {
-            Ok(StoreOutcome::Stored) => kept.stored = Some((revision + 1, kept.record.clone())),
-            // Another process stored its own; the next run adds to that.
-            Ok(StoreOutcome::Overtaken) => kept.stored = None,
-            Err(error) => tracing::warn!(%error, "failed to store the function's memory; pages may repeat"),
+            Ok(StoreOutcome::Stored) => {
+                kept.stored = Some((revision + 1, kept.record.clone()));
+                Some(StoreOutcome::Stored)
+            }
+            // Another process stored its own; the next store adds to that.
+            Ok(StoreOutcome::Overtaken) => {
+                kept.stored = None;
+                Some(StoreOutcome::Overtaken)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "failed to store the function's memory; this process keeps it");
+                None
+            }
         }
     }
 }
 
 impl Kept {
+    /// Logs a page that cannot be remembered instead of sending it.
+    fn withhold(&mut self, page: &Notice) {
+        self.withheld += 1;
+        tracing::error!(
+            subject = page.subject,
+            body = page.body,
+            "withheld a page that cannot be remembered; the alarm on PagesWithheld reports it"
+        );
+    }
+
     /// Adds what another process stored: of each alarm, the entry that was paged last.
     fn merge(&mut self, stored: FunctionRecord, now: Timestamp) {
         for (name, other) in stored.alarms {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use lambda_kit::wake::Delivery;
-use lambda_kit::{Current, FailedMessages, Handler, PolicyKeeper, Report, Retry};
+use lambda_kit::{Current, FailedMessages, Handler, PolicyKeeper, Report, Retry, Signals};
 use mesh::compliance::{DecisionScope, Plan, Topic, Verdict, decide};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::{Policy, PolicyError};
@@ -95,15 +95,18 @@ impl Handler for Compliance {
         let time = FailureMemory::time_for_work(deadline);
         let in_time = tokio::time::timeout(time, self.reconcile(&run, &mut progress)).await.is_ok();
         let paging = &run.policy.failover.paging;
-        self.failures.finish_by(deadline, run.failures, paging, now).await;
-        progress.answer(&trigger, in_time, rejected.is_some())
+        run.failures.ended(in_time);
+        let withheld = self.failures.finish_by(deadline, run.failures, paging, now).await;
+        let mut signals = Signals { policy_rejected: rejected.is_some(), ..Signals::default() };
+        signals.pages_withheld = u32::try_from(withheld).unwrap_or(u32::MAX);
+        progress.answer(&trigger, in_time, signals)
     }
 }
 
 impl Progress {
     /// The answer to Lambda: the report, and the messages to retry.
     #[expect(clippy::result_large_err, reason = "the runtime's own type, moved once in an invocation")]
-    fn answer(self, trigger: &Trigger, in_time: bool, policy_rejected: bool) -> Result<Report, Retry> {
+    fn answer(self, trigger: &Trigger, in_time: bool, signals: Signals) -> Result<Report, Retry> {
         let Self { entries, unfinished, unanswered, observed_nothing } = self;
         let mut why = (!in_time).then(|| "the invocation ran out of time; the retry resumes its work".to_owned());
         let mut messages = BTreeSet::new();
@@ -126,7 +129,8 @@ impl Progress {
             }
         }
         let mut report = ReportEntry::report(entries);
-        report.signals.policy_rejected = policy_rejected;
+        report.signals.policy_rejected = signals.policy_rejected;
+        report.signals.pages_withheld = signals.pages_withheld;
         report.signals.observed_nothing = observed_nothing;
         match why {
             Some(why) => {

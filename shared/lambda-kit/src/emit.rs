@@ -81,6 +81,15 @@ fn lines(report: &Report, request_id: &str, now: Timestamp) -> Vec<Value> {
         }));
     }
     lines.extend(report.metrics.iter().map(|metric| own(metric, now)));
+    // One metric of all functions, and only where there is something to count: most accounts never pay for it.
+    if report.signals.pages_withheld > 0 {
+        lines.push(json!({
+            "_aws": metrics(now, &[], &[("PagesWithheld", "Count")]),
+            "PagesWithheld": report.signals.pages_withheld,
+            "function": report.function,
+            "requestId": request_id,
+        }));
+    }
     lines
 }
 
@@ -223,6 +232,16 @@ mod tests {
         assert_eq!((&line["CallsDenied"], &line["Function"]), (&json!(2), &json!("route-failover")));
         assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([["Function"]]));
         assert!(line.get("Invocations").is_none(), "{line}");
+    }
+
+    #[test]
+    fn withheld_pages_are_one_metric_of_all_functions() {
+        let with = Report { signals: Signals { pages_withheld: 2, ..Signals::default() }, ..report() };
+        let line = |report: &Report| emitted(report).into_iter().find(|line| line.get("PagesWithheld").is_some());
+        let line_of_two = line(&with).unwrap();
+        assert_eq!(line_of_two["PagesWithheld"], 2);
+        assert_eq!(line_of_two["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([[]]));
+        assert_eq!(line(&report()), None);
     }
 
     #[test]

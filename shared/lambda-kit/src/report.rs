@@ -82,6 +82,8 @@ pub struct Signals {
     pub policy_rejected: bool,
     /// Calls that a service refused for a missing permission. The runtime counts them.
     pub calls_denied: u32,
+    /// Pages that were due and were not sent, because the state table could not remember them.
+    pub pages_withheld: u32,
     /// Whether nothing could be observed, so that the invocation did none of its work: it fails, and does not count as
     /// a run for the heartbeat.
     pub observed_nothing: bool,

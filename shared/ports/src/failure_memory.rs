@@ -2,46 +2,34 @@
 //!
 //! ```text
 //!   each call:  run.failed(target, error)   run.succeeded(target)
-//!   at the end: finish: load failures/FUNCTION -> mesh::failures decides -> one page -> store
+//!   at the end: finish: load failures/FUNCTION -> mesh::failures decides -> store -> one page -> store
 //! ```
 //!
-//! An invocation without failures, after others without failures, makes no call.
+//! An invocation in which nothing fails, after others in which nothing failed, costs no call. `paged_memory.rs` explains
+//! when a page is withheld.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use mesh::failures::{FailedCall, FailureClass, FailureLimits, FailurePage, Failures};
+use mesh::failures::{FailedCall, FailureClass, FailureLimits, Failures};
 use mesh::policy::PagingPolicy;
 
-use crate::document::read_document;
-use crate::{
-    BudgetWindow, Deadline, DocumentError, Note, Notice, Notifier, PortError, StateKey, StateStore, StoreOutcome,
-    Urgency,
-};
-
-/// The newest format of the stored document that this version reads.
-const FORMAT: u64 = 0;
-
-/// The maximum number of attempts to write the document while other invocations write it.
-const ATTEMPTS: usize = 3;
+use crate::paged_memory::{DuePage, PagedMemory, PagedRun};
+use crate::{Deadline, DocumentError, Notifier, PortError, StateKey, StateStore};
 
 /// The time reserved at the end of an invocation to store and page failures.
 const REPORTING: Duration = Duration::from_secs(1);
 
-/// The maximum length of an SNS subject.
-const LONGEST_SUBJECT: usize = 100;
+/// The target that a run without enough time is remembered by.
+const TIME: &str = "the time of an invocation";
 
 /// The failures of one function.
 #[derive(Debug)]
 pub struct FailureMemory {
-    function: &'static str,
-    state: Arc<dyn StateStore>,
-    notifier: Arc<dyn Notifier>,
     in_a_row: SignedDuration,
-    /// The state of this process, used while the state table cannot be reached.
-    warm: Mutex<Failures>,
+    memory: PagedMemory<Failures>,
 }
 
 /// The failures and successes of one invocation.
@@ -92,6 +80,16 @@ impl FailureRun {
         self.calls().succeeded.insert(target.to_owned());
     }
 
+    /// Whether the work of the run ended within the time of its invocation.
+    pub fn ended(&self, in_time: bool) {
+        if in_time {
+            self.succeeded(TIME);
+        } else {
+            let text = "it ran out; what was begun is continued by the next run".to_owned();
+            self.fail(TIME, FailureClass::Transient, "OutOfTime", text);
+        }
+    }
+
     fn calls(&self) -> MutexGuard<'_, Calls> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -106,8 +104,8 @@ impl FailureMemory {
         state: Arc<dyn StateStore>,
         notifier: Arc<dyn Notifier>,
     ) -> Self {
-        let in_a_row = interval * 3;
-        Self { function, state, notifier, in_a_row, warm: Mutex::default() }
+        let memory = PagedMemory::new(function, StateKey::failures(function), state, notifier);
+        Self { in_a_row: interval * 3, memory }
     }
 
     /// The time for the work of an invocation: the remaining time without the reserve to store and page failures.
@@ -117,117 +115,60 @@ impl FailureMemory {
         left.saturating_sub(REPORTING.min(left / 10))
     }
 
-    /// Ends an invocation within the deadline: stores its failures, and pages them. See [`Self::finish`].
-    pub async fn finish_by(&self, deadline: Deadline, run: FailureRun, paging: &PagingPolicy, now: Timestamp) {
-        if tokio::time::timeout(deadline.left(), self.finish(run, paging, now)).await.is_err() {
-            tracing::warn!("failed to store failed calls: out of time");
-        }
+    /// Ends a run within the deadline: remembers what failed, and pages it. See [`Self::finish`].
+    pub async fn finish_by(&self, deadline: Deadline, run: FailureRun, paging: &PagingPolicy, now: Timestamp) -> usize {
+        let finished = tokio::time::timeout(deadline.left(), self.finish(run, paging, now)).await;
+        finished.unwrap_or_else(|_| {
+            tracing::warn!("no time was left to remember which calls failed");
+            0
+        })
     }
 
-    /// Ends an invocation: stores its failures, and pages the due ones, all in one page. `now` is the start of the
-    /// invocation.
-    pub async fn finish(&self, run: FailureRun, paging: &PagingPolicy, now: Timestamp) {
+    /// Ends a run: remembers what failed, and pages all that is due as one page. `now` is when the run began. Returns how
+    /// many pages were withheld, for the metric `PagesWithheld`.
+    pub async fn finish(&self, run: FailureRun, paging: &PagingPolicy, now: Timestamp) -> usize {
         let calls = run.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if calls.failed.is_empty() && self.warm().is_empty() {
-            return;
+        if calls.failed.is_empty() && self.memory.is_empty() {
+            return 0;
         }
         let limits = FailureLimits {
             unreadable_after: paging.unreadable_after.get(),
             repeat: paging.remind_after.get(),
             in_a_row: self.in_a_row,
         };
-        let mut stored = self.load(now).await;
-        let mut failures = self.warm().clone();
-        if let Some((_, known)) = &stored {
-            failures.merge(known.clone(), &limits);
-        }
-        calls.apply(&mut failures, &limits, now);
-        if let Some(page) = failures.due(&limits, now)
-            && self.send(&page).await
-        {
-            failures.paged(&page, now);
-        }
-        failures.expire(&limits, now);
-        *self.warm() = failures.clone();
-        for _ in 0..ATTEMPTS {
-            let Some((revision, known)) = stored else { return };
-            if known == failures {
-                return;
-            }
-            match self.store(revision, &failures, now).await {
-                Ok(StoreOutcome::Stored) => return,
-                // Another invocation has stored its failures in the meantime.
-                Ok(StoreOutcome::Overtaken) => {
-                    stored = self.load(now).await;
-                    if let Some((_, known)) = &stored {
-                        failures.merge(known.clone(), &limits);
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "failed to store failed calls");
-                    return;
-                }
-            }
-        }
-    }
-
-    /// The stored failures with their revision; `None` if they cannot be read.
-    async fn load(&self, now: Timestamp) -> Option<(u64, Failures)> {
-        let key = StateKey::failures(self.function);
-        // No budget is used here; every load must name a window.
-        let window = BudgetWindow { class: self.function.to_owned(), start: now, end: now };
-        let loaded = self.state.load(std::slice::from_ref(&key), &window).await;
-        let stored = match loaded {
-            Ok(mut view) => view.documents.remove(&key),
-            Err(error) => {
-                tracing::warn!(%error, "failed to load failed calls");
-                return None;
-            }
-        };
-        let Some(stored) = stored else { return Some((0, Failures::default())) };
-        match read_document(&key, &stored.document, FORMAT) {
-            Ok(failures) => Some((stored.revision, failures)),
-            Err(error) => {
-                tracing::warn!(%error, "failed to read failed calls");
-                None
-            }
-        }
-    }
-
-    async fn store(&self, revision: u64, failures: &Failures, now: Timestamp) -> Result<StoreOutcome, PortError> {
-        // It has only string keys, so this cannot fail.
-        let document = serde_json::to_value(failures).unwrap_or_default();
-        let note = Note { key: StateKey::failures(self.function), revision, now, document, journal: None };
-        self.state.note(&note).await
-    }
-
-    async fn send(&self, page: &FailurePage) -> bool {
-        let subject = format!("{}: {}", self.function, page.subject());
-        let subject = subject.chars().map(|character| if character.is_ascii_graphic() { character } else { ' ' });
-        let subject = subject.take(LONGEST_SUBJECT).collect();
-        let body = format!("Decisions that depend on these calls wait until they succeed.\n\n{page}\n");
-        match self.notifier.notify(&Notice { urgency: Urgency::Page, subject, body }).await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::error!(%error, "failed to send page about failing calls");
-                false
-            }
-        }
-    }
-
-    fn warm(&self) -> MutexGuard<'_, Failures> {
-        self.warm.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.finish(&EndedRun { calls, limits, now }, now).await
     }
 }
 
-impl Calls {
-    fn apply(&self, failures: &mut Failures, limits: &FailureLimits, now: Timestamp) {
-        for target in self.succeeded.iter().filter(|target| !self.failed.contains_key(*target)) {
-            failures.succeeded(target);
+/// The calls of a run, with what decides about them.
+struct EndedRun {
+    calls: Calls,
+    limits: FailureLimits,
+    now: Timestamp,
+}
+
+impl PagedRun<Failures> for EndedRun {
+    fn merge(&self, own: &mut Failures, stored: &Failures) {
+        own.merge(stored.clone(), &self.limits);
+    }
+
+    fn apply(&self, document: &mut Failures) -> Option<DuePage<Failures>> {
+        let Self { calls, limits, now } = self;
+        for target in calls.succeeded.iter().filter(|target| !calls.failed.contains_key(*target)) {
+            document.succeeded(target);
         }
-        for (target, Failed { class, kind, text }) in &self.failed {
-            failures.failed(target, &FailedCall { class: *class, kind, text }, limits, now);
+        for (target, Failed { class, kind, text }) in &calls.failed {
+            document.failed(target, &FailedCall { class: *class, kind, text }, limits, *now);
         }
+        let due = document.due(limits, *now).map(|page| {
+            let mut paged = document.clone();
+            paged.paged(&page, *now);
+            paged.expire(limits, *now);
+            let body = format!("What depends on these calls is not decided until they succeed.\n\n{page}\n");
+            DuePage { subject: page.subject(), body, paged }
+        });
+        document.expire(limits, *now);
+        due
     }
 }
 
@@ -246,14 +187,15 @@ mod tests {
         MemoryPorts::at("2026-11-20T10:00:00Z".parse().unwrap())
     }
 
-    async fn run(memory: &FailureMemory, ports: &MemoryPorts, outcome: Option<PortErrorKind>) {
+    async fn run(memory: &FailureMemory, ports: &MemoryPorts, outcome: Option<PortErrorKind>) -> usize {
         let run = FailureRun::default();
         match outcome {
             Some(kind) => run.failed("mesh/shop", &PortError::new("describe mesh/shop", kind, "no")),
             None => run.succeeded("mesh/shop"),
         }
-        memory.finish(run, &PagingPolicy::default(), ports.clock.now()).await;
+        let withheld = memory.finish(run, &PagingPolicy::default(), ports.clock.now()).await;
         ports.clock.advance(SignedDuration::from_mins(5));
+        withheld
     }
 
     #[tokio::test]
@@ -285,18 +227,66 @@ mod tests {
             run(&memory, &ports, outcome).await;
         }
         assert_eq!(ports.notifier.sent(), []);
-        assert!(memory.warm().is_empty());
+        assert!(memory.memory.is_empty());
+    }
+
+    /// Breaks calls to the state table, for as long as the faults are not reset.
+    fn break_table(ports: &MemoryPorts, calls: &'static [&'static str], failure: Failure) {
+        let is_broken = |call: &crate::memory::Call| calls.contains(&call.name);
+        ports.faults.whenever(is_broken, Fault::Fails(failure, Effect::NotDone));
     }
 
     #[tokio::test]
-    async fn without_the_state_table_this_process_remembers() {
-        let ports = ports();
-        let of_state = |call: &crate::memory::Call| call.name == "load state" || call.name == "note";
-        ports.faults.whenever(of_state, Fault::Fails(Failure::Unavailable, Effect::NotDone));
-        let memory = memory(&ports);
-        for _ in 0..3 {
-            run(&memory, &ports, Some(PortErrorKind::Unavailable)).await;
+    async fn page_that_cannot_be_remembered_is_withheld_by_every_process() {
+        for calls in [&["load state", "note"][..], &["load state"], &["note"]] {
+            let ports = ports();
+            break_table(&ports, calls, Failure::Denied);
+            for _ in 0..4 {
+                assert_eq!(run(&memory(&ports), &ports, Some(PortErrorKind::Denied)).await, 1, "{calls:?}");
+            }
+            assert_eq!(ports.notifier.sent(), [], "{calls:?}");
+            ports.faults.reset();
+            for _ in 0..4 {
+                assert_eq!(run(&memory(&ports), &ports, Some(PortErrorKind::Denied)).await, 0, "{calls:?}");
+                assert_eq!(ports.notifier.sent().len(), 1, "{calls:?}: once the table works");
+            }
         }
+    }
+
+    #[tokio::test]
+    async fn without_the_state_table_this_process_remembers_how_long_a_failure_lasts() {
+        let ports = ports();
+        break_table(&ports, &["load state", "note"], Failure::Unavailable);
+        let memory = memory(&ports);
+        for withheld in [0, 0, 1, 1] {
+            assert_eq!(run(&memory, &ports, Some(PortErrorKind::Unavailable)).await, withheld);
+        }
+        ports.faults.reset();
+        assert_eq!(run(&memory, &ports, Some(PortErrorKind::Unavailable)).await, 0);
+        assert_eq!(ports.notifier.sent().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn two_processes_that_fail_together_send_one_page() {
+        let ports = ports();
+        let (one, other) = (memory(&ports), memory(&ports));
+        let failed = || {
+            let run = FailureRun::default();
+            run.failed("mesh/shop", &PortError::new("describe mesh/shop", PortErrorKind::Denied, "no"));
+            run
+        };
+        let (paging, now) = (PagingPolicy::default(), ports.clock.now());
+        // The other one stores between the first one's read and its write.
+        let gate = crate::memory::Gate::default();
+        ports.faults.once(|call| call.name == "note", Fault::Waits(gate.clone()));
+        let first = one.finish(failed(), &paging, now);
+        let second = async {
+            gate.reached().await;
+            let withheld = other.finish(failed(), &paging, now).await;
+            gate.open();
+            withheld
+        };
+        assert_eq!(tokio::join!(first, second), (0, 0));
         assert_eq!(ports.notifier.sent().len(), 1);
     }
 

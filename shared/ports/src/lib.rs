@@ -25,6 +25,7 @@ mod location;
 pub mod memory;
 mod mesh_store;
 mod notifier;
+mod paged_memory;
 mod policy_source;
 mod queues;
 mod report_store;

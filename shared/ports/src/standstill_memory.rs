@@ -2,14 +2,15 @@
 //!
 //! ```text
 //!   each decision that is not final:  run.waits(subject, ...)
-//!   at the end: finish: load standstills/FUNCTION -> mesh::watch decides -> one page -> store
+//!   at the end: finish: load standstills/FUNCTION -> mesh::watch decides -> store -> one page -> store
 //! ```
 //!
-//! A function with its own record of a subject stores the [`Watch`] there; this module is for all other functions. An
-//! invocation with only final decisions, after others with only final decisions, makes no call.
+//! A function whose own record of a subject has room for a [`Watch`] keeps it there; this is for all others. An invocation
+//! with final decisions only, after others with final decisions only, costs no call. `paged_memory.rs` explains when a page
+//! is withheld.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use mesh::policy::PagingPolicy;
@@ -17,17 +18,8 @@ use mesh::watch::{Expects, NoProgress, Watch, WatchLimits, WatchedDecision, watc
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::document::read_document;
-use crate::{BudgetWindow, Deadline, Note, Notice, Notifier, StateKey, StateStore, StoreOutcome, Urgency};
-
-/// The newest format of the stored document that this version reads.
-const FORMAT: u64 = 0;
-
-/// The maximum number of attempts to write the document while other invocations write it.
-const ATTEMPTS: usize = 3;
-
-/// The maximum length of an SNS subject.
-const LONGEST_SUBJECT: usize = 100;
+use crate::paged_memory::{DuePage, PagedMemory, PagedRun};
+use crate::{Deadline, Notifier, StateKey, StateStore};
 
 /// The maximum number of standstills that a page lists.
 const LISTED: usize = 20;
@@ -38,12 +30,8 @@ const MOST_SUBJECTS: usize = 500;
 /// The decisions of one function that are not final.
 #[derive(Debug)]
 pub struct StandstillMemory {
-    function: &'static str,
     interval: SignedDuration,
-    state: Arc<dyn StateStore>,
-    notifier: Arc<dyn Notifier>,
-    /// The state of this process, used while the state table cannot be reached.
-    warm: Mutex<Watches>,
+    memory: PagedMemory<Watches>,
 }
 
 /// The stored document.
@@ -90,124 +78,88 @@ impl StandstillMemory {
         state: Arc<dyn StateStore>,
         notifier: Arc<dyn Notifier>,
     ) -> Self {
-        Self { function, interval, state, notifier, warm: Mutex::default() }
+        let memory = PagedMemory::new(function, StateKey::standstills(function), state, notifier);
+        Self { interval, memory }
     }
 
-    /// Ends an invocation within the deadline. See [`Self::finish`].
-    pub async fn finish_by(&self, deadline: Deadline, run: StandstillRun, paging: &PagingPolicy, now: Timestamp) {
-        if tokio::time::timeout(deadline.left(), self.finish(run, paging, now)).await.is_err() {
-            tracing::warn!("failed to store waiting decisions: out of time");
-        }
+    /// Ends a run within the deadline. See [`Self::finish`].
+    pub async fn finish_by(
+        &self,
+        deadline: Deadline,
+        run: StandstillRun,
+        paging: &PagingPolicy,
+        now: Timestamp,
+    ) -> usize {
+        let finished = tokio::time::timeout(deadline.left(), self.finish(run, paging, now)).await;
+        finished.unwrap_or_else(|_| {
+            tracing::warn!("no time was left to remember which decisions wait");
+            0
+        })
     }
 
-    /// Ends an invocation: stores its waiting decisions, and pages the decisions that wait for too long, all in one
-    /// page. `now` is the start of the invocation. A subject without a waiting decision in this invocation is removed
-    /// after three intervals.
-    pub async fn finish(&self, run: StandstillRun, paging: &PagingPolicy, now: Timestamp) {
-        if run.0.is_empty() && self.warm().subjects.is_empty() {
-            return;
+    /// Ends a run: remembers what waits, and pages what waits for too long, all of it as one page. `now` is when the run
+    /// began. A subject that the run did not name is final or was not looked at: it is forgotten after three intervals.
+    /// Returns how many pages were withheld, for the metric `PagesWithheld`.
+    pub async fn finish(&self, run: StandstillRun, paging: &PagingPolicy, now: Timestamp) -> usize {
+        if run.0.is_empty() && self.memory.is_empty() {
+            return 0;
         }
         let limits = WatchLimits { interval: self.interval, repeat: paging.remind_after.get() };
-        let mut stored = self.load(now).await;
-        let mut known_watches = self.warm().clone();
-        if let Some((_, known)) = &stored {
-            known_watches.merge(known);
-        }
-        known_watches.subjects.retain(|_, watch| now.duration_since(watch.last_run) <= self.interval * 3);
-        let mut pages = Vec::new();
-        for (subject, WaitingDecision { code, facts, expects, text, command }) in &run.0 {
+        self.memory.finish(&EndedRun { decisions: run.0, limits, now }, now).await
+    }
+}
+
+/// The decisions of a run, with what decides about them.
+struct EndedRun {
+    decisions: BTreeMap<String, WaitingDecision>,
+    limits: WatchLimits,
+    now: Timestamp,
+}
+
+impl PagedRun<Watches> for EndedRun {
+    fn merge(&self, own: &mut Watches, stored: &Watches) {
+        own.merge(stored);
+    }
+
+    fn apply(&self, document: &mut Watches) -> Option<DuePage<Watches>> {
+        let Self { decisions, limits, now } = self;
+        document.subjects.retain(|_, watch| now.duration_since(watch.last_run) <= limits.interval * 3);
+        let mut paged = document.clone();
+        let mut standstills = Vec::new();
+        for (subject, WaitingDecision { code, facts, expects, text, command }) in decisions {
             let watched = WatchedDecision { subject, code, facts, plan: None, expects: *expects, text, command };
-            let (next, page) = watch(known_watches.subjects.get(subject), &watched, &limits, now);
-            match next {
-                Some(next) => known_watches.subjects.insert(subject.clone(), next),
-                None => known_watches.subjects.remove(subject),
-            };
-            pages.extend(page);
+            let (next, page) = watch(document.subjects.get(subject), &watched, limits, *now);
+            let mut unpaged = next.clone();
+            if let (Some(unpaged), Some(_)) = (&mut unpaged, &page) {
+                unpaged.page_failed();
+            }
+            document.set(subject, unpaged);
+            paged.set(subject, next);
+            standstills.extend(page);
         }
-        if !pages.is_empty() && !self.send(&pages).await {
-            for page in &pages {
-                if let Some(watch) = known_watches.subjects.get_mut(&page.subject) {
-                    watch.page_failed();
-                }
-            }
-        }
-        *self.warm() = known_watches.clone();
-        for _ in 0..ATTEMPTS {
-            let Some((revision, known)) = stored else { return };
-            if known == known_watches {
-                return;
-            }
-            // It has only string keys, so this cannot fail.
-            let document = serde_json::to_value(&known_watches).unwrap_or_default();
-            let note = Note { key: StateKey::standstills(self.function), revision, now, document, journal: None };
-            match self.state.note(&note).await {
-                Ok(StoreOutcome::Stored) => return,
-                // Another invocation has stored its decisions in the meantime.
-                Ok(StoreOutcome::Overtaken) => {
-                    stored = self.load(now).await;
-                    if let Some((_, known)) = &stored {
-                        known_watches.merge(known);
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "failed to store waiting decisions");
-                    return;
-                }
-            }
-        }
-    }
-
-    /// The stored document with its revision; `None` if it cannot be read.
-    async fn load(&self, now: Timestamp) -> Option<(u64, Watches)> {
-        let key = StateKey::standstills(self.function);
-        // No budget is used here; every load must name a window.
-        let window = BudgetWindow { class: self.function.to_owned(), start: now, end: now };
-        let stored = match self.state.load(std::slice::from_ref(&key), &window).await {
-            Ok(mut view) => view.documents.remove(&key),
-            Err(error) => {
-                tracing::warn!(%error, "failed to load waiting decisions");
-                return None;
-            }
+        let what = match standstills.as_slice() {
+            [] => return None,
+            [one] => one.subject.clone(),
+            several => format!("{} subjects", several.len()),
         };
-        let Some(stored) = stored else { return Some((0, Watches::default())) };
-        match read_document(&key, &stored.document, FORMAT) {
-            Ok(watches) => Some((stored.revision, watches)),
-            Err(error) => {
-                tracing::warn!(%error, "failed to read waiting decisions");
-                None
-            }
-        }
-    }
-
-    async fn send(&self, pages: &[NoProgress]) -> bool {
-        let what = match pages {
-            [page] => page.subject.clone(),
-            pages => format!("{} subjects", pages.len()),
-        };
-        let subject = format!("{}: {} {what}", self.function, NoProgress::CODE);
-        let subject = subject.chars().map(|character| if character.is_ascii_graphic() { character } else { ' ' });
-        let mut lines: Vec<String> = pages.iter().take(LISTED).map(ToString::to_string).collect();
-        if let Some(more) = pages.len().checked_sub(LISTED).filter(|more| *more > 0) {
+        let mut lines: Vec<String> = standstills.iter().take(LISTED).map(ToString::to_string).collect();
+        if let Some(more) = standstills.len().checked_sub(LISTED).filter(|more| *more > 0) {
             lines.push(format!("and {more} more"));
         }
-        let subject = subject.take(LONGEST_SUBJECT).collect();
-        let notice = Notice { urgency: Urgency::Page, subject, body: lines.join("\n") + "\n" };
-        match self.notifier.notify(&notice).await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::error!(%error, "failed to send page about waiting decisions");
-                false
-            }
-        }
-    }
-
-    fn warm(&self) -> MutexGuard<'_, Watches> {
-        self.warm.lock().unwrap_or_else(PoisonError::into_inner)
+        Some(DuePage { subject: format!("{} {what}", NoProgress::CODE), body: lines.join("\n") + "\n", paged })
     }
 }
 
 impl Watches {
-    /// Merges the document of another process: for each subject, the entry of the newer invocation.
+    /// Remembers a subject, or forgets it.
+    fn set(&mut self, subject: &str, watch: Option<Watch>) {
+        match watch {
+            Some(watch) => self.subjects.insert(subject.to_owned(), watch),
+            None => self.subjects.remove(subject),
+        };
+    }
+
+    /// Adds what another process stored: of each subject, the entry of the newer run.
     fn merge(&mut self, stored: &Self) {
         for (subject, other) in &stored.subjects {
             let own = self.subjects.entry(subject.clone()).or_insert_with(|| other.clone());
@@ -266,6 +218,20 @@ mod tests {
             sent[0].body.contains("mesh/shop has made no progress") && sent[0].body.contains("explain"),
             "{sent:?}"
         );
+    }
+
+    #[tokio::test]
+    async fn page_that_cannot_be_remembered_is_withheld() {
+        let ports = ports();
+        assert_eq!(run(&ports, Some(1)).await, 0, "it does not last yet");
+        ports.faults.whenever(|call| call.name == "note", Fault::Fails(Failure::Denied, Effect::NotDone));
+        for _ in 0..2 {
+            assert_eq!(run(&ports, Some(1)).await, 0);
+        }
+        ports.faults.reset();
+        for _ in 0..3 {
+            assert_eq!(run(&ports, Some(1)).await, 1, "once the table works");
+        }
     }
 
     #[tokio::test]

@@ -1,10 +1,10 @@
 //! Killed and disturbed at every call.
 
 use jiff::SignedDuration;
-use ports::memory::Fault;
-use serde_json::Value;
+use ports::memory::{Effect, Failure, Fault};
+use serde_json::{Value, json};
 
-use super::world::{function, morning, remembered, shop, sweep, sweep_at};
+use super::world::{function, morning, put, remembered, shop, sweep, sweep_at};
 
 /// Killed at every call, before and after its effect: the next process ends where an undisturbed one does. People may
 /// be told twice, never not at all.
@@ -66,5 +66,25 @@ async fn every_failure_is_said_and_none_is_taken_for_an_empty_mesh() {
             let found = remembered(&ports)["findings"].as_object().unwrap().len();
             assert_eq!(found, expected, "{fault:?} at {call}: the next sweep");
         }
+    }
+}
+
+/// What cannot be remembered is not sent: each run would send it again. The metric `PagesWithheld` reports it.
+#[tokio::test(start_paused = true)]
+async fn state_table_that_accepts_no_write_lets_no_run_notify() {
+    let ports = shop();
+    sweep(&function(&ports).await).await.unwrap();
+    assert_eq!(ports.notifier.sent().len(), 1);
+    put(&ports, "mesh/shop", &json!({"egressFilter": {"type": "DROP_ALL"}}));
+    ports.faults.whenever(|call| call.name == "note", Fault::Fails(Failure::Denied, Effect::NotDone));
+    for _ in 0..3 {
+        ports.clock.advance(SignedDuration::from_hours(6));
+        let report = sweep(&function(&ports).await).await.unwrap();
+        assert_eq!((ports.notifier.sent().len(), report.signals.pages_withheld), (1, 1));
+    }
+    ports.faults.reset();
+    for _ in 0..2 {
+        let report = sweep(&function(&ports).await).await.unwrap();
+        assert_eq!((ports.notifier.sent().len(), report.signals.pages_withheld), (2, 0));
     }
 }

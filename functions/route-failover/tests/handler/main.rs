@@ -18,4 +18,5 @@ mod rounds;
 mod triggers;
 mod unanswered;
 mod unfinished;
+mod withheld;
 mod writers;
