@@ -78,7 +78,13 @@ fn audited(surveyed: &Survey, name: &MeshName, whole: &Mesh) {
         let resources = resources.map(|(path, one)| {
             (path.clone(), ResourceSnapshot { resource: one.resource.clone(), tags: one.tags.clone() })
         });
-        Snapshot { mesh: name.clone(), at: Timestamp::now(), later: [].into(), resources: resources.collect() }
+        Snapshot {
+            mesh: name.clone(),
+            at: Timestamp::now(),
+            later: [].into(),
+            resources: resources.collect(),
+            unread: [].into(),
+        }
     };
     // A look at a change has each finding on the resource at fault, also where one on the mesh stands for them.
     let all = judge_each(whole, &Readings::default(), &policy(), Timestamp::now());

@@ -81,7 +81,8 @@ impl Handler for ChangeAudit {
         let time = FailureMemory::time_for_work(deadline);
         let audited = tokio::time::timeout(time, self.audit(wake, &policy, &mut done)).await;
         let failures = std::mem::take(&mut done.failures);
-        self.failures.finish_by(deadline, failures, &policy.failover.paging, now).await;
+        failures.ended(audited.is_ok());
+        let withheld = self.failures.finish_by(deadline, failures, &policy.failover.paging, now).await;
         if audited.is_err() {
             done.retry = Some("its time ran out; what was written down is not written again".to_owned());
             // Which messages were not looked at isn't known any more; those that were are found to be repeats.
@@ -92,6 +93,7 @@ impl Handler for ChangeAudit {
         report.signals.policy_rejected = rejected.is_some();
         report.signals.kill_switch_on = done.kill_switch_on;
         report.signals.observed_nothing = done.observed_nothing;
+        report.signals.pages_withheld = u32::try_from(withheld).unwrap_or(u32::MAX);
         match done.retry {
             Some(why) => {
                 Err(Retry { why, report: Some(report), messages: FailedMessages::named_or_all(done.messages) })
@@ -134,7 +136,8 @@ impl Done {
             self.again(error.to_string(), events);
         }
         self.failures.failed(&target(&resource, reason), error);
-        let facts = json!({ "error": error.to_string(), "kind": error.kind });
+        let facts =
+            json!({ "error": error.to_string(), "kind": error.kind, "call": error.call, "message": error.message });
         self.decisions.push(line(resource, "hold", reason, facts));
     }
 
@@ -442,9 +445,13 @@ fn of_this_mesh(mesh: &MeshName, writes: Vec<Write>, seen: &Snapshot, done: &mut
     let Some(own) = seen.resources.get(&root_path).map(|seen| seen.resource.metadata().mesh_owner.clone()) else {
         return writes;
     };
-    let is_own = |write: &Write| write.mesh_owner.as_ref().is_none_or(|owner| *owner == own);
+    let is_own = |write: &Write| {
+        let mut owners = write.mesh_owner.iter().chain(&write.named_owner);
+        owners.all(|owner| *owner == own)
+    };
     let (own_writes, others): (Vec<Write>, Vec<Write>) = writes.into_iter().partition(is_own);
-    let owners: BTreeSet<&AccountId> = others.iter().filter_map(|write| write.mesh_owner.as_ref()).collect();
+    let owners: BTreeSet<&AccountId> =
+        others.iter().flat_map(|write| write.named_owner.as_ref().or(write.mesh_owner.as_ref())).collect();
     if !others.is_empty() {
         let facts = json!({ "count": others.len(), "owners": owners, "own": own });
         done.decisions.push(line(root(mesh), "keep", "OtherOwner", facts));

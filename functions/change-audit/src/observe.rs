@@ -104,7 +104,8 @@ async fn whole(
     pace: &mut Pace,
     now: Timestamp,
 ) -> Result<Observed, Unread> {
-    let mut snapshot = Snapshot { mesh: mesh.clone(), at: now, later: [].into(), resources: [].into() };
+    let mut snapshot =
+        Snapshot { mesh: mesh.clone(), at: now, later: [].into(), resources: [].into(), unread: [].into() };
     let read = match survey(ports.meshes.as_ref(), mesh, pace).await {
         Ok(read) => read,
         Err(error) if error.kind == PortErrorKind::NotFound => {
@@ -125,6 +126,9 @@ async fn whole(
         if let Some((last, seen)) = last.and_then(|last| Some((last, last.resources.get(path)?))) {
             snapshot.resources.insert(path.clone(), seen.clone());
             snapshot.later.insert(path.clone(), last.read_at(path));
+        } else if last.is_none_or(|last| last.unread.contains(path)) {
+            // It may have been there all the time. One that was in no list before is new.
+            snapshot.unread.insert(path.clone());
         }
     }
     Ok(Observed { snapshot, unread, unread_tags: read.unread_tags })
@@ -142,6 +146,7 @@ async fn again(
     let mut snapshot = last.clone();
     for (path, found) in read.resources {
         snapshot.later.insert(path.clone(), now);
+        snapshot.unread.remove(&path);
         match found {
             Some(found) => {
                 let found = with_last_tags(found, &path, Some(last));

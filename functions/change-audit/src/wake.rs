@@ -50,8 +50,8 @@ impl Wake {
     }
 
     fn take(&mut self, told: MeshWrite, message: Option<String>) {
-        let MeshWrite { operation, resource, error, at, version, id, caller, account, .. } = told;
-        let write = Write { operation, resource, at, version, id, error, mesh_owner: account, caller };
+        let MeshWrite { operation, resource, error, at, version, id, caller, account, named_owner, .. } = told;
+        let write = Write { operation, resource, at, version, id, error, mesh_owner: account, named_owner, caller };
         match &write.resource {
             Some(path) => {
                 let events = self.meshes.entry(path.mesh().clone()).or_default();

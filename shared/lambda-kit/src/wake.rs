@@ -209,6 +209,9 @@ pub struct MeshWrite {
     /// In which account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountId>,
+    /// The owner of the mesh as the parameters or the answer name it: another account for a mesh that is shared.
+    #[serde(skip)]
+    pub named_owner: Option<AccountId>,
     /// The version of the resource after it, where the answer is told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,

@@ -53,6 +53,7 @@ fn written(operation: &str, resource: &str) -> MeshWrite {
         at: Some("2026-11-20T10:03:50Z".parse().unwrap()),
         region: Some("eu-west-1".to_owned()),
         account: Some("123456789012".parse().unwrap()),
+        named_owner: None,
         version: None,
         id: Some("e3c6f4ce-0000-4000-8000-000000000001".to_owned()),
         caller: Caller {
@@ -135,7 +136,8 @@ fn every_sample_event_of_egress_compliance_is_read() {
     let mesh = |status| ConfigSubject::Item(item("AppMesh::Mesh", "mesh/shop", status));
     let changed = || ConfigSubject::Item(node(ItemStatus::Ok));
     // Its answer is told, and with it the version.
-    let update = MeshWrite { version: Some(2), ..written("UpdateMesh", "mesh/shop") };
+    let named_owner = Some("123456789012".parse().unwrap());
+    let update = MeshWrite { version: Some(2), named_owner, ..written("UpdateMesh", "mesh/shop") };
     check(
         "egress-compliance",
         vec![
@@ -226,6 +228,25 @@ fn a_write_without_parameters_is_named_by_its_answer() {
     let [Payload::Unreadable { .. }] = <[_; 1]>::try_from(payloads(&recorded("UpdateRoute", &other))).unwrap() else {
         panic!("a route that is named nowhere")
     };
+}
+
+#[test]
+fn owner_of_a_shared_mesh_is_named_by_the_answer_or_the_parameters() {
+    let (ours, other) = ("123456789012", "210987654321");
+    let metadata = |owner: &str| json!({ "mesh": { "metadata": { "meshOwner": owner, "version": 2 } } });
+    let parameters = |owner: &str| json!({ "meshName": "shop", "meshOwner": owner });
+    for (answer, parameters, expected) in [
+        (metadata(other), parameters(other), Some(other)),
+        (metadata(other), json!({ "meshName": "shop" }), Some(other)),
+        (json!(null), parameters(other), Some(other)),
+        (metadata(ours), json!({ "meshName": "shop" }), Some(ours)),
+        (json!(null), json!({ "meshName": "shop" }), None),
+    ] {
+        let members = json!({ "requestParameters": parameters, "responseElements": answer });
+        let write = write(&recorded("UpdateMesh", &members));
+        assert_eq!(write.named_owner, expected.map(|owner| owner.parse().unwrap()), "{members}");
+        assert_eq!(write.account, Some(ours.parse().unwrap()), "{members}");
+    }
 }
 
 #[test]

@@ -46,17 +46,23 @@ impl Shop {
     fn open() -> Self {
         let backend = json!([{ "virtualService": { "virtualServiceName": "recs.local" } }]);
         let targets = json!([{ "virtualNode": "recs", "weight": 1 }]);
-        Self(Snapshot { mesh: "shop".parse().unwrap(), at: at(0), later: [].into(), resources: [].into() })
-            .with(MESH, 1, &json!({ "egressFilter": { "type": "DROP_ALL" } }))
-            .with(WEB, 1, &json!({ "backends": backend }))
-            .with(RECS, 3, &node(Some("STRICT")))
-            .with(ROUTER, 1, &json!({ "listeners": [{ "portMapping": { "port": 8080, "protocol": "http" } }] }))
-            .with(
-                ROUTE,
-                1,
-                &json!({ "httpRoute": { "match": { "prefix": "/" }, "action": { "weightedTargets": targets } } }),
-            )
-            .with(SERVICE, 1, &json!({ "provider": { "virtualRouter": { "virtualRouterName": "recs" } } }))
+        Self(Snapshot {
+            mesh: "shop".parse().unwrap(),
+            at: at(0),
+            later: [].into(),
+            resources: [].into(),
+            unread: [].into(),
+        })
+        .with(MESH, 1, &json!({ "egressFilter": { "type": "DROP_ALL" } }))
+        .with(WEB, 1, &json!({ "backends": backend }))
+        .with(RECS, 3, &node(Some("STRICT")))
+        .with(ROUTER, 1, &json!({ "listeners": [{ "portMapping": { "port": 8080, "protocol": "http" } }] }))
+        .with(
+            ROUTE,
+            1,
+            &json!({ "httpRoute": { "match": { "prefix": "/" }, "action": { "weightedTargets": targets } } }),
+        )
+        .with(SERVICE, 1, &json!({ "provider": { "virtualRouter": { "virtualRouterName": "recs" } } }))
     }
 
     fn read_at(mut self, minute: u8) -> Self {
@@ -100,6 +106,7 @@ fn write(operation: &str, path: &str, version: Option<u64>, minute: u8, by: &str
     let who = Who::User { name: by.to_owned() };
     Write {
         mesh_owner: None,
+        named_owner: None,
         operation: operation.to_owned(),
         resource: Some(path.parse().unwrap()),
         at: Some(at(minute)),
@@ -463,4 +470,26 @@ fn tags_becoming_known_are_not_a_change() {
     }
     let stored = Snapshot::read(&unknown.to_json(), unknown.at).unwrap();
     assert_eq!(stored.resources[&path].tags, None, "unknown tags stay unknown");
+}
+
+/// A resource that could not be read at first sight was there all the time: that it can be read now is no change. A write
+/// to it explains it.
+#[test]
+fn resource_that_becomes_readable_is_no_change() {
+    let mut before = Shop::open().without(RECS);
+    before.0.unread = [RECS.parse().unwrap()].into();
+    let kept = Snapshot::read(&before.0.to_json(), before.0.at).unwrap();
+    assert_eq!(kept, before.0, "it is stored with the rest");
+    let after = Shop::open().read_at(5);
+    let found = compare(&before, &after, &[], &[]);
+    assert_eq!((found.audits.len(), found.is_first), (0, false), "{found:?}");
+    let writes = [write("UpdateVirtualNode", RECS, Some(3), 2, "ann")];
+    let found = compare(&before, &after, &writes, &[]);
+    let audited: Vec<_> = found.audits.iter().map(|audit| (audit.reason(), by(&audit.cause))).collect();
+    assert_eq!(audited.len(), 1, "{audited:?}");
+    assert_eq!(audited[0].1, ["ann"], "{audited:?}");
+    // Without the mark it is a change without an event.
+    before.0.unread.clear();
+    let found = compare(&before, &after, &[], &[]);
+    assert_eq!(found.audits.iter().map(|audit| audit.reason()).collect::<Vec<_>>(), ["NoEvent"]);
 }

@@ -41,6 +41,26 @@ async fn unreadable_resource_is_the_only_one_unknown() {
     }
 }
 
+/// A resource that cannot be read at first sight is unknown, and not created when it can be read.
+#[tokio::test(start_paused = true)]
+async fn resource_that_cannot_be_read_at_first_sight_is_no_change_later() {
+    let undisturbed = Shop::open().await;
+    for failure in [Failure::Denied, Failure::Unavailable] {
+        let shop = Shop::new();
+        breaks(&shop, "describe", WEB, failure);
+        drop(shop.wake("tick-rule").await);
+        assert_eq!(shop.document()["state"]["snapshot"]["unread"], json!([WEB]));
+        shop.ports.faults.reset();
+        shop.ports.clock.advance(SignedDuration::from_hours(1));
+        assert_eq!(shop.wake("tick-rule").await.unwrap(), ["Unchanged"], "{failure:?}");
+        assert_eq!(shop.document()["state"], undisturbed.document()["state"], "{failure:?}");
+        // What is created from now on is a change.
+        let path = "mesh/shop/virtualNode/recs-v2".parse().unwrap();
+        shop.ports.mesh.put_spec(&path, &node(None)).unwrap();
+        assert_eq!(shop.wake("tick-rule").await.unwrap(), ["NoEvent"], "{failure:?}");
+    }
+}
+
 /// A write to something that cannot be read now is kept, and known when it can be.
 #[tokio::test(start_paused = true)]
 async fn write_to_an_unreadable_resource_is_attributed_later() {

@@ -50,6 +50,7 @@ pub(super) fn api_call(event: &Event<'_>) -> Result<Payload, Flaw> {
         at: text("/eventTime").and_then(|time| time.parse().ok()).or(event.time()),
         region: text("/awsRegion").or_else(|| event.region()).map(str::to_owned),
         account: event.account().and_then(|account| AccountId::parse(account).ok()),
+        named_owner: named_owner(&request_parameters, &response_elements),
         version: version(&response_elements),
         id: text("/eventID").or_else(|| text("/requestID")).map(str::to_owned),
         caller: Caller::read(detail),
@@ -73,6 +74,13 @@ fn writer(detail: &Value) -> Option<String> {
     let members = ["arn", "invokedBy", "userName", "principalId", "type"];
     let text = |member: &&str| detail.pointer(&format!("/userIdentity/{member}"))?.as_str();
     members.iter().filter_map(text).find(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// The owner of the mesh, as the answer or the parameters name it.
+fn named_owner(parameters: &Value, answer: &Value) -> Option<AccountId> {
+    let answered = inner(answer).and_then(|inner| inner.pointer("/metadata/meshOwner"));
+    let mut named = [answered, parameters.get("meshOwner")].into_iter().flatten().filter_map(Value::as_str);
+    named.find_map(|account| AccountId::parse(account).ok())
 }
 
 /// The version in an answer.

@@ -116,7 +116,7 @@ impl StaleReading {
 pub fn audit_changes(facts: &AuditInput<'_>, policy: &Policy, now: Timestamp) -> Result<AuditResult, InsertError> {
     let (refused, writes): (Vec<Write>, Vec<Write>) =
         facts.writes.iter().cloned().partition(|write| write.error.is_some());
-    let known = facts.before.map(|before| before.with_tags_known_since(facts.after));
+    let known = facts.before.map(|before| before.known_since(facts.after, &writes));
     let Some(before) = known.as_ref() else {
         return Ok(AuditResult {
             is_first: true,

@@ -1,16 +1,20 @@
 //! A snapshot of a mesh.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::write::Write;
 use crate::graph::{InsertError, Mesh};
 use crate::name::{MeshName, ResourcePath};
 use crate::resource::{Resource, Tags};
 
 /// Marks a resource with unknown tags. Earlier versions read it as a resource without tags.
 const TAGS_UNKNOWN: &str = "tagsUnknown";
+
+/// The member with the resources that could never be read. Versions of before read a snapshot without them.
+const UNREAD: &str = "unread";
 
 /// The state of a mesh, as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +27,8 @@ pub struct Snapshot {
     pub later: BTreeMap<ResourcePath, Timestamp>,
     /// Every resource; empty if the mesh does not exist.
     pub resources: BTreeMap<ResourcePath, ResourceSnapshot>,
+    /// Resources that are listed and could never be read. They are not among the others.
+    pub unread: BTreeSet<ResourcePath>,
 }
 
 /// The state of a resource, as it was read.
@@ -55,7 +61,12 @@ impl Snapshot {
             (path.to_string(), member)
         };
         let resources: Map<String, Value> = self.resources.iter().map(resource).collect();
-        json!({ "mesh": self.mesh, "resources": resources })
+        let mut document = json!({ "mesh": self.mesh, "resources": resources });
+        if let Some(members) = document.as_object_mut().filter(|_| !self.unread.is_empty()) {
+            let unread = self.unread.iter().map(ToString::to_string).collect();
+            members.insert(UNREAD.to_owned(), unread);
+        }
+        document
     }
 
     /// Parses the output of [`Snapshot::to_json`].
@@ -78,7 +89,13 @@ impl Snapshot {
                 .map_err(|violations| flaw(name, violations.first().map_or_else(String::new, ToString::to_string)))?;
             resources.insert(path, ResourceSnapshot { resource, tags });
         }
-        Ok(Self { mesh, at, later: BTreeMap::new(), resources })
+        let unread = document.get(UNREAD).and_then(Value::as_array).into_iter().flatten();
+        let unread = unread.map(|path| {
+            let name = path.as_str().unwrap_or_default();
+            ResourcePath::parse(name).map_err(|error| flaw(UNREAD, error.to_string()))
+        });
+        let unread = unread.collect::<Result<_, _>>()?;
+        Ok(Self { mesh, at, later: BTreeMap::new(), resources, unread })
     }
 
     /// When a resource was read, or was found missing.
@@ -87,9 +104,16 @@ impl Snapshot {
         self.later.get(path).copied().unwrap_or(self.at)
     }
 
-    /// The snapshot with unknown tags taken from a later one, so that tags becoming known do not count as a change.
-    pub(super) fn with_tags_known_since(&self, after: &Self) -> Self {
+    /// The same with what was unknown then and is known now, resources and tags: that it is known changes nothing. A
+    /// resource that a write names is left out, so that the write explains it.
+    pub(super) fn known_since(&self, after: &Self, writes: &[Write]) -> Self {
         let mut known = self.clone();
+        let is_written = |path: &ResourcePath| writes.iter().any(|write| write.resource.as_ref() == Some(path));
+        for path in self.unread.iter().filter(|path| !is_written(path)) {
+            if let Some(seen) = after.resources.get(path) {
+                known.resources.entry(path.clone()).or_insert_with(|| seen.clone());
+            }
+        }
         for (path, seen) in known.resources.iter_mut().filter(|(_, seen)| seen.tags.is_none()) {
             seen.tags = after.resources.get(path).and_then(|after| after.tags.clone());
         }

@@ -30,6 +30,9 @@ pub struct Write {
     /// The owner of the mesh, if the event has it. Another account may have a mesh of the same name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mesh_owner: Option<AccountId>,
+    /// The owner of the mesh as the parameters or the answer name it: another account for a mesh that is shared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named_owner: Option<AccountId>,
     /// The caller.
     pub caller: Caller,
 }
