@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use futures::stream::{self, StreamExt as _};
 use serde_json::Value;
 
-use crate::disturbed::{Scene, told};
+use crate::disturbed::{Scene, config_answers};
 use crate::function::Answer;
 use crate::way::Way;
 use front::Front;
@@ -283,7 +283,7 @@ async fn run(scene: &impl Scene, attacked: Option<(&str, Misbehaviour)>) -> Outc
         memory,
         hits,
         effects: effects(scene.end().await),
-        told: told(way),
+        told: config_answers(way),
         pages: way.pages().len(),
         escaped,
     }
@@ -349,8 +349,12 @@ pub async fn two_copies<S: Scene>(function: &str, set: impl AsyncFn(String) -> S
         end.retain(|name, _| !name.starts_with(&format!("{function} ")));
         end
     };
-    let expected =
-        (records(in_turn.end().await), changes(in_turn.way()), in_turn.way().pages().len(), told(in_turn.way()));
+    let expected = (
+        records(in_turn.end().await),
+        changes(in_turn.way()),
+        in_turn.way().pages().len(),
+        config_answers(in_turn.way()),
+    );
     for round in 0..3 {
         let scene = set(format!("copies-{round}")).await;
         let (mut one, mut other) = (scene.build().start().await, scene.build().start().await);
@@ -362,7 +366,8 @@ pub async fn two_copies<S: Scene>(function: &str, set: impl AsyncFn(String) -> S
         let log = format!("{first:?}\n{second:?}\n{last:?}\n{}\n{}", one.log(), other.log());
         assert!(!log.contains("panicked at"), "{log}");
         scene.settle().await;
-        let found = (records(scene.end().await), changes(scene.way()), scene.way().pages().len(), told(scene.way()));
+        let found =
+            (records(scene.end().await), changes(scene.way()), scene.way().pages().len(), config_answers(scene.way()));
         assert_eq!(found, expected, "{function}, round {round}: {log}");
     }
     println!("{function}: two copies at once do what one does: {:?}", expected.1);

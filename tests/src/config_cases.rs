@@ -49,6 +49,13 @@ const fn error(status: u16, code: &'static str, message: &'static str) -> Fault 
 /// Longer than all attempts of a call.
 const FOR_LONG: usize = 10_000;
 
+/// What AWS Config answers where it takes the request and not the evaluation.
+const FAILED_EVALUATION: Fault = Fault::Answer(concat!(
+    r#"{"FailedEvaluations":[{"ComplianceResourceType":"AWS::AppMesh::VirtualNode","ComplianceResourceId":"#,
+    r#""arn:aws:appmesh:eu-west-1:123456789012:mesh/shop/virtualNode/recommendations-v2","#,
+    r#""ComplianceType":"NON_COMPLIANT","OrderingTimestamp":1795169030.512}]}"#
+));
+
 const EXPIRED: &str = "Signature expired: 20261130T031500Z is now earlier than 20261130T032000Z";
 const EXPIRED_TOKEN: &str = "The security token included in the request is expired";
 
@@ -142,11 +149,42 @@ const CASES: &[Case] = &[
         ends: Ends::Undisturbed,
     },
     Case {
+        name: "43 evaluations that AWS Config does not take once",
+        event: "config-change-node",
+        faults: &[("PutEvaluations", FAILED_EVALUATION, 1)],
+        ends: Ends::Undisturbed,
+    },
+    Case {
+        name: "41 a node's item with an expired token, and evaluations that are throttled",
+        event: "config-oversized",
+        faults: &[("GetResourceConfigHistory", Fault::ExpiredToken, 1), ("PutEvaluations", Fault::Throttle, 2)],
+        ends: Ends::Undisturbed,
+    },
+    Case {
+        name: "47b a mesh whose node may not be described: only that is not known",
+        event: "config-change-node",
+        faults: &[("virtualNodes/recommendations-v2", Fault::Denied, FOR_LONG)],
+        ends: Ends::Unknown,
+    },
+    Case {
+        name: "47b another node that may not be described",
+        event: "config-change-node",
+        faults: &[("virtualNodes/recommendations-v1", Fault::Denied, FOR_LONG)],
+        ends: Ends::Undisturbed,
+    },
+    Case {
         name: "a mesh that may not be read: a run that observes nothing fails",
         event: "config-change-node",
         faults: &[("/v20190125/meshes/shop", Fault::Denied, FOR_LONG)],
         ends: Ends::ComesAgain,
     },
+];
+
+/// Members of the item that an event leaves out, as resource types without an ARN of their own do.
+const WITHOUT_ARN: &[(&str, fn(&mut Value))] = &[
+    ("a null ARN", |item| item["ARN"] = Value::Null),
+    ("no ARN", |item| drop(item.as_object_mut().and_then(|members| members.remove("ARN")))),
+    ("an empty ARN", |item| item["ARN"] = json!("")),
 ];
 
 /// Cases that only a function has that reads tags.
@@ -183,8 +221,58 @@ pub async fn play(name: &'static str, binary: &str, policy: &str, standing: &str
             wrong.push(format!("{}: {why}", case.name));
         }
     }
+    for (member, change) in WITHOUT_ARN {
+        played += 1;
+        if let Err(why) = play_without_arn(&services, name, binary, policy, standing, *change).await {
+            wrong.push(format!("an item with {member}: {why}"));
+        }
+    }
     assert!(wrong.is_empty(), "{} of {played} cases:\n{}", wrong.len(), wrong.join("\n"));
     played
+}
+
+/// An item whose ARN is missing is answered as the resource that AWS Config has recorded, never as another kind.
+async fn play_without_arn(
+    services: &Arc<Services>,
+    name: &'static str,
+    binary: &str,
+    policy: &str,
+    standing: &str,
+    change: fn(&mut Value),
+) -> Result<(), String> {
+    let (stage, event) = stage_of_node(services, name, policy, "config-change-node").await;
+    let mut event = stage.trial(event);
+    let mut invoking: Value = serde_json::from_str(event["invokingEvent"].as_str().unwrap()).unwrap();
+    change(&mut invoking["configurationItem"]);
+    event["invokingEvent"] = json!(invoking.to_string());
+    let answer = stage.build(binary).start().await.answer(&event).await;
+    let told: Vec<(String, String)> =
+        stage.told().into_iter().flatten().map(|(path, told)| (path, told.compliance)).collect();
+    let right = answer.is_ok() && told == [(V2.to_owned(), standing.to_owned())];
+    if right { Ok(()) } else { Err(format!("told {told:?}, answered {answer:?}")) }
+}
+
+/// A mesh with the virtual node that the sample events are about, and the name of the sample event.
+async fn stage_of_node(
+    services: &Arc<Services>,
+    name: &'static str,
+    policy: &str,
+    event: &'static str,
+) -> (Stage, &'static str) {
+    let recorded = json!({
+        "resourceType": "AWS::AppMesh::VirtualNode", "resourceId": arn(V2), "configurationItemStatus": "OK",
+        "configurationItemCaptureTime": 1_795_169_035.0, "arn": arn(V2),
+    });
+    let stage = Stage::with(Arc::clone(services), name, policy, &[(V2, recorded)]).await;
+    stage.create("", json!({ "meshName": "shop", "tags": [{ "key": "team", "value": "shop" }] })).await;
+    for node in ["recommendations-v1", "recommendations-v2"] {
+        stage.create("virtualNodes", json!({ "virtualNodeName": node, "spec": {} })).await;
+    }
+    let event = match (name, event) {
+        ("tag-compliance", "config-change-node") => "config-change",
+        (_, event) => event,
+    };
+    (stage, event)
 }
 
 async fn play_one(
@@ -195,19 +283,7 @@ async fn play_one(
     standing: &str,
     case: &Case,
 ) -> Result<(), String> {
-    let recorded = json!({
-        "resourceType": "AWS::AppMesh::VirtualNode", "resourceId": arn(V2), "configurationItemStatus": "OK",
-        "configurationItemCaptureTime": 1_795_169_035.0,
-    });
-    let stage = Stage::with(Arc::clone(services), name, policy, &[(V2, recorded)]).await;
-    stage.create("", json!({ "meshName": "shop", "tags": [{ "key": "team", "value": "shop" }] })).await;
-    for node in ["recommendations-v1", "recommendations-v2"] {
-        stage.create("virtualNodes", json!({ "virtualNodeName": node, "spec": {} })).await;
-    }
-    let event = match (name, case.event) {
-        ("tag-compliance", "config-change-node") => "config-change",
-        (_, event) => event,
-    };
+    let (stage, event) = stage_of_node(services, name, policy, case.event).await;
     // Our own control plane puts tags into the answer that describes a resource.
     stage.way().answer_as_aws();
     let mut function = stage.build(binary).start().await;

@@ -194,6 +194,19 @@ impl Function {
         self.log.lock().unwrap().clone()
     }
 
+    /// The log of the process once it contains this text. A line that was written before an answer may arrive after it.
+    pub async fn log_with(&self, text: &str) -> String {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            let log = self.log();
+            if log.contains(text) {
+                return log;
+            }
+            assert!(Instant::now() < give_up, "{text} is never logged: {log}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
     /// Hands the event over and kills the process (SIGKILL) in the moment that `when` is over.
     pub async fn die(mut self, event: &Value, when: impl Future<Output = ()>) {
         self.hand(event);
@@ -216,6 +229,13 @@ impl Drop for Function {
     fn drop(&mut self) {
         self.runtime.abort();
     }
+}
+
+/// The sum of a metric over all lines of a log.
+#[must_use]
+pub fn log_metric(log: &str, name: &str) -> u64 {
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line.get("_aws").is_some()).filter_map(|line| line[name].as_u64()).sum()
 }
 
 async fn copy(output: impl AsyncRead + Unpin, log: Arc<StdMutex<String>>) {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use aws_config::SdkConfig;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::disturbed::Scene;
@@ -74,7 +75,7 @@ impl Shops {
         let folder = std::env::temp_dir().join(format!("meshwarden-{}-{}-{name}", self.function, std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join(POLICY), "version: 1\nprofile: strict\n").unwrap();
-        ShopScene { shops: self.clone(), plane, way, table: name.to_owned(), folder }
+        ShopScene { shops: self.clone(), plane, way, table: name.to_owned(), folder, runs: AtomicI64::new(0) }
     }
 }
 
@@ -86,6 +87,8 @@ pub struct ShopScene {
     way: Way,
     table: String,
     folder: PathBuf,
+    /// The events of later runs so far.
+    runs: AtomicI64,
 }
 
 impl ShopScene {
@@ -142,6 +145,15 @@ impl Scene for ShopScene {
         sample(self.shops.function, self.shops.event)
     }
 
+    /// The schedule tells its runs apart by the time.
+    fn next_event(&self) -> Value {
+        let mut event = self.event();
+        let runs = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
+        let time: Timestamp = event["time"].as_str().unwrap().parse().unwrap();
+        event["time"] = json!(time + SignedDuration::from_hours(runs));
+        event
+    }
+
     async fn settle(&self) {
         let_leases_run_out(&aws_sdk_dynamodb::Client::new(&self.shops.config), &self.table).await;
     }
@@ -180,7 +192,8 @@ pub fn documents<S: std::hash::BuildHasher>(
 }
 
 /// What differs from run to run, or tells how often something was said.
-const STRIPPED: [&str; 8] = ["uid", "told", "since", "taken", "sha256", "createdAt", "lastUpdatedAt", "targets"];
+const STRIPPED: [&str; 9] =
+    ["uid", "wakes", "told", "since", "taken", "sha256", "createdAt", "lastUpdatedAt", "targets"];
 
 fn strip(value: &mut Value) {
     match value {

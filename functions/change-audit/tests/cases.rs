@@ -4,6 +4,7 @@
 
 use meshwarden_tests::disturbed::Scene as _;
 use meshwarden_tests::function::sample;
+use meshwarden_tests::mixed_batch;
 use meshwarden_tests::shop_scene::{ShopScene, Shops};
 use serde_json::{Value, json};
 
@@ -95,5 +96,58 @@ async fn message_that_is_cut_off_comes_again_alone() {
         assert_eq!(answer["batchItemFailures"], json!([{ "itemIdentifier": "cut" }]), "{cut}: {answer:#}");
         let subjects = scene.way().subjects();
         assert!(subjects.iter().any(|subject| subject.contains("cart-v1")), "{cut}: {subjects:?}");
+    }
+}
+
+/// 50: of a batch in which one mesh fails, only that mesh's message comes again.
+#[tokio::test]
+async fn only_the_message_of_the_failing_mesh_comes_again() {
+    let Some(shops) = Shops::open("change-audit", env!("CARGO_BIN_EXE_change-audit"), "tick-rule").await else {
+        return;
+    };
+    for fault in mixed_batch::FAULTS {
+        let scene = shops.set(&format!("mixed-batch-{fault:?}").to_lowercase()).await;
+        let mut function = scene.build().start().await;
+        function.answer(&scene.event()).await.unwrap();
+        change(&scene, 2).await;
+        let of_mesh = |mesh: &str| {
+            let event = update(2).to_string().replace("mesh/shop", &format!("mesh/{mesh}"));
+            serde_json::from_str(&event.replace("\"shop\"", &format!("\"{mesh}\""))).unwrap()
+        };
+        mixed_batch::check(&mut function, scene.way(), fault, of_mesh).await;
+        let subjects = scene.way().subjects();
+        assert!(subjects.iter().any(|subject| subject.contains("cart-v1")), "{fault:?}: {subjects:?}");
+    }
+}
+
+/// A mesh of the same name that another account owns: its events say nothing of ours, and none comes again.
+#[tokio::test]
+async fn write_to_the_mesh_of_another_owner_is_accepted_and_reported() {
+    let Some(shops) = Shops::open("change-audit", env!("CARGO_BIN_EXE_change-audit"), "tick-rule").await else {
+        return;
+    };
+    for (number, by_queue) in [true, false].into_iter().enumerate() {
+        let scene = shops.set(&format!("other-owner-{number}")).await;
+        let mut function = scene.build().start().await;
+        function.answer(&scene.event()).await.unwrap();
+        let mut event = update(7);
+        let metadata = &mut event["detail"]["responseElements"]["virtualNode"]["metadata"];
+        metadata["meshOwner"] = json!("210987654321");
+        if let Some(parameters) = event["detail"]["requestParameters"].as_object_mut() {
+            parameters.insert("meshOwner".to_owned(), json!("210987654321"));
+        }
+        let record = json!({ "messageId": "m", "body": event.to_string(), "eventSource": "aws:sqs" });
+        let event = if by_queue { json!({ "Records": [record] }) } else { event };
+        for _ in 0..3 {
+            let answer = function.answer(&event).await.unwrap_or_else(|error| panic!("{error:#}"));
+            if by_queue {
+                assert_eq!(answer["batchItemFailures"], json!([]), "{answer:#}");
+            } else {
+                let reasons: Vec<&Value> =
+                    answer["decisions"].as_array().unwrap().iter().map(|line| &line["reason"]).collect();
+                assert!(reasons.contains(&&json!("OtherOwner")), "{answer:#}");
+            }
+        }
+        assert_eq!(scene.way().pages(), Vec::<String>::new());
     }
 }

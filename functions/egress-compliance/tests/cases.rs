@@ -1,8 +1,25 @@
 //! Services that fail once, for a while or in part: AWS Config is told the same or nothing.
 
+use meshwarden_tests::config_events::Stage;
+use meshwarden_tests::mixed_batch;
+use serde_json::json;
+
+const POLICY: &str = "version: 1\n";
+
 #[tokio::test]
 async fn no_failing_call_leads_to_a_false_answer() {
     let binary = env!("CARGO_BIN_EXE_egress-compliance");
-    let cases = meshwarden_tests::config_cases::play("egress-compliance", binary, "version: 1\n", "COMPLIANT").await;
+    let cases = meshwarden_tests::config_cases::play("egress-compliance", binary, POLICY, "COMPLIANT").await;
     println!("{cases} cases");
+}
+
+/// 50: of a batch in which one mesh fails, only that mesh's message comes again.
+#[tokio::test]
+async fn only_the_message_of_the_failing_mesh_comes_again() {
+    let Some(stage) = Stage::open("egress-compliance", POLICY, &[]).await else { return };
+    stage.create("", json!({ "meshName": "shop" })).await;
+    for fault in mixed_batch::FAULTS {
+        let mut function = stage.build(env!("CARGO_BIN_EXE_egress-compliance")).start().await;
+        mixed_batch::check(&mut function, stage.way(), fault, mixed_batch::mesh_update).await;
+    }
 }

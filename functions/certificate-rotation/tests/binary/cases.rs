@@ -158,3 +158,55 @@ async fn certificate_that_no_mesh_uses_pages_nobody_and_a_used_one_once() {
         "{pages:?}"
     );
 }
+
+/// More of 81: every event of ACM about a certificate that no mesh uses.
+#[tokio::test]
+async fn no_event_about_an_unused_certificate_pages() {
+    let Some(theatre) = Theatre::open().await else { return };
+    let stage = Stage::set(&theatre, "unused-events", Kept::Imported).await;
+    let mut function = stage.build().start().await;
+    for name in ["acm-expired", "acm-approaching-expiration", "acm-revoked", "acm-rotated", "acm-available"] {
+        let mut event = sample(name);
+        event["resources"] =
+            json!(["arn:aws:acm:eu-west-1:123456789012:certificate/33333333-3333-3333-3333-333333333333"]);
+        for _ in 0..2 {
+            stage.let_leases_run_out().await;
+            function.answer(&event).await.unwrap();
+        }
+        assert_eq!(stage.way.pages(), Vec::<String>::new(), "{name}");
+    }
+}
+
+/// A pending leaf that does not match its key, or that another CA has issued, is never served.
+#[tokio::test]
+async fn pending_leaf_that_is_not_the_ordered_one_is_never_served() {
+    let Some(theatre) = Theatre::open().await else { return };
+    let now = Timestamp::now();
+    for name in ["other-key", "other-authority"] {
+        let stage = Stage::set(&theatre, name, Kept::Secret).await;
+        stage.write_policy(Kept::Secret, SOON);
+        let foreign = match name {
+            "other-key" => {
+                let leaf = stage.bundle(&theatre.root, now - HOUR, now + DAY * 90).await;
+                let key = stage.bundle(&theatre.root, now - HOUR, now + DAY * 90).await.key;
+                Bundle { key, ..leaf }
+            }
+            _ => stage.bundle(&theatre.other, now - HOUR, now + DAY * 90).await,
+        };
+        let leaf = Chain::read(&foreign.chain.as_ref().unwrap().leaf).unwrap().leaf.fingerprint;
+        stage.put_version(&foreign, &["AWSPENDING"]).await;
+        let first = stage.served().await.fingerprint;
+        let mut function = stage.build().start().await;
+        let mut runs = Runs::new();
+        // The owner of the pending version has four hours.
+        while stage.served().await.fingerprint == first && runs.len() < 60 {
+            runs.push(brief(&tick(&stage, &mut function).await));
+        }
+        let served = stage.served().await;
+        assert!(served.fingerprint != leaf, "{name}: {runs:#?}");
+        let is_renewed = served.fingerprint != first && served.issuer.contains("shop");
+        assert!(is_renewed || stage.way.pages().len() == 1, "{name}: {:?} {runs:#?}", stage.way.pages());
+        assert!(stage.way.pages().len() <= 1, "{name}: {:?}", stage.way.pages());
+        println!("{name}: {} runs, renewed: {is_renewed}", runs.len());
+    }
+}

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use meshwarden_tests::disturbed::difference;
 use meshwarden_tests::way::{Side, Way};
 use serde_json::Value;
 
@@ -55,10 +56,7 @@ async fn killed(kept: Kept, side: Side, is_struck: fn(&str) -> bool) {
     for (request, operation) in undisturbed.operations.iter().enumerate().filter(|(_, one)| is_struck(one)) {
         let told = format!("{kept:?} killed {side:?} request {request}, {operation}");
         let after = end(&theatre, &format!("{name}-{request}"), kept, Some((request, side))).await;
-        for (name, expected) in &undisturbed.world {
-            let found = after.world.get(name).unwrap_or(&Value::Null);
-            assert_eq!(found, expected, "{name}, {told}");
-        }
+        assert_eq!(difference(&after.world, &undisturbed.world), None, "{told}");
         // A key that was in memory only is gone, and its certificate with it. A secret keeps key and request, and the
         // private CA knows the order by its token.
         let ordered = (ordered, Side::After) <= (request, side);

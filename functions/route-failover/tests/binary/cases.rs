@@ -1,12 +1,12 @@
 //! Cases of `tests/cases`: alarms as CloudWatch describes them, a policy, and a script of what happens and what must
 //! follow, run through the built command.
 //!
-//! A script is a list of steps: `state` moves alarms, `run` makes scheduled runs, `event` delivers one of the case's events,
-//! `faults` makes the next calls of an operation fail, `until` makes runs until something holds, and everything else is
-//! checked at once: `weights`, the `reason` and `facts` of the route's last decision, the reason of an `alarm`, a `page`
+//! A script is a list of steps: `state` moves alarms and `mute` moves mute rules, `restart` starts another process, `run`
+//! makes scheduled runs, `event` delivers one of the case's events, `faults` makes the next calls of an operation fail,
+//! `until` makes runs until something holds, and everything else is checked at once: `weights`, the `reason` and `facts` of the route's last decision, the reason of an `alarm`, a `page`
 //! with this code, the number of `pages`, the messages of the last batch that `failed`, how many faults were `met`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -50,6 +50,7 @@ struct Case {
     plane: ControlPlane,
     cloudwatch: CloudWatch,
     way: Way,
+    build: Build,
     function: Function,
     /// The decision about the route, and those about alarms, of the newest answers that had any.
     route: Value,
@@ -77,7 +78,7 @@ async fn play(theatre: &Theatre, folder: &Path) -> Result<(), String> {
             .flatten()
             .map(|(alarm, of_alarm)| (alarm.clone(), of_alarm.clone()))
             .collect(),
-        mute_rules: BTreeMap::new(),
+        mute_rules: script["muteRules"].as_array().cloned().unwrap_or_default(),
     };
     let plane = ControlPlane::start().await;
     build_mesh(&plane).await;
@@ -90,13 +91,12 @@ async fn play(theatre: &Theatre, folder: &Path) -> Result<(), String> {
     .await;
     let table = format!("case-{name}");
     create_state_table(&theatre.table(), &table).await;
-    let function = Build::new("route-failover", env!("CARGO_BIN_EXE_route-failover"))
+    let build = Build::new("route-failover", env!("CARGO_BIN_EXE_route-failover"))
         .calls(&way)
         .with("MESHWARDEN_POLICY", folder.join("policy.yaml").to_string_lossy())
         .with("MESHWARDEN_TABLE", &table)
-        .with("MESHWARDEN_TOPIC", theatre.topic())
-        .start()
-        .await;
+        .with("MESHWARDEN_TOPIC", theatre.topic());
+    let function = build.start().await;
     let events = read("events.json").map(|events| events.as_array().unwrap().clone()).unwrap_or_default();
     let mut case = Case {
         name,
@@ -104,6 +104,7 @@ async fn play(theatre: &Theatre, folder: &Path) -> Result<(), String> {
         plane,
         cloudwatch,
         way,
+        build,
         function,
         route: Value::Null,
         alarms: Vec::new(),
@@ -128,6 +129,12 @@ impl Case {
     async fn step(&mut self, step: &Value) -> Result<(), String> {
         for (name, state) in step["state"].as_object().into_iter().flatten() {
             self.cloudwatch.change(|world| world.set_state(name, state.as_str().unwrap()));
+        }
+        for (name, status) in step["mute"].as_object().into_iter().flatten() {
+            self.cloudwatch.change(|world| world.set_mute_rule(name, status.as_str().unwrap()));
+        }
+        if step["restart"] == true {
+            self.function = self.build.start().await;
         }
         for fault in step["faults"].as_array().into_iter().flatten() {
             let times = usize::try_from(fault["times"].as_u64().unwrap_or(1)).unwrap();
@@ -181,7 +188,7 @@ impl Case {
     async fn holds(&self, step: &Value) -> Result<(), String> {
         for (member, wanted) in step.as_object().unwrap() {
             let found = match member.as_str() {
-                "state" | "run" | "event" | "alternate" | "faults" => continue,
+                "state" | "mute" | "restart" | "run" | "event" | "alternate" | "faults" => continue,
                 "failed" => json!(self.failed),
                 "met" => json!(self.way.happened().len()),
                 "weights" => self.weights().await,

@@ -36,8 +36,8 @@ pub(crate) struct World {
     pub(crate) forbidden: Vec<String>,
     /// The contributors of each alarm.
     pub(crate) contributors: BTreeMap<String, Value>,
-    /// The names of the alarms that each active mute rule mutes.
-    pub(crate) mute_rules: BTreeMap<String, Value>,
+    /// The mute rules: `name`, `alarms` and `status`.
+    pub(crate) mute_rules: Vec<Value>,
 }
 
 impl CloudWatch {
@@ -64,6 +64,16 @@ impl Drop for CloudWatch {
 }
 
 impl World {
+    fn mute_rule(&self, name: &Value) -> Option<&Value> {
+        self.mute_rules.iter().find(|rule| rule["name"] == *name)
+    }
+
+    /// Moves a mute rule into a status.
+    pub(crate) fn set_mute_rule(&mut self, name: &str, status: &str) {
+        let rule = self.mute_rules.iter_mut().find(|rule| rule["name"] == name);
+        rule.unwrap_or_else(|| unreachable!("the case has no mute rule {name}"))["status"] = json!(status);
+    }
+
     /// Moves an alarm into a state, just now.
     pub(crate) fn set_state(&mut self, name: &str, state: &str) {
         let alarm = self.alarms.iter_mut().find(|alarm| alarm["AlarmName"] == name);
@@ -92,18 +102,34 @@ async fn answer(
             let name = request["AlarmName"].as_str().unwrap_or_default();
             json!({ "AlarmContributors": world.contributors.get(name).cloned().unwrap_or_else(|| json!([])) })
         }
-        "ListAlarmMuteRules" => {
-            let arn = |name: &String| format!("arn:aws:cloudwatch:eu-west-1:123456789012:alarm-mute-rule:{name}");
-            let summary = |name| json!({ "AlarmMuteRuleArn": arn(name), "Status": "ACTIVE" });
-            json!({ "AlarmMuteRuleSummaries": world.mute_rules.keys().map(summary).collect::<Vec<_>>() })
-        }
-        "GetAlarmMuteRule" => {
-            let name = request["AlarmMuteRuleName"].as_str().unwrap_or_default();
-            json!({ "Name": name, "Status": "ACTIVE", "MuteTargets": { "AlarmNames": world.mute_rules[name] } })
-        }
+        "ListAlarmMuteRules" => list_alarm_mute_rules(&world, &request),
+        "GetAlarmMuteRule" => match world.mute_rule(&request["AlarmMuteRuleName"]) {
+            Some(rule) => json!({ "Name": rule["name"], "AlarmMuteRuleArn": rule_arn(rule), "Status": rule["status"],
+                "MuteTargets": { "AlarmNames": rule["alarms"] } }),
+            None => return (StatusCode::NOT_FOUND, "no such mute rule").into_response(),
+        },
         other => return (StatusCode::NOT_IMPLEMENTED, format!("no {other} here")).into_response(),
     };
     ([("smithy-protocol", "rpc-v2-cbor"), ("content-type", "application/cbor")], cbor::encode(&answer)).into_response()
+}
+
+/// One rule per page, filtered by the requested status.
+fn list_alarm_mute_rules(world: &World, request: &Value) -> Value {
+    let wanted = request["Statuses"].as_array();
+    let is_wanted = |rule: &&Value| wanted.is_none_or(|wanted| wanted.is_empty() || wanted.contains(&rule["status"]));
+    let from = request["NextToken"].as_str().and_then(|token| token.parse::<usize>().ok()).unwrap_or_default();
+    let rules: Vec<&Value> = world.mute_rules.iter().filter(is_wanted).collect();
+    let summary = |rule: &&Value| json!({ "AlarmMuteRuleArn": rule_arn(rule), "Status": rule["status"] });
+    let page: Vec<Value> = rules.get(from).map(summary).into_iter().collect();
+    let mut answer = json!({ "AlarmMuteRuleSummaries": page });
+    if from + 1 < rules.len() {
+        answer["NextToken"] = json!((from + 1).to_string());
+    }
+    answer
+}
+
+fn rule_arn(rule: &Value) -> String {
+    format!("arn:aws:cloudwatch:eu-west-1:123456789012:alarm-mute-rule:{}", rule["name"].as_str().unwrap())
 }
 
 fn describe_alarms(world: &World, request: &Value) -> Value {

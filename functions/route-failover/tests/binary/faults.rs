@@ -5,137 +5,104 @@ use std::collections::BTreeMap;
 
 use aws_sdk_cloudwatch::types::StateValue;
 use jiff::SignedDuration;
-use meshwarden_tests::disturbed::{
-    Lasting, Scene, assert_one_page_a_day, every, is_of_state_table, lasting, operations, run, sample,
-};
+use meshwarden_tests::disturbed::Scene;
+use meshwarden_tests::fault_suite::{FaultSuite, LastingPlan, lasting};
 use meshwarden_tests::faults::Fault;
 use meshwarden_tests::function::Build;
 use meshwarden_tests::way::Way;
 use serde_json::Value;
 
-use crate::stage::{self, Stage, Theatre};
+use crate::stage::{Stage, Theatre, sample};
 
-impl Scene for Stage<'_> {
+/// What invokes the function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trigger {
+    /// The event of the alarm on a failing node.
+    Alarm,
+    /// The schedule, while no alarm is on.
+    Schedule,
+}
+
+/// A shop, and what invokes the function there.
+struct Triggered<'a> {
+    stage: Stage<'a>,
+    trigger: Trigger,
+}
+
+impl Scene for Triggered<'_> {
     fn way(&self) -> &Way {
-        &self.way
+        &self.stage.way
     }
 
     fn build(&self) -> Build {
-        Stage::build(self)
+        self.stage.build()
     }
 
     fn event(&self) -> Value {
-        self.event_of("cart-v1")
+        match self.trigger {
+            Trigger::Alarm => self.stage.event_of("cart-v1"),
+            Trigger::Schedule => sample("tick-rule"),
+        }
     }
 
     async fn settle(&self) {
-        self.let_leases_run_out().await;
+        self.stage.let_leases_run_out().await;
     }
 
     async fn pass(&self, time: SignedDuration) {
-        self.let_time_pass(time).await;
+        self.stage.let_time_pass(time).await;
     }
 
     async fn end(&self) -> BTreeMap<String, Value> {
-        self.world().await
+        self.stage.world().await
     }
 }
 
-async fn disturbed(name: &str, choose: fn(usize) -> Vec<(usize, Fault)>) {
-    let Some(theatre) = Theatre::open().await else { return };
-    let set = async |case: String| {
-        let stage = Stage::set(&theatre, &format!("{name}-{case}")).await;
+/// A failover, and for faults that last the scheduled runs of a good day.
+struct Failover;
+
+impl FaultSuite for Failover {
+    type Services = Theatre;
+    type Scene<'a> = Triggered<'a>;
+
+    async fn start(&self) -> Option<Theatre> {
+        Theatre::open().await
+    }
+
+    async fn scene<'a>(&'a self, services: &'a Theatre, name: &str) -> Triggered<'a> {
+        let stage = Stage::set(services, name).await;
         stage.turn("cart-v1", StateValue::Alarm).await;
-        stage
-    };
-    println!("{:?}", run(set, choose).await);
-}
-
-#[tokio::test]
-async fn a_fault_of_each_class_and_a_throttle_at_each_call_change_nothing() {
-    disturbed("sample", sample).await;
-}
-
-#[tokio::test]
-#[ignore = "long: every fault at every call takes minutes; `cargo xtask test --long` runs it"]
-async fn every_fault_at_every_call_changes_nothing() {
-    disturbed("every", every).await;
-}
-
-/// The same on a good day: only the schedule invokes it, and no alarm is on.
-struct GoodDay<'a>(Stage<'a>);
-
-impl Scene for GoodDay<'_> {
-    fn way(&self) -> &Way {
-        &self.0.way
+        Triggered { stage, trigger: Trigger::Alarm }
     }
 
-    fn build(&self) -> Build {
-        self.0.build()
+    async fn lasting_scene<'a>(&'a self, services: &'a Theatre, name: &str) -> Triggered<'a> {
+        Triggered { stage: Stage::set(services, name).await, trigger: Trigger::Schedule }
     }
 
-    fn event(&self) -> Value {
-        stage::sample("tick-rule")
-    }
-
-    async fn settle(&self) {
-        self.0.let_leases_run_out().await;
-    }
-
-    async fn pass(&self, time: SignedDuration) {
-        self.0.let_time_pass(time).await;
-    }
-
-    async fn end(&self) -> BTreeMap<String, Value> {
-        self.0.world().await
+    fn lasting_plan(&self) -> LastingPlan {
+        LastingPlan {
+            every: EVERY,
+            few_runs: 7,
+            many_runs: 200,
+            must_page: |operation| operation.starts_with("GET /v20190125/meshes"),
+            // Where alarms cannot be read, one may be on: that is paged again and again, as the test below checks.
+            is_left_out: |operation| operation == "DescribeAlarms",
+            sample: &[Fault::Throttle, Fault::Denied],
+        }
     }
 }
 
-/// Runs that are in a row.
+meshwarden_tests::fault_suite_tests!(Failover);
+
+/// Runs that are in a row: the schedule invokes it every minute.
 const EVERY: SignedDuration = SignedDuration::from_mins(2);
-
-/// The first and the last of these.
-fn few<'a>(all: &[&'a str]) -> Vec<&'a str> {
-    all.first().into_iter().chain(all.last()).copied().collect()
-}
-
-async fn lasts(name: &str, runs: usize, all: bool) {
-    let Some(theatre) = Theatre::open().await else { return };
-    let set = async |case: String| GoodDay(Stage::set(&theatre, &format!("{name}-{case}")).await);
-    let found = operations(&set("operations".to_owned()).await).await;
-    // Without these nothing is known of the mesh, or of meshes that no alarm reports.
-    let is_needed = |one: &&str| one.starts_with("GET /v20190125/meshes");
-    let needed: Vec<&str> = found.iter().map(String::as_str).filter(is_needed).collect();
-    // Where alarms cannot be read, one may be on: that is paged again and again.
-    let others = found
-        .iter()
-        .map(String::as_str)
-        .filter(|one| *one != "DescribeAlarms" && !is_of_state_table(one) && !is_needed(one));
-    let operations: Vec<&str> = if all { needed.iter().copied().chain(others).collect() } else { few(&needed) };
-    let how = Lasting { every: EVERY, runs };
-    let lasted = lasting(set, &operations, &[Fault::Throttle, Fault::Denied], how).await;
-    assert_one_page_a_day(&lasted, how, &needed);
-    println!("{lasted:?}");
-}
-
-#[tokio::test]
-async fn fault_that_lasts_is_one_page() {
-    lasts("few", 7, false).await;
-}
-
-#[tokio::test]
-#[ignore = "long: a day of runs takes minutes; `cargo xtask test --long` runs it"]
-async fn every_fault_that_lasts_for_hours_is_one_page() {
-    lasts("all", 200, true).await;
-}
 
 /// Alarms that cannot be read may be on: that is paged soon, and again after a quarter of an hour.
 #[tokio::test]
 async fn alarms_that_cannot_be_read_are_paged_soon_and_again() {
     let Some(theatre) = Theatre::open().await else { return };
-    let set = async |case: String| GoodDay(Stage::set(&theatre, &format!("alarms-{case}")).await);
-    let how = Lasting { every: EVERY, runs: 10 };
-    for lasted in lasting(set, &["DescribeAlarms"], &[Fault::Throttle, Fault::Denied], how).await {
+    let set = async |case: String| Failover.lasting_scene(&theatre, &format!("alarms-{case}")).await;
+    for lasted in lasting(set, &["DescribeAlarms"], &[Fault::Throttle, Fault::Denied], EVERY, 10).await {
         let first = usize::from(lasted.fault == Fault::Denied);
         assert_eq!(lasted.pages[..3], [first, 1, 1], "{lasted:?}");
         assert_eq!(lasted.pages.last(), Some(&2), "{lasted:?}");

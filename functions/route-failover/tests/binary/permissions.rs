@@ -82,7 +82,7 @@ fn world() -> World {
             json!([{ "ContributorId": "c1", "ContributorAttributes": attributes, "StateReason": "x" }]),
         )]
         .into(),
-        mute_rules: [("maintenance".to_owned(), json!(["elsewhere"]))].into(),
+        mute_rules: vec![json!({ "name": "maintenance", "alarms": ["elsewhere"], "status": "ACTIVE" })],
         ..World::default()
     }
 }

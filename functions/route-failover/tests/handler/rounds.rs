@@ -6,17 +6,23 @@ use jiff::SignedDuration;
 use ports::memory::{Fault, Gate};
 use tokio::time::Instant;
 
-use crate::shop::{INVOCATION, Shop, errors_event};
+use crate::shop::{Function, INVOCATION, Shop, errors_event};
 
 const LATENCY: Duration = Duration::from_millis(20);
 
-#[tokio::test(start_paused = true)]
-async fn a_warm_fail_over_waits_for_three_rounds_before_it_writes() {
+/// A warm function, and an alarm that has gone on since. The calls so far are forgotten.
+async fn warm_before_a_failure() -> (Shop, Function) {
     let shop = Shop::open();
     let function = shop.start().await;
     function.wake().await.unwrap();
     shop.fails("cart-v1");
     shop.ports.faults.reset();
+    (shop, function)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_warm_fail_over_waits_for_three_rounds_before_it_writes() {
+    let (shop, function) = warm_before_a_failure().await;
     shop.ports.faults.set_latency(LATENCY);
     let gate = Gate::default();
     shop.ports.faults.once(|call| call.name == "update route", Fault::Waits(gate.clone()));
@@ -39,11 +45,7 @@ async fn a_warm_fail_over_waits_for_three_rounds_before_it_writes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_warm_fail_over_makes_no_more_calls_than_it_needs() {
-    let shop = Shop::open();
-    let function = shop.start().await;
-    function.wake().await.unwrap();
-    shop.fails("cart-v1");
-    shop.ports.faults.reset();
+    let (shop, function) = warm_before_a_failure().await;
     function.answer(&errors_event("cart-v1")).await.unwrap();
     let mut calls: Vec<String> = shop
         .ports
@@ -78,11 +80,7 @@ async fn a_quiet_wake_reads_lists_and_describes_nothing_again() {
 /// Tags that hang neither delay the weights nor hold up the end of the change for long.
 #[tokio::test(start_paused = true)]
 async fn hanging_tag_delays_neither_weights_nor_record() {
-    let shop = Shop::open();
-    let function = shop.start().await;
-    function.wake().await.unwrap();
-    shop.fails("cart-v1");
-    shop.ports.faults.reset();
+    let (shop, function) = warm_before_a_failure().await;
     shop.ports.faults.set_latency(LATENCY);
     let gate = Gate::default();
     shop.ports.faults.whenever(|call| call.name == "tag", Fault::Waits(gate.clone()));
@@ -98,10 +96,7 @@ async fn hanging_tag_delays_neither_weights_nor_record() {
 /// The lease is held until the invocation cannot write any more, however long it may run.
 #[tokio::test(start_paused = true)]
 async fn lease_outlasts_the_invocation() {
-    let shop = Shop::open();
-    let function = shop.start().await;
-    function.wake().await.unwrap();
-    shop.fails("cart-v1");
+    let (shop, function) = warm_before_a_failure().await;
     let gate = Gate::default();
     shop.ports.faults.once(|call| call.name == "update route", Fault::Waits(gate.clone()));
     let began = Instant::now();

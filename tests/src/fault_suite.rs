@@ -1,0 +1,241 @@
+//! The fault suite of a function: one body for all functions, run against the built command.
+//!
+//! ```text
+//! single faults:   one fault of each class at each call of a run      -> end state, answers, pages
+//! lasting faults:  throttled or denied at one operation, for days     -> pages a day, signals, answers
+//! ```
+//!
+//! A function supplies its scenes by [`FaultSuite`], and gets its four tests by [`fault_suite_tests!`](crate::fault_suite_tests).
+
+mod config;
+mod shop;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt as _};
+use jiff::SignedDuration;
+
+pub use self::config::ConfigFaultSuite;
+pub use self::shop::ShopFaultSuite;
+use crate::disturbed::{self, Scene, config_answers};
+use crate::faults::Fault;
+use crate::function::log_metric;
+
+/// How much of a suite is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// A sample that is fit for every commit.
+    Sample,
+    /// Every fault at every call: minutes.
+    Every,
+}
+
+/// How faults that last are run: new processes one after the other, with time in between.
+#[derive(Clone, Copy, Debug)]
+pub struct LastingPlan {
+    /// The time between two runs: at most three schedule intervals, so that runs are in a row.
+    pub every: SignedDuration,
+    /// The runs of a sample.
+    pub few_runs: usize,
+    /// The runs of the whole suite.
+    pub many_runs: usize,
+    /// The operations without which nothing is known: a fault there is exactly one page a day.
+    pub must_page: fn(&str) -> bool,
+    /// The operations that are not tried here, because another test does.
+    pub is_left_out: fn(&str) -> bool,
+    /// The faults of a sample.
+    pub sample: &'static [Fault],
+}
+
+/// What is particular to the fault suite of one function.
+pub trait FaultSuite {
+    /// What all scenes share.
+    type Services;
+    /// The fixture of one case.
+    type Scene<'a>: Scene
+    where
+        Self: 'a;
+
+    /// Starts the services. `None`, with the reason printed, where one is not installed.
+    fn start(&self) -> impl Future<Output = Option<Self::Services>>;
+
+    /// The scene of a single fault. No two scenes have the same name.
+    fn scene<'a>(&'a self, services: &'a Self::Services, name: &str) -> impl Future<Output = Self::Scene<'a>>;
+
+    /// The scene of a fault that lasts.
+    fn lasting_scene<'a>(&'a self, services: &'a Self::Services, name: &str) -> impl Future<Output = Self::Scene<'a>> {
+        self.scene(services, name)
+    }
+
+    /// How faults that last are run.
+    fn lasting_plan(&self) -> LastingPlan;
+
+    /// Whether a sample has this case.
+    fn is_in_sample(&self, _request: usize, _fault: Fault) -> bool {
+        true
+    }
+}
+
+/// Puts one fault at one call of a run, case by case. [`disturbed::run`] lists the checks.
+pub async fn check_single_faults<S: FaultSuite>(suite: &S, extent: Extent) {
+    let Some(services) = suite.start().await else { return };
+    let set = async |case: String| suite.scene(&services, &format!("{extent:?}-{case}").to_lowercase()).await;
+    let choose = |requests: usize| match extent {
+        Extent::Sample => {
+            let all = disturbed::sample(requests).into_iter();
+            all.filter(|(request, fault)| suite.is_in_sample(*request, *fault)).collect()
+        }
+        Extent::Every => disturbed::every(requests),
+    };
+    println!("{:?}", disturbed::run(set, choose).await);
+}
+
+/// What came of one fault that lasted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lasted {
+    /// The operation that failed.
+    pub operation: String,
+    /// How it failed.
+    pub fault: Fault,
+    /// How often the fault was met.
+    pub met: usize,
+    /// The pages after each run.
+    pub pages: Vec<usize>,
+    /// The runs that met the fault and are visible to no alarm of the template: they neither fail nor count a denied call.
+    pub unseen: usize,
+}
+
+/// Scenes of faults that last at a time: throttled processes wait most of the time.
+const AT_A_TIME: usize = 6;
+
+/// The time that an invocation has while a fault lasts. What is throttled is tried again until it ends.
+const INVOCATION: Duration = Duration::from_secs(12);
+
+/// Lets faults last at each operation of a run, and checks the pages.
+pub async fn check_lasting_faults<S: FaultSuite>(suite: &S, extent: Extent) {
+    let Some(services) = suite.start().await else { return };
+    let plan = suite.lasting_plan();
+    let set =
+        async |case: String| suite.lasting_scene(&services, &format!("lasting-{extent:?}-{case}").to_lowercase()).await;
+    let found = operations(&set("operations".to_owned()).await).await;
+    let chosen = found.iter().map(String::as_str).filter(|one| !(plan.is_left_out)(one));
+    let (needed, others): (Vec<&str>, Vec<&str>) = chosen.partition(|one| (plan.must_page)(one));
+    let of_table = others.iter().copied().filter(|one| is_of_state_table(one));
+    let (chosen, faults, runs): (Vec<&str>, &[Fault], usize) = match extent {
+        Extent::Sample => {
+            let few = needed.first().into_iter().chain(needed.last()).copied();
+            (few.chain(of_table).collect(), plan.sample, plan.few_runs)
+        }
+        Extent::Every => {
+            (needed.iter().chain(&others).copied().collect(), &[Fault::Throttle, Fault::Denied], plan.many_runs)
+        }
+    };
+    let lasted = lasting(set, &chosen, faults, plan.every, runs).await;
+    assert_one_page_a_day(&lasted, plan.every, runs, plan.must_page);
+    println!("{} lasting faults of {runs} runs: {lasted:?}", lasted.len());
+}
+
+/// Runs a function with each of these faults at each of these operations, `runs` times and `every` apart. AWS Config
+/// receives no answer that an undisturbed run does not send.
+pub async fn lasting<S: Scene>(
+    set: impl AsyncFn(String) -> S,
+    operations: &[&str],
+    faults: &[Fault],
+    every: SignedDuration,
+    runs: usize,
+) -> Vec<Lasted> {
+    let calm = set("calm".to_owned()).await;
+    calm.build().start().await.answer(&calm.event()).await.expect("an undisturbed run succeeds");
+    let calm = config_answers(calm.way());
+    let cases: Vec<(usize, &str, Fault)> = operations
+        .iter()
+        .flat_map(|operation| faults.iter().map(move |fault| (*operation, *fault)))
+        .enumerate()
+        .map(|(number, (operation, fault))| (number, operation, fault))
+        .collect();
+    let (set, calm) = (&set, &calm);
+    stream::iter(cases)
+        .map(|(number, operation, fault)| async move {
+            let scene = set(number.to_string()).await;
+            let way = scene.way();
+            let mut lasted = Lasted { operation: operation.to_owned(), fault, met: 0, pages: Vec::new(), unseen: 0 };
+            for _ in 0..runs {
+                let mut function = scene.build().with_time(INVOCATION).start().await;
+                way.inject_always(operation, fault);
+                let answer = function.answer(&scene.next_event()).await;
+                way.heal();
+                let met = way.happened().len();
+                let log = function.log_with("\"Invocations\":").await;
+                let is_seen = answer.is_err() || log_metric(&log, "CallsDenied") > 0;
+                lasted.unseen += usize::from(met > lasted.met && !is_seen);
+                lasted.met = met;
+                lasted.pages.push(way.pages().len());
+                // Leases end in that time, too.
+                scene.pass(every).await;
+            }
+            let answers = config_answers(way);
+            assert!(answers.is_subset(calm), "{operation} {fault:?}: AWS Config received {answers:?}");
+            lasted
+        })
+        .buffer_unordered(AT_A_TIME)
+        .collect()
+        .await
+}
+
+/// The operations of one undisturbed run, each once.
+async fn operations(scene: &impl Scene) -> BTreeSet<String> {
+    let mut function = scene.build().start().await;
+    function.answer(&scene.event()).await.expect("an undisturbed run succeeds");
+    scene.way().passed().into_iter().map(|passed| passed.operation).collect()
+}
+
+/// Checks that each lasting fault paged at most once a day, and exactly once a day where it must page. Each
+/// run with a denied call has to be visible to an alarm of the template.
+fn assert_one_page_a_day(lasted: &[Lasted], every: SignedDuration, runs: usize, must_page: fn(&str) -> bool) {
+    let runs = i32::try_from(runs).unwrap();
+    let days = usize::try_from((every * runs).as_hours() / 24).unwrap().max(1);
+    let mut wrong = Vec::new();
+    for one @ Lasted { operation, fault, met, pages, unseen } in lasted {
+        let sent = pages.last().copied().unwrap_or_default();
+        let is_enough = !must_page(operation) || sent == days;
+        let is_silent = *fault == Fault::Denied && *unseen > 0;
+        if sent > days || !is_enough || is_silent || *met == 0 {
+            wrong.push(format!("{one:?}: {sent} pages in {days} days"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), lasted.len(), wrong.join("\n"));
+}
+
+/// Whether this is an operation of the state table, which remembers what was paged.
+fn is_of_state_table(operation: &str) -> bool {
+    ["BatchGetItem", "TransactWriteItems", "PutItem", "UpdateItem", "Query"].contains(&operation)
+}
+
+/// The four tests of a function's fault suite: a sample for every commit, and all of it for `cargo xtask test --long`.
+#[macro_export]
+macro_rules! fault_suite_tests {
+    ($suite:expr) => {
+        #[tokio::test]
+        async fn single_faults_change_nothing() {
+            $crate::fault_suite::check_single_faults(&$suite, $crate::fault_suite::Extent::Sample).await;
+        }
+
+        #[tokio::test]
+        async fn fault_that_lasts_is_one_page_a_day() {
+            $crate::fault_suite::check_lasting_faults(&$suite, $crate::fault_suite::Extent::Sample).await;
+        }
+
+        #[tokio::test]
+        #[ignore = "long: every fault at every call takes minutes; `cargo xtask test --long` runs it"]
+        async fn every_fault_at_every_call_changes_nothing() {
+            $crate::fault_suite::check_single_faults(&$suite, $crate::fault_suite::Extent::Every).await;
+        }
+
+        #[tokio::test]
+        #[ignore = "long: days of runs take minutes; `cargo xtask test --long` runs it"]
+        async fn every_fault_that_lasts_is_one_page_a_day() {
+            $crate::fault_suite::check_lasting_faults(&$suite, $crate::fault_suite::Extent::Every).await;
+        }
+    };
+}
