@@ -180,8 +180,11 @@ const CASES: &[Case] = &[
     },
 ];
 
-/// Members of the item that an event leaves out, as resource types without an ARN of their own do.
-const WITHOUT_ARN: &[(&str, fn(&mut Value))] = &[
+/// A change of the item of an event.
+type Edit = fn(&mut Value);
+
+/// Members of the item that an event leaves out, as resource types without an ARN do.
+const WITHOUT_ARN: &[(&str, Edit)] = &[
     ("a null ARN", |item| item["ARN"] = Value::Null),
     ("no ARN", |item| drop(item.as_object_mut().and_then(|members| members.remove("ARN")))),
     ("an empty ARN", |item| item["ARN"] = json!("")),

@@ -451,7 +451,7 @@ fn of_this_mesh(mesh: &MeshName, writes: Vec<Write>, seen: &Snapshot, done: &mut
     };
     let (own_writes, others): (Vec<Write>, Vec<Write>) = writes.into_iter().partition(is_own);
     let owners: BTreeSet<&AccountId> =
-        others.iter().flat_map(|write| write.named_owner.as_ref().or(write.mesh_owner.as_ref())).collect();
+        others.iter().filter_map(|write| write.named_owner.as_ref().or(write.mesh_owner.as_ref())).collect();
     if !others.is_empty() {
         let facts = json!({ "count": others.len(), "owners": owners, "own": own });
         done.decisions.push(line(root(mesh), "keep", "OtherOwner", facts));

@@ -95,7 +95,7 @@ fn each_recorded_case_is_told_on_the_first_screen() {
             .output()
             .unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
-        let first: String = text.lines().take(SCREEN).map(|line| format!("{line}\n")).collect();
+        let first = text.lines().take(SCREEN).collect::<Vec<_>>().join("\n");
         let ended = output.status.code();
         if ended != Some(code) {
             wrong.push(format!("{folder} {paths:?}: exit code {ended:?}, expected {code}\n{first}"));

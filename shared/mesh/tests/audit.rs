@@ -491,5 +491,5 @@ fn resource_that_becomes_readable_is_no_change() {
     // Without the mark it is a change without an event.
     before.0.unread.clear();
     let found = compare(&before, &after, &[], &[]);
-    assert_eq!(found.audits.iter().map(|audit| audit.reason()).collect::<Vec<_>>(), ["NoEvent"]);
+    assert_eq!(found.audits.iter().map(AuditedChange::reason).collect::<Vec<_>>(), ["NoEvent"]);
 }

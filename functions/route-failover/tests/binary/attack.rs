@@ -1,25 +1,19 @@
 //! Endpoints that misbehave during a failover, and two copies of the function at once.
 
-use aws_sdk_cloudwatch::types::StateValue;
 use meshwarden_tests::attack::{two_copies, withstand};
 
-use crate::stage::{Stage, Theatre};
-
-async fn set<'a>(theatre: &'a Theatre, case: &str) -> Stage<'a> {
-    let stage = Stage::set(theatre, case).await;
-    stage.turn("cart-v1", StateValue::Alarm).await;
-    stage
-}
+use crate::faults::Triggered;
+use crate::stage::Theatre;
 
 #[tokio::test]
 async fn misbehaving_endpoints_move_no_weight_wrongly() {
     let Some(theatre) = Theatre::open().await else { return };
     theatre.stack().store_policy("version: 1\nmodes: { default: enforce }\n").await;
-    withstand("route-failover", async |case: String| set(&theatre, &case).await).await;
+    withstand("route-failover", async |case: String| Triggered::by_alarm(&theatre, &case).await).await;
 }
 
 #[tokio::test]
 async fn two_copies_at_once_make_one_change() {
     let Some(theatre) = Theatre::open().await else { return };
-    two_copies("route-failover", async |case: String| set(&theatre, &case).await).await;
+    two_copies("route-failover", async |case: String| Triggered::by_alarm(&theatre, &case).await).await;
 }

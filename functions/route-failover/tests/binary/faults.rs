@@ -24,9 +24,18 @@ enum Trigger {
 }
 
 /// A shop, and what invokes the function there.
-struct Triggered<'a> {
+pub(crate) struct Triggered<'a> {
     stage: Stage<'a>,
     trigger: Trigger,
+}
+
+impl<'a> Triggered<'a> {
+    /// A shop in which the alarm of `cart-v1` invokes the function.
+    pub(crate) async fn by_alarm(services: &'a Theatre, name: &str) -> Self {
+        let stage = Stage::set(services, name).await;
+        stage.turn("cart-v1", StateValue::Alarm).await;
+        Self { stage, trigger: Trigger::Alarm }
+    }
 }
 
 impl Scene for Triggered<'_> {
@@ -70,9 +79,7 @@ impl FaultSuite for Failover {
     }
 
     async fn scene<'a>(&'a self, services: &'a Theatre, name: &str) -> Triggered<'a> {
-        let stage = Stage::set(services, name).await;
-        stage.turn("cart-v1", StateValue::Alarm).await;
-        Triggered { stage, trigger: Trigger::Alarm }
+        Triggered::by_alarm(services, name).await
     }
 
     async fn lasting_scene<'a>(&'a self, services: &'a Theatre, name: &str) -> Triggered<'a> {

@@ -92,7 +92,7 @@ fn text_of(bytes: &[u8]) -> io::Result<String> {
             Ok(text) => Ok(text.to_owned()),
             Err(error) => {
                 let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-                let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+                let line = before.split(|byte| *byte == b'\n').count();
                 Err(invalid(format!("line {line}: is not UTF-8: save it in this encoding")))
             }
         },

@@ -63,7 +63,8 @@ pub(super) fn not_understood(
         if !understood.iter().any(|file| within(&file)) {
             // A file that was named has its own error, with the remedy.
             let foreign = if is_named { Vec::new() } else { foreign(path, args.allow_empty) };
-            if !is_named && !(args.allow_empty && foreign.is_empty()) {
+            let may_be_empty = args.allow_empty && foreign.is_empty();
+            if !(is_named || may_be_empty) {
                 unread.push(Unread::Nothing { path: path.clone(), remedy: remedy(&foreign) });
             }
         } else if !described.iter().any(|file| within(&file)) {
@@ -180,7 +181,7 @@ fn search(folder: &Path, may_be_empty: bool, found: &mut Vec<Foreign>) {
             "Chart.yaml" => Some(Foreign::Helm),
             "kustomization.yaml" | "kustomization.yml" | "Kustomization" => Some(Foreign::Kustomize),
             // As the delivery channel of AWS Config names what it writes to S3.
-            name if name.ends_with(".gz")
+            name if path.extension().is_some_and(|extension| extension == "gz")
                 && (name.contains("_ConfigHistory_") || name.contains("_ConfigSnapshot_")) =>
             {
                 Some(Foreign::Compressed)

@@ -184,14 +184,11 @@ impl Scope<'_> {
             return value;
         }
         // An attribute of what is not known is not known either; what is known of a whole may well be known.
-        let found = step(&value, rest);
-        match found {
-            Some(found) => found,
-            None => {
-                self.lacks_attribute |= !self.is_unknown(&value);
-                self.unknown(text.trim(), Unknown::Unevaluated)
-            }
+        if let Some(found) = step(&value, rest) {
+            return found;
         }
+        self.lacks_attribute |= !self.is_unknown(&value);
+        self.unknown(text.trim(), Unknown::Unevaluated)
     }
 
     /// The first of the arguments that does not fail: one that asks for what a known value does not have does.

@@ -163,7 +163,7 @@ fn refused(scene: &Scene<'_>, found: &mut Found<'_>) {
         report(scene.gateway_route_path(gateway, name), violations);
     }
     for BrokenUse { by, owner, violation } in validate::broken_uses(scene.mesh) {
-        report_refusal(found, by, violation, Some(&owner));
+        report_refusal(found, by, violation, owner.as_ref());
     }
 }
 
