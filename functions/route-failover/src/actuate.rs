@@ -292,28 +292,34 @@ async fn set_tag(ports: &Ports, work: &Work<'_>) -> bool {
     }
 }
 
-/// Sets the restore tag; tells whether that is settled. Where it will never be allowed it is missing for good.
+/// Sets the restore tag. Returns whether later runs leave it at that.
 pub(crate) async fn tag(ports: &Ports, route: &RouteData, value: &str) -> bool {
     let tags = BTreeMap::from([(RESTORE_TAG.to_owned(), value.to_owned())]);
     match ports.routes.tag(&route.metadata.arn.to_string(), &tags).await {
         Ok(()) => true,
         Err(error) => {
             tracing::warn!(%error, route = %route.route_name, "the restore point is in the journal only");
-            !error.kind.may_heal()
+            is_final(&error)
         }
     }
 }
 
-/// Removes the restore tag of a route that is as declared again; tells whether that is settled. Where it will never be
-/// allowed the tag stays, and counts only if the state table is lost, too.
+/// Removes the restore tag of a route that has its declared weights again. Returns whether later runs leave it at that. A tag
+/// that stays counts only if the state table is lost, too.
 pub(crate) async fn clear_tag(ports: &Ports, route: &RouteData) -> bool {
     match ports.routes.untag(&route.metadata.arn.to_string(), &[RESTORE_TAG.to_owned()]).await {
         Ok(()) => true,
         Err(error) => {
             tracing::warn!(%error, route = %route.route_name, "the restore tag stays behind");
-            !error.kind.may_heal()
+            is_final(&error)
         }
     }
+}
+
+/// Whether a tag call fails in the same way in every later run. A permission can be granted at any time, so a denied call is
+/// repeated: one call for each drained route and run, which the metric `CallsDenied` counts.
+fn is_final(error: &PortError) -> bool {
+    !error.kind.may_heal() && error.kind != PortErrorKind::Denied
 }
 
 fn entry(ports: &Ports, work: &Work<'_>, stage: &str, body: Value) -> JournalEntry {
