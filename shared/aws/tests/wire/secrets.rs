@@ -95,7 +95,7 @@ async fn a_promotion_that_was_overtaken_is_a_conflict() {
 async fn what_is_no_bundle_is_told_without_what_it_holds() {
     let stages = ["AWSCURRENT"];
     for (member, text, told) in [
-        ("SecretBinary", "aHVzaA==", "bytes"),
+        ("SecretBinary", "aHVzaA==", "binary"),
         ("SecretString", "hush", "line 1"),
         ("SecretString", "{\"chain\": \"hush\"}", "`certificate`"),
     ] {
