@@ -1,4 +1,4 @@
-//! What can be asked on the command line.
+//! Arguments of the command line.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::dead_letters::DeadLettersArgs;
 #[cfg(any(feature = "aws", test))]
 use crate::people::People;
 
-/// Keeps App Mesh meshes safe.
+/// Checks and operates App Mesh meshes.
 #[derive(Debug, Parser)]
 #[command(name = "meshwarden", version)]
 pub(crate) struct Args {
@@ -22,7 +22,7 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
-/// What is asked.
+/// The commands of `meshwarden`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Checks files before they are deployed: CloudFormation, Terraform, manifests, Config items, API JSON.
@@ -31,27 +31,28 @@ pub(crate) enum Command {
     #[command(flatten)]
     People(People),
     #[cfg(any(feature = "aws", test))]
-    /// Lists, shows, sends again and deletes events that could not be delivered, handled or read.
+    /// Lists, shows, redrives and deletes events that could not be delivered, handled or read.
     DeadLetters(DeadLettersArgs),
-    /// Writes a script that completes this command in a shell.
+    /// Writes a shell completion script.
     Completions {
-        /// The shell.
+        /// The shell of the completion script.
         shell: Shell,
     },
 }
 
-/// What to check, and how.
+/// Arguments of `check`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
-    /// Files and folders; `-` is the standard input. Files in folders that are of no form of App Mesh are passed over.
+    /// Files and folders; `-` is the standard input. Files in folders are skipped if they are not in a known App Mesh
+    /// format.
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 
-    /// The form of the output.
+    /// The output format.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub(crate) format: Format,
 
-    /// Where the output goes, instead of the standard output.
+    /// The output file, instead of the standard output.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
@@ -59,25 +60,26 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
 
-    /// Which rules are evaluated, instead of the policy's `profile`. Rules that the policy names are always among them.
+    /// The rule profile, instead of the policy's `profile`. Rules that the policy names are always evaluated.
     #[arg(long, value_enum)]
     pub(crate) profile: Option<ProfileArg>,
 
-    /// The least severity that ends with exit code 1.
+    /// The lowest severity that ends with exit code 1.
     #[arg(long, value_enum, default_value_t = FailOn::Medium, value_name = "SEVERITY")]
     pub(crate) fail_on: FailOn,
 
-    /// Succeeds also where a path holds no App Mesh resource at all. Without it that is exit code 2, since a check that
-    /// looked at nothing is most often one of a wrong path. Sources that make resources of App Mesh, and files that can't
-    /// be read, end with 2 all the same.
+    /// Succeeds where a path has no App Mesh resource. Without this flag the exit code is 2, since an empty check
+    /// usually means a wrong path. Unreadable files, and sources that generate App Mesh resources, still end with exit
+    /// code 2.
     #[arg(long)]
     pub(crate) allow_empty: bool,
 
-    /// Shows also what was assumed, passed over or left open. JSON and SARIF always do.
+    /// Also lists remarks, waived and undecided findings, and files without App Mesh resources. JSON and SARIF always
+    /// contain the remarks and these findings.
     #[arg(long)]
     pub(crate) remarks: bool,
 
-    /// Shows every finding in the table: none is folded under its rule or its root cause.
+    /// Shows every finding in the table, without folding by rule or root cause.
     #[arg(long)]
     pub(crate) all: bool,
 
@@ -89,41 +91,40 @@ pub(crate) struct CheckArgs {
     pub(crate) around: Around,
 }
 
-/// What is known around the files.
+/// The deployment context of the files.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Around {
-    /// A value for a parameter of CloudFormation templates and for a variable of Terraform configurations; may be given
-    /// several times.
+    /// A value for a CloudFormation parameter and a Terraform variable; repeatable.
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = pair)]
     parameters: Vec<(String, String)>,
 
-    /// What another stack exports; may be given several times.
+    /// A value that another stack exports; repeatable.
     #[arg(long = "export", value_name = "NAME=VALUE", value_parser = pair)]
     exports: Vec<(String, String)>,
 
-    /// The region deployed to.
+    /// The AWS region of the deployment.
     #[arg(long)]
     region: Option<String>,
 
-    /// The account deployed to.
+    /// The AWS account of the deployment.
     #[arg(long)]
     account: Option<String>,
 
-    /// The name of the stack deployed.
+    /// The name of the deployed stack.
     #[arg(long)]
     stack: Option<String>,
 
-    /// The mesh of what doesn't name its own.
+    /// The mesh of resources that do not name one.
     #[arg(long)]
     mesh: Option<MeshName>,
 
-    /// The namespace of manifests that don't name their own.
+    /// The namespace of manifests that do not name one.
     #[arg(long)]
     namespace: Option<String>,
 }
 
 impl Around {
-    /// The values for parameters and variables.
+    /// The values of parameters and variables.
     pub(crate) fn parameters(&self) -> BTreeMap<String, String> {
         self.parameters.iter().cloned().collect()
     }
@@ -142,16 +143,16 @@ impl Around {
     }
 }
 
-/// The form of the output.
+/// The output format of `check`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people.
+    /// A table for a terminal.
     Table,
-    /// One object with everything.
+    /// One JSON object with the whole report.
     Json,
     /// SARIF 2.1.0, for code scanning.
     Sarif,
-    /// One page without network: the meshes drawn, and the findings with filters.
+    /// One offline page with drawings of the meshes and filters for the findings.
     Html,
     /// JUnit XML, for the test reports of CI systems.
     Junit,
@@ -162,7 +163,7 @@ pub(crate) enum Format {
 /// A selection of rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProfileArg {
-    /// What is broken, in plain text, expiring, dangling or open to anybody.
+    /// Broken, plain-text, expiring, dangling or publicly open resources.
     Core,
     /// `core` and good practice; the default of a policy.
     Recommended,
@@ -180,16 +181,16 @@ impl From<ProfileArg> for Profile {
     }
 }
 
-/// From which severity on a finding fails the check.
+/// The lowest severity that fails the check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FailOn {
-    /// Any finding.
+    /// Fails on any finding.
     Info,
     Low,
     Medium,
     High,
     Critical,
-    /// None.
+    /// Fails on no finding.
     Never,
 }
 

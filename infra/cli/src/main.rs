@@ -1,20 +1,20 @@
-//! The `meshwarden` command, for people and for pipelines.
+//! The `meshwarden` command, for operators and CI pipelines.
 //!
 //! ```text
 //!   meshwarden check PATH... ──▶ files ──▶ readers ──▶ pack ──▶ table, JSON, SARIF, JUnit, ..., and an exit code
 //!
 //!   meshwarden status | explain | hold | release | restore | kill
-//!                       └──▶ ports ──▶ meshes, alarms, state table and journal ──▶ what stands, why, and what was done
+//!                       └──▶ ports ──▶ meshes, alarms, state table and journal ──▶ states, reasons and past decisions
 //!
 //!   meshwarden dead-letters list | show | redrive | drop
 //!                       └──▶ queues ──▶ events that could not be delivered, handled or read
 //! ```
 //!
-//! Exit codes: 0 when it is done, or nothing is as severe as `--fail-on`; 1 when something is, or when how things stand
-//! forbids what was asked; 2 when something can't be read, reached or understood.
+//! Exit code 0: success, or no finding reaches `--fail-on`. Exit code 1: a finding reaches it, or the current state
+//! prevents the command. Exit code 2: an input is unreadable or invalid, or a call failed.
 //!
-//! This crate never decides what is wrong with a mesh or what a route's record means: that is for `mesh`. It never
-//! writes a route without the version it was read at, and never spends a function's budget.
+//! The `mesh` crate judges meshes and interprets route records; this crate never does. Every route write is conditional
+//! on the version that was read, and spends no function's budget.
 
 mod args;
 mod check;
@@ -31,7 +31,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 use args::{Args, Command};
 
-/// Something can't be read, or was asked for in a way that can't be.
+/// The exit code for an unreadable or invalid input, and for a failed call.
 const UNREADABLE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -57,21 +57,22 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs `work` on a stack that suffices for files nested as deep as readers allow. Only what is used of it takes memory.
+/// Runs `work` on a stack that suffices for the deepest nesting that readers accept. Only the used part occupies
+/// memory.
 fn on_large_stack(work: impl FnOnce() -> ExitCode + Send) -> ExitCode {
     const STACK: usize = 256 * 1024 * 1024;
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
         match thread.map(std::thread::ScopedJoinHandle::join) {
             Ok(Ok(code)) => code,
-            // The panic has been printed.
+            // The panic hook has printed the message.
             Ok(Err(_)) => ExitCode::from(UNREADABLE),
             Err(error) => fail(&error),
         }
     })
 }
 
-/// What a command has to say, as it is written: no character of a name or a value acts on the terminal.
+/// The output of a command, with control characters escaped so that no name or value controls the terminal.
 #[cfg(feature = "aws")]
 fn shown(text: &str) -> std::borrow::Cow<'_, str> {
     if text.starts_with(['{', '[']) { reports::visible_json(text) } else { reports::visible_lines(text) }
@@ -80,14 +81,14 @@ fn shown(text: &str) -> std::borrow::Cow<'_, str> {
 fn fail(error: &(dyn std::error::Error + 'static)) -> ExitCode {
     let mut told = format!("meshwarden: {error}");
     let is_call = |error: &(dyn std::error::Error + 'static)| error.is::<ports::PortError>();
-    // A failed call says in its own text what the service answered; its sources end in the SDK's debug text.
+    // The text of a failed call includes the service's answer. Its sources end in the SDK's debug output.
     let mut source = if is_call(error) { None } else { error.source() };
     while let Some(cause) = source {
         told.push_str(": ");
         told.push_str(&cause.to_string());
         source = if is_call(cause) { None } else { cause.source() };
     }
-    // Where not even this can be written, the exit code says it.
+    // The exit code reports the error even if standard error is closed.
     drop(writeln!(io::stderr(), "{}", reports::visible_lines(&told)));
     ExitCode::from(UNREADABLE)
 }

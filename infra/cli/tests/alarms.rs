@@ -1,4 +1,4 @@
-//! `meshwarden alarms` as a pipeline runs it: templates that the tools of both forms accept.
+//! Runs `meshwarden alarms` as in a pipeline: CloudFormation and Terraform tools accept the templates.
 #![cfg(feature = "aws")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,7 +11,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The command, without an account that it could reach.
+/// Runs the command without access to an AWS account.
 fn meshwarden(args: &[&str]) -> (i32, String, String) {
     let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_meshwarden"))
         .args(args)
@@ -77,7 +77,7 @@ fn terraform_reads_the_document() {
     args.extend(["--format", "terraform", "--output", document.to_str().unwrap()]);
     let (code, stdout, stderr) = meshwarden(&args);
     assert_eq!(code, 0, "{stdout}{stderr}");
-    // Reads the whole configuration, and needs no provider for that.
+    // Terraform reads the whole configuration here, without installed providers.
     let Output { status, stdout, stderr } =
         Command::new("terraform").arg("providers").current_dir(&folder).output().unwrap();
     std::fs::remove_dir_all(&folder).unwrap();

@@ -1,12 +1,12 @@
-//! `meshwarden check` on the recorded cases beside the repository: what each is about is on the first screen.
+//! `meshwarden check` on the recorded cases next to the repository: the first screen shows the defect of each case.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The lines of a screen.
+/// The number of lines of a screen.
 const SCREEN: usize = 40;
 
-/// A case: its folder, its paths, the exit code with `--fail-on medium`, what is on the first screen, and what is nowhere.
+/// A case: folder, paths, exit code with `--fail-on medium`, texts on the first screen, and texts that must not occur.
 type Case = (&'static str, &'static [&'static str], i32, &'static [&'static str], &'static [&'static str]);
 
 const CASES: [Case; 31] = [

@@ -1,4 +1,4 @@
-//! `meshwarden check` as a pipeline runs it: exit codes and what is written.
+//! Runs `meshwarden check` as in a pipeline: exit codes and output.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -70,7 +70,7 @@ fn table_has_each_rule_with_file_and_line_and_a_summary() {
     assert!(colored.contains("\x1b[31mHIGH"), "{colored}");
 }
 
-/// The forms for CI systems: each finding with its file and line, and nothing that a name could inject.
+/// The formats for CI systems contain each finding with its file and line. No name can inject a command.
 #[test]
 fn junit_and_workflow_commands_have_every_finding() {
     let (_, told) = json(&["check", "loose/cloudformation.yaml", "--format", "json"]);
@@ -83,7 +83,7 @@ fn junit_and_workflow_commands_have_every_finding() {
     let failing = findings.iter().filter(|finding| !["low", "info"].contains(&finding["severity"].as_str().unwrap()));
     assert_eq!(junit.matches("<failure ").count(), failing.count());
     assert!(junit.contains("file=\"loose/cloudformation.yaml\" line=\""), "{junit}");
-    // What could not be read is an error in both.
+    // Unread input is an error in both formats.
     let (code, junit, _) = meshwarden(&["check", "-", "--format", "junit"], Some("{\"meshName\": \"\"}"));
     assert!(code == 2 && junit.contains("errors=\"1\"") && junit.contains("<error "), "{junit}");
     let (code, github, _) = meshwarden(&["check", "-", "--format", "github"], Some("{\"meshName\": \"\"}"));
@@ -102,7 +102,7 @@ fn page_of_files_draws_every_mesh() {
     assert!(code == 2 && html.contains("Not known</h2>") && !html.contains(">no findings<"), "{html}");
 }
 
-/// Files are named by others than those who read the output.
+/// The author of a file name may be untrusted.
 #[cfg(unix)]
 #[test]
 fn hidden_characters_reach_no_output() {
@@ -124,7 +124,7 @@ fn hidden_characters_reach_no_output() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
-/// A folder with a mesh in five forms: what a finding says doesn't depend on which of them it was read from.
+/// A folder with a mesh in five formats. The text of a finding does not depend on the format.
 #[test]
 fn the_findings_are_the_same_in_every_form() {
     for mesh in ["shop", "front", "loose"] {
@@ -135,7 +135,7 @@ fn the_findings_are_the_same_in_every_form() {
             for finding in &mut findings {
                 finding.as_object_mut().unwrap().shift_remove("source");
             }
-            // A manifest has no tags, so nothing is known of them.
+            // A manifest has no tags, so findings about tags are left out.
             findings.retain(|finding| tags || !finding["rule"].as_str().unwrap().contains("tag"));
             serde_json::to_string_pretty(&findings).unwrap()
         };
@@ -160,7 +160,7 @@ fn sarif_points_to_lines() {
     let place = &shadowed["locations"][0]["physicalLocation"];
     assert_eq!(place["artifactLocation"]["uri"], "loose/cloudformation.yaml");
     let line = usize::try_from(place["region"]["startLine"].as_u64().unwrap()).unwrap();
-    // The member that is wrong: what the route matches.
+    // The reported line is that of the wrong member, the match of the route.
     assert_eq!(text.lines().nth(line - 1).unwrap().trim(), "Match:");
     let before = text.lines().take(line).any(|line| line.trim() == "PlainLooseShadowedRoute:");
     assert!(before, "{line}");
@@ -180,7 +180,7 @@ fn completions_know_the_arguments() {
     }
 }
 
-/// A node with an alarm that treats missing data in a way, as a template.
+/// A CloudFormation template with a node and an alarm with the given treatment of missing data.
 fn template(missing_data: &str) -> String {
     serde_json::json!({"Resources": {
         "Mesh": {"Type": "AWS::AppMesh::Mesh", "Properties": {"MeshName": "shop"}},
@@ -199,7 +199,7 @@ fn template(missing_data: &str) -> String {
     .to_string()
 }
 
-/// The same as a Terraform plan.
+/// The same resources as a Terraform plan.
 fn plan(missing_data: &str) -> String {
     let resource = |kind: &str, name: &str, values: Value| serde_json::json!({"address": format!("{kind}.{name}"), "mode": "managed", "type": kind, "name": name, "values": values});
     let listener = serde_json::json!([{"port_mapping": [{"port": 8080, "protocol": "http"}]}]);

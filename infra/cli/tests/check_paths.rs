@@ -1,4 +1,4 @@
-//! `meshwarden check` on paths that are read in part or not at all: what was not understood is no success.
+//! `meshwarden check` on partly readable and unreadable paths: a check that read nothing must not succeed.
 
 mod folder;
 
@@ -18,7 +18,7 @@ fn a_path_of_which_nothing_is_understood_is_no_success() {
         (&[("lib/stack.ts", CDK)], ".", 2, "cdk synth"),
         (&[("app.py", "from aws_cdk import aws_appmesh\n"), ("cdk.json", "{\"app\": \"x\"}")], ".", 2, "cdk synth"),
         (&[("lib/stack.ts", CDK)], "lib/stack.ts", 2, "cdk synth"),
-        // Files that are read, and hold nothing of what the sources beside them make.
+        // Readable files that do not contain the resources of the sources next to them.
         (&[("lib/stack.ts", CDK), ("queue.yaml", "Resources: {Q: {Type: AWS::SQS::Queue}}")], ".", 2, "cdk synth"),
         (&[("Chart.yaml", "name: a\n"), ("templates/a.txt", "x")], ".", 2, "helm template"),
         (
@@ -33,7 +33,7 @@ fn a_path_of_which_nothing_is_understood_is_no_success() {
             0,
             "1 resource",
         ),
-        // Files of known forms that describe no mesh: nothing was looked at.
+        // Files in known formats without a mesh do not count as checked.
         (&[("s3.yaml", BUCKET)], ".", 2, "`--allow-empty`"),
         (&[("s3.yaml", BUCKET)], "s3.yaml", 2, "`--allow-empty`"),
         (&[("s3.yaml", BUCKET), ("mesh.yaml", MESH)], ".", 0, "1 resource"),
@@ -46,7 +46,7 @@ fn a_path_of_which_nothing_is_understood_is_no_success() {
         (&[("list.json", "{\"virtualNodes\": []}")], ".", 2, "`--allow-empty`"),
         (&[("main.tf", "resource \"aws_s3_bucket\" \"b\" {}\n")], ".", 2, "`--allow-empty`"),
         (&[("item.json", "{\"resourceType\": \"AWS::S3::Bucket\", \"configuration\": {}}")], ".", 2, "`--allow-empty`"),
-        // What is described and not created was looked at.
+        // A declared resource counts as checked, even if it is not created.
         (&[("off.yaml", OFF)], ".", 0, "0 resources"),
         (
             &[("main.tf", "resource \"aws_appmesh_mesh\" \"m\" {\n  count = 0\n  name  = \"m\"\n}\n")],
@@ -54,7 +54,7 @@ fn a_path_of_which_nothing_is_understood_is_no_success() {
             0,
             "0 resources",
         ),
-        // Sources and files that only another program turns into something that is read.
+        // Sources and files that a tool must convert before the check.
         (&[("index.ts", "import * as aws from \"@pulumi/aws\"; new aws.appmesh.Mesh(\"m\");\n")], ".", 2, "Pulumi"),
         (
             &[("Pulumi.yaml", "name: a\nruntime: yaml\nresources: {m: {type: \"aws:appmesh:Mesh\"}}\n")],
@@ -100,7 +100,7 @@ fn each_path_that_is_given_must_hold_something() {
     assert!(text.contains("b: no App Mesh resource was read here"), "{text}");
 }
 
-/// `--allow-empty` is for paths in which there may be no mesh, and never for what could not be read.
+/// `--allow-empty` permits paths without a mesh, but never unread files.
 #[test]
 fn empty_paths_are_allowed_where_that_is_asked_for() {
     let table: [(Files<'_>, i32); 8] = [
@@ -124,7 +124,7 @@ fn empty_paths_are_allowed_where_that_is_asked_for() {
     assert_eq!(folder.check(&["vanished", "--allow-empty"]).0, 2);
 }
 
-/// PowerShell writes what it redirects in UTF-16, and editors write a byte order mark.
+/// PowerShell redirects output in UTF-16, and editors write a byte order mark.
 #[test]
 fn texts_are_read_in_each_encoding_with_a_mark() {
     let folder = Folder::new(&[("mark.yaml", &format!("\u{feff}{MESH}"))]);
@@ -133,7 +133,7 @@ fn texts_are_read_in_each_encoding_with_a_mark() {
     for file in ["mark.yaml", "wide.yaml"] {
         assert_eq!(folder.json(&[file])["resources"], 1, "{file}");
     }
-    // A file in another encoding is an error where it speaks of App Mesh, and else none of ours.
+    // A file in another encoding is an error if it mentions App Mesh, and ignored otherwise.
     std::fs::write(folder.0.join("old.yaml"), b"Name: caf\xe9\n").unwrap();
     assert_eq!(folder.check(&[".", "--fail-on", "never"]).0, 0);
     std::fs::write(folder.0.join("old.yaml"), b"# caf\xe9\nResources: {M: {Type: AWS::AppMesh::Mesh}}\n").unwrap();
@@ -141,7 +141,7 @@ fn texts_are_read_in_each_encoding_with_a_mark() {
     assert!(status == 2 && text.contains("old.yaml: line 1: is not UTF-8"), "{text}");
 }
 
-/// A link to a file is read as the file is; one to a folder is listed, and one that leads nowhere is an error.
+/// A link to a file is read, a link to a folder is listed, and a broken link is an error.
 #[cfg(unix)]
 #[test]
 fn links_are_followed_to_files() {
@@ -159,7 +159,7 @@ fn links_are_followed_to_files() {
     assert!(status == 2 && text.contains("stack/lost.yaml"), "{text}");
 }
 
-/// Exports of queries have one document on each line, and `jq` writes one after the other.
+/// Query exports have one JSON document on each line, and `jq` writes several documents in sequence.
 #[test]
 fn several_documents_of_json_are_read_from_one_file() {
     let item = |name: &str| {
@@ -181,7 +181,7 @@ fn several_documents_of_json_are_read_from_one_file() {
     assert_eq!(broken.check(&["."]).0, 2);
 }
 
-/// What macros add to a template may be what seems to be missing from it.
+/// Macros may add resources that seem to be missing from a template.
 #[test]
 fn what_macros_may_add_is_not_missing() {
     let service = "Resources: {S: {Type: AWS::AppMesh::VirtualService, Properties: {MeshName: m, VirtualServiceName: s.local, \

@@ -1,4 +1,4 @@
-//! `meshwarden check` on files of which a part is wrong.
+//! `meshwarden check` on partly invalid files.
 
 mod folder;
 
@@ -24,7 +24,7 @@ fn a_misspelt_member_is_a_finding_with_its_line() {
     assert_eq!(result["locations"][0]["physicalLocation"]["region"]["startLine"], 6);
 }
 
-/// A gateway route that no gateway selects is not sure where the mesh itself is not among the files.
+/// A finding on a gateway route without a gateway is uncertain while the mesh is not among the files.
 #[test]
 fn memberships_are_judged_where_all_is_there() {
     let object = |kind: &str, name: &str, spec: &str| {
@@ -53,7 +53,7 @@ fn memberships_are_judged_where_all_is_there() {
     assert_eq!((rules(&told, "findings"), rules(&told, "undecided")), (0, 1), "{told}");
 }
 
-/// Files that are made to use up memory, time or the stack are errors with their line.
+/// Files that try to exhaust memory, time or the stack are errors with a line number.
 #[test]
 fn hostile_files_are_refused() {
     let resource = "Resources: {M: {Type: AWS::AppMesh::Mesh, Properties: {MeshName: m}}}\n";
@@ -71,7 +71,7 @@ fn hostile_files_are_refused() {
     }
 }
 
-/// A pipe in a folder has no writer, and nothing waits for one.
+/// A pipe in a folder has no writer, so a read would block.
 #[test]
 fn pipe_in_a_folder_is_passed_over() {
     let folder = Folder::new(&[("mesh.json", "{\"mesh\": {\"meshName\": \"m\", \"spec\": {}}}")]);
@@ -82,7 +82,7 @@ fn pipe_in_a_folder_is_passed_over() {
     assert!(told.contains("Read: 1 file"), "{told}");
 }
 
-/// Documents in YAML's flow style look like JSON, and one that can't be read leaves the others.
+/// YAML documents in flow style look like JSON. An unreadable document does not affect the others.
 #[test]
 fn broken_document_among_flow_style_leaves_the_others() {
     let mesh = |name: &str| {

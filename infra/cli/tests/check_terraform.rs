@@ -46,10 +46,10 @@ fn what_only_terraform_evaluates_is_never_passed_over() {
     let loops = "variable \"all\" {}\nresource \"aws_appmesh_virtual_node\" \"n\" {\n  for_each = var.all\n  name = each.key\n  \
                  mesh_name = \"m\"\n  spec {}\n}\n";
     let table: [(Files<'_>, i32, &str); 7] = [
-        // Nothing but a call of a module that is not here.
+        // Only a call of a module that is not available.
         (&[("main.tf", module)], 2, "git::https://example.com/mesh.git"),
         (&[("main.tf", loops)], 1, "resource-undecided"),
-        // Terraform takes no block within a block on one line.
+        // Terraform rejects nested blocks on one line.
         (
             &[("main.tf", "resource \"aws_appmesh_mesh\" \"m\" { spec { egress_filter { type = \"DROP_ALL\" } } }\n")],
             2,
@@ -71,7 +71,7 @@ fn what_only_terraform_evaluates_is_never_passed_over() {
     assert_eq!(folder.check(&["terraform.tfvars"]).0, 2);
 }
 
-/// Blocks that were not read may hold whatever a rule misses.
+/// Unread blocks may contain the member that a rule misses.
 #[test]
 fn what_rests_on_a_dynamic_block_is_undecided() {
     let text = r#"
@@ -132,7 +132,7 @@ resource "aws_appmesh_route" "all" {
     assert!(open.contains(&"route-target-not-listening".to_owned()), "{open:?}");
 }
 
-/// A plan knows exactly what its configuration comes to.
+/// A plan contains the exact values of its configuration.
 #[test]
 fn a_plan_among_the_files_wins() {
     let plan = r#"{"format_version": "1.2", "terraform_version": "1.11.4", "planned_values": {"root_module": {"resources": [
@@ -150,7 +150,7 @@ fn a_plan_among_the_files_wins() {
     assert!(text.contains("mesh/planned") && text.contains("mesh/dock/virtualRouter/cargo"), "{text}");
 }
 
-/// The files of a module that is called, wherever it is.
+/// A called module is read even outside the checked path.
 #[test]
 fn module_outside_the_path_is_followed() {
     let mesh = "variable \"name\" {}\nresource \"aws_appmesh_mesh\" \"m\" {\n  name = var.name\n}\n";
@@ -164,8 +164,8 @@ fn module_outside_the_path_is_followed() {
     }
 }
 
-/// Each `resource` block of App Mesh in the configurations beside the repository is read, refused, certain not to be
-/// created, or in a file with an error: never passed over.
+/// Every App Mesh `resource` block in the recorded configurations next to the repository is accounted for. It is read,
+/// refused, certainly not created, or in a file with an error.
 #[test]
 fn every_block_of_the_recorded_configurations_is_accounted_for() {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");

@@ -1,4 +1,4 @@
-//! The files for CI systems: they are valid, and their scripts do with the built program what they say.
+//! The files for CI systems are valid, and their scripts work with the built program.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -16,7 +16,7 @@ fn yaml(file: &str) -> Value {
     serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// A folder with a mesh that has findings, a name with a space and a quote in it; gone with the test.
+/// A folder with findings in its mesh, and a space and a quote in a name; removed when the test ends.
 struct Project(PathBuf);
 
 impl Project {
@@ -103,7 +103,7 @@ fn gitlab_job_writes_its_reports_and_ends_as_the_check_does() {
     let folder = Path::new(env!("CARGO_BIN_EXE_meshwarden")).parent().unwrap();
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
     let run = |paths: &str, fail_on: &str, path: &str| {
-        // As a runner does: the job's variables, then its script, in a plain shell.
+        // The script runs as on a runner: the job's variables in a plain shell.
         let mut command = Command::new("sh");
         command.args(["-c", &script]).current_dir(&project.0).env("PATH", path);
         for (name, value) in job["variables"].as_object().unwrap() {
@@ -126,7 +126,7 @@ fn gitlab_job_writes_its_reports_and_ends_as_the_check_does() {
     assert_eq!(run("api.json", "never", "/usr/bin:/bin").0, Some(2), "without the program it says how to get it");
 }
 
-/// What the job builds stays in the project, in folders that are cached and that `check .` passes over.
+/// The job's build output stays in cached project folders that `check .` skips.
 #[test]
 fn gitlab_job_keeps_what_it_builds_in_a_cache_of_the_project() {
     let job = yaml("gitlab/meshwarden.gitlab-ci.yml")["meshwarden-check"].clone();

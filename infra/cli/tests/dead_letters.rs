@@ -1,5 +1,5 @@
-//! The built command over SQS queues of MiniStack: a message that a consumer could not handle is listed, sent again to its
-//! queue, and deleted.
+//! The built command over SQS queues of MiniStack. It lists, redrives and deletes a message that a consumer could not
+//! handle.
 #![cfg(feature = "aws")]
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,7 +9,7 @@ use meshwarden_tests::stack::{ACCOUNT, MiniStack, REGION};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-/// How long a message may take from one queue to the other.
+/// The time limit for the move of a message between queues.
 const WITHIN: Duration = Duration::from_secs(20);
 
 async fn sqs(stack: &MiniStack, operation: &str, body: &Value) -> Value {
@@ -26,7 +26,7 @@ async fn sqs(stack: &MiniStack, operation: &str, body: &Value) -> Value {
     serde_json::from_str(&text).unwrap_or_default()
 }
 
-/// Runs the command, and gives its exit code and what it wrote.
+/// Runs the command, and returns its exit code and output.
 async fn meshwarden(stack: &MiniStack, line: &str) -> (Option<i32>, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_meshwarden"))
         .arg("dead-letters")
@@ -45,7 +45,7 @@ async fn meshwarden(stack: &MiniStack, line: &str) -> (Option<i32>, String, Stri
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// Receives from a queue without deleting, until it has nothing more to give: so its dead letters come to be.
+/// Receives without deletion until the dead-letter queue has the wanted number of messages.
 async fn exhaust(stack: &MiniStack, queue: &str, dead: &str, wanted: usize) {
     let give_up = Instant::now() + WITHIN;
     loop {

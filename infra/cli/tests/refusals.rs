@@ -1,4 +1,4 @@
-//! Whatever the API refuses, `meshwarden check` finds in each form of file.
+//! `meshwarden check` finds every violation that the API refuses, in each file format.
 
 #![expect(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -18,13 +18,13 @@ use serde_json::{Value, json};
 use examples::{Example, examples};
 use writers::{Written, api, cloudformation, config, manifest, terraform};
 
-/// The mesh as it would be after the write.
+/// The mesh after the write.
 fn after(example: &Example) -> Vec<Written> {
     let mut resources = vec![("", json!({"egressFilter": {"type": "DROP_ALL"}}))];
     resources.extend(example.before.iter().cloned());
     resources.retain(|(path, _)| *path != example.written.0);
     resources.push(example.written.clone());
-    // The mesh comes first: the others refer to it.
+    // The mesh comes first, since the other resources refer to it.
     resources.sort_by_key(|(path, _)| !path.is_empty());
     let written = |(path, spec): (&str, Value)| {
         let path = ResourcePath::parse(format!("mesh/shop/{path}").trim_end_matches('/')).unwrap();
@@ -48,8 +48,8 @@ fn checked(text: &str) -> (i32, Value) {
     (output.status.code().unwrap(), report)
 }
 
-/// Whether the report has the fault: as a finding of the rule, or as a resource or member that can't be read as it
-/// stands, with the member at fault.
+/// Whether the report contains the fault with its member: as a finding of the rule, or as an unreadable resource or
+/// member.
 fn is_found(example: &Example, report: &Value) -> bool {
     let last = example.member.rsplit('.').next().unwrap_or_default();
     let findings = report["findings"].as_array().unwrap();
@@ -60,7 +60,7 @@ fn is_found(example: &Example, report: &Value) -> bool {
     });
     let refusals = report["refusals"].as_array().unwrap();
     let mut unread = refusals.iter().flat_map(|refusal| refusal["violations"].as_array().unwrap());
-    // Manifests refer to objects: a reference that can't be read leads nowhere.
+    // Manifests refer to objects, so an unreadable reference has no target.
     let by_reference =
         example.code == "malformed" && findings.iter().any(|finding| finding["rule"] == "reference-dangling");
     by_rule || misspelt || by_reference || unread.any(|violation| violation["path"] == example.member)

@@ -1,4 +1,4 @@
-//! Variations of publicly reported mistakes: what `meshwarden check` says of each, in the form in which it was made.
+//! Variations of publicly reported mistakes, and the findings of `meshwarden check` in the original file format.
 
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![expect(clippy::needless_pass_by_value, reason = "the tests read better with `json!` in place")]
@@ -16,13 +16,13 @@ fn listener(port: u16, protocol: &str) -> Value {
     json!({"portMapping": {"port": port, "protocol": protocol}})
 }
 
-/// A virtual node with listeners, found by the DNS.
+/// A virtual node with listeners and DNS service discovery.
 fn node(name: &str, listeners: Value) -> Value {
     let host = format!("{name}.m.local");
     named("virtualNode", name, json!({"listeners": listeners, "serviceDiscovery": {"dns": {"hostname": host}}}))
 }
 
-/// A virtual node that calls `a.m.local`.
+/// A virtual node with the backend `a.m.local`.
 fn caller() -> Value {
     let mut caller = node("caller", json!([listener(8080, "http")]));
     caller["spec"]["backends"] = json!([{"virtualService": {"virtualServiceName": "a.m.local"}}]);
@@ -78,7 +78,7 @@ fn checked(port: u16, protocol: &str, check: &Value) -> Value {
     listener
 }
 
-/// The resources with their mesh.
+/// The resources with their mesh, as API JSON.
 fn api(resources: impl IntoIterator<Item = Value>) -> String {
     let mesh = json!({"meshName": "m", "spec": {}});
     Value::Array(std::iter::once(mesh).chain(resources).collect()).to_string()
@@ -219,7 +219,7 @@ fn plain_http_on_a_port_of_another_protocol_is_found() {
     }
 }
 
-/// Members in the spelling of another form, and old names of members.
+/// Members with the spelling of another format, and old member names.
 #[test]
 fn members_of_another_form_are_found() {
     let template = |kind: &str, properties: &str| {
@@ -261,7 +261,7 @@ fn members_of_another_form_are_found() {
     }
 }
 
-/// Each text has a finding of the rule.
+/// Asserts that each text has a finding of the rule.
 fn found(file: &str, table: &[(&str, String)]) {
     for (rule, text) in table {
         let told = Folder::new(&[(file, text)]).json(&["."]);

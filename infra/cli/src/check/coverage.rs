@@ -1,4 +1,4 @@
-//! What a check has read and what it has not.
+//! The coverage of a check: read and unread files.
 
 use std::collections::BTreeSet;
 
@@ -7,16 +7,16 @@ use mesh::rotation::MeshCertificates;
 
 use super::report::Report;
 
-/// Which files were read, and what in them was not.
+/// The files of a check and their App Mesh resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Coverage<'r> {
-    /// The files that hold App Mesh resources, with or without findings.
+    /// The files with App Mesh resources, with or without findings.
     pub(crate) read: BTreeSet<&'r str>,
-    /// The files that hold none.
+    /// The files without App Mesh resources.
     pub(crate) without: BTreeSet<&'r str>,
-    /// The meshes that resources were read of.
+    /// The meshes of the resources.
     pub(crate) meshes: BTreeSet<&'r MeshName>,
-    /// How many certificates the resources name. Their content is in no file.
+    /// The number of certificates that the resources name. No file contains the certificates.
     pub(crate) certificates: usize,
 }
 
@@ -36,7 +36,7 @@ impl<'r> Coverage<'r> {
         Self { read, without, meshes, certificates: reading.meshes().values().map(leaves).sum() }
     }
 
-    /// Whether anything was read.
+    /// Whether no file has an App Mesh resource.
     pub(crate) fn is_empty(&self) -> bool {
         self.read.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Which files are checked.
+//! Finds and reads the files to check.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,16 +10,16 @@ use thiserror::Error;
 
 use crate::hcl::is_configuration;
 
-/// Endings of files that may be of a form.
+/// The extensions of files in a supported format.
 const ENDINGS: [&str; 8] = ["json", "jsonl", "ndjson", "yaml", "yml", "template", "tmpl", "tpl"];
 
-/// The largest file that is read, in bytes: values take a multiple of their text.
+/// The largest file that is read, in bytes. Parsed values need a multiple of their text.
 const LARGEST: u64 = 64 * 1024 * 1024;
 
-/// Folders that hold what others wrote or made.
+/// Folders with third-party code or build output.
 const PASSED_OVER: [&str; 4] = ["node_modules", "target", "vendor", "__pycache__"];
 
-/// Something that can't be read.
+/// An unreadable file or path.
 #[derive(Debug, Error)]
 pub(crate) enum Unread {
     #[error("{}: {problem}", path.display())]
@@ -34,11 +34,11 @@ pub(crate) enum Unread {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Found {
     path: PathBuf,
-    /// Asked for by its name, rather than found in a folder.
+    /// Whether the command line names the file, rather than a folder.
     named: bool,
 }
 
-/// What a file says.
+/// The content of a file.
 #[derive(Debug)]
 pub(crate) struct Text {
     pub(crate) name: String,
@@ -56,7 +56,7 @@ impl Found {
         };
         let bytes = bytes.map_err(unread)?;
         let content = match text_of(&bytes) {
-            // A file in a folder that is no text is none of ours, unless it speaks of App Mesh.
+            // A binary file in a folder is ignored, unless it mentions App Mesh.
             Err(_) if !self.named && !speaks_of_app_mesh(&bytes) => String::new(),
             content => content.map_err(unread)?,
         };
@@ -65,7 +65,7 @@ impl Found {
     }
 }
 
-/// At most [`LARGEST`] bytes.
+/// Reads at most [`LARGEST`] bytes; a larger source is an error.
 fn limited(source: impl io::Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     source.take(LARGEST + 1).read_to_end(&mut bytes)?;
@@ -76,7 +76,7 @@ fn limited(source: impl io::Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The text in UTF-8, or in UTF-16 with a byte order mark, as `>` of PowerShell writes it.
+/// Decodes UTF-8, or UTF-16 with a byte order mark, which `>` of PowerShell writes.
 fn text_of(bytes: &[u8]) -> io::Result<String> {
     let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
     let wide = |bytes: &[u8], number: fn([u8; 2]) -> u16| {
@@ -99,13 +99,13 @@ fn text_of(bytes: &[u8]) -> io::Result<String> {
     }
 }
 
-/// Whether bytes that are no text speak of App Mesh.
+/// Whether undecodable bytes mention App Mesh.
 fn speaks_of_app_mesh(bytes: &[u8]) -> bool {
     bytes.windows("appmesh".len()).any(|window| window.eq_ignore_ascii_case(b"appmesh"))
 }
 
 impl Text {
-    /// Whether a file that can't be parsed would be one for this command.
+    /// Whether a file that cannot be parsed mentions App Mesh resources.
     pub(crate) fn speaks_of_app_mesh(&self) -> bool {
         self.content.contains("AWS::AppMesh::")
             || self.content.contains("appmesh.k8s.aws/")
@@ -113,27 +113,27 @@ impl Text {
     }
 }
 
-/// Whether a file or folder of a name is left out: hidden ones, and what others wrote or made.
+/// Whether a file or folder name is skipped: hidden files, third-party code and build output.
 pub(crate) fn is_passed_over(name: &str) -> bool {
     name.starts_with('.') || PASSED_OVER.contains(&name)
 }
 
-/// The files of paths.
+/// The files of the given paths.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
-    /// Each once, sorted.
+    /// The files, unique and sorted.
     pub(crate) found: BTreeSet<Found>,
     pub(crate) unread: Vec<Unread>,
-    /// Links to folders, which are not followed: they could lead back, or out of what is to be checked.
+    /// Links to folders, which are not followed. They could form a loop, or lead out of the checked paths.
     pub(crate) linked_folders: Vec<PathBuf>,
 }
 
-/// All files of the paths that readers take.
+/// All files of the paths in a format of the readers.
 pub(crate) fn find(paths: &[PathBuf]) -> Files {
     find_those(paths, &has_known_ending)
 }
 
-/// The same with Terraform configurations.
+/// As [`find`], with Terraform configurations.
 pub(super) fn find_with_configurations(paths: &[PathBuf]) -> Files {
     find_those(paths, &|path| has_known_ending(path) || is_configuration(&path.to_string_lossy().replace('\\', "/")))
 }
@@ -175,7 +175,7 @@ impl Files {
             match kind {
                 Ok(kind) if kind.is_dir() && is_link => self.linked_folders.push(path),
                 Ok(kind) if kind.is_dir() => self.add_folder(&path, takes),
-                // A pipe or a device would be waited for.
+                // Only regular files are read, since a read of a pipe or device could block.
                 Ok(kind) if kind.is_file() && takes(&path) => {
                     self.found.insert(Found { path, named: false });
                 }

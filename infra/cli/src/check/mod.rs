@@ -1,4 +1,4 @@
-//! `meshwarden check`: files in, findings out.
+//! `meshwarden check`: reads files, and reports findings.
 
 mod coverage;
 mod files;
@@ -29,10 +29,10 @@ use report::Report;
 use terminal::{Layout, Surface};
 use understood::not_understood;
 
-/// From how many files on progress is shown: fewer are done before anyone looks.
+/// The number of files from which a progress bar is shown. A smaller check is too short for one.
 const MANY: usize = 50;
 
-/// Why nothing could be checked.
+/// Why a check failed.
 #[derive(Debug, Error)]
 pub(crate) enum CheckError {
     #[error("failed to read the policy {}", file.display())]
@@ -43,14 +43,14 @@ pub(crate) enum CheckError {
     Output(#[source] io::Error),
 }
 
-/// How a check ended.
+/// The outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Nothing is as severe as asked.
+    /// No finding reaches the severity of `--fail-on`.
     Clean,
-    /// Something is.
+    /// A finding reaches the severity of `--fail-on`.
     Findings,
-    /// Something can't be read, so nobody knows.
+    /// An unreadable file or resource leaves the result incomplete.
     Unreadable,
 }
 
@@ -64,7 +64,7 @@ impl Outcome {
     }
 }
 
-/// Reads, judges and tells.
+/// Reads and judges the files, and writes the report.
 pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, CheckError> {
     let policy = policy(args)?;
     let Gathered { texts, mut unread, linked_folders } = gather(args);
@@ -77,10 +77,10 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, CheckError> {
     let nothing = not_understood(args, &texts, &errors, &evaluated, &reading);
     unread.extend(errors.into_iter().filter(|error| matters(error, &texts)).map(Unread::Content));
     unread.extend(evaluated.errors.into_iter().map(Unread::Content));
-    // A path whose files have errors of their own needs no further one.
+    // A path needs no further error if its files have errors already.
     let nothing: Vec<Unread> = nothing.into_iter().filter(|nothing| !is_told(nothing, &unread)).collect();
     unread.extend(nothing);
-    // Parts that were not read may hold whatever seems to be missing.
+    // Unread parts may contain resources that seem to be missing.
     let has_more = !evaluated.calls_elsewhere.is_empty() || has_parts_elsewhere(&reading);
     let mut notices = evaluated.notices;
     notices.extend(
@@ -105,7 +105,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, CheckError> {
     Ok(outcome)
 }
 
-/// How the table is laid out: for the terminal where there is one.
+/// The table layout, for the terminal if there is one.
 fn layout(args: &CheckArgs) -> Layout {
     let surface = Surface::read(args.output.is_some());
     Layout { width: surface.width(), color: surface.colors(args.color), all: args.all, remarks: args.remarks }
@@ -127,14 +127,14 @@ fn policy(args: &CheckArgs) -> Result<Policy, CheckError> {
     Ok(policy)
 }
 
-/// The texts of all files.
+/// The content of all files.
 struct Gathered {
     texts: Vec<Text>,
     unread: Vec<Unread>,
     linked_folders: Vec<PathBuf>,
 }
 
-/// Reads all files, with a progress bar where there are many and someone watches.
+/// Reads all files, with a progress bar on a terminal for a large number of files.
 fn gather(args: &CheckArgs) -> Gathered {
     let Files { found, mut unread, linked_folders } = files::find_with_configurations(&args.paths);
     let bar = if found.len() < MANY { ProgressBar::hidden() } else { ProgressBar::new(found.len() as u64) };
@@ -152,7 +152,7 @@ fn gather(args: &CheckArgs) -> Gathered {
     Gathered { texts, unread, linked_folders }
 }
 
-/// A file in a folder that is of no form is none of ours; one that was asked for by name should have been.
+/// Whether a read error is reported. A file in an unknown format is an error only if the command line names it.
 pub(crate) fn matters(error: &ReadError, texts: &[Text]) -> bool {
     let (file, is_ours) = match error {
         ReadError::NoForm { file, .. } | ReadError::NoKind { file } => (file, false),
@@ -161,20 +161,20 @@ pub(crate) fn matters(error: &ReadError, texts: &[Text]) -> bool {
     texts.iter().any(|text| text.name == *file && (text.named || (is_ours && text.speaks_of_app_mesh())))
 }
 
-/// What the pack says of files.
+/// The judgement of the files by the rule pack.
 #[derive(Debug)]
 pub(crate) struct Judged {
-    /// What holds.
+    /// The certain findings.
     pub(crate) evaluation: Evaluation,
-    /// What would hold if the files had everything and every value were known.
+    /// Findings that would hold if the files were complete and every value were known.
     pub(crate) undecided: Vec<Finding>,
-    /// Where the parts of files are that findings are about, rather than whole resources.
+    /// The locations of findings on parts of files, rather than on whole resources.
     pub(crate) places: HashMap<FindingId, Place>,
-    /// What of Terraform configurations was not evaluated.
+    /// The unevaluated parts of Terraform configurations, and links to folders.
     pub(crate) notices: Vec<String>,
 }
 
-/// A line of a file, with the resource there.
+/// A line of a file, with its resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) source: readers::Source,
@@ -215,7 +215,7 @@ impl Judged {
     }
 }
 
-/// The resources of which blocks were not read, because only Terraform knows how many there are.
+/// The resources with unread dynamic blocks, since only Terraform knows the number of their blocks.
 fn partial(reading: &Reading) -> HashSet<&ResourcePath> {
     let has_blocks = |expressions: &[String]| expressions.iter().any(|expression| expression.starts_with("dynamic "));
     let partial = reading.faults.iter().filter(|fault| match &fault.defect {
@@ -225,8 +225,8 @@ fn partial(reading: &Reading) -> HashSet<&ResourcePath> {
     partial.map(|fault| &fault.resource).collect()
 }
 
-/// Whether a finding says of such a resource, or of another because of it, what its other blocks may change. What a file
-/// has wrong is wrong whatever else it has.
+/// Whether the unread blocks of such a resource may change a finding on it or about it. Findings of the group `Files`
+/// stay certain, since other blocks cannot resolve them.
 fn rests_on(finding: &Finding, partial: &HashSet<&ResourcePath>) -> bool {
     let names = |path: &ResourcePath| {
         let (path, name) = (path.to_string(), path.name());
@@ -236,7 +236,8 @@ fn rests_on(finding: &Finding, partial: &HashSet<&ResourcePath>) -> bool {
     !is_of_file && partial.iter().any(|path| **path == finding.resource || names(path))
 }
 
-/// Whether a gateway seems to have no routes in a mesh with a route of which selectors do not say whose it is.
+/// Whether a `gateway-without-routes` finding is uncertain, since a gateway route in the mesh has ambiguous or
+/// unmatched gateway selectors.
 fn rests_on_selectors(finding: &Finding, reading: &Reading) -> bool {
     finding.rule.as_str() == "gateway-without-routes"
         && reading.faults.iter().any(|fault| {
@@ -245,7 +246,7 @@ fn rests_on_selectors(finding: &Finding, reading: &Reading) -> bool {
         })
 }
 
-/// Where the faults are, by the findings that they come to.
+/// The locations of the faults, by the findings that they produce.
 fn places(faults: &[Fault], policy: &Policy, now: Timestamp) -> HashMap<FindingId, Place> {
     let places = faults.iter().flat_map(|fault| {
         let Evaluation { findings, waived } = judge_faults(std::slice::from_ref(fault), policy, now);
@@ -255,7 +256,7 @@ fn places(faults: &[Fault], policy: &Policy, now: Timestamp) -> HashMap<FindingI
     places.collect()
 }
 
-/// Whether an error of a file in a path has been told already.
+/// Whether the errors already include one of a file in the path.
 fn is_told(nothing: &Unread, unread: &[Unread]) -> bool {
     let Unread::Nothing { path, .. } = nothing else { return false };
     unread.iter().any(|unread| match unread {
@@ -265,8 +266,8 @@ fn is_told(nothing: &Unread, unread: &[Unread]) -> bool {
     })
 }
 
-/// Whether the files refer to more of their meshes: nested stacks whose templates are elsewhere, what macros add to a
-/// template, what Kustomize changes, and resources of which it is not known how often they are created.
+/// Whether unread parts may add to the meshes. Such parts are nested stacks elsewhere, macros, Kustomize patches, and
+/// resources with an undecided number of copies.
 fn has_parts_elsewhere(reading: &Reading) -> bool {
     let is_elsewhere = |remark: &Remark| match &remark.note {
         Note::NotRead { reason: Skipped::NestedElsewhere { .. } | Skipped::Patch { .. } } => true,
@@ -277,12 +278,12 @@ fn has_parts_elsewhere(reading: &Reading) -> bool {
         || reading.faults.iter().any(|fault| matches!(fault.defect, Defect::Undecided { .. }))
 }
 
-/// Whether the files have all of a mesh: itself and something in it, with nothing that could not be read.
+/// Whether the files contain a whole mesh: the mesh and a resource in it, with no refused resource.
 fn is_whole(mesh: &Mesh, reading: &Reading) -> bool {
     mesh.spec.is_some() && mesh.paths().len() > 1 && reading.refusals.is_empty()
 }
 
-/// The texts that stand for values which nobody has given.
+/// The expressions of values that are not in the files.
 fn stand_ins(reading: &Reading) -> Vec<&str> {
     let mut all = Vec::new();
     for remark in &reading.remarks {

@@ -1,4 +1,4 @@
-//! What a check found, in the forms that programs read.
+//! The report of a check in machine-readable formats.
 
 use std::collections::HashMap;
 
@@ -18,20 +18,20 @@ use super::coverage::Coverage;
 use super::files::{Text, Unread};
 use super::table;
 
-/// All there is to tell.
+/// The results of a check.
 pub(crate) struct Report<'r> {
     pub(crate) texts: &'r [Text],
     pub(crate) reading: &'r Reading,
     pub(crate) evaluation: &'r Evaluation,
     pub(crate) undecided: &'r [Finding],
     pub(crate) unread: &'r [Unread],
-    /// Where each resource is declared; of one that is declared twice the last, which was judged.
+    /// The declaration of each resource. For a duplicate it is the last one, which was judged.
     declared: HashMap<&'r ResourcePath, &'r Declared>,
-    /// Where the parts of files are that findings are about.
+    /// The locations of findings on parts of files.
     places: &'r HashMap<FindingId, super::Place>,
-    /// What of Terraform configurations was not evaluated.
+    /// The unevaluated parts of Terraform configurations, and links to folders.
     pub(crate) notices: &'r [String],
-    /// Where each mesh is first spoken of.
+    /// The first resource of each mesh.
     meshes: HashMap<&'r MeshName, &'r Declared>,
 }
 
@@ -39,12 +39,12 @@ impl<'r> Report<'r> {
     pub(crate) fn of(texts: &'r [Text], reading: &'r Reading, judged: &'r Judged, unread: &'r [Unread]) -> Self {
         let Judged { evaluation, undecided, places, notices } = judged;
         let declared = reading.resources.iter().map(|declared| (&declared.path, declared)).collect();
-        // The last of a key stays, so the first has to come last.
+        // `collect` keeps the last entry of a key, so the reversed order keeps the first resource.
         let meshes = reading.resources.iter().rev().map(|declared| (declared.path.mesh(), declared)).collect();
         Self { texts, reading, evaluation, undecided, unread, declared, places, notices, meshes }
     }
 
-    /// Whether all that was given could be read, so that what is not found is not there.
+    /// Whether all input was readable and decided, so that a missing finding proves a clean result.
     pub(crate) fn is_complete(&self) -> bool {
         self.unread.is_empty()
             && self.reading.refusals.is_empty()
@@ -52,7 +52,7 @@ impl<'r> Report<'r> {
             && !Coverage::new(self).is_empty()
     }
 
-    /// One object with everything.
+    /// One JSON object with the whole report.
     pub(crate) fn json(&self) -> String {
         let unread: Vec<String> = self.unread.iter().map(ToString::to_string).collect();
         let coverage = Coverage::new(self);
@@ -108,13 +108,13 @@ impl<'r> Report<'r> {
         pretty(&sarif::log(env!("CARGO_PKG_VERSION"), &self.results(), &self.notifications(Level::Note)))
     }
 
-    /// Workflow commands for GitHub, and the summary.
+    /// Workflow commands for GitHub, with the errors of the run.
     pub(crate) fn github(&self) -> String {
-        // Remarks would take the place of findings among the few annotations that are shown.
+        // GitHub shows few annotations, and notes would displace findings.
         github(&self.results(), &self.notifications(Level::Error))
     }
 
-    /// A JUnit report in which the severities that fail the check are failures.
+    /// A JUnit report, in which severities that fail the check are failures.
     pub(crate) fn junit(&self, fails: impl Fn(Severity) -> bool) -> String {
         let results = self.results();
         let coverage = Coverage::new(self);
@@ -131,7 +131,7 @@ impl<'r> Report<'r> {
         junit(&results, &self.notifications(Level::Note), &clean, fails)
     }
 
-    /// A page with the drawing of each mesh.
+    /// An HTML page with a drawing of each mesh.
     pub(crate) fn html(&self, now: Timestamp) -> String {
         let meshes = self.reading.meshes().into_values().map(|mesh| {
             let calls = edges(&mesh, &Readings::default(), now);
@@ -156,7 +156,7 @@ impl<'r> Report<'r> {
         self.evaluation.findings.iter().map(placed(false)).chain(waived).collect()
     }
 
-    /// What is to be said of the run, from a level on: what was not read is an error, all else a note.
+    /// The notifications of the run, from a level on: unread and refused input as errors, all others as notes.
     fn notifications(&self, least: Level) -> Vec<Notification> {
         let of = |level: Level| move |message: String| Notification { level, message, place: None };
         let error = |message: String, place| Notification { level: Level::Error, message, place };
@@ -177,7 +177,7 @@ impl<'r> Report<'r> {
         }
     }
 
-    /// Where the member that a finding is about is declared: file, id and line.
+    /// The location of the member that a finding is about: file, id and line.
     fn source(&self, finding: &Finding) -> Value {
         if let Some(super::Place { source, line }) = self.places.get(&finding.id()) {
             return json!({"file": source.file, "id": source.id, "line": line});
@@ -186,8 +186,8 @@ impl<'r> Report<'r> {
         json!({"file": source.file, "id": source.id, "line": line})
     }
 
-    /// What declares the resource of a finding, and the line of the member that the finding is about: that of the
-    /// nearest member around it where the member itself is absent, else that of the resource.
+    /// The declaration of a finding's resource, and the line of the finding's member. If the member is absent, it is
+    /// the line of the nearest enclosing member or of the resource.
     fn declared_at(&self, finding: &Finding) -> Option<(&'r Declared, usize)> {
         let declared = self.declaration(&finding.resource)?;
         let member = || finding.member(&declared.spec.to_json());
@@ -196,12 +196,12 @@ impl<'r> Report<'r> {
         Some((declared, line.unwrap_or(declared.line)))
     }
 
-    /// What declares a resource. A finding on a mesh that is declared elsewhere is shown where it is spoken of.
+    /// The declaration of a resource. A finding on an undeclared resource is shown at the first resource of its mesh.
     fn declaration(&self, path: &ResourcePath) -> Option<&'r Declared> {
         self.declared.get(path).or_else(|| self.meshes.get(path.mesh())).copied()
     }
 
-    /// The file and the line that a finding is about.
+    /// The file and line of a finding.
     pub(crate) fn place(&self, finding: &Finding) -> Option<Place> {
         if let Some(super::Place { source, line }) = self.places.get(&finding.id()) {
             return Some(Place { file: source.file.clone(), line: *line });
@@ -211,7 +211,7 @@ impl<'r> Report<'r> {
     }
 }
 
-/// The line at which a file can't be read.
+/// The location of a syntax error.
 fn place_of(unread: &Unread) -> Option<Place> {
     match unread {
         Unread::Content(ReadError::Syntax { file, line, .. }) => Some(Place { file: file.clone(), line: *line }),
@@ -222,7 +222,7 @@ fn place_of(unread: &Unread) -> Option<Place> {
 }
 
 fn pretty(value: &Value) -> String {
-    // A value without maps of other keys than texts can always be written.
+    // Serialization fails only for maps with non-string keys, and a `Value` has none.
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
     let mut text = visible_json(&text).into_owned();
     text.push('\n');

@@ -1,4 +1,4 @@
-//! What a check found, for people: findings grouped by rule and root cause, and what was read and what was not.
+//! The report of a check as text: findings by rule and root cause, and the coverage.
 
 use comfy_table::{ContentArrangement, Table, presets};
 use mesh::pack::Finding;
@@ -8,17 +8,17 @@ use super::coverage::{Coverage, count};
 use super::report::Report;
 use super::terminal::{Layout, bold, colored};
 
-/// How many findings of a rule are shown before the rest is folded, and how many of one root cause.
+/// The most findings of a rule and of a root cause before the table folds the rest.
 const SHOWN: usize = 8;
 const SHOWN_OF_CAUSE: usize = 3;
 
-/// Below how many columns a table has too little room for its messages.
+/// The width in columns below which a table has too little room for its messages.
 const NARROW: u16 = 110;
 
-/// How many spaces stand before the rows of a group.
+/// The indentation of rows below a rule, in spaces.
 const INDENT: usize = 2;
 
-/// The findings, what could not be read, and what was read.
+/// Renders the findings, the unread input and the summary.
 pub(crate) fn write(report: &Report<'_>, layout: Layout) -> String {
     let mut page = Page { text: String::new(), layout };
     let groups = group(&report.evaluation.findings);
@@ -44,7 +44,7 @@ pub(crate) fn write(report: &Report<'_>, layout: Layout) -> String {
     page.text
 }
 
-/// The text so far, and how it is laid out.
+/// The rendered text, and its layout.
 struct Page {
     text: String,
     layout: Layout,
@@ -69,14 +69,14 @@ impl Page {
         let plain = format!("{severity}  {}", of_rule.rule);
         let styled = format!("{}  {}", colored(&severity, of_rule.worst, color), bold(of_rule.rule.as_str(), color));
         for line in self.fit(&format!("{plain}  {title} {counts}"), 0) {
-            // A style is put on after the text is wrapped, which counts characters.
+            // The style is applied after wrapping, since the wrapping counts characters.
             self.line(&line.strip_prefix(&plain).map_or_else(|| line.clone(), |rest| format!("{styled}{rest}")));
         }
         let mut rows = Vec::new();
         let (mut left, mut folded) = (if self.layout.all { usize::MAX } else { SHOWN }, 0);
         for cause in &of_rule.causes {
             let most = if self.layout.all { usize::MAX } else { SHOWN_OF_CAUSE.min(left) };
-            // One more row instead of a line that says that one is left out.
+            // One more row takes the same room as a line that reports one folded finding.
             let most =
                 if most > 0 && cause.findings.len() == most.saturating_add(1) { most.saturating_add(1) } else { most };
             let first = cause.findings.iter().take(most);
@@ -98,7 +98,7 @@ impl Page {
         self.text.push('\n');
     }
 
-    /// What stands below the findings of a cause: what they have in common, and what follows from them.
+    /// The rows below the findings of a cause: the shared root cause, and its consequences.
     fn cause(&self, cause: &Cause<'_>, shown_of_it: usize, report: &Report<'_>) -> Vec<[String; 3]> {
         let mut rows = Vec::new();
         let folded = cause.findings.len().saturating_sub(shown_of_it);
@@ -127,7 +127,7 @@ impl Page {
         rows
     }
 
-    /// Rows in columns; in a narrow terminal place and resource above the message.
+    /// Renders rows in columns. A narrow terminal shows location and resource above the message.
     fn table(&mut self, rows: &[[String; 3]]) {
         if self.layout.width.is_some_and(|width| width < NARROW) {
             for [place, resource, message] in rows {
@@ -151,14 +151,14 @@ impl Page {
         }
     }
 
-    /// A paragraph.
+    /// Writes a wrapped paragraph.
     fn wrapped(&mut self, text: &str, indent: usize) {
         for line in self.fit(text, indent) {
             self.line(&format!("{:indent$}{line}", ""));
         }
     }
 
-    /// The lines of a text that fit the width after an indent.
+    /// The lines of a text, wrapped to the width without the indentation.
     fn fit(&self, text: &str, indent: usize) -> Vec<String> {
         let Some(width) = self.layout.width else { return vec![text.to_owned()] };
         let mut table = Table::new();
@@ -179,15 +179,15 @@ impl Page {
         let title = bold(title, self.layout.color);
         self.line(&title);
         for text in lines {
-            // On one line: a file could be named so that a line of it is a command to what shows the output.
+            // `visible` keeps the text on one line, since a line break in a file name could inject a workflow command.
             self.wrapped(&visible(&text), INDENT);
         }
         self.text.push('\n');
     }
 }
 
-/// Place, resource and message of a finding. `follows` stands before the rule of one that is listed under another
-/// rule's heading; its severity is told where it is not the heading's.
+/// The location, resource and message of a finding. `follows` is the prefix of a consequence, which is listed under the
+/// rule of its cause. The severity is shown if it differs from the heading.
 fn row(finding: &Finding, report: &Report<'_>, follows: &str, tells_severity: bool) -> [String; 3] {
     let place = report.place(finding);
     let place = place.map_or_else(|| "(no file)".to_owned(), |place| format!("{}:{}", place.file, place.line));
@@ -200,7 +200,7 @@ fn row(finding: &Finding, report: &Report<'_>, follows: &str, tells_severity: bo
     [visible(&place).into_owned(), visible(&shown(finding)).into_owned(), visible(&message).into_owned()]
 }
 
-/// The resource and the part of it: `mesh/shop/virtualNode/orders listener 8080`.
+/// The resource and its part: `mesh/shop/virtualNode/orders listener 8080`.
 fn shown(finding: &Finding) -> String {
     match finding.part.as_str() {
         "" => finding.resource.to_string(),
@@ -208,12 +208,12 @@ fn shown(finding: &Finding) -> String {
     }
 }
 
-/// What was found, and what was read and what was not. What is only counted is listed by `--remarks`, unless all is.
+/// The counts of findings and of read and unread input. The hint at `--remarks` is omitted if `lists_all` is set.
 pub(crate) fn summary(report: &Report<'_>, groups: &[RuleGroup<'_>], lists_all: bool) -> Vec<String> {
     let Report { reading, evaluation, undecided, unread, .. } = report;
     let severities = by_severity(&evaluation.findings);
     let found = if severities.is_empty() {
-        // Where nothing was read, nothing is known.
+        // An incomplete read cannot prove that there are no findings.
         if report.is_complete() { "No findings.".to_owned() } else { "No findings in what was read.".to_owned() }
     } else {
         let counts: Vec<String> = severities.iter().map(|(severity, count)| format!("{count} {severity}")).collect();

@@ -1,4 +1,4 @@
-//! How a terminal is written to: its width, and whether it shows colours.
+//! The properties of the output terminal: its width, and its support of colours.
 
 use std::env;
 use std::io::{self, IsTerminal as _};
@@ -6,20 +6,20 @@ use std::io::{self, IsTerminal as _};
 use clap::ColorChoice;
 use mesh::pack::Severity;
 
-/// How a table is laid out.
+/// The layout of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layout {
-    /// The width that text is wrapped to; `None` where each finding stays on one line, as programs want it.
+    /// The width at which text is wrapped. `None` keeps each finding on one line for other programs.
     pub(crate) width: Option<u16>,
     /// Whether severities are coloured.
     pub(crate) color: bool,
-    /// Whether every finding is shown, also those that would be folded.
+    /// Whether every finding is shown, without folding.
     pub(crate) all: bool,
     /// Whether remarks and undecided findings are shown.
     pub(crate) remarks: bool,
 }
 
-/// What says whether colours are wanted, apart from the command line.
+/// The environment that determines colours and width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Surface {
     /// Whether the output goes to a terminal.
@@ -31,7 +31,7 @@ pub(crate) struct Surface {
 }
 
 impl Surface {
-    /// The standard output of this process, or a file.
+    /// Reads the properties of the standard output, or of an output file.
     pub(crate) fn read(to_file: bool) -> Self {
         let value = |name| env::var_os(name).unwrap_or_default();
         Self {
@@ -41,7 +41,7 @@ impl Surface {
         }
     }
 
-    /// Whether to colour. The option wins over `NO_COLOR` and `TERM`, and those over `CLICOLOR_FORCE`.
+    /// Whether to use colours. The option overrides `NO_COLOR` and `TERM`, and these override `CLICOLOR_FORCE`.
     pub(crate) const fn colors(self, choice: ColorChoice) -> bool {
         match choice {
             ColorChoice::Always => true,
@@ -50,7 +50,7 @@ impl Surface {
         }
     }
 
-    /// The columns of the terminal; `None` for a file or a pipe.
+    /// The width of the terminal in columns; `None` for a file or a pipe.
     pub(crate) fn width(self) -> Option<u16> {
         let size = || console::Term::stdout().size_checked().map(|(_, columns)| columns);
         self.is_terminal.then(size).flatten()

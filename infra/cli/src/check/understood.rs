@@ -1,4 +1,4 @@
-//! Paths of which nothing was understood: a check that looked at nothing is no success.
+//! Paths without any readable App Mesh resource: a check that read nothing must not succeed.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use super::files::{Text, Unread, is_passed_over};
 use crate::args::CheckArgs;
 use crate::hcl::Evaluated;
 
-/// The largest source file that is searched for App Mesh. Those that people write are far smaller.
+/// The largest source file that is searched for App Mesh. Hand-written files are far smaller.
 const LARGEST: u64 = 1 << 20;
 
-/// What a folder holds in place of files that can be read.
+/// A kind of source in a folder that a tool must convert before the check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Foreign {
     Terraform,
@@ -25,7 +25,7 @@ enum Foreign {
 }
 
 impl Foreign {
-    /// What turns it into files that can be read.
+    /// The instruction that converts the source into readable files.
     const fn remedy(self) -> &'static str {
         match self {
             Self::Terraform => "Terraform: check what `terraform show -json PLAN` writes",
@@ -41,9 +41,9 @@ impl Foreign {
     }
 }
 
-/// The paths of which nothing was understood, those whose App Mesh resources are all in sources that were not read, and,
-/// where all files together describe no App Mesh resource, those that were understood. Only the last, and folders without
-/// any file of a known form, are allowed by `--allow-empty`.
+/// The errors of paths without App Mesh resources: without any parsed file, or with resources only in unread sources.
+/// Parsed paths are an error only if all files together have no App Mesh resource. `--allow-empty` allows these, and
+/// folders without any file in a known format.
 pub(super) fn not_understood(
     args: &CheckArgs,
     texts: &[Text],
@@ -61,7 +61,7 @@ pub(super) fn not_understood(
         let within = |file: &&&str| Path::new(**file).starts_with(path);
         let is_named = !path.is_dir();
         if !understood.iter().any(|file| within(&file)) {
-            // A file that was named has its own error, with the remedy.
+            // A file on the command line has its own error with a remedy.
             let foreign = if is_named { Vec::new() } else { foreign(path, args.allow_empty) };
             let may_be_empty = args.allow_empty && foreign.is_empty();
             if !(is_named || may_be_empty) {
@@ -81,8 +81,8 @@ pub(super) fn not_understood(
     unread
 }
 
-/// The files that describe resources of App Mesh, also those that are refused, deleted or not created, and the files of
-/// root modules that lead to them.
+/// The files with App Mesh resources, including refused, deleted and not created ones, and the root module files that
+/// lead to them.
 fn described<'r>(evaluated: &'r Evaluated, reading: &'r Reading) -> HashSet<&'r str> {
     let is_known_absent =
         |note: &Note| matches!(note, Note::NotRead { reason: Skipped::ConditionFalse { .. } | Skipped::Deleted });
@@ -94,7 +94,7 @@ fn described<'r>(evaluated: &'r Evaluated, reading: &'r Reading) -> HashSet<&'r 
         .collect()
 }
 
-/// What to give in place of a path whose files are of known forms, where its resources are elsewhere.
+/// The remedy for a path with files in known formats, if its resources are defined elsewhere.
 fn instead(
     path: &Path,
     may_be_empty: bool,
@@ -103,7 +103,7 @@ fn instead(
     reading: &Reading,
 ) -> Option<String> {
     let is_named = !path.is_dir();
-    // The values of variables alone are no module.
+    // A file with variable values is not a module without its configuration.
     if is_named && path.to_string_lossy().contains(".tfvars") {
         return Some(": give the folder of the configuration".to_owned());
     }
@@ -126,7 +126,7 @@ fn instead(
         .then(|| ": the templates of its nested stacks are not among the files".to_owned())
 }
 
-/// The error of a check whose files are all of known forms, and describe no resource of App Mesh.
+/// The error of a check with files in known formats, but without an App Mesh resource.
 fn nothing_at_all(empty: &[&PathBuf]) -> Option<Unread> {
     let (first, others) = empty.split_first()?;
     let others = match others.len() {
@@ -138,7 +138,7 @@ fn nothing_at_all(empty: &[&PathBuf]) -> Option<Unread> {
     Some(Unread::Nothing { path: (*first).clone(), remedy })
 }
 
-/// The file that an error is about.
+/// The file of an error.
 pub(super) fn file_of(error: &ReadError) -> &str {
     match error {
         ReadError::NoForm { file, .. } | ReadError::NoKind { file } | ReadError::Syntax { file, .. } => file,
@@ -155,8 +155,8 @@ fn remedy(foreign: &[Foreign]) -> String {
     format!(". {}", remedies.join(". "))
 }
 
-/// The kinds of source in a folder that speak of App Mesh, and those that only another program turns into such, unless
-/// the folder may be empty.
+/// The kinds of source in a folder that mention App Mesh. Sources that only a tool converts count too, unless the
+/// folder may be empty.
 fn foreign(folder: &Path, may_be_empty: bool) -> Vec<Foreign> {
     let mut found = Vec::new();
     search(folder, may_be_empty, &mut found);
@@ -180,7 +180,7 @@ fn search(folder: &Path, may_be_empty: bool, found: &mut Vec<Foreign>) {
             "cdk.json" => Some(Foreign::Cdk),
             "Chart.yaml" => Some(Foreign::Helm),
             "kustomization.yaml" | "kustomization.yml" | "Kustomization" => Some(Foreign::Kustomize),
-            // As the delivery channel of AWS Config names what it writes to S3.
+            // The AWS Config delivery channel uses these names for files in S3.
             name if path.extension().is_some_and(|extension| extension == "gz")
                 && (name.contains("_ConfigHistory_") || name.contains("_ConfigSnapshot_")) =>
             {
@@ -195,10 +195,10 @@ fn search(folder: &Path, may_be_empty: bool, found: &mut Vec<Foreign>) {
     }
 }
 
-/// What of Pulumi's programs speaks of App Mesh, in the languages that it has.
+/// The names of App Mesh in Pulumi programs, in all supported languages.
 const PULUMI: [&str; 5] = ["aws.appmesh", "aws/appmesh", "aws:appmesh", "Aws.AppMesh", "aws.AppMesh"];
 
-/// What of the CDK's.
+/// The names of App Mesh in CDK programs.
 const CDK: [&str; 6] = ["aws-appmesh", "aws_appmesh", "awsappmesh", "services.appmesh", "AWS.AppMesh", "AWS::AppMesh"];
 
 fn by_content(path: &Path, name: &str) -> Option<Foreign> {

@@ -1,4 +1,4 @@
-//! What can be asked of dead letters on the command line.
+//! Arguments of `dead-letters`.
 
 use clap::Subcommand;
 
@@ -11,7 +11,7 @@ pub(crate) struct DeadLettersArgs {
     pub(crate) command: DeadLetters,
 }
 
-/// What is asked.
+/// The subcommands of `dead-letters`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeadLetters {
     /// Lists dead letters with age, source, function, reason and event.
@@ -19,11 +19,11 @@ pub(crate) enum DeadLetters {
         #[command(flatten)]
         queue: QueueArgs,
 
-        /// The form of the output.
+        /// The output format.
         #[arg(long, value_enum, default_value_t = Shape::Table)]
         format: Shape,
     },
-    /// Shows dead letters in full.
+    /// Shows all details of dead letters.
     Show {
         /// Ids of dead letters, as `list` shows them.
         #[arg(required = true, value_name = "ID")]
@@ -32,21 +32,21 @@ pub(crate) enum DeadLetters {
         #[command(flatten)]
         queue: QueueArgs,
     },
-    /// Sends dead letters again: to the queue that they come from, or to the queue of their function.
+    /// Sends dead letters again, to their source queue or to the queue of their function.
     Redrive {
         /// Ids of dead letters, as `list` shows them.
         #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "ID")]
         ids: Vec<String>,
 
-        /// Every dead letter.
+        /// Redrives every dead letter.
         #[arg(long)]
         all: bool,
 
-        /// The queue that they are sent to, by address, ARN or name; needed where a letter tells none.
+        /// The destination queue, by URL, ARN or name. Required for a letter that names no queue.
         #[arg(long, value_name = "QUEUE")]
         to: Option<String>,
 
-        /// Also letters that this version can't read, which would come back.
+        /// Redrives unreadable letters too, which would become dead letters again.
         #[arg(long)]
         force: bool,
 
@@ -56,17 +56,17 @@ pub(crate) enum DeadLetters {
         #[command(flatten)]
         consent: Consent,
     },
-    /// Shows what operators did with dead letters, the newest first.
+    /// Shows the operators' actions on dead letters, newest first.
     History {
-        /// The state table; without it `MESHWARDEN_TABLE`, then `meshwarden`.
+        /// The state table. Default: `MESHWARDEN_TABLE`, then `meshwarden`.
         #[arg(long, value_name = "NAME")]
         table: Option<String>,
 
-        /// The most entries that are shown.
+        /// The most journal entries to show.
         #[arg(long, default_value_t = 20, value_name = "N")]
         limit: u32,
     },
-    /// Deletes dead letters, each by its id.
+    /// Deletes dead letters by id.
     Drop {
         /// Ids of dead letters, as `list` shows them.
         #[arg(required = true, value_name = "ID")]
@@ -80,40 +80,40 @@ pub(crate) enum DeadLetters {
     },
 }
 
-/// Which dead-letter queue, and how much of it.
+/// The dead-letter queue, and the number of letters to read from it.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct QueueArgs {
-    /// The dead-letter queue, by address, ARN or name.
+    /// The dead-letter queue, by URL, ARN or name.
     #[arg(long, value_name = "QUEUE")]
     pub(crate) queue: String,
 
-    /// The most dead letters that are read.
+    /// The most dead letters to read.
     #[arg(long, default_value_t = 1000, value_name = "N")]
     pub(crate) limit: usize,
 }
 
-/// Who does it, where it is journalled, and whether a question is asked first.
+/// The confirmation and the journal settings of a command that changes dead letters.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Consent {
-    /// Does it without asking. Only a terminal is ever asked.
+    /// Skips the confirmation prompt, which appears only on a terminal.
     #[arg(long, short)]
     pub(crate) yes: bool,
 
-    /// Who does it, for the journal; without it $USER.
+    /// The operator's name for the journal. Default: $USER.
     #[arg(long, value_name = "NAME")]
     pub(crate) by: Option<String>,
 
-    /// The state table; without it `MESHWARDEN_TABLE`, then `meshwarden`.
+    /// The state table. Default: `MESHWARDEN_TABLE`, then `meshwarden`.
     #[arg(long, value_name = "NAME")]
     pub(crate) table: Option<String>,
 
-    /// Does it although it cannot be journalled.
+    /// Executes the command without a journal entry.
     #[arg(long)]
     pub(crate) no_journal: bool,
 }
 
 impl DeadLetters {
-    /// Whether somebody at a terminal is asked first.
+    /// Whether the command needs a confirmation. The prompt appears only on a terminal.
     pub(crate) const fn asks(&self) -> bool {
         match self {
             Self::List { .. } | Self::Show { .. } | Self::History { .. } => false,
@@ -121,7 +121,7 @@ impl DeadLetters {
         }
     }
 
-    /// The consent of a command that changes something.
+    /// The consent arguments; `None` for a command that changes nothing.
     pub(crate) const fn consent(&self) -> Option<&Consent> {
         match self {
             Self::List { .. } | Self::Show { .. } | Self::History { .. } => None,
@@ -129,7 +129,7 @@ impl DeadLetters {
         }
     }
 
-    /// The state table that was named.
+    /// The state table from the command line.
     pub(crate) fn table(&self) -> Option<&str> {
         match self {
             Self::List { .. } | Self::Show { .. } => None,

@@ -1,4 +1,5 @@
-//! Journals what an operator does with dead letters, before it is done: a dropped event is then still known.
+//! Writes an operator's action on dead letters to the journal before its execution, so that a dropped event stays
+//! known.
 
 use std::fmt::Write as _;
 
@@ -8,16 +9,16 @@ use serde_json::{Value, json};
 use super::letter::Letter;
 use super::{Desk, Trouble, count, short};
 
-/// How often the journal is written again after another writer was first.
+/// Attempts to append the journal entry while other writers win the race.
 const ATTEMPTS: usize = 3;
 
-/// The letters of one entry. The state table takes 400 KB an item.
+/// The most dead letters in one journal entry. The state table accepts items of at most 400 KB.
 const IN_AN_ENTRY: usize = 50;
 
-/// The most characters of an event that the journal keeps.
+/// The most characters of a dropped event that the journal stores.
 const LONGEST_EVENT: usize = 4000;
 
-/// Journals letters, each with the queue that it is sent to; `None` for one that is deleted.
+/// Journals dead letters, each with its destination queue; `None` for a deleted letter.
 pub(super) async fn write(
     desk: &Desk<'_>,
     code: &'static str,
@@ -58,7 +59,7 @@ fn facts((letter, to): &(&Letter, Option<String>)) -> Value {
 async fn append(desk: &Desk<'_>, id: &str, body: Value) -> Result<(), Trouble> {
     let key = StateKey::dead_letters();
     let now = desk.now;
-    // Nothing is spent; the window is what every load has to name.
+    // This load spends no budget, but the store requires a window for every load.
     let window = BudgetWindow { class: "meshwarden".to_owned(), start: now, end: now };
     let failed = |error: PortError| Trouble::Journal(Box::new(error));
     for _ in 0..ATTEMPTS {
@@ -73,7 +74,7 @@ async fn append(desk: &Desk<'_>, id: &str, body: Value) -> Result<(), Trouble> {
     Err(Trouble::Busy)
 }
 
-/// What operators did with dead letters, one line an entry and one a letter.
+/// The operators' actions on dead letters as text: one line for each journal entry, and one for each letter.
 pub(super) async fn history(state: &dyn StateStore, limit: u32) -> Result<String, PortError> {
     let entries = state.journal(&StateKey::dead_letters(), limit).await?;
     let mut text = String::new();

@@ -1,8 +1,8 @@
-//! A dead letter: which event it holds, of which function, and why it is here.
+//! A dead letter: its event, its function, and the reason of the failure.
 //!
-//! | sender | body | what tells the rest |
+//! | sender | body | source of the details |
 //! |---|---|---|
-//! | a queue, after too many receipts | the message as it was | the system attribute `DeadLetterQueueSourceArn` |
+//! | a queue, after too many receives | the message as it was | the system attribute `DeadLetterQueueSourceArn` |
 //! | Lambda, to the destination of failures | a record with `requestContext` and `requestPayload` | the record |
 //! | Lambda, to a function's dead-letter queue | the event | the attributes `ErrorCode`, `ErrorMessage` |
 //! | EventBridge, for a rule's target | the event | the attributes `RULE_ARN`, `TARGET_ARN`, `ERROR_CODE`, ... |
@@ -13,7 +13,7 @@ use ports::{QueueMessage, QueueValue};
 use serde::Serialize;
 use serde_json::Value;
 
-/// The functions, each with what the names of its queue and of its deployed function contain.
+/// The functions, each with the fragments that identify the names of its queue and of its deployed function.
 const FUNCTIONS: [(&str, &[&str]); 6] = [
     ("route-failover", &["routefailover", "alarmqueue"]),
     ("certificate-rotation", &["certificaterotation", "certificatequeue"]),
@@ -23,51 +23,51 @@ const FUNCTIONS: [(&str, &[&str]); 6] = [
     ("change-audit", &["changeaudit"]),
 ];
 
-/// Who gave up on the event.
+/// The service that gave up on the event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Sender {
-    /// A queue, after too many receipts.
+    /// SQS, after too many receives of a message.
     Queue,
-    /// Lambda, to the destination of a function's failures.
+    /// Lambda, to the failure destination of a function.
     FunctionDestination,
-    /// Lambda, to a function's dead-letter queue.
+    /// Lambda, to the dead-letter queue of a function.
     Function,
     /// EventBridge, for the target of a rule.
     Rule,
     /// SNS, for a subscription.
     Topic,
-    /// Something else put it here.
+    /// An unrecognised sender.
     Unknown,
 }
 
-/// What a dead letter says.
+/// The content of a dead letter.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Letter {
-    /// The message's id.
+    /// The id of the message.
     pub(crate) id: String,
-    /// Who gave up on it.
+    /// The service that gave up on the event.
     pub(crate) sender: Sender,
-    /// The queue, function, rule or topic that it comes from, by its ARN.
+    /// The ARN of the source queue, function, rule or topic.
     pub(crate) source: Option<String>,
-    /// The function that it is for.
+    /// The function that handles the event.
     pub(crate) function: Option<&'static str>,
-    /// Why it is here, in words of the sender.
+    /// The failure reason, as the sender gives it.
     pub(crate) reason: String,
-    /// What each of its events is.
+    /// A description of each event.
     pub(crate) events: Vec<String>,
-    /// Why it can't be read, so that handling it again would end here again.
+    /// Why the event is unreadable; a redrive of it would fail again.
     pub(crate) unreadable: Option<String>,
-    /// The ARN of the queue that a repetition goes to, where the letter names one.
+    /// The ARN of the queue for a redrive, where the letter names one.
     pub(crate) queue: Option<String>,
-    /// What is sent again.
+    /// The message body for a redrive.
     #[serde(skip)]
     pub(crate) event: String,
 }
 
 impl Letter {
-    /// Reads a message of a dead-letter queue.
+    /// Parses a message of a dead-letter queue.
     pub(crate) fn read(message: &QueueMessage) -> Self {
         let body: Value = serde_json::from_str(&message.body).unwrap_or(Value::Null);
         let at = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
@@ -116,7 +116,7 @@ impl Letter {
     }
 }
 
-/// The function whose name, or whose queue's name, an ARN or address contains.
+/// The function that an ARN or URL identifies by the function's name or the name of its queue.
 pub(crate) fn function_of_name(name: &str) -> Option<&'static str> {
     let squashed: String =
         name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect();
@@ -124,13 +124,13 @@ pub(crate) fn function_of_name(name: &str) -> Option<&'static str> {
     FUNCTIONS.iter().find(named).map(|(function, _)| *function)
 }
 
-/// The function that handles events of this kind, where only one does.
+/// The only function that handles events of this kind; `None` where several do.
 fn function_of_kind(payloads: &[Payload]) -> Option<&'static str> {
     let of_one = |payload: &Payload| match payload {
         Payload::Alarm(_) | Payload::Release(_) => Some("route-failover"),
         Payload::Certificate(_) => Some("certificate-rotation"),
         Payload::Sweep { .. } => Some("compliance-sweep"),
-        // Several functions take these.
+        // Several functions handle these events.
         Payload::Tick
         | Payload::Config(_)
         | Payload::MeshWrite(_)
@@ -142,7 +142,7 @@ fn function_of_kind(payloads: &[Payload]) -> Option<&'static str> {
     functions.all(|function| function == Some(first)).then_some(first)
 }
 
-/// The events, read as a function reads a message of its queue.
+/// Parses the events as a function parses a message of its queue.
 fn payloads(event: &str) -> Vec<Payload> {
     let message = serde_json::json!({ "messageId": "dead-letter", "eventSource": "aws:sqs", "body": event });
     wake::parse(&message).into_iter().map(|delivery| delivery.payload).collect()

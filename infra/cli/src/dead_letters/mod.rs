@@ -7,9 +7,9 @@
 //! state table ◀── journal, before anything is sent or deleted ──▶ history
 //! ```
 //!
-//! Reading holds a message for a minute, so that no other reader has it at the same time; whatever is not deleted is
-//! released at the end. A letter is deleted only after it was sent: killed in between, it is sent twice, and functions
-//! know an event again.
+//! Reading hides a message from other readers for a minute. A command releases all messages that it did not delete. A
+//! letter is deleted only after it was sent. An interrupt between the two sends it twice, and the functions recognise a
+//! repeated event.
 
 mod args;
 mod journal;
@@ -36,26 +36,26 @@ pub(crate) use wiring::run;
 
 use crate::people::Shape;
 
-/// How long a message is held while it is looked at.
+/// The visibility timeout of a received message.
 const HOLD: Duration = Duration::from_mins(1);
 
-/// So often in a row nothing is received before the queue counts as empty: a receipt that finds nothing may only have
-/// asked servers that have nothing.
+/// Consecutive empty receive calls after which a queue counts as empty. One empty answer may come from SQS servers that
+/// store no message of the queue.
 const EMPTY_RECEIPTS: usize = 2;
 
-/// Why nothing was done, or not all.
+/// Why a command changed nothing, or only a part.
 #[derive(Debug, Error)]
 pub(crate) enum Trouble {
-    /// A call failed.
+    /// A call to SQS or to the state table failed.
     #[error(transparent)]
     Port(#[from] PortError),
-    /// The question can't be put.
+    /// The confirmation prompt failed.
     #[error("failed to ask; pass --yes to do it without a question")]
     Ask(#[source] io::Error),
-    /// It can't be shown.
+    /// The output cannot be serialized.
     #[error("failed to write the output")]
     Output(#[source] serde_json::Error),
-    /// The answer to the question was no.
+    /// The operator declined the confirmation.
     #[error("nothing was changed")]
     Declined,
     /// The journal cannot be written.
@@ -63,29 +63,29 @@ pub(crate) enum Trouble {
         "failed to journal what is done with dead letters; nothing was changed. Pass --no-journal to do it all the same"
     )]
     Journal(#[source] Box<PortError>),
-    /// Other writers journal at the same time.
+    /// Other writers changed the journal in all attempts.
     #[error("other operators journal at the same time; nothing was changed. Run the command again")]
     Busy,
-    /// There are no such letters.
+    /// The queue has no letters with these ids.
     #[error("no dead letter has the id {}; nothing was changed. `meshwarden dead-letters list` shows the ids", ids.join(", "))]
     Unknown {
-        /// The ids.
+        /// The ids without a letter.
         ids: Vec<String>,
     },
-    /// Some letters were left where they are.
+    /// Some letters stay in the queue.
     #[error("{text}{left} of {all} dead letters stay in the queue")]
     Left {
-        /// What was done, and why not more.
+        /// The letters that were sent, and the reasons why the others were not.
         text: String,
-        /// How many.
+        /// The number of letters that stay.
         left: usize,
-        /// Of how many.
+        /// The number of selected letters.
         all: usize,
     },
 }
 
 impl Trouble {
-    /// 1 for what was refused because of how things stand, 2 for what could not be asked or answered.
+    /// 1 if the current state prevents the action, 2 if a call, the confirmation, the output or the journal failed.
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
             Self::Declined | Self::Unknown { .. } | Self::Left { .. } | Self::Busy => 1,
@@ -94,25 +94,25 @@ impl Trouble {
     }
 }
 
-/// What a command needs.
+/// The dependencies of a command.
 pub(crate) struct Desk<'a> {
     pub(crate) queues: &'a dyn Queues,
     pub(crate) now: Timestamp,
-    /// Where it is journalled.
+    /// The store of the journal.
     pub(crate) state: &'a dyn StateStore,
-    /// Who asks; empty where that is not needed.
+    /// The operator's name; empty where the command needs none.
     pub(crate) by: String,
-    /// Puts a question; true where nobody has to be asked.
+    /// Prompts for a confirmation; returns true where no prompt is needed.
     pub(crate) ask: &'a dyn Fn(&str) -> io::Result<bool>,
 }
 
-/// The letters of a queue, held for this command.
+/// The received letters of a queue, hidden from other readers for this command.
 struct Held {
     address: String,
     letters: Vec<(QueueMessage, Letter)>,
 }
 
-/// Does what is asked, and returns the text for the operator.
+/// Executes a command, and returns its output.
 pub(crate) async fn answer(desk: &Desk<'_>, asked: &DeadLetters) -> Result<String, Trouble> {
     let queue = match asked {
         DeadLetters::List { queue, .. }
@@ -143,7 +143,7 @@ async fn handle(desk: &Desk<'_>, held: &mut Held, asked: &DeadLetters) -> Result
                 chosen.into_iter().filter_map(|at| held.letters.get(at)).map(|letter| whole(letter, true)).collect();
             pretty(&json!(letters))
         }
-        // It needs no queue.
+        // `answer` returns the history before it opens a queue.
         DeadLetters::History { .. } => Ok(String::new()),
         DeadLetters::Redrive { ids, all, to, force, consent, .. } => {
             let chosen = if *all { (0..held.letters.len()).collect() } else { held.choose(ids)? };
@@ -160,7 +160,7 @@ async fn handle(desk: &Desk<'_>, held: &mut Held, asked: &DeadLetters) -> Result
                 journal::write(desk, "PersonDroppedLetters", &held.address, &letters.collect::<Vec<_>>()).await?;
             }
             let dropped = chosen.len();
-            // From the end, so that the places before it stay the same.
+            // Removal from the end keeps the earlier indexes valid.
             for at in chosen.into_iter().rev() {
                 let Some((message, _)) = held.letters.get(at) else { continue };
                 desk.queues.delete(&held.address, &message.receipt).await?;
@@ -178,7 +178,7 @@ impl Held {
             let received = desk.queues.receive(&self.address, HOLD).await?;
             empty = if received.is_empty() { empty + 1 } else { 0 };
             for message in received {
-                // What takes longer to read than it is held comes a second time, with a newer receipt.
+                // A message that outlives its visibility timeout is received again. Only the newer receipt is valid.
                 self.letters.retain(|(known, _)| known.id != message.id);
                 let letter = Letter::read(&message);
                 self.letters.push((message, letter));
@@ -188,14 +188,14 @@ impl Held {
         Ok(())
     }
 
-    /// Lets others have what is left. What can't be released is released by the queue after a minute.
+    /// Makes the remaining messages visible to other readers. SQS does so after a minute where a call fails.
     async fn release(&self, desk: &Desk<'_>) {
         for (message, _) in &self.letters {
             drop(desk.queues.release(&self.address, &message.receipt).await);
         }
     }
 
-    /// The places of the letters with these ids.
+    /// The indexes of the letters with these ids.
     fn choose(&self, ids: &[String]) -> Result<Vec<usize>, Trouble> {
         let place = |id: &String| self.letters.iter().position(|(message, _)| message.id == *id);
         let unknown: Vec<String> = ids.iter().filter(|id| place(id).is_none()).cloned().collect();
@@ -209,10 +209,10 @@ impl Held {
     }
 }
 
-/// How letters are sent again.
+/// The options of a redrive.
 #[derive(Clone, Copy)]
 struct How<'a> {
-    /// The queue that the operator names.
+    /// The destination queue from `--to`.
     to: Option<&'a str>,
     /// Whether unreadable letters are sent.
     force: bool,
@@ -227,7 +227,7 @@ async fn redrive(desk: &Desk<'_>, held: &mut Held, chosen: Vec<usize>, how: How<
     let sources = if to.is_none() && chosen.iter().any(is_unaddressed) {
         match desk.queues.sources(&held.address).await {
             Ok(sources) => sources,
-            // Without that list a queue can still be given for each letter.
+            // The other letters name their queue, and `--to` works without the list.
             Err(error) => {
                 let _ = writeln!(text, "the functions' queues are not known: {error}");
                 Vec::new()
@@ -284,7 +284,8 @@ async fn redrive(desk: &Desk<'_>, held: &mut Held, chosen: Vec<usize>, how: How<
     Ok(text)
 }
 
-/// The queue that a letter is sent to: the one asked for, its own, or the only one of its function.
+/// The destination queue of a letter: the queue from `--to`, the letter's queue, or the only source queue of its
+/// function.
 fn destination(letter: &Letter, to: Option<&str>, sources: &[String]) -> Option<String> {
     if let Some(queue) = to.map(str::to_owned).or_else(|| letter.queue.clone()) {
         return Some(queue);
@@ -364,14 +365,14 @@ fn table(held: &Held, now: Timestamp) -> String {
     text
 }
 
-/// A length of time as people read it, without parts below a second.
+/// A duration in human-readable form, rounded to seconds.
 fn age(length: SignedDuration) -> String {
     let options = SpanRound::new().largest(Unit::Day).smallest(Unit::Second).days_are_24_hours();
     let span = jiff::Span::try_from(length).and_then(|span| span.round(options));
     span.map_or_else(|_| length.to_string(), |span| format!("{span:#}"))
 }
 
-/// The beginning of a text on one line.
+/// The text on one line of at most 100 characters.
 fn short(text: &str) -> String {
     const LONGEST: usize = 100;
     let line: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();

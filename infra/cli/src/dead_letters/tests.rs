@@ -1,4 +1,4 @@
-//! The commands over queues in memory.
+//! Tests of the dead-letter commands over in-memory queues.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -11,7 +11,7 @@ use ports::memory::{Effect, Failure, Fault, Faults, MemoryState};
 use super::*;
 use crate::args::{Args, Command};
 
-/// Queues by their names; a held message is not received again.
+/// In-memory queues by name. A held message is not received again.
 #[derive(Debug, Default)]
 struct Memory {
     queues: Mutex<BTreeMap<String, Vec<(QueueMessage, bool)>>>,
@@ -38,7 +38,7 @@ impl Memory {
         queues.get(queue).into_iter().flatten().map(|(message, _)| message.body.clone()).collect()
     }
 
-    /// Nothing stays held after a command.
+    /// The number of held messages. A command must leave none.
     fn held(&self) -> usize {
         self.queues.lock().unwrap().values().flatten().filter(|(_, held)| *held).count()
     }
@@ -103,7 +103,7 @@ fn write() -> String {
     .to_string()
 }
 
-/// A queue with a letter of each kind.
+/// A dead-letter queue with one dead letter of each kind.
 fn letters() -> Memory {
     let memory = Memory::default();
     let failed = json!({ "requestPayload": serde_json::from_str::<Value>(&write()).unwrap(),
@@ -163,7 +163,7 @@ async fn a_redrive_sends_the_event_to_its_queue_and_then_deletes_it() {
     assert_eq!(memory.bodies("mw-AlarmQueue-1"), [alarm()]);
     assert_eq!(memory.bodies("mw-ChangeAuditQueue-3"), [write()], "the event without the record around it");
     assert_eq!(memory.bodies("dlq").len(), 2);
-    // What can't be read would come back, and what names no function needs a queue.
+    // An unreadable letter would fail again, and a letter without a function needs `--to`.
     let Err(Trouble::Left { text, left: 2, all: 2 }) = asks(&memory, "redrive --all --queue dlq", true).await else {
         panic!("both stay")
     };

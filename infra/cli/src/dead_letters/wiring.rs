@@ -1,4 +1,4 @@
-//! Wires the command to SQS, or to the service that answers in its place.
+//! Connects the commands to SQS, or to the endpoint that replaces it.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::{DeadLetters, Desk, Trouble, answer};
 
-/// Why nothing could be asked.
+/// Why a command cannot start.
 #[derive(Debug, Error)]
 enum Unready {
     #[error("no name for the journal is known; pass --by NAME or set USER")]
@@ -19,21 +19,21 @@ enum Unready {
     Config(#[from] lambda_kit::ConfigError),
 }
 
-/// Who asks; no name is needed where nothing is changed.
+/// The operator's name; empty for a command that writes no journal entry.
 fn by(asked: &DeadLetters) -> Result<String, Unready> {
     let Some(consent) = asked.consent().filter(|consent| !consent.no_journal) else { return Ok(String::new()) };
     let named = consent.by.clone().or_else(|| std::env::var("USER").ok());
     named.filter(|name| !name.trim().is_empty()).ok_or(Unready::Nameless)
 }
 
-/// The state table, by the flag or by the functions' variable.
+/// The state table from the flag, or from the functions' environment variable.
 fn table(asked: &DeadLetters) -> Result<String, Unready> {
     let flag = |variable: &str| (variable == "MESHWARDEN_TABLE").then(|| asked.table().map(str::to_owned)).flatten();
     let given = |variable: &str| flag(variable).or_else(|| std::env::var(variable).ok());
     Ok(Config::from_env(given)?.table)
 }
 
-/// Does what is asked.
+/// Runs a command, and prints its output.
 pub(crate) fn run(asked: &DeadLetters) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -1,4 +1,4 @@
-//! Evaluating expressions: each form by its own rule, with texts that stand in for what is not known.
+//! Evaluates each kind of expression, with placeholder strings for unknown values.
 
 use hcl_edit::expr::{Expression, ForExpr, FuncCall, ObjectKey, Traversal, TraversalOperator};
 use hcl_edit::template::{Element, Template};
@@ -10,7 +10,7 @@ use super::scope::{Scope, Unknown};
 use super::source::Written;
 
 impl Scope<'_> {
-    /// The value of an expression as it is written.
+    /// The value of an unevaluated expression.
     pub(super) fn written(&mut self, written: &Written) -> Value {
         match written {
             Written::Hcl(expression) => self.expression(expression),
@@ -19,7 +19,7 @@ impl Scope<'_> {
         }
     }
 
-    /// A value of JSON, whose texts are templates.
+    /// A JSON value with its template strings evaluated.
     pub(super) fn json(&mut self, value: &Value) -> Value {
         self.deeper(|scope| match value {
             Value::String(text) => match hcl_edit::parser::parse_template(text) {
@@ -95,7 +95,7 @@ impl Scope<'_> {
         }
     }
 
-    /// What stands in for an expression that cannot be evaluated.
+    /// The placeholder for an expression that cannot be evaluated.
     fn open(&mut self, expression: &Expression) -> Value {
         self.unknown(&expression.to_string(), Unknown::Unevaluated)
     }
@@ -115,7 +115,7 @@ impl Scope<'_> {
         self.elements(&elements)
     }
 
-    /// A text of literals and values. One value alone keeps its type.
+    /// A string of literals and interpolations. A single interpolation keeps the type of its value.
     fn elements(&mut self, elements: &[&Element]) -> Value {
         if let [Element::Interpolation(interpolation)] = elements {
             return self.expression(&interpolation.expr);
@@ -183,7 +183,7 @@ impl Scope<'_> {
         if rest.is_empty() {
             return value;
         }
-        // An attribute of what is not known is not known either; what is known of a whole may well be known.
+        // An attribute of an unknown value is unknown. An attribute of a partly known value may be known.
         if let Some(found) = step(&value, rest) {
             return found;
         }
@@ -191,7 +191,7 @@ impl Scope<'_> {
         self.unknown(text.trim(), Unknown::Unevaluated)
     }
 
-    /// The first of the arguments that does not fail: one that asks for what a known value does not have does.
+    /// The first argument that succeeds. An argument fails if it reads an attribute that a known value lacks.
     fn first_that_succeeds(&mut self, call: &FuncCall) -> Option<Value> {
         let before = std::mem::take(&mut self.lacks_attribute);
         let found = call.args.iter().find_map(|argument| {
@@ -239,7 +239,7 @@ impl Scope<'_> {
     }
 }
 
-/// What attributes and indexes lead to in a value.
+/// The value at a path of attributes and indexes.
 fn step(value: &Value, steps: &[String]) -> Option<Value> {
     let Some((first, rest)) = steps.split_first() else { return Some(value.clone()) };
     if first == "*" {
@@ -256,7 +256,7 @@ fn step(value: &Value, steps: &[String]) -> Option<Value> {
     step(next, rest)
 }
 
-/// A value in a text.
+/// The string form of a scalar value.
 pub(super) fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -266,7 +266,7 @@ pub(super) fn text_of(value: &Value) -> Option<String> {
     }
 }
 
-/// A number: whole where it is one.
+/// A number, as an integer where possible.
 pub(super) fn number_of(text: &str) -> Value {
     let text = text.trim();
     let whole = text.parse::<i64>().ok().map(Value::from);

@@ -1,15 +1,15 @@
-//! Terraform's functions over texts, numbers and collections. `None` is what cannot be told.
+//! Terraform functions over strings, numbers and collections. `None` means that the value is unknown.
 
 use serde_json::{Map, Value};
 
 use super::evaluate::{number_of, text_of};
 use super::operators::{of_number, truth};
 
-/// The value of a call. `known` says of each argument whether all of it is known.
+/// The value of a function call. `known` has one flag for each argument: whether its whole value is known.
 pub(super) fn call(name: &str, arguments: &[Value], known: &[bool]) -> Option<Value> {
     let all_known = known.iter().all(|known| *known);
     match (name, arguments) {
-        // These hand parts on as they are, known or not.
+        // These functions copy their parts unchanged, known or not.
         ("join", [separator, list]) if known.first() == Some(&true) => {
             let texts = list.as_array()?.iter().map(text_of).collect::<Option<Vec<_>>>()?;
             Some(Value::from(texts.join(separator.as_str()?)))
@@ -64,7 +64,7 @@ fn texts(name: &str, arguments: &[Value]) -> Option<Value> {
         ("trim", 2) => first.trim_matches(|c| text(1).is_some_and(|set| set.contains(c))).to_owned(),
         ("trimprefix", 2) => first.strip_prefix(text(1)?.as_str()).unwrap_or(&first).to_owned(),
         ("trimsuffix", 2) => first.strip_suffix(text(1)?.as_str()).unwrap_or(&first).to_owned(),
-        // Between slashes the search is a regular expression.
+        // Terraform reads a search string between slashes as a regular expression.
         ("replace", 3) if !text(1)?.starts_with('/') => first.replace(&text(1)?, &text(2)?),
         ("substr", 3) => {
             let (offset, length) = (arguments.get(1)?.as_i64()?, arguments.get(2)?.as_i64()?);
@@ -175,7 +175,7 @@ fn numbers(name: &str, arguments: &[Value]) -> Option<Value> {
     of_number(result)
 }
 
-/// `format` with the verbs that texts and whole numbers need.
+/// `format` with the verbs for strings and integers.
 fn formatted(format: &str, arguments: &[Value]) -> Option<Value> {
     let (mut text, mut arguments) = (String::new(), arguments.iter());
     let mut letters = format.chars();

@@ -1,7 +1,7 @@
-//! How often a block is created, and which modules are called with which values.
+//! The number of copies of each block, and the module instances with their values.
 //!
 //! ```text
-//!   root module ──▶ each call of a module with a local source ──▶ its copies (`count`, `for_each`) ──▶ their calls ...
+//!   root module ──▶ each module call with a local source ──▶ its copies (`count`, `for_each`) ──▶ their calls ...
 //! ```
 
 use std::path::PathBuf;
@@ -12,24 +12,24 @@ use super::evaluate::text_of;
 use super::scope::Scope;
 use super::source::{Call, Module, Written};
 
-/// The most copies that one block makes here. Configurations with more are for Terraform.
+/// The most copies of one block that are evaluated. Larger blocks count as undecided.
 const MOST_COPIES: usize = 256;
 
-/// The deepest that modules call modules, and the most calls of one run.
+/// The deepest nesting of module calls, and the most module instances of one run.
 const DEEPEST_CALLS: usize = 16;
 const MOST_CALLS: usize = 2_000;
 
-/// One of the copies that `count` or `for_each` makes of a block.
+/// One copy of a block with `count` or `for_each`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum BlockCopy {
-    /// `count`: the number of the copy.
+    /// A copy by `count`, with its index.
     Counted(usize),
-    /// `for_each`: its key and value.
+    /// A copy by `for_each`, with its key and value.
     Keyed { key: String, value: Value },
 }
 
 impl BlockCopy {
-    /// The copy in an address: `[0]`, `["blue"]`.
+    /// The index of the copy in an address: `[0]`, `["blue"]`.
     pub(super) fn index(&self) -> String {
         match self {
             Self::Counted(number) => format!("[{number}]"),
@@ -37,7 +37,7 @@ impl BlockCopy {
         }
     }
 
-    /// Whether the step of an expression, such as `[blue]`, selects this copy.
+    /// Whether an index step of an expression, such as `[blue]`, selects this copy.
     pub(super) fn is_selected_by(&self, step: &str) -> bool {
         let selected = step.strip_prefix('[').and_then(|step| step.strip_suffix(']'));
         selected.is_some_and(|selected| match self {
@@ -47,19 +47,19 @@ impl BlockCopy {
     }
 }
 
-/// How often a block is created.
+/// The copies of a block.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Copies {
-    /// Once, without `count` and `for_each`.
+    /// One copy, without `count` and `for_each`.
     Plain,
-    /// Once for each of these.
+    /// One copy for each of these.
     Known(Vec<BlockCopy>),
-    /// The argument that says so could not be evaluated.
+    /// The argument `count` or `for_each`, which could not be evaluated.
     Undecided(&'static str),
 }
 
 impl Copies {
-    /// The copies to read: what is not decided is read once.
+    /// The copies to read. A block with an undecided number is read once.
     pub(super) fn to_read(&self) -> Vec<Option<BlockCopy>> {
         match self {
             Self::Plain | Self::Undecided(_) => vec![None],
@@ -68,38 +68,38 @@ impl Copies {
     }
 }
 
-/// A module as it is used once: by itself, or by a call.
+/// One instance of a module: a root module, or a called module.
 #[derive(Debug, Clone)]
 pub(super) struct Instance<'m> {
     pub(super) module: &'m Module,
-    /// Its address with a dot, as in `module.mesh["blue"].`; empty for a root module.
+    /// The address with a final dot, as in `module.mesh["blue"].`; empty for a root module.
     pub(super) address: String,
-    /// The call that it comes from.
+    /// The call that creates this instance.
     pub(super) from: Option<CalledFrom<'m>>,
-    /// The file of the root module with the call that leads to it.
+    /// The root module's file with the call that leads to this instance.
     pub(super) via: Option<String>,
-    /// What in the calls that lead to it could not be decided.
+    /// The undecided meta-arguments of the calls that lead to this instance.
     pub(super) undecided: Vec<String>,
     depth: usize,
 }
 
-/// The call of a module instance.
+/// The call that creates a module instance.
 #[derive(Debug, Clone)]
 pub(super) struct CalledFrom<'m> {
-    /// The number of the calling instance.
+    /// The index of the calling instance.
     pub(super) instance: usize,
     pub(super) call: &'m Call,
     pub(super) copy: Option<BlockCopy>,
 }
 
-/// What a call of a module comes to.
+/// The result of a module call.
 #[derive(Debug, Clone)]
 pub(super) enum Called {
-    /// The module's source is not among the files, or not to be followed.
+    /// The module source is not available, or a limit or a cycle ends the evaluation.
     Elsewhere,
     /// The instances, each with its copy.
     Instances(Vec<(Option<BlockCopy>, usize)>),
-    /// How often it is created is not decided; this instance stands for all.
+    /// The number of instances is undecided; this instance represents all.
     Undecided(usize),
 }
 
@@ -110,7 +110,7 @@ impl<'m> Instance<'m> {
 }
 
 impl<'m> Scope<'m> {
-    /// How often a block with these meta-arguments is created.
+    /// The copies of a block with these meta-arguments.
     pub(super) fn copies(&mut self, meta: impl Fn(&str) -> Option<Written>) -> Copies {
         if let Some(count) = meta("count") {
             let count = self.written(&count);
@@ -125,7 +125,7 @@ impl<'m> Scope<'m> {
         let Some(each) = meta("for_each") else { return Copies::Plain };
         let each = self.written(&each);
         let copies: Option<Vec<BlockCopy>> = match &each {
-            // A set: keys and values are the same.
+            // The keys of a set equal its values.
             Value::Array(items) if !self.is_unknown(&each) => items
                 .iter()
                 .map(|item| text_of(item).map(|key| BlockCopy::Keyed { key, value: item.clone() }))
@@ -143,12 +143,12 @@ impl<'m> Scope<'m> {
         }
     }
 
-    /// The instances that a call of the current module makes.
+    /// The instances that a call of the current module creates.
     pub(super) fn called(&mut self, call: &'m Call) -> Called {
         let key = (self.at, call.name.clone());
         match self.calls.get(&key) {
             Some(Some(called)) => return called.clone(),
-            // It depends on itself.
+            // The call depends on its own result.
             Some(None) => return Called::Elsewhere,
             None => {}
         }
@@ -186,13 +186,13 @@ impl<'m> Scope<'m> {
         }
     }
 
-    /// The folder of the module that a call means, where its source is local.
+    /// The folder of a called module with a local source.
     pub(super) fn folder_of(&self, call: &Call) -> Option<PathBuf> {
         let source = call.source.as_deref().filter(|source| source.starts_with("./") || source.starts_with("../"))?;
         Some(super::normal(&self.module.folder.join(source)))
     }
 
-    /// The value of `module.NAME...`, with the number of steps that are used. `None` where it can't be told.
+    /// The value of `module.NAME...`, with the number of consumed steps. `None` if the value is unknown.
     pub(super) fn output_of_call(&mut self, steps: &[String]) -> Option<(Value, usize)> {
         let (name, rest) = steps.split_first()?;
         let module = self.module;
@@ -213,7 +213,7 @@ impl<'m> Scope<'m> {
                 let (_, instance) = made.iter().find(selected)?;
                 Some((self.output(*instance, output)?, 3))
             }
-            // One stands for all of them.
+            // One instance represents all copies.
             (Called::Undecided(instance), [step, output, ..]) if step.starts_with('[') => {
                 Some((self.output(instance, output)?, 3))
             }

@@ -1,15 +1,15 @@
-//! Blocks that stand within a block on one line. Terraform refuses them; what they mean is plain all the same.
+//! Nested blocks on one line. Terraform rejects them, but their meaning is unambiguous.
 
-/// What stands before each line break that was put in, so that lines are counted as they were.
+/// The marker before each inserted line break, so that line numbers stay those of the original text.
 const MARK: &str = "/*+*/\n";
 
-/// The deepest that texts are followed within expressions within texts.
+/// The deepest nesting of quoted strings in template expressions that the scanner follows.
 const DEEPEST: usize = 32;
 
-/// Where the lines of a text begin. Breaks that were put in do not count.
+/// The line starts of a text, without inserted line breaks.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct LineIndex {
-    /// The offset behind each line break.
+    /// The offset after each original line break.
     begins: Vec<usize>,
 }
 
@@ -27,10 +27,10 @@ impl LineIndex {
     }
 }
 
-/// The text with each block on lines of its own.
+/// The text with a line break around each brace of a block.
 pub(super) fn broken_up(text: &str) -> String {
     let mut written = String::with_capacity(text.len() * 2);
-    // For each open brace, whether it is that of a block.
+    // For each open brace, whether it opens a block.
     let mut open: Vec<bool> = Vec::new();
     let mut last = ' ';
     let mut rest = text;
@@ -39,7 +39,7 @@ pub(super) fn broken_up(text: &str) -> String {
         if skipped > 0 {
             let (part, after) = rest.split_at(skipped);
             written.push_str(part);
-            // A label ends a block's head as a name does.
+            // A quoted label can end a block header, like an identifier.
             last = if part.starts_with('"') { 'a' } else { last };
             rest = after;
             continue;
@@ -73,7 +73,7 @@ pub(super) fn broken_up(text: &str) -> String {
     written
 }
 
-/// The length of a text or a comment at the beginning.
+/// The length of a quoted string or a comment at the start of the text; 0 where there is none.
 fn skipped(text: &str) -> usize {
     if text.starts_with('#') || text.starts_with("//") {
         return text.find('\n').unwrap_or(text.len());
@@ -84,7 +84,7 @@ fn skipped(text: &str) -> usize {
     if text.starts_with('"') { quoted(text, 0) } else { 0 }
 }
 
-/// The length of a quoted text at the beginning, which may hold expressions with further ones.
+/// The length of the quoted string at the start of the text, including nested template expressions.
 fn quoted(text: &str, level: usize) -> usize {
     let (mut at, mut depth, mut before) = (1, 0_usize, ' ');
     while let Some(rest) = text.get(at..)
@@ -107,12 +107,12 @@ fn quoted(text: &str, level: usize) -> usize {
     text.len()
 }
 
-/// The deepest nesting of brackets, and the longest chain of operators on a line, that a configuration may have. The parser
-/// goes down as deep as they are.
+/// The deepest nesting of brackets, and the longest chain of operators on a line, that a configuration may have. The
+/// recursion of the parser grows with both.
 const DEEPEST_NESTING: usize = 100;
 const LONGEST_CHAIN: usize = 5_000;
 
-/// The line, from 1, at which a text nests deeper than the parser can follow. Brackets and operators within texts count.
+/// The first line, from 1, that nests deeper than the parser can handle. Brackets and operators within strings count.
 pub(super) fn nested_too_deep(text: &str) -> Option<usize> {
     let (mut line, mut depth, mut chain) = (1, 0_usize, 0);
     for byte in text.bytes() {

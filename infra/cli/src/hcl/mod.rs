@@ -1,14 +1,14 @@
-//! Terraform configurations, evaluated as far as that goes without Terraform.
+//! Evaluates Terraform configurations without Terraform, as far as possible.
 //!
 //! ```text
-//!   .tf, .tf.json, tfvars ──▶ modules, one a folder ──▶ root modules and what they call, with the values of each call
+//!   .tf, .tf.json, tfvars ──▶ modules, one a folder ──▶ root modules and called modules, with the values of each call
 //!                                                  ──▶ each aws_appmesh_* block ──▶ Configured ──▶ readers
 //! ```
 //!
-//! Only Terraform itself knows what a configuration comes to: `terraform show -json` of a plan stays the exact way.
-//! Modules with a local source are followed, also where they are outside the paths that are checked. What is not
-//! evaluated here (data sources, modules from elsewhere, a `count` or `for_each` that depends on them) is listed, and a
-//! resource that depends on it is reported as read in part.
+//! Only Terraform computes the exact result of a configuration, so the plan of `terraform show -json` is the exact
+//! input. Modules with a local source are read, even outside the checked paths. Notices list the unevaluated parts:
+//! data sources, remote modules, and a `count` or `for_each` that depends on them. A resource that depends on these
+//! parts is reported as partly read.
 
 mod evaluate;
 mod functions;
@@ -35,24 +35,24 @@ pub(crate) struct Source<'t> {
     pub(crate) text: &'t str,
 }
 
-/// What configurations came to.
+/// The result of evaluating configurations.
 #[derive(Debug, Default)]
 pub(crate) struct Evaluated {
-    /// The resources of App Mesh.
+    /// The App Mesh resources.
     pub(crate) resources: Vec<Configured>,
-    /// Files that cannot be parsed, of modules that speak of App Mesh.
+    /// Parse errors in modules that mention `aws_appmesh_`.
     pub(crate) errors: Vec<ReadError>,
-    /// All files that cannot be parsed.
+    /// The names of all files that cannot be parsed.
     pub(crate) unparsed: BTreeSet<String>,
-    /// What was not evaluated, and what is the exact way.
+    /// The unevaluated parts, and the command for exact input.
     pub(crate) notices: Vec<String>,
-    /// The resources and modules that are certain not to be created.
+    /// The resources and modules that are certainly not created.
     pub(crate) absent: Vec<Remark>,
-    /// The files of root modules that lead to a module whose source was not read.
+    /// The files of root modules with calls to a module that was not read.
     pub(crate) calls_elsewhere: BTreeSet<String>,
 }
 
-/// Whether a file is a part of a Terraform configuration, or gives it values.
+/// Whether a file belongs to a Terraform configuration or contains variable values.
 pub(crate) fn is_configuration(name: &str) -> bool {
     is_code(name) || is_values(name)
 }
@@ -61,7 +61,7 @@ fn is_code(name: &str) -> bool {
     [".tf", ".tf.json", ".tofu"].iter().any(|ending| name.ends_with(ending))
 }
 
-/// Whether Terraform takes values from a file of this name by itself.
+/// Whether Terraform automatically loads variable values from a file of this name.
 fn is_values(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     matches!(name, "terraform.tfvars" | "terraform.tfvars.json")
@@ -69,15 +69,15 @@ fn is_values(path: &str) -> bool {
         || name.ends_with(".auto.tfvars.json")
 }
 
-/// The most modules that are looked up beyond the files that are given.
+/// The most modules in one run, including modules outside the given files.
 const MOST_MODULES: usize = 1_000;
 
 /// The largest file of such a module that is read, in bytes.
 const LARGEST: u64 = 1 << 22;
 
-/// Evaluates the modules that files make: a folder is a module, and one that no other module calls is a root module. A
-/// file that was named alone is evaluated with the others of its folder, whose resources are left out. `given` are
-/// values for variables of root modules.
+/// Evaluates the modules in the given files. Each folder is a module, and a module without a caller is a root module.
+/// The other files of a folder complete the module, but their resources are not reported. `given` are values for
+/// variables of root modules.
 pub(crate) fn evaluate(files: &[Source<'_>], given: &BTreeMap<String, String>) -> Evaluated {
     let mut folders: BTreeMap<PathBuf, Vec<Source<'_>>> = BTreeMap::new();
     for file in files {
@@ -100,7 +100,7 @@ pub(crate) fn evaluate(files: &[Source<'_>], given: &BTreeMap<String, String>) -
     let (called, roots): (Vec<&PathBuf>, Vec<&PathBuf>) =
         own.iter().partition(|folder| called_by_others.contains(*folder));
     let mut reached = BTreeSet::new();
-    // Modules that only call each other in a circle have no root; each is read by itself.
+    // Modules in a call cycle have no root, so each one that is not reached yet is evaluated as a root.
     for folder in roots.into_iter().chain(called) {
         if let Some(module) = modules.get(folder).filter(|_| !reached.contains(folder)) {
             reached.insert(folder.clone());
@@ -125,7 +125,7 @@ impl Evaluated {
         for (call, via) in outcome.elsewhere {
             let source = call.source.as_deref().unwrap_or("a source that is not known");
             let notice = format!("{}:{}: module.{}: `{source}` was not read", call.file, call.line, call.name);
-            // A module that is called several times says it once.
+            // A module with several calls produces one notice.
             if !self.notices.contains(&notice) {
                 self.notices.push(notice);
             }
@@ -134,7 +134,7 @@ impl Evaluated {
     }
 }
 
-/// The module of a folder. Errors count where App Mesh is spoken of: any other module is none of ours.
+/// Parses the module of a folder. Its parse errors are reported only if one of its files mentions App Mesh.
 fn module(
     folder: &Path,
     files: &[Source<'_>],
@@ -158,7 +158,7 @@ fn module(
     module
 }
 
-/// Reads the modules with a local source that are called and are not among the files.
+/// Reads the called modules with a local source that are not among the files.
 fn follow_calls(modules: &mut BTreeMap<PathBuf, Module>, evaluated: &mut Evaluated) {
     let mut waiting: Vec<PathBuf> = modules.values().flat_map(local_calls).collect();
     while let Some(folder) = waiting.pop() {
@@ -182,7 +182,7 @@ fn local_calls(module: &Module) -> impl Iterator<Item = PathBuf> {
     local.map(|source| normal(&module.folder.join(source)))
 }
 
-/// The other files of a folder's module.
+/// The other configuration files in a folder.
 fn siblings(folder: &Path, files: &[Source<'_>]) -> Vec<(String, String)> {
     let place = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let mut found = Vec::new();
@@ -202,7 +202,7 @@ fn siblings(folder: &Path, files: &[Source<'_>]) -> Vec<(String, String)> {
     found
 }
 
-/// A path without `.` and `..`, as far as that is possible.
+/// A path without `.` and `..`, as far as possible without the file system.
 fn normal(path: &Path) -> PathBuf {
     let mut parts = PathBuf::new();
     for part in path.components() {

@@ -1,9 +1,9 @@
-//! Operators of expressions. `None` is what cannot be told.
+//! Operators of expressions. `None` means that the result is unknown.
 
 use hcl_edit::expr::{BinaryOperator, UnaryOperator};
 use serde_json::{Number, Value};
 
-/// Whether a condition holds. Terraform takes the texts for yes and no as well.
+/// The value of a condition. Terraform also accepts the strings `true` and `false`.
 pub(super) fn truth(value: &Value) -> Option<bool> {
     match value {
         Value::Bool(truth) => Some(*truth),
@@ -21,9 +21,9 @@ fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// A number as JSON has it: whole where it is one.
+/// A JSON number, as an integer where possible.
 pub(super) fn of_number(number: f64) -> Option<Value> {
-    // Every whole number below 2^53 is exact.
+    // Every integer below 2^53 is exact in `f64`.
     if number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0 {
         format!("{number:.0}").parse::<i64>().ok().map(Value::from)
     } else {
@@ -40,7 +40,7 @@ pub(super) fn unary(operator: UnaryOperator, value: &Value) -> Option<Value> {
 
 pub(super) fn binary(operator: BinaryOperator, one: &Value, other: &Value, is_known: bool) -> Option<Value> {
     match operator {
-        // One side may settle the matter by itself.
+        // One operand can decide the result while the other is unknown.
         BinaryOperator::And => match (truth(one), truth(other)) {
             (Some(false), _) | (_, Some(false)) => Some(Value::Bool(false)),
             (Some(true), Some(true)) => Some(Value::Bool(true)),

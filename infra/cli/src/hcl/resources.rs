@@ -1,4 +1,4 @@
-//! The App Mesh resources of a root module and of the modules that it calls, as a plan would have their values.
+//! The App Mesh resources of a root module and its called modules, with values like those of a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -14,28 +14,28 @@ use super::lines::LineIndex;
 use super::scope::{Scope, Unknown};
 use super::source::{Call, Content, Module, Resource};
 
-/// Arguments that every resource may have, for Terraform itself.
+/// Meta-arguments, which are not part of a resource's values.
 const META: [&str; 8] =
     ["count", "for_each", "depends_on", "provider", "lifecycle", "provisioner", "connection", "timeouts"];
 
 /// The most resources that are read for one root module.
 const MOST_RESOURCES: usize = 20_000;
 
-/// What a root module came to.
+/// The result for a root module.
 #[derive(Debug, Default)]
 pub(super) struct Outcome<'m> {
     pub(super) resources: Vec<Configured>,
-    /// What could not be decided, each with its place.
+    /// The undecided parts, each with its file, line and address.
     pub(super) undecided: Vec<String>,
-    /// The resources that are certain not to be created.
+    /// The resources that are certainly not created.
     pub(super) absent: Vec<Remark>,
-    /// The calls whose module was not read, each with the file of the root module that leads to it.
+    /// The calls of unread modules, each with the file of the root module that leads to it.
     pub(super) elsewhere: Vec<(&'m Call, String)>,
-    /// The folders of the modules that were called.
+    /// The folders of the called modules.
     pub(super) called: BTreeSet<PathBuf>,
 }
 
-/// Evaluates the App Mesh resources of a root module and of what it calls.
+/// Evaluates the App Mesh resources of a root module and its called modules.
 pub(super) fn evaluate<'m>(root: &'m Module, modules: &'m BTreeMap<PathBuf, Module>) -> Outcome<'m> {
     let mut outcome = Outcome::default();
     let mut scope = Scope::new(root, modules);
@@ -45,13 +45,13 @@ pub(super) fn evaluate<'m>(root: &'m Module, modules: &'m BTreeMap<PathBuf, Modu
             own_resources(scope, &mut outcome);
             own_calls(scope, &mut outcome)
         });
-        // The next of the last one is evaluated first, so that the order is that of the files.
+        // The last element is evaluated next, so the reversed order preserves the order of the files.
         waiting.extend(called.into_iter().flatten().rev());
     }
     outcome
 }
 
-/// The resources of the current instance's module.
+/// Reads the resources of the current instance.
 fn own_resources<'m>(scope: &mut Scope<'m>, outcome: &mut Outcome<'m>) {
     let module = scope.module;
     let Some(Instance { address: prefix, undecided: of_calls, via, .. }) = scope.instances.get(scope.at).cloned()
@@ -91,7 +91,7 @@ fn own_resources<'m>(scope: &mut Scope<'m>, outcome: &mut Outcome<'m>) {
     }
 }
 
-/// The instances that the calls of the current instance's module make.
+/// The instances that the calls of the current instance create.
 fn own_calls<'m>(scope: &mut Scope<'m>, outcome: &mut Outcome<'m>) -> Vec<usize> {
     let module = scope.module;
     let mut all = Vec::new();
@@ -118,7 +118,7 @@ fn own_calls<'m>(scope: &mut Scope<'m>, outcome: &mut Outcome<'m>) -> Vec<usize>
     all
 }
 
-/// A copy of a resource, with its address and the file of the root module that leads to it.
+/// Reads one copy of a resource, with its address and the root module's file that leads to it.
 fn one(
     resource: &Resource,
     (address, via): (String, String),
@@ -159,7 +159,7 @@ fn one(
     }
 }
 
-/// Evaluates a body, and notes on which line each part of it is.
+/// Evaluates a body, and records the line of each part.
 struct Walk<'w, 'm> {
     scope: &'w mut Scope<'m>,
     index: &'w LineIndex,
@@ -168,7 +168,7 @@ struct Walk<'w, 'm> {
 }
 
 impl Walk<'_, '_> {
-    /// The values of a body: attributes, and blocks as lists. `path` is its own, with a dot.
+    /// The values of a body: attributes, and blocks as lists. `path` is the path of the body with a final dot.
     fn body(&mut self, body: &Body, path: &str) -> Map<String, Value> {
         let mut values = Map::new();
         for structure in body {
@@ -199,7 +199,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// The blocks that a dynamic one makes, where its collection is known.
+    /// The blocks that a dynamic block generates, if its collection is known.
     fn dynamic(&mut self, block: &Block, path: &str, values: &mut Map<String, Value>) {
         let label = block.labels.first().map(BlockLabel::as_str).unwrap_or_default();
         let each = block.body.get_attribute("for_each").map(|attribute| self.scope.expression(&attribute.value));
@@ -272,8 +272,8 @@ fn without_dynamic(members: &mut Map<String, Value>) {
     }
 }
 
-/// The stand-ins in a value for what only Terraform evaluates. What AWS gives a resource of the module is as unknown in
-/// a plan, and stands for itself.
+/// Collects the placeholders of expressions that only Terraform evaluates. Attributes that AWS assigns are unknown in a
+/// plan too, so they are left out.
 fn collect(value: &Value, made: &BTreeMap<String, Unknown>, open: &mut BTreeSet<String>) {
     match value {
         Value::String(text) if text.contains("${") => {

@@ -1,4 +1,4 @@
-//! What expressions refer to: variables, locals, outputs of modules, and attributes of resources.
+//! Resolves references: variables, locals, module outputs and resource attributes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -9,25 +9,25 @@ use serde_json::{Value, json};
 use super::instances::{BlockCopy, Called, CalledFrom, Copies, Instance};
 use super::source::{Content, Module, Resource, Written};
 
-/// The most expressions that are evaluated for a root module. Real ones have some thousands.
+/// The most expressions that are evaluated for a root module. Real configurations have some thousands.
 const MOST_STEPS: usize = 500_000;
 
-/// The deepest that expressions refer to expressions.
+/// The deepest nesting of expression evaluations.
 const DEEPEST: usize = 128;
 
-/// Why a value is not known.
+/// Why a value is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Unknown {
-    /// It is an attribute that AWS gives a resource of this module.
+    /// AWS assigns this attribute of a resource of the module.
     AfterApply,
-    /// Only Terraform can evaluate it.
+    /// Only Terraform can evaluate the expression.
     Unevaluated,
 }
 
-/// The most letters and values that one value may have.
+/// The most bytes of text and nested values in one evaluated value.
 const MOST_WEIGHT: usize = 100_000;
 
-/// The letters and values in a value, counted as far as matters.
+/// The number of bytes of text and nested values in a value, saturating.
 fn weight(value: &Value) -> usize {
     match value {
         Value::String(text) => 1 + text.len(),
@@ -39,7 +39,7 @@ fn weight(value: &Value) -> usize {
     }
 }
 
-/// A value that a module has a name for.
+/// A named value of a module.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Named {
     Local(String),
@@ -47,31 +47,31 @@ enum Named {
     Output(String),
 }
 
-/// The block that is being evaluated, which `each` and `count` are of.
+/// The block under evaluation, which defines `each` and `count`.
 #[derive(Debug)]
 struct Current {
     address: String,
     copy: Option<BlockCopy>,
 }
 
-/// A root module and those that it calls, with what was found out so far.
+/// The evaluation state of a root module and its called modules.
 #[derive(Debug)]
 pub(super) struct Scope<'m> {
     pub(super) modules: &'m BTreeMap<PathBuf, Module>,
-    /// The root module first, then the calls in the order in which they were met.
+    /// The root module first, then the called instances in the order of their discovery.
     pub(super) instances: Vec<Instance<'m>>,
-    /// The number of the instance in which expressions are evaluated, and its module.
+    /// The index of the instance for which expressions are evaluated, and its module.
     pub(super) at: usize,
     pub(super) module: &'m Module,
-    /// What calls came to, by calling instance and name; `None` while one is being worked out, which ends a circle.
+    /// The results of calls, by calling instance and name. `None` marks a call under evaluation, and ends a cycle.
     pub(super) calls: HashMap<(usize, String), Option<Called>>,
-    /// The texts that stand in for values that are not known.
+    /// The placeholder strings of unknown values, each with its reason.
     made: BTreeMap<String, Unknown>,
-    /// Values by instance and name; `None` while one is being evaluated, which ends a circle.
+    /// Values by instance and name. `None` marks a value under evaluation, and ends a cycle.
     values: HashMap<(usize, Named), Option<Value>>,
-    /// How often resources are created, by instance and address; `None` while that is being evaluated.
+    /// The copies of resources, by instance and address. `None` marks copies under evaluation.
     resource_copies: HashMap<(usize, String), Option<Copies>>,
-    /// Whether an attribute was asked for that a known value does not have, since this was last reset.
+    /// Whether an expression read an attribute that a known value lacks, since the last reset.
     pub(super) lacks_attribute: bool,
     /// The variables of `for` expressions and the iterators of dynamic blocks, innermost last.
     pub(super) bound: Vec<(String, Value)>,
@@ -99,24 +99,24 @@ impl<'m> Scope<'m> {
         }
     }
 
-    /// All stand-ins, each with the reason for it.
+    /// All placeholders, each with its reason.
     pub(super) const fn made(&self) -> &BTreeMap<String, Unknown> {
         &self.made
     }
 
-    /// A text that stands in for an expression.
+    /// Creates the placeholder string of an expression.
     pub(super) fn unknown(&mut self, expression: &str, why: Unknown) -> Value {
         let text = stand_in(expression.trim());
         self.made.insert(text.clone(), why);
         Value::String(text)
     }
 
-    /// Keeps a value within bounds: references to references could double it without end.
+    /// Limits the size of a value, since repeated references can grow it exponentially.
     pub(super) fn bounded(&mut self, value: Value, what: &str) -> Value {
         if weight(&value) > MOST_WEIGHT { self.unknown(what, Unknown::Unevaluated) } else { value }
     }
 
-    /// Whether a value has an unknown part.
+    /// Whether any part of a value is unknown.
     pub(super) fn is_unknown(&self, value: &Value) -> bool {
         match value {
             Value::String(text) => text.contains("${") && self.made.keys().any(|made| text.contains(made.as_str())),
@@ -129,7 +129,7 @@ impl<'m> Scope<'m> {
         }
     }
 
-    /// Evaluates one level deeper, unless that is too deep or too much.
+    /// Evaluates one level deeper; returns a placeholder if a limit is exceeded.
     pub(super) fn deeper(&mut self, evaluate: impl FnOnce(&mut Self) -> Value) -> Value {
         self.steps += 1;
         if self.steps > MOST_STEPS || self.depth >= DEEPEST {
@@ -141,7 +141,7 @@ impl<'m> Scope<'m> {
         value
     }
 
-    /// Evaluates the body of a block, in which `each` and `count` are its own.
+    /// Evaluates the body of a block with its `each` and `count`.
     pub(super) fn within<T>(
         &mut self,
         address: &str,
@@ -154,7 +154,7 @@ impl<'m> Scope<'m> {
         value
     }
 
-    /// Evaluates in another instance, where other names are known.
+    /// Evaluates within another instance, with the names of that instance.
     pub(super) fn in_instance<T>(&mut self, instance: usize, evaluate: impl FnOnce(&mut Self) -> T) -> Option<T> {
         let module = self.instances.get(instance)?.module;
         let before = (self.at, self.module, std::mem::take(&mut self.bound), std::mem::take(&mut self.current));
@@ -164,7 +164,7 @@ impl<'m> Scope<'m> {
         Some(value)
     }
 
-    /// The value of a name with the attributes that follow it. `steps` of them are used.
+    /// The value of a name with the attributes after it, and the number of consumed `steps`.
     pub(super) fn lookup(&mut self, root: &str, steps: &[String], expression: &str) -> (Value, usize) {
         if let Some((_, value)) = self.bound.iter().rev().find(|(name, _)| name == root) {
             return (value.clone(), 0);
@@ -189,7 +189,7 @@ impl<'m> Scope<'m> {
         }
     }
 
-    /// The value of `each.key`, `each.value` or `count.index` in the block that is being evaluated.
+    /// The value of `each.key`, `each.value` or `count.index` in the block under evaluation.
     fn of_copy(&mut self, root: &str, attribute: &str) -> Value {
         let current = self.current.last();
         let value = match (root, attribute, current.and_then(|current| current.copy.as_ref())) {
@@ -202,7 +202,7 @@ impl<'m> Scope<'m> {
         value.unwrap_or_else(|| self.unknown(&format!("{of} {root}.{attribute}"), Unknown::Unevaluated))
     }
 
-    /// A named value of an instance, evaluated once. Of what depends on itself nothing is known.
+    /// A named value of the current instance, evaluated once. A value that depends on its own result is unknown.
     fn named(&mut self, name: Named, evaluate: impl FnOnce(&mut Self) -> Option<Value>) -> Option<Value> {
         let key = (self.at, name);
         if let Some(known) = self.values.get(&key) {
@@ -214,7 +214,8 @@ impl<'m> Scope<'m> {
         Some(value)
     }
 
-    /// A variable: of a root module its value from outside, of a called one what the call gives, else the default.
+    /// The value of a variable. A root module uses its outside values, a called module the call's arguments; both fall
+    /// back to the default.
     fn variable(&mut self, name: &str) -> Value {
         let instance = self.instances.get(self.at).cloned();
         let (module, prefix) = (self.module, instance.as_ref().map(|one| one.address.clone()).unwrap_or_default());
@@ -244,7 +245,7 @@ impl<'m> Scope<'m> {
         value.unwrap_or_else(|| self.unknown(&format!("local.{name}"), Unknown::Unevaluated))
     }
 
-    /// An output of an instance.
+    /// The value of an instance's output.
     pub(super) fn output(&mut self, instance: usize, name: &str) -> Option<Value> {
         let module = self.instances.get(instance)?.module;
         self.in_instance(instance, |scope| {
@@ -254,7 +255,7 @@ impl<'m> Scope<'m> {
         })?
     }
 
-    /// How often a resource of the current module is created.
+    /// The copies of a resource of the current module.
     pub(super) fn copies_of(&mut self, resource: &'m Resource) -> Copies {
         let key = (self.at, resource.address());
         match self.resource_copies.get(&key) {
@@ -269,7 +270,7 @@ impl<'m> Scope<'m> {
         copies
     }
 
-    /// An attribute of a resource of this module: as it is configured, or for a mesh its id, which is its name.
+    /// An attribute of a resource of this module as configured. The `id` of a mesh is its name.
     fn attribute_of(&mut self, kind: &str, name: &str, steps: &[String], expression: &str) -> (Value, usize) {
         let module = self.module;
         let resource = module.resources.iter().find(|one| one.kind == kind && one.name == name);
@@ -302,7 +303,7 @@ impl<'m> Scope<'m> {
             },
             (Copies::Plain, Some("*")) => Some(Value::Array(vec![of(None)])),
             (Copies::Undecided(_), Some("*")) => None,
-            // Which of several instances is meant is not known; they are alike as far as is known here.
+            // The selected copy is unknown, but all copies have the same configuration as far as known.
             (Copies::Plain | Copies::Undecided(_), _) => Some(of(None)),
         };
         match value {
@@ -311,7 +312,8 @@ impl<'m> Scope<'m> {
         }
     }
 
-    /// An argument of a data source of App Mesh: it names what exists, so its name is as it is given here.
+    /// An argument of an App Mesh data source. It identifies an existing resource, so the configured name is the real
+    /// one.
     fn argument_of_data(&mut self, kind: &str, name: &str, rest: &[String]) -> Option<(Value, usize)> {
         let module = self.module;
         let data = module.data.iter().find(|one| one.kind == kind && one.name == name)?;

@@ -1,4 +1,4 @@
-//! What the files of a module declare.
+//! The declarations in the files of a module.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ use serde_json::{Map, Value};
 use super::lines::{LineIndex, broken_up, nested_too_deep};
 use super::{Source, is_values};
 
-/// An expression as it is written: in HCL, or as JSON with templates for texts.
+/// An unevaluated expression, in HCL or as JSON with template strings.
 #[derive(Debug, Clone)]
 pub(super) enum Written {
     Hcl(Expression),
     Json(Value),
-    /// A value from outside.
+    /// A literal value: from the command line, a JSON variables file, or a JSON default.
     Given(Value),
 }
 
@@ -27,7 +27,7 @@ pub(super) enum Written {
 pub(super) enum Content {
     Hcl {
         body: Body,
-        /// The lines of its file.
+        /// The line index of the block's file.
         index: Rc<LineIndex>,
     },
     Json {
@@ -45,16 +45,16 @@ pub(super) struct Resource {
     pub(super) content: Content,
     pub(super) file: String,
     pub(super) line: usize,
-    /// Whether its file is not to be checked itself.
+    /// Whether the file only completes its module, and is not checked.
     pub(super) is_context: bool,
 }
 
-/// A call of a module.
+/// A module call.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
     pub(super) name: String,
     pub(super) source: Option<String>,
-    /// The values that it gives to variables, and its meta-arguments.
+    /// The call's arguments: values for variables, and meta-arguments.
     arguments: BTreeMap<String, Written>,
     pub(super) file: String,
     pub(super) line: usize,
@@ -65,27 +65,27 @@ pub(super) struct Call {
 #[derive(Debug, Default)]
 pub(super) struct Module {
     pub(super) folder: PathBuf,
-    /// The variables by name, with their default.
+    /// Variables by name, with their default.
     pub(super) variables: BTreeMap<String, Option<Written>>,
-    /// The types of variables by name, where they are given in HCL.
+    /// The types of variables by name, where they are declared in HCL.
     pub(super) types: BTreeMap<String, Expression>,
-    /// Values for variables. Of two files that give one, the later in Terraform's order counts.
+    /// Values of variables, each with its precedence. The value with the later precedence wins.
     pub(super) values: BTreeMap<String, (String, Written)>,
     pub(super) locals: BTreeMap<String, Written>,
     pub(super) outputs: BTreeMap<String, Written>,
     pub(super) resources: Vec<Resource>,
-    /// Data sources, whose arguments name what exists.
+    /// Data sources, which name existing resources.
     pub(super) data: Vec<Resource>,
     pub(super) calls: Vec<Call>,
 }
 
 impl Resource {
-    /// The address in its module: `aws_appmesh_mesh.shop`.
+    /// The address within the module: `aws_appmesh_mesh.shop`.
     pub(super) fn address(&self) -> String {
         format!("{}.{}", self.kind, self.name)
     }
 
-    /// An argument as it is written.
+    /// An unevaluated argument.
     pub(super) fn attribute(&self, name: &str) -> Option<Written> {
         match &self.content {
             Content::Hcl { body, .. } => Some(Written::Hcl(body.get_attribute(name)?.value.clone())),
@@ -95,14 +95,14 @@ impl Resource {
 }
 
 impl Call {
-    /// The value that it gives to a variable, or one of its meta-arguments.
+    /// The call's value for a variable, or one of its meta-arguments.
     pub(super) fn argument(&self, name: &str) -> Option<&Written> {
         self.arguments.get(name)
     }
 }
 
 impl Module {
-    /// Adds what a file declares.
+    /// Adds the declarations of a file.
     pub(super) fn add(&mut self, file: &Source<'_>, is_context: bool) -> Result<(), ReadError> {
         let text = file.text.trim_start_matches('\u{feff}');
         let syntax = |line: usize, message: String| {
@@ -131,7 +131,8 @@ impl Module {
                 Ok(())
             }
             Err(error) => {
-                // Terraform refuses blocks within blocks on one line; what is in them is judged all the same.
+                // Terraform rejects nested blocks on one line. The check reports the error, and still judges their
+                // content.
                 let broken = broken_up(text);
                 if let Ok(body) = hcl_edit::parser::parse_body(&broken) {
                     self.add_body(file, &broken, &body, is_context);
@@ -153,11 +154,12 @@ impl Module {
         }
     }
 
-    /// Takes values for variables from outside, which count more than those of files.
+    /// Sets values of variables from the command line, which take precedence over values from files.
     pub(super) fn give(&mut self, given: &BTreeMap<String, String>) {
         for (name, text) in given {
             if self.variables.contains_key(name) {
-                // As Terraform reads the values of its environment: an expression where it is one, else a text.
+                // Terraform parses values from its environment like this: an expression where possible, otherwise a
+                // string.
                 let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()));
                 self.values.insert(name.clone(), (String::from("\u{10ffff}"), Written::Given(value)));
             }
@@ -176,7 +178,8 @@ impl Module {
     }
 
     fn add_values(&mut self, file: &str, values: impl Iterator<Item = (String, Written)>) {
-        // `terraform.tfvars` comes before all `*.auto.tfvars`, which come in the order of their names.
+        // Terraform loads `terraform.tfvars` before the `*.auto.tfvars` files, which follow in the order of their
+        // names.
         let name = file.rsplit('/').next().unwrap_or(file);
         let order = format!("{}{name}", if name.starts_with("terraform.tfvars") { "0" } else { "1" });
         for (variable, value) in values {
@@ -285,7 +288,7 @@ impl Module {
     }
 }
 
-/// The members of the blocks of a kind in JSON, each with its path and name.
+/// The members of all JSON blocks of a kind, each with its path and name.
 fn named<'v>(members: &'v Map<String, Value>, kind: &'v str) -> impl Iterator<Item = (String, &'v String, &'v Value)> {
     objects(members.get(kind), kind).flat_map(|(path, object)| entries(path, object))
 }
@@ -295,7 +298,7 @@ fn entries(path: String, object: &Map<String, Value>) -> impl Iterator<Item = (S
     object.iter().map(move |(name, value)| (format!("{path}.{name}"), name, value))
 }
 
-/// The objects of a block in JSON, which is one or a list of them, each with its path.
+/// The objects of a JSON block, which is one object or a list, each with its path.
 fn objects<'v>(
     value: Option<&'v Value>,
     path: &str,

@@ -20,7 +20,7 @@ fn reading(files: &[(&str, &str)]) -> Reading {
     reading
 }
 
-/// The value of an expression in a module with some declarations.
+/// The value of an expression in a module with the given declarations.
 fn value(declarations: &str, expression: &str) -> Value {
     let text = format!("{declarations}\nresource \"aws_appmesh_mesh\" \"m\" {{\n  name = {expression}\n}}\n");
     let evaluated = evaluated(&[("v/main.tf", &text)]);
@@ -86,7 +86,7 @@ locals {
         ("max(1, 3, 2) - 1", json!(2)),
         ("1.5", json!(1.5)),
         ("null", json!(null)),
-        // What is not known stands as text.
+        // Unknown values are placeholder strings.
         ("var.open", json!("${var.open}")),
         ("\"x-${var.open}\"", json!("x-${var.open}")),
         ("data.aws_region.here.name", json!("${data.aws_region.here.name}")),
@@ -259,7 +259,7 @@ fn files_that_cannot_be_parsed_are_errors_where_app_mesh_is_spoken_of() {
     assert!(evaluated(&[("a/main.tf", "resource {")]).errors.is_empty());
 }
 
-/// Terraform refuses blocks within blocks on one line, and so does the check; what they hold is judged all the same.
+/// Terraform and the check reject nested blocks on one line, but the check still judges their content.
 #[test]
 fn blocks_on_one_line_are_an_error_and_are_read() {
     let text = "resource \"aws_appmesh_mesh\" \"m\" { name = \"dock\" }\nresource \"aws_appmesh_virtual_router\" \"r\" {\n  \
@@ -274,7 +274,7 @@ fn blocks_on_one_line_are_an_error_and_are_read() {
     assert_eq!(evaluated.resources[1].lines["spec[0].listener[0].port_mapping[0].protocol"], 7);
 }
 
-/// Nothing that a file says can take for ever.
+/// The evaluation of any file ends.
 #[test]
 fn circles_and_depth_end() {
     let deep = format!("locals {{\n a = {}1{}\n}}", "[".repeat(60), "]".repeat(60));

@@ -1,4 +1,4 @@
-//! Types of variables, as far as they give a value its parts: `object({ port = optional(number, 8080) })`.
+//! Variable types, as far as they add default values: `object({ port = optional(number, 8080) })`.
 
 use hcl_edit::expr::{Expression, FuncCall, ObjectKey};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::scope::Scope;
 
 impl Scope<'_> {
-    /// A value with the attributes that its type makes optional: each has its default, or is null.
+    /// The value, completed with the optional attributes of its type: each gets its default, or null.
     pub(super) fn with_defaults(&mut self, value: Value, kind: &Expression) -> Value {
         let Expression::FuncCall(call) = kind else { return value };
         let argument = call.args.iter().next();
@@ -32,7 +32,7 @@ impl Scope<'_> {
         }
     }
 
-    /// The value of an attribute of a type. `None` where it is not given and not optional.
+    /// The value of an attribute. `None` for an attribute that is neither given nor optional.
     fn attribute(&mut self, given: Option<Value>, kind: &Expression) -> Option<Value> {
         match optional(kind) {
             Some((kind, default)) => {

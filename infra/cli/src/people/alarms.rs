@@ -1,4 +1,4 @@
-//! `alarms`: the alarms that a mesh needs, as a template, and what an account has of them.
+//! `alarms`: the alarms that a mesh needs, as a template or compared with those of an account.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -24,39 +24,39 @@ use super::error::{Refusal, Trouble};
 use super::status::AT_A_TIME;
 use crate::check::{Files, Text, Unread, find};
 
-/// The word that stands for the App Mesh API as a source.
+/// The `--source` value for the App Mesh API.
 const API: &str = "api";
 
-/// How far back data points are read to find out whether they can be.
+/// The period of the data point query that tests whether metrics are readable.
 const LATELY: SignedDuration = SignedDuration::from_mins(10);
 
-/// How deep children of composite alarms are fetched.
+/// The most levels of composite alarm children that are fetched.
 const MAX_DEPTH: usize = 5;
 
-/// Why the alarms of a mesh can't be written or checked.
+/// Why the alarms of a mesh cannot be written or checked.
 #[derive(Debug, Error)]
 pub(crate) enum AlarmsError {
-    /// A source file can't be read.
+    /// A source file is unreadable.
     #[error(transparent)]
     File(#[from] Unread),
-    /// A part of the mesh in the files can't be read, so that targets may be missing.
+    /// A resource in the files is unreadable, so targets may be missing.
     #[error(
         "failed to read {count} resources from the files, the first of them {first}; `meshwarden check` lists them"
     )]
     Refused { count: usize, first: String },
-    /// The files have other meshes.
+    /// The files contain only other meshes.
     #[error("mesh {mesh} is not in the files; they have: {others}")]
     NoMesh { mesh: MeshName, others: String },
-    /// A named virtual node is no target.
+    /// A selected virtual node is not a target.
     #[error("virtual node {node} is not a target of a route of mesh {mesh}")]
     NoTarget { mesh: MeshName, node: String },
-    /// The mesh has no target.
+    /// The mesh has no alarm target.
     #[error("mesh {mesh} has no route with a target that an alarm can be on")]
     NoTargets { mesh: MeshName },
-    /// The format is for the other use of the command.
+    /// The format does not fit the presence of `--check`.
     #[error("invalid format: --check prints `table` or `json`, without it `cloudformation` or `terraform`")]
     Format,
-    /// Too large for one template.
+    /// The template exceeds the size limit of CloudFormation.
     #[error("{0} with --node, or use --format terraform")]
     Template(CloudFormationError),
 }
@@ -80,8 +80,8 @@ pub(super) async fn alarms(desk: &Desk<'_>, args: &AlarmsArgs) -> Result<String,
     }
 }
 
-/// JSON with a line for each resource: a changed alarm is a changed line, and a template of a mesh's size stays below the
-/// 51,200 bytes that CloudFormation accepts without a bucket.
+/// JSON with one line for each resource, so a changed alarm is one changed line. The compact form helps a template stay
+/// below 51,200 bytes; CloudFormation accepts larger templates only from a bucket.
 fn laid_out(document: &Value, levels: usize) -> String {
     let mut text = String::new();
     lay_out(&mut text, document, levels, 0);
@@ -131,7 +131,7 @@ fn selected(model: &Mesh, desk: &Desk<'_>, args: &AlarmsArgs) -> Result<Vec<Node
     if needed.is_empty() { Err(AlarmsError::NoTargets { mesh: args.mesh.clone() }) } else { Ok(needed) }
 }
 
-/// The mesh, whole: a part that can't be read may have targets.
+/// The complete mesh. An unreadable part is an error, since it may contain targets.
 async fn model(desk: &Desk<'_>, args: &AlarmsArgs) -> Result<Mesh, Trouble> {
     let files: Vec<PathBuf> = args.source.iter().filter(|path| path.as_os_str() != API).cloned().collect();
     if files.is_empty() {
@@ -196,12 +196,12 @@ async fn check(
     Err(Refusal::WithoutAlarm { lacking, all: checks.len(), text }.into())
 }
 
-/// Every alarm of the account, with the tags that its target is found by.
+/// Every alarm of the account, with the tags of alarms that need them for their target.
 async fn read_alarms(
     desk: &Desk<'_>,
 ) -> Result<(Vec<Alarm>, BTreeMap<AlarmName, BTreeMap<String, String>>), PortError> {
     let (policy, port) = (&desk.policy.failover, &desk.ports.alarms);
-    // Not by the discovery's prefix: an alarm that is there under another name is worth a word.
+    // The discovery prefix is not applied, so that the check can report alarms outside the prefix.
     let mut alarms = port.all("").await?;
     for _ in 0..MAX_DEPTH {
         let missing = unread_alarms(&alarms);
@@ -221,11 +221,11 @@ async fn read_alarms(
     Ok((alarms, tags))
 }
 
-/// The alarms on metrics of another account that can't be read from here, so that they prove nothing.
+/// The alarms on metrics of another account that are unreadable from this account, so these alarms do not count.
 async fn uncounted(desk: &Desk<'_>, needed: &[NodeAlarms], alarms: &[Alarm]) -> BTreeSet<AlarmName> {
     let now = desk.ports.clock.now();
     let mut uncounted = BTreeSet::new();
-    // Whether a metric counts depends on the node; whether it can be read does not.
+    // The readability of a metric does not depend on the node, so any node serves.
     let Some(node) = needed.first().map(|needed| &needed.node) else { return uncounted };
     for alarm in alarms.iter().filter(|alarm| rests_on_other_account(alarm)) {
         let Ok(metrics) = counted_metrics(alarm, node) else { continue };

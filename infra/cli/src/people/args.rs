@@ -1,4 +1,4 @@
-//! What people can ask of what the functions keep.
+//! Arguments of the operator commands.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,76 +10,76 @@ use mesh::monitoring::Metrics;
 use mesh::name::{MeshName, ResourcePath, RouteId, VirtualNodeName};
 use ports::StateKey;
 
-/// What is asked.
+/// The operator commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum People {
-    /// Shows where every route stands, the kill switch, and what the last sweep found.
+    /// Shows the state of every route, the kill switch, and the findings of the last sweep.
     Status(StatusArgs),
-    /// Tells what was decided of a resource and why, newest first, and what is waited for.
+    /// Explains the state, the past decisions and the next step of a resource, newest decision first.
     Explain(ExplainArgs),
-    /// Keeps a route: until then, or until it is released, no function changes its weights.
+    /// Holds a route: no function changes its weights until the hold ends or is released.
     Hold(HoldArgs),
-    /// Gives a route back that a person held or edited, or a certificate that was rolled back or keeps failing.
+    /// Releases a held or edited route, or a certificate that was rolled back or keeps failing.
     Release(ReleaseArgs),
-    /// Writes a shifted route's original weights now.
+    /// Restores the original weights of a shifted route immediately.
     Restore(RestoreArgs),
-    /// The switch that stops every function.
+    /// Controls the kill switch, which stops every function.
     Kill(KillArgs),
-    /// Makes recorded decisions again from what was observed then, and tells whether they are the same.
+    /// Replays recorded decisions from their observations, and reports whether the results are the same.
     Replay(ReplayArgs),
-    /// Judges a mesh as it is now, and writes the page, the JSON and the SARIF that the sweep keeps.
+    /// Judges the present state of a mesh, and writes an HTML page, a JSON file and a SARIF file.
     Report(ReportArgs),
     /// Resets a document of the state table that tag-compliance, egress-compliance, compliance-sweep or change-audit
-    /// cannot read: the function starts afresh, and what the document remembers is lost.
+    /// cannot read. The function starts from an empty document, and the old content is lost.
     Forget(ForgetArgs),
-    /// Shows the proxies that are connected to the control plane, and whether they have what they should.
+    /// Shows the connected proxies, and whether they are up to date.
     Proxies(ShowArgs),
     /// Writes the alarms that the targets of a mesh's routes need, or compares an account's alarms with them.
     Alarms(Box<AlarmsArgs>),
 }
 
-/// Where what is asked about is kept.
+/// The locations of the state table and the policy.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Place {
-    /// The state table; without it `MESHWARDEN_TABLE`, then `meshwarden`.
+    /// The state table. Default: `MESHWARDEN_TABLE`, then `meshwarden`.
     #[arg(long, value_name = "NAME")]
     pub(crate) table: Option<String>,
 
-    /// The policy document: a file, `s3://bucket/key` or `ssm:/parameter`; without it `MESHWARDEN_POLICY`, then the
+    /// The policy document: a file, `s3://bucket/key` or `ssm:/parameter`. Default: `MESHWARDEN_POLICY`, then the
     /// built-in policy.
     #[arg(long, value_name = "PLACE")]
     pub(crate) policy: Option<String>,
 }
 
-/// Who writes, and whether they are asked first.
+/// The operator of a write, and the confirmation.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Signature {
-    /// Who does it, for the journal; without it $USER.
+    /// The operator's name for the journal. Default: $USER.
     #[arg(long, value_name = "NAME")]
     pub(crate) by: Option<String>,
 
-    /// Does it without asking. Only a terminal is ever asked.
+    /// Skips the confirmation prompt, which appears only on a terminal.
     #[arg(long, short)]
     pub(crate) yes: bool,
 }
 
-/// The form of the output.
+/// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Shape {
-    /// For people.
+    /// A table for a terminal.
     Table,
-    /// One object with everything.
+    /// One JSON document with all data.
     Json,
 }
 
-/// Which meshes to show something of.
+/// The meshes to show, and the output format.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ShowArgs {
-    /// Only this mesh.
+    /// Shows only this mesh.
     #[arg(long)]
     pub(crate) mesh: Option<MeshName>,
 
-    /// The form of the output.
+    /// The output format.
     #[arg(long, value_enum, default_value_t = Shape::Table)]
     pub(crate) format: Shape,
 
@@ -87,17 +87,17 @@ pub(crate) struct ShowArgs {
     pub(crate) place: Place,
 }
 
-/// Which meshes to show, and whether to follow them.
+/// The meshes to show, and the interval of `--watch`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) show: ShowArgs,
 
-    /// Shows every route and certificate in the table, also those that are as declared. JSON always does.
+    /// Shows every route and certificate in the table, including steady ones. JSON always does.
     #[arg(long)]
     pub(crate) all: bool,
 
-    /// Reads again every SECONDS until Ctrl-C: a terminal is repainted, elsewhere the lines that changed are printed.
+    /// Reads again every SECONDS until Ctrl-C. A terminal is repainted; other outputs get only the changed lines.
     #[arg(
         long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
         value_parser = clap::value_parser!(u64).range(1..=3600),
@@ -105,7 +105,7 @@ pub(crate) struct StatusArgs {
     pub(crate) watch: Option<u64>,
 }
 
-/// What to explain.
+/// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExplainArgs {
     /// A route as MESH/ROUTER/ROUTE, any path as findings show it (mesh/shop/virtualNode/orders), or an alarm as
@@ -113,7 +113,7 @@ pub(crate) struct ExplainArgs {
     #[arg(value_parser = explained)]
     pub(crate) subject: Explained,
 
-    /// How many entries of the journal.
+    /// The most journal entries to show.
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub(crate) limit: u32,
 
@@ -124,13 +124,13 @@ pub(crate) struct ExplainArgs {
 /// A resource of a mesh, or an alarm.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Explained {
-    /// A resource.
+    /// A resource, by its path.
     Resource(ResourcePath),
-    /// An alarm.
+    /// An alarm, by its name.
     Alarm(AlarmName),
 }
 
-/// Which route to keep, for how long, and why.
+/// Arguments of `hold`: the route, the end of the hold, and the reason.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("end").required(true).args(["until", "length"])))]
 pub(crate) struct HoldArgs {
@@ -138,15 +138,15 @@ pub(crate) struct HoldArgs {
     #[arg(value_parser = route)]
     pub(crate) route: RouteId,
 
-    /// Until when, as in 2026-11-21T18:00:00Z.
+    /// The end of the hold, as in 2026-11-21T18:00:00Z.
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<Timestamp>,
 
-    /// For how long, as in 90m or 4h.
+    /// The length of the hold, as in 90m or 4h.
     #[arg(long = "for", value_name = "DURATION")]
     pub(crate) length: Option<SignedDuration>,
 
-    /// Why.
+    /// The reason for the hold, for the journal.
     #[arg(long)]
     pub(crate) reason: String,
 
@@ -157,11 +157,12 @@ pub(crate) struct HoldArgs {
     pub(crate) place: Place,
 }
 
-/// Which route or certificate to release.
+/// Arguments of `release`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReleaseArgs {
-    /// The route as MESH/ROUTER/ROUTE; or `certificate/` and a certificate or trust as `status` names it, as in
-    /// `certificate/sds:web`: a roll-back of it is not respected any longer, and what failed is tried at once.
+    /// A route as MESH/ROUTER/ROUTE, or `certificate/` with the name of a certificate or trust from `status`, as in
+    /// `certificate/sds:web`. A released certificate is renewed despite a rollback, and a failed attempt is retried at
+    /// once.
     #[arg(value_parser = releasable)]
     pub(crate) what: Releasable,
 
@@ -172,24 +173,24 @@ pub(crate) struct ReleaseArgs {
     pub(crate) place: Place,
 }
 
-/// Something that can be released.
+/// A resource that an operator can release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Releasable {
     /// A route that an operator holds or has edited.
     Route(RouteId),
-    /// What certificate-rotation keeps a record of, by the name of that record.
+    /// A certificate or trust, by the name of its certificate-rotation record.
     Certificate(String),
 }
 
-/// Which route to restore.
+/// Arguments of `restore`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RestoreArgs {
     /// The route as MESH/ROUTER/ROUTE.
     #[arg(value_parser = route)]
     pub(crate) route: RouteId,
 
-    /// Restores although an original target is failing, or nobody can tell; the route is then held as after an edit by
-    /// hand, since the alarm would undo it within a minute.
+    /// Restores although an original target is failing, the alarms cannot be read, or the harm checks object. The route
+    /// is then held like an edited route, since the alarm would undo the restore within a minute.
     #[arg(long)]
     pub(crate) force: bool,
 
@@ -200,19 +201,19 @@ pub(crate) struct RestoreArgs {
     pub(crate) place: Place,
 }
 
-/// What to do with the switch.
+/// Arguments of `kill`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct KillArgs {
     #[command(subcommand)]
     pub(crate) turn: Turn,
 }
 
-/// What to do with the switch.
+/// The actions on the kill switch.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Turn {
-    /// Stops every function: nothing is changed until it is off again.
+    /// Stops every function: no function changes anything until the switch is off.
     On {
-        /// Why.
+        /// The reason for the stop, for the journal.
         #[arg(long)]
         reason: String,
 
@@ -222,7 +223,7 @@ pub(crate) enum Turn {
         #[command(flatten)]
         place: Place,
     },
-    /// Lets the functions work again.
+    /// Resumes all functions.
     Off {
         #[command(flatten)]
         signature: Signature,
@@ -230,19 +231,19 @@ pub(crate) enum Turn {
         #[command(flatten)]
         place: Place,
     },
-    /// Tells how it stands, and who turned it.
+    /// Shows the state of the switch, and its last changes.
     Status {
         #[command(flatten)]
         place: Place,
     },
 }
 
-/// Something of which there is a journal.
+/// A subject with a journal of decisions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Journalled {
-    /// A part of a mesh.
+    /// A mesh or a resource of it.
     Resource(ResourcePath),
-    /// What certificate-rotation keeps a record of, as it calls it.
+    /// A certificate or trust, by the name of its certificate-rotation record.
     Certificate(String),
 }
 
@@ -255,20 +256,20 @@ impl fmt::Display for Journalled {
     }
 }
 
-/// Which decisions to make again.
+/// Arguments of `replay`.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("record").required(true).args(["resource", "file"])))]
 pub(crate) struct ReplayArgs {
-    /// The route as MESH/ROUTER/ROUTE, or the path of a virtual node or a mesh; or a certificate or trust as `status` names it,
-    /// as in `acm:ARN` or `sds:NAME`: the decisions in its journal.
+    /// The route as MESH/ROUTER/ROUTE, the path of a virtual node or mesh, or a certificate or trust from `status`, as
+    /// in `acm:ARN` or `sds:NAME`.
     #[arg(value_parser = journalled)]
     pub(crate) resource: Option<Journalled>,
 
-    /// A file with one entry of the journal, or a list of them, as JSON; instead of the journal.
+    /// A JSON file with one journal entry or a list of entries, instead of the journal.
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
 
-    /// How many entries of the journal.
+    /// The most journal entries to replay.
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub(crate) limit: u32,
 
@@ -276,14 +277,14 @@ pub(crate) struct ReplayArgs {
     pub(crate) place: Place,
 }
 
-/// Which document to reset, and why.
+/// Arguments of `forget`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ForgetArgs {
-    /// The document's key, as a page names it: FUNCTION/MESH, or FUNCTION for the meshes that it knows.
+    /// The document's key: FUNCTION/MESH, or FUNCTION for its list of meshes.
     #[arg(value_parser = document, value_name = "DOCUMENT")]
     pub(crate) document: StateKey,
 
-    /// Why.
+    /// The reason for the reset, for the journal.
     #[arg(long)]
     pub(crate) reason: String,
 
@@ -294,13 +295,13 @@ pub(crate) struct ForgetArgs {
     pub(crate) place: Place,
 }
 
-/// Which mesh to report on, and where to.
+/// Arguments of `report`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReportArgs {
-    /// The mesh.
+    /// The mesh to judge.
     pub(crate) mesh: MeshName,
 
-    /// The folder that the files are written to; made where there is none.
+    /// The folder for the files, which is created if necessary.
     #[arg(long, short, value_name = "DIR")]
     pub(crate) output: PathBuf,
 
@@ -308,37 +309,37 @@ pub(crate) struct ReportArgs {
     pub(crate) place: Place,
 }
 
-/// Which alarms to write or to check.
+/// Arguments of `alarms`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AlarmsArgs {
-    /// The mesh.
+    /// The mesh with the routes.
     pub(crate) mesh: MeshName,
 
-    /// The form of the output: `cloudformation` or `terraform`; with --check `table` or `json`.
+    /// The output format: `cloudformation` or `terraform`; with --check `table` or `json`.
     #[arg(long, value_enum)]
     pub(crate) format: Option<AlarmsFormat>,
 
-    /// Where the mesh is read from: `api`, or files and folders of any form that `check` reads.
+    /// The source of the mesh: `api`, or files and folders in any format that `check` reads.
     #[arg(long, value_name = "api|PATH", num_args = 1.., default_value = "api")]
     pub(crate) source: Vec<PathBuf>,
 
-    /// Compares the alarms of the account with those that would be written. Exit code 1 if a target has no usable alarm.
+    /// Compares the alarms of the account with the needed alarms. Exit code 1 if a target has no usable alarm.
     #[arg(long)]
     pub(crate) check: bool,
 
-    /// Which metrics the alarms are on: those of a plain Envoy, or those of the extension of App Mesh's Envoy image.
+    /// The metrics of the alarms: those of a plain Envoy, or those of the extension in App Mesh's Envoy image.
     #[arg(long, value_enum, default_value_t = AlarmsMetrics::Envoy)]
     pub(crate) metrics: AlarmsMetrics,
 
-    /// The namespace that the CloudWatch agent publishes in.
+    /// The namespace in which the CloudWatch agent publishes.
     #[arg(long, value_name = "NAME", default_value = "AppMesh")]
     pub(crate) namespace: String,
 
-    /// Only this virtual node; can be repeated.
+    /// Selects only this virtual node; repeatable.
     #[arg(long = "node", value_name = "NAME")]
     pub(crate) nodes: Vec<VirtualNodeName>,
 
-    /// The file that a template is written to, instead of the standard output.
+    /// The file for the template, instead of the standard output.
     #[arg(long, short, value_name = "FILE", conflicts_with = "check")]
     pub(crate) output: Option<PathBuf>,
 
@@ -346,25 +347,25 @@ pub(crate) struct AlarmsArgs {
     pub(crate) place: Place,
 }
 
-/// The form of `alarms`' output.
+/// The output format of `alarms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum AlarmsFormat {
     /// A CloudFormation template, as JSON.
     Cloudformation,
     /// Terraform's JSON syntax, for a file `*.tf.json`.
     Terraform,
-    /// A table of what an account lacks.
+    /// A table of the usable alarms and the problems of each target.
     Table,
-    /// The same as JSON.
+    /// The table's content as JSON.
     Json,
 }
 
-/// Which metrics alarms are on.
+/// The metrics of generated alarms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum AlarmsMetrics {
-    /// A plain Envoy's, with `control-plane bootstrap --statsd`.
+    /// The metrics of a plain Envoy, with `control-plane bootstrap --statsd`.
     Envoy,
-    /// App Mesh's, with the metrics extension of its Envoy image.
+    /// The metrics of App Mesh, with the metrics extension of its Envoy image.
     AppMesh,
 }
 
@@ -378,7 +379,7 @@ impl From<AlarmsMetrics> for Metrics {
 }
 
 impl People {
-    /// Where what is asked about is kept.
+    /// The locations of the state table and the policy.
     pub(crate) fn place(&self) -> &Place {
         match self {
             Self::Status(args) => &args.show.place,
@@ -397,7 +398,7 @@ impl People {
         }
     }
 
-    /// Who writes; `None` where nothing is written.
+    /// The operator and the confirmation; `None` for a command that writes nothing.
     pub(crate) fn signature(&self) -> Option<&Signature> {
         match self {
             Self::Status(_)
@@ -437,7 +438,7 @@ fn route(text: &str) -> Result<RouteId, String> {
     }
 }
 
-/// `alarm/NAME`, or a resource. A name may hold slashes.
+/// Parses `alarm/NAME`, or a resource. A name may contain slashes.
 fn explained(text: &str) -> Result<Explained, String> {
     match text.strip_prefix("alarm/") {
         Some(name) => AlarmName::parse(name).map(Explained::Alarm).map_err(|error| error.to_string()),
@@ -445,7 +446,7 @@ fn explained(text: &str) -> Result<Explained, String> {
     }
 }
 
-/// A path as findings show it, or the short form of a route.
+/// Parses a path as findings show it, or the short form of a route.
 fn resource(text: &str) -> Result<ResourcePath, String> {
     match ResourcePath::parse(text) {
         Ok(path) => Ok(path),
@@ -456,11 +457,11 @@ fn resource(text: &str) -> Result<ResourcePath, String> {
     }
 }
 
-/// The functions whose documents can be reset. Routes and certificates are not among them: what is remembered of those
-/// is how to restore them.
+/// The functions with documents that can be reset. Routes and certificates are excluded, since their records are needed
+/// to restore them.
 const FORGETTABLE: [&str; 4] = ["tag-compliance", "egress-compliance", "compliance-sweep", "change-audit"];
 
-/// The key of a document that can be reset.
+/// Parses the key of a document that can be reset.
 fn document(text: &str) -> Result<StateKey, String> {
     let invalid =
         || format!("invalid document `{text}`: expected FUNCTION or FUNCTION/MESH of {}", FORGETTABLE.join(", "));
@@ -479,7 +480,7 @@ fn document(text: &str) -> Result<StateKey, String> {
     }
 }
 
-/// What a source of a certificate or of trust begins with; no path of a resource does.
+/// The prefixes of certificate and trust sources. No resource path starts with one.
 const SOURCES: [&str; 5] = ["acm:", "sds:", "file:", "policy:", "none:"];
 
 fn journalled(text: &str) -> Result<Journalled, String> {

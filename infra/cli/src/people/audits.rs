@@ -1,4 +1,4 @@
-//! Who changed a resource, as change-audit has written it down.
+//! The changes of a resource, from the journal of change-audit.
 
 use jiff::Timestamp;
 use mesh::name::ResourcePath;
@@ -9,16 +9,16 @@ use super::desk::Desk;
 use super::error::Trouble;
 use super::standing::short;
 
-/// The function that writes it down.
+/// The function that records changes.
 pub(super) const AUDIT: &str = "change-audit";
 
-/// How far back a journal is read that is one for the whole mesh.
+/// The most entries that are read from the journal of a whole mesh.
 pub(super) const ENTRIES: u32 = 100;
 
 /// The most members and findings in one sentence.
 const MOST: usize = 3;
 
-/// The changes of a resource; of a mesh those of everything in it. Each with its time and a sentence.
+/// The changes of a resource, or of a whole mesh, each with its time and a sentence.
 pub(super) async fn of(desk: &Desk<'_>, path: &ResourcePath) -> Result<Vec<(Timestamp, String)>, Trouble> {
     let entries = desk.ports.state.journal(&StateKey::mesh(AUDIT, path.mesh()), ENTRIES).await?;
     let (wanted, whole) = (path.to_string(), matches!(path, ResourcePath::Mesh(_)));

@@ -1,4 +1,4 @@
-//! When a certificate ends and where its rotation stands, as far as the state table knows.
+//! The expiry and the rotation state of certificates, from the state table.
 
 use jiff::Timestamp;
 use mesh::rotation::{Memory, Record};
@@ -7,15 +7,15 @@ use serde_json::Value;
 
 use super::standing::short;
 
-/// A certificate of which the end is known, or one, or trust, of which a rotation is unfinished or fails.
+/// A certificate with a known end, or a certificate or trust with an unfinished or failing rotation.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Certificate {
-    /// Its source.
+    /// The source of the certificate or trust.
     pub(super) subject: String,
-    /// Its end; unset for trust, and where no wake has seen it since that is remembered.
+    /// The end of validity. Unset for trust, and for records of earlier versions.
     ends: Option<Timestamp>,
-    /// Whole days until then; negative once it is over.
+    /// Whole days until the end, rounded down; negative after the end.
     days: Option<i64>,
     #[serde(flatten)]
     state: RotationState,
@@ -24,22 +24,22 @@ pub(super) struct Certificate {
 #[derive(Debug, Serialize)]
 #[serde(tag = "state", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 enum RotationState {
-    /// A new one was begun and has not taken the old one's place.
+    /// A new certificate exists, but has not replaced the old one yet.
     Unfinished { since: Timestamp, attempt: u32, failures: u32, why: Option<String> },
-    /// Nothing is under way, and nothing fails.
+    /// No rotation is in progress, and none failed.
     Settled,
-    /// Nothing is under way, since the last steps went wrong.
+    /// No rotation is in progress, since the last steps failed.
     Failing { failures: u32, last: Timestamp, why: String },
-    /// It was withdrawn, and stands as it did.
+    /// The certificate was revoked, and is not replaced yet.
     Revoked,
     /// An operator or another controller made a replaced certificate current again.
     MovedBack { since: Timestamp },
-    /// What is remembered of it can't be read.
+    /// The record is unreadable.
     Unreadable { why: String },
 }
 
 impl Certificate {
-    /// `None` where there is nothing to say of it.
+    /// `None` if no record exists, or the certificate is settled and its end is unknown.
     pub(super) fn of(subject: String, document: &Value, now: Timestamp) -> Option<Self> {
         let unreadable = |why: String| {
             let state = RotationState::Unreadable { why };
@@ -57,12 +57,12 @@ impl Certificate {
         (ends.is_some() || !matches!(state, RotationState::Settled)).then_some(Self { subject, ends, days, state })
     }
 
-    /// What ends first comes first; what has no end comes last.
+    /// The sort key: the earliest end first, unknown ends last.
     pub(super) fn order(&self) -> (bool, Option<Timestamp>, &str) {
         (self.ends.is_none(), self.ends, &self.subject)
     }
 
-    /// Whether nothing of it is unfinished, fails or ends within so many days.
+    /// Whether no rotation is unfinished or failing, and the certificate does not end within so many days.
     pub(super) fn is_settled(&self, within_days: u16) -> bool {
         let ends_later = self.days.is_none_or(|days| days > i64::from(within_days));
         match self.state {

@@ -1,4 +1,4 @@
-//! What the commands have at hand, and how they read a route.
+//! The dependencies of the operator commands, and the read of a route.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,10 +18,10 @@ use serde_json::{Value, json};
 
 use super::error::{Refusal, Trouble};
 
-/// The name by which the command signs its journal entries.
+/// The function name in the journal entries of this command.
 pub(super) const NAME: &str = "meshwarden";
 
-/// What the commands need of the outside.
+/// The services that the commands use.
 #[derive(Clone, Debug)]
 pub(crate) struct Ports {
     pub(crate) clock: Arc<dyn Clock>,
@@ -30,25 +30,25 @@ pub(crate) struct Ports {
     pub(crate) alarms: Arc<dyn AlarmReader>,
     pub(crate) state: Arc<dyn StateStore>,
     pub(crate) proxies: Arc<dyn ProxyEvidence>,
-    /// Where large observations are; `None` where no such place is set.
+    /// The store of large observations; `None` if none is configured.
     pub(crate) reports: Option<Arc<dyn ReportStore>>,
 }
 
-/// Everything at hand for one command.
+/// The dependencies of one command.
 pub(crate) struct Desk<'a> {
     pub(crate) ports: Ports,
     pub(crate) policy: Policy,
-    /// Who asks.
+    /// The operator's name; empty for a command that writes nothing.
     pub(crate) by: String,
-    /// Puts a question; true where nobody has to be asked.
+    /// Prompts for a confirmation; returns true where no prompt is needed.
     pub(crate) ask: &'a dyn Fn(&str) -> io::Result<bool>,
 }
 
-/// One route with all that is known of it.
+/// A route with its facts and its record.
 pub(super) struct Seen {
     pub(super) data: RouteData,
     pub(super) facts: RouteFacts,
-    /// The revision of its record; 0 when there is none.
+    /// The revision of the record; 0 if none exists.
     pub(super) revision: u64,
 }
 
@@ -57,19 +57,19 @@ impl Desk<'_> {
         self.ports.clock.now()
     }
 
-    /// Asks before something is written.
+    /// Confirms a write with the operator.
     pub(super) fn confirm(&self, question: &str) -> Result<(), Trouble> {
         if (self.ask)(question).map_err(Trouble::Ask)? { Ok(()) } else { Err(Refusal::Declined.into()) }
     }
 
-    /// What the state table has under these keys. Nothing is spent; the window is what every load has to name.
+    /// Loads documents of the state table. This load spends no budget, but the store requires a window for every load.
     pub(super) async fn load(&self, keys: &[StateKey]) -> Result<StateView, Trouble> {
         let now = self.now();
         let window = BudgetWindow { class: NAME.to_owned(), start: now, end: now };
         Ok(self.ports.state.load(keys, &window).await?)
     }
 
-    /// Reads a route as route-failover does.
+    /// Reads a route in the same way as route-failover.
     pub(super) async fn see(&self, route: &RouteId) -> Result<Seen, Trouble> {
         let path = ResourcePath::Route(route.clone());
         let data = match self.ports.meshes.describe(&path).await {
@@ -104,13 +104,13 @@ impl Desk<'_> {
         Ok(Seen { data, facts, revision: stored.map_or(0, |stored| stored.revision) })
     }
 
-    /// The route's record as the function would have it now.
+    /// The route's record, updated in the same way as by route-failover.
     pub(super) fn record(&self, seen: &Seen, now: Timestamp) -> Result<RouteRecord, Trouble> {
         let unclear = |reason| Refusal::Unclear { route: seen.facts.id.clone(), reason };
         Ok(current_record(&seen.facts, &self.policy.failover.edits, now).map_err(unclear)?)
     }
 
-    /// Stores a route's record with its journal entry, unless somebody was there in the meantime.
+    /// Stores a route's record with its journal entry, unless another writer stored a newer revision.
     pub(super) async fn note(&self, seen: &Seen, record: &RouteRecord, said: &Said<'_>) -> Result<(), Trouble> {
         let now = self.now();
         let note = Note {
@@ -131,7 +131,7 @@ impl Desk<'_> {
     }
 }
 
-/// What the journal says of something that a person did.
+/// The journal body of an operator's action.
 pub(super) struct Said<'a> {
     pub(super) code: &'static str,
     pub(super) facts: Value,
@@ -148,7 +148,7 @@ impl Said<'_> {
     }
 }
 
-/// What is remembered of a route.
+/// Parses the record of a route.
 pub(super) fn memory(document: &Value) -> Memory {
     match RouteRecord::read(document) {
         Ok(record) => Memory::Record(Box::new(record)),
@@ -156,8 +156,8 @@ pub(super) fn memory(document: &Value) -> Memory {
     }
 }
 
-/// A record as the state table keeps it.
+/// A record as the state table stores it.
 pub(super) fn document(record: &RouteRecord) -> Value {
-    // A record has only string keys, so this can't fail.
+    // A record has only string keys, so serialization cannot fail.
     serde_json::to_value(record).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Why something asked for is not done or not told: one line with what, where and how to mend it.
+//! Errors of the operator commands: one line with the cause and the remedy.
 
 use std::path::PathBuf;
 
@@ -9,83 +9,83 @@ use mesh::name::RouteId;
 use ports::PortError;
 use thiserror::Error;
 
-/// What went wrong.
+/// Why a command failed.
 #[derive(Debug, Error)]
 pub(crate) enum Trouble {
-    /// It is not done, for a reason that lies in how things stand.
+    /// The current state prevents the action.
     #[error(transparent)]
     Refused(Box<Refusal>),
-    /// A call failed.
+    /// A call to a service failed.
     #[error(transparent)]
     Port(#[from] PortError),
-    /// The question can't be put.
+    /// The confirmation prompt failed.
     #[error("failed to ask; give --yes to do it without a question")]
     Ask(#[source] std::io::Error),
-    /// It can't be shown.
+    /// The output cannot be serialized.
     #[error("failed to write the output")]
     Output(#[source] serde_json::Error),
-    /// The end of a hold has to be told.
+    /// The end of a hold is not in the future.
     #[error("the hold would end at {until:.0}, which is not after {now:.0}; give a later --until or a longer --for")]
     PastEnd {
-        /// The end that was given.
+        /// The given end.
         until: Timestamp,
-        /// Now.
+        /// The current time.
         now: Timestamp,
     },
-    /// So long can't be counted.
+    /// The length of the hold exceeds the range of timestamps.
     #[error("--for is too long; give --until")]
     TooLong,
-    /// The weights are written, and somebody took the lease before the end was recorded.
+    /// The weights are written, but another writer took the lease before the outcome was recorded.
     #[error(
         "route {route} is restored, but that took longer than its lease; `meshwarden explain {route}` tells how it stands"
     )]
     Unfinished {
-        /// The route.
+        /// The restored route.
         route: RouteId,
     },
-    /// The weights are written and the end is not recorded.
+    /// The weights are written, but the outcome could not be recorded.
     #[error("route {route} is restored, but that is not recorded; route-failover takes it up with its next wake")]
     Unrecorded {
-        /// The route.
+        /// The restored route.
         route: RouteId,
-        /// What failed.
+        /// The failure of the state table.
         source: Box<PortError>,
     },
-    /// The switch is turned and nobody will read who did it.
+    /// The switch is changed, but the journal does not record the operator.
     #[error(
         "the kill switch is turned, but not journalled, since others journal at the same time; say so to the others"
     )]
     Unjournalled,
-    /// A file can't be read or written.
+    /// A file cannot be read or written.
     #[error("failed to {call} {}", path.display())]
     File {
-        /// What was tried.
+        /// The failed operation.
         call: &'static str,
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why it failed.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A record is none.
+    /// The input is not a recorded decision.
     #[error("{what} is no recorded decision: {why}")]
     NoRecord {
-        /// Where it is.
+        /// The location of the input.
         what: String,
-        /// Why not.
+        /// Why the input is invalid.
         why: String,
     },
-    /// The alarms of a mesh can't be written or checked.
+    /// The alarms of a mesh cannot be written or checked.
     #[error(transparent)]
     Alarms(#[from] super::alarms::AlarmsError),
-    /// There are no decisions of it to make again.
+    /// No decision is recorded for a replay.
     #[error("no decision is recorded of {what}; routes and virtual nodes have a journal of decisions")]
     NoJournal {
-        /// What was asked about.
+        /// The subject of the replay.
         what: String,
     },
 }
 
-/// How things stand, so that nothing was done.
+/// The state that prevents an action; nothing was changed.
 #[derive(Debug, PartialEq, Error)]
 pub(crate) enum Refusal {
     #[error("nothing was changed")]
@@ -137,7 +137,7 @@ impl From<Refusal> for Trouble {
 }
 
 impl Trouble {
-    /// 1 for what was refused because of how things stand, 2 for what could not be asked or answered.
+    /// 1 if the current state prevents the action, 2 for any other failure.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Refused(_) => 1,

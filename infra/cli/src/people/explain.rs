@@ -1,4 +1,4 @@
-//! `explain`: what was decided of a resource, why, and what is waited for.
+//! `explain`: the state, the decisions and the next step of a resource.
 
 use std::fmt::Write as _;
 
@@ -25,7 +25,7 @@ pub(super) async fn explain(desk: &Desk<'_>, args: &ExplainArgs) -> Result<Strin
         ResourcePath::Route(route) => vec![StateKey::route(route)],
         ResourcePath::VirtualNode(mesh, node) => vec![StateKey::node(mesh, node)],
         ResourcePath::Mesh(mesh) => MESH_KEEPERS.map(|keeper| StateKey::mesh(keeper, mesh)).to_vec(),
-        // Of these nothing is decided; they are only seen to change.
+        // No function keeps a journal for one of these resources; the journals of the mesh contain their decisions.
         ResourcePath::VirtualGateway(..)
         | ResourcePath::VirtualRouter(..)
         | ResourcePath::VirtualService(..)
@@ -52,7 +52,7 @@ pub(super) async fn explain(desk: &Desk<'_>, args: &ExplainArgs) -> Result<Strin
     Ok(text)
 }
 
-/// What those decided of a resource whose journal is one for the whole mesh.
+/// The decisions on a resource in the journals that functions keep for a whole mesh.
 async fn of_mesh(desk: &Desk<'_>, path: &ResourcePath) -> Result<Vec<(Timestamp, String)>, Trouble> {
     let wanted = path.to_string();
     let mut said = Vec::new();
@@ -63,7 +63,7 @@ async fn of_mesh(desk: &Desk<'_>, path: &ResourcePath) -> Result<Vec<(Timestamp,
     Ok(said)
 }
 
-/// Where the route stands and what comes next.
+/// The state of the route, and its next step.
 async fn stands(desk: &Desk<'_>, route: &RouteId) -> Result<String, Trouble> {
     let now = desk.now();
     let seen = desk.see(route).await?;

@@ -1,4 +1,4 @@
-//! `explain alarm/NAME`: which target the alarm reports and why, or what to add so that it reports one.
+//! `explain alarm/NAME`: the target of the alarm and its rule, or the missing configuration of an unmapped alarm.
 
 use std::fmt::Write as _;
 
@@ -46,7 +46,7 @@ fn apply(rules: &[MuteRule], alarms: &mut [Alarm]) {
     }
 }
 
-/// The explanation of one alarm among those that it depends on.
+/// Explains one alarm. `alarms` includes the children of composite alarms.
 fn describe(
     alarm: &Alarm,
     alarms: &[Alarm],
@@ -89,7 +89,7 @@ fn describe(
         }
         (None, AlarmState::Alarm) => text.push_str("Not muted.\n"),
         (None, AlarmState::Ok | AlarmState::InsufficientData | AlarmState::Unrecognised(_)) => {
-            // Muting shows only while the alarm is in ALARM.
+            // Muting applies only in the state ALARM, so the check assumes that state.
             let would_be = Alarm { state: AlarmState::Alarm, ..alarm.clone() };
             if let Some(muted @ (Muted::ActionsDisabled { .. } | Muted::MuteRule { .. })) =
                 muted_by(&would_be, alarms, tags, policy, now)
@@ -111,7 +111,7 @@ fn state(state: &AlarmState) -> &str {
     }
 }
 
-/// The rule of the order that named the target, and the failure metric.
+/// The rule that identifies the target, and the failure metric.
 fn by(target: &ReportedTarget) -> String {
     let rule = match target.rule {
         TargetRule::Binding => "a binding of the policy; any metric counts",
@@ -128,7 +128,7 @@ fn by(target: &ReportedTarget) -> String {
     format!("{rule}{caller}{failure}")
 }
 
-/// Other callers of the same target that report no failure.
+/// Lists alarms of other callers of the same target that report no failure.
 fn disagreement(
     text: &mut String,
     targets: &[ReportedTarget],
@@ -146,7 +146,7 @@ fn disagreement(
     }
 }
 
-/// What triggers the function for this alarm.
+/// The triggers of route-failover for this alarm.
 fn wired(text: &mut String, alarm: &Alarm, policy: &FailoverPolicy) {
     let is_bound = policy.bindings.iter().any(|binding| binding.alarm == alarm.name);
     let discovered = policy.discovery.enabled && alarm.name.as_str().starts_with(&policy.discovery.prefix);

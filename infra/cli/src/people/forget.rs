@@ -1,4 +1,4 @@
-//! `forget`: resets a document of the state table that a function cannot read, or that is to be started afresh.
+//! `forget`: resets a document of the state table that a function cannot read or should rebuild.
 
 use ports::{JournalEntry, Note, StoreOutcome};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::args::ForgetArgs;
 use super::desk::{Desk, NAME};
 use super::error::{Refusal, Trouble};
 
-/// The longest document that the journal keeps beside who reset it; an item of the table has at most 400 KB.
+/// The largest document in bytes that the journal entry contains. An item of the table has at most 400 KB.
 const LONGEST_KEPT: usize = 100_000;
 
 pub(super) async fn forget(desk: &Desk<'_>, args: &ForgetArgs) -> Result<String, Trouble> {
@@ -31,8 +31,8 @@ pub(super) async fn forget(desk: &Desk<'_>, args: &ForgetArgs) -> Result<String,
     });
     let id = format!("{}-DocumentReset", stored.revision);
     let journal = Some(JournalEntry { at: now, id, body });
-    // An empty document is one that was never written: the function starts afresh, and the revision keeps an invocation
-    // that read the old one from writing over it.
+    // An empty document counts as never written, so the function starts from an empty state. The increased revision
+    // rejects writes by an invocation that read the old document.
     let note = Note { key: key.clone(), revision: stored.revision, now, document: json!({}), journal };
     match desk.ports.state.note(&note).await? {
         StoreOutcome::Stored => {

@@ -1,4 +1,4 @@
-//! `hold` and `release`: a route is a person's for a while, and Meshwarden's again.
+//! `hold` and `release`: an operator reserves a route for a time, or returns it to route-failover.
 
 use jiff::Timestamp;
 use mesh::failover::with_hold;
@@ -11,7 +11,7 @@ use super::args::{HoldArgs, Releasable, ReleaseArgs};
 use super::desk::{Desk, Said};
 use super::error::{Refusal, Trouble};
 
-/// Keeps the route: what route-failover respects after an edit by hand, with an end of the person's choosing.
+/// Holds the route. route-failover respects the hold like an edit by hand, until the end that the operator chose.
 pub(super) async fn hold(desk: &Desk<'_>, args: &HoldArgs) -> Result<String, Trouble> {
     let now = desk.now();
     let until = end(args, now)?;
@@ -25,7 +25,8 @@ pub(super) async fn hold(desk: &Desk<'_>, args: &HoldArgs) -> Result<String, Tro
     Ok(format!("{route} is held at {split} until {until:.0}; `meshwarden release {route}` gives it back earlier\n"))
 }
 
-/// Gives the route back, as the event of a release does: from now on alarms count again, and drains until now don't.
+/// Releases the route, like a release event. Alarms apply again from now on, and nodes that were drained earlier may
+/// return.
 pub(super) async fn release(desk: &Desk<'_>, args: &ReleaseArgs) -> Result<String, Trouble> {
     match &args.what {
         Releasable::Route(route) => release_route(desk, route).await,
@@ -50,8 +51,8 @@ async fn release_route(desk: &Desk<'_>, route: &RouteId) -> Result<String, Troub
     Ok(format!("{route} is released at {split}; route-failover takes it up with its next wake, within a minute\n"))
 }
 
-/// Releases a certificate: it is renewed although an operator or another controller moved it back, and an attempt that
-/// failed is made again at once, with a fresh key.
+/// Releases a certificate. It is renewed although it was moved back, and a failed attempt is retried at once with a
+/// fresh key.
 async fn release_certificate(desk: &Desk<'_>, subject: &str) -> Result<String, Trouble> {
     let now = desk.now();
     let certificate = || subject.to_owned();
@@ -80,7 +81,7 @@ async fn release_certificate(desk: &Desk<'_>, subject: &str) -> Result<String, T
         key,
         revision: stored.revision,
         now,
-        // A record has only string keys, so this can't fail.
+        // A record has only string keys, so serialization cannot fail.
         document: serde_json::to_value(&record).unwrap_or_default(),
         journal: Some(JournalEntry {
             at: now,
@@ -100,7 +101,7 @@ fn end(args: &HoldArgs, now: Timestamp) -> Result<Timestamp, Trouble> {
     let until = match (args.until, args.length) {
         (Some(until), _) => until,
         (None, Some(length)) => now.checked_add(length).map_err(|_| Trouble::TooLong)?,
-        // One of both is required on the command line.
+        // The command line parser requires one of the two arguments.
         (None, None) => now,
     };
     if until > now { Ok(until) } else { Err(Trouble::PastEnd { until, now }) }

@@ -10,10 +10,10 @@ use super::desk::{Desk, Said};
 use super::error::{Refusal, Trouble};
 use super::sentences;
 
-/// How often the journal is tried when somebody else writes to it at the same moment.
+/// Attempts to append the journal entry while other writers win the race.
 const ATTEMPTS: usize = 3;
 
-/// How many turns `status` tells of.
+/// The most switch changes that `kill status` shows.
 const TURNS: u32 = 5;
 
 pub(super) async fn kill(desk: &Desk<'_>, args: &KillArgs) -> Result<String, Trouble> {
@@ -59,7 +59,7 @@ async fn status(desk: &Desk<'_>) -> Result<String, Trouble> {
     Ok(text)
 }
 
-/// The switch is turned before it is journalled: what stops everything waits for nothing.
+/// Journals a change after it took effect, so that no journal failure delays a stop.
 async fn journal(desk: &Desk<'_>, code: &'static str, text: &str, facts: Value) -> Result<(), Trouble> {
     let key = StateKey::kill_switch();
     let body = Said { code, facts, text, plan: Value::Null }.body(key.as_str());

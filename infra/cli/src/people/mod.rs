@@ -1,18 +1,18 @@
-//! The commands over what the functions keep: the journal and the state table.
+//! The operator commands over the state of the functions: the journal and the state table.
 //!
 //! ```text
 //! status, explain ──▶ routes, records, journal ──▶ text or JSON
 //! replay          ──▶ journal, observations ──▶ the same decision, or another
 //! report, proxies ──▶ mesh, control plane ──▶ files, text or JSON
-//! alarms          ──▶ mesh, alarms ──▶ template, or what an account lacks
-//! hold, release   ──▶ record as the function would see it ──▶ question ──▶ conditional note
-//! restore         ──▶ the same, alarms, what-if ──▶ question ──▶ lease, weights, tag, end
+//! alarms          ──▶ mesh, alarms ──▶ template, or the missing alarms of an account
+//! hold, release   ──▶ current record ──▶ confirmation ──▶ conditional note
+//! restore         ──▶ current record, alarms, harm checks ──▶ confirmation ──▶ lease, weights, tag, outcome
 //! kill            ──▶ switch, journal
-//! forget          ──▶ document ──▶ question ──▶ conditional note, journal
+//! forget          ──▶ document ──▶ confirmation ──▶ conditional note, journal
 //! ```
 //!
-//! What a person's hold is, what gives a route back and what restores it is decided in `mesh::failover`; here it is
-//! read, asked about and written.
+//! `mesh::failover` defines the semantics of holds, releases and restores. This module reads the state, confirms the
+//! action with the operator, and writes it.
 
 mod alarms;
 mod args;
@@ -46,7 +46,7 @@ use error::Trouble;
 #[cfg(feature = "aws")]
 pub(crate) use wiring::{put, run};
 
-/// Does what is asked, and gives what there is to say.
+/// Executes a command, and returns its output.
 pub(crate) async fn answer(desk: &Desk<'_>, asked: &People) -> Result<String, Trouble> {
     match asked {
         People::Status(args) => status::status(desk, args).await,

@@ -1,4 +1,4 @@
-//! `proxies`: who is connected to the control plane, and what they have.
+//! `proxies`: the proxies that are connected to the control plane, and their state.
 
 use jiff::Timestamp;
 use mesh::name::ResourcePath;
@@ -19,7 +19,7 @@ struct Proxy {
     peer: String,
     since: Timestamp,
     up_to_date: bool,
-    /// Secrets that it has acknowledged as they are now, and all that it is to have; unset while that is not known.
+    /// The number of the proxy's secrets by state; unset if unknown.
     secrets: Option<Secrets>,
 }
 
@@ -31,7 +31,7 @@ struct Secrets {
     missing: usize,
     beside_proxy: usize,
     unrecognised: usize,
-    /// When the first certificate that it has been given ends.
+    /// The earliest end of the certificates in the acknowledged and outstanding secrets.
     first_expiry: Option<Timestamp>,
 }
 
@@ -106,7 +106,7 @@ fn told(secrets: &Secrets) -> String {
     if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
 }
 
-/// An end in days, which is what people count in.
+/// The time until an end in whole days.
 fn days(end: Timestamp, now: Timestamp) -> String {
     let days = end.duration_since(now).as_hours().div_euclid(24);
     if end <= now { format!("ended {}", short(end)) } else { format!("in {days} days") }

@@ -1,4 +1,4 @@
-//! `replay`: recorded decisions, made again.
+//! `replay`: repeats recorded decisions.
 
 use std::fmt::{Display, Write as _};
 use std::fs;
@@ -15,17 +15,17 @@ use super::desk::Desk;
 use super::error::{Refusal, Trouble};
 use super::standing::short;
 
-/// The functions that keep one journal for a whole mesh, with what they decide about.
+/// The functions with one journal for a whole mesh, each with the topic of its decisions.
 const COMPLIANCE: [(&str, Topic); 2] = [("tag-compliance", Topic::Tags), ("egress-compliance", Topic::Egress)];
 
-/// What every observation that is kept outside the journal has in its name.
+/// The name prefix of observations that are stored outside the journal.
 const KEPT: &str = "observations/";
 
 pub(super) async fn replay(desk: &Desk<'_>, args: &ReplayArgs) -> Result<String, Trouble> {
     let (what, entries) = match (&args.file, &args.resource) {
         (Some(file), _) => (file.display().to_string(), read(file)?),
         (None, Some(resource)) => (resource.to_string(), journalled(desk, resource, args.limit).await?),
-        // The parser lets none pass without either.
+        // The command line parser requires one of the two arguments.
         (None, None) => (String::new(), Vec::new()),
     };
     let recorded: Vec<&Value> = entries.iter().filter(|entry| entry.get("observed").is_some()).collect();
@@ -72,7 +72,7 @@ async fn journalled(desk: &Desk<'_>, resource: &Journalled, limit: u32) -> Resul
             let own = match path {
                 ResourcePath::Route(route) => Some(StateKey::route(route)),
                 ResourcePath::VirtualNode(mesh, node) => Some(StateKey::node(mesh, node)),
-                // What certificate-rotation decides of a mesh as a whole is whether its certificates could be read.
+                // For a mesh, certificate-rotation records decisions on whether its certificates could be read.
                 ResourcePath::Mesh(_) => Some(StateKey::certificate(&path.to_string())),
                 ResourcePath::VirtualGateway(..)
                 | ResourcePath::VirtualRouter(..)
@@ -89,8 +89,8 @@ async fn journalled(desk: &Desk<'_>, resource: &Journalled, limit: u32) -> Resul
     Ok(entries)
 }
 
-/// Makes the decisions of an entry again by the function that made them: of each whether it is the same, and the sentence
-/// that says so. An entry of tag- or egress-compliance has those of a whole mesh; of a resource only its own are given.
+/// Repeats the decisions of an entry with the function that made them. Each result has a flag for equality, and a
+/// sentence. An entry of tag- or egress-compliance covers a whole mesh; `wanted` selects the decisions of one resource.
 fn again(entry: &Value, observed: &Value, wanted: Option<&Journalled>) -> Result<Vec<(bool, String)>, ReplayError> {
     let function = entry.get("function").and_then(Value::as_str);
     if let Some((_, topic)) = COMPLIANCE.into_iter().find(|(name, _)| function == Some(*name)) {
@@ -110,7 +110,7 @@ fn again(entry: &Value, observed: &Value, wanted: Option<&Journalled>) -> Result
     Ok(vec![(replayed.is_same(), sentence(&replayed))])
 }
 
-/// What the decision was made from: in the entry, or where the entry says that it is.
+/// The observation of a decision: from the entry, or from the location that the entry names.
 async fn observed(desk: &Desk<'_>, entry: &Value, what: &str) -> Result<Value, Trouble> {
     let observed = entry.get("observed").cloned().unwrap_or_default();
     let no_record = |why: String| Trouble::NoRecord { what: what.to_owned(), why };

@@ -1,4 +1,4 @@
-//! `report`: a mesh judged as it is now, as files.
+//! `report`: judges the present state of a mesh, and writes the report files.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -25,7 +25,7 @@ pub(super) async fn report(desk: &Desk<'_>, args: &ReportArgs) -> Result<String,
         PortError::new(format!("read mesh {name}"), PortErrorKind::Other, format!("its resources don't fit: {error}"))
     })?;
     let unread: Vec<String> = read.unread_tags.iter().map(|(path, error)| format!("tags of {path}: {error}")).collect();
-    // What is missing would look deleted.
+    // An unread resource would look deleted.
     if let Some((_, error)) = read.unread.into_iter().next() {
         return Err(error.into());
     }
@@ -33,7 +33,7 @@ pub(super) async fn report(desk: &Desk<'_>, args: &ReportArgs) -> Result<String,
     let evaluation = judge(&model, &readings, &desk.policy, now);
     let edges = edges_by_policy(&model, &readings, &desk.policy.egress, now);
     let mut history = history(desk, args).await?;
-    // What is new since the last sweep is new now; nothing of it is stored here.
+    // A finding that the last sweep did not contain counts as new at this time. The update is not stored.
     drop(history.update(&evaluation.findings, now));
     let report = MeshReport {
         mesh: &model,
@@ -59,14 +59,14 @@ pub(super) async fn report(desk: &Desk<'_>, args: &ReportArgs) -> Result<String,
     Ok(said)
 }
 
-/// Since when each finding is there, as the sweep knows it.
+/// The first occurrence of each finding, from the last sweep.
 async fn history(desk: &Desk<'_>, args: &ReportArgs) -> Result<History, Trouble> {
     let key = StateKey::mesh(SWEEP, &args.mesh);
     let view = desk.load(std::slice::from_ref(&key)).await?;
     let Some(stored) = view.documents.get(&key) else { return Ok(History::default()) };
     let sweep = sweeps::sweep(desk, &args.mesh, stored).await?;
     match sweep.unreadable {
-        // Every finding would look as if it were new.
+        // Without the history every finding would look new.
         Some(why) => Err(Trouble::NoRecord { what: key.as_str().to_owned(), why }),
         None => Ok(sweep.history),
     }

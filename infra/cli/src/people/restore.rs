@@ -1,4 +1,4 @@
-//! `restore`: the original weights of a shifted route, now.
+//! `restore`: writes the original weights of a shifted route immediately.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,10 +22,10 @@ use super::args::RestoreArgs;
 use super::desk::{Desk, NAME, Said, Seen, document};
 use super::error::{Refusal, Trouble};
 
-/// How long lease, weights, tag and record may take together. The lease outlasts it.
+/// The time limit for lease, weights, tag and record together. The lease lasts longer.
 const TIME_TO_WRITE: Duration = Duration::from_secs(35);
 
-/// How deep children of composite alarms are fetched.
+/// The most levels of composite alarm children that are fetched.
 const MAX_ROUNDS: usize = 5;
 
 pub(super) async fn restore(desk: &Desk<'_>, args: &RestoreArgs) -> Result<String, Trouble> {
@@ -64,7 +64,8 @@ pub(super) async fn restore(desk: &Desk<'_>, args: &RestoreArgs) -> Result<Strin
     Ok(format!("{route}: before {from}\n{route}: after  {to} (version {version}){kept}\n"))
 }
 
-/// Lease, weights, tag, end: each of them as route-failover does it, so that it can take up what is cut short.
+/// Takes the lease, and writes weights, tag and outcome in the same steps as route-failover, which can resume an
+/// interrupted restore.
 async fn carry_out(desk: &Desk<'_>, seen: &Seen, restoration: &Restoration, said: &Said<'_>) -> Result<u64, Trouble> {
     let route = &seen.facts.id;
     let key = StateKey::route(route);
@@ -82,7 +83,7 @@ async fn carry_out(desk: &Desk<'_>, seen: &Seen, restoration: &Restoration, said
     let epoch = match desk.ports.state.begin(&begin).await? {
         Begun::Granted { epoch, .. } => epoch,
         Begun::Refused(NotBegun::KillSwitchOn) => return Err(Refusal::KillSwitchOn { route: route.clone() }.into()),
-        // Nothing is spent, so that nothing can be spent up.
+        // A restore spends no budget, so `BudgetSpent` cannot occur.
         Begun::Refused(NotBegun::LeaseHeld | NotBegun::RevisionMoved | NotBegun::BudgetSpent) => {
             return Err(Refusal::Overtaken { route: route.clone() }.into());
         }
@@ -94,14 +95,15 @@ async fn carry_out(desk: &Desk<'_>, seen: &Seen, restoration: &Restoration, said
             let overtaken = Refusal::Overtaken { route: route.clone() };
             (json!({ "outcome": "Superseded" }), Err(Trouble::from(overtaken)))
         }
-        // Whether it was done is unknown: the record keeps the intent, and the next wake looks.
+        // The result of the write is unknown. The record keeps the intent, and the next invocation determines the
+        // result.
         Err(error) => (json!({ "outcome": "Failed", "error": error.to_string() }), Err(error.into())),
     };
     let record = match &written {
         Ok(version) => {
             let tag = [RESTORE_TAG.to_owned()];
             let untagged = desk.ports.routes.untag(&seen.data.metadata.arn.to_string(), &tag).await;
-            // One that can't be removed now is by the next wake; one that never may be stays.
+            // The next invocation retries a transient failure. A permanent failure leaves the tag in place.
             let stale_tag = untagged.is_err_and(|error| error.kind.may_heal());
             RouteRecord { version: *version, stale_tag, tag_missing: false, ..restoration.done.clone() }
         }
@@ -141,7 +143,7 @@ fn entry(desk: &Desk<'_>, restoration: &Restoration, stage: &str, body: Value) -
     JournalEntry { at, id: format!("{}-{stage}", restoration.plan), body }
 }
 
-/// Why the original targets are known to be bad, or not known at all: unknown is not healthy.
+/// The reasons against the original targets: failing targets, muted ones included, or alarms that cannot be read.
 async fn failing(desk: &Desk<'_>, route: &RouteId, to: &WeightSplit) -> Vec<String> {
     let policy = &desk.policy.failover;
     let (alarms, tags) = match read_alarms(desk).await {
@@ -164,10 +166,10 @@ async fn failing(desk: &Desk<'_>, route: &RouteId, to: &WeightSplit) -> Vec<Stri
     carrying.filter_map(|target| bad(&target.virtual_node)).collect()
 }
 
-/// Alarms with the tags that were read.
+/// Alarms, and the tags that were read.
 pub(super) type ReadAlarms = (Vec<Alarm>, BTreeMap<AlarmName, BTreeMap<String, String>>);
 
-/// The alarms that may report a node, with the tags of those in `ALARM` that nothing else maps to a node.
+/// The alarms that may report a node, with tags for alarms in `ALARM` that map to no node without tags.
 pub(super) async fn read_alarms(desk: &Desk<'_>) -> Result<ReadAlarms, PortError> {
     let (policy, port) = (&desk.policy.failover, &desk.ports.alarms);
     let bound: Vec<AlarmName> = policy.bindings.iter().map(|binding| binding.alarm.clone()).collect();
@@ -192,7 +194,7 @@ pub(super) async fn read_alarms(desk: &Desk<'_>) -> Result<ReadAlarms, PortError
     Ok((alarms, tags))
 }
 
-/// What the split would break, or why nobody knows.
+/// The harm that the split would cause, or the reason why it is unknown.
 async fn harmful(desk: &Desk<'_>, route: &RouteId, to: &WeightSplit) -> Vec<String> {
     let unknown = |why: String| vec![format!("what it would break can't be told: {why}")];
     let mut pace = Pace::new(8, 8);

@@ -1,4 +1,4 @@
-//! What the journal has, in plain sentences.
+//! Renders journal entries as sentences.
 
 use jiff::Timestamp;
 use mesh::weights::WeightSplit;
@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::standing::short;
 
-/// The most decisions of one entry that are told.
+/// The most decisions of one entry that are shown.
 const MOST: usize = 3;
 
-/// One entry.
+/// Renders one entry.
 pub(super) fn entry(entry: &JournalEntry) -> String {
     let body = &entry.body;
     let at = short(entry.at);
@@ -31,7 +31,7 @@ pub(super) fn entry(entry: &JournalEntry) -> String {
     }
     let function = text(body, "function").unwrap_or("somebody");
     let Some(reason) = text(body, "reason") else {
-        // Of another version; better as it is than not at all.
+        // An entry of another version is shown as raw JSON, rather than omitted.
         return format!("{at} {function} {body}");
     };
     let said = text(body, "text").unwrap_or("gave no text");
@@ -41,7 +41,7 @@ pub(super) fn entry(entry: &JournalEntry) -> String {
     told
 }
 
-/// What an entry that may be about many resources says of one: each decision with its time.
+/// The decisions on one resource in an entry about many resources, each with its time.
 pub(super) fn of_resource(entry: &JournalEntry, resource: &str) -> Vec<(Timestamp, String)> {
     let body = &entry.body;
     let function = text(body, "function").unwrap_or("somebody");
@@ -64,7 +64,8 @@ fn plan(plan: &Value) -> String {
     }
 }
 
-/// What was seen, short: the alarms that were on and how many were read; or where the whole of it lies.
+/// A summary of the observation: the number of alarms and the alarms in ALARM, or the location of the stored
+/// observation.
 fn observed(observed: &Value) -> String {
     if let Some(place) = text(observed, "at") {
         return format!(" Observed: kept at {place}.");
@@ -92,7 +93,7 @@ fn ended(outcome: &Value, plan: Option<&str>) -> String {
     }
 }
 
-/// A line of a function's report.
+/// Renders one decision of a function's report.
 fn decided(decision: &Value) -> String {
     let (kind, reason) = (text(decision, "decision").unwrap_or("decided"), text(decision, "reason").unwrap_or("-"));
     let facts = decision.get("facts").filter(|facts| !facts.is_null());

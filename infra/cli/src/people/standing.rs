@@ -1,4 +1,4 @@
-//! Where a route stands, as far as its record tells.
+//! The state of a route, from its record.
 
 use jiff::{SignedDuration, Timestamp};
 use mesh::failover::{Phase, RouteRecord};
@@ -7,23 +7,23 @@ use mesh::policy::FailoverPolicy;
 use mesh::weights::WeightSplit;
 use serde::Serialize;
 
-/// The word for it, the strongest first.
+/// The state of a route. If several apply, the earlier check in `State::of` wins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub(super) enum State {
-    /// What is remembered can't be read.
+    /// The record is unreadable.
     Unreadable { why: String },
-    /// A person keeps it.
+    /// An operator holds the route.
     Held { since: Timestamp, until: Timestamp },
-    /// A write was begun and its end is not known yet.
+    /// A write was started, and its outcome is not recorded yet.
     Changing { plan: String, to: WeightSplit },
-    /// Somebody has changed it and no function has seen that yet.
+    /// The route was changed outside Meshwarden, and no function has observed the change yet.
     Edited,
-    /// A node is tried again.
+    /// A drained node returns in steps.
     Probing { node: VirtualNodeName, step: u8, since: Timestamp },
     /// Nodes are drained.
     Shifted { drained: Vec<VirtualNodeName>, since: Timestamp },
-    /// As declared.
+    /// The weights are the declared ones.
     Steady,
 }
 
@@ -53,7 +53,7 @@ impl State {
         }
     }
 
-    /// How soon a person should look at it, the soonest first; `None` for a route that is as declared.
+    /// The urgency for an operator, lowest number first; `None` for a route in its declared state.
     pub(super) const fn rank(&self) -> Option<u8> {
         match self {
             Self::Unreadable { .. } => Some(0),
@@ -66,7 +66,7 @@ impl State {
         }
     }
 
-    /// The state in a few words, and since when.
+    /// The state in a few words, with its start.
     pub(super) fn words(&self) -> (String, Option<Timestamp>) {
         match self {
             Self::Unreadable { .. } => ("unreadable".to_owned(), None),
@@ -80,7 +80,7 @@ impl State {
     }
 }
 
-/// What is waited for, and what comes next.
+/// The pending conditions and the next steps, as sentences.
 pub(super) fn next(record: &RouteRecord, split: &WeightSplit, policy: &FailoverPolicy, now: Timestamp) -> Vec<String> {
     let mut lines = match State::of(record, split, now) {
         State::Unreadable { .. } => Vec::new(),
@@ -141,7 +141,7 @@ fn phases(record: &RouteRecord, policy: &FailoverPolicy) -> Vec<String> {
     record.shift.phases.iter().map(line).collect()
 }
 
-/// To the second: what people compare with a clock.
+/// A time in seconds precision, for comparison with a clock.
 pub(super) fn short(at: Timestamp) -> String {
     format!("{at:.0}")
 }

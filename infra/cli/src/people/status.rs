@@ -1,4 +1,4 @@
-//! `status`: where everything stands.
+//! `status`: the state of meshes, routes, certificates and functions.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
@@ -19,15 +19,15 @@ use super::error::Trouble;
 use super::standing::{State, short};
 use super::sweeps::{self, Audit, Sweep};
 
-/// The functions that keep a document of each mesh.
+/// The functions with a document for each mesh.
 pub(super) const MESH_KEEPERS: [&str; 3] = [SWEEP, "tag-compliance", "egress-compliance"];
 
 pub(super) const SWEEP: &str = "compliance-sweep";
 
-/// Calls at a time: as many as route-failover makes.
+/// Concurrent calls, as many as in route-failover.
 pub(super) const AT_A_TIME: usize = 8;
 
-/// Everything there is to show.
+/// All data of `status`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Status {
@@ -41,13 +41,14 @@ struct Status {
 struct MeshStatus {
     mesh: MeshName,
     routes: Vec<RouteStatus>,
-    /// Unset where the mesh was never swept.
+    /// Unset if the mesh was never swept.
     sweep: Option<Sweep>,
-    /// Unset where no change of the mesh was ever looked for.
+    /// Unset if change-audit has never read the mesh.
     audit: Option<Audit>,
-    /// Those of which the end is known, the first to end first, or of which a rotation is unfinished or fails.
+    /// The certificates and trusts to show: a known end, or an unfinished or failing rotation. The earliest end comes
+    /// first.
     certificates: Vec<Certificate>,
-    /// The other functions that remember something of the mesh.
+    /// The other functions with a document of the mesh.
     remembered_by: Vec<&'static str>,
 }
 
@@ -57,12 +58,12 @@ struct RouteStatus {
     route: RouteId,
     #[serde(flatten)]
     state: State,
-    /// The split before the shift; unset while nothing is shifted.
+    /// The split before the shift; unset while no shift is active.
     original: Option<WeightSplit>,
     present: WeightSplit,
-    /// What people were last told.
+    /// The last notification to operators.
     told: Option<Told>,
-    /// Who is writing to it.
+    /// The current writer of the route.
     lease: Option<Holder>,
 }
 
@@ -73,7 +74,7 @@ struct Holder {
 }
 
 pub(super) async fn status(desk: &Desk<'_>, args: &StatusArgs) -> Result<String, Trouble> {
-    // Where lines are compared with those of the reading before, a line that is folded would look as if it were gone.
+    // A line-based watch shows all routes, since a folded line would look removed.
     let all = args.all || (args.watch.is_some() && !io::stdout().is_terminal());
     let args = &args.show;
     let names = match &args.mesh {
@@ -129,7 +130,7 @@ async fn of_mesh(desk: &Desk<'_>, mesh: MeshName, now: Timestamp) -> Result<Mesh
     Ok(MeshStatus { mesh, routes, sweep, audit, certificates, remembered_by })
 }
 
-/// The routes that have weights, with their splits, in the order of their ids.
+/// The routes with weights, with their splits, in the order of their ids.
 fn splits(survey: &Survey) -> Vec<(RouteId, WeightSplit)> {
     let split = |(path, found): (&ResourcePath, &Surveyed)| match (path, &found.resource) {
         (ResourcePath::Route(id), Resource::Route(data)) => Some((id.clone(), data.spec.split()?)),
@@ -153,17 +154,17 @@ fn of_route(route: RouteId, present: WeightSplit, view: &StateView, now: Timesta
     RouteStatus { route, state, original, present, told, lease }
 }
 
-/// How much of what is steady the table shows.
+/// The rules for steady entries in the table.
 #[derive(Debug, Clone, Copy)]
 struct Shown {
-    /// All of it.
+    /// Whether all steady entries are shown.
     all: bool,
-    /// A certificate that ends within so many days is shown anyway.
+    /// A certificate that ends within so many days is always shown.
     days: u16,
 }
 
 impl MeshStatus {
-    /// Whether the table has nothing of it to show but counts.
+    /// Whether the table shows nothing but counts for the mesh.
     fn is_steady(&self, shown: Shown) -> bool {
         self.routes.iter().all(RouteStatus::is_steady)
             && self.certificates.iter().all(|certificate| certificate.is_settled(shown.days))
@@ -173,13 +174,13 @@ impl MeshStatus {
 }
 
 impl RouteStatus {
-    /// Whether it is as declared, no function is writing to it, and the last decision had no reason to hold.
+    /// Whether the route is as declared, has no active lease, and has no recorded notification.
     fn is_steady(&self) -> bool {
         self.state.rank().is_none() && self.lease.is_none() && self.told.is_none()
     }
 }
 
-/// What is not steady first, the rest in counts.
+/// Renders meshes with open issues first, and steady entries as counts.
 fn table(status: &Status, shown: Shown) -> String {
     let mut text = match &status.kill_switch {
         Some(KillSwitch { by, reason, at }) => format!("kill switch: ON since {} by {by}: {reason}\n", short(*at)),
@@ -256,7 +257,7 @@ fn certificates(text: &mut String, certificates: &[Certificate], shown: Shown) {
     for certificate in open {
         let _ = writeln!(text, "  certificate {}: {}", certificate.subject, certificate.words());
     }
-    // They are in the order of their ends.
+    // The certificates are sorted by their ends.
     if let Some(first) = folded.first() {
         let number = folded.len();
         let _ = writeln!(text, "  certificates: {number} settled, the first with {} (--all lists them)", first.words());

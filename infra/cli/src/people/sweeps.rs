@@ -1,4 +1,4 @@
-//! What compliance-sweep and change-audit have stored of a mesh, as `status` and `report` show it.
+//! The stored state of compliance-sweep and change-audit for a mesh, for `status` and `report`.
 
 use std::collections::BTreeMap;
 
@@ -14,35 +14,35 @@ use super::desk::Desk;
 use super::error::Trouble;
 use super::status::SWEEP;
 
-/// The newest format of both documents that is known here.
+/// The newest supported format of both documents.
 const FORMAT: u64 = 0;
 
-/// What the last sweep found.
+/// The result of the last sweep.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Sweep {
-    /// When it was.
+    /// The time of the sweep.
     pub(super) at: Option<Timestamp>,
-    /// How many findings of each severity.
+    /// The number of findings of each severity.
     pub(super) findings: BTreeMap<Severity, usize>,
-    /// Since when each finding is there.
+    /// The first occurrence of each finding.
     #[serde(skip)]
     pub(super) history: History,
-    /// Why nobody knows what it found, where the documents cannot be read.
+    /// Why the findings are unknown; set if the documents are unreadable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) unreadable: Option<String>,
 }
 
-/// How far change-audit is.
+/// The progress of change-audit.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Audit {
-    /// When the mesh was last read whole.
+    /// The time of the last complete read of the mesh.
     pub(super) at: Option<Timestamp>,
-    /// Changes of which not every write was reported by an event.
+    /// The number of changes with writes that no event reported.
     pub(super) open: usize,
-    /// Notices and events that are not sent yet.
+    /// The number of notifications and events that are not sent yet.
     pub(super) owed: usize,
-    /// Why nobody knows, where the document cannot be read.
+    /// Why the progress is unknown; set if the document is unreadable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) unreadable: Option<String>,
 }
@@ -52,7 +52,7 @@ pub(super) struct Audit {
 struct SweepDocument {
     #[serde(default)]
     swept_at: Option<Timestamp>,
-    /// In how many further documents the findings are; unset where they are in this one.
+    /// The number of further documents with the findings; unset if this document contains them.
     #[serde(default)]
     parts: Option<usize>,
     #[serde(default)]
@@ -76,7 +76,7 @@ struct AuditDocument {
     owed: Vec<Value>,
 }
 
-/// What the last sweep of a mesh found, from all parts that it is stored in.
+/// The result of the last sweep of a mesh, from all its documents.
 pub(super) async fn sweep(desk: &Desk<'_>, mesh: &MeshName, stored: &Stored) -> Result<Sweep, Trouble> {
     let key = StateKey::mesh(SWEEP, mesh);
     let document: SweepDocument = match read_document(&key, &stored.document, FORMAT) {
@@ -104,7 +104,7 @@ pub(super) async fn sweep(desk: &Desk<'_>, mesh: &MeshName, stored: &Stored) -> 
     Ok(Sweep { at: document.swept_at, findings, history: History::from(all), unreadable: None })
 }
 
-/// How far change-audit is with a mesh.
+/// The progress of change-audit on a mesh.
 pub(super) fn audit(key: &StateKey, stored: &Stored) -> Audit {
     match read_document::<AuditDocument>(key, &stored.document, FORMAT) {
         Ok(document) => {

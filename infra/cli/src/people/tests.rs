@@ -1,4 +1,4 @@
-//! The commands and route-failover over the same memory: what one writes the other respects.
+//! The operator commands and route-failover over shared memory ports: each respects the writes of the other.
 
 mod alarms;
 mod faults;
@@ -77,7 +77,7 @@ impl Shop {
         self.ports.mesh.tags_of(&arn).contains_key("meshwarden:restore")
     }
 
-    /// A cold function, woken each minute so often.
+    /// Starts route-failover cold, and invokes it `count` times with a minute in between.
     async fn minutes(&self, count: usize) {
         let source = MemoryPolicy::new(POLICY, self.ports.faults.clone());
         let keeper = PolicyKeeper::start(Box::new(source), Policy::read, self.now()).await.unwrap();
@@ -105,7 +105,7 @@ impl Shop {
         }
     }
 
-    /// What the command line answers.
+    /// Runs a command line, and returns its output.
     async fn asks(&self, line: &str) -> Result<String, Trouble> {
         let words = line.split(' ').map(|word| word.replace('_', " "));
         let args = Args::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
@@ -249,7 +249,8 @@ async fn status_and_explain_tell_what_stands_and_why() {
     }
 }
 
-/// What is not steady comes first, and what is steady is counted; `--all` lists it, and JSON always has it.
+/// Open entries come first, and steady entries are counted. `--all` lists steady entries, and JSON always contains
+/// them.
 #[tokio::test]
 async fn status_shows_what_is_not_steady_first_and_folds_the_rest() {
     let shop = Shop::open();
@@ -261,7 +262,7 @@ async fn status_shows_what_is_not_steady_first_and_folds_the_rest() {
     let json: Value = serde_json::from_str(&shop.asks("meshwarden status --format json").await.unwrap()).unwrap();
     assert_eq!(json["meshes"][0]["routes"][0]["state"], "steady");
 
-    // Two more routes: one is steady, one has a record that nobody can read.
+    // Two more routes: a steady one, and one with an unreadable record.
     let targets = json!({ "weightedTargets": [{ "virtualNode": "cart-v1", "weight": 1 }] });
     for route in ["mesh/shop/virtualRouter/cart/route/aaa", "mesh/shop/virtualRouter/cart/route/zzz"] {
         shop.put(route, &json!({ "httpRoute": { "match": { "prefix": "/x" }, "action": targets } }));

@@ -1,4 +1,4 @@
-//! `status --watch`: the same table again and again, until the caller interrupts it.
+//! `status --watch`: shows the status repeatedly, until the operator interrupts it.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -8,13 +8,14 @@ use super::args::People;
 use super::desk::Desk;
 use super::error::Trouble;
 
-/// Clears a terminal and begins at its first line.
+/// Clears the terminal, and moves the cursor to the first line.
 const REPAINT: &str = "\x1b[2J\x1b[H";
 
-/// How often in a row reading may fail. One failure is shown and the watch continues: whoever watches an outage needs it then.
+/// Consecutive failed reads that end the watch. Earlier failures are only shown, since a watch is most useful during an
+/// outage.
 const FAILURES: u32 = 5;
 
-/// Reads and shows until Ctrl-C, which ends the process, or until reading has failed several times in a row.
+/// Reads and shows the status until Ctrl-C ends the process, or until too many consecutive reads fail.
 pub(super) async fn follow(desk: &Desk<'_>, asked: &People, every: Duration) -> Result<String, Trouble> {
     let terminal = io::stdout().is_terminal();
     let mut last = String::new();
@@ -26,7 +27,7 @@ pub(super) async fn follow(desk: &Desk<'_>, asked: &People, every: Duration) -> 
                 let now = format!("{:.0}", desk.now());
                 let text = crate::shown(&text).into_owned();
                 let shown = if terminal { format!("{REPAINT}{now}\n{text}") } else { changes(&last, &text, &now) };
-                // A closed pipe: the reader has seen enough.
+                // The pipe is closed, so the reader has ended.
                 if write(&shown).is_err() {
                     return Ok(String::new());
                 }
@@ -49,7 +50,7 @@ fn write(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// The lines that are new, each after the time and below the mesh that it belongs to; the first time all of them.
+/// The new lines, each with the time and its mesh; all lines on the first read.
 fn changes(last: &str, text: &str, now: &str) -> String {
     if last.is_empty() {
         return text.to_owned();

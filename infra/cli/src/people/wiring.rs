@@ -1,4 +1,4 @@
-//! Wires the commands to AWS, or to what answers in its place.
+//! Connects the commands to AWS, or to the endpoints that replace it.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use super::desk::{Desk, Ports};
 use super::error::Trouble;
 use super::watch;
 
-/// Why nothing could be asked.
+/// Why a command cannot start.
 #[derive(Debug, Error)]
 enum Unready {
     #[error(transparent)]
@@ -31,7 +31,7 @@ enum Unready {
     Nameless,
 }
 
-/// Does what is asked.
+/// Runs a command, and prints its output.
 pub(crate) fn run(asked: &People) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Unready::Runtime);
     let answered = match runtime {
@@ -81,7 +81,7 @@ async fn answered(asked: &People) -> Result<Result<String, Trouble>, Unready> {
     }
 }
 
-/// The functions' variables, with the flags before them.
+/// The configuration from the flags, then from the functions' environment variables.
 fn config(place: &Place) -> Result<Config, Unready> {
     let flag = |variable: &str| match variable {
         "MESHWARDEN_TABLE" => place.table.clone(),
@@ -91,7 +91,7 @@ fn config(place: &Place) -> Result<Config, Unready> {
     Ok(Config::from_env(|variable| flag(variable).or_else(|| std::env::var(variable).ok()))?)
 }
 
-/// Who asks; nobody has to be known to look.
+/// The operator's name; empty for a command that writes nothing.
 fn by(asked: &People) -> Result<String, Unready> {
     let Some(signature) = asked.signature() else { return Ok(String::new()) };
     let named = signature.by.clone().or_else(|| std::env::var("USER").ok());

@@ -17,7 +17,7 @@ use serde_json::Value;
 /// The files of a folder, each with its text.
 pub(crate) type Files<'f> = &'f [(&'f str, &'f str)];
 
-/// A folder of its own, which is removed at the end.
+/// A temporary folder, which is removed when the test ends.
 pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
@@ -34,7 +34,7 @@ impl Folder {
         Self(folder)
     }
 
-    /// Checks paths in the folder: the exit code and all that was written.
+    /// Checks paths in the folder; returns the exit code and the whole output.
     pub(crate) fn check(&self, args: &[&str]) -> (i32, String) {
         let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_meshwarden"))
             .arg("check")
@@ -53,7 +53,7 @@ impl Folder {
     }
 }
 
-/// The rules of the findings in a list of a report.
+/// The rules of the findings in one list of a report.
 pub(crate) fn rules(told: &Value, list: &str) -> Vec<String> {
     told[list].as_array().unwrap().iter().map(|one| one["rule"].as_str().unwrap().to_owned()).collect()
 }

@@ -1,4 +1,4 @@
-//! The table over files that are read here, at several widths.
+//! Tests of the table at several widths.
 
 use mesh::certificates::Readings;
 use mesh::pack::judge;
@@ -11,7 +11,7 @@ use super::*;
 
 const PLAIN: Layout = Layout { width: None, color: false, all: false, remarks: false };
 
-/// What the table says of files, each a name and a text.
+/// The table for files, each with a name and a text.
 fn table(files: &[(&str, &str)], layout: Layout) -> String {
     let around = Surroundings::default();
     let given: Vec<File<'_>> = files.iter().map(|(name, text)| File { name, text }).collect();
@@ -33,7 +33,7 @@ fn table(files: &[(&str, &str)], layout: Layout) -> String {
     write(&report, layout)
 }
 
-/// A mesh in which several routes lead to a virtual node that does not exist.
+/// A mesh with several routes to a virtual node that does not exist.
 fn dangling(routes: usize) -> String {
     let listener = r#"{"portMapping": {"port": 8080, "protocol": "http"}}"#;
     let mut documents = vec![
@@ -78,7 +78,7 @@ fn many_findings_of_one_cause_are_folded_unless_all_are_wanted() {
     assert!(!text.contains("--all"), "{text}");
 }
 
-/// Many findings of one rule, each with a cause of its own, are folded too.
+/// Many findings of one rule with separate causes are folded too.
 #[test]
 fn many_findings_of_one_rule_are_folded() {
     let nodes: Vec<String> = (0..30)
@@ -129,7 +129,7 @@ fn summary_says_what_was_read_and_what_was_not() {
     assert!(text.contains("No findings in what was read."), "unknown is not clean: {text}");
 }
 
-/// What a mesh says never moves the cursor, changes colours or turns the order of reading.
+/// No value of a mesh moves the cursor, changes colours or reverses the reading direction.
 #[test]
 fn hidden_characters_of_values_are_written_out() {
     let spec = r#"{"listeners": [{"portMapping": {"port": 8080, "protocol": "\u001b]0;x\u0007\u202e\u009b31m"}}]}"#;

@@ -1,4 +1,4 @@
-//! Copies of blocks, and modules that are called with values.
+//! Tests of block copies, and of modules that are called with values.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use mesh::readers::{Defect, Note, Skipped};
 
 use super::*;
 
-/// The paths of what was read, and what was left undecided.
+/// The paths of the read resources, and the undecided parts.
 fn outcome(files: &[(&str, &str)]) -> (BTreeSet<String>, Vec<String>) {
     let reading = reading(files);
     let undecided = reading.faults.iter().filter_map(|fault| match &fault.defect {
@@ -41,7 +41,7 @@ fn copies_are_read_one_by_one_where_their_number_is_known() {
             &["a-x", "b-y"],
             &[],
         ),
-        // The keys are known, and a value is not.
+        // The keys are known, and a value is unknown.
         ("for_each = { a = var.open }", "each.key", &["a"], &[]),
         ("count = length(var.open)", "\"n\"", &["n"], &["aws_appmesh_virtual_node.n: count"]),
         ("for_each = var.open", "\"n\"", &["n"], &["aws_appmesh_virtual_node.n: for_each"]),
@@ -59,7 +59,7 @@ fn copies_are_read_one_by_one_where_their_number_is_known() {
         );
         let evaluated = evaluated(&[("a/main.tf", &text)]);
         assert_eq!(evaluated.notices.len(), usize::from(!evaluated.resources.is_empty()) + undecided.len(), "{meta}");
-        // What is certain not to be created is told, too.
+        // Resources that are certainly not created are reported too.
         let absent = evaluated.absent.iter().map(|remark| (&remark.source.id, &remark.note));
         let is_absent = |(id, note): (&String, &Note)| {
             id == "aws_appmesh_virtual_node.n"
@@ -186,7 +186,7 @@ module "svc" {
 }
 "#;
     let mesh = "variable \"name\" {}\nresource \"aws_appmesh_mesh\" \"m\" { name = var.name }\noutput \"name\" { value = aws_appmesh_mesh.m.id }\n";
-    // However the folder is written, it is the same.
+    // All spellings of the folder give the same result.
     for prefix in ["live", "./live", "/srv/live"] {
         let names = [
             format!("{prefix}/main.tf"),
@@ -216,7 +216,7 @@ module "svc" {
     }
 }
 
-/// A data source of App Mesh is asked by name, so its name is known.
+/// A data source of App Mesh is looked up by name, so its name is known.
 #[test]
 fn names_of_data_sources_are_known() {
     let text = "data \"aws_appmesh_mesh\" \"shared\" {\n  name = \"prod\"\n}\nresource \"aws_appmesh_virtual_node\" \"n\" {\n  name = \
@@ -249,7 +249,7 @@ fn modules_from_elsewhere_are_listed_and_open_calls_are_undecided() {
     assert_eq!(open, ["module.node.aws_appmesh_virtual_node.this: for_each of module.node"]);
 }
 
-/// A module that calls itself, modules that call each other, and one that nobody calls with values.
+/// A module that calls itself, modules that call each other, and a module without a caller.
 #[test]
 fn calls_in_circles_end() {
     let this = "module \"again\" { source = \"./\" }\nresource \"aws_appmesh_mesh\" \"m\" { name = \"m\" }\n";

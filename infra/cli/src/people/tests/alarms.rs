@@ -1,4 +1,4 @@
-//! `alarms` over the same memory.
+//! Tests of `alarms` over memory ports.
 
 use mesh::monitoring::{Metrics, required};
 use mesh::policy::FailoverPolicy;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::*;
 
 impl Shop {
-    /// Puts the generated alarms into the account.
+    /// Adds the generated alarms to the account.
     async fn deploy(&self) {
         let read =
             ports::survey(&self.ports.mesh, &"shop".parse().unwrap(), &mut ports::Pace::new(8, 8)).await.unwrap();

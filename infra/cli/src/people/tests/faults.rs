@@ -1,4 +1,4 @@
-//! The commands when something fails on the way: a clear line, the exit code, and nothing half done.
+//! The commands with failing calls: a clear message, the exit code, and no partial change.
 
 use ports::memory::{Effect, Failure, Fault};
 use ports::{PortErrorKind, StateKey};
@@ -14,7 +14,7 @@ const FAILURES: [(Failure, PortErrorKind); 5] = [
     (Failure::Denied, PortErrorKind::Denied),
 ];
 
-/// A shop whose route is shifted away from a node that works again.
+/// A route that is shifted away from a recovered node.
 async fn shop() -> Shop {
     let shop = Shop::open();
     shop.fails("cart-v1");
@@ -45,11 +45,11 @@ async fn a_call_that_fails_is_named_and_ends_with_two() {
                 let shop = shop().await;
                 shop.ports.faults.at(call.number, Fault::Fails(failure, Effect::NotDone));
                 match shop.asks(line).await {
-                    // A survey tries again by itself what was throttled; a tag that stays is told in the output.
+                    // A survey retries throttled calls, and a restore succeeds even if its tag cannot be removed.
                     Ok(said) => assert!(said == expected || said.len() > 20, "{line} at {call}: {said}"),
                     Err(trouble) => {
                         let told = told(&trouble);
-                        // What alarms and what-if say is a reason to refuse, and so is that they can't be asked.
+                        // Alarms, harm checks and their failed reads are reasons to refuse the restore.
                         let refused = told.contains("is not restored: ");
                         assert_eq!(trouble.exit_code(), if refused { 1 } else { 2 }, "{line} at {call}: {told}");
                         assert!(told.contains(&kind.to_string()), "{line} at {call}: {told}");
@@ -66,7 +66,7 @@ fn told(trouble: &Trouble) -> String {
     sources.fold(trouble.to_string(), |told, source| format!("{told}: {source}"))
 }
 
-/// The state table can't be reached, or may not be: nothing is written anywhere, and both are told apart.
+/// The state table is unavailable or denies access: no write happens anywhere, and the messages differ.
 #[tokio::test(start_paused = true)]
 async fn without_the_state_table_nothing_is_written() {
     for (failure, kind) in [(Failure::Unavailable, "unavailable"), (Failure::Denied, "denied")] {
@@ -92,7 +92,7 @@ async fn without_the_state_table_nothing_is_written() {
     }
 }
 
-/// What may have been done, or not, is done once when it is asked for again.
+/// A retry after a lost answer changes the state only once.
 #[tokio::test(start_paused = true)]
 async fn a_hold_whose_answer_was_lost_can_be_asked_for_again() {
     let undisturbed = Shop::open();

@@ -1,4 +1,4 @@
-//! The commands that only show: replay, report, proxies, and who changed what.
+//! Tests of the read-only commands: replay, report, proxies, and the explanation of changes.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ impl ProxyEvidence for Connected {
     }
 }
 
-/// A file that is gone with the test.
+/// A file that is removed when the test ends.
 struct Scratch(std::path::PathBuf);
 
 impl Scratch {
@@ -191,7 +191,7 @@ async fn who_changed_a_resource_is_explained() {
     );
 }
 
-/// tag-compliance keeps one journal for a mesh; whoever asks for a node is told what is there of that node.
+/// tag-compliance writes one journal for a mesh. `explain` of a node shows the node's decisions in it.
 #[tokio::test]
 async fn what_was_decided_of_a_node_by_those_who_look_at_the_mesh_is_explained() {
     let shop = Shop::open();
@@ -244,7 +244,7 @@ fn finding(severity: &str) -> Value {
         "resource": "mesh/shop/virtualNode/cart-v1" })
 }
 
-/// Findings that are stored in parts are counted, and a document that cannot be read is never shown as no findings.
+/// Findings in several documents are counted. An unreadable document is never shown as no findings.
 #[tokio::test]
 async fn status_counts_findings_in_parts_and_shows_what_cannot_be_read() {
     let mesh = "shop".parse().unwrap();
@@ -279,7 +279,7 @@ async fn status_counts_findings_in_parts_and_shows_what_cannot_be_read() {
         let folder = Scratch::new(&format!("unread-{}", key.as_str().replace('/', "-")));
         let report = shop.asks(&format!("meshwarden report shop --output {}", folder.arg())).await;
         assert_eq!(report.is_err(), is_sweep, "every finding would look as if it were new: {report:?}");
-        // The way out that the message names.
+        // The remedy that the message names.
         shop.asks(&format!("meshwarden forget {} --reason repaired --by dana", key.as_str())).await.unwrap();
         let status = shop.asks("meshwarden status").await.unwrap();
         assert!(!status.contains("not known"), "{status}");
@@ -291,7 +291,7 @@ async fn status_counts_findings_in_parts_and_shows_what_cannot_be_read() {
     assert!(refused.to_string().contains("no document `tag-compliance/shop`"), "{refused}");
 }
 
-/// Decisions of tag- and egress-compliance are made again, those of one resource or of the whole mesh.
+/// Decisions of tag- and egress-compliance are replayed, for one resource or for the whole mesh.
 #[tokio::test]
 async fn decisions_on_tags_and_egress_are_made_again() {
     use mesh::compliance::{DecisionScope, Facts, Topic, Verdict, decide};
@@ -303,7 +303,7 @@ async fn decisions_on_tags_and_egress_are_made_again() {
             .into_iter()
             .map(|path| shop.ports.mesh.resource(&path.parse().unwrap()).unwrap())
             .collect();
-        // The tags of one of them could not be read.
+        // The tags of one resource could not be read.
         let tags = |path: &str| (path != other).then(mesh::resource::Tags::default);
         let read = resources.iter().cloned().map(|resource| {
             let tags = tags(&resource.path().to_string());
@@ -343,7 +343,7 @@ async fn decisions_on_tags_and_egress_are_made_again() {
     assert_eq!(said.matches("; the same").count(), 6, "{said}");
     let said = shop.asks(&format!("meshwarden replay {other}")).await.unwrap();
     assert!(said.contains("hold TagsUnknown"), "{said}");
-    // What was reported of a resource is explained, too.
+    // `explain` also shows the reported decisions on a resource.
     let told = shop.asks(&format!("meshwarden explain {other}")).await.unwrap();
     assert!(told.contains("tag-compliance [TagsUnknown] hold"), "{told}");
 }
