@@ -1,4 +1,4 @@
-//! What is reported of one decision.
+//! The report line of one decision.
 
 use lambda_kit::{Report, Signals};
 use mesh::rotation::{Decision, Verdict};
@@ -8,25 +8,25 @@ use serde_json::{Value, json};
 use crate::actuate::Outcome;
 use crate::wake::{EVERYTHING, EventNotice};
 
-/// One line of the report, with what it means for the invocation as a whole.
+/// One line of the report, with its effect on the invocation as a whole.
 #[derive(Debug)]
 pub(crate) struct Account {
-    /// The line.
+    /// The line of the report.
     pub(crate) line: lambda_kit::Decision,
-    /// The text for people.
+    /// The text for operators.
     pub(crate) text: String,
-    /// What is counted.
+    /// The metrics that the line counts into.
     pub(crate) signals: Signals,
-    /// Whether another look is worth it at once.
+    /// Whether the function should observe again at once.
     pub(crate) moved: bool,
-    /// What became of its plan, if it had one.
+    /// The name of the plan's outcome; `None` without a plan.
     pub(crate) outcome: Option<&'static str>,
-    /// Why the event should come again, if it should.
+    /// Why the event should be delivered again; `None` if it should not.
     pub(crate) retry: Option<String>,
 }
 
 impl Account {
-    /// What became of a decision.
+    /// The report line of a decision and its outcome.
     pub(crate) fn of(decision: &Decision, outcome: Option<&Outcome>) -> Self {
         let (mut facts, plan, text) = match &decision.verdict {
             Verdict::Keep(reason) => (without_tag(json!(reason)), None, reason.to_string()),
@@ -36,7 +36,7 @@ impl Account {
             }
         };
         if let Some(facts) = facts.as_object_mut().filter(|_| plan.is_some() && !decision.unread.is_empty()) {
-            // They may share it, and what is done harms nobody there; still, it was done without them.
+            // An unread mesh may share the subject. The plan causes no harm there, but it was made without that mesh.
             facts.insert("unreadMeshes".to_owned(), json!(decision.unread));
         }
         let tag = json!(decision.verdict).get("decision").and_then(Value::as_str).unwrap_or("keep").to_owned();
@@ -67,19 +67,19 @@ impl Account {
         }
     }
 
-    /// Nothing could be observed.
+    /// The observation failed as a whole.
     pub(crate) fn blind(error: &PortError) -> Self {
         let facts = json!({ "call": error.call, "kind": error.kind, "message": error.message });
         let retry = error.kind.may_heal().then(|| error.to_string());
         Self { retry, ..Self::note(EVERYTHING, "CannotObserve", facts, &error.to_string()) }
     }
 
-    /// Something that only an operator can resolve.
+    /// A hold that only an operator can resolve.
     pub(crate) fn note(resource: &str, code: &str, facts: Value, text: &str) -> Self {
         Self::noted("hold", resource, code, facts, text)
     }
 
-    /// An event about something that no mesh uses: nothing is to be done.
+    /// An event about a certificate or CA that no mesh uses: no action is needed.
     pub(crate) fn unused(notice: &EventNotice) -> Self {
         let text = format!("no mesh uses {}: {}", notice.resource, notice.text);
         Self::noted("keep", &notice.resource, "CertificateNotUsed", notice.facts.clone(), &text)
@@ -115,7 +115,7 @@ impl Account {
     }
 }
 
-/// The facts of a reason without its code, which stands beside them.
+/// The facts of a reason without its code, which is a separate field of the line.
 fn without_tag(mut reason: Value) -> Value {
     if let Some(members) = reason.as_object_mut() {
         members.remove("reason");

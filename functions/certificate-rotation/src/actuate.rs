@@ -1,4 +1,4 @@
-//! Carries out a plan: lease, one step, and the end of it in the state table.
+//! Executes a plan: lease, one step, and its end in the state table.
 
 use std::collections::BTreeSet;
 
@@ -16,45 +16,45 @@ use crate::Ports;
 use crate::observe::Observation;
 use crate::steps::take;
 
-/// What became of a plan.
+/// The outcome of a plan.
 #[derive(Debug, Serialize)]
 #[serde(tag = "outcome", rename_all_fields = "camelCase")]
 pub(crate) enum Outcome {
-    /// Nothing was done: it touches meshes, or may touch them, whose mode is observe.
+    /// The plan was not executed: it affects, or may affect, meshes in observe mode.
     WouldApply {
-        /// Those meshes.
+        /// The meshes in observe mode.
         watching: BTreeSet<MeshName>,
     },
-    /// The step was taken.
+    /// The step was executed.
     Applied,
-    /// It had been taken.
+    /// The step had been executed before.
     AlreadyInPlace,
-    /// The other side is at it.
+    /// The other service has not finished.
     InProgress,
-    /// Somebody was there first; it is observed and decided again.
+    /// Another writer was first; the function observes and decides again.
     Superseded,
-    /// The state table did not allow it to begin.
+    /// The state table did not allow the plan to begin.
     Refused {
-        /// Why not.
+        /// The reason of the refusal.
         #[serde(flatten)]
         refusal: Refusal,
     },
-    /// The mesh is written, over a change that had not been seen.
+    /// The mesh is written, over a change that was not observed.
     Overwrote {
         /// The resource's new version.
         version: u64,
     },
-    /// It failed; what was there before is still in place, and it is tried again later.
+    /// The step failed. The previous state is still in place, and a later run retries the step.
     Failed {
-        /// What was tried and what came back.
+        /// The call and its error.
         error: String,
-        /// Whether trying again may help.
+        /// Whether a retry may succeed.
         may_heal: bool,
     },
 }
 
 impl Outcome {
-    /// Its stable name.
+    /// The stable name of the outcome.
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::WouldApply { .. } => "WouldApply",
@@ -68,7 +68,7 @@ impl Outcome {
         }
     }
 
-    /// Whether it happened anew, and is not just the same as at the last wake.
+    /// Whether the outcome is new, and not the same as in the previous run.
     pub(crate) const fn is_news(&self) -> bool {
         match self {
             Self::Applied | Self::Superseded | Self::Overwrote { .. } | Self::Failed { .. } => true,
@@ -76,7 +76,7 @@ impl Outcome {
         }
     }
 
-    /// Whether something is different now, so that another look is worth it.
+    /// Whether the state differs from the observation, so that the function should observe again.
     pub(crate) const fn moved(&self) -> bool {
         match self {
             Self::Applied | Self::AlreadyInPlace | Self::Superseded | Self::Overwrote { .. } => true,
@@ -85,13 +85,13 @@ impl Outcome {
     }
 }
 
-/// What became of a plan, and of its record.
+/// The outcome of a plan, with its record.
 #[derive(Debug)]
 pub(crate) struct Executed {
     pub(crate) outcome: Outcome,
-    /// The page that is due, which the record holds until it was sent.
+    /// The due page, which stays in the record until it is sent.
     pub(crate) page: Option<OwedPage>,
-    /// The record as it is stored, with its revision; `None` where it could not be stored, or another writer was first.
+    /// The stored record with its revision; `None` if it could not be stored or another writer was first.
     pub(crate) stored: Option<(Record, u64)>,
     /// Whether the record was stored before the step.
     pub(crate) began: bool,
@@ -99,32 +99,32 @@ pub(crate) struct Executed {
     pub(crate) is_unstorable: bool,
 }
 
-/// A plan with what is needed to carry it out.
+/// A plan with the data that is needed to execute it.
 pub(crate) struct Work<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) observation: &'a Observation,
-    /// What is journalled before the step: the decision with its observation.
+    /// The body of the journal entry before the step: the decision with its observation.
     pub(crate) journal: Value,
-    /// The record as it is to be stored before the step.
+    /// The record to store before the step.
     pub(crate) record: Record,
-    /// Who acts: one name an invocation.
+    /// The holder of the lease: one name per invocation.
     pub(crate) holder: &'a str,
     pub(crate) window: &'a BudgetWindow,
-    /// The policy.
+    /// The policy for certificates.
     pub(crate) policy: &'a CertificatesPolicy,
     /// The page about an outcome.
     pub(crate) page: &'a (dyn Fn(&Outcome) -> OwedPage + Sync),
 }
 
-/// Carries out a plan. Killed between any two calls and run again, it ends the same: the record holds the attempt before
-/// anything is ordered, and what was done is found where it was done.
+/// Executes a plan. A run that is killed between any two calls and repeated has the same result. The record holds the
+/// attempt before anything is ordered, and the repeated run finds the results of executed calls in their stores.
 pub(crate) async fn actuate(ports: &Ports, work: Work<'_>) -> Executed {
     match try_actuate(ports, &work).await {
         Ok(executed) => executed,
         Err(error) => {
             let may_heal = error.kind.may_heal();
             let outcome = Outcome::Failed { may_heal, error: error.to_string() };
-            // Without the state table nothing is changed, and that is paged where no later run will do better.
+            // Without the state table no change is made. The failure pages if no later run can succeed.
             let page = (!may_heal).then(|| (work.page)(&outcome));
             Executed { outcome, page, stored: None, began: false, is_unstorable: true }
         }
@@ -198,7 +198,7 @@ async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Executed, PortErr
             tracing::warn!(subject, "the lease expired before the step ended");
             None
         }
-        // The record holds the attempt; the next run finds what came of it.
+        // The record holds the attempt; the next run reads its outcome.
         Err(error) => {
             tracing::warn!(%error, subject, "failed to store the end of a step");
             is_unstorable = true;
@@ -208,7 +208,7 @@ async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Executed, PortErr
     Ok(Executed { outcome, page, stored, began: true, is_unstorable })
 }
 
-/// What is reported of a step. `given_up` says why an attempt was given up that the CA has not finished.
+/// The outcome to report for a step. `given_up` is the reason why an unfinished attempt was given up.
 fn outcome(result: &StepResult, heals: Option<bool>, given_up: Option<String>) -> Outcome {
     match result {
         StepResult::Applied | StepResult::Issued | StepResult::Ordered { .. } => Outcome::Applied,
@@ -217,7 +217,7 @@ fn outcome(result: &StepResult, heals: Option<bool>, given_up: Option<String>) -
             Some(error) => Outcome::Failed { error, may_heal: false },
             None => Outcome::InProgress,
         },
-        // The next attempt has another version.
+        // The next attempt uses another version.
         StepResult::VersionTaken | StepResult::Superseded => Outcome::Superseded,
         StepResult::Overwrote { version } => Outcome::Overwrote { version: *version },
         StepResult::Refused { why } => Outcome::Failed { error: why.clone(), may_heal: false },
@@ -225,7 +225,7 @@ fn outcome(result: &StepResult, heals: Option<bool>, given_up: Option<String>) -
     }
 }
 
-/// Whether an error says for sure that nothing was ordered.
+/// Whether an error proves that no certificate was ordered.
 fn is_certain(error: &PortError) -> bool {
     match error.kind {
         PortErrorKind::NotFound
@@ -233,7 +233,7 @@ fn is_certain(error: &PortError) -> bool {
         | PortErrorKind::Expired
         | PortErrorKind::Denied
         | PortErrorKind::Other => {
-            // Whatever happens to an import, the order before it was placed.
+            // The order was placed before the import, no matter how the import ends.
             !error.call.starts_with("import")
         }
         PortErrorKind::Conflict | PortErrorKind::Unavailable | PortErrorKind::TimedOut => false,
@@ -245,7 +245,7 @@ fn entry(ports: &Ports, work: &Work<'_>, stage: &str, body: Value) -> JournalEnt
     JournalEntry { at: now, id: format!("{}-{}-{stage}", work.plan.id, now.as_second()), body }
 }
 
-/// A record as the state table keeps it.
+/// A record in the format of the state table.
 pub(crate) fn document(record: &Record) -> Value {
     // A record has only string keys, so this can't fail.
     serde_json::to_value(record).unwrap_or_default()

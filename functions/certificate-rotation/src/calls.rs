@@ -1,4 +1,4 @@
-//! Which calls of a run failed, so that one page reports all of them once it is worth one.
+//! Collects the failed calls of a run, so that one page reports all of them once they have failed for long enough.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -8,33 +8,33 @@ use mesh::policy::{CertificatesPolicy, PagingPolicy};
 use mesh::rotation::{Decision, KeepReason, Verdict};
 use ports::{FailureRun, PortError};
 
-/// The target that failures of the event bus are remembered by.
+/// The failure target under which failures of the event bus are remembered.
 pub(crate) const BUS: &str = "the event bus";
 
-/// The target that an invocation without enough time is remembered by.
+/// The failure target under which an invocation without enough time is remembered.
 pub(crate) const TIME: &str = "the time of an invocation";
 
 /// The calls of one run.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     run: FailureRun,
-    /// The texts of the errors.
+    /// The texts of the errors of failed calls.
     errors: Mutex<BTreeSet<String>>,
 }
 
 impl Calls {
-    /// A call about a target failed.
+    /// Records that a call for a target failed.
     pub(crate) fn failed(&self, target: &str, error: &PortError) {
         self.run.failed(target, error);
         self.errors.lock().unwrap_or_else(PoisonError::into_inner).insert(error.to_string());
     }
 
-    /// A call about a target succeeded.
+    /// Records that a call for a target succeeded.
     pub(crate) fn succeeded(&self, target: &str) {
         self.run.succeeded(target);
     }
 
-    /// A result of a call about a target, with its error as people read it.
+    /// Records the result of a call for a target, and returns it with the text of its error.
     pub(crate) fn noted<T>(&self, target: &str, result: Result<T, PortError>) -> Result<T, String> {
         match result {
             Ok(done) => {
@@ -48,12 +48,13 @@ impl Calls {
         }
     }
 
-    /// The time of the invocation was not enough.
+    /// Records that the time of the invocation ran out.
     pub(crate) fn out_of_time(&self, why: &str) {
         self.run.fail(TIME, FailureClass::Transient, "OutOfTime", why.to_owned());
     }
 
-    /// What was decided about something that cannot be read although no call failed, as a secret without a certificate.
+    /// Records whether the contents of a decision's subject could be read. They can be unreadable although no call
+    /// failed, as in a secret without a certificate.
     pub(crate) fn decided(&self, decision: &Decision) {
         let target = format!("contents of {}", decision.subject);
         match &decision.verdict {
@@ -69,13 +70,14 @@ impl Calls {
         }
     }
 
-    /// What is remembered between invocations.
+    /// The results to remember between invocations.
     pub(crate) fn into_run(self) -> FailureRun {
         self.run
     }
 }
 
-/// When failing calls are paged: certificates are renewed long before they end, so that more time is given than elsewhere.
+/// The paging limits for failed calls. Certificates are renewed long before they expire, so the limit is longer than in
+/// other functions.
 pub(crate) fn paging(policy: &CertificatesPolicy) -> PagingPolicy {
     PagingPolicy { unreadable_after: policy.unread_after, ..policy.paging.clone() }
 }

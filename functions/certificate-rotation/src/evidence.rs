@@ -1,4 +1,5 @@
-//! What proxies have really taken, over all their streams; and where those can't tell, what a handshake shows.
+//! The certificates that proxies have acknowledged on all their streams. If the streams cannot show that, a TLS
+//! handshake with the listener does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,7 @@ use ports::certificates::{AcknowledgedSecrets, ProxyStream, SeenSecret};
 
 use crate::Ports;
 
-/// The streams, or why nobody could tell; and the listeners that were looked at.
+/// The streams, or why they could not be read; and the results of the probed listeners.
 #[derive(Debug)]
 pub(crate) struct Evidence {
     streams: Result<Vec<ProxyStream>, String>,
@@ -19,14 +20,14 @@ pub(crate) struct Evidence {
 }
 
 impl Evidence {
-    /// Asks for the streams, and looks at those listeners for which the policy gives addresses and of which the streams
-    /// don't tell enough.
+    /// Reads the streams. Then it probes listeners for which the policy has addresses and the streams have too little
+    /// information.
     pub(crate) async fn gather(ports: &Ports, policy: &CertificatesPolicy, surveyed: &MeshCertificates) -> Self {
         let streams = ports.proxies.proxies().await.map_err(|error| error.to_string());
         let mut evidence = Self { streams, probed: BTreeMap::new() };
         let unknown: BTreeSet<(ResourcePath, Port)> =
             surveyed.leaves.iter().flat_map(|(source, used)| evidence.untold(source, used)).collect();
-        // Side by side: whoever does not answer keeps nobody waiting but itself.
+        // In parallel: a server that does not answer delays no other probe.
         let looks = unknown.into_iter().filter_map(|(proxy, port)| {
             let declared: Vec<&ProbePolicy> = policy.probes.iter().filter(|probe| probe.is_of(&proxy, port)).collect();
             (!declared.is_empty()).then_some(async move { ((proxy, port), look(ports, &declared).await) })
@@ -35,7 +36,7 @@ impl Evidence {
         evidence
     }
 
-    /// The listeners at which a leaf is presented by proxies whose streams don't tell whether they have it.
+    /// The listeners at which a leaf is presented by proxies with streams that do not show whether they have it.
     fn untold<'u>(&self, source: &Source, used: &'u LeafUse) -> impl Iterator<Item = (ResourcePath, Port)> + use<'u> {
         let secrets = leaf_secrets(source);
         let untold = used.users.iter().filter(|user| matches!(self.held(user, &secrets), Acknowledgement::Unknown(_)));
@@ -43,8 +44,8 @@ impl Evidence {
         used.listeners.iter().filter(move |(proxy, _)| untold.contains(proxy)).cloned()
     }
 
-    /// What a proxy has of a leaf. A handshake shows what its listeners present, and nothing of what it presents as a
-    /// client.
+    /// The state of a leaf at a proxy. A handshake shows the certificate that the proxy's listeners present, but not
+    /// the certificate that it presents as a client.
     pub(crate) fn of_leaf(&self, proxy: &ResourcePath, source: &Source, used: &LeafUse) -> Acknowledgement {
         let told = self.held(proxy, &leaf_secrets(source));
         if !matches!(told, Acknowledgement::Unknown(_)) || used.clients.contains(proxy) {
@@ -62,7 +63,7 @@ impl Evidence {
                 Some(Ok(leaves)) => seen.extend(leaves.iter().cloned()),
             }
         }
-        // Servers that present different leaves have not all got the new one.
+        // If servers present different leaves, not all of them have the new one.
         match seen.len() {
             0 => told,
             1 => Acknowledgement::Acknowledged(seen),
@@ -70,12 +71,13 @@ impl Evidence {
         }
     }
 
-    /// How many proxies of it are connected, as far as anybody knows.
+    /// The number of connected instances of a proxy, as far as the streams are known.
     fn count(&self, proxy: &ResourcePath) -> usize {
         self.streams.iter().flatten().filter(|stream| stream.proxy == *proxy).count()
     }
 
-    /// What a proxy has of these secrets together: the same over all its streams, or it is not known to have it.
+    /// The state of a set of secrets at a proxy. It is acknowledged only if all streams of the proxy have the same
+    /// certificates.
     pub(crate) fn held(&self, proxy: &ResourcePath, secrets: &[String]) -> Acknowledgement {
         let streams = match &self.streams {
             Ok(streams) => streams.iter().filter(|stream| stream.proxy == *proxy).collect::<Vec<_>>(),
@@ -87,7 +89,7 @@ impl Evidence {
                 Acknowledgement::Acknowledged(held) => held,
                 other => return other,
             };
-            // One has what was there before, or what is there now; the other has not.
+            // The streams have different certificates, so at least one of them does not have the new one.
             if same.as_ref().is_some_and(|same| *same != held) {
                 return Acknowledgement::Outstanding;
             }
@@ -100,7 +102,7 @@ impl Evidence {
     }
 }
 
-/// Looks at every address; the leaves of all servers, each once for each server.
+/// Probes every address. Returns the leaves of all servers, one entry per server.
 async fn look(ports: &Ports, declared: &[&ProbePolicy]) -> Result<Vec<Fingerprint>, String> {
     let mut leaves = Vec::new();
     for address in declared.iter().flat_map(|probe| &probe.addresses) {
@@ -145,17 +147,17 @@ fn of_secret(known: &BTreeMap<String, SeenSecret>, secret: &str) -> Acknowledgem
     }
 }
 
-/// What the control plane calls what is presented.
+/// The control plane's names of the secrets of a presented certificate.
 fn leaf_secrets(source: &Source) -> Vec<String> {
     match source {
         Source::Acm(arn) => vec![arn.to_string()],
         Source::Sds(name) => vec![name.to_string()],
-        // The control plane calls none so.
+        // The control plane uses no such name.
         Source::File(owner, path) => vec![format!("{path} of {owner}")],
     }
 }
 
-/// What the control plane calls what is trusted: all CAs of a policy are one secret.
+/// The control plane's names of the secrets of a trust: all CAs of a policy are one secret.
 pub(crate) fn trust_secrets(anchors: &[Anchor]) -> Vec<String> {
     let arns: Vec<&str> = anchors
         .iter()

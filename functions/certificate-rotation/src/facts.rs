@@ -1,4 +1,4 @@
-//! Puts together what was read into what is decided from.
+//! Combines the data that was read into the input of decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use crate::evidence::{Evidence, trust_secrets};
 use crate::stores::{InAcm, InSecret};
 use crate::wake::authority_subject;
 
-/// Everything that was read.
+/// All data that was read.
 #[derive(Debug)]
 pub(crate) struct Read<'a> {
     pub(crate) survey: &'a MeshCertificates,
@@ -31,7 +31,7 @@ pub(crate) struct Read<'a> {
 }
 
 impl Read<'_> {
-    /// Whether something is known by the name of its record: a certificate that a mesh presents, or a private CA.
+    /// Whether the subject of a record is known: a certificate that a mesh presents, or a private CA.
     pub(crate) fn has(&self, subject: &str) -> bool {
         let is_leaf = self.survey.leaves.keys().any(|source| source.to_string() == subject);
         is_leaf || self.authorities.keys().any(|arn| authority_subject(arn.as_str()) == subject)
@@ -70,7 +70,7 @@ impl Read<'_> {
             },
             Source::Acm(arn) => match self.acm.get(arn) {
                 Some(read) => match self.twins.get(arn).and_then(|twin| twin.unread.as_ref()) {
-                    // Without it nobody knows how far a renewal is.
+                    // Without the secret, the progress of a renewal is not known.
                     Some(why) => (self.in_acm(arn, read, used), Reading::Unread(why.clone()), read.revoked),
                     None => (self.in_acm(arn, read, used), read.chain.clone(), read.revoked),
                 },
@@ -89,7 +89,7 @@ impl Read<'_> {
             (Ok(CertificateKind::Unrecognised(kind)), _) => {
                 Keeper::NotOurs { why: format!("it is of a kind that is not known here: {kind}") }
             }
-            // What could not be read is kept as it is for that reason, whatever it is.
+            // A certificate that could not be read stays unchanged for that reason, of any kind.
             (Ok(CertificateKind::Imported | CertificateKind::Private) | Err(_), _) => self.imported(arn, read),
         }
     }
@@ -105,7 +105,7 @@ impl Read<'_> {
         Keeper::Imported { authority, bundle, differs }
     }
 
-    /// Who has the key of an imported certificate, where its kind is known.
+    /// The place of the key of each imported certificate, where the kind is known.
     fn key_places(&self) -> BTreeMap<CertificateArn, KeyPlace> {
         let imported = self.acm.iter().filter(|(_, read)| matches!(read.kind, Ok(CertificateKind::Imported)));
         let place = |arn: &CertificateArn, read: &InAcm| {
@@ -153,7 +153,7 @@ impl Read<'_> {
         }
     }
 
-    /// The names of everything that is checked by it: a policy that is made in its place must take them all.
+    /// The names of all certificates that the trust verifies: a policy that replaces the trust must accept all of them.
     fn names_met_by(&self, id: &TrustId) -> Vec<String> {
         let met = self.survey.meetings.iter().filter(|meeting| meeting.trust == *id);
         let chains = met.filter_map(|meeting| self.chain(&meeting.leaf));
@@ -197,7 +197,7 @@ impl Read<'_> {
     fn trusted(&self, anchor: &Anchor) -> Result<Trusted, String> {
         match anchor {
             Anchor::Authority(arn) => match self.authorities.get(arn) {
-                // Whoever trusts a CA by its name trusts that one, and not its root.
+                // Trust in a CA by its ARN covers that CA, not its root.
                 Some(Ok(facts)) => Ok(Trusted { authority: Some(arn.clone()), root: facts.certificate.clone() }),
                 Some(Err(why)) => Err(why.clone()),
                 None => Err(format!("{arn} was not read")),
@@ -219,7 +219,7 @@ impl Read<'_> {
         }
     }
 
-    /// The same as verdicts on edges need it.
+    /// The same data in the form that verdicts on edges need.
     pub(crate) fn readings(&self) -> Readings {
         let mut readings = Readings { imported: self.key_places(), ..Readings::default() };
         for (arn, read) in &self.acm {
@@ -252,7 +252,7 @@ impl Read<'_> {
     }
 }
 
-/// Whether a secret holds the certificate that ACM has, or the one that ACM has got from it and that is not served yet.
+/// Whether a secret holds the certificate that ACM has, or a pending certificate that ACM has already imported.
 fn goes_with(twin: &InSecret, acm: &Reading<Chain>) -> bool {
     let Reading::Known(acm) = acm else { return false };
     let pending = match &twin.facts.pending {

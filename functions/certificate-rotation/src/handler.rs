@@ -20,8 +20,8 @@ use crate::tell::{self, Moments, News, Stored, Unstored};
 use crate::wake::{MessageId, Wake};
 use crate::{NAME, Ports, journal, metrics};
 
-/// How often one wake looks, decides and acts: a bundle takes four steps one after the other. What is left then, and
-/// what waits for proxies, goes on with the next wake.
+/// The most rounds of observing, deciding and acting in one run: a bundle takes four steps one after the other. The
+/// next run resumes the remaining steps and the steps that wait for proxies.
 const ROUNDS: usize = 6;
 
 /// How often the schedule invokes the function.
@@ -33,7 +33,7 @@ pub struct CertificateRotation {
     ports: Ports,
     policy: PolicyKeeper<Policy, PolicyError>,
     failures: FailureMemory,
-    /// What this process has paged and could not store.
+    /// The pages that this process sent and could not store.
     unstored: Unstored,
 }
 
@@ -44,18 +44,18 @@ struct Run<'a> {
     window: BudgetWindow,
     holder: String,
     started: Timestamp,
-    /// What events have said and no record holds yet.
+    /// The facts from events that no record holds yet.
     facts: Mutex<OpenFacts>,
-    /// Which calls failed.
+    /// The results of calls.
     calls: Calls,
 }
 
-/// What only events have said, by the messages that have to be repeated until it is stored.
+/// Facts that only events carry, with the messages to repeat until the facts are stored.
 #[derive(Debug, Default)]
 struct OpenFacts {
-    /// By the subject of the record.
+    /// The messages by the subject of the record.
     by_subject: BTreeMap<String, BTreeSet<MessageId>>,
-    /// Of something that can't be read now.
+    /// The messages about a subject that cannot be read now.
     unplaced: BTreeSet<MessageId>,
 }
 
@@ -66,7 +66,7 @@ impl OpenFacts {
 }
 
 impl CertificateRotation {
-    /// Puts the function together.
+    /// Creates the function from its ports and its policy.
     #[must_use]
     pub fn new(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Self {
         let (state, notifier) = (Arc::clone(&ports.state), Arc::clone(&ports.notifier));
@@ -122,11 +122,11 @@ impl Handler for CertificateRotation {
     }
 }
 
-/// What came of all rounds.
+/// The result of all rounds.
 struct Reconciled {
     accounts: Vec<Account>,
     metrics: Vec<Metric>,
-    /// Whether no round could observe anything.
+    /// Whether the first observation failed.
     observed_nothing: bool,
 }
 
@@ -142,7 +142,7 @@ impl CertificateRotation {
                     metrics = expiry;
                     let moved = of_round.iter().any(|account| account.moved);
                     let is_last = !moved || round == ROUNDS;
-                    // What is decided again in the next round is told of then.
+                    // A decision that the next round makes again is reported by that round.
                     accounts.extend(of_round.into_iter().filter(|account| is_last || account.moved));
                     if is_last {
                         break;
@@ -159,7 +159,7 @@ impl CertificateRotation {
         Reconciled { accounts, metrics, observed_nothing }
     }
 
-    /// Looks, decides, and takes each step that may be taken now.
+    /// Observes, decides, and executes each step that is allowed now.
     async fn round(&self, run: &Run<'_>) -> Result<(Vec<Account>, Vec<Metric>), PortError> {
         let now = self.ports.clock.now();
         let observation = observe(&self.ports, run.policy, &run.window, run.wake, &run.calls).await?;
@@ -185,7 +185,7 @@ impl CertificateRotation {
         Ok((accounts, metrics))
     }
 
-    /// Does what was decided, where the mode allows it, and says so.
+    /// Executes a decision where the mode allows it, and reports it.
     async fn carry_out(
         &self,
         run: &Run<'_>,
@@ -215,7 +215,7 @@ impl CertificateRotation {
                         run.facts.lock().await.by_subject.remove(&subject);
                         (outcome, Some((news.record.clone(), revision)))
                     }
-                    // They report it.
+                    // The other writer reports them.
                     Stored::Overtaken => {
                         pages.clear();
                         (outcome, None)
@@ -270,7 +270,7 @@ impl CertificateRotation {
         actuate(&self.ports, work).await
     }
 
-    /// Reports events of which no decision is made: about private CAs, and about what no mesh uses.
+    /// Reports events without a decision: about private CAs, and about certificates that no mesh uses.
     async fn report_events(
         &self,
         run: &Run<'_>,
@@ -293,7 +293,7 @@ impl CertificateRotation {
                     let pages: Vec<&OwedPage> = page.iter().collect();
                     tell::settle(&self.ports, subject, &record, revision, &pages, now).await;
                 }
-                // The event comes again, because it is not stored.
+                // The event is delivered again, because it is not stored.
                 (Stored::Failed, page) => {
                     if let Some(account) = &mut account {
                         account.signals.pages_withheld += tell::withhold(&page);

@@ -1,4 +1,4 @@
-//! What the journal says of a decision: enough to make it again.
+//! The journal entry of a decision: enough to make the decision again.
 
 use mesh::certificates::Fingerprint;
 use mesh::rotation::{Decision, Recorded};
@@ -8,19 +8,20 @@ use serde_json::{Value, json};
 use crate::NAME;
 use crate::account::Account;
 
-/// Above this an observation goes to the reports store: it is of all meshes and goes with every step, an item of the state
-/// table has at most 400 KB and costs by its size, and people read the journal.
+/// Above this size in bytes, an observation goes to the reports store. An observation covers all meshes and belongs to
+/// every step. An item of the state table has at most 400 KB and costs by its size, and operators read the journal.
 const LARGEST_INLINE: usize = 32 * 1024;
 
-/// Keeps an observation where it fits, and tells where that is.
+/// Stores an observation in the reports store if it is too large for the journal. Returns the observation, its
+/// location, or why it is lost.
 pub(crate) async fn keep(reports: &dyn ReportStore, recorded: Recorded) -> Value {
-    // It has only string keys, so this can't fail.
+    // The value has only string keys, so this can't fail.
     let observed = serde_json::to_value(&recorded).unwrap_or_default();
     let text = observed.to_string();
     if text.len() <= LARGEST_INLINE {
         return observed;
     }
-    // One wake looks several times, perhaps within a millisecond.
+    // One run observes several times, perhaps within a millisecond.
     let mut digest = Fingerprint::from_der(text.as_bytes()).to_string();
     digest.truncate(12);
     let name = format!("observations/{}-{digest}.json", recorded.now.as_millisecond());
@@ -33,7 +34,7 @@ pub(crate) async fn keep(reports: &dyn ReportStore, recorded: Recorded) -> Value
     }
 }
 
-/// Decision and observation.
+/// The body of a journal entry: decision and observation.
 pub(crate) fn body(decision: &Decision, observed: &Value) -> Value {
     let Account { line, text, .. } = Account::of(decision, None);
     json!({

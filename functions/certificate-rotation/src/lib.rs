@@ -1,4 +1,5 @@
-//! Renews certificates in time, and replaces the CAs behind them, with nothing distrusted at any instant.
+//! Renews certificates in time and replaces the CAs behind them. At no instant does a peer distrust a certificate in
+//! use.
 //!
 //! ```text
 //! ACM, PCA event ─┐
@@ -8,11 +9,11 @@
 //!                     state table
 //! ```
 //!
-//! An event only wakes the function: what is decided rests on what is read afterwards. Where a rotation stands is read
-//! off the stores, so it goes on from wherever it was left.
+//! An event only triggers the function: each decision uses the data that is read afterwards. The state of a rotation is
+//! read from the certificate stores, so the rotation resumes wherever it was left.
 //!
-//! This crate never decides anything itself, never writes a spec without the version it was read at, never deletes a
-//! certificate, and never lets a private key out of memory but into ACM or Secrets Manager.
+//! This crate never makes decisions of its own, never writes a spec without the version that was read, and never
+//! deletes a certificate. It moves a private key out of memory only into ACM or Secrets Manager.
 
 mod account;
 mod actuate;
@@ -41,33 +42,33 @@ pub use handler::CertificateRotation;
 /// The function's name, in reports and metrics.
 pub const NAME: &str = "certificate-rotation";
 
-/// What the function needs of the outside.
+/// The services that the function needs.
 #[derive(Clone, Debug)]
 pub struct Ports {
-    /// The time.
+    /// Reads the current time.
     pub clock: Arc<dyn Clock>,
     /// Reads meshes.
     pub meshes: Arc<dyn MeshReader>,
     /// Writes virtual nodes and gateways.
     pub writer: Arc<dyn MeshWriter>,
-    /// Keeps the certificates of listeners.
+    /// Stores the certificates of listeners.
     pub certificates: Arc<dyn CertificateStore>,
     /// Issues certificates.
     pub authorities: Arc<dyn CertificateAuthority>,
-    /// Keeps bundles.
+    /// Stores bundles.
     pub bundles: Arc<dyn SecretBundles>,
-    /// Makes keys.
+    /// Creates keys.
     pub keys: Arc<dyn KeyMaker>,
-    /// Tells what proxies have taken.
+    /// Reports which certificates proxies have acknowledged.
     pub proxies: Arc<dyn ProxyEvidence>,
-    /// Looks at listeners whose proxies can't be asked.
+    /// Probes listeners of proxies that report no certificates.
     pub probe: Arc<dyn HandshakeProbe>,
-    /// The state table.
+    /// Reads and writes the state table.
     pub state: Arc<dyn StateStore>,
-    /// Tells people.
+    /// Sends notifications to operators.
     pub notifier: Arc<dyn Notifier>,
-    /// Tells other programs.
+    /// Sends events to other programs.
     pub bus: Arc<dyn EventBus>,
-    /// Keeps observations that are too large for the journal.
+    /// Stores observations that are too large for the journal.
     pub reports: Arc<dyn ReportStore>,
 }

@@ -1,4 +1,4 @@
-//! What is measured: when certificates end, and what became of rotations.
+//! The metrics of the function: the expiry of certificates, and the outcomes of rotations.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use mesh::rotation::{Facts, overdue};
 use crate::NAME;
 use crate::account::Account;
 
-/// Certificates that have a metric of their own: those that end first. Each is billed as two metrics, so a mesh of a
-/// thousand would cost more than what it runs on; the first end of all is always measured.
+/// The most certificates with metrics of their own: the first to expire. Each certificate is billed as two metrics, so
+/// a mesh of a thousand would cost more than the function. The first expiry of all certificates is always measured.
 const NAMED: usize = 50;
 
-/// Days until the first end of all, and of those that end first, by the certificate itself and by its chain. What is over
-/// counts as 0.
+/// Days until the first expiry of all certificates, and until the expiry of each of the first [`NAMED`] by leaf and by
+/// chain. An expired certificate counts as 0.
 pub(crate) fn expiry(readings: &Readings, now: Timestamp) -> Vec<Metric> {
     let forecast = forecast(readings, now);
     let mut metrics = Vec::new();
@@ -33,14 +33,14 @@ pub(crate) fn expiry(readings: &Readings, now: Timestamp) -> Vec<Metric> {
     metrics
 }
 
-/// How late the latest renewal is, in percent of the time that it had: by that, and not by days, leaves that live for a
-/// day and for a year can have one alarm.
+/// The delay of the latest renewal, in percent of its allowed time. In percent rather than days, leaves that live for a
+/// day and for a year can share one alarm.
 pub(crate) fn lateness(facts: &Facts, policy: &CertificatesPolicy, now: Timestamp) -> Option<Metric> {
     let value = f64::from(overdue(facts, policy, now)?);
     Some(Metric { name: "RenewalOverdue", unit: "Percent", value, dimensions: vec![("Function", NAME.to_owned())] })
 }
 
-/// How many steps of each kind had each outcome.
+/// The number of steps of each kind by outcome.
 pub(crate) fn rotations(accounts: &[Account]) -> Vec<Metric> {
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for account in accounts {

@@ -1,4 +1,4 @@
-//! Reads what a decision is made from: all meshes, and what their certificates are kept by.
+//! Reads the input of a decision: all meshes, and the stores of their certificates.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -27,32 +27,32 @@ use crate::{Ports, journal, stores};
 /// Calls at a time: App Mesh's own controller reads at up to 40 a second.
 const AT_A_TIME: usize = 8;
 
-/// Everything as it was read: what is decided from, and what is needed to act.
+/// All data as it was read: the input of decisions, and the data that is needed to act.
 #[derive(Debug)]
 pub(crate) struct Observation {
-    /// What is decided from.
+    /// The input of decisions.
     pub(crate) facts: Facts,
     /// The state table as read.
     pub(crate) state: StateView,
-    /// The virtual nodes and gateways as read, with everything that has to survive a write.
+    /// The virtual nodes and gateways as read, with every field that has to survive a write.
     pub(crate) resources: BTreeMap<ResourcePath, Resource>,
-    /// Subjects whose record says something that only an event has said, and the messages that have delivered it. They are
-    /// repeated until it is stored.
+    /// Subjects with a record that contains a fact which only an event carries, and the messages that delivered it. The
+    /// messages are repeated until the record is stored.
     pub(crate) unstored: BTreeMap<String, BTreeSet<MessageId>>,
-    /// Messages whose fact belongs to something that can't be read now.
+    /// Messages with a fact about a subject that cannot be read now.
     pub(crate) unplaced: BTreeSet<MessageId>,
-    /// Events that have to be paged, by the subject.
+    /// The events to page, by subject.
     pub(crate) event_pages: BTreeMap<String, EventNotice>,
-    /// Events about what no mesh uses.
+    /// The events about certificates and CAs that no mesh uses.
     pub(crate) unused: Vec<EventNotice>,
-    /// What was read of certificates and trust.
+    /// The readings of certificates and trusts.
     pub(crate) readings: Readings,
     models: BTreeMap<MeshName, Mesh>,
-    /// What is remembered, by subject.
+    /// The records by subject, with facts from events.
     memories: BTreeMap<String, Memory>,
-    /// The what-ifs that were asked, with their answers.
+    /// The what-if checks that were made, with their results.
     asked: Mutex<Vec<(Change, Vec<HarmFact>)>>,
-    /// What the journal has of it, once it has anything.
+    /// The observation for the journal, once a journal entry needs it.
     recorded: OnceCell<Value>,
 }
 
@@ -62,7 +62,7 @@ impl Observation {
         self.state.documents.get(&StateKey::certificate(subject)).map_or(0, |stored| stored.revision)
     }
 
-    /// What is remembered of a subject.
+    /// The record of a subject, with facts from events; `None` without a readable record.
     pub(crate) fn record(&self, subject: &str) -> Option<&Record> {
         match self.memories.get(subject)? {
             Memory::Record(record) => Some(record),
@@ -70,7 +70,7 @@ impl Observation {
         }
     }
 
-    /// The record of a subject as the state table has it, without what events have said since.
+    /// The record of a subject as stored in the state table, without facts from later events.
     pub(crate) fn stored_record(&self, subject: &str) -> Option<Record> {
         let stored = self.state.documents.get(&StateKey::certificate(subject))?;
         match Record::read(&stored.document) {
@@ -84,14 +84,14 @@ impl Observation {
         matches!(self.memories.get(subject), Some(Memory::Unreadable(_) | Memory::Newer { .. }))
     }
 
-    /// What a change would break that nobody has taken on.
+    /// The harms that a change would cause and that no waiver permits.
     pub(crate) fn harms(&self, change: &Change, policy: &Policy, now: Timestamp) -> Vec<HarmFact> {
         let harms = self.what_if(change, policy, now);
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push((change.clone(), harms.clone()));
         harms
     }
 
-    /// What it was decided from, as the journal has it: the same for all decisions of a round, and kept once.
+    /// The observation as stored for the journal: the same for all decisions of a round, and stored once.
     pub(crate) async fn recorded(&self, ports: &Ports, policy: &CertificatesPolicy, now: Timestamp) -> &Value {
         let recorded = || {
             let harms = self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -119,15 +119,15 @@ impl Observation {
     }
 }
 
-/// A mesh that was read whole.
+/// A mesh that was read as a whole.
 struct SeenMesh {
     model: Mesh,
     /// Its virtual nodes and gateways.
     resources: BTreeMap<ResourcePath, Resource>,
 }
 
-/// Reads all meshes, each on its own, and what all those that could be read use together: a certificate may be used in
-/// several.
+/// Reads all meshes, each on its own, and the certificates of all readable meshes together: several meshes may use one
+/// certificate.
 pub(crate) async fn observe(
     ports: &Ports,
     policy: &Policy,
@@ -160,7 +160,7 @@ pub(crate) async fn observe(
     let in_use = |subject: &String| read.has(subject);
     let (used, unused): (BTreeMap<_, _>, BTreeMap<_, _>) =
         wake.notices.clone().into_iter().partition(|(subject, _)| in_use(subject));
-    // A mesh that can't be read may use it.
+    // A mesh that can't be read may use the certificate.
     let all_read = has.values().all(|one: &Reading<_>| matches!(one, Reading::Known(_)));
     let (used, unused) = if all_read { (used, unused) } else { (wake.notices.clone(), BTreeMap::new()) };
     subjects.extend(used.keys().cloned());
@@ -213,7 +213,7 @@ pub(crate) async fn observe(
     })
 }
 
-/// Reads a mesh whole: what is missing would look as if nobody used it.
+/// Reads a mesh as a whole: a missing resource would make its certificates look unused.
 async fn mesh(ports: &Ports, name: &MeshName, pace: &mut Pace) -> Result<SeenMesh, PortError> {
     let read = survey(ports.meshes.as_ref(), name, pace).await?;
     if let Some((_, error)) = read.unread.into_iter().next() {
@@ -231,7 +231,7 @@ async fn mesh(ports: &Ports, name: &MeshName, pace: &mut Pace) -> Result<SeenMes
     Ok(seen)
 }
 
-/// Reads what is used, several at a time, with more patience the more of it the other side asks for.
+/// Reads the certificates in use, several at a time; the pace adapts to the services' rate limits.
 async fn read<'a>(
     ports: &Ports,
     policy: &'a Policy,
@@ -268,7 +268,7 @@ async fn read<'a>(
                     }
                 }
             }
-            // Whatever was asked for in their place would be asked for again.
+            // Otherwise the function would request replacements that it has already requested.
             Err(error) => {
                 for read in acm.values_mut().filter(|read| read.private.is_some()) {
                     read.chain = Reading::Unread(error.clone());
@@ -311,7 +311,7 @@ async fn read<'a>(
     Ok(Read { survey: surveyed, policy, acm, secrets, twins, authorities, evidence })
 }
 
-/// Reads secrets, each under what stands for it.
+/// Reads secrets, each by the key of its subject.
 async fn secrets<K: Clone + Ord>(
     ports: &Ports,
     wanted: Vec<(K, String)>,
@@ -336,7 +336,7 @@ fn subjects<'m>(surveyed: &MeshCertificates, meshes: impl Iterator<Item = &'m Me
     names.into_iter().collect()
 }
 
-/// What the state table has of each subject, and what events have said since.
+/// The stored record of each subject, and the facts from events since.
 struct Remembered {
     memories: BTreeMap<String, Memory>,
     unstored: BTreeMap<String, BTreeSet<MessageId>>,
@@ -353,14 +353,14 @@ impl Remembered {
         Self { memories, unstored: BTreeMap::new(), event_pages: BTreeMap::new() }
     }
 
-    /// Marks what was revoked. Gives the messages that name a certificate which may be of something unreadable.
+    /// Marks revoked certificates. Returns the messages about a certificate that may belong to an unreadable subject.
     fn revoke(&mut self, wake: &Wake, all_read: bool) -> BTreeSet<MessageId> {
         let mut found = BTreeSet::new();
         for (subject, memory) in &mut self.memories {
             let Memory::Record(record) = memory else { continue };
             let Some(leaf) = &mut record.leaf else { continue };
             for (name, messages) in &wake.revoked {
-                // Of one that is only ordered, the attempt is given up before it can be promoted.
+                // If the certificate is only ordered, the attempt is given up before the certificate can be promoted.
                 let is_ordered = leaf.attempt.as_ref().is_some_and(|attempt| attempt.order.as_ref() == Some(name));
                 let is_present = leaf.issued_as.as_ref() == Some(name);
                 if !is_ordered && !is_present {
@@ -379,7 +379,7 @@ impl Remembered {
         unplaced.flat_map(|(_, messages)| messages.iter().cloned()).collect()
     }
 
-    /// Enters events into the records: each is paged once, until a new certificate or a success clears it.
+    /// Adds events to the records: each event is paged once, until a new certificate or a success clears it.
     fn note(&mut self, notices: &BTreeMap<String, Vec<EventNotice>>, healed: &BTreeSet<String>, now: Timestamp) {
         for subject in healed {
             if let Some(Memory::Record(record)) = self.memories.get_mut(subject)

@@ -1,4 +1,4 @@
-//! Roots as PEM: told apart by what they are, put together without a change to any of them.
+//! Roots as PEM blocks: identified by fingerprint, and joined without a change to any of them.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use mesh::certificates::{Certificate, Fingerprint};
 
 const END: &str = "-----END CERTIFICATE-----";
 
-/// Those blocks of PEM texts whose certificates are among `wanted`, each once; `None` where one is missing.
+/// Selects the PEM blocks of the certificates in `wanted`, each once; `None` if a certificate is missing.
 pub(crate) fn select(texts: &[String], wanted: &BTreeSet<Fingerprint>) -> Option<String> {
     let mut found = BTreeSet::new();
     let mut all = String::new();

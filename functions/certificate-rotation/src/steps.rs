@@ -1,4 +1,5 @@
-//! Takes one step. Each can be taken again: what is there already is found, and an order is the same order.
+//! Executes one step. Each step can be repeated: existing results are detected, and an order keeps its idempotency
+//! token.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,12 +21,12 @@ use crate::observe::Observation;
 use crate::stores::{REPLACES, ROTATE, SUPERSEDED_BY};
 use crate::{roots, stores};
 
-/// How often a certificate whose key is in memory only is asked for: a private CA takes some seconds, and whoever does
-/// not wait for it has to order another one.
+/// The most polls for a certificate with a key that is only in memory. A private CA takes some seconds, and a function
+/// that does not wait has to order another certificate.
 const LOOKS: u32 = 15;
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
-/// Takes a step. An error leaves open whether it was taken.
+/// Executes a step. An error leaves open whether it was executed.
 pub(crate) async fn take(
     ports: &Ports,
     step: &Step,
@@ -111,7 +112,7 @@ pub(crate) async fn take(
 async fn renew(ports: &Ports, arn: &CertificateArn, export_first: bool) -> Result<StepResult, PortError> {
     let arn = acm(arn)?;
     if export_first {
-        // Only that it was exported matters; the copy is wiped here.
+        // Only the fact of the export matters; the copy is wiped here.
         drop(ports.certificates.export(&arn).await?);
     }
     match ports.certificates.renew(&arn).await {
@@ -147,7 +148,7 @@ async fn request(
     ports.certificates.request(&request).await.map(|_| StepResult::Issued)
 }
 
-/// An order, signed as suits the key of the CA as it was observed.
+/// Builds an order with a signing algorithm that suits the observed key of the CA.
 fn order(
     observation: &Observation,
     authority: &AuthorityArn,
@@ -181,7 +182,7 @@ async fn wait_for(ports: &Ports, issued: &IssuedArn) -> Result<Issuance, PortErr
     Ok(Issuance::InProgress)
 }
 
-/// The bundle that is pending, if it still is the one that was seen.
+/// The pending bundle, if it still has the version that was observed.
 async fn pending(ports: &Ports, secret: &SecretId, version: &str) -> Result<Option<StoredBundle>, PortError> {
     let pending = ports.bundles.read(secret, Stage::Pending).await?;
     Ok(pending.filter(|pending| pending.version.as_str() == version))
@@ -190,8 +191,8 @@ async fn pending(ports: &Ports, secret: &SecretId, version: &str) -> Result<Opti
 async fn put(ports: &Ports, secret: &SecretId, version: &VersionId, bundle: &Bundle) -> Result<StepResult, PortError> {
     match ports.bundles.put_pending(secret, version, bundle).await {
         Ok(()) => Ok(StepResult::Applied),
-        // Another key was put under the same version before. While it is pending it is used; a version without the label
-        // can't be stored again, so the attempt needs another one.
+        // Another key was stored under the same version before. That key is used while it is pending. A version without
+        // the label can't be stored again, so the attempt needs another version.
         Err(error) if error.kind == PortErrorKind::Conflict => {
             let versions = ports.bundles.describe(secret).await?;
             let is_pending = versions.at.get(&Stage::Pending) == Some(version);

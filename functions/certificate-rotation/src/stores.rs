@@ -1,4 +1,4 @@
-//! What ACM, the private CAs and the secrets hold now.
+//! Reads the current contents of ACM, the private CAs and the secrets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,11 +14,11 @@ use ports::{Pace, PortError, PortErrorKind};
 
 use crate::Ports;
 
-/// The tag of a certificate that was requested in place of another: the other's ARN.
+/// The tag of a certificate that was requested to replace another: the ARN of the replaced certificate.
 pub(crate) const REPLACES: &str = "meshwarden:replaces";
-/// The tag of certificates that may be rotated: the template's role may export, import and renew no others.
+/// The tag of certificates that may be rotated: the template's role may export, import and renew only these.
 pub(crate) const ROTATE: &str = "meshwarden:rotate";
-/// The tag of a certificate whose place another one has taken: the other's ARN.
+/// The tag of a certificate that was replaced: the ARN of its replacement.
 pub(crate) const SUPERSEDED_BY: &str = "meshwarden:superseded-by";
 
 /// A certificate in ACM.
@@ -27,24 +27,24 @@ pub(crate) struct InAcm {
     pub(crate) kind: Result<CertificateKind, String>,
     pub(crate) chain: Reading<Chain>,
     pub(crate) revoked: bool,
-    /// For private ones; their listeners are not known here.
+    /// The facts of a private certificate; its listeners are not known here.
     pub(crate) private: Option<PrivateFacts>,
-    /// Whether ACM would not renew it, since it is withdrawn or over.
+    /// Whether ACM would not renew the certificate, because it is revoked or expired.
     pub(crate) needs_replacement: bool,
 }
 
-/// A secret that is ours.
+/// A secret that the policy binds.
 #[derive(Debug)]
 pub(crate) struct InSecret {
     pub(crate) facts: BundleFacts,
     pub(crate) chain: Reading<Chain>,
     pub(crate) trust: Reading<Vec<Certificate>>,
-    /// Why nothing of it could be read.
+    /// Why the secret could not be read.
     pub(crate) unread: Option<String>,
 }
 
 impl InAcm {
-    /// One that could not be read.
+    /// A certificate that could not be read.
     pub(crate) fn unread(why: String) -> Self {
         Self {
             kind: Err(why.clone()),
@@ -100,8 +100,8 @@ fn private(arn: &CertificateArn, stored: &StoredCertificate) -> PrivateFacts {
     }
 }
 
-/// Certificates that were requested in place of others, by the others' ARNs; and those that have taken a place which is
-/// not marked yet.
+/// Finds certificates that were requested to replace others, by the ARN of the replaced certificate. Also finds
+/// certificates in use that replaced a certificate which is not marked yet.
 pub(crate) async fn replacements(
     ports: &Ports,
     used: &BTreeSet<CertificateArn>,
@@ -122,7 +122,7 @@ pub(crate) async fn replacements(
         if used.contains(&arn) {
             let old = ports::certificates::CertificateArn::parse(replaced.as_str()).ok();
             let marked = match &old {
-                // One that is gone needs no mark.
+                // A deleted certificate needs no mark.
                 Some(old) => match ports.certificates.tags(old).await {
                     Ok(tags) => tags.contains_key(SUPERSEDED_BY),
                     Err(error) if error.kind == PortErrorKind::NotFound => true,
@@ -175,7 +175,7 @@ pub(crate) async fn authority(ports: &Ports, arn: &AuthorityArn) -> Result<Autho
 }
 
 impl InSecret {
-    /// One that could not be read.
+    /// A secret that could not be read.
     pub(crate) fn unread(secret: &str, why: String) -> Self {
         let key = KeyMatch::NotCompared;
         let facts =
@@ -184,7 +184,7 @@ impl InSecret {
     }
 }
 
-/// Reads a secret that is ours.
+/// Reads a secret that the policy binds.
 pub(crate) async fn secret(ports: &Ports, secret: &str) -> Result<InSecret, PortError> {
     let id = SecretId::parse(secret).map_err(|error| no_name("secret", error))?;
     let versions = ports.bundles.describe(&id).await?;
@@ -244,7 +244,7 @@ fn pending(
     }
 }
 
-/// Whether two bundles hold the same roots, in whatever order and form.
+/// Whether two bundles hold the same roots, in any order and form.
 fn is_same_trust(one: &Bundle, other: &Bundle) -> bool {
     let roots = |bundle: &Bundle| match trust_of(bundle) {
         Reading::Known(roots) => Some(roots.into_iter().map(|root| root.fingerprint).collect::<BTreeSet<_>>()),

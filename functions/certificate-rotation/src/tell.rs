@@ -1,8 +1,8 @@
-//! Reports decisions to people and programs, and remembers what was reported.
+//! Reports decisions to operators and other programs, and remembers the reports.
 //!
-//! A page is stored with the record before it is sent, and removed from it afterwards: a notification that fails, or a
-//! process that ends in between, leaves it there for the next run. A page that the state table does not accept is withheld:
-//! each new process would send it again. The alarm on the metric `PagesWithheld` reports it.
+//! A page is stored with the record before it is sent, and removed from it afterwards. If a notification fails or the
+//! process ends in between, the page stays there for the next run. A page that the state table does not accept is
+//! withheld: each new process would send it again. The alarm on the metric `PagesWithheld` reports it.
 
 use std::collections::BTreeMap;
 
@@ -19,13 +19,13 @@ use crate::calls::{BUS, Calls};
 use crate::observe::Observation;
 use crate::{NAME, Ports, journal};
 
-/// The record of a decision with what is reported of it.
+/// The record of a decision with its notifications.
 pub(crate) struct News {
     /// The record as it should be stored.
     pub(crate) record: Record,
-    /// Whether it differs from what is stored.
+    /// Whether it differs from the stored record.
     pub(crate) changed: bool,
-    /// Whether it is news.
+    /// Whether the decision is to be reported.
     pub(crate) to_tell: bool,
     /// The page that is due now.
     pub(crate) page: Option<OwedPage>,
@@ -33,14 +33,14 @@ pub(crate) struct News {
     pub(crate) late: Option<OwedPage>,
 }
 
-/// When a run began, and when this round of it did.
+/// The start of a run, and of its current round.
 #[derive(Clone, Copy)]
 pub(crate) struct Moments {
     pub(crate) started: Timestamp,
     pub(crate) now: Timestamp,
 }
 
-/// Compares a decision with what people were last told.
+/// Compares a decision with the last notification about its subject.
 pub(crate) fn news(
     decision: &Decision,
     observation: &Observation,
@@ -75,20 +75,20 @@ pub(crate) fn news(
     News { record, changed, to_tell: telling.news, page, late }
 }
 
-/// What became of an attempt to store a record.
+/// The result of an attempt to store a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stored {
     /// It is stored at this revision, or did not need to be.
     At(u64),
-    /// Another writer was first, and reports it.
+    /// Another writer was first, and reports the decision.
     Overtaken,
-    /// It must not be stored: the record there is one that this version can't read.
+    /// It must not be stored: this version cannot read the record in the table.
     Foreign,
     /// The state table does not accept it.
     Failed,
 }
 
-/// Stores what there is to remember of something of which nothing is done.
+/// Stores the record of a decision without an executed plan.
 pub(crate) async fn remember(
     ports: &Ports,
     decision: &Decision,
@@ -135,7 +135,7 @@ pub(crate) async fn store(
     }
 }
 
-/// Logs pages that the state table does not accept instead of sending them. Returns how many they are.
+/// Logs pages that the state table does not accept instead of sending them. Returns their number.
 pub(crate) fn withhold<'a>(pages: impl IntoIterator<Item = &'a OwedPage>) -> u32 {
     let mut count = 0;
     for OwedPage { subject, body, .. } in pages {
@@ -149,8 +149,8 @@ pub(crate) fn withhold<'a>(pages: impl IntoIterator<Item = &'a OwedPage>) -> u32
     count
 }
 
-/// What this process has paged though no record could be stored: of a refused step, and of a record that a newer version
-/// has written. Without it, each run would page again.
+/// The pages that this process sent although no record could be stored: pages about a refused step, or a record of a
+/// newer version. Without this memory, each run would page again.
 #[derive(Debug, Default)]
 pub(crate) struct Unstored(Mutex<UnstoredPages>);
 
@@ -163,8 +163,8 @@ struct UnstoredPages {
 }
 
 impl Unstored {
-    /// Sends a page of which no record could be stored, unless that was done not long ago. `false` if it was not sent: it
-    /// is kept for the next invocation of this process.
+    /// Sends a page without a stored record, unless the same page was sent within the policy's `repeat_after`. Returns
+    /// `false` if it was not sent; it then waits for the next invocation of this process.
     pub(crate) async fn send(
         &self,
         ports: &Ports,
@@ -188,7 +188,7 @@ impl Unstored {
         sent
     }
 
-    /// Sends what an earlier invocation could neither store nor send.
+    /// Sends the pages that an earlier invocation could neither store nor send.
     pub(crate) async fn send_unsent(&self, ports: &Ports) {
         let mut pages = self.0.lock().await;
         for (subject, page) in std::mem::take(&mut pages.unsent) {
@@ -216,12 +216,12 @@ pub(crate) async fn settle(
     }
     if all_sent && record.owed.is_some() {
         let record = Record { owed: None, ..record.clone() };
-        // Where this fails the next run sends it again: twice is better than never.
+        // If this fails, the next run sends the page again: twice is better than never.
         store(ports, subject, revision, &record, None, now).await;
     }
 }
 
-/// Reports a decision, and what became of it, to other programs.
+/// Reports a decision and its outcome to other programs.
 pub(crate) async fn publish(ports: &Ports, account: &Account, news: &News, outcome: Option<&Outcome>, calls: &Calls) {
     if news.to_tell || outcome.is_some_and(Outcome::is_news) {
         let detail = json!({ "function": NAME, "decision": account.line });
@@ -232,7 +232,7 @@ pub(crate) async fn publish(ports: &Ports, account: &Account, news: &News, outco
     }
 }
 
-/// The most characters of a page's body: it is stored with the record until it was sent.
+/// The most characters of a page's body: the page is stored with the record until it is sent.
 const LONGEST_BODY: usize = 6000;
 
 /// The page about a line of the report.
@@ -247,7 +247,7 @@ pub(crate) fn page_about(account: &Account, now: Timestamp) -> OwedPage {
     }
 }
 
-/// Sends a page; gives whether it was sent.
+/// Sends a page. Returns whether it was sent.
 pub(crate) async fn send(ports: &Ports, page: &OwedPage) -> bool {
     let notice = Notice { urgency: Urgency::Page, subject: page.subject.clone(), body: page.body.clone() };
     match ports.notifier.notify(&notice).await {
@@ -259,7 +259,7 @@ pub(crate) async fn send(ports: &Ports, page: &OwedPage) -> bool {
     }
 }
 
-/// A subject as SNS takes it: at most 100 printable ASCII characters.
+/// A subject that SNS accepts: at most 100 printable ASCII characters.
 fn headline(text: &str) -> String {
     text.chars().map(|one| if one.is_ascii_graphic() || one == ' ' { one } else { '?' }).take(100).collect()
 }

@@ -1,4 +1,4 @@
-//! What the deliveries of an invocation say that can't be read anywhere, and which of them alone say it.
+//! The facts that only the deliveries of an invocation carry, with the messages that carry them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,19 +7,19 @@ use lambda_kit::wake::{AuthorityEvent, CertificateEvent, CertificateWake, Delive
 use mesh::rotation::renewal_reason;
 use serde_json::{Value, json};
 
-/// The message that delivered something; `None` for an event that came without a queue.
+/// The message of a delivery; `None` for an event without a queue.
 pub(crate) type MessageId = Option<String>;
 
-/// What the events of an invocation say.
+/// The facts from the events of an invocation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Wake {
-    /// The certificates that private CAs have revoked, as the CA names them: there is no list of them.
+    /// The certificates that private CAs have revoked, by the CA's name for them: no API lists them.
     pub(crate) revoked: BTreeMap<String, BTreeSet<MessageId>>,
-    /// What an operator has to know, by the subject of its record.
+    /// The events that an operator has to know, by the subject of the record.
     pub(crate) notices: BTreeMap<String, Vec<EventNotice>>,
-    /// Subjects of which something that failed works again.
+    /// The subjects with a failure that has passed.
     pub(crate) healed: BTreeSet<String>,
-    /// The messages of a queue, each with what it is about.
+    /// The messages of a queue, each with the resources that it names.
     messages: Vec<Message>,
 }
 
@@ -39,7 +39,7 @@ fn message(delivery: &Delivery) -> Option<Message> {
     match &delivery.payload {
         Payload::Tick => Some(Message { id, about: None }),
         Payload::Certificate(certificate) => Some(Message { id, about: Some(certificate.resources.clone()) }),
-        // They ask this function for nothing.
+        // These payloads request no work from this function.
         Payload::Alarm(_)
         | Payload::Release(_)
         | Payload::Config(_)
@@ -50,29 +50,29 @@ fn message(delivery: &Delivery) -> Option<Message> {
     }
 }
 
-/// Something that only an operator can resolve.
+/// An event that only an operator can resolve.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct EventNotice {
-    /// What it is about: the ARN of a certificate or of a private CA.
+    /// The ARN of the certificate or the private CA.
     pub(crate) resource: String,
     /// The stable code.
     pub(crate) code: &'static str,
-    /// What tells it from other events about the same; repeats of an event have the same.
+    /// A key that differs from the keys of other events about the same resource; repeats of an event have the same key.
     pub(crate) key: String,
-    /// What happened and what to do.
+    /// The event and its remedy.
     pub(crate) text: String,
-    /// The facts.
+    /// The facts of the event.
     pub(crate) facts: Value,
     /// The message that delivered it.
     pub(crate) message: MessageId,
 }
 
-/// What the record of a private CA is called.
+/// The subject of the record of a private CA.
 pub(crate) fn authority_subject(arn: &str) -> String {
     format!("authority:{arn}")
 }
 
-/// What the record of a certificate in ACM is called.
+/// The subject of the record of a certificate in ACM.
 pub(crate) fn certificate_subject(arn: &str) -> String {
     format!("acm:{arn}")
 }
@@ -82,7 +82,7 @@ impl Wake {
         let mut wake = Self::default();
         for delivery in deliveries {
             wake.messages.extend(message(delivery));
-            // Everything is read, whatever the event is; others' are reported before the handler is called.
+            // Every event leads to a full read; foreign events are reported before the handler is called.
             if let Payload::Certificate(certificate) = &delivery.payload {
                 wake.read(certificate, &delivery.message_id);
             }
@@ -90,8 +90,8 @@ impl Wake {
         wake
     }
 
-    /// The messages that come again after these resources failed: those about them, and those of which a fact is not
-    /// stored, since no later run can read it. The schedule repeats everything else.
+    /// The messages to deliver again after these resources failed: the messages about them, and the messages with
+    /// unstored facts. No later run can read these facts. The schedule repeats everything else.
     pub(crate) fn failed<'a>(
         &self,
         resources: impl Iterator<Item = &'a str>,
@@ -150,7 +150,7 @@ impl Wake {
         (text, facts): (String, Value),
         message: &MessageId,
     ) {
-        // A record holds it: the text of a failure is cut where that is long.
+        // The record stores the key, so the text of a failure is cut to this length.
         let key: String = format!("{code} {detail}").chars().take(200).collect();
         let notice = EventNotice { resource, code, key, text, facts, message: message.clone() };
         let known = self.notices.entry(subject).or_default();

@@ -1,4 +1,4 @@
-//! The function: each mesh that was written to is compared with how it was last seen.
+//! The function: compares each triggered mesh with its last known state.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,11 +24,11 @@ use crate::{NAME, Ports};
 /// Calls at a time, to begin with and at the most. App Mesh's own controller reads at up to 40 a second.
 const AT_A_TIME: (usize, usize) = (16, 40);
 
-/// How often a look begins anew when another invocation was there in the meantime.
+/// The most attempts to audit a mesh that another invocation audits at the same time.
 const ATTEMPTS: usize = 3;
 
-/// A look that finds nothing is written down when the last one is older: so much later a write can't be told from those
-/// before it by its time.
+/// An audit without changes is stored if the stored state is older than this. The stored read time separates later
+/// writes from earlier ones.
 const FRESH: SignedDuration = SignedDuration::from_mins(10);
 
 /// How often the schedule invokes the function.
@@ -37,7 +37,8 @@ const INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 /// The most unread resources that a report names.
 const MOST_NAMED: usize = 20;
 
-/// Reasons for which something of a mesh is not audited, each remembered until it no longer holds.
+/// The reason codes for which a mesh is not or not fully audited. Each failure is remembered until its reason no longer
+/// holds.
 const FAILURES: [&str; 9] = [
     "StateUnreachable",
     "LastStateUnreadable",
@@ -60,7 +61,7 @@ pub struct ChangeAudit {
 }
 
 impl ChangeAudit {
-    /// Puts the function together.
+    /// Creates the function from its ports and its policy.
     #[must_use]
     pub fn new(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Self {
         let (start, most) = AT_A_TIME;
@@ -85,7 +86,7 @@ impl Handler for ChangeAudit {
         let withheld = self.failures.finish_by(deadline, failures, &policy.failover.paging, now).await;
         if audited.is_err() {
             done.retry = Some("its time ran out; what was written down is not written again".to_owned());
-            // Which messages were not looked at isn't known any more; those that were are found to be repeats.
+            // Which messages were processed is not known, so all are delivered again; processed ones count as repeats.
             done.messages.clear();
         }
         let mut report = Report::of(done.decisions);
@@ -103,7 +104,7 @@ impl Handler for ChangeAudit {
     }
 }
 
-/// What is done so far.
+/// The results of an invocation so far.
 #[derive(Debug, Default)]
 struct Done {
     decisions: Vec<Decision>,
@@ -111,18 +112,19 @@ struct Done {
     kill_switch_on: bool,
     /// Whether the list of meshes could not be read, and no event named one.
     observed_nothing: bool,
-    /// This invocation, and no other.
+    /// The unique name of this invocation.
     by: String,
     retry: Option<String>,
-    /// The messages that should come again.
+    /// The messages to deliver again.
     messages: Vec<String>,
-    /// What failed, to be paged if it lasts.
+    /// The failures of this run, paged if they last.
     failures: FailureRun,
 }
 
 impl Done {
-    /// Records a call that failed before the writes of these events were stored. Their messages come again whatever the
-    /// error is, since nothing else tells who wrote: one that keeps failing ends in the dead-letter queue.
+    /// Records a call that failed before the writes of these events were stored. Their messages are delivered again
+    /// after any error, since only the events name the writer. A message that keeps failing ends in the dead-letter
+    /// queue.
     fn fail_unrecorded(&mut self, mesh: &MeshName, reason: &str, error: &PortError, events: &Events) {
         if !events.writes.is_empty() {
             self.again(error.to_string(), events);
@@ -130,7 +132,7 @@ impl Done {
         self.fail(root(mesh), reason, error, events);
     }
 
-    /// Records a failed call. Events that may do better come again.
+    /// Records a failed call. If a retry may succeed, the events are delivered again.
     fn fail(&mut self, resource: String, reason: &str, error: &PortError, events: &Events) {
         if error.kind.may_heal() {
             self.again(error.to_string(), events);
@@ -141,8 +143,8 @@ impl Done {
         self.decisions.push(line(resource, "hold", reason, facts));
     }
 
-    /// What is remembered of a mesh cannot be read. Events come again, since nothing else tells who wrote; a queue keeps
-    /// them until the document is repaired.
+    /// Records that the document of a mesh cannot be read. The events are delivered again, since only they name the
+    /// writer. A queue keeps them until the document is repaired.
     fn unreadable(&mut self, mesh: &MeshName, error: &DocumentError, events: &Events) {
         if !events.writes.is_empty() {
             self.again(error.to_string(), events);
@@ -152,7 +154,7 @@ impl Done {
         self.decisions.push(line(root(mesh), "hold", error.reason(), facts));
     }
 
-    /// Something that is no failed call keeps a mesh from being audited, or its changes from being told.
+    /// Records a failure without a failed call: the mesh is not audited, or its changes are not reported.
     fn hold(&mut self, mesh: &MeshName, reason: &str, class: FailureClass, text: String, facts: serde_json::Value) {
         self.failures.fail(&target(&root(mesh), reason), class, reason, text);
         self.decisions.push(line(root(mesh), "hold", reason, facts));
@@ -164,7 +166,7 @@ impl Done {
     }
 }
 
-/// The name that a failure of this kind is remembered by.
+/// The failure target of a resource and a reason.
 fn target(resource: &str, reason: &str) -> String {
     format!("{resource} ({reason})")
 }
@@ -184,7 +186,7 @@ impl ChangeAudit {
             match self.ports.meshes.meshes().await {
                 Ok(found) => {
                     let listed: BTreeSet<MeshName> = found.into_iter().map(|mesh| mesh.path.mesh().clone()).collect();
-                    // One that is in no list any more went without an event.
+                    // A known mesh that the list lacks may have been deleted without an event.
                     let known = match self.roster().add(&listed, self.ports.clock.now()).await {
                         Ok(known) => known,
                         Err(error) => {
@@ -207,14 +209,14 @@ impl ChangeAudit {
         }
         for (mesh, events) in meshes {
             self.audit_mesh(&mesh, &events, policy, done).await;
-            // What failed in this run counts more than this.
+            // A recorded failure of this run takes precedence over the success.
             for reason in FAILURES {
                 done.failures.succeeded(&target(&root(&mesh), reason));
             }
         }
     }
 
-    /// Audits one mesh. Whatever goes wrong with it is said, and keeps no other from being audited.
+    /// Audits one mesh. A failure is reported, and does not stop the audit of other meshes.
     async fn audit_mesh(&self, mesh: &MeshName, events: &Events, policy: &Policy, done: &mut Done) {
         for _ in 0..ATTEMPTS {
             let now = self.ports.clock.now();
@@ -237,7 +239,7 @@ impl ChangeAudit {
                 Last::Known(snapshot) => Some(&**snapshot),
                 Last::Never | Last::Lost(_) | Last::Unreadable(_) => None,
             };
-            // The schedule looks at what no event tells of.
+            // A scheduled run also reads the resources that no event names.
             let told: &[Write] = if events.tick { &[] } else { &writes };
             let observed = match observe(&self.ports, mesh, before, told, &mut *self.pace.lock().await, now).await {
                 Ok(observed) => observed,
@@ -284,12 +286,12 @@ impl ChangeAudit {
         done.hold(mesh, "Overtaken", FailureClass::Transient, why, json!({ "attempts": ATTEMPTS }));
     }
 
-    /// The meshes that were ever seen and not yet seen gone.
+    /// The meshes that were read before and that no audit has found deleted.
     fn roster(&self) -> Roster<'_> {
         Roster { state: self.ports.state.as_ref(), function: NAME }
     }
 
-    /// A mesh that was seen to be gone is missed no more.
+    /// Removes a deleted mesh from the roster.
     async fn leave(&self, mesh: &MeshName, seen: &Snapshot, events: &Events, done: &mut Done) {
         if seen.resources.is_empty()
             && done.retry.is_none()
@@ -299,7 +301,8 @@ impl ChangeAudit {
         }
     }
 
-    /// Stores what was found, then tells it; `false` when another invocation stored something in the meantime.
+    /// Stores the result of an audit, then sends its notifications. Returns `false` if another invocation stored the
+    /// mesh in the meantime.
     async fn write_down(&self, audited: &Audited<'_>, mut remembered: Remembered, done: &mut Done) -> bool {
         let Audited { mesh, events, last, seen, found, hidden, policy, now } = *audited;
         let mut lines = tell::lines(mesh, found, policy);
@@ -358,7 +361,7 @@ impl ChangeAudit {
         true
     }
 
-    /// Tells what is owed, and takes off what was told.
+    /// Sends the owed notifications, and removes the sent ones from the document.
     async fn tell(&self, mesh: &MeshName, mine: &[Owed], events: &Events, done: &mut Done) {
         if mine.is_empty() {
             return;
@@ -380,17 +383,17 @@ impl ChangeAudit {
             match settled {
                 Ok(true) => return,
                 Ok(false) => {}
-                // The next wake tells it once more.
+                // The next run sends them once more.
                 Err(error) => return done.fail(root(mesh), "StateUnreachable", &error, events),
             }
         }
     }
 
-    /// Writes refused writes down, of which nothing can have changed.
+    /// Stores refused writes in the journal. They cannot have changed the mesh.
     async fn note_refused(&self, mesh: &MeshName, remembered: Remembered, events: &Events, done: &mut Done) {
         let now = self.ports.clock.now();
         let lines: Vec<Decision> = events.writes.iter().take(tell::MOST_LINES).map(tell::refused).collect();
-        // By the time of the first: the same event again is the same entry.
+        // The time of the first write: a repeated event writes the same entry.
         let at = events.writes.iter().find_map(|write| write.at).unwrap_or(now);
         match remembered.store(&self.ports, Some((at, tell::body(&lines))), now).await {
             Ok(true) => {}
@@ -402,7 +405,8 @@ impl ChangeAudit {
         done.decisions.extend(lines);
     }
 
-    /// Nobody can say what has changed. Where no retry would help, who wrote is kept for when the mesh can be read.
+    /// Handles a mesh that cannot be read, so that its changes are not known. If no retry can succeed, the writes are
+    /// stored until the mesh can be read.
     async fn wait(
         &self,
         mesh: &MeshName,
@@ -424,7 +428,7 @@ impl ChangeAudit {
     }
 }
 
-/// A mesh that was looked at.
+/// The result of the audit of one mesh.
 #[derive(Clone, Copy)]
 struct Audited<'a> {
     mesh: &'a MeshName,
@@ -432,14 +436,14 @@ struct Audited<'a> {
     last: &'a Last,
     seen: &'a Snapshot,
     found: &'a AuditResult,
-    /// Writes of which nobody can say what they did, until what they wrote can be read.
+    /// Writes with an unknown effect, stored until their resources can be read.
     hidden: &'a [Write],
     policy: &'a Policy,
     now: Timestamp,
 }
 
-/// The writes of this mesh. Events about a mesh of the same name that another account owns say nothing of it, and what
-/// they tell is never seen in it.
+/// Returns the writes of this mesh. Events about another account's mesh of the same name do not concern it, and it
+/// never shows the changes of those events.
 fn of_this_mesh(mesh: &MeshName, writes: Vec<Write>, seen: &Snapshot, done: &mut Done) -> Vec<Write> {
     let root_path = ResourcePath::Mesh(mesh.clone());
     let Some(own) = seen.resources.get(&root_path).map(|seen| seen.resource.metadata().mesh_owner.clone()) else {
@@ -459,8 +463,8 @@ fn of_this_mesh(mesh: &MeshName, writes: Vec<Write>, seen: &Snapshot, done: &mut
     own_writes
 }
 
-/// Reports what could not be read of a mesh that otherwise was. Writes to that come again where it may be read then; else
-/// they are kept.
+/// Reports the resources that could not be read in an otherwise readable mesh. Events with writes to them are delivered
+/// again if a retry may succeed. `write_down` stores the hidden writes in both cases.
 fn report_unread(mesh: &MeshName, observed: &Observed, hidden: &[Write], events: &Events, done: &mut Done) {
     let Some((first, error)) = observed.errors().next() else { return };
     let may_heal = |(path, error): &&(ResourcePath, PortError)| {

@@ -1,22 +1,22 @@
-//! Who changed what in a mesh, and what it broke.
+//! Audits the changes of a mesh: the author, the change, and the findings that it causes.
 //!
 //! ```text
 //! CloudTrail, control plane ─▶ queue ─┐
-//! schedule ───────────────────────────┴▶ the mesh as last seen, and as it is ─▶ look (mesh::audit)
-//!                                                                               │
-//!   people, bus ◀─ what is owed to them ◀─ state table: last state, journal ◀───┘
+//! schedule ───────────────────────────┴▶ stored and current state of the mesh ─▶ audit (mesh::audit)
+//!                                                                                │
+//!   operators, bus ◀─ owed notifications ◀─ state table: last state, journal ◀───┘
 //! ```
 //!
-//! An event tells who wrote; what was written is read, and only that. The schedule reads every mesh whole, and finds what
-//! no event told: also that a mesh is gone.
+//! An event names the writer; the function reads only the resources that were written. The schedule reads every mesh as
+//! a whole. It finds the changes without an event, including the deletion of a mesh.
 //!
-//! What is to be told is stored with the state that it speaks of, and taken off again once it was told. So of two
-//! invocations that see the same change one tells it, and what a crash left untold is told by the next wake. A crash
-//! between telling and taking off tells it twice.
+//! A notification is stored with the state that it describes, and removed once it is sent. If two invocations find the
+//! same change, only one sends the notification. The next run sends the notifications that a crash left unsent. A crash
+//! between sending and removing leads to a second notification.
 //!
-//! This crate never changes a mesh, so that modes mean nothing to it, and the kill switch doesn't stop it: while
-//! everything else stands still, people are the ones who change things. Without the state table it does nothing but ask
-//! for the event to come again: nobody could say what had changed.
+//! This crate never changes a mesh, so modes have no effect on it. The kill switch does not stop it: operators make
+//! changes while the other functions are stopped. Without the state table, it only requests that the event be delivered
+//! again: the function has no stored state to compare with.
 
 mod handler;
 mod observe;
@@ -33,20 +33,20 @@ pub use handler::ChangeAudit;
 /// The function's name, in reports, metrics and the state table.
 pub const NAME: &str = "change-audit";
 
-/// What the function needs of the outside.
+/// The services that the function needs.
 #[derive(Clone, Debug)]
 pub struct Ports {
-    /// The time.
+    /// Reads the current time.
     pub clock: Arc<dyn Clock>,
     /// Reads meshes.
     pub meshes: Arc<dyn MeshReader>,
-    /// The state table.
+    /// Reads and writes the state table.
     pub state: Arc<dyn StateStore>,
-    /// Tells people.
+    /// Sends notifications to operators.
     pub notifier: Arc<dyn Notifier>,
-    /// Tells other programs.
+    /// Sends events to other programs.
     pub bus: Arc<dyn EventBus>,
-    /// Keeps states that are too large for the table; `None` where no such place is set up.
+    /// Stores states that are too large for the table; `None` without a configured reports store.
     pub reports: Option<Arc<dyn ReportStore>>,
 }
 

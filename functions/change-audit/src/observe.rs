@@ -1,4 +1,4 @@
-//! Reads a mesh whole, or what was written of it.
+//! Reads a mesh as a whole, or only the resources that were written.
 
 use std::collections::BTreeSet;
 
@@ -9,58 +9,58 @@ use ports::{Pace, PortError, PortErrorKind, Surveyed, reread, survey};
 
 use crate::Ports;
 
-/// The most resources that are read by themselves, and are known to be newer than the rest: of more, reading the mesh
-/// whole is not much dearer, and what is remembered of them would grow.
+/// The most resources that are read on their own and are newer than the rest of the state. For more resources, a full
+/// read costs little more, and the stored read times would grow.
 const MOST_AGAIN: usize = 100;
 
-/// How old the rest of a mesh may be while only what events name is read. The schedule reads every mesh whole each hour;
-/// a mesh that it did not come to is read whole by the next event.
+/// How old the rest of a mesh may be while only the resources that events name are read. The schedule reads every mesh
+/// as a whole each hour. If it did not read a mesh, the next event leads to a full read.
 const WHOLE_AFTER: SignedDuration = SignedDuration::from_mins(150);
 
-/// Why nobody can say what has changed.
+/// Why the changes of a mesh are not known.
 #[derive(Debug)]
 pub(crate) struct Unread {
-    /// What failed.
+    /// The error of the failed call.
     pub(crate) error: PortError,
 }
 
-/// A mesh as it is, as far as it could be read.
+/// The state of a mesh, as far as it could be read.
 #[derive(Debug)]
 pub(crate) struct Observed {
-    /// The mesh. A resource that could not be read stands in it as it was last seen, so that it looks neither deleted nor
+    /// The mesh. A resource that could not be read has its last known state here, so that it looks neither deleted nor
     /// changed.
     pub(crate) snapshot: Snapshot,
-    /// Resources that could not be described, and why.
+    /// The resources that could not be described, with the errors.
     pub(crate) unread: Vec<(ResourcePath, PortError)>,
-    /// Resources whose tags could not be listed, and why.
+    /// The resources with tags that could not be listed, with the errors.
     pub(crate) unread_tags: Vec<(ResourcePath, PortError)>,
 }
 
 impl Observed {
-    /// Whether nobody can say what a write did, because what it wrote could not be read.
+    /// Whether the effect of a write is not known, because the resource or its tags could not be read.
     pub(crate) fn hides(&self, write: &Write) -> bool {
         let is_of =
             |unread: &[(ResourcePath, PortError)]| unread.iter().any(|(path, _)| write.resource.as_ref() == Some(path));
         is_of(&self.unread) || (write.kind() == WriteKind::Tags && is_of(&self.unread_tags))
     }
 
-    /// Everything that could not be read, and why.
+    /// All resources and tags that could not be read, with the errors.
     pub(crate) fn errors(&self) -> impl Iterator<Item = &(ResourcePath, PortError)> {
         self.unread.iter().chain(&self.unread_tags)
     }
 }
 
-/// How much of a mesh is read.
+/// The part of a mesh that is read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// All of it.
+    /// The whole mesh.
     Whole,
-    /// Only these; the rest is as it was last seen.
+    /// Only these resources; the rest keeps its last known state.
     Written(BTreeSet<ResourcePath>),
 }
 
 impl Scope {
-    /// What is to be read of a mesh that was last seen so, after these writes.
+    /// The part to read, given the last state of the mesh and the writes since.
     pub(crate) fn of(last: Option<&Snapshot>, writes: &[Write], now: Timestamp) -> Self {
         let Some(last) = last.filter(|last| now.duration_since(last.at) < WHOLE_AFTER) else { return Self::Whole };
         let mut paths = BTreeSet::new();
@@ -71,18 +71,19 @@ impl Scope {
             };
         }
         let new = paths.iter().filter(|path| !last.later.contains_key(*path)).count();
-        // Half of a mesh, one by one, is as many calls as its lists and the other half.
+        // Reading half of a mesh one by one takes as many calls as its lists and the other half.
         let is_few = paths.len() * 2 <= last.resources.len() && last.later.len() + new <= MOST_AGAIN;
         if paths.is_empty() || !is_few { Self::Whole } else { Self::Written(paths) }
     }
 }
 
-/// Whether a write to a mesh changes nothing below it. One that makes or deletes the mesh does.
+/// Whether a write to a mesh changes only the mesh itself. A write that creates or deletes the mesh also affects its
+/// children.
 fn is_of_one(write: &Write) -> bool {
     !matches!(write.operation.as_str(), "CreateMesh" | "DeleteMesh")
 }
 
-/// Reads a mesh, or what was written of it. One that doesn't exist has no resources.
+/// Reads a mesh, or only the resources that were written. A mesh that doesn't exist has no resources.
 pub(crate) async fn observe(
     ports: &Ports,
     mesh: &MeshName,
@@ -127,14 +128,14 @@ async fn whole(
             snapshot.resources.insert(path.clone(), seen.clone());
             snapshot.later.insert(path.clone(), last.read_at(path));
         } else if last.is_none_or(|last| last.unread.contains(path)) {
-            // It may have been there all the time. One that was in no list before is new.
+            // It may have existed before. A resource that was in no earlier list is new.
             snapshot.unread.insert(path.clone());
         }
     }
     Ok(Observed { snapshot, unread, unread_tags: read.unread_tags })
 }
 
-/// The last state with these resources as they are now.
+/// Returns the last state with these resources re-read.
 async fn again(
     ports: &Ports,
     last: &Snapshot,
@@ -158,7 +159,7 @@ async fn again(
     Observed { snapshot, unread: read.unread, unread_tags: read.unread_tags }
 }
 
-/// A resource as it is. Tags that could not be listed are those that it had.
+/// Combines a resource with its tags. Tags that could not be listed keep their last known values.
 fn with_last_tags(found: Surveyed, path: &ResourcePath, last: Option<&Snapshot>) -> ResourceSnapshot {
     let Surveyed { resource, tags } = found;
     let of_last = || last.and_then(|last| last.resources.get(path)).and_then(|seen| seen.tags.clone());

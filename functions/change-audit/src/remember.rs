@@ -1,4 +1,4 @@
-//! What is kept of a mesh from one wake to the next.
+//! The stored state of a mesh between runs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,83 +16,84 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{NAME, Ports};
 
-/// The largest state that the table holds itself. An item has at most 400 KB, and what is owed and open is in it, too.
+/// The largest state in bytes that the table stores itself. An item has at most 400 KB, and it also contains owed
+/// notifications and open changes.
 const LARGEST_HERE: usize = 96 * 1024;
 
-/// How long whoever stored something to be told has for telling it: longer than the function may run.
+/// How long the invocation that stored a notification has to send it: longer than the function may run.
 const CLAIM: SignedDuration = SignedDuration::from_secs(3 * 60);
 
-/// The most that is owed: more would not fit, and whoever can't be told for so long reads the journal.
+/// The most owed notifications: more would not fit. Operators who cannot be notified for so long read the journal.
 const MOST_OWED: usize = 6;
 
-/// The most writes that wait for the mesh to be read again.
+/// The most writes that wait until the mesh can be read again.
 const MOST_WAITING: usize = 100;
 
 /// The document of a mesh.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Document {
-    /// When the last state was read whole.
+    /// When the last state was read as a whole.
     seen_at: Option<Timestamp>,
-    /// When some of it was read again since.
+    /// When single resources were re-read since.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     read_again: BTreeMap<ResourcePath, Timestamp>,
-    /// Where the last state is.
+    /// The location of the last state.
     state: Kept,
-    /// Changes of which not every write was told.
+    /// Changes with writes that no event has reported yet.
     pub(crate) open: Vec<Open>,
-    /// Writes that were told while the mesh could not be read, and won't be told again.
+    /// Writes that events reported while the mesh could not be read; these events are not repeated.
     pub(crate) waiting: Vec<Write>,
-    /// What is still to be told.
+    /// The notifications that are still to be sent.
     pub(crate) owed: Vec<Owed>,
-    /// What a newer version has written.
+    /// The fields that a newer version has written.
     #[serde(flatten)]
     other: serde_json::Map<String, Value>,
 }
 
-/// The newest format of the document that is known here.
+/// The newest document format that this version knows.
 const FORMAT: u64 = 0;
 
-/// Why nothing is known of what was remembered.
+/// Why the document of a mesh could not be loaded.
 #[derive(Debug)]
 pub(crate) enum LoadError {
-    /// The table did not answer.
+    /// The state table could not be read.
     Port(PortError),
-    /// The document cannot be read. It is never taken for none, and never written over.
+    /// The document cannot be read. It never counts as absent, and is never overwritten.
     Document(DocumentError),
 }
 
-/// Where a state is.
+/// The location of a state.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kept", rename_all = "kebab-case")]
 enum Kept {
-    /// Nowhere: the mesh was never seen, or its state was too large for the table and there is no other place.
+    /// No location: the mesh was never read, or its state was too large for the table without a reports store.
     #[default]
     Nowhere,
     /// In the document.
     Here { sha256: String, snapshot: Value },
-    /// Among the reports.
+    /// In the reports store.
     Report { sha256: String, name: String },
 }
 
-/// Something to be told.
+/// A notification to send.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Owed {
-    /// What tells it from others.
+    /// The id of the notification.
     id: String,
-    /// Until when whoever stored it is at it.
+    /// When the claim of the invocation that stored it ends.
     until: Timestamp,
-    /// What.
+    /// The notice or the event.
     pub(crate) what: Tell,
 }
 
-/// A notice or an event.
+/// The content of a notification: a notice or an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Tell {
-    /// For people.
+    /// A notice to operators.
     Notice(Notice),
-    /// For programs.
+    /// An event for other programs.
     Event(BusEvent),
 }
 
@@ -108,30 +109,30 @@ pub(crate) struct Remembered {
 /// The last state of a mesh.
 #[derive(Debug)]
 pub(crate) enum Last {
-    /// It was never seen.
+    /// The mesh was never read.
     Never,
-    /// This.
+    /// The last state.
     Known(Box<Snapshot>),
-    /// It was seen, and what was kept of it is gone.
+    /// The mesh was read before, and its stored state is lost.
     Lost(String),
-    /// What is kept of it cannot be read.
+    /// The stored state cannot be read.
     Unreadable(DocumentError),
 }
 
-/// Whether a state could be kept.
+/// The result of storing a state.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Keeping {
-    /// It is kept.
+    /// The state is stored.
     Done,
-    /// It is too large for the table, and no place is set up for reports.
+    /// The state is too large for the table, and no reports store is configured.
     NoPlace { bytes: usize },
 }
 
 impl Remembered {
-    /// Reads it.
+    /// Loads the document of a mesh.
     pub(crate) async fn load(ports: &Ports, mesh: &MeshName, now: Timestamp) -> Result<Self, LoadError> {
         let key = StateKey::mesh(NAME, mesh);
-        // Nothing is spent here; the window is what every load has to name.
+        // Every load has to name a window; this call spends no budget.
         let window = BudgetWindow { class: NAME.to_owned(), start: now, end: now };
         let mut view = ports.state.load(std::slice::from_ref(&key), &window).await.map_err(LoadError::Port)?;
         let stored = view.documents.remove(&key);
@@ -144,7 +145,7 @@ impl Remembered {
         Ok(Self { key, revision, document, kill_switch_on })
     }
 
-    /// The mesh as it was last seen.
+    /// The last state of the mesh.
     pub(crate) async fn last(&self, ports: &Ports) -> Result<Last, PortError> {
         let Some(at) = self.document.seen_at else { return Ok(Last::Never) };
         let snapshot = match &self.document.state {
@@ -177,7 +178,7 @@ impl Remembered {
         Last::Unreadable(DocumentError::Malformed { key: self.key.as_str().to_owned(), message })
     }
 
-    /// Whether a state is the one that is kept.
+    /// Whether a state is the stored one.
     pub(crate) fn has(&self, snapshot: &Snapshot) -> bool {
         let is = digest(snapshot.to_json().to_string().as_bytes());
         match &self.document.state {
@@ -186,7 +187,7 @@ impl Remembered {
         }
     }
 
-    /// Whether nobody looked for so long, at the mesh or at something that was just read again.
+    /// Whether the last read of the mesh, or of a resource that was just re-read, is longer ago than `age`.
     pub(crate) fn is_older_than(&self, age: SignedDuration, seen: &Snapshot) -> bool {
         let Some(whole) = self.document.seen_at else { return true };
         let is_old = |(before, after): (Timestamp, Timestamp)| after.duration_since(before) > age;
@@ -197,8 +198,8 @@ impl Remembered {
         is_old((whole, seen.at)) || again.into_iter().any(is_old)
     }
 
-    /// Takes over a new state. Its name among the reports follows from its content, so that writing it twice is
-    /// harmless and what an older document names is not written over.
+    /// Stores a new state. Its name in the reports store derives from its content. Writing it twice is harmless, and it
+    /// does not overwrite the state of an older document.
     pub(crate) async fn keep(&mut self, ports: &Ports, snapshot: &Snapshot) -> Result<Keeping, PortError> {
         let document = snapshot.to_json();
         let text = document.to_string();
@@ -221,12 +222,12 @@ impl Remembered {
         Ok(keeping)
     }
 
-    /// Forgets where the last state was, since it is not there.
+    /// Clears the location of a last state that is lost.
     pub(crate) fn forget(&mut self) {
         self.document.state = Kept::Nowhere;
     }
 
-    /// Lets writes wait for the next look; the oldest go when there are too many.
+    /// Stores writes until the next read; drops the oldest if there are too many.
     pub(crate) fn wait(&mut self, writes: &[Write]) {
         let waiting = &mut self.document.waiting;
         for write in writes {
@@ -238,8 +239,9 @@ impl Remembered {
         waiting.drain(..superfluous);
     }
 
-    /// Takes upon itself what is to be told: this, and what somebody else left. Gives what it has to tell. `by` is no
-    /// other invocation's: two that store the same would both be taken for the one that stored it.
+    /// Claims notifications: the new ones, and the ones that another invocation left unsent. Returns the claimed
+    /// notifications. `by` must be unique to the invocation: otherwise, two invocations that store the same
+    /// notification would both own it.
     pub(crate) fn claim(&mut self, tell: Vec<Tell>, by: &str, now: Timestamp) -> Vec<Owed> {
         let until = now.saturating_add(CLAIM).unwrap_or(Timestamp::MAX);
         let mut mine = Vec::new();
@@ -260,12 +262,12 @@ impl Remembered {
         mine
     }
 
-    /// Whether somebody left something to be told.
+    /// Whether another invocation left a notification unsent.
     pub(crate) fn is_owing(&self, now: Timestamp) -> bool {
         self.document.owed.iter().any(|owed| owed.until <= now)
     }
 
-    /// Stores it; `false` when another invocation was there in the meantime.
+    /// Stores the document; `false` if another invocation stored it in the meantime.
     pub(crate) async fn store(
         &self,
         ports: &Ports,
@@ -283,7 +285,7 @@ impl Remembered {
         Ok(ports.state.note(&note).await? == StoreOutcome::Stored)
     }
 
-    /// Takes off what was told, and gives back what could not be.
+    /// Removes the sent notifications, and releases the claim on the failed ones.
     pub(crate) fn settle(&mut self, told: &[String], failed: &[String], now: Timestamp) {
         self.document.owed.retain(|owed| !told.contains(&owed.id));
         for owed in self.document.owed.iter_mut().filter(|owed| failed.contains(&owed.id)) {
@@ -301,7 +303,7 @@ impl Owed {
 fn digest(bytes: &[u8]) -> String {
     let mut text = String::new();
     for byte in Sha256::digest(bytes) {
-        // Writing to a text can't fail.
+        // Writing to a string can't fail.
         let _ = write!(text, "{byte:02x}");
     }
     text

@@ -1,4 +1,4 @@
-//! What is said of a look: lines of the report, the journal's entry, a notice, an event.
+//! Reports an audit: lines of the report, the journal entry, a notice, and an event.
 
 use lambda_kit::{Decision, Metric};
 use mesh::audit::{AuditResult, AuditedChange, LateWrite, Write, notice};
@@ -12,16 +12,16 @@ use crate::NAME;
 use crate::Ports;
 use crate::remember::{Owed, Tell};
 
-/// The most lines of one look, in the journal and in the report: an item of the table has at most 400 KB.
+/// The most lines of one audit, in the journal and in the report: an item of the table has at most 400 KB.
 pub(crate) const MOST_LINES: usize = 30;
 
 /// The most findings that a line names.
 const NAMED: usize = 20;
 
-/// The longest text of a notice. It waits in the state table to be sent.
+/// The longest text of a notice, in characters. The notice waits in the state table to be sent.
 const LONGEST_NOTICE: usize = 24 * 1024;
 
-/// The decisions of a look, the worst first; of very many the first ones and a count.
+/// The decisions of an audit, the worst first. If there are too many, the first ones and the number of the rest.
 pub(crate) fn lines(mesh: &MeshName, look: &AuditResult, policy: &Policy) -> Vec<Decision> {
     let mut lines = Vec::new();
     if look.is_first {
@@ -69,7 +69,7 @@ fn audit(audit: &AuditedChange, policy: &Policy, decision: &str) -> Decision {
     line(change.resource.to_string(), decision, audit.reason(), facts)
 }
 
-/// Everybody who had a hand in it, in words.
+/// The names of all authors of a change.
 fn by(audit: &AuditedChange) -> Vec<String> {
     let mut names: Vec<String> = audit.cause.writes().iter().map(|write| write.caller.to_string()).collect();
     names.sort();
@@ -114,12 +114,12 @@ pub(crate) fn line(resource: String, decision: &str, reason: &str, facts: Value)
     Decision { resource, decision: decision.to_owned(), reason: reason.to_owned(), facts, plan: None, outcome: None }
 }
 
-/// What is journalled of a look.
+/// The body of an audit's journal entry.
 pub(crate) fn body(lines: &[Decision]) -> Value {
     json!({ "function": NAME, "decisions": lines })
 }
 
-/// What people and programs are to be told.
+/// The notifications of an audit to operators and programs.
 pub(crate) fn tell(mesh: &MeshName, look: &AuditResult, policy: &Policy) -> Vec<Tell> {
     let mut tell = Vec::new();
     if let Some(told) = notice(mesh, look, policy) {
@@ -149,7 +149,7 @@ pub(crate) fn tell(mesh: &MeshName, look: &AuditResult, policy: &Policy) -> Vec<
     tell
 }
 
-/// What became of telling.
+/// The result of sending notifications.
 #[derive(Debug, Default)]
 pub(crate) struct Telling {
     pub(crate) told: Vec<String>,
@@ -157,7 +157,7 @@ pub(crate) struct Telling {
     pub(crate) error: Option<PortError>,
 }
 
-/// Tells all of it; what fails keeps nothing else from being told.
+/// Sends all notifications; a failed one does not stop the others.
 pub(crate) async fn send(ports: &Ports, owed: &[Owed]) -> Telling {
     let mut telling = Telling::default();
     for owed in owed {
@@ -176,7 +176,7 @@ pub(crate) async fn send(ports: &Ports, owed: &[Owed]) -> Telling {
     telling
 }
 
-/// The numbers of a look.
+/// The metrics of an audit.
 pub(crate) fn metrics(mesh: &MeshName, look: &AuditResult, policy: &Policy) -> Vec<Metric> {
     let count =
         |name, count| Metric::count(name, count, vec![("Function", NAME.to_owned()), ("Mesh", mesh.to_string())]);

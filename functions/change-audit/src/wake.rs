@@ -1,4 +1,4 @@
-//! What an invocation was woken for, mesh by mesh.
+//! The triggers of an invocation, by mesh.
 
 use std::collections::BTreeMap;
 
@@ -6,27 +6,27 @@ use lambda_kit::wake::{Delivery, MeshWrite, Payload};
 use mesh::audit::Write;
 use mesh::name::MeshName;
 
-/// Writes to meshes, or just the time.
+/// Writes to meshes, or a scheduled run.
 #[derive(Debug, Default)]
 pub(crate) struct Wake {
-    /// What events told, by mesh.
+    /// The events by mesh.
     pub(crate) meshes: BTreeMap<MeshName, Events>,
-    /// Refused writes that don't tell of which mesh.
+    /// Refused writes that name no mesh.
     pub(crate) nowhere: Vec<Write>,
-    /// Whether every mesh is looked at.
+    /// Whether this is a scheduled run, which reads every mesh.
     pub(crate) tick: bool,
-    /// What is for others.
+    /// The number of deliveries for other functions.
     pub(crate) foreign: usize,
 }
 
-/// What events told of a mesh.
+/// The events of one mesh.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Events {
-    /// The writes.
+    /// The writes that the events report.
     pub(crate) writes: Vec<Write>,
-    /// The messages of a queue that brought them.
+    /// The queue messages that delivered the events.
     pub(crate) messages: Vec<String>,
-    /// Whether the schedule looks at the mesh.
+    /// Whether a scheduled run reads the mesh.
     pub(crate) tick: bool,
 }
 
@@ -64,7 +64,7 @@ impl Wake {
 }
 
 impl Events {
-    /// Whether nothing can have changed by them.
+    /// Whether no write can have changed the mesh: there are writes, and all of them were refused.
     pub(crate) fn are_refused(&self) -> bool {
         !self.writes.is_empty() && self.writes.iter().all(|write| write.error.is_some())
     }

@@ -1,27 +1,27 @@
-//! What an invocation was woken for, all its deliveries together.
+//! The triggers of an invocation, all its deliveries together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use lambda_kit::wake::{Delivery, Payload, WakeId};
 use mesh::name::MeshName;
 
-/// The meshes that are to be swept.
+/// The meshes to sweep.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Asked {
-    /// Who asks for every mesh that there is.
+    /// The request for a sweep of every mesh.
     pub(crate) everything: Option<Asking>,
-    /// Who asks for these meshes, each by its name.
+    /// The requests for a sweep of single meshes, by mesh name.
     pub(crate) meshes: BTreeMap<MeshName, Asking>,
 }
 
-/// Who asks.
+/// The origin of a sweep request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Asking {
-    /// The messages that brought it.
+    /// The messages that delivered the request.
     messages: Vec<String>,
-    /// The wakes.
+    /// The ids of its triggers.
     wakes: BTreeSet<WakeId>,
-    /// Whether one of the wakes can't be told from others.
+    /// Whether one of the triggers has no id.
     is_unnamed: bool,
 }
 
@@ -31,7 +31,7 @@ impl Asked {
         for Delivery { message_id, wake, payload } in deliveries {
             let asking = match payload {
                 Payload::Sweep { mesh } => asked.meshes.entry(mesh.clone()).or_default(),
-                // Whatever else it is, something may have changed. The last two are reported before this is called.
+                // Any other event may indicate a change. The last two are reported before this function is called.
                 Payload::Tick
                 | Payload::Alarm(_)
                 | Payload::Release(_)
@@ -48,7 +48,7 @@ impl Asked {
         asked
     }
 
-    /// The messages that have to come again: those of what is not finished.
+    /// The messages to deliver again: the messages of unfinished requests.
     pub(crate) fn left(&self, finished: &BTreeSet<MeshName>, all_finished: bool) -> Vec<String> {
         let of_meshes = self.meshes.iter().filter(|(mesh, _)| !finished.contains(*mesh)).map(|(_, asking)| asking);
         let of_all = self.everything.iter().filter(|_| !all_finished);
@@ -57,7 +57,7 @@ impl Asked {
 }
 
 impl Asking {
-    /// Those who ask for a mesh among others, and by its name.
+    /// Combines the request for one mesh with the request for all meshes.
     pub(crate) fn and(&self, other: Option<&Self>) -> Self {
         let mut both = self.clone();
         if let Some(other) = other {
@@ -68,17 +68,17 @@ impl Asking {
         both
     }
 
-    /// The wakes that are known again when they come again.
+    /// The ids of the triggers, by which repeated deliveries are recognised.
     pub(crate) const fn wakes(&self) -> &BTreeSet<WakeId> {
         &self.wakes
     }
 
-    /// Whether whoever asks was served before, every one of them.
+    /// Whether every trigger was served before.
     pub(crate) fn is_repeated(&self, served: &[WakeId]) -> bool {
         !self.is_unnamed && self.wakes.iter().all(|wake| served.contains(wake))
     }
 
-    /// The wake of what is handed on for all who ask; `None` where it can't be told from others.
+    /// The joint id of all triggers, for events in their name; `None` if one of them has no id.
     pub(crate) fn wake(&self) -> Option<WakeId> {
         WakeId::joined(&self.wakes).filter(|_| !self.is_unnamed)
     }

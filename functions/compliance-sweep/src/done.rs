@@ -1,4 +1,4 @@
-//! What an invocation has done so far.
+//! The results of an invocation so far.
 
 use std::collections::BTreeSet;
 
@@ -8,21 +8,21 @@ use mesh::name::{MeshName, ResourcePath};
 use ports::{DocumentError, FailureRun, PortError, StandstillRun};
 use serde_json::{Value, json};
 
-/// What is done so far. What was swept before the time ran out stays done.
+/// The results so far. Meshes that were swept before the time ran out stay swept.
 #[derive(Debug, Default)]
 pub(crate) struct Done {
     pub(crate) decisions: Vec<Decision>,
     pub(crate) metrics: Vec<Metric>,
     pub(crate) retry: Option<String>,
-    /// The meshes that were looked at, whatever came of it.
+    /// The meshes that this invocation tried to sweep, with any result.
     pub(crate) looked_at: BTreeSet<MeshName>,
-    /// The meshes that a repetition would do nothing for.
+    /// The meshes that need no retry.
     pub(crate) finished: BTreeSet<MeshName>,
-    /// Whether everything that was asked for at once is finished.
+    /// Whether the request for all meshes is finished.
     pub(crate) all_finished: bool,
     /// Whether the list of meshes could not be read, so that nothing was swept.
     pub(crate) observed_nothing: bool,
-    /// What failed, to be paged if it lasts: the target, the class, the stable code, and the text.
+    /// The failures, paged if they last: the target, the class, the stable code, and the text.
     pub(crate) failures: Vec<(String, FailureClass, String, String)>,
     /// Decisions that are not final.
     pub(crate) waiting: StandstillRun,
@@ -30,7 +30,8 @@ pub(crate) struct Done {
     pub(crate) unreadable: Vec<DocumentError>,
 }
 
-/// Reasons for which something of a mesh is not swept, each remembered until it no longer holds.
+/// The reason codes for which a mesh is not or not fully swept. Each failure is remembered until its reason no longer
+/// holds.
 pub(crate) const FAILURES: [&str; 9] = [
     "StateUnreachable",
     "Unreadable",
@@ -43,7 +44,7 @@ pub(crate) const FAILURES: [&str; 9] = [
     "OutOfTime",
 ];
 
-/// The name that a failure of this kind is remembered by.
+/// The failure target of a resource and a reason.
 pub(crate) fn target(resource: &str, reason: &str) -> String {
     format!("{resource} ({reason})")
 }
@@ -59,14 +60,14 @@ impl Done {
         self.decisions.push(line(resource, "hold", reason, facts));
     }
 
-    /// What was found last time cannot be read, so that nobody knows what is new. No repetition helps.
+    /// Records that the stored findings cannot be read, so that new findings are not known. A retry does not help.
     pub(crate) fn unreadable(&mut self, resource: String, error: DocumentError) {
         let facts = json!({ "document": error.key(), "error": error.to_string(), "remedy": error.remedy() });
         self.decisions.push(line(resource, "hold", error.reason(), facts));
         self.unreadable.push(error);
     }
 
-    /// Something that keeps a mesh from being swept, paged if it lasts.
+    /// Records a failure of a sweep, paged if it lasts.
     pub(crate) fn remember_failure(&mut self, resource: &str, reason: &str, class: FailureClass, text: String) {
         self.failures.push((target(resource, reason), class, reason.to_owned(), text));
     }
@@ -97,7 +98,7 @@ pub(crate) fn path(mesh: &MeshName) -> String {
 }
 
 impl Done {
-    /// What failed and what succeeded, to be remembered.
+    /// The failures and successes to remember.
     pub(crate) fn failure_run(&mut self) -> FailureRun {
         let run = FailureRun::default();
         for (target, class, kind, text) in self.failures.drain(..) {
@@ -106,7 +107,7 @@ impl Done {
         for error in self.unreadable.drain(..) {
             run.unreadable(&error);
         }
-        // What failed in this run counts more than this.
+        // A recorded failure of this run takes precedence over the success.
         let looked_at = self.looked_at.iter().map(path).chain(["meshes".to_owned()]);
         for resource in looked_at {
             for reason in &FAILURES {

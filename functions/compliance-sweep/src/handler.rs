@@ -1,5 +1,5 @@
-//! The function: every mesh is observed, judged and reported, one after the other and each on its own; or each by an
-//! invocation of its own, where the schedule's wake only asks for them.
+//! The function: observes, judges and reports every mesh, one after the other and each on its own. With
+//! `FanOut::ByQueue`, a scheduled run only requests the sweeps, and each mesh is swept by a separate invocation.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,16 +24,16 @@ use crate::{FanOut, NAME, Ports};
 /// Calls at a time, to begin with and at the most. App Mesh's own controller reads at up to 40 a second.
 const AT_A_TIME: (usize, usize) = (16, 40);
 
-/// The findings that are named in a report of the invocation; the reports have them all.
+/// The most findings that a report of the invocation names; the stored reports contain all of them.
 pub(crate) const NAMED: usize = 20;
 
-/// The event that asks for a sweep of one mesh.
+/// The event that requests a sweep of one mesh.
 const REQUEST: &str = "Meshwarden Sweep Requested";
 
 /// How often the schedule invokes the function.
 const INTERVAL: SignedDuration = SignedDuration::from_hours(6);
 
-/// By when a requested sweep is made: before the next scheduled run, whose requests would only be more of the same.
+/// The time limit of a requested sweep: before the next scheduled run, which would only repeat the request.
 const SWEPT_WITHIN: SignedDuration = SignedDuration::from_hours(5);
 
 /// The function compliance-sweep.
@@ -48,7 +48,7 @@ pub struct ComplianceSweep {
 }
 
 impl ComplianceSweep {
-    /// Puts the function together.
+    /// Creates the function from its ports, its policy and the fan-out of its triggers.
     #[must_use]
     pub fn new(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>, fan_out: FanOut) -> Self {
         let (start, most) = AT_A_TIME;
@@ -93,7 +93,7 @@ impl Handler for ComplianceSweep {
 
 impl ComplianceSweep {
     async fn sweep(&self, asked: &Asked, policy: &Policy, now: Timestamp, done: &mut Done) {
-        // Also before single ones: whose a mesh is that another account shares is known from the list alone.
+        // Also before single sweeps: only the list shows the owner of a mesh that another account shares.
         let meshes = match self.ports.meshes.meshes().await {
             Ok(meshes) => meshes,
             Err(error) => {
@@ -110,7 +110,7 @@ impl ComplianceSweep {
             done.all_finished = true;
             return;
         };
-        // One that is gone has findings to be closed.
+        // A deleted mesh has findings to close.
         match self.roster().add(&meshes, now).await {
             Ok(known) => meshes = known,
             Err(error) => done.fail("meshes".to_owned(), "StateUnreachable", &error),
@@ -126,12 +126,13 @@ impl ComplianceSweep {
         }
     }
 
-    /// The meshes that were ever swept and are not known to be gone.
+    /// The meshes that were swept before and are not known to be deleted.
     pub(crate) fn roster(&self) -> Roster<'_> {
         Roster { state: self.ports.state.as_ref(), function: NAME }
     }
 
-    /// Asks for a sweep of each mesh, in the name of whoever asked for all: one that is asked for twice is swept once.
+    /// Requests a sweep of each mesh, with the joint trigger id of the request for all meshes. A repeated id leads to
+    /// one sweep only.
     async fn ask_for_each(&self, meshes: &BTreeSet<MeshName>, of_all: &Asking, now: Timestamp, done: &mut Done) {
         let detail = |mesh: &MeshName| match of_all.wake() {
             Some(wake) => json!({ "mesh": mesh, "wake": wake }),
@@ -163,7 +164,7 @@ impl ComplianceSweep {
             let last = at.map_or_else(|| "never".to_owned(), |at| format!("last at {at}"));
             let decision = WaitingDecision {
                 code: "AskedFor",
-                // As a number: a later sweep is progress.
+                // As a number, so that a later sweep counts as progress.
                 facts: json!({ "sweptAtSecond": at.map(Timestamp::as_second) }),
                 expects: Expects::Within(SWEPT_WITHIN),
                 text: format!(
@@ -177,12 +178,12 @@ impl ComplianceSweep {
     }
 }
 
-/// The first few of something that may be many.
+/// The names of the first items of a list, at most [`NAMED`].
 pub(crate) fn named<T>(all: &[T], name: impl Fn(&T) -> String) -> Vec<String> {
     all.iter().take(NAMED).map(name).collect()
 }
 
-/// Where a mesh's reports lie.
+/// The folder of a mesh's reports.
 pub(crate) fn folder(mesh: &MeshName) -> String {
     format!("compliance/{}", path(mesh))
 }

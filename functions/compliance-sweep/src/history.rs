@@ -1,12 +1,12 @@
-//! What was found last time, in the state table.
+//! The findings of the previous sweep, stored in the state table.
 //!
 //! ```text
-//!   compliance-sweep/shop         sweptAt, for which wakes, and the findings, or in how many parts they are
-//!   compliance-sweep/shop/3-of-16 the findings whose ids fall into this part
+//!   compliance-sweep/shop         sweptAt, the served trigger ids, and the findings or the number of their parts
+//!   compliance-sweep/shop/3-of-16 the findings with ids that belong to this part
 //! ```
 //!
-//! A document is at most 400 KB in the table, which is some 2,500 findings. Each part stands by itself: a crash between
-//! two of them leaves findings that are told again, and none that is never told.
+//! A document has at most 400 KB in the table, which is some 2,500 findings. Each part is independent. A crash between
+//! the writes of two parts leads to repeated notifications of findings, never to missing ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,29 +25,31 @@ use serde_json::{Map, Value, json};
 
 use crate::NAME;
 
-/// The most wakes that are remembered as served. Queues and buses repeat a wake within minutes, at most within a day, and
-/// nobody asks so often by hand; one that is forgotten and comes again costs a sweep.
+/// The most trigger ids that are remembered as served. Queues and buses repeat a trigger within minutes, at most within
+/// a day, and operators make fewer requests in that time. A forgotten trigger that is repeated costs a sweep.
 const MOST_SERVED: usize = 20;
 
-/// In how many parts findings are kept, the first that is enough. With 1 they are in the mesh's own document.
+/// The possible numbers of parts for the findings; the smallest sufficient one applies. With 1, the findings are in the
+/// mesh's own document.
 const PARTS: [usize; 3] = [1, 16, 256];
 
-/// The most characters of findings in a document. The table takes 400 KB an item, with its names and the rest.
+/// The most characters of findings in a document. An item of the table has at most 400 KB, including its names and
+/// other fields.
 const MOST: usize = 200_000;
 
-/// The characters of a document that are for unsent messages. Longer messages leave less room for findings.
+/// The characters of a document that are reserved for unsent messages. Longer messages leave less room for findings.
 const SPARE: usize = 150_000;
 
-/// The most findings that are remembered as still open in Security Hub. More would not fit beside the rest.
+/// The most findings that are remembered as still open in Security Hub. More would not fit into the document.
 const MOST_UNARCHIVED: usize = 500;
 
-/// The newest format of the documents that is known here.
+/// The newest document format that this version knows.
 const FORMAT: u64 = 0;
 
-/// The most notices and events that wait to be sent. More would not fit beside the findings.
+/// The most notices and events that wait to be sent. More would not fit next to the findings.
 const MOST_OWED: usize = 3;
 
-/// What the state table has of a mesh itself.
+/// The stored document of a mesh, without the parts of its findings.
 #[derive(Debug)]
 pub(crate) struct Head {
     mesh: MeshName,
@@ -60,49 +62,49 @@ pub(crate) struct Head {
 #[serde(rename_all = "camelCase", default)]
 struct Document {
     swept_at: Option<Timestamp>,
-    /// The wakes that the mesh was swept for, the newest last.
+    /// The ids of the triggers that the mesh was swept for, the newest last.
     wakes: Vec<WakeId>,
-    /// The mesh's ARN, for when it is gone.
+    /// The mesh's ARN, for reports after the mesh is deleted.
     arn: String,
-    /// What is gone and still open in Security Hub, which did not let it be archived.
+    /// Resolved findings that are still open in Security Hub, because archiving them failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unarchived: Vec<(FindingId, Dated)>,
-    /// In how many parts the findings are; unset where they are in this document.
+    /// The number of parts of the findings; unset if the findings are in this document.
     #[serde(skip_serializing_if = "Option::is_none")]
     parts: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     findings: Option<History>,
-    /// What could not be sent yet.
+    /// The messages that are still to be sent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     owed: Vec<Owed>,
-    /// What a newer version has written.
+    /// The fields that a newer version has written.
     #[serde(flatten)]
     other: Map<String, Value>,
 }
 
-/// Something that could not be sent yet.
+/// A message that is still to be sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Owed {
-    /// For people.
+    /// A notice to operators.
     Notice(Notice),
-    /// For programs.
+    /// An event for other programs.
     Event(BusEvent),
 }
 
-/// The document of a part.
+/// The document of one part of the findings.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Part {
     findings: History,
 }
 
-/// Why nothing is known of what was found last time.
+/// Why the stored findings could not be loaded.
 #[derive(Debug)]
 pub(crate) enum LoadError {
-    /// The table did not answer.
+    /// The state table could not be read.
     Port(PortError),
-    /// A document cannot be read. It is never taken for one without findings, and never written over.
+    /// A document cannot be read. It never counts as a document without findings, and is never overwritten.
     Document(DocumentError),
 }
 
@@ -127,11 +129,11 @@ impl From<LoadError> for PortError {
     }
 }
 
-/// How many documents are loaded at a time: each may have 400 KB.
+/// The most documents that are loaded at a time: each may have 400 KB.
 const AT_A_TIME: usize = 20;
 
-/// When meshes were last swept; `None` for one that never was. One whose document cannot be read is left out: its sweep
-/// reports that.
+/// The time of the last sweep of each mesh; `None` for a mesh that was never swept. A mesh with an unreadable document
+/// is left out: its sweep reports the document.
 pub(crate) async fn swept_at(
     state: &dyn StateStore,
     meshes: &BTreeSet<MeshName>,
@@ -156,7 +158,7 @@ pub(crate) async fn swept_at(
 }
 
 impl Head {
-    /// Reads it.
+    /// Loads the document of a mesh.
     pub(crate) async fn load(state: &dyn StateStore, mesh: &MeshName, now: Timestamp) -> Result<Self, LoadError> {
         let key = StateKey::mesh(NAME, mesh);
         let stored = load(state, std::slice::from_ref(&key), now).await?.remove(&key);
@@ -178,7 +180,7 @@ impl Head {
         self.document.parts.unwrap_or(1)
     }
 
-    /// Whether something is still to be sent.
+    /// Whether a message is still to be sent.
     pub(crate) const fn is_owing(&self) -> bool {
         !self.document.owed.is_empty()
     }
@@ -191,7 +193,7 @@ impl Head {
         self.document.swept_at
     }
 
-    /// Reads the findings, wherever they are.
+    /// Loads the findings, from this document or from its parts.
     pub(crate) async fn remembered(self, state: &dyn StateStore, now: Timestamp) -> Result<Remembered, LoadError> {
         let mut history = self.document.findings.clone().unwrap_or_default();
         let mut known = BTreeMap::new();
@@ -205,7 +207,7 @@ impl Head {
     }
 }
 
-/// What was found last time.
+/// The stored state of a mesh, with the findings of the previous sweep.
 #[derive(Debug)]
 pub(crate) struct Remembered {
     head: Head,
@@ -225,17 +227,17 @@ impl Remembered {
         &self.head.document.arn
     }
 
-    /// Whether nothing is remembered of the mesh, or only that it was gone.
+    /// Whether the mesh was never swept, or has no stored findings.
     pub(crate) fn is_first(&self) -> bool {
         self.head.document.swept_at.is_none() || self.history.is_empty()
     }
 
-    /// Whether nothing of the mesh is open anywhere.
+    /// Whether the mesh has no open findings, neither stored nor in Security Hub.
     pub(crate) fn is_settled(&self) -> bool {
         self.history.is_empty() && self.head.document.unarchived.is_empty()
     }
 
-    /// All that is to be archived: what is gone now, and what could not be archived when it went.
+    /// All findings to archive: the findings that this sweep resolved, and earlier ones that could not be archived.
     pub(crate) fn to_archive(&self, changes: &Changes, findings: &[Finding]) -> Changes {
         let found: BTreeSet<FindingId> = findings.iter().map(Finding::id).collect();
         let mut resolved = changes.resolved.clone();
@@ -243,7 +245,7 @@ impl Remembered {
         Changes { new: changes.new.clone(), resolved }
     }
 
-    /// Remembers what could not be archived.
+    /// Remembers the findings that could not be archived.
     pub(crate) fn leave_open(&mut self, mut unarchived: Vec<(FindingId, Dated)>) {
         if unarchived.len() > MOST_UNARCHIVED {
             tracing::error!(count = unarchived.len(), "more is open in Security Hub than can be remembered");
@@ -252,12 +254,13 @@ impl Remembered {
         self.head.document.unarchived = unarchived;
     }
 
-    /// Takes what could not be sent before, to be sent now.
+    /// Takes the unsent messages, to send them now.
     pub(crate) fn take_owed(&mut self) -> Vec<Owed> {
         std::mem::take(&mut self.head.document.owed)
     }
 
-    /// Remembers what could not be sent. Of too much the oldest is given up: the journal and the reports have it.
+    /// Remembers unsent messages. If there are too many, the oldest are dropped: the journal and the reports contain
+    /// them.
     pub(crate) fn owe(&mut self, mut owed: Vec<Owed>) {
         let superfluous = owed.len().saturating_sub(MOST_OWED);
         if superfluous > 0 {
@@ -267,7 +270,7 @@ impl Remembered {
         self.head.document.owed = owed;
     }
 
-    /// Remembers for whom the mesh is swept.
+    /// Remembers the triggers that the mesh was swept for, and the mesh's ARN.
     pub(crate) fn serve(&mut self, wakes: &BTreeSet<WakeId>, arn: &str) {
         let served = &mut self.head.document.wakes;
         served.retain(|wake| !wakes.contains(wake));
@@ -276,7 +279,8 @@ impl Remembered {
         arn.clone_into(&mut self.head.document.arn);
     }
 
-    /// Takes over what is found now, where `is_known` says what was looked for.
+    /// Replaces the findings by the current ones. A missing finding counts as resolved only if `is_known` says that the
+    /// sweep could have found it.
     pub(crate) fn update(
         &mut self,
         findings: &[Finding],
@@ -289,7 +293,8 @@ impl Remembered {
         changes
     }
 
-    /// Stores it; `false` when another sweep was there in the meantime. What has not changed is not journalled.
+    /// Stores the state; `false` if another sweep stored it in the meantime. A state without new or resolved findings
+    /// is not journalled.
     pub(crate) async fn store(
         &mut self,
         state: &dyn StateStore,
@@ -299,7 +304,7 @@ impl Remembered {
         let owed = json!(self.head.document.owed).to_string().len();
         let (split, pieces) = pieces(&self.history, MOST.saturating_sub(owed.saturating_sub(SPARE)));
         if split != self.head.parts() {
-            // Whatever an earlier split has left there is written over.
+            // Parts that remain from an earlier split are overwritten.
             self.known =
                 if split > 1 { load_parts(state, &self.head.mesh, split, now).await? } else { BTreeMap::new() };
         }
@@ -350,17 +355,17 @@ impl Remembered {
         Ok(is_stored)
     }
 
-    /// The mesh's own document, where its findings are in so many parts.
+    /// The mesh's own document, with its findings in `split` parts.
     fn document(&mut self, split: usize) -> Value {
         let document = &mut self.head.document;
         (document.parts, document.findings) =
             if split == 1 { (None, Some(self.history.clone())) } else { (Some(split), None) };
-        // It has only string keys, so this can't fail.
+        // The document has only string keys, so this can't fail.
         json!(document)
     }
 }
 
-/// The findings in as few parts as they fit into.
+/// Splits the findings into the smallest number of parts in which each part fits.
 fn pieces(history: &History, most: usize) -> (usize, Vec<History>) {
     let fits = |pieces: &[History]| pieces.iter().all(|piece| json!(piece).to_string().len() <= most);
     let mut last = (1, Vec::new());
@@ -378,7 +383,7 @@ async fn load(
     keys: &[StateKey],
     now: Timestamp,
 ) -> Result<BTreeMap<StateKey, Stored>, PortError> {
-    // The sweep changes nothing and spends nothing; the window is what every load has to name.
+    // Every load has to name a window; a sweep spends no budget.
     let window = BudgetWindow { class: NAME.to_owned(), start: now, end: now };
     Ok(state.load(keys, &window).await?.documents)
 }
@@ -407,7 +412,7 @@ mod tests {
 
     use super::*;
 
-    /// The most that an item of the table holds, in bytes.
+    /// The size limit of an item of the table, in bytes.
     const ITEM: usize = 400_000;
 
     fn findings(count: usize) -> Vec<Finding> {
@@ -420,7 +425,7 @@ mod tests {
         (0..count).map(finding).collect()
     }
 
-    /// Remembers these, and gives what was remembered before with how many are new and gone.
+    /// Stores these findings. Returns how many of them are new, and how many stored ones are resolved.
     async fn remember(state: &dyn StateStore, findings: &[Finding], now: Timestamp) -> (usize, usize) {
         let head = Head::load(state, &"shop".parse().unwrap(), now).await.unwrap();
         let mut remembered = head.remembered(state, now).await.unwrap();
@@ -442,7 +447,7 @@ mod tests {
         let now: Timestamp = "2026-11-21T06:00:00Z".parse().unwrap();
         let state = MemoryState::new(Faults::default());
         let many = findings(10_000);
-        // From none to many, as many again, fewer, none, and back: each time only the difference is new or gone.
+        // From none to many, as many again, fewer, none, and back: each time only the difference is new or resolved.
         let mut before = 0;
         for (count, split) in [(10, 1), (10_000, 16), (10_000, 16), (1_500, 16), (900, 1), (0, 1), (10_000, 16)] {
             let (new, gone) = remember(&state, &many[..count], now).await;

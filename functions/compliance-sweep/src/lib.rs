@@ -1,18 +1,20 @@
-//! The whole policy pack over every mesh, on a schedule.
+//! Applies the whole policy pack to every mesh, on a schedule.
 //!
 //! ```text
-//! schedule ─▶ every mesh ─┬─▶ survey (all pages, tags, as fast as the API bears), certificates ─▶ judge (mesh::pack)
+//! schedule ─▶ every mesh ─┬─▶ survey (all pages, tags, at the API's rate limits), certificates ─▶ judge (mesh::pack)
 //!                         └─▶ bus ─▶ queue, one message a mesh ─▶ as above                            │
 //!                                                                                                     │
-//!       metrics, journal, people, bus, Security Hub ◀─ what is new, what is gone ◀─ History in the state table
+//!    metrics, journal, operators, bus, Security Hub ◀─ new and resolved findings ◀─ History in the state table
 //!                                  reports: JSON, SARIF, ASFF, page ◀─┘
 //! ```
 //!
-//! A resource, its tags or a certificate that can't be read is unknown: what was found of it stays as it was, and what is
-//! new of the others is found. A mesh that can't be listed is not judged: what is missing would look deleted. A document
-//! of the state table that can't be read holds the mesh, and pages: its findings are not new. A mesh that was swept once and is gone has its findings closed. A wake
-//! that comes again sweeps nothing again; another wake does, however soon it comes. This crate never changes a mesh, never asks for a private key, and
-//! never takes an unreadable mesh for one without findings.
+//! A resource, its tags or a certificate that can't be read is unknown. Its stored findings stay unchanged, and the
+//! other resources are judged. A mesh that can't be listed is not judged: its resources would look deleted. A document
+//! of the state table that can't be read holds the mesh and pages: its findings are not new. The findings of a deleted
+//! mesh are closed.
+//!
+//! A repeated trigger does not sweep again; a new trigger does, however soon it arrives. This crate never changes a
+//! mesh, never requests a private key, and never treats an unreadable mesh as a mesh without findings.
 
 mod asked;
 mod done;
@@ -36,28 +38,28 @@ pub use settings::{FanOut, Settings, SettingsError};
 /// The function's name, in reports, metrics and the state table.
 pub const NAME: &str = "compliance-sweep";
 
-/// What the function needs of the outside.
+/// The services that the function needs.
 #[derive(Clone, Debug)]
 pub struct Ports {
-    /// The time.
+    /// Reads the current time.
     pub clock: Arc<dyn Clock>,
     /// Reads meshes.
     pub meshes: Arc<dyn MeshReader>,
-    /// The certificates that listeners name.
+    /// Reads the certificates that listeners name.
     pub certificates: Arc<dyn CertificateStore>,
-    /// The private CAs.
+    /// Reads the private CAs.
     pub authorities: Arc<dyn CertificateAuthority>,
-    /// The secrets that are bound.
+    /// Reads the secrets that the policy binds.
     pub bundles: Arc<dyn SecretBundles>,
-    /// The state table.
+    /// Reads and writes the state table.
     pub state: Arc<dyn StateStore>,
-    /// Tells people.
+    /// Sends notifications to operators.
     pub notifier: Arc<dyn Notifier>,
-    /// Tells other programs.
+    /// Sends events to other programs.
     pub bus: Arc<dyn EventBus>,
-    /// Keeps the reports.
+    /// Stores the reports.
     pub reports: Arc<dyn ReportStore>,
-    /// Takes the findings, where that is switched on.
+    /// Imports the findings into Security Hub; `None` if the import is switched off.
     pub security_hub: Option<Arc<dyn SecurityHub>>,
 }
 

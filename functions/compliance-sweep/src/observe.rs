@@ -1,4 +1,4 @@
-//! Reads a mesh whole, and its certificates as far as they can be read.
+//! Reads a mesh as a whole, and its certificates as far as they can be read.
 
 use std::collections::BTreeSet;
 
@@ -18,25 +18,25 @@ use crate::unread::UnreadParts;
 #[derive(Debug)]
 pub(crate) struct Observation {
     pub(crate) mesh: Mesh,
-    /// Whether there is no such mesh any more.
+    /// Whether the mesh is deleted.
     pub(crate) is_gone: bool,
     /// The mesh's ARN.
     pub(crate) arn: String,
     pub(crate) readings: Readings,
     pub(crate) calls: u64,
-    /// Resources of which something could not be read.
+    /// Resources with a spec or tags that could not be read.
     pub(crate) parts: UnreadParts,
 }
 
 impl Observation {
-    /// A mesh that was there, and is not.
+    /// The observation of a deleted mesh.
     pub(crate) fn gone(name: &MeshName, arn: &str) -> Self {
         let mesh = Mesh::new(name.clone());
         let (readings, parts) = (Readings::default(), UnreadParts::default());
         Self { mesh, is_gone: true, arn: arn.to_owned(), readings, calls: 0, parts }
     }
 
-    /// What should have been read and could not be.
+    /// The resources, tags and certificates that could not be read, with the errors.
     pub(crate) fn unread(&self) -> BTreeSet<String> {
         let mut all = self.unread_certificates();
         all.extend(self.parts.described());
@@ -48,8 +48,8 @@ impl Observation {
         chains.chain(self.readings.anchors.iter().filter_map(|(anchor, reading)| unread(anchor, reading))).collect()
     }
 
-    /// Where findings say nothing, because of what could not be read. Files and the secrets of others nobody can read,
-    /// here as at any other time.
+    /// The parts of the mesh without reliable findings, because reads failed. Certificates that this function never
+    /// reads, such as files and secrets of others, do not count.
     pub(crate) fn blind_spots(&self) -> BlindSpots<'_> {
         let is_unread = |source: &Source| matches!(self.readings.chains.get(source), Some(Reading::Unread(_)));
         let presented = Inventory::from_mesh(&self.mesh).presented.into_iter().filter(|(source, _)| is_unread(source));
@@ -58,10 +58,10 @@ impl Observation {
     }
 }
 
-/// What could not be looked at.
+/// The parts of a mesh that could not be read.
 #[derive(Debug)]
 pub(crate) struct BlindSpots<'a> {
-    /// Those that present a certificate which was not read.
+    /// The resources that present an unread certificate.
     presenting: BTreeSet<ResourcePath>,
     /// Whether any certificate was not read.
     any_certificate: bool,
@@ -69,8 +69,8 @@ pub(crate) struct BlindSpots<'a> {
 }
 
 impl BlindSpots<'_> {
-    /// Whether a finding could be there without being found. What is told of a call rests on both of its ends, and the
-    /// finding names one of them.
+    /// Whether a finding could exist without being found. A finding about a call depends on both ends of the call, but
+    /// names only one of them.
     pub(crate) fn hide(&self, dated: &Dated) -> bool {
         if self.parts.hide(dated) {
             return true;
@@ -90,7 +90,7 @@ fn unread<T>(of: &impl ToString, reading: &Reading<T>) -> Option<String> {
     }
 }
 
-/// Reads a mesh.
+/// Reads one mesh and its certificates.
 pub(crate) async fn observe(
     ports: &Ports,
     name: &MeshName,
@@ -102,7 +102,7 @@ pub(crate) async fn observe(
     let calls = pace.calls() - before;
     let root = ResourcePath::Mesh(name.clone());
     if let Some(at) = read.unread.iter().position(|(path, _)| *path == root) {
-        // Without the mesh's own spec nothing can be said of anything in it.
+        // Without the mesh's own spec, no resource in it can be judged.
         return Err(read.unread.swap_remove(at).1);
     }
     let unfit = |why: String| PortError::new(format!("read mesh {name}"), PortErrorKind::Other, why);

@@ -1,4 +1,4 @@
-//! Keeps the reports of a mesh, and imports its findings into Security Hub.
+//! Stores the reports of a mesh, and imports its findings into Security Hub.
 
 use ports::{PortError, RefusedFinding};
 use reports::sarif::{Placed, log};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::Ports;
 use crate::handler::{folder, named};
 
-/// Where the reports now lie, and what could not be kept.
+/// The locations of the stored reports, the result of the import, and the errors of both.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     pub(crate) places: Vec<String>,
@@ -18,7 +18,7 @@ pub(crate) struct Kept {
     pub(crate) not_imported: Option<PortError>,
 }
 
-/// What became of an import.
+/// The result of an import.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Imported {
@@ -28,8 +28,8 @@ pub(crate) struct Imported {
     refused: Vec<String>,
 }
 
-/// Writes every report, and imports the findings. All is written anew each time, so one that fails is mended by the next
-/// sweep.
+/// Writes every report, and imports the findings. Every sweep writes all of them again, so the next sweep repairs a
+/// failed write or import.
 pub(crate) async fn keep(ports: &Ports, report: &MeshReport<'_>, changes: &Changes, arn: &str) -> Kept {
     let placed = |waived| move |finding| Placed { finding, place: None, waived };
     let evaluation = report.evaluation;

@@ -1,15 +1,16 @@
-//! What only this function is told by its environment. A variable that is set to nothing counts as unset.
+//! The settings that only this function reads from its environment. A variable with an empty value counts as unset.
 
-/// How a wake comes to the meshes.
+/// How a trigger for all meshes is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FanOut {
-    /// The invocation that is woken sweeps them all.
+    /// The triggered invocation sweeps all meshes.
     Direct,
-    /// It asks for each by an event, which a rule brings to the queue that this function takes from.
+    /// The invocation requests a sweep of each mesh by an event. A rule sends the events to the queue that triggers
+    /// this function.
     ByQueue,
 }
 
-/// What only this function is told.
+/// The settings that only this function has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// `MESHWARDEN_SWEEP_BY_QUEUE`: `on` or `off`; unset: off.
@@ -18,24 +19,24 @@ pub struct Settings {
     pub security_hub: bool,
 }
 
-/// The variable that is invalid, and what is expected of it, in one line.
+/// An invalid setting: the variable and the expected value, in one line.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// A switch that is neither on nor off.
     #[error("invalid {variable} `{given}`: expected `on` or `off`")]
     Switch {
-        /// The variable.
+        /// The name of the variable.
         variable: &'static str,
-        /// Its value.
+        /// The given value.
         given: String,
     },
-    /// A queue that nothing would bring messages to.
+    /// Sweeps by queue without an event bus: no message would reach the queue.
     #[error("invalid MESHWARDEN_SWEEP_BY_QUEUE `on`: it needs an event bus; set MESHWARDEN_BUS")]
     NoBus,
 }
 
 impl Settings {
-    /// Reads the settings; `lookup` gives a variable's value, `has_bus` says whether there is an event bus.
+    /// Reads the settings. `lookup` returns the value of a variable; `has_bus` is whether an event bus is configured.
     pub fn from_env(lookup: impl Fn(&str) -> Option<String>, has_bus: bool) -> Result<Self, SettingsError> {
         let switch = |variable: &'static str| match lookup(variable).as_deref() {
             None | Some("" | "off") => Ok(false),

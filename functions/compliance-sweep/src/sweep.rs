@@ -1,4 +1,4 @@
-//! The sweep of one mesh: what is remembered, what is there, what is wrong with it, who is told.
+//! The sweep of one mesh: loads the stored findings, reads and judges the mesh, and sends notifications.
 
 use std::collections::BTreeSet;
 
@@ -21,12 +21,12 @@ use crate::observe::{Observation, observe};
 use crate::tell::{Told, send};
 use crate::{ComplianceSweep, NAME, outputs};
 
-/// How often a sweep begins anew when another one of the mesh was there in the meantime: what that one read may be older
-/// than what this one is for.
+/// The most attempts to sweep a mesh that another invocation sweeps at the same time. The other sweep may have read an
+/// older state than this one needs.
 const ATTEMPTS: usize = 3;
 
 impl ComplianceSweep {
-    /// Sweeps one mesh. Whatever goes wrong with it is said, and keeps no other mesh from being swept.
+    /// Sweeps one mesh. A failure is reported, and does not stop the sweep of other meshes.
     pub(crate) async fn sweep_one(
         &self,
         mesh: &MeshName,
@@ -85,7 +85,7 @@ impl ComplianceSweep {
         self.report(name, &observation, &mut remembered, asking, policy, now, done).await
     }
 
-    /// Judges what was read, reports it and remembers it.
+    /// Judges the observation, reports the findings and stores them.
     #[expect(clippy::too_many_arguments, reason = "all that a sweep has gathered of one mesh")]
     async fn report(
         &self,
@@ -99,7 +99,8 @@ impl ComplianceSweep {
     ) -> Swept {
         let path = path(name);
         if !observation.is_gone && remembered.is_first() {
-            // Before anything is remembered of it: should it go without an event, it is missed.
+            // Added before any other record is stored: otherwise, a deletion of the mesh without an event would go
+            // unnoticed.
             if let Err(error) = self.roster().add(&[name.clone()].into(), now).await {
                 return Swept::failed(done, path, "StateUnreachable", &error);
             }
@@ -115,7 +116,7 @@ impl ComplianceSweep {
         let edges = edges_by_policy(&observation.mesh, &observation.readings, &policy.egress, now);
         let blind_spots = observation.blind_spots();
         let changes = remembered.update(&evaluation.findings, now, |dated| !blind_spots.hide(dated));
-        // What could not be read now and may be read soon is swept once more for the same wakes.
+        // If a retry may read the unread parts, the mesh is swept once more for the same triggers.
         let comes_again = observation.parts.error().filter(|_| observation.parts.may_heal());
         let served = if comes_again.is_none() { asking.wakes() } else { &BTreeSet::new() };
         remembered.serve(served, &observation.arn);
@@ -138,12 +139,12 @@ impl ComplianceSweep {
             }
         }
         if done.retry.is_some() {
-            // Not swept: what is remembered as swept would not be written again by the retry.
+            // Not stored as swept: otherwise, the retry would not write the reports and imports again.
             return Swept::Settled;
         }
         done.metrics.extend(metrics(name, &report, observation));
-        // Stored before they are sent, and removed afterwards: a crash in between sends them twice. A table that accepts no
-        // write would otherwise let each run send them again.
+        // Stored before they are sent, and removed afterwards: a crash in between sends them twice. Otherwise, each run
+        // would send them again while the table accepts no write.
         let of_now = told.messages();
         let mut messages = remembered.take_owed();
         messages.extend(of_now);
@@ -184,7 +185,7 @@ impl ComplianceSweep {
         Swept::Settled
     }
 
-    /// Sends what a stored sweep owes, and stores what could not be sent.
+    /// Sends the messages of a stored sweep, and stores the unsent ones.
     async fn send_owed(&self, path: &str, remembered: &mut Remembered, now: Timestamp, done: &mut Done) {
         let messages = remembered.take_owed();
         if messages.is_empty() {
@@ -197,13 +198,13 @@ impl ComplianceSweep {
         match remembered.store_owed(owed, self.ports.state.as_ref(), now).await {
             Ok(true) => {}
             Ok(false) => tracing::debug!(path, "another sweep stores the mesh; it may send the same"),
-            // Where this fails the next run sends it again: twice is better than never.
+            // If this fails, the next run sends them again: twice is better than never.
             Err(error) => done.remember_failure(path, "StateUnreachable", error.kind.class(), error.to_string()),
         }
     }
 
-    /// Nothing is open of a mesh that is gone. That is written down before the mesh is forgotten: the write fails where
-    /// what was remembered had been read too old.
+    /// Forgets a deleted mesh without open findings. The state is stored before the mesh leaves the roster: the write
+    /// fails if the loaded state is out of date.
     async fn leave(
         &self,
         name: &MeshName,
@@ -234,17 +235,17 @@ impl ComplianceSweep {
     }
 }
 
-/// Whether a sweep came to its end.
+/// The result of a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Swept {
-    /// It did, or said why not.
+    /// The sweep ended, or its failure is reported.
     Settled,
-    /// Another sweep of the mesh stored what it found in the meantime.
+    /// Another sweep stored the mesh in the meantime.
     Overtaken,
 }
 
 impl Swept {
-    /// What was found last time is not known.
+    /// Records that the stored findings could not be loaded.
     fn not_loaded(done: &mut Done, resource: String, error: LoadError) -> Self {
         match error {
             LoadError::Port(error) => done.fail(resource, "StateUnreachable", &error),
@@ -253,7 +254,7 @@ impl Swept {
         Self::Settled
     }
 
-    /// Something failed, and is reported.
+    /// Records a failed call.
     fn failed(done: &mut Done, resource: String, reason: &str, error: &PortError) -> Self {
         done.fail(resource, reason, error);
         Self::Settled

@@ -1,4 +1,4 @@
-//! Who is told of what has changed.
+//! The notifications about changed findings.
 
 use mesh::name::MeshName;
 use mesh::pack::{FindingId, Severity};
@@ -12,14 +12,14 @@ use crate::history::Owed;
 use crate::observe::Observation;
 use crate::outputs::Kept;
 
-/// The most findings that an event names: it has 256 KB, and the reports have them all.
+/// The most findings that an event names: an event has at most 256 KB, and the reports contain all findings.
 const IN_AN_EVENT: usize = 200;
 
-/// What people and programs are told of a sweep.
+/// The data for the notifications of a sweep.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Told<'a> {
     pub(crate) mesh: &'a MeshName,
-    /// Whether the mesh is no more.
+    /// Whether the mesh is deleted.
     pub(crate) is_gone: bool,
     pub(crate) report: &'a MeshReport<'a>,
     pub(crate) changes: &'a Changes,
@@ -53,7 +53,7 @@ impl Told<'_> {
         facts
     }
 
-    /// What is to be told, if anything has changed.
+    /// The notifications; none if no finding is new or resolved.
     pub(crate) fn messages(&self) -> Vec<Owed> {
         if self.changes.is_empty() {
             return Vec::new();
@@ -105,7 +105,7 @@ impl Told<'_> {
     }
 }
 
-/// Sends messages in their order; gives back those that could not be sent, with the first error.
+/// Sends messages in order. Returns the unsent ones, with the first error.
 pub(crate) async fn send(ports: &Ports, messages: Vec<Owed>) -> (Vec<Owed>, Option<PortError>) {
     let (mut owed, mut first) = (Vec::new(), None);
     for message in messages {

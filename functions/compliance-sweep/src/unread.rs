@@ -1,7 +1,7 @@
-//! Resources that could not be read, or not with their tags, and the findings that rest on them.
+//! Resources with a spec or tags that could not be read, and the findings that depend on them.
 //!
-//! A mesh is judged all the same: of what is unknown nothing is found and nothing is resolved, and what holds of the
-//! others whatever the unknown parts are is found as ever.
+//! The mesh is still judged. For unknown resources, no finding is created or resolved. Findings that hold for any state
+//! of the unknown resources are reported as usual.
 
 use std::collections::BTreeMap;
 
@@ -13,19 +13,19 @@ use ports::PortError;
 use reports::Dated;
 use serde_json::{Map, Value, json};
 
-/// Rules beyond those of [`Certainty`] that find something missing.
+/// Rules, in addition to the rules of [`Certainty`], that report something missing.
 const OF_WHAT_IS_MISSING: [&str; 1] = ["egress-allowed-in-vain"];
 
-/// Rules that read the tags of other resources than the one that the finding is on.
+/// Rules that read the tags of resources other than the resource of the finding.
 const OF_OTHERS_TAGS: [&str; 5] =
     ["call-across-environments", "environments-mixed", "route-single-zone", "tag-conflict", "tag-differs-from-parent"];
 
-/// Resources of which something could not be read.
+/// Resources with a spec or tags that could not be read.
 #[derive(Debug, Default)]
 pub(crate) struct UnreadParts {
-    /// Those that could not be described: only their names are known.
+    /// The resources that could not be described: only their names are known.
     resources: BTreeMap<ResourcePath, PortError>,
-    /// Those whose tags could not be listed.
+    /// The resources with tags that could not be listed.
     tags: BTreeMap<ResourcePath, PortError>,
 }
 
@@ -39,23 +39,23 @@ impl UnreadParts {
         self.resources.is_empty() && self.tags.is_empty()
     }
 
-    /// How many resources are partly or wholly unknown.
+    /// The number of resources that are partly or wholly unknown.
     pub(crate) fn len(&self) -> usize {
         self.resources.len() + self.tags.len()
     }
 
-    /// The first error; one that does not pass by itself goes before those that do.
+    /// The first error; a permanent error takes precedence over transient ones.
     pub(crate) fn error(&self) -> Option<&PortError> {
         let all = || self.resources.values().chain(self.tags.values());
         all().find(|error| !error.kind.may_heal()).or_else(|| all().next())
     }
 
-    /// Whether a repetition may read some of it.
+    /// Whether a retry may read some of them.
     pub(crate) fn may_heal(&self) -> bool {
         self.resources.values().chain(self.tags.values()).any(|error| error.kind.may_heal())
     }
 
-    /// Lets virtual services that could not be described exist: a backend that names one is not dangling.
+    /// Inserts virtual services that could not be described: a backend that names one is not dangling.
     pub(crate) fn stand_in(&self, mesh: &mut Mesh) -> Result<(), InsertError> {
         for path in self.resources.keys().filter(|path| matches!(path, ResourcePath::VirtualService(..))) {
             let spec = VirtualServiceSpec { provider: None, extra: Extra::default() };
@@ -64,7 +64,7 @@ impl UnreadParts {
         Ok(())
     }
 
-    /// Whether a finding holds whatever it is that could not be read.
+    /// Whether a finding holds for any state of the unread parts.
     pub(crate) fn allow(&self, finding: &Finding) -> bool {
         let rule = finding.rule.as_str();
         let certainty = Certainty { is_whole: self.resources.is_empty(), stand_ins: Vec::new() };
@@ -76,10 +76,10 @@ impl UnreadParts {
         certainty.is_sure_of(finding) && !is_missing && !of_unread && !of_tags
     }
 
-    /// Whether a finding of before could still be there without being found.
+    /// Whether an earlier finding could still exist without being found.
     pub(crate) fn hide(&self, dated: &Dated) -> bool {
         if !self.resources.is_empty() {
-            // Any other resource may be judged by one that is not known.
+            // The judgement of any other resource may depend on an unknown one.
             return true;
         }
         if self.tags.is_empty() {
@@ -90,13 +90,13 @@ impl UnreadParts {
         of_its_tags || OF_OTHERS_TAGS.contains(&dated.rule.as_str())
     }
 
-    /// What could not be read, for people.
+    /// Descriptions of the unread parts, for operators.
     pub(crate) fn described(&self) -> impl Iterator<Item = String> + '_ {
         let resources = self.resources.iter().map(|(path, error)| format!("{path}: {error}"));
         resources.chain(self.tags.iter().map(|(path, error)| format!("tags of {path}: {error}")))
     }
 
-    /// The first of them, for the report.
+    /// The first `most` unread parts, for the report.
     pub(crate) fn facts(&self, most: usize) -> Value {
         let part = |part: &'static str| {
             move |(path, error): (&ResourcePath, &PortError)| {

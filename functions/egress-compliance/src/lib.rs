@@ -1,24 +1,25 @@
-//! What leaves a mesh: judged for AWS Config, and closed where that cuts nothing.
+//! Judges the egress of meshes for AWS Config, and restricts it where no traffic is cut off.
 //!
 //! ```text
-//! AWS Config, CloudTrail, schedule ─▶ compliance (shared) over Topic::Egress ─▶ evaluations, UpdateMesh, UpdateVirtualNode
+//! AWS Config, CloudTrail, schedule ─▶ compliance (shared) over Topic::Egress ─▶ evaluations, UpdateMesh,
+//!                                                                               UpdateVirtualNode
 //! ```
 //!
-//! What is allowed and what a repair would cut is the policy's and `mesh::egress`'s business; the six steps are those of
-//! the crate `compliance`. This crate never writes anything but egress filters and backends.
+//! The policy and `mesh::egress` define which egress is allowed and which traffic a repair would cut off. The crate
+//! `compliance` implements the six steps. This crate writes only egress filters and backends.
 
 use compliance::{Compliance, Ports};
 use lambda_kit::PolicyKeeper;
 use mesh::compliance::Topic;
 use mesh::policy::{Policy, PolicyError};
 
-/// What the function is about.
+/// The topic of the function.
 pub const TOPIC: Topic = Topic::Egress;
 
 /// The function's name, in reports and metrics.
 pub const NAME: &str = compliance::name(TOPIC);
 
-/// Puts the function together.
+/// Creates the function from its ports and its policy.
 #[must_use]
 pub fn function(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Compliance {
     Compliance::new(TOPIC, ports, policy)

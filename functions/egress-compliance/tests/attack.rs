@@ -1,4 +1,4 @@
-//! Endpoints that misbehave during a scheduled evaluation, and two copies of the function at once.
+//! Endpoints that misbehave during a scheduled evaluation, and two copies of the function that run at once.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The built function under a Lambda runtime of the test's own: every kind of message from AWS Config ends in the right
+//! The built function under a Lambda runtime of the test: every kind of message from AWS Config leads to the right
 //! evaluations.
 
 use meshwarden_tests::config_events::Stage;
@@ -20,10 +20,10 @@ async fn every_kind_of_message_is_answered() {
     for (event, expected) in [
         ("config-change-mesh", &[(MESH, "NON_COMPLIANT")][..]),
         ("config-change-node", &[(V2, "COMPLIANT")]),
-        // moto has no item of it; what the notification says of it will do.
+        // moto has no configuration item for it; the data of the notification is sufficient.
         ("config-oversized", &[(V2, "COMPLIANT")]),
         ("config-deleted", &[(MESH, "NOT_APPLICABLE")]),
-        // A router lets nothing out.
+        // A router sends no traffic out of the mesh.
         ("config-scheduled", &[(MESH, "NON_COMPLIANT"), (V2, "COMPLIANT"), (CART, "NOT_APPLICABLE")]),
     ] {
         let report = function.answer(&stage.trial(event)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Services that fail once, for a while or in part: AWS Config is told the same or nothing.
+//! Services that fail once, for a while or in part: AWS Config receives the same evaluations or none.
 
 use meshwarden_tests::config_events::Stage;
 use meshwarden_tests::mixed_batch;
@@ -13,7 +13,7 @@ async fn no_failing_call_leads_to_a_false_answer() {
     println!("{cases} cases");
 }
 
-/// 50: of a batch in which one mesh fails, only that mesh's message comes again.
+/// 50: if one mesh of a batch fails, only the message of that mesh is delivered again.
 #[tokio::test]
 async fn only_the_message_of_the_failing_mesh_comes_again() {
     let Some(stage) = Stage::open("egress-compliance", POLICY, &[]).await else { return };

@@ -1,4 +1,4 @@
-//! What is reported of one decision.
+//! The report line of one decision.
 
 use std::collections::BTreeSet;
 
@@ -15,32 +15,32 @@ use crate::alarms::Alarms;
 use crate::observe::Observation;
 use crate::wake::Wake;
 
-/// One line of the report, with what it means for the invocation as a whole.
+/// One line of the report, with its effect on the invocation as a whole.
 #[derive(Debug)]
 pub(crate) struct Account {
-    /// What was decided about; `None` for what is no part of a mesh.
+    /// The subject of the decision; `None` for a subject outside a mesh, such as an alarm.
     pub(crate) subject: Option<Subject>,
-    /// The line.
+    /// The line of the report.
     pub(crate) line: lambda_kit::Decision,
-    /// What is counted.
+    /// The metrics that the line counts into.
     pub(crate) signals: Signals,
-    /// Whether somebody wrote in between, so that it has to be decided again.
+    /// Whether another writer changed the route or its record in between, so that the decision has to be made again.
     pub(crate) superseded: bool,
-    /// Why the event should come again, if it should.
+    /// Why the event should be delivered again; `None` if it should not.
     pub(crate) retry: Option<String>,
-    /// Whether it says anything to somebody who reads the report.
+    /// Whether the line has information for a reader of the report.
     pub(crate) telling: bool,
 }
 
 impl Account {
-    /// What became of a decision.
+    /// The report line of a decision and its outcome.
     pub(crate) fn of(observation: &Observation, decision: &Decision, outcome: Option<&Outcome>) -> Self {
         let mesh = &observation.facts.mesh;
         let held = decision.failing
             && match &decision.verdict {
                 Verdict::Hold(_) => true,
                 Verdict::Keep(_) => false,
-                // What was to be done and was not leaves the traffic where it is, as a hold does.
+                // A planned change that was not made leaves the traffic where it is, as a hold does.
                 Verdict::Act(_) => outcome.is_some_and(Outcome::keeps_traffic),
             };
         let overwrote = matches!(outcome, Some(Outcome::Overwrote { .. }));
@@ -61,16 +61,16 @@ impl Account {
         }
     }
 
-    /// What was seen is not how it is any more: it is observed and decided again, and by the next wake if need be.
+    /// The observation is out of date: the function observes and decides again, in the next scheduled run if need be.
     pub(crate) fn overtaken(observation: &Observation, decision: &Decision, wake: &Wake) -> Self {
         let account = Self::of(observation, decision, None);
-        // Nothing but the event tells of a release, so that no wake makes up for it.
+        // Only the event carries a release, so no later run makes up for it.
         let released = matches!(&decision.subject, Subject::Route(route) if wake.released.contains_key(route));
         let why = || format!("{} was written by somebody else each time", account.line.resource);
         Self { superseded: true, retry: released.then(why), ..account }
     }
 
-    /// Nothing could be observed of this part of the world.
+    /// A part of the observation could not be read.
     pub(crate) fn blind(what: &str, error: &PortError) -> Self {
         let facts = json!({ "call": error.call, "kind": error.kind, "message": error.message });
         Self {
@@ -83,7 +83,7 @@ impl Account {
         }
     }
 
-    /// Alarms that an event named and that are left alone on purpose, since their metrics report no failure.
+    /// Alarms that an event named and that the function ignores on purpose, since their metrics report no failure.
     pub(crate) fn not_failures(named: &BTreeSet<AlarmName>, alarms: &Alarms) -> Vec<Self> {
         let left_alone = |name: &AlarmName| {
             let reason = alarms.targets.unmapped.get(name).filter(|reason| reason.is_not_a_failure())?;
@@ -110,7 +110,7 @@ impl Account {
             members.insert("remedy".to_owned(), Value::from(alarm.remedy()));
         }
         let line = hold(format!("alarm/{}", alarm.alarm), &alarm.reason.code(), found);
-        // What belongs to another application is no hold of this function, and counts among what it keeps as it is.
+        // An alarm of another application is not a hold of this function; it counts as no change.
         let is_ours = alarm.wiring != Wiring::Bus;
         let line = if is_ours { line } else { lambda_kit::Decision { decision: "keep".to_owned(), ..line } };
         Self {
@@ -136,7 +136,7 @@ impl Account {
     }
 }
 
-/// The reason of a decision: its stable code, its facts, and its text for people.
+/// The reason of a decision: its stable code, its facts, and its text for operators.
 pub(crate) fn reason(verdict: &Verdict) -> (String, Value, String) {
     match verdict {
         Verdict::Keep(reason) => (reason.code(), facts(reason), reason.to_string()),
@@ -145,7 +145,7 @@ pub(crate) fn reason(verdict: &Verdict) -> (String, Value, String) {
     }
 }
 
-/// Kind and path of what was decided about.
+/// Kind and path of a decision's subject.
 pub(crate) fn resource(mesh: &MeshName, subject: &Subject) -> String {
     match subject {
         Subject::Route(id) => ResourcePath::Route(id.clone()).to_string(),
@@ -190,7 +190,8 @@ fn facts(reason: &impl Serialize) -> Value {
     facts
 }
 
-/// What another attempt may mend: a call that failed for the moment, or a route that others write all the time.
+/// Why another attempt may succeed: a transient failure, another writer in every attempt, or a stale read. `None`
+/// otherwise.
 fn retry(decision: &Decision, outcome: Option<&Outcome>) -> Option<String> {
     if is_stale(decision) {
         return Some(format!("{} was read as it was before each time", subject_text(&decision.subject)));
@@ -209,12 +210,13 @@ fn subject_text(subject: &Subject) -> String {
     }
 }
 
-/// Whether somebody wrote the route or its record in between, so that it has to be observed and decided again.
+/// Whether another writer changed the route or its record in between, so that the function has to observe and decide
+/// again.
 fn overtaken(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Superseded | Outcome::Refused { refusal: Refusal::RevisionMoved })
 }
 
-/// Whether the route was read as it was before something that is known already, so that it has to be read again.
+/// Whether the read returned an older version of the route than is already known, so that the route has to be re-read.
 pub(crate) fn is_stale(decision: &Decision) -> bool {
     matches!(decision.verdict, Verdict::Hold(HoldReason::StaleRead { .. }))
 }

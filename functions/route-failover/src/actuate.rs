@@ -1,4 +1,4 @@
-//! Carries out a plan: lease, restore point, weights, and the end of it in the state table.
+//! Executes a plan: lease, restore point, weights, and its end in the state table.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -17,10 +17,10 @@ use serde_json::{Value, json};
 
 use crate::Ports;
 
-/// How long a tag may hold up the end of a change whose weights are written.
+/// How long a tag may delay the end of a change after its weights are written.
 const SIDE_TIME: Duration = Duration::from_secs(1);
 
-/// What became of a plan.
+/// The outcome of a plan.
 #[derive(Debug, Serialize)]
 #[serde(tag = "outcome", rename_all_fields = "camelCase")]
 pub(crate) enum Outcome {
@@ -31,26 +31,26 @@ pub(crate) enum Outcome {
         /// The route's new version.
         version: u64,
     },
-    /// The weights were so already.
+    /// The weights were in place already.
     AlreadyInPlace,
-    /// Somebody wrote first; it is observed and decided again.
+    /// Another writer changed the route first; the function observes and decides again.
     Superseded,
-    /// The state table did not allow it to begin.
+    /// The state table did not allow the plan to begin.
     Refused {
-        /// Why not.
+        /// The reason of the refusal.
         #[serde(flatten)]
         refusal: Refusal,
     },
-    /// The weights are written, over a change that had not been seen.
+    /// The weights are written, over a change that was not observed.
     Overwrote {
         /// The route's new version.
         version: u64,
     },
-    /// A call failed; what it was about is taken up again by the next wake.
+    /// A call failed; the next run retries its plan.
     Failed {
-        /// What was tried and what came back.
+        /// The call and its error.
         error: String,
-        /// Whether trying again may help.
+        /// Whether a retry may succeed.
         may_heal: bool,
         /// The class of the error, as in `throttled`.
         kind: PortErrorKind,
@@ -58,7 +58,7 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    /// Its stable name.
+    /// The stable name of the outcome.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::WouldApply => "WouldApply",
@@ -71,7 +71,7 @@ impl Outcome {
         }
     }
 
-    /// Whether it pages at once. A call that failed pages by its class and by how long it lasts.
+    /// Whether the outcome pages at once. A failed call pages by its class and by how long the failure lasts.
     pub(crate) fn pages(&self) -> bool {
         match self {
             Self::Overwrote { .. } | Self::Refused { refusal: Refusal::BudgetSpent | Refusal::KillSwitchOn } => true,
@@ -84,7 +84,7 @@ impl Outcome {
         }
     }
 
-    /// Whether the traffic stays where it is although it was to be moved, and no other process is moving it.
+    /// Whether the traffic stays where it is although the plan was to move it, and no other process is moving it.
     pub(crate) fn keeps_traffic(&self) -> bool {
         match self {
             Self::Failed { .. } | Self::Refused { refusal: Refusal::BudgetSpent | Refusal::KillSwitchOn } => true,
@@ -97,7 +97,7 @@ impl Outcome {
         }
     }
 
-    /// Whether the same plan is to be made again.
+    /// Whether the next run makes the same plan again.
     pub(crate) fn left_undone(&self) -> bool {
         match self {
             Self::WouldApply | Self::Superseded | Self::Refused { .. } | Self::Failed { .. } => true,
@@ -106,10 +106,10 @@ impl Outcome {
     }
 }
 
-/// A plan with what is needed to carry it out.
+/// A plan with the data that is needed to execute it.
 #[derive(Debug)]
 pub(crate) struct Work<'a> {
-    /// The plan.
+    /// The plan to execute.
     pub(crate) plan: &'a Plan,
     /// The decision that it comes from.
     pub(crate) decision: &'a Decision,
@@ -117,22 +117,22 @@ pub(crate) struct Work<'a> {
     pub(crate) route: &'a RouteData,
     /// The revision of the route's record as read; 0 when there is none.
     pub(crate) revision: u64,
-    /// Who acts: one name an invocation.
+    /// The holder of the lease: one name per invocation.
     pub(crate) holder: &'a str,
     /// The budget window.
     pub(crate) window: &'a BudgetWindow,
     /// The shifts that the window allows.
     pub(crate) cap: u32,
-    /// What is journalled: the decision with its observation.
+    /// The body of the journal entry: the decision with its observation.
     pub(crate) journal: &'a Value,
 }
 
-/// A plan that was carried out but for its end in the state table.
+/// A plan that was executed except for its end in the state table.
 #[derive(Debug)]
 pub(crate) struct Acted {
-    /// What became of it.
+    /// The outcome of the plan.
     pub(crate) outcome: Outcome,
-    /// What is left to record.
+    /// The end that is still to be recorded.
     end: Option<End>,
 }
 
@@ -140,19 +140,19 @@ pub(crate) struct Acted {
 struct End {
     epoch: u64,
     record: RouteRecord,
-    /// What is owed to people if they can't be told before the end is recorded.
+    /// The notification to store as owed if it cannot be sent before the end is recorded.
     note: Option<OwedNote>,
 }
 
 impl Acted {
-    /// Nothing was begun, so that nothing has to be ended.
+    /// An outcome of a plan that did not begin, so that no end has to be recorded.
     pub(crate) fn without_end(outcome: Outcome) -> Self {
         Self { outcome, end: None }
     }
 }
 
-/// Carries out a plan. Killed between any two calls and run again, it ends the same: the record holds the intent
-/// before the weights are written, and the write is compared with the version that was read.
+/// Executes a plan. A run that is killed between any two calls and repeated has the same result. The record holds the
+/// intent before the weights are written, and the write is compared with the version that was read.
 pub(crate) async fn actuate(ports: &Ports, work: &Work<'_>) -> Acted {
     match try_actuate(ports, work).await {
         Ok(acted) => acted,
@@ -163,15 +163,15 @@ pub(crate) async fn actuate(ports: &Ports, work: &Work<'_>) -> Acted {
     }
 }
 
-/// Records the end of a plan and gives the lease back. People were told before, if `noted`: killed in between, the next
-/// wake finds the intent and tells them once more.
+/// Records the end of a plan and releases the lease. If `noted`, the notification was sent before. If the process is
+/// killed in between, the next run finds the intent and sends the notification again.
 pub(crate) async fn end(ports: &Ports, work: &Work<'_>, acted: Acted, noted: bool) {
     let Some(End { epoch, mut record, note }) = acted.end else { return };
     if !noted && note.is_some() {
         record.owed = note;
     }
     if let Err(error) = finish(ports, work, epoch, &record, &acted.outcome).await {
-        // The record holds the intent; the next wake finds what came of it.
+        // The record holds the intent; the next run reads its outcome.
         tracing::warn!(%error, route = %work.plan.route, "the end of the change is not recorded yet");
     }
 }
@@ -196,7 +196,7 @@ async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Acted, PortError>
         Ok(Some(Written::Applied { version })) => (Outcome::Applied { version }, true),
         Ok(Some(Written::Overwrote { version })) => (Outcome::Overwrote { version }, true),
         Ok(Some(Written::Superseded)) => (Outcome::Superseded, false),
-        // Whether it was done is unknown.
+        // Whether the write was executed is unknown.
         Err(error) => {
             (Outcome::Failed { error: chain(&error), may_heal: error.kind.may_heal(), kind: error.kind }, false)
         }
@@ -205,7 +205,8 @@ async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Acted, PortError>
         then.version = *version;
     }
     let end = if done {
-        // Before the end is recorded: killed in between, the next wake finds the intent and takes the tag up again.
+        // Before the end is recorded: if the process is killed in between, the next run finds the intent and retries
+        // the tag.
         then.stale_tag = plan.tag == TagChange::Clear
             && !tokio::time::timeout(SIDE_TIME, clear_tag(ports, work.route)).await.unwrap_or(false);
         then.tag_missing = match plan.tag {
@@ -221,8 +222,8 @@ async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Acted, PortError>
     Ok(Acted { outcome, end })
 }
 
-/// Runs `main` and `side` at the same time, `side` first. Once `main` is done, `side` has [`SIDE_TIME`] left; `None` if it
-/// takes longer.
+/// Runs `main` and `side` at the same time, `side` first. Once `main` is done, `side` has [`SIDE_TIME`] left; `None` if
+/// it takes longer.
 async fn alongside<M: Future, S: Future>(main: M, side: S) -> (M::Output, Option<S::Output>) {
     let (main, side) = (pin!(main), pin!(side));
     match select(side, main).await {
@@ -292,7 +293,7 @@ async fn set_tag(ports: &Ports, work: &Work<'_>) -> bool {
     }
 }
 
-/// Sets the restore tag. Returns whether later runs leave it at that.
+/// Sets the restore tag. Returns whether later runs do not have to retry it.
 pub(crate) async fn tag(ports: &Ports, route: &RouteData, value: &str) -> bool {
     let tags = BTreeMap::from([(RESTORE_TAG.to_owned(), value.to_owned())]);
     match ports.routes.tag(&route.metadata.arn.to_string(), &tags).await {
@@ -304,8 +305,8 @@ pub(crate) async fn tag(ports: &Ports, route: &RouteData, value: &str) -> bool {
     }
 }
 
-/// Removes the restore tag of a route that has its declared weights again. Returns whether later runs leave it at that. A tag
-/// that stays counts only if the state table is lost, too.
+/// Removes the restore tag of a route that has its declared weights again. Returns whether later runs do not have to
+/// retry it. A tag that stays has an effect only if the state table is lost, too.
 pub(crate) async fn clear_tag(ports: &Ports, route: &RouteData) -> bool {
     match ports.routes.untag(&route.metadata.arn.to_string(), &[RESTORE_TAG.to_owned()]).await {
         Ok(()) => true,
@@ -316,8 +317,8 @@ pub(crate) async fn clear_tag(ports: &Ports, route: &RouteData) -> bool {
     }
 }
 
-/// Whether a tag call fails in the same way in every later run. A permission can be granted at any time, so a denied call is
-/// repeated: one call for each drained route and run, which the metric `CallsDenied` counts.
+/// Whether a tag call fails in the same way in every later run. A permission can be granted at any time, so a denied
+/// call is repeated: one call for each drained route and run, which the metric `CallsDenied` counts.
 fn is_final(error: &PortError) -> bool {
     !error.kind.may_heal() && error.kind != PortErrorKind::Denied
 }
@@ -326,7 +327,7 @@ fn entry(ports: &Ports, work: &Work<'_>, stage: &str, body: Value) -> JournalEnt
     JournalEntry { at: ports.clock.now(), id: format!("{}-{stage}", work.plan.id), body }
 }
 
-/// A record as the state table keeps it.
+/// A record in the format of the state table.
 pub(crate) fn document(record: &RouteRecord) -> Value {
     // A record has only string keys, so this can't fail.
     serde_json::to_value(record).unwrap_or_default()

@@ -19,30 +19,31 @@ use crate::wake::Wake;
 /// How deep children of composite alarms are fetched; what lies deeper stays unread and unmapped.
 const MAX_ROUNDS: usize = 5;
 
-/// Tags cost a call each, so they are read only where nothing else names a target: at once for alarms in `ALARM` or
-/// that an event names, and a few each minute for quiet ones, by which a drained or idle node may be judged. More would
-/// meet the rate limit of `ListTagsForResource` in an account with hundreds of alarms.
+/// Tags cost a call each, so they are read only for alarms that have no other source of a target. Alarms in `ALARM` and
+/// alarms that an event names are read at once. A scheduled run reads a few of the other alarms, which may decide about
+/// a drained or idle node. More would exceed the rate limit of `ListTagsForResource` in an account with hundreds of
+/// alarms.
 const QUIET_TAGS_A_TICK: usize = 10;
 
-/// How long active mute rules count before they are read again.
+/// How long active mute rules count before they are re-read.
 const MUTE_RULES_AGE: SignedDuration = SignedDuration::from_secs(60);
 
-/// How long rules that were read still count while they cannot be read again, and how long a call that is not
-/// permitted or not known to the endpoint is not tried again.
+/// How long rules that were read still count while they cannot be re-read. A call that is not permitted, or that the
+/// endpoint does not support, is retried after the same time.
 const MUTE_RULES_GRACE: SignedDuration = SignedDuration::from_mins(10);
 
 /// How far back other callers' data counts when only some callers report a failure. CloudWatch evaluates late data
 /// within this time.
 const CALLER_WINDOW: SignedDuration = SignedDuration::from_mins(5);
 
-/// What a warm function remembers of alarms.
+/// The alarms that a warm function remembers.
 #[derive(Debug, Default)]
 pub(crate) struct KnownAlarms {
-    /// Whether it has looked for all of them before.
+    /// Whether the function has searched for all alarms before.
     looked: bool,
-    /// Those that report a node, and those that their targets and mutes depend on.
+    /// The alarms that report a node, and the alarms that their targets and mutes depend on.
     known: BTreeSet<AlarmName>,
-    /// Their tags, which hardly ever change; read again with every cold start.
+    /// The tags of alarms, which hardly ever change; re-read after every cold start.
     tags: AlarmTags,
     /// The active mute rules.
     mute_rules: KnownMuteRules,
@@ -54,25 +55,25 @@ struct KnownMuteRules {
     rules: Vec<MuteRule>,
     /// When they were read.
     read: Option<Timestamp>,
-    /// When they are read again; at once while unset.
+    /// When they are re-read; at once while unset.
     next: Option<Timestamp>,
 }
 
-/// All that was read of alarms.
+/// The alarms as read, with their targets.
 #[derive(Debug)]
 pub(crate) struct Alarms {
-    /// The alarms.
+    /// All alarms that were read.
     pub(crate) read: Vec<Alarm>,
-    /// The tags of those that needed them.
+    /// The tags of the alarms that needed them.
     pub(crate) tags: AlarmTags,
-    /// The nodes that they report.
+    /// The nodes that the alarms report.
     pub(crate) targets: AlarmTargets,
-    /// Alarms whose tags or contributors could not be read, so that their targets are not known.
+    /// Alarms with tags or contributors that could not be read, so that their targets are not known.
     pub(crate) unread: Vec<(AlarmName, PortError)>,
 }
 
 impl Alarms {
-    /// The alarms that report a node of the mesh, with all that their targets and mutes depend on.
+    /// The alarms that report a node of the mesh, with all alarms that their targets and mutes depend on.
     pub(crate) fn of_mesh(&self, mesh: &MeshName) -> Vec<Alarm> {
         let reports = |alarm: &&Alarm| {
             self.targets.covers(&alarm.name, mesh)
@@ -89,8 +90,8 @@ impl Alarms {
     }
 }
 
-/// Reads the alarms: those that are bound or known, those that the event names, and on a scheduled run all that can be
-/// found.
+/// Reads the alarms that are bound or known and the alarms that the event names. A scheduled run also reads all alarms
+/// that discovery finds.
 pub(crate) async fn alarms(
     ports: &Ports,
     memory: &mut KnownAlarms,
@@ -150,8 +151,8 @@ pub(crate) async fn alarms(
 }
 
 impl KnownMuteRules {
-    /// Reads the active rules, if it is time. What cannot be read never blocks a failover: then no rule mutes, except
-    /// that rules which were read a moment ago still count.
+    /// Reads the active rules if their last read is out of date. A failed read never blocks a failover: no rule mutes
+    /// then, except that rules from a recent read still count.
     async fn refresh(&mut self, ports: &Ports, now: Timestamp) {
         if self.next.is_some_and(|next| now < next) {
             return;
@@ -175,8 +176,8 @@ impl KnownMuteRules {
     }
 }
 
-/// Reads the series of alarms that evaluate several and whose targets are not known without, and returns which could
-/// not be read.
+/// Reads the contributors of alarms that evaluate several time series, where the target is not known without them.
+/// Returns the alarms with contributors that could not be read.
 async fn read_contributors(
     ports: &Ports,
     alarms: &mut [Alarm],
@@ -208,8 +209,8 @@ async fn read_contributors(
     unread
 }
 
-/// Counts the data of callers that report no failure of a node which other callers report as failing; tells whether
-/// any were counted.
+/// Counts the data of callers that report no failure of a node which other callers report as failing. Returns whether
+/// there are such callers.
 async fn count_disputed(
     ports: &Ports,
     alarms: &mut [Alarm],
@@ -230,7 +231,7 @@ async fn count_disputed(
     }
     let found = alarms.iter_mut().filter_map(|alarm| Some((names.get(&alarm.name)?, alarm)));
     let counted = found.map(|(node, alarm)| async move {
-        // Without proof of its own, a caller does not speak against another.
+        // Without data points that prove its own report, a caller does not contradict another.
         let Ok(metrics) = counted_metrics(alarm, node) else { return };
         match ports.alarms.data_points(alarm, &metrics, now - window(alarm), now).await {
             Ok(metrics) => {
@@ -256,8 +257,8 @@ fn window(alarm: &Alarm) -> SignedDuration {
     SignedDuration::from_secs(seconds.min(7 * 24 * 3600)).max(CALLER_WINDOW)
 }
 
-/// Reads the tags that are needed and not known, and returns which could not be read. One alarm whose tags cannot be
-/// read must not hide the others.
+/// Reads the tags that are needed and not known. Returns the alarms with tags that could not be read: one such alarm
+/// must not hide the others.
 async fn read_tags(
     ports: &Ports,
     memory: &mut KnownAlarms,

@@ -1,6 +1,7 @@
-//! What a warm function knows of a mesh, so that an alarm does not have to wait for hundreds of calls.
+//! The resources of a mesh that a warm function remembers, so that an alarm does not have to wait for hundreds of
+//! calls.
 //!
-//! The atlas only tells where to look: the routes that a decision is made for are read again each time.
+//! The atlas only selects the routes to read: the routes that a decision is made for are re-read each time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +10,8 @@ use mesh::name::{MeshName, ResourceKind, ResourcePath, RouteId, VirtualNodeName}
 use mesh::resource::{Resource, RouteData};
 use ports::{MeshReader, PortError, PortErrorKind, ResourceRef};
 
-/// Calls at a time. App Mesh's own controller reads at up to 40 a second; at 20 ms a call, eight at a time stay below
-/// what one slow page would let pile up, and a mesh of 200 nodes is read in about a second.
+/// Calls at a time. App Mesh's own controller reads at up to 40 a second. At 20 ms a call, eight at a time read a mesh
+/// of 200 nodes in about a second, and one slow page does not let many calls pile up.
 const AT_A_TIME: usize = 8;
 
 /// The kinds directly below a mesh.
@@ -28,7 +29,7 @@ pub(crate) struct Atlas {
 }
 
 impl Atlas {
-    /// Reads what has changed since: all lists, and each resource whose version is another.
+    /// Reads the changes since the last refresh: all lists, and each resource with a changed version.
     pub(crate) async fn refresh(&mut self, meshes: &dyn MeshReader, mesh: &MeshName) -> Result<(), PortError> {
         let root = ResourcePath::Mesh(mesh.clone());
         let below = |parent: ResourcePath, kind| async move { meshes.list(&parent, kind).await };
@@ -65,8 +66,8 @@ impl Atlas {
         Ok(())
     }
 
-    /// The routes that give one of these nodes traffic or could, and those that share a target with them: what a
-    /// decision about the nodes depends on.
+    /// The routes that carry or could carry traffic to one of these nodes, and the routes that share a target with
+    /// them. A decision about the nodes depends on these routes.
     pub(crate) fn routes_around(&self, nodes: &BTreeSet<VirtualNodeName>) -> BTreeSet<RouteId> {
         let carrying = |nodes: &BTreeSet<VirtualNodeName>| -> Vec<&RouteData> {
             self.routes().filter(|route| targets(route).any(|target| nodes.contains(&target))).collect()
@@ -98,7 +99,7 @@ impl Atlas {
         self.resources.values().map(|(_, resource)| resource)
     }
 
-    /// Takes over routes that were read again; `None` for one that is gone.
+    /// Stores routes that were re-read; `None` for a deleted route.
     pub(crate) fn renew(&mut self, routes: &BTreeMap<RouteId, Option<RouteData>>) {
         for (id, route) in routes {
             let path = ResourcePath::Route(id.clone());

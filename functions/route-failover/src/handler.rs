@@ -29,17 +29,18 @@ use crate::tell::{News, Stored, Teller};
 use crate::wake::Wake;
 use crate::{NAME, Ports};
 
-/// How often a route that somebody else wrote in between is observed and decided again before Lambda has to retry.
+/// How often the function observes and decides a route that another writer changed in between, before Lambda has to
+/// retry.
 const ATTEMPTS: usize = 3;
 
-/// Routes changed at a time: enough for a node that is a target of many, few enough for App Mesh's write limits (its
-/// own controller writes at up to 8 a second).
+/// Routes changed at a time: enough for a node that is a target of many routes, and below App Mesh's write limits. App
+/// Mesh's own controller writes at up to 8 a second.
 const ROUTES_AT_A_TIME: usize = 4;
 
-/// The target that an invocation without enough time is remembered by.
+/// The failure target under which an invocation without enough time is remembered.
 const TIME: &str = "the time of an invocation";
 
-/// The target that a failed search for meshes without alarms is remembered by.
+/// The failure target under which a failed search for meshes without alarms is remembered.
 const SURVEY: &str = "meshes";
 
 /// The function route-failover.
@@ -68,14 +69,14 @@ impl<'a> Run<'a> {
 }
 
 impl RouteFailover {
-    /// Puts the function together.
+    /// Creates the function from its ports and its policy.
     #[must_use]
     pub fn new(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Self {
         let recipient = Recipient::default();
         Self { teller: Teller::new(ports.clone()), ports, policy, warm: Mutex::default(), recipient }
     }
 
-    /// Tells the function what leads to it, so that it knows which alarms are wired to it.
+    /// Sets the function's own name, topics and region, so that it can find the alarms that are wired to it.
     #[must_use]
     pub fn with_recipient(self, recipient: Recipient) -> Self {
         Self { recipient, ..self }
@@ -119,7 +120,7 @@ impl Handler for RouteFailover {
     }
 }
 
-/// What came of one run.
+/// The result of one run.
 struct Reconciled {
     accounts: Vec<Account>,
     /// Whether neither alarms nor any mesh could be read.
@@ -133,7 +134,7 @@ impl RouteFailover {
             Ok(alarms) => alarms,
             Err(error) => {
                 memory.unread("alarms", &error, run.now).await;
-                // Whether any of them is on is not known.
+                // Whether any alarm is in `ALARM` is not known.
                 self.settle(run, Found { unanswered: &[], complete: false, urgent: true }).await;
                 return Reconciled { accounts: vec![Account::blind("alarms", &error)], observed_nothing: true };
             }
@@ -142,7 +143,7 @@ impl RouteFailover {
         *messages = Messages::new(deliveries, |alarm| alarms.meshes_of(alarm));
         let foreign = origin::foreign(deliveries, &alarms.read, self.recipient.region.as_deref());
         if !foreign.is_empty() && foreign.len() == deliveries.len() {
-            // Nothing of the own account asked for anything.
+            // All triggers are alarms of other accounts or regions.
             let accounts = self.unanswered(run, &alarms, &foreign).await;
             return Reconciled { accounts, observed_nothing: false };
         }
@@ -182,8 +183,8 @@ impl RouteFailover {
         Reconciled { accounts, observed_nothing: observed == 0 && unread > 0 }
     }
 
-    /// Alarms that are on and lead to no decision, and what could not be read or written in this run: after everything
-    /// else, so that no failover waits for it.
+    /// Reports alarms in `ALARM` that lead to no decision, and reads or writes that failed in this run. It runs after
+    /// everything else, so that no failover waits for it.
     async fn unanswered(&self, run: &Run<'_>, alarms: &Alarms, foreign: &[&AlarmWake]) -> Vec<Account> {
         let memory = self.teller.memory();
         if run.wake.tick {
@@ -213,7 +214,7 @@ impl RouteFailover {
         accounts
     }
 
-    /// Pages what failed in a run whose time ran out. Whether an alarm is on may not be known.
+    /// Pages the failures of a run that had no time left. Whether an alarm is in `ALARM` may not be known.
     async fn out_of_time(&self, run: &Run<'_>, deadline: Deadline, why: &str) {
         let call = FailedCall { class: FailureClass::Transient, kind: "OutOfTime", text: why };
         let settle = async {
@@ -238,7 +239,7 @@ impl RouteFailover {
         alarms::alarms(&self.ports, &mut warm.alarms, run.wake, &run.policy.failover, run.now).await
     }
 
-    /// Observes, decides and acts until nobody has written in between, or often enough.
+    /// Observes, decides and acts until no other writer interferes, at most [`ATTEMPTS`] times.
     async fn reconcile_mesh(&self, run: &Run<'_>, mesh: &MeshName, alarms: &Alarms) -> Result<Vec<Account>, PortError> {
         let mut accounts = Vec::new();
         let mut again: Option<BTreeSet<Subject>> = None;
@@ -269,7 +270,7 @@ impl RouteFailover {
         Ok(accounts)
     }
 
-    /// What could not be read of single routes, and of the data of alarms.
+    /// Reports the routes and the alarm data that could not be read.
     async fn dimness(&self, run: &Run<'_>, observation: &Observation) -> Vec<Account> {
         let mut accounts = Vec::new();
         for (what, error) in &observation.unread {
@@ -279,10 +280,10 @@ impl RouteFailover {
         accounts
     }
 
-    /// Does what was decided, where the mode allows it, and says so.
+    /// Executes a decision where the mode allows it, and reports it.
     async fn carry_out(&self, run: &Run<'_>, mut decision: Decision, observation: &Observation) -> Account {
         if is_stale(&decision) {
-            // Nothing to tell: it is read again at once.
+            // No notification: the route is re-read at once.
             return Account::of(observation, &decision, None);
         }
         let mode = run.policy.modes.mode(RuleId::RouteFailover, &observation.facts.mesh);
@@ -318,7 +319,7 @@ impl RouteFailover {
     }
 }
 
-/// A plan with what is needed to carry it out.
+/// A plan with the data that is needed to execute it.
 fn work<'a>(run: &'a Run<'_>, plan: &'a Plan, news: &'a News, observation: &'a Observation) -> Option<Work<'a>> {
     Some(Work {
         plan,

@@ -1,4 +1,4 @@
-//! What the journal says of a decision: enough to make it again.
+//! The journal entry of a decision: enough to make the decision again.
 
 use jiff::Timestamp;
 use mesh::failover::{Decision, Verdict};
@@ -10,11 +10,11 @@ use crate::NAME;
 use crate::account::{reason, resource};
 use crate::observe::Observation;
 
-/// Above this an observation goes to the reports store: an item of the state table has at most 400 KB, and people
-/// read the journal.
+/// Above this size in bytes, an observation goes to the reports store. An item of the state table has at most 400 KB,
+/// and operators read the journal.
 const LARGEST_INLINE: usize = 100 * 1024;
 
-/// Decision, observation and policy.
+/// The body of a journal entry: decision, observation and policy.
 pub(crate) async fn body(
     reports: &dyn ReportStore,
     decision: &Decision,

@@ -1,4 +1,4 @@
-//! Alarms move the weights of routes off failing virtual nodes, and bring them back.
+//! Alarms trigger this function: it moves the weights of routes off failing virtual nodes, and brings them back.
 //!
 //! ```text
 //! alarm event ─┐
@@ -7,9 +7,9 @@
 //!                  state table                            weights       bus, answer
 //! ```
 //!
-//! An event only wakes the function: what is decided rests on what is read afterwards. This crate never decides
-//! anything itself, never writes a route without the version it was read at, and never touches anything of a route but
-//! its weights and its restore tag.
+//! An event only triggers the function: each decision uses the data that is read afterwards. This crate never makes
+//! decisions of its own and never writes a route without the version that was read. It changes only the weights and the
+//! restore tag of a route.
 
 mod account;
 mod actuate;
@@ -36,10 +36,10 @@ pub use mesh::failover::Recipient;
 /// The function's name, in reports and metrics.
 pub const NAME: &str = "route-failover";
 
-/// What the function needs of the outside.
+/// The services that the function needs.
 #[derive(Clone, Debug)]
 pub struct Ports {
-    /// The time.
+    /// Reads the current time.
     pub clock: Arc<dyn Clock>,
     /// Reads meshes.
     pub meshes: Arc<dyn MeshReader>,
@@ -47,12 +47,12 @@ pub struct Ports {
     pub routes: Arc<dyn RouteWriter>,
     /// Reads alarms.
     pub alarms: Arc<dyn AlarmReader>,
-    /// The state table.
+    /// Reads and writes the state table.
     pub state: Arc<dyn StateStore>,
-    /// Tells people.
+    /// Sends notifications to operators.
     pub notifier: Arc<dyn Notifier>,
-    /// Tells other programs.
+    /// Sends events to other programs.
     pub bus: Arc<dyn EventBus>,
-    /// Keeps large observations.
+    /// Stores large observations.
     pub reports: Arc<dyn ReportStore>,
 }

@@ -1,12 +1,12 @@
-//! What the function remembers apart from routes and nodes: alarms that lead to no decision, and calls that fail.
+//! The function's memory apart from routes and nodes: alarms that lead to no decision, and calls that fail.
 //!
-//! The document is read only where there is something to report or to forget, and written only where it has changed, so
-//! that a quiet run makes no call for it. A page is never sent without reading it again first: another process may have
-//! sent the same a moment ago.
+//! The document is read only when an entry is to be reported or removed, and written only when it has changed. A quiet
+//! run makes no call for it. The function re-reads the document before it sends a page: another process may have just
+//! sent the same page.
 //!
-//! A page that the state table does not accept is withheld: each new process would send it again. The alarm on the metric
-//! `PagesWithheld` reports it. While an alarm is on, or may be, a page is sent all the same: one too many is better than
-//! none while traffic stays on a failing node.
+//! A page that the state table does not accept is withheld: each new process would send it again. The alarm on the
+//! metric `PagesWithheld` reports it. While an alarm is in `ALARM`, or may be, the function sends the page anyway. A
+//! duplicate page is better than no page while traffic stays on a failing node.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,13 +24,13 @@ use crate::NAME;
 use crate::account::Account;
 use crate::pager::{Pager, notice};
 
-/// How often the function runs without any event.
+/// How often the scheduled run takes place.
 pub(crate) const INTERVAL: SignedDuration = SignedDuration::from_mins(1);
 
-/// Runs at most this far apart are in a row: one that was lost must not hide that a failure lasts.
+/// Runs at most this far apart count as consecutive: one lost run must not hide that a failure lasts.
 const IN_A_ROW: SignedDuration = SignedDuration::from_mins(3);
 
-/// The memory of one process, which it shares with others through the state table.
+/// The memory of one process, which it shares with other processes through the state table.
 #[derive(Debug)]
 pub(crate) struct Memory {
     state: Arc<dyn StateStore>,
@@ -40,20 +40,20 @@ pub(crate) struct Memory {
 #[derive(Debug, Default)]
 struct Kept {
     record: FunctionRecord,
-    /// The document as the state table has it; unset while that is not known.
+    /// The document as stored in the state table; unset while that is not known.
     stored: Option<(u64, FunctionRecord)>,
-    /// The pages that this invocation withheld.
+    /// The number of pages that this invocation withheld.
     withheld: u32,
 }
 
-/// What a run has found, beyond routes and nodes.
+/// The results of a run, apart from routes and nodes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found<'a> {
     /// The alarms that lead to no decision.
     pub(crate) unanswered: &'a [UnansweredAlarm],
-    /// Whether every alarm was looked at, so that one which is not among them no longer is a hold.
+    /// Whether every alarm was read, so that an alarm outside `unanswered` is not a hold any more.
     pub(crate) complete: bool,
-    /// Whether traffic may be staying on a failing node because of what failed.
+    /// Whether traffic may be staying on a failing node because of a failed call.
     pub(crate) urgent: bool,
 }
 
@@ -62,21 +62,21 @@ impl Memory {
         Self { state, kept: Mutex::default() }
     }
 
-    /// Notes that a call about something failed.
+    /// Records that a call for a target failed.
     pub(crate) async fn failed(&self, target: &str, call: &FailedCall<'_>, now: Timestamp) {
-        // The limits for pages follow at the end of the run; which runs are in a row is the same for all.
+        // The page limits apply at the end of the run; the limit for consecutive runs is the same for all pages.
         let limits = FailureLimits { unreadable_after: IN_A_ROW, repeat: IN_A_ROW, in_a_row: IN_A_ROW };
         self.kept.lock().await.record.failures.failed(target, call, &limits, now);
     }
 
-    /// Notes that something could not be read.
+    /// Records that a target could not be read.
     pub(crate) async fn unread(&self, target: &str, error: &PortError, now: Timestamp) {
         let class = if error.kind.may_heal() { FailureClass::Transient } else { FailureClass::Permanent };
         let call = FailedCall { class, kind: &error.kind.to_string(), text: &error.to_string() };
         self.failed(target, &call, now).await;
     }
 
-    /// Notes that a call about something succeeded: its next failure is another one.
+    /// Records that a call for a target succeeded: its next failure is a new one.
     pub(crate) async fn succeeded(&self, target: &str) {
         self.kept.lock().await.record.failures.succeeded(target);
     }
@@ -88,20 +88,21 @@ impl Memory {
         named.filter_map(|(name, _)| AlarmName::parse(name).ok()).collect()
     }
 
-    /// What is remembered of a plan that was made and not executed. The first in a process reads what others have stored.
+    /// The watch of a plan that was made and not executed. The first call in a process reads the document that other
+    /// processes have stored.
     pub(crate) async fn plan(&self, resource: &str, now: Timestamp) -> Option<Watch> {
         let mut kept = self.kept.lock().await;
         if kept.stored.is_none() {
-            // Nothing is spent here; the window is what every load has to name.
+            // Every load has to name a window; this call spends no budget.
             let window = BudgetWindow { class: NAME.to_owned(), start: now, end: now };
             self.read(&mut kept, &window, now).await;
         }
-        // One that was made long ago, and executed since by another process, is another.
+        // An old entry belongs to another plan: another process may have executed it since.
         let is_in_a_row = |watch: &&Watch| now.duration_since(watch.last_run) <= IN_A_ROW;
         kept.record.plans.get(resource).filter(is_in_a_row).cloned()
     }
 
-    /// Remembers a plan that was made and not executed; `None` if there is none.
+    /// Remembers a plan that was made and not executed; `None` removes it.
     pub(crate) async fn remember_plan(&self, resource: &str, plan: Option<Watch>) {
         let plans = &mut self.kept.lock().await.record.plans;
         match plan {
@@ -110,7 +111,7 @@ impl Memory {
         };
     }
 
-    /// Reads what other processes have stored, once a process.
+    /// Reads the document that other processes have stored, once per process.
     pub(crate) async fn read_once(&self, window: &BudgetWindow, now: Timestamp) {
         let mut kept = self.kept.lock().await;
         if kept.stored.is_none() {
@@ -118,7 +119,7 @@ impl Memory {
         }
     }
 
-    /// Pages what is due, forgets what is over, and stores what has changed.
+    /// Pages the due failures and holds, removes entries that are over, and stores the document if it has changed.
     pub(crate) async fn settle(
         &self,
         pager: &Pager,
@@ -137,7 +138,7 @@ impl Memory {
             kept.record.failures.due(&limits, now).is_some()
                 || found.unanswered.iter().any(|alarm| kept.is_due(alarm, policy, now))
         };
-        // What fails may have been failing for other processes, too.
+        // The same call may have been failing in other processes, too.
         let may_last = kept.stored.is_none() && !kept.record.failures.is_empty();
         if may_last || is_due(&kept) {
             self.read(&mut kept, window, now).await;
@@ -170,7 +171,7 @@ impl Memory {
         }
         let held: BTreeSet<&str> = found.unanswered.iter().map(|alarm| alarm.alarm.as_str()).collect();
         kept.record.alarms.retain(|name, alarm| {
-            // What no run reads, such as an alarm of another account, is forgotten by time.
+            // An alarm that no run reads, such as an alarm of another account, is removed by age.
             let is_recent = now < alarm.told.paged.unwrap_or(alarm.told.since) + policy.remind_after.get();
             held.contains(name.as_str()) || is_recent && (!found.complete || alarm.told.code == "OtherAccount")
         });
@@ -185,7 +186,7 @@ impl Memory {
         }
     }
 
-    /// The pages that were withheld since this was last called.
+    /// The number of pages that were withheld since the previous call; resets it.
     pub(crate) async fn take_withheld(&self) -> u32 {
         std::mem::take(&mut self.kept.lock().await.withheld)
     }
@@ -221,14 +222,14 @@ impl Memory {
                 kept.merge(record, now);
             }
             Err(error) => {
-                // At worst something is paged once more. It is written anew: nothing that is decided rests on it.
+                // At worst, a page is sent once more. The document is rewritten: no decision depends on it.
                 tracing::warn!(%error, "the stored memory of the function is unreadable and is replaced");
                 kept.stored = Some((stored.revision, FunctionRecord::default()));
             }
         }
     }
 
-    /// Stores the document; `None` where that fails.
+    /// Stores the document; `None` if that fails.
     async fn store(&self, kept: &mut Kept, window: &BudgetWindow, now: Timestamp) -> Option<StoreOutcome> {
         if kept.stored.is_none() {
             self.read(kept, window, now).await;
@@ -247,7 +248,7 @@ impl Memory {
                 kept.stored = Some((revision + 1, kept.record.clone()));
                 Some(StoreOutcome::Stored)
             }
-            // Another process stored its own; the next store adds to that.
+            // Another process stored its own document; the next store merges with it.
             Ok(StoreOutcome::Overtaken) => {
                 kept.stored = None;
                 Some(StoreOutcome::Overtaken)
@@ -271,7 +272,7 @@ impl Kept {
         );
     }
 
-    /// Adds what another process stored: of each alarm, the entry that was paged last.
+    /// Merges the document of another process. For each alarm, the latest page counts; for each plan, the latest watch.
     fn merge(&mut self, stored: FunctionRecord, now: Timestamp) {
         for (name, other) in stored.alarms {
             match self.record.alarms.get_mut(&name) {
@@ -295,16 +296,17 @@ impl Kept {
     }
 
     fn is_due(&self, alarm: &UnansweredAlarm, policy: &PagingPolicy, now: Timestamp) -> bool {
-        // Another application's: reported in the log, and no concern of whoever is paged by this function.
+        // An alarm of another application: the log reports it, and the operators of this function are not paged.
         if alarm.wiring == Wiring::Bus {
             return false;
         }
         let only_named = alarm.wiring == Wiring::Event;
-        // An event may have named an alarm that went since; nobody has to act on that.
+        // An event may have named an alarm that has since cleared or been deleted; no operator has to act on that.
         if !alarm.in_alarm && only_named {
             return false;
         }
-        // What is tied to this function by nothing but an event may be no concern of it: it is said once, and seldom.
+        // An alarm that only an event ties to this function may belong to another application: it is paged at the
+        // slower interval.
         let again_after = if alarm.in_alarm && !only_named { policy.repeat_after } else { policy.remind_after };
         let last = self.record.alarms.get(alarm.alarm.as_str()).filter(|held| held.told.code == alarm.reason.code());
         last.and_then(|held| held.told.paged).is_none_or(|paged| paged + again_after.get() <= now)
@@ -330,7 +332,7 @@ fn text(alarm: &UnansweredAlarm) -> String {
     format!("{alarm}.\nTo resolve it: {}", alarm.remedy())
 }
 
-/// One notice for everything that is due, since a role that lost a permission fails at every resource.
+/// One notice for every due failure, since a role that lost a permission fails at every resource.
 fn failure_notice(page: &FailurePage) -> Notice {
     let subject = match (page.targets.len(), page.targets.keys().next()) {
         (1, Some(target)) => target.clone(),

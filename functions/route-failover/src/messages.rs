@@ -1,4 +1,4 @@
-//! Which messages of a queue come again after a failure: those that ask for what failed, and no others.
+//! Selects the messages of a queue to deliver again after a failure: only the messages that requested the failed work.
 
 use std::collections::BTreeSet;
 
@@ -7,29 +7,29 @@ use lambda_kit::wake::{Delivery, Payload};
 use mesh::alarm::AlarmName;
 use mesh::name::{MeshName, ResourcePath};
 
-/// The messages of an invocation, each with what it asks for.
+/// The messages of an invocation, each with its request.
 #[derive(Debug, Default)]
 pub(crate) struct Messages(Vec<(String, Request)>);
 
-/// What a message asks for.
+/// The request of a message.
 #[derive(Debug)]
 enum Request {
-    /// A look at everything.
+    /// A run over all meshes and alarms.
     Everything,
-    /// An alarm, and the meshes whose targets it reports.
+    /// An alarm, and the meshes of the nodes that it reports.
     Alarm(AlarmName, BTreeSet<MeshName>),
     /// A route of this mesh.
     Mesh(MeshName),
 }
 
 impl Messages {
-    /// Reads the messages; `meshes` gives the meshes of an alarm's targets.
+    /// Reads the messages; `meshes` returns the meshes of an alarm's targets.
     pub(crate) fn new(deliveries: &[Delivery], meshes: impl Fn(&AlarmName) -> BTreeSet<MeshName>) -> Self {
         let request = |payload: &Payload| match payload {
             Payload::Tick => Some(Request::Everything),
             Payload::Alarm(alarm) => Some(Request::Alarm(alarm.name.clone(), meshes(&alarm.name))),
             Payload::Release(release) => Some(Request::Mesh(release.route.mesh.clone())),
-            // They ask this function for nothing.
+            // These payloads request no work from this function.
             Payload::Config(_)
             | Payload::MeshWrite(_)
             | Payload::Certificate(_)
@@ -41,7 +41,7 @@ impl Messages {
         Self(deliveries.iter().filter_map(message).collect())
     }
 
-    /// The messages that ask for one of these resources, named as in reports.
+    /// The messages that requested one of these resources, named as in reports.
     pub(crate) fn of_failed<'a>(&self, mut resources: impl Iterator<Item = &'a str>) -> FailedMessages {
         let mut failed = BTreeSet::new();
         let all = resources.any(|resource| {
@@ -56,7 +56,7 @@ impl Messages {
 /// Whether a failed resource concerns a request.
 type Concerns = Box<dyn Fn(&Request) -> bool>;
 
-/// Returns which requests a failed resource concerns; `None` for what every request rests on.
+/// Returns which requests a failed resource concerns; `None` for a resource that every request depends on.
 fn concern(resource: &str) -> Option<Concerns> {
     if let Some(name) = resource.strip_prefix("alarm/") {
         let name = name.to_owned();

@@ -1,4 +1,4 @@
-//! Reads what a decision is made from.
+//! Reads the input of a decision.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex as StdMutex, PoisonError};
@@ -23,39 +23,39 @@ use crate::atlas::{self, Atlas};
 use crate::wake::Wake;
 use crate::{Ports, route_facts};
 
-/// What a warm function remembers from one invocation to the next. Losing it costs calls and nothing else.
+/// The data that a warm function remembers between invocations. Losing it costs calls and has no other effect.
 #[derive(Debug, Default)]
 pub(crate) struct Warm {
-    /// Alarms.
+    /// The known alarms.
     pub(crate) alarms: KnownAlarms,
-    /// The meshes.
+    /// The resources of each mesh.
     atlases: BTreeMap<MeshName, Atlas>,
-    /// Whether it has looked through every mesh for routes that something is remembered of.
+    /// Whether the function has searched every mesh for routes that the state table knows.
     surveyed: bool,
 }
 
-/// One mesh as it was read: what is decided from, and what is needed to act.
+/// One mesh as it was read: the input of decisions, and the data that is needed to act.
 #[derive(Debug)]
 pub(crate) struct Observation {
-    /// What is decided from.
+    /// The input of decisions.
     pub(crate) facts: Facts,
-    /// The routes as read, with everything that has to survive a write.
+    /// The routes as read, with every field that has to survive a write.
     pub(crate) routes: BTreeMap<RouteId, RouteData>,
     /// The state table as read.
     pub(crate) state: StateView,
-    /// The nodes that the alarms of the event speak of.
+    /// The nodes that the alarms of the event report.
     pub(crate) woken: BTreeSet<VirtualNodeName>,
-    /// The nodes that any alarm speaks of.
+    /// The nodes that any alarm reports.
     spoken: BTreeSet<VirtualNodeName>,
-    /// What could not be read of single routes, and of the data of alarms, by the resource.
+    /// The routes and the alarm data that could not be read, by resource.
     pub(crate) unread: Vec<(String, PortError)>,
-    /// The mesh, for what-if.
+    /// The mesh model for what-if checks.
     model: Mesh,
-    /// What-if as it was asked, for the journal.
+    /// The what-if checks that were made, for the journal.
     asked: StdMutex<Vec<Asked>>,
 }
 
-/// One question of what-if and its answer.
+/// One what-if check and its result.
 #[derive(Clone, Debug, Serialize)]
 struct Asked {
     route: RouteId,
@@ -69,12 +69,12 @@ impl Observation {
         self.state.documents.get(&StateKey::route(route)).map_or(0, |stored| stored.revision)
     }
 
-    /// What the state table has of a subject.
+    /// The document of a subject in the state table.
     pub(crate) fn stored(&self, subject: &Subject) -> Option<&ports::Stored> {
         self.state.documents.get(&self.key(subject))
     }
 
-    /// Where the state table has it.
+    /// The key of a subject in the state table.
     pub(crate) fn key(&self, subject: &Subject) -> StateKey {
         match subject {
             Subject::Route(route) => StateKey::route(route),
@@ -82,21 +82,21 @@ impl Observation {
         }
     }
 
-    /// The nodes without routes of which people were told something.
+    /// The nodes with a stored notification of their own.
     pub(crate) fn told_nodes(&self) -> Vec<VirtualNodeName> {
         let spoken = self.facts.nodes.iter().chain(&self.spoken);
         let told: BTreeSet<&VirtualNodeName> = spoken.filter(|node| self.told_of_node(node).is_some()).collect();
         told.into_iter().cloned().collect()
     }
 
-    /// What people were last told of a node that no route carries.
+    /// The last notification about a node, from the node's own record.
     pub(crate) fn told_of_node(&self, node: &VirtualNodeName) -> Option<Told> {
         let stored = self.state.documents.get(&StateKey::node(&self.facts.mesh, node))?;
-        // One that can't be read was written by another version; at worst the same is said once more.
+        // Another version wrote a document that cannot be read; at worst, the same notification is sent once more.
         serde_json::from_value::<NodeRecord>(stored.document.clone()).ok()?.told
     }
 
-    /// What a split would break.
+    /// The harms that a split would cause.
     pub(crate) fn harms(&self, route: &RouteId, split: &WeightSplit) -> Vec<HarmFact> {
         let change = Change::SetRouteWeights { route: route.clone(), split: split.clone() };
         let mut after = self.model.clone();
@@ -112,27 +112,27 @@ impl Observation {
         harms
     }
 
-    /// What-if as it was asked so far.
+    /// The what-if checks that were made so far.
     pub(crate) fn harms_asked(&self) -> Value {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         serde_json::to_value(&*asked).unwrap_or_default()
     }
 }
 
-/// Where one look at the world comes from.
+/// The context of one observation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look<'a> {
-    /// What it is for.
+    /// The triggers of the invocation.
     pub(crate) wake: &'a Wake,
-    /// What alarms are read as.
+    /// The policy by which alarms are read.
     pub(crate) policy: &'a FailoverPolicy,
     /// The budget window.
     pub(crate) window: &'a BudgetWindow,
-    /// When.
+    /// The time of the observation.
     pub(crate) now: Timestamp,
 }
 
-/// Reads one mesh: the routes that matter now, and what the state table has of them.
+/// Reads one mesh: the routes that matter now, and their documents in the state table.
 pub(crate) async fn mesh(
     ports: &Ports,
     warm: &Mutex<Warm>,
@@ -146,7 +146,7 @@ pub(crate) async fn mesh(
     if looks_around {
         let refreshed = atlas.refresh(ports.meshes.as_ref(), mesh).await;
         if refreshed.as_ref().is_err_and(|error| error.kind == PortErrorKind::NotFound) {
-            // The mesh is gone, and so is what was shifted in it.
+            // The mesh is deleted, and so are its shifted routes.
             warm.lock().await.atlases.remove(mesh);
         }
         refreshed?;
@@ -155,10 +155,11 @@ pub(crate) async fn mesh(
     let mut ids = atlas.routes_around(&spoken);
     ids.extend(wake.released.keys().filter(|route| route.mesh == *mesh).cloned());
 
-    // What people were told of nodes that no route carries.
+    // The stored notifications about nodes that no route carries.
     let carried =
         |node: &VirtualNodeName| atlas.routes().any(|route| atlas::targets(route).any(|target| target == *node));
-    // A service may call a node directly although a route knows it too: then it is held as a node as well.
+    // A service may call a node directly although a route carries the node, too: then the node also has a decision of
+    // its own.
     let direct = atlas.called_directly();
     let routeless: Vec<StateKey> = spoken
         .iter()
@@ -167,7 +168,7 @@ pub(crate) async fn mesh(
         .collect();
 
     let (mut routes, state) = if looks_around {
-        // Every route's record is read, so that nothing that was shifted is ever forgotten.
+        // Every route's record is read, so that no shifted route is ever forgotten.
         let keys: Vec<StateKey> =
             atlas.routes().map(|route| StateKey::route(&atlas::id(route))).chain(routeless).collect();
         let state = ports.state.load(&keys, window).await?;
@@ -203,12 +204,12 @@ pub(crate) async fn mesh(
 #[derive(Debug)]
 pub(crate) struct MeshesToRead {
     pub(crate) meshes: BTreeSet<MeshName>,
-    /// The outcome of the search for meshes that no alarm reports, where this run made one.
+    /// The result of the search for meshes that no alarm reports; `None` if this run made no search.
     pub(crate) survey: Option<Result<(), PortError>>,
 }
 
-/// The meshes that have to be read: those that an alarm reports or the event names, and on a scheduled run all in which
-/// something may still be shifted although no alarm reports them any more.
+/// The meshes that have to be read: the meshes that an alarm reports or the event names. A scheduled run adds meshes in
+/// which a route may still be shifted although no alarm reports them any more.
 pub(crate) async fn meshes(ports: &Ports, warm: &Mutex<Warm>, alarms: &Alarms, look: Look<'_>) -> MeshesToRead {
     let bound = look.policy.bindings.iter().map(|binding| &binding.mesh);
     let released = look.wake.released.keys().map(|route| &route.mesh);
@@ -234,8 +235,8 @@ pub(crate) async fn meshes(ports: &Ports, warm: &Mutex<Warm>, alarms: &Alarms, l
     MeshesToRead { meshes, survey: surveyed }
 }
 
-/// Searches the other meshes for routes that the state table knows. Once a cold start: it costs a call for each virtual
-/// router.
+/// Searches the other meshes for routes that the state table knows. Runs once per cold start: it costs a call for each
+/// virtual router.
 async fn survey(
     ports: &Ports,
     known: &BTreeSet<MeshName>,
@@ -261,7 +262,7 @@ async fn survey(
     Ok(remembered)
 }
 
-/// The graph over what was read.
+/// Builds the graph of the resources that were read.
 fn model(name: &MeshName, atlas: &Atlas) -> Mesh {
     let mut model = Mesh::new(name.clone());
     for resource in atlas.resources() {
@@ -272,7 +273,7 @@ fn model(name: &MeshName, atlas: &Atlas) -> Mesh {
     model
 }
 
-/// Reads these routes again; `None` for one that is gone.
+/// Re-reads these routes; `None` for a deleted route.
 async fn routes(ports: &Ports, ids: &BTreeSet<RouteId>) -> Result<BTreeMap<RouteId, Option<RouteData>>, PortError> {
     try_join_all(ids.iter().map(|id| async move {
         match ports.meshes.describe(&ResourcePath::Route(id.clone())).await {

@@ -1,21 +1,22 @@
-//! Where an alarm's event comes from. Names of alarms repeat across accounts and regions, and only alarms of the
-//! function's own can be read, so an event of another account says nothing about the local alarm of the same name.
+//! Finds the origin of an alarm event. Alarm names repeat across accounts and regions, and the function can read only
+//! alarms of its own account and region. An event of another account therefore has no information about the local alarm
+//! of the same name.
 
 use lambda_kit::wake::{AlarmWake, Delivery, Payload};
 use mesh::alarm::Alarm;
 use mesh::failover::ForeignAlarm;
 
-/// Region and account.
+/// The region and the account of an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Home<'a> {
-    /// The region.
+    /// The region, as in the ARN.
     region: &'a str,
-    /// The account.
+    /// The account id, as in the ARN.
     account: &'a str,
 }
 
 impl<'a> Home<'a> {
-    /// Those of an alarm's ARN: `arn:aws:cloudwatch:REGION:ACCOUNT:alarm:NAME`.
+    /// Parses an alarm's ARN: `arn:aws:cloudwatch:REGION:ACCOUNT:alarm:NAME`.
     fn parse(arn: &'a str) -> Option<Self> {
         let mut parts = arn.splitn(7, ':').skip(3);
         let home = Self { region: parts.next()?, account: parts.next()? };
@@ -23,8 +24,8 @@ impl<'a> Home<'a> {
     }
 }
 
-/// The alarms of other accounts or regions that events name. An event that names neither account nor region is taken for
-/// one of an own alarm. Before any alarm is read, only the own region is known.
+/// The alarms of other accounts or regions that events name. An event that names neither account nor region counts as
+/// an event of a local alarm. Before any alarm is read, only the function's own region is known.
 pub(crate) fn foreign<'a>(
     deliveries: &'a [Delivery],
     read: &'a [Alarm],
@@ -42,7 +43,7 @@ pub(crate) fn foreign<'a>(
         | Payload::Unreadable { .. } => None,
     });
     let is_foreign = |trigger: &&AlarmWake| {
-        // Without a local alarm of this name any other one tells which account and region are read.
+        // Without a local alarm of this name, any other alarm shows which account and region are read.
         let local = read.iter().find(|alarm| alarm.name == trigger.name);
         let home = local.or_else(|| read.first()).and_then(|alarm| Home::parse(&alarm.arn));
         let region = home.map(|home| home.region).or(own_region);
@@ -53,7 +54,7 @@ pub(crate) fn foreign<'a>(
     triggers.filter(is_foreign).collect()
 }
 
-/// An alarm of another account or region, as far as its event tells.
+/// An alarm of another account or region, with the data of its event.
 pub(crate) fn foreign_alarm(trigger: &AlarmWake) -> ForeignAlarm {
     ForeignAlarm {
         name: trigger.name.clone(),
@@ -88,10 +89,10 @@ mod tests {
             // The event names neither, or only one of them.
             ("", "", vec![own("a")], false),
             ("us-east-1", "me", vec![own("a")], false),
-            // No local alarm of this name: another one tells where this is.
+            // No local alarm of this name: another alarm shows the own account and region.
             ("eu-west-1", "999900001111", vec![own("b")], true),
             ("us-east-1", "123456789012", vec![own("b")], false),
-            // Nothing tells.
+            // No alarm shows the own account.
             ("us-east-1", "999900001111", vec![], false),
             ("eu-west-1", "123456789012", vec![], true),
             ("us-east-1", "999900001111", vec![alarm("a", "arn:a")], false),

@@ -1,4 +1,4 @@
-//! Tells people, and no more often than they asked for.
+//! Sends notices to operators, no more often than the policy allows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use mesh::policy::PagingPolicy;
 use ports::{Notice, Notifier, Urgency};
 use tokio::sync::Mutex;
 
-/// Sends notices, and remembers what was told of things that have no record in the state table.
+/// Sends notices, and remembers the notices about subjects without a record in the state table.
 #[derive(Debug)]
 pub(crate) struct Pager {
     notifier: Arc<dyn Notifier>,
-    /// Kept by a warm function only: after a cold start something may be said once more.
+    /// Only a warm function has this data: after a cold start, a notice may repeat.
     told: Mutex<BTreeMap<String, Told>>,
 }
 
@@ -22,12 +22,12 @@ impl Pager {
         Self { notifier, told: Mutex::default() }
     }
 
-    /// What people were last told of something.
+    /// The last notice about a subject.
     pub(crate) async fn last(&self, what: &str) -> Option<Told> {
         self.told.lock().await.get(what).cloned()
     }
 
-    /// Remembers it; `None` once there is nothing to say any more.
+    /// Remembers the last notice about a subject; `None` removes it.
     pub(crate) async fn remember(&self, what: &str, told: Option<Told>) {
         let mut memory = self.told.lock().await;
         match told {
@@ -36,7 +36,7 @@ impl Pager {
         };
     }
 
-    /// Pages, unless it did so for the same not long ago.
+    /// Sends a page, unless the same page was sent within the policy's `repeat_after`.
     pub(crate) async fn page(&self, what: &str, code: &str, notice: &Notice, policy: &PagingPolicy, now: Timestamp) {
         let known = self.last(what).await.filter(|told| told.code == code);
         let paged = known.and_then(|told| told.paged);
@@ -46,7 +46,7 @@ impl Pager {
         }
     }
 
-    /// Sends a notice; tells whether it went out.
+    /// Sends a notice. Returns whether it was sent.
     pub(crate) async fn send(&self, notice: &Notice) -> bool {
         match self.notifier.notify(notice).await {
             Ok(()) => true,
@@ -58,7 +58,7 @@ impl Pager {
     }
 }
 
-/// What is said of a line of the report.
+/// The notice for a line of the report.
 pub(crate) fn notice(urgency: Urgency, line: &lambda_kit::Decision, text: &str) -> Notice {
     let facts = serde_json::to_string_pretty(line).unwrap_or_default();
     Notice {

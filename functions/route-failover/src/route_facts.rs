@@ -1,4 +1,4 @@
-//! Reads what a decision needs to know of each route beyond its spec.
+//! Reads the facts of each route that a decision needs in addition to its spec.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +17,8 @@ use crate::alarms::Alarms;
 use crate::atlas;
 use crate::observe::Look;
 
-/// The facts of these routes, and what could not be read: a route that nothing can be said of holds, and stands in no
-/// other route's way.
+/// The facts of these routes, and the reads that failed. A route that cannot be read holds, and does not block other
+/// routes.
 pub(crate) async fn of(
     ports: &Ports,
     routes: &BTreeMap<RouteId, RouteData>,
@@ -69,7 +69,7 @@ async fn of_route(
             unread.extend(errors);
         }
     }
-    // Without a time it can't be told from a later one.
+    // A release without a time counts as made now.
     let released = look.wake.released.get(id).map(|asked| asked.unwrap_or(look.now).min(look.now));
     let version = atlas::version(route);
     let uid = route.metadata.uid.clone();
@@ -87,8 +87,8 @@ async fn of_route(
     (facts, unread)
 }
 
-/// What the metrics of each of the node's request alarms have had since then, and the calls that failed. What could not
-/// be read is part of the facts, so that the hold names it.
+/// The data points of each of the node's request alarms since `since`, and the calls that failed. A failed read is part
+/// of the facts, so that the hold names it.
 async fn proof(
     ports: &Ports,
     route: &RouteId,
@@ -109,7 +109,8 @@ async fn proof(
         };
         match ports.alarms.data_points(alarm, &metrics, since, now).await {
             Ok(counted) => {
-                // A role that may not read a metric is reported, and not only once the node is missed.
+                // A role that may not read a metric is reported at once, not only when a return of the node depends on
+                // it.
                 let denied = counted.iter().find_map(|metric| metric.unreadable.clone());
                 let error = denied.map(|why| {
                     PortError::new(format!("count data points of alarm {name}"), PortErrorKind::Denied, why)
@@ -120,7 +121,7 @@ async fn proof(
         }
     });
     let (data, errors): (Vec<AlarmData>, Vec<Option<PortError>>) = join_all(counted).await.into_iter().unzip();
-    // The decision about the route names what is missing; what could not be read is the alarm's data.
+    // The decision about the route names the missing data; the data that could not be read belongs to the alarm.
     let named = data.iter().zip(errors).filter_map(|(data, error)| Some((format!("alarm/{}", data.alarm), error?)));
     let named = named.collect();
     (data, named)

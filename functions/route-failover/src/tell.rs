@@ -1,4 +1,4 @@
-//! Says what was decided: the journal, the event bus, and people.
+//! Reports decisions: the journal, the event bus, and notices to operators.
 
 use std::collections::BTreeSet;
 
@@ -22,34 +22,34 @@ use crate::pager::{Pager, notice};
 use crate::wake::Wake;
 use crate::{NAME, Ports, journal};
 
-/// A decision together with what is to be said of it.
+/// A decision together with its notifications.
 #[derive(Debug)]
 pub(crate) struct News {
-    /// The decision, its record already saying what people will have been told.
+    /// The decision. Its record already contains the notification as sent.
     pub(crate) decision: Decision,
-    /// What the journal says of it: enough to make the decision again.
+    /// The body of the journal entry: enough to make the decision again.
     pub(crate) journal: Value,
-    /// Whether nobody has to be told any more of a change that was made.
+    /// Whether no notification of an executed change is outstanding.
     pub(crate) noted: bool,
     telling: RouteNotification,
-    /// Whether the same reason was told before.
+    /// Whether the last notification had the same reason code.
     again: bool,
-    /// The decision has not changed for longer than it may.
+    /// Set if the decision has not changed for longer than its limit.
     no_progress: Option<NoProgress>,
     stored: Stored,
 }
 
-/// What the state table has of a decision's subject.
+/// The stored state of a decision's subject.
 #[derive(Debug, Default)]
 pub(crate) struct Stored {
-    /// Its record; unset for what is no route.
+    /// The route's record; unset for a node.
     record: Option<RouteRecord>,
-    /// The record's revision; 0 when there is none.
+    /// The record's revision; 0 when none is stored.
     revision: u64,
 }
 
 impl Stored {
-    /// What was observed of it.
+    /// The stored state as observed.
     pub(crate) fn as_observed(decision: &Decision, observation: &Observation) -> Self {
         match &decision.subject {
             Subject::Route(route) => Self {
@@ -64,10 +64,10 @@ impl Stored {
     }
 }
 
-/// The target that failures of the event bus are remembered by.
+/// The failure target under which failures of the event bus are remembered.
 const BUS: &str = "the event bus";
 
-/// Tells, and remembers what was told.
+/// Sends notifications, and remembers them.
 #[derive(Debug)]
 pub(crate) struct Teller {
     ports: Ports,
@@ -81,18 +81,19 @@ impl Teller {
         Self { ports, pager, memory }
     }
 
-    /// What is remembered apart from routes and nodes.
+    /// The function's memory apart from routes and nodes.
     pub(crate) fn memory(&self) -> &Memory {
         &self.memory
     }
 
-    /// What sends pages.
+    /// The sender of pages.
     pub(crate) fn pager(&self) -> &Pager {
         &self.pager
     }
 
-    /// Stores what was seen of a route before anything is said because of it, and makes good what an earlier process left
-    /// undone: a note that nobody got, a restore tag that is missing or restores nothing any more. `None` if somebody else has written in between, so that what was seen is not how it is.
+    /// Stores the observed state of a route before any notification about it. Then it completes work that an earlier
+    /// process left undone: an unsent note, a missing restore tag, or a restore tag that restores nothing any more.
+    /// Returns `None` if another writer changed the record in between, so that the observation is out of date.
     pub(crate) async fn see(
         &self,
         decision: &mut Decision,
@@ -131,7 +132,7 @@ impl Teller {
         Some(stored)
     }
 
-    /// The record once what was left undone is done, as far as it could be.
+    /// Completes the undone work of a record as far as possible. Returns the updated record.
     async fn mended(&self, record: &RouteRecord, route: &RouteData, may_write: bool, resource: &str) -> RouteRecord {
         let mut mended = record.clone();
         if let Some(owed) = &record.owed
@@ -152,7 +153,7 @@ impl Teller {
         mended
     }
 
-    /// Nodes of which something was told and of which there is nothing to tell any more: the next failure is a new one.
+    /// Clears the stored notification of nodes without a current decision: their next failure is a new one.
     pub(crate) async fn forget_nodes(&self, observation: &Observation, decided: &BTreeSet<Subject>, now: Timestamp) {
         for node in &observation.told_nodes() {
             let subject = Subject::Node(node.clone());
@@ -167,7 +168,7 @@ impl Teller {
         }
     }
 
-    /// Compares a decision with what was told before, and prepares what is to be said.
+    /// Compares a decision with the last notification, and prepares the new notifications.
     pub(crate) async fn news(
         &self,
         mut decision: Decision,
@@ -192,7 +193,7 @@ impl Teller {
                 told.paged = last.as_ref().filter(|last| last.code == told.code).and_then(|last| last.paged);
             }
         }
-        // A shift of which the state table knew nothing was read from the route's tag.
+        // The shift was read from the route's tag: the state table has no record of it.
         telling.news |= remembered(&decision.subject, observation).is_none()
             && decision.record.as_ref().is_some_and(|record| record.shift.restore.is_some());
         let again = last.is_some_and(|last| telling.told.as_ref().is_some_and(|told| told.code == last.code));
@@ -201,7 +202,7 @@ impl Teller {
         }
         let last_watch = stored.record.as_ref().and_then(|record| record.watch.as_ref());
         let expects = match (&decision.verdict, mode) {
-            // Whether it is executed shows only afterwards.
+            // A later run shows whether the plan was executed.
             (Verdict::Act(_), Mode::Observe | Mode::Enforce) => Expects::Final,
             (verdict @ (Verdict::Keep(_) | Verdict::Hold(_)), _) => expected_end(verdict),
         };
@@ -224,7 +225,7 @@ impl Teller {
         News { decision, journal, noted: true, telling, again, no_progress, stored }
     }
 
-    /// Says what became of a decision. None of this blocks or undoes a change: what can't be said is logged.
+    /// Reports a decision and its outcome. A failed notification is logged, and never blocks or undoes a change.
     pub(crate) async fn tell(
         &self,
         news: &mut News,
@@ -235,7 +236,7 @@ impl Teller {
         now: Timestamp,
     ) -> Account {
         let mut account = Account::of(observation, &news.decision, outcome);
-        // What was planned before and is still not done is no news.
+        // A plan that was reported before and is still not executed is not reported again.
         let is_news = news.telling.news && !(news.again && outcome.is_some_and(Outcome::left_undone));
         account.telling = is_news
             || !matches!(news.decision.verdict, Verdict::Keep(_))
@@ -248,7 +249,7 @@ impl Teller {
                 if news.telling.page && !self.pager.send(&page()).await {
                     news.unsent();
                 } else if is_news && cannot_clear(&news.decision.verdict) {
-                    // The page follows if nobody changes the alarm by then.
+                    // The page follows if the alarm is unchanged by then.
                     self.pager.send(&notice(Urgency::Note, &account.line, &text)).await;
                 }
             }
@@ -274,13 +275,13 @@ impl Teller {
         if is_news {
             self.put(&account, observation, &news.decision.subject, now).await;
         }
-        // After the page: killed in between, somebody is woken twice rather than never.
+        // After the page: if the process is killed in between, a page is sent twice rather than never.
         let done = match outcome {
             None | Some(Outcome::WouldApply) => self.note(news, is_news, observation, now).await,
             Some(outcome) => !matches!(outcome, Outcome::Refused { .. }),
         };
         if !done && matches!(&news.decision.subject, Subject::Route(route) if wake.released.contains_key(route)) {
-            // Nothing but this event tells of it, so that no wake makes up for it.
+            // Only this event carries the release, so no later run makes up for it.
             account
                 .retry
                 .get_or_insert_with(|| format!("the release of {} has yet to be noted", account.line.resource));
@@ -288,7 +289,7 @@ impl Teller {
         account
     }
 
-    /// Pages a decision that has been the same for longer than it may: a wait whose end has passed, or a plan that is made
+    /// Pages a decision that has not changed for longer than its limit: a wait that is overdue, or a plan that is made
     /// again and again and never executed.
     async fn report_standstill(
         &self,
@@ -301,7 +302,7 @@ impl Teller {
         let resource = &account.line.resource;
         let is_refused = outcome.is_some_and(|outcome| match outcome {
             Outcome::Refused { .. } | Outcome::Superseded | Outcome::AlreadyInPlace => true,
-            // A failed call pages by itself.
+            // A failed call is paged separately.
             Outcome::WouldApply | Outcome::Applied { .. } | Outcome::Overwrote { .. } | Outcome::Failed { .. } => false,
         });
         let mut plan = None;
@@ -329,7 +330,7 @@ impl Teller {
         }
     }
 
-    /// Remembers what was told; tells whether nothing is left to store.
+    /// Stores the notification. Returns whether nothing is left to store.
     async fn note(&self, news: &News, is_news: bool, observation: &Observation, now: Timestamp) -> bool {
         let name = resource(&observation.facts.mesh, &news.decision.subject);
         let document = match (&news.decision.subject, &news.decision.record) {
@@ -360,7 +361,7 @@ impl Teller {
             }
             Err(error) => {
                 tracing::warn!(%error, resource = name, "what was told is not remembered yet, but in this process");
-                // Where the table can be read and not written, a page a minute would be all that it leads to.
+                // Otherwise the function would page once a minute while the table can be read but not written.
                 self.pager.remember(&not_stored(&name), news.telling.told.clone()).await;
                 false
             }
@@ -400,7 +401,7 @@ impl Teller {
 }
 
 impl News {
-    /// The page did not go out, so the next wake tries again.
+    /// Clears the time of the page that was not sent, so that the next run sends it.
     fn unsent(&mut self) {
         if let (Some(record), Some(condition)) = (&mut self.decision.record, &self.telling.condition) {
             record.paged.remove(condition);
@@ -412,8 +413,8 @@ impl News {
     }
 }
 
-/// Whether a decision holds because a call about its route failed. That call is paged by itself, by its class and by how long it
-/// lasts.
+/// Whether a decision holds because a call for its route failed. That call has a page of its own, by its class and by
+/// how long it lasts.
 fn pages_as_unread(decision: &Decision, name: &str, observation: &Observation) -> bool {
     matches!(&decision.verdict, Verdict::Hold(HoldReason::RecordUnreadable { .. }))
         && observation.unread.iter().any(|(what, _)| what == name)
@@ -429,7 +430,7 @@ fn cannot_clear(verdict: &Verdict) -> bool {
     }
 }
 
-/// Compares a decision with the earlier ones about the same resource.
+/// Compares a decision with the earlier decisions about the same resource.
 fn watched(
     decision: &Decision,
     name: &str,
@@ -453,7 +454,7 @@ fn watched(
     watch(last, &watched, &limits, now)
 }
 
-/// What is said of a change when the process that made it could not say so.
+/// The notice for a change when the process that made the change could not send it.
 fn late_notice(owed: &OwedNote, resource: &str, record: &RouteRecord) -> Notice {
     let OwedNote { code, text } = owed;
     let body = format!(
@@ -463,7 +464,7 @@ fn late_notice(owed: &OwedNote, resource: &str, record: &RouteRecord) -> Notice 
     Notice { urgency: Urgency::Note, subject: format!("act: {code} {resource}"), body }
 }
 
-/// Where this process remembers what it told of a resource and could not store.
+/// The key under which this process remembers a notification that it could not store.
 fn not_stored(resource: &str) -> String {
     format!("{resource}, not stored")
 }
@@ -473,7 +474,7 @@ fn node_document(told: Option<Told>) -> Value {
     serde_json::to_value(NodeRecord { told, watch: None }).unwrap_or_default()
 }
 
-/// What the state table has of a subject.
+/// The route's record as observed; `None` for a node.
 fn remembered<'a>(subject: &Subject, observation: &'a Observation) -> Option<&'a RouteRecord> {
     let Subject::Route(id) = subject else { return None };
     let route = observation.facts.routes.iter().find(|route| route.id == *id)?;
@@ -483,7 +484,7 @@ fn remembered<'a>(subject: &Subject, observation: &'a Observation) -> Option<&'a
     }
 }
 
-/// Whether an alarm that the event named speaks of a target of the route, or the event released the route itself.
+/// Whether the event names an alarm that reports a target of the route, or releases the route.
 fn concerns(subject: &Subject, observation: &Observation, wake: &Wake) -> bool {
     match subject {
         Subject::Node(_) => true,

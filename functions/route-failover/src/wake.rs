@@ -1,4 +1,4 @@
-//! What an invocation was woken for, all its deliveries together.
+//! The triggers of an invocation, all its deliveries together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,16 +7,16 @@ use lambda_kit::wake::{AlarmChannel, Delivery, Payload};
 use mesh::alarm::AlarmName;
 use mesh::name::RouteId;
 
-/// Alarms that changed, routes that were released, or just the time.
+/// Alarms that changed, routes that were released, or a scheduled run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Wake {
-    /// Alarms that an event named.
+    /// The alarms that an event named.
     pub(crate) alarms: BTreeSet<AlarmName>,
-    /// Those of them that an action of the alarm named, and not the event bus alone.
+    /// The subset of `alarms` that an action of the alarm named, not the event bus alone.
     pub(crate) by_action: BTreeSet<AlarmName>,
-    /// Routes that somebody gave back, each with the newest time at which it was asked for, if an event told.
+    /// The routes that an operator released, each with the latest time of the request; `None` if no event has a time.
     pub(crate) released: BTreeMap<RouteId, Option<Timestamp>>,
-    /// Whether everything should be looked at.
+    /// Whether this is a scheduled run, which reads everything.
     pub(crate) tick: bool,
 }
 
@@ -36,7 +36,7 @@ impl Wake {
                     *asked = release.at.max(*asked);
                 }
                 Payload::Tick => wake.tick = true,
-                // What says nothing of an alarm: the minute's wake sees what it changed. The last two were reported
+                // These payloads carry no alarm; the next scheduled run reads their changes. The last two were reported
                 // before the handler is called.
                 Payload::Config(_)
                 | Payload::MeshWrite(_)

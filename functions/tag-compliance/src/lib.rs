@@ -1,24 +1,24 @@
-//! Tags of App Mesh resources: judged for AWS Config, and mended by inheritance.
+//! Judges the tags of App Mesh resources for AWS Config, and repairs them by inheritance.
 //!
 //! ```text
 //! AWS Config, CloudTrail, schedule ─▶ compliance (shared) over Topic::Tags ─▶ evaluations, TagResource
 //! ```
 //!
-//! What is required, what is handed down and when nothing is done is the policy's and `mesh::tags`'s business; the six
-//! steps are those of the crate `compliance`. This crate never writes anything but tags.
+//! The policy and `mesh::tags` define which tags are required and inherited, and when no repair is made. The crate
+//! `compliance` implements the six steps. This crate writes only tags.
 
 use compliance::{Compliance, Ports};
 use lambda_kit::PolicyKeeper;
 use mesh::compliance::Topic;
 use mesh::policy::{Policy, PolicyError};
 
-/// What the function is about.
+/// The topic of the function.
 pub const TOPIC: Topic = Topic::Tags;
 
 /// The function's name, in reports and metrics.
 pub const NAME: &str = compliance::name(TOPIC);
 
-/// Puts the function together.
+/// Creates the function from its ports and its policy.
 #[must_use]
 pub fn function(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Compliance {
     Compliance::new(TOPIC, ports, policy)

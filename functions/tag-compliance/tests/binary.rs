@@ -1,4 +1,4 @@
-//! The built function under a Lambda runtime of the test's own: every kind of message from AWS Config ends in the right
+//! The built function under a Lambda runtime of the test: every kind of message from AWS Config leads to the right
 //! evaluations.
 
 use std::collections::BTreeMap;
@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 const POLICY: &str = "version: 1\ntags: { required: [{ key: team }] }\n";
 
-/// The virtual node that every sample event is about.
+/// The virtual node of every sample event.
 const V2: &str = "mesh/shop/virtualNode/recommendations-v2";
-/// When AWS Config saw it, in the sample events.
+/// When AWS Config recorded the node in the sample events, in milliseconds since the epoch.
 const CAPTURED: i64 = 1_795_169_030_512;
-/// When AWS Config asked, in the sample events.
+/// When AWS Config requested the evaluation in the sample events, in milliseconds since the epoch.
 const ASKED: i64 = 1_795_169_038_101;
 
 async fn stage(items: &[(&str, Value)]) -> Option<(Stage, Function)> {
@@ -26,7 +26,7 @@ async fn stage(items: &[(&str, Value)]) -> Option<(Stage, Function)> {
     Some((stage, function))
 }
 
-/// What one evaluation says, with the beginning of its annotation.
+/// The content of one evaluation: resource type, compliance, the beginning of its annotation, and time.
 fn says(told: &Told) -> (&str, &str, &str, i64) {
     let annotation = told.annotation.split(';').next().unwrap_or_default();
     (&told.resource_type, &told.compliance, annotation, told.at)
@@ -43,7 +43,7 @@ async fn every_kind_of_message_about_a_resource_is_answered() {
     let lacks = "tag-missing: it lacks the tag `team`";
     for (event, expected) in [
         ("config-change", (node, "NON_COMPLIANT", lacks, CAPTURED)),
-        // Too large to be sent along: AWS Config is asked, which has seen it again since.
+        // The item is too large for the event. AWS Config returns it, and has recorded it again since.
         ("config-oversized", (node, "NON_COMPLIANT", lacks, 1_795_169_035_000)),
         ("config-deleted", (node, "NOT_APPLICABLE", "it was deleted", CAPTURED)),
         ("config-left-scope", (node, "NOT_APPLICABLE", "it left the scope of the rule", CAPTURED)),
@@ -78,7 +78,7 @@ async fn a_schedule_is_answered_for_all_resources_a_hundred_at_a_time() {
 #[tokio::test]
 async fn an_answer_that_is_not_taken_makes_the_event_come_again() {
     let Some((stage, mut function)) = stage(&[]).await else { return };
-    // moto takes no evaluation but of a trial.
+    // moto accepts only evaluations in test mode.
     let error = function.answer(&stage.sample("config-change")).await.unwrap_err();
     assert!(error.to_string().contains("evaluations"), "{error:#}");
 }

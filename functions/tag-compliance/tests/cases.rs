@@ -1,10 +1,10 @@
-//! Services that fail once, for a while or in part: AWS Config is told the same or nothing.
+//! Services that fail once, for a while or in part: AWS Config receives the same evaluations or none.
 
 use meshwarden_tests::config_events::Stage;
 use meshwarden_tests::mixed_batch;
 use serde_json::json;
 
-/// As in the cases: a required tag, and repairs that are made.
+/// The policy of the cases: a required tag, and repairs that are made.
 const POLICY: &str = "version: 1\nmodes: { meshes: { shop: { default: enforce } } }\n\
     tags: { required: [{ key: team, inherit: false }], grace: 1s }\n";
 
@@ -15,7 +15,7 @@ async fn no_failing_call_leads_to_a_false_answer() {
     println!("{cases} cases");
 }
 
-/// 50: of a batch in which one mesh fails, only that mesh's message comes again.
+/// 50: if one mesh of a batch fails, only the message of that mesh is delivered again.
 #[tokio::test]
 async fn only_the_message_of_the_failing_mesh_comes_again() {
     let Some(stage) = Stage::open("tag-compliance", POLICY, &[]).await else { return };

@@ -1,4 +1,5 @@
-//! One fault of every class at the calls of a scheduled evaluation: AWS Config is told the same, and nothing false.
+//! One fault of every class at the calls of a scheduled evaluation: AWS Config receives the same evaluations, and no
+//! false one.
 
 use meshwarden_tests::fault_suite::ConfigFaultSuite;
 
