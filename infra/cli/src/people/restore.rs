@@ -103,8 +103,9 @@ async fn carry_out(desk: &Desk<'_>, seen: &Seen, restoration: &Restoration, said
         Ok(version) => {
             let tag = [RESTORE_TAG.to_owned()];
             let untagged = desk.ports.routes.untag(&seen.data.metadata.arn.to_string(), &tag).await;
-            // The next invocation retries a transient failure. A permanent failure leaves the tag in place.
-            let stale_tag = untagged.is_err_and(|error| error.kind.may_heal());
+            // The next invocation retries a transient failure, and a denied call: the function may have the permission. Any
+            // other failure leaves the tag in place.
+            let stale_tag = untagged.is_err_and(|error| error.kind.may_heal() || error.kind == PortErrorKind::Denied);
             RouteRecord { version: *version, stale_tag, tag_missing: false, ..restoration.done.clone() }
         }
         Err(_) => restoration.begun.clone(),

@@ -110,3 +110,17 @@ async fn a_hold_whose_answer_was_lost_can_be_asked_for_again() {
         }
     }
 }
+
+/// The function may have the permission that the operator lacks.
+#[tokio::test(start_paused = true)]
+async fn restore_tag_that_an_operator_may_not_remove_is_removed_by_the_function() {
+    for failure in [Failure::Throttled, Failure::Denied] {
+        let shop = shop().await;
+        shop.ports.faults.whenever(|call| call.name == "untag", Fault::Fails(failure, Effect::NotDone));
+        shop.asks("meshwarden restore shop/cart/all").await.unwrap();
+        assert!(shop.has_restore_tag(), "{failure:?}");
+        shop.ports.faults.reset();
+        shop.minutes(1).await;
+        assert!(!shop.has_restore_tag(), "{failure:?}");
+    }
+}
