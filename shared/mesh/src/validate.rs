@@ -7,9 +7,9 @@
 //!   a mesh and a write ───▶ what the write breaks ─────▶ violations of the written resource
 //! ```
 //!
-//! What AWS was seen to accept is accepted, also where its documentation says otherwise: a weight sum other than 100,
-//! a health check in another protocol than its listener, a route of another protocol than its router. What Envoy refuses
-//! is refused even so ([`envoy`]). The owner of the resources says whether a referenced one exists.
+//! A document that AWS was seen to accept is accepted, even if the documentation of AWS differs. Examples are a weight
+//! sum other than 100, and a health check or a route in another protocol than its listener or router. A value that
+//! Envoy refuses is refused anyway ([`envoy`]). The owner of the resources checks that a referenced resource exists.
 
 mod between;
 mod discovery;
@@ -130,13 +130,13 @@ pub fn name(kind: ResourceKind, name: &str) -> Result<(), Vec<Violation>> {
     checked.map_err(|error| vec![Violation::malformed(format!("{kind}Name"), error.to_string())])
 }
 
-/// Checks the `tags` member of a request and gives the tags. That a resource stays within 50 tags once they are
-/// added is for [`Tags::merge`] to say.
+/// Checks the `tags` member of a request and returns the tags. [`Tags::merge`] checks that a resource has at most 50
+/// tags after they are added.
 pub fn tags(tags: &Value) -> Result<Vec<Tag>, Vec<Violation>> {
     Reader::document::<List<Tag, 0, { Tags::MAX }>>(tags, "tags", Unknown::Refuse).map(|tags| tags.to_vec())
 }
 
-/// Checks the `tagKeys` member of a request and gives the keys.
+/// Checks the `tagKeys` member of a request and returns the keys.
 pub fn tag_keys(keys: &Value) -> Result<Vec<String>, Vec<Violation>> {
     let keys = Reader::document::<List<Text<1, 128>, 0, { Tags::MAX }>>(keys, "tagKeys", Unknown::Refuse)?;
     Ok(keys.iter().map(ToString::to_string).collect())
@@ -151,7 +151,7 @@ impl Found {
         self.0.push(Violation::new(path, refusal));
     }
 
-    /// Refuses a broken rule. Most rules hold, so nothing is written before that is certain.
+    /// Refuses a broken rule. Most rules are not broken, so the texts are built only for a broken one.
     fn refuse_if(&mut self, broken: bool, path: impl fmt::Display, refusal: impl FnOnce() -> Refusal) {
         if broken {
             self.refuse(path.to_string(), refusal());

@@ -1,4 +1,4 @@
-//! The mesh model as Envoy resources, and the ADS stream as a state machine: pure, no I/O, no clock.
+//! The mesh model as Envoy resources, and the ADS stream as a state machine. The code is pure: no I/O, no clock.
 //!
 //! ```text
 //!   graph::Mesh, Proxy ──▶ translate ──▶ resources, secrets that they name, findings
@@ -6,11 +6,10 @@
 //!   secret material ────────────────────▶ Snapshot ──▶ ads: requests, ACKs, NACKs in; responses out
 //! ```
 //!
-//! Envoy's words (cluster, endpoint, listener, snapshot, nonce, ACK, NACK) live here and in the control plane, and
-//! nowhere else.
+//! Envoy's terms (cluster, endpoint, listener, snapshot, nonce, ACK, NACK) are used only here and in the control plane.
 //!
-//! This crate never emits what Envoy refuses: that is left out, and a [`Finding`] says so. It never reads a clock, a
-//! file or the network, and never shows a private key in `Debug` output.
+//! This crate never emits a resource that Envoy refuses. It leaves the refused part out and reports a [`Finding`]. It
+//! never reads a clock, a file or the network, and never shows a private key in `Debug` output.
 
 pub mod ads;
 pub mod ports;

@@ -1,4 +1,4 @@
-//! Loopback ports for proxies that share a machine and can't have traffic redirected to them.
+//! Loopback ports for proxies that share a machine, where traffic cannot be redirected to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,10 +10,10 @@ use mesh::spec::Port;
 use crate::proxy::Proxy;
 use crate::translate::offers;
 
-/// What a port is for.
+/// The purpose of a loopback port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PortUse {
-    /// Where a proxy takes the traffic of one of its listeners.
+    /// The port where a proxy accepts the traffic of one of its listeners.
     Ingress {
         /// The mesh.
         mesh: MeshName,
@@ -22,7 +22,7 @@ pub enum PortUse {
         /// The listener's port in the mesh.
         port: Port,
     },
-    /// Where a virtual node's application listens for what its proxy lets in.
+    /// The port where the application of a virtual node accepts traffic from its proxy.
     Application {
         /// The mesh.
         mesh: MeshName,
@@ -31,7 +31,7 @@ pub enum PortUse {
         /// The listener's port in the mesh.
         port: Port,
     },
-    /// Where a virtual node's application reaches a backend.
+    /// The port where the application of a virtual node calls a backend.
     Egress {
         /// The mesh.
         mesh: MeshName,
@@ -42,7 +42,7 @@ pub enum PortUse {
         /// The port that the backend has in the mesh.
         port: Port,
     },
-    /// Where a virtual gateway hands requests to its own egress side.
+    /// The port to which a virtual gateway forwards requests for its own egress side.
     Loop {
         /// The mesh.
         mesh: MeshName,
@@ -53,7 +53,7 @@ pub enum PortUse {
     },
 }
 
-/// A stable key, for keeping an assignment.
+/// A stable key, under which an assignment can be stored.
 impl fmt::Display for PortUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let proxy = |proxy: &Proxy| match proxy {
@@ -71,19 +71,19 @@ impl fmt::Display for PortUse {
     }
 }
 
-/// Which port is for what. Assigned once and kept: a port that moves under a running client cuts it off.
+/// The assigned port of each purpose. An assignment must not change, because that would disconnect a running client.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PortBook {
     ports: BTreeMap<PortUse, u16>,
 }
 
 impl PortBook {
-    /// Notes an assignment.
+    /// Records an assignment.
     pub fn assign(&mut self, to: PortUse, port: u16) {
         self.ports.insert(to, port);
     }
 
-    /// The port for a use, if one is assigned.
+    /// The port that is assigned to a purpose, if there is one.
     #[must_use]
     pub fn port(&self, of: &PortUse) -> Option<u16> {
         self.ports.get(of).copied()
@@ -95,7 +95,7 @@ impl PortBook {
     }
 }
 
-/// Every port that a mesh's proxies need.
+/// All purposes for which the proxies of a mesh need a port.
 #[must_use]
 pub fn uses(mesh: &Mesh) -> BTreeSet<PortUse> {
     let mut uses = BTreeSet::new();
@@ -118,7 +118,7 @@ pub fn uses(mesh: &Mesh) -> BTreeSet<PortUse> {
         for (index, listener) in listeners.enumerate() {
             let port = listener.port_mapping.port;
             uses.insert(PortUse::Ingress { mesh: name(), proxy: proxy(), port });
-            // All of its listeners share the one egress side.
+            // All listeners of a gateway share one egress side.
             if index == 0 {
                 uses.insert(PortUse::Loop { mesh: name(), proxy: proxy(), port });
             }

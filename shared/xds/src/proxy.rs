@@ -1,33 +1,33 @@
-//! Who an Envoy says it is.
+//! The identity that an Envoy reports.
 
 use std::fmt;
 use std::str::FromStr;
 
 use mesh::name::{AccountId, Arn, MeshName, ResourcePath, VirtualGatewayName, VirtualNodeName};
 
-/// What an Envoy stands for.
+/// The mesh resource that an Envoy represents.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Proxy {
-    /// A virtual node: one of its application's sidecars.
+    /// A virtual node: the Envoy is a sidecar of its application.
     Node(VirtualNodeName),
     /// A virtual gateway.
     Gateway(VirtualGatewayName),
 }
 
-/// An Envoy's node id, read. App Mesh's images send a full ARN or its short form `mesh/<mesh>/virtualNode/<node>`; the
-/// Kubernetes controller adds `@<account>` to the mesh's name for a mesh of another account.
+/// A parsed Envoy node id. The App Mesh images send a full ARN or its short form `mesh/<mesh>/virtualNode/<node>`. The
+/// Kubernetes controller appends `@<account>` to the name of a mesh that belongs to another account.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProxyId {
     /// The mesh.
     pub mesh: MeshName,
-    /// Its owner, where the id names one.
+    /// The owner of the mesh, if the id names one.
     pub owner: Option<AccountId>,
-    /// What the Envoy stands for in it.
+    /// The resource of the mesh that the Envoy represents.
     pub proxy: Proxy,
 }
 
 impl ProxyId {
-    /// The proxy's resource.
+    /// The path of the proxy's resource.
     #[must_use]
     pub fn path(&self) -> ResourcePath {
         match &self.proxy {
@@ -71,7 +71,7 @@ impl FromStr for ProxyId {
     }
 }
 
-/// The short form, with the owner where one is known.
+/// The short form, with the owner if it is known.
 impl fmt::Display for ProxyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "mesh/{}", self.mesh)?;
@@ -85,7 +85,7 @@ impl fmt::Display for ProxyId {
     }
 }
 
-/// A node id that names no virtual node or gateway.
+/// The error for a node id that names no virtual node or virtual gateway.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "node id {id:?} names no virtual node or virtual gateway: use mesh/<mesh>/virtualNode/<name>, mesh/<mesh>/virtualGateway/<name>, or the ARN"

@@ -1,4 +1,4 @@
-//! Resources as they are sent: encoded once, with a version that follows from the content.
+//! Encoded resources, each with a version that follows from its content.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,27 +7,27 @@ use prost::{Message, Name};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-/// The resource types of ADS, in the order in which an update is made before anything is broken: clusters before the
-/// routes that name them.
+/// The resource types of ADS, in the order in which an update can be sent without interrupting traffic: clusters before
+/// the routes that name them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ResourceType {
-    /// CDS.
+    /// Clusters, sent by CDS.
     Cluster,
-    /// EDS.
+    /// Endpoints of clusters, sent by EDS.
     Endpoint,
-    /// SDS.
+    /// TLS secrets, sent by SDS.
     Secret,
-    /// LDS.
+    /// Listeners, sent by LDS.
     Listener,
-    /// RDS.
+    /// Route configurations, sent by RDS.
     Route,
 }
 
 impl ResourceType {
-    /// All of them, in that order.
+    /// All resource types, in that order.
     pub const ALL: [Self; 5] = [Self::Cluster, Self::Endpoint, Self::Secret, Self::Listener, Self::Route];
 
-    /// The type's URL.
+    /// The type URL.
     #[must_use]
     pub const fn url(self) -> &'static str {
         match self {
@@ -39,26 +39,26 @@ impl ResourceType {
         }
     }
 
-    /// The type of a URL.
+    /// The resource type of a type URL.
     #[must_use]
     pub fn of_url(url: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.url() == url)
     }
 
-    /// Whether a subscription without names means all of them, and a response always carries them all.
+    /// Whether a subscription without names means all resources of the type, and each response carries all of them.
     #[must_use]
     pub const fn is_wildcard(self) -> bool {
         matches!(self, Self::Cluster | Self::Listener)
     }
 }
 
-/// What a content is known by: the beginning of its SHA-256. Equal contents have equal versions in every process, so a
-/// proxy that reconnects to a restarted control plane is not sent what it has.
+/// The version of a content: the first 8 bytes of its SHA-256, in hexadecimal. Equal contents have equal versions in
+/// every process. A proxy that reconnects to a restarted control plane is therefore not sent its resources again.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(String);
 
 impl Version {
-    /// Of a sequence of parts, where the boundaries count.
+    /// Computes the version of a sequence of parts. The boundaries between the parts count.
     pub fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hash = Sha256::new();
         for part in parts {
@@ -70,12 +70,12 @@ impl Version {
         Self(format!("{first:016x}"))
     }
 
-    /// As a client tells it, which may be one of another server's.
+    /// A version that a client reports. Another server may have sent it.
     pub(crate) fn told(text: &str) -> Self {
         Self(text.to_owned())
     }
 
-    /// As it is sent.
+    /// The version as it is sent.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -88,7 +88,8 @@ impl fmt::Display for Version {
     }
 }
 
-/// An encoded resource. Cheap to clone; the bytes are wiped when the last clone goes, since a secret may hold a key.
+/// An encoded resource. Clones are cheap. The bytes are erased when the last clone is dropped, because a secret may
+/// contain a private key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Resource {
     version: Version,
@@ -103,7 +104,7 @@ impl Resource {
         Self { version: Version::of([body.as_slice()]), body: Arc::new(body) }
     }
 
-    /// The version.
+    /// The version of the content.
     #[must_use]
     pub const fn version(&self) -> &Version {
         &self.version

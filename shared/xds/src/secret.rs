@@ -1,4 +1,4 @@
-//! Secrets that resources name, and what they are made of.
+//! The secrets that resources name, and their contents.
 
 use std::fmt;
 
@@ -11,25 +11,25 @@ use zeroize::Zeroizing;
 use crate::resource::Resource;
 use crate::translate::proto::{file, inline, watched};
 
-/// A secret that a listener or cluster takes over SDS, by where it comes from.
+/// The source of a secret that a listener or cluster receives over SDS.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SecretRef {
     /// The certificate, chain and key of an ACM certificate, by its ARN.
     AcmCertificate(String),
     /// The roots of up to three private CAs, by their ARNs.
     AcmTrust(Vec<String>),
-    /// The root that an ACM certificate leads to, by the certificate's ARN: what a client without a policy trusts.
+    /// The root of the chain of an ACM certificate, by the certificate's ARN. A client without a policy trusts it.
     AcmIssuer(String),
-    /// Certificate and key in files beside the proxy, which Envoy watches.
+    /// A certificate and its key in files next to the proxy, which Envoy watches.
     Files {
         /// The chain's path.
         certificate_chain: String,
         /// The key's path.
         private_key: String,
     },
-    /// A trust bundle in a file beside the proxy, which Envoy watches.
+    /// A trust bundle in a file next to the proxy, which Envoy watches.
     TrustFile(String),
-    /// A secret that the mesh calls by a name of its own (`sds.secretName`), sent over ADS because it is bound.
+    /// A secret that the mesh names (`sds.secretName`), sent over ADS because the name is in `SdsSource::Ads`.
     Bundle(String),
 }
 
@@ -49,11 +49,11 @@ impl SecretRef {
 }
 
 impl SecretRef {
-    /// The secret as it is sent; `None` where that takes material and there is none.
+    /// The secret as an SDS resource; `None` if the secret needs material and there is none.
     ///
-    /// Files go as a secret that names them, and not in the listener: a listener with a file that can't be read is
-    /// refused whole, and one that was written is not read again. Envoy watches their folder; files of several folders
-    /// one by one.
+    /// Files are sent as a secret that names them, not as part of the listener. Envoy refuses a whole listener with an
+    /// unreadable file, and does not read a listener's file again after a change. Envoy watches the folder of the files
+    /// if they share one, and each file otherwise.
     #[must_use]
     pub fn resource(&self, material: Option<&SecretMaterial>) -> Option<Resource> {
         let kind = match self {
@@ -92,19 +92,19 @@ impl SecretMaterial {
     }
 }
 
-/// What a secret holds.
+/// The content of a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SecretMaterial {
-    /// What a listener or client presents.
+    /// The certificate that a listener or client presents.
     Certificate {
         /// The leaf and its chain, PEM.
         chain: String,
         /// The private key, unencrypted PEM.
         key: Zeroizing<String>,
     },
-    /// What is trusted.
+    /// The trust anchors that verify a certificate.
     Trust {
-        /// Root certificates, PEM.
+        /// The root certificates, PEM.
         roots: String,
     },
 }

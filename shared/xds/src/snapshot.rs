@@ -1,4 +1,4 @@
-//! All that one proxy is to have.
+//! All resources that one proxy should have.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Of these resources; of two with the same type and name, the last stays.
+    /// Creates a snapshot. Of two resources with the same type and name, the last one is used.
     pub fn new(resources: impl IntoIterator<Item = (ResourceType, String, Resource)>) -> Self {
         let mut by_type: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
         for (kind, name, resource) in resources {
@@ -21,18 +21,19 @@ impl Snapshot {
         Self { resources: Arc::new(by_type) }
     }
 
-    /// The resources of a type with their names.
+    /// The resources of a type, with their names.
     pub fn of(&self, kind: ResourceType) -> impl Iterator<Item = (&String, &Resource)> {
         self.resources.get(&kind).into_iter().flatten()
     }
 
-    /// A resource.
+    /// The resource with a type and name, if there is one.
     #[must_use]
     pub fn find(&self, kind: ResourceType, name: &str) -> Option<&Resource> {
         self.resources.get(&kind)?.get(name)
     }
 
-    /// The same with what clusters of a former one need to become warm, where this one doesn't have it.
+    /// This snapshot, with the endpoints and secrets of `former` that it lacks. Clusters of `former` need those to
+    /// become warm.
     pub(crate) fn with_support_of(&self, former: &Self) -> Self {
         if Arc::ptr_eq(&self.resources, &former.resources) {
             return self.clone();

@@ -13,9 +13,9 @@ use crate::name::ResourcePath;
 /// A member of a document that the API refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Where it is, from the root of the document: `spec.listeners[0].portMapping.port`.
+    /// The path of the member, from the root of the document: `spec.listeners[0].portMapping.port`.
     pub path: String,
-    /// Which rule it breaks.
+    /// The rule that the member breaks.
     pub refusal: Refusal,
 }
 
@@ -26,13 +26,13 @@ impl Violation {
         Self { path: path.into(), refusal }
     }
 
-    /// A violation of a rule that is not one of the API's specs: of a request parameter or of a file's form.
+    /// A violation of a rule that is not part of the API's specs: by a request parameter or by the form of a file.
     #[must_use]
     pub fn malformed(path: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::new(path, Refusal::Malformed { reason: reason.into() })
     }
 
-    /// What is wrong and how to fix it.
+    /// The text of the violation: the problem and how to fix it.
     #[must_use]
     pub fn message(&self) -> String {
         self.refusal.to_string()
@@ -61,7 +61,7 @@ pub enum Refusal {
     /// The value has another JSON type.
     #[error("must be {expected}, not {given}")]
     WrongType {
-        /// The type that the API has, with its article.
+        /// The type in the API, with its article.
         expected: &'static str,
         /// The type of the value, with its article.
         given: &'static str,
@@ -72,7 +72,7 @@ pub enum Refusal {
     /// The API has no such member.
     #[error("is not a member here: remove it; the members are {}", listed(*known))]
     MemberUnknown {
-        /// The members that there are.
+        /// The known members.
         known: &'static [&'static str],
     },
     /// A union has no member, or more than one.
@@ -88,7 +88,7 @@ pub enum Refusal {
     ValueUnknown {
         /// The value as given.
         given: String,
-        /// The values that there are.
+        /// The known values.
         allowed: &'static [&'static str],
     },
     /// A number has a fraction.
@@ -100,16 +100,16 @@ pub enum Refusal {
     /// A number, a length or a text is outside its bounds.
     #[error(transparent)]
     OutOfBounds(#[from] OutOfBounds),
-    /// A name, an ARN, a request parameter or a part of a file's form can't be read.
+    /// A name, an ARN, a request parameter or a part of a file's form cannot be read.
     #[error("{reason}")]
     Malformed {
-        /// Why.
+        /// The reason, as the text of the message.
         reason: String,
     },
-    /// A virtual node listens and can't be found.
+    /// A virtual node has a listener and no service discovery.
     #[error("is required because the node has a listener: add it, or remove the listeners")]
     DiscoveryRequired,
-    /// Limits are for another protocol than that of their listener.
+    /// Limits are for another protocol than the protocol of their listener.
     #[error("must be `{protocol}`, the protocol of the listener")]
     LimitsOfOtherProtocol {
         /// The protocol of the listener.
@@ -129,7 +129,7 @@ pub enum Refusal {
         /// The protocol of the health check.
         protocol: Protocol,
     },
-    /// A gRPC health check is of a listener that does not speak HTTP/2.
+    /// A gRPC health check is set on a listener without HTTP/2.
     #[error(
         "is `grpc`, and the listener speaks {listener}: check by `http` with a path or by `tcp`, or make the listener grpc"
     )]
@@ -137,18 +137,18 @@ pub enum Refusal {
         /// The protocol of the listener.
         listener: Protocol,
     },
-    /// A Cloud Map attribute is one of those that AWS sets itself.
+    /// A Cloud Map attribute has a key that is reserved for AWS.
     #[error("is `{key}`, and attributes that begin with `AWS_` are reserved: select by an attribute of your own")]
     AttributeReserved {
         /// The key as given.
         key: String,
     },
-    /// A host name is not one.
+    /// A host name is invalid.
     #[error("is `{given}`, and a host name {}", fault.text())]
     Hostname {
         /// The host name as given.
         given: String,
-        /// What is wrong with it.
+        /// The fault of the host name.
         fault: HostnameFault,
     },
     /// Two listeners of one resource have the same port.
@@ -168,7 +168,7 @@ pub enum Refusal {
     /// A path and a path prefix exclude each other.
     #[error("can't be given together with prefix: remove one of them")]
     PrefixAndPath,
-    /// A range of numbers has nothing in it.
+    /// A range of numbers is empty.
     #[error("is {end}, must be greater than start, which is {start}: the end is not part of the range")]
     RangeEmpty {
         /// The first number in it.
@@ -184,15 +184,15 @@ pub enum Refusal {
     MatchEmpty {
         /// The members of which one is needed.
         members: &'static str,
-        /// What to add.
+        /// The change that resolves the violation.
         remedy: &'static str,
     },
-    /// A path or a gRPC service is kept for App Mesh itself.
+    /// A path or a gRPC service is reserved for App Mesh.
     #[error("is `{given}`, and what begins with `{reserved}` is reserved: choose another")]
     Reserved {
         /// The value as given.
         given: String,
-        /// What it must not begin with.
+        /// The reserved prefix.
         reserved: &'static str,
     },
     /// A rewritten prefix is not enclosed in slashes.
@@ -201,25 +201,25 @@ pub enum Refusal {
         /// The prefix as given.
         value: String,
     },
-    /// A port is named on which its owner has no listener.
+    /// A port is named, and its owner has no listener on it.
     #[error("is {port}, must be the port of a listener of the {owner}: {}", listed(listeners))]
     PortNotListening {
         /// The port as given.
         port: Port,
-        /// What kind of resource has the listeners.
+        /// The kind of resource that has the listeners.
         owner: Owner,
         /// The ports of its listeners.
         listeners: Vec<Port>,
     },
-    /// No port is named and its owner has several listeners.
+    /// No port is named, and the resource with the listeners has several.
     #[error("is required because the {owner} has several listeners: add one of {}", listed(listeners))]
     PortRequired {
-        /// What kind of resource has the listeners.
+        /// The kind of resource that has the listeners.
         owner: Owner,
         /// The ports of its listeners.
         listeners: Vec<Port>,
     },
-    /// A gateway route leads to a listener that takes no requests.
+    /// A gateway route leads to a listener that accepts no requests.
     #[error(
         "leads to port {port} of {owner}, which speaks tcp, and a gateway sends requests only: name an http, http2 or \
          grpc listener"
@@ -240,24 +240,24 @@ pub enum Refusal {
         /// The protocol of the listener.
         protocol: Protocol,
     },
-    /// Nothing listens any more where a route leads.
+    /// A route leads to a resource that would no longer have a listener.
     #[error("leads to {owner}, which would have no listener")]
     NoListenerLeft {
         /// The resource that has no listener.
         owner: ResourcePath,
     },
-    /// A regular expression that Envoy does not accept.
+    /// Envoy does not accept a regular expression.
     #[error("is `{given}`, which is not an expression of RE2 that a proxy accepts: {why}")]
     Regex {
         /// The expression as given.
         given: String,
-        /// What is wrong with it.
+        /// The reason why Envoy refuses the expression.
         why: String,
     },
-    /// The format of an access log that Envoy does not accept.
+    /// Envoy does not accept the format of an access log.
     #[error("is not a format that a proxy accepts: {why}")]
     LogFormat {
-        /// What is wrong with it.
+        /// The reason why Envoy refuses the format.
         why: String,
     },
     /// The path of an access log is a folder.
@@ -269,16 +269,16 @@ pub enum Refusal {
     /// A certificate or trust of a secret discovery service, or of ACM, has no name.
     #[error("is empty, and a proxy requests the secret by it: name the secret, or remove what needs it")]
     SecretUnnamed,
-    /// A text that stands in requests or in names has a character that cannot stand there.
+    /// A text in requests or names contains a character that is not allowed there.
     #[error("has the character U+{:04X}, which no proxy can send: remove it", u32::from(*character))]
     ControlCharacter {
         /// The character.
         character: char,
     },
-    /// A prefix is rewritten where none is matched.
+    /// A prefix is rewritten, and the match has no prefix.
     #[error("has no prefix to rewrite because the match has a path: match a prefix, or rewrite `path.exact`")]
     RewriteWithoutPrefix,
-    /// A listener has a port that the proxy needs itself.
+    /// A listener has a port that the proxy itself needs.
     #[error("is {port}, on which the proxy takes its own egress traffic: choose another port")]
     PortOfProxy {
         /// The port.
@@ -289,7 +289,7 @@ pub enum Refusal {
     SameHost {
         /// The name as given.
         name: String,
-        /// What has the same host.
+        /// The other backend or gateway route with the same host.
         other: String,
     },
     /// The write does not fit another resource, which would stop working.
@@ -299,23 +299,23 @@ pub enum Refusal {
         by: Box<ResourcePath>,
         /// The member of it that would no longer fit.
         member: String,
-        /// What would be wrong with that member.
+        /// The rule that the member would break.
         problem: Box<Self>,
-        /// What to change before this write.
+        /// The change that must precede this write.
         remedy: String,
     },
 }
 
-/// What is wrong with a host name.
+/// The fault of a host name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostnameFault {
-    /// It is empty.
+    /// The host name is empty.
     Empty,
-    /// It has a space or another character that can't be in a host name.
+    /// The host name contains a space or another character that a host name cannot contain.
     Character(char),
-    /// It has a `*` where none is allowed.
+    /// The host name contains a `*` where none is allowed.
     Wildcard,
-    /// It ends with a port.
+    /// The host name ends with a port.
     Port,
     /// A label is empty, or has more than 63 characters.
     Label,
@@ -333,7 +333,7 @@ impl HostnameFault {
     }
 }
 
-/// The kind of resource whose listeners a port is of.
+/// The kind of resource that has the listener of a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
     /// The virtual router that a route is in.
@@ -357,14 +357,14 @@ impl Display for Owner {
     }
 }
 
-/// Gives each variant its stable code, and the list of all of them.
+/// Assigns a stable code to each variant, and lists all codes.
 macro_rules! codes {
     ($($variant:ident => $code:literal,)*) => {
         impl Refusal {
-            /// The code of every rule, each once.
+            /// The codes of all rules, each once.
             pub const CODES: &'static [&'static str] = &[$($code),*];
 
-            /// The stable code of the rule, the same in the answers of the API, in `check` and in the tests.
+            /// The stable code of the rule. The API's responses, `check` and the tests use the same code.
             #[must_use]
             pub const fn code(&self) -> &'static str {
                 match self {
@@ -415,7 +415,7 @@ codes! {
     BreaksReference => "breaks-reference",
 }
 
-/// Items as a person reads them: `80, 81`.
+/// Items as a list for a person: `80, 81`.
 fn listed<T: Display>(items: impl IntoIterator<Item = T>) -> String {
     items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
 }

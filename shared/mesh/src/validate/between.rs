@@ -6,11 +6,11 @@
 //!                     of its virtual service
 //! ```
 //!
-//! Each arrow is a [`ListenerUse`]. In addition, no two gateway routes of a gateway may lead to virtual services whose names
-//! are the same host. A file or a mesh is judged by all of them ([`between()`]). A write is judged by those
-//! that the written resource has a part in, at either end ([`broken_by()`]): a second listener of a node breaks routes
-//! that name no port as surely as such a route breaks itself. What was broken before a write does not refuse it, so that
-//! a mesh of an earlier server can still be changed.
+//! Each arrow is a [`ListenerUse`]. In addition, no two gateway routes of a gateway may lead to virtual services with
+//! names that are the same host. A file or a mesh is checked by all of these rules ([`between()`]). A write is checked
+//! by the rules that concern the written resource, at either end ([`broken_by()`]). For example, a second listener of a
+//! node breaks existing routes that name no port. A violation from before a write does not refuse the write, so that a
+//! mesh of an earlier server can still be changed.
 
 use super::listener_use::{ListenerUse, Role, of_gateway, of_node, of_router};
 use super::same_host::{newly_same_host, same_hosts};
@@ -119,8 +119,9 @@ pub fn between(mesh: &impl MeshView) -> Vec<(ResourcePath, Violation)> {
     broken_uses(mesh).into_iter().map(|broken| (broken.by, broken.violation)).collect()
 }
 
-/// Every rule that a write would break where the mesh before it counts: what Envoy refuses in the written resource, and the
-/// rules between resources, of the written one itself and of those that reach it.
+/// The violations that a write would add to the mesh `before` it. These are values that Envoy refuses in the written
+/// resource, and broken rules between resources. A rule counts if the written resource breaks it, or a resource that
+/// reaches the written one.
 #[must_use]
 pub fn broken_by(before: &impl MeshView, path: &ResourcePath, spec: &Spec) -> Vec<Violation> {
     let after = After { before, path, spec };
@@ -134,7 +135,7 @@ pub fn broken_by(before: &impl MeshView, path: &ResourcePath, spec: &Spec) -> Ve
         let refusal = match (will.refusal(), old) {
             (Some(_), _) if was_broken => continue,
             (Some(refusal), _) => refusal,
-            // A route of another kind than its router was accepted, so its own writer may make it one.
+            // App Mesh accepted a route of another kind than its router's listener, so its own write may create one.
             (None, Some(old)) if !is_own => match will.loss(old) {
                 Some(refusal) => refusal,
                 None => continue,
@@ -154,14 +155,14 @@ pub fn broken_by(before: &impl MeshView, path: &ResourcePath, spec: &Spec) -> Ve
     found
 }
 
-/// What Envoy refuses in the written spec and not already in the one before it.
+/// The violations of Envoy's rules in the written spec that the spec before it does not have.
 fn newly_refused_by_envoy(before: &impl MeshView, path: &ResourcePath, spec: &Spec) -> Vec<Violation> {
     let will = of_envoy(spec);
     if will.is_empty() {
         return will;
     }
     let was = spec_before(before, path).map(|spec| of_envoy(&spec)).unwrap_or_default();
-    // Items of lists may have moved, so a violation is recognised by the member and what is wrong with it.
+    // List items may have moved, so a violation is identified by its member without indexes, and by its refusal.
     let mut was: Vec<_> = was.into_iter().map(|violation| (unindexed(&violation.path), violation.refusal)).collect();
     let is_new = |violation: &Violation| {
         let same = was
@@ -172,12 +173,12 @@ fn newly_refused_by_envoy(before: &impl MeshView, path: &ResourcePath, spec: &Sp
     will.into_iter().filter(is_new).collect()
 }
 
-/// A path without the numbers of list items.
+/// A path without the indexes of list items.
 fn unindexed(path: &str) -> String {
     path.chars().filter(|character| !character.is_ascii_digit()).collect()
 }
 
-/// The spec of a resource whose kind has rules about Envoy.
+/// The spec of a resource before a write, if Envoy's rules cover its kind.
 fn spec_before(mesh: &impl MeshView, path: &ResourcePath) -> Option<Spec> {
     match path {
         ResourcePath::Mesh(_) | ResourcePath::VirtualRouter(..) | ResourcePath::VirtualService(..) => None,
@@ -194,8 +195,8 @@ fn spec_before(mesh: &impl MeshView, path: &ResourcePath) -> Option<Spec> {
     }
 }
 
-/// The resources that must exist for a spec to be accepted. The backends of a virtual node are not among them: App Mesh
-/// let a node name virtual services that are yet to be created.
+/// The resources that must exist before a spec is accepted. The backends of a virtual node are not included, because
+/// App Mesh accepted a node that names virtual services before their creation.
 #[must_use]
 pub fn references(mesh: &MeshName, spec: &Spec) -> Vec<ResourcePath> {
     match spec {
@@ -218,7 +219,7 @@ pub fn references(mesh: &MeshName, spec: &Spec) -> Vec<ResourcePath> {
     }
 }
 
-/// The member of a written resource by which it breaks others.
+/// The member of a written resource that breaks other resources.
 fn written_member(path: &ResourcePath) -> &'static str {
     match path {
         ResourcePath::VirtualService(..) => "spec.provider",
@@ -231,7 +232,7 @@ fn written_member(path: &ResourcePath) -> &'static str {
     }
 }
 
-/// The uses of listeners that a resource has a part in. The spec of a route or gateway route is `own`, or is looked up.
+/// The uses of listeners that concern a resource. The spec of a route or gateway route is `own`, or is looked up.
 fn uses_around<'m>(mesh: &'m impl MeshView, path: &'m ResourcePath, own: Option<&'m Spec>) -> Vec<ListenerUse<'m>> {
     match path {
         ResourcePath::Mesh(_) => Vec::new(),
@@ -291,7 +292,7 @@ fn provider_uses<'m>(
     uses.filter(move |used| matches!(used.role, Role::Provider) && wanted(used))
 }
 
-/// The listeners that a route uses: that of its router, and one of each target. What does not exist has none.
+/// The listeners that a route uses: one of its router, and one of each target. A missing resource has no listeners.
 fn route_uses<'m>(
     mesh: &'m impl MeshView,
     router: &'m VirtualRouterName,
@@ -329,7 +330,7 @@ fn route_uses<'m>(
     uses
 }
 
-/// The listeners that a gateway route uses: that of its gateway, and one of what provides its virtual service.
+/// The listeners that a gateway route uses: one of its gateway, and one of the provider of its virtual service.
 fn gateway_route_uses<'m>(
     mesh: &'m impl MeshView,
     gateway: &'m VirtualGatewayName,
@@ -406,7 +407,7 @@ macro_rules! written_or_before {
     )*};
 }
 
-/// Routes and gateway routes are those of before: a written one is looked at on its own.
+/// The routes and gateway routes are those before the write, because a written one is checked separately.
 impl<V: MeshView> MeshView for After<'_, V> {
     fn mesh(&self) -> &MeshName {
         self.before.mesh()

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use super::{Found, Refusal};
 use crate::spec::{HostnameFault, HostnameMatch, ServiceDiscovery};
 
-/// What the keys begin with that AWS Cloud Map sets itself, such as `AWS_INSTANCE_PORT`.
+/// The prefix of attribute keys that AWS Cloud Map sets itself, such as `AWS_INSTANCE_PORT`.
 const RESERVED_ATTRIBUTES: &str = "AWS_";
 
-/// The most characters between two dots of a host name.
+/// The maximum length of a host name's label, in characters.
 const MAX_LABEL: usize = 63;
 
 pub(super) fn service_discovery(discovery: &ServiceDiscovery, found: &mut Found) {
@@ -30,7 +30,7 @@ pub(super) fn service_discovery(discovery: &ServiceDiscovery, found: &mut Found)
     }
 }
 
-/// The host names that a gateway route is for: one by its name, or all that end alike.
+/// Checks the host names of a gateway route: one exact name, or all names with the same suffix.
 pub(super) fn matched_hostname(at: &str, wanted: Option<&HostnameMatch>, found: &mut Found) {
     match wanted {
         Some(HostnameMatch::Exact(name)) => {
@@ -49,7 +49,7 @@ fn refuse_hostname(at: &str, given: &str, checked: Result<(), HostnameFault>, fo
     }
 }
 
-/// A whole host name: labels with dots between them and perhaps one at the end, or an IP address.
+/// Checks a whole host name: labels separated by dots, with an optional dot at the end, or an IP address.
 fn hostname(name: &str) -> Result<(), HostnameFault> {
     let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     if address.parse::<IpAddr>().is_ok() {
@@ -67,7 +67,8 @@ fn hostname(name: &str) -> Result<(), HostnameFault> {
     }
 }
 
-/// The end of host names: it may begin within a label, as `-pr.example.com` does, and with one `*` for what comes before.
+/// Checks a suffix of host names. It may begin within a label, as in `-pr.example.com`, and may have one leading `*`
+/// for the preceding part.
 fn suffix(text: &str) -> Result<(), HostnameFault> {
     let rest = text.strip_prefix('*').unwrap_or(text);
     if rest.is_empty() {
@@ -89,7 +90,7 @@ fn characters(text: &str) -> Result<(), HostnameFault> {
     {
         return Err(HostnameFault::Port);
     }
-    // Names beyond ASCII are written as they are by some tools, and resolvers that know them take them.
+    // Some tools write names beyond ASCII unencoded, and resolvers that support such names accept them.
     let allowed = |character: char| {
         character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.') || !character.is_ascii()
     };

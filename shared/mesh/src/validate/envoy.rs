@@ -1,13 +1,14 @@
-//! What Envoy refuses in a spec: a value for which a proxy rejects the whole listener, cluster or route configuration. It
-//! keeps its last good one from then on, and no later change reaches it.
+//! The rules of Envoy: values in a spec for which a proxy rejects the whole listener, cluster or route configuration.
+//! The proxy then keeps its last good version, and no later change reaches it.
 //!
 //! ```text
 //!   spec ──▶ regular expressions, log formats, secrets, text in requests ──▶ violations ──▶ API, check, policy pack
 //!                        the same functions ──▶ translation for a proxy: member left out, with a finding
 //! ```
 //!
-//! The translation needs them as well, because a stored mesh may be older than these rules. What a proxy works without,
-//! such as an outlier detection whose interval is 0, is not refused: AWS accepted it, and no call fails for it.
+//! The translation also needs these functions, because a stored mesh may be older than these rules. A value is accepted
+//! if a proxy works without it, for example an outlier detection with an interval of 0. AWS accepted such values, and
+//! no call fails because of them.
 
 mod log_format;
 mod regex;
@@ -27,13 +28,13 @@ use crate::spec::{
 
 pub use regex::LARGEST_EXPRESSION;
 
-/// The port on which the proxy of a virtual gateway takes its own egress traffic, if traffic is redirected.
+/// The port on which the proxy of a virtual gateway accepts its own egress traffic, if traffic is redirected.
 pub const PROXY_EGRESS_PORT: u16 = 15_001;
 
-/// The most bytes in the name of a query parameter.
+/// The maximum length of a query parameter's name, in bytes.
 pub const LONGEST_PARAMETER: usize = 1024;
 
-/// The events of `httpRetryEvents`. The API model takes any text.
+/// The known values of `httpRetryEvents`. The API model accepts any text.
 pub const HTTP_RETRY_EVENTS: &[&str] = &["client-error", "gateway-error", "server-error", "stream-error"];
 
 /// Why Envoy refuses a regular expression, as a clause; `None` for an expression that it accepts.
@@ -152,9 +153,10 @@ fn health_check_path(index: usize, path: Option<&str>, found: &mut Found) {
     refuse_character(format_args!("spec.listeners[{index}].healthCheck.path"), character, found);
 }
 
-/// A listener without the certificate or the trust that it was given would be refused, or would accept any client.
+/// Checks the TLS settings of a listener. Without the certificate or the trust of its spec, Envoy would refuse the
+/// listener, or the listener would accept any client.
 fn listener_tls(at: fmt::Arguments<'_>, tls: Option<&ListenerTls>, found: &mut Found) {
-    // A listener that is switched off requests no secret.
+    // A listener with disabled TLS requests no secret.
     let Some(tls) = tls.filter(|tls| tls.mode != TlsMode::Disabled) else { return };
     match &tls.certificate {
         ListenerCertificate::Acm(acm) => {
@@ -178,8 +180,9 @@ fn backend_defaults(defaults: Option<&BackendDefaults>, found: &mut Found) {
     client_policy(format_args!("spec.backendDefaults.clientPolicy"), policy, found);
 }
 
-/// Hosts do not differ by letter case, and Envoy refuses a route configuration that has a host twice. A backend that is
-/// repeated in the same spelling is sent once: its first client policy holds, and rule `backend-twice` reports it.
+/// Checks the backends of a node. Hosts do not differ by letter case, and Envoy refuses a route configuration that has
+/// a host twice. A backend that is repeated in the same spelling is sent once: its first client policy applies, and
+/// rule `backend-twice` reports it.
 fn backends(spec: &VirtualNodeSpec, found: &mut Found) {
     let mut hosts = BTreeMap::new();
     for (index, backend) in spec.backends.iter().flatten().enumerate() {
@@ -286,8 +289,8 @@ fn query_parameters(at: fmt::Arguments<'_>, parameters: Option<&[QueryParameterM
     }
 }
 
-/// A proxy leaves an unknown event out: the requests are then not tried again, not even as often as by default. Without
-/// retries the events have no meaning.
+/// Checks the HTTP retry events. A proxy ignores an unknown event: requests are then not retried for it, and the
+/// default policy does not apply either. Without retries the events have no meaning.
 fn retry_events(at: fmt::Arguments<'_>, retries: i64, events: Option<&[Text<1, 25>]>, found: &mut Found) {
     if retries == 0 {
         return;
@@ -312,7 +315,8 @@ fn rewrite(at: fmt::Arguments<'_>, route: &HttpGatewayRoute, found: &mut Found) 
     refuse_character(format_args!("{at}.path.exact"), exact.and_then(|exact| unsendable(exact.as_str())), found);
 }
 
-/// `*` is what a proxy calls every host, so no virtual service can have it as its own behind a gateway.
+/// Checks the target of a gateway route. A proxy uses `*` for all hosts, so a virtual service behind a gateway cannot
+/// have this name as its host.
 fn target(at: fmt::Arguments<'_>, target: &GatewayRouteTarget, found: &mut Found) {
     let name = target.virtual_service.virtual_service_name.as_str();
     found.refuse_if(name == "*", format_args!("{at}.virtualService.virtualServiceName"), || Refusal::Hostname {

@@ -10,10 +10,10 @@ use crate::spec::{
     HttpRewrite, PrefixRewrite,
 };
 
-/// Paths that App Mesh keeps for itself, with whatever follows.
+/// The prefixes of paths that are reserved for App Mesh.
 const RESERVED_PATHS: [&str; 2] = ["/aws-appmesh", "/aws-app-mesh"];
 
-/// gRPC services that App Mesh keeps for itself, with whatever follows.
+/// The prefixes of gRPC services that are reserved for App Mesh.
 const RESERVED_SERVICES: [&str; 3] = ["aws.appmesh", "aws.app-mesh", "/aws.app-mesh"];
 
 pub(super) fn rules(spec: &GatewayRouteSpec, found: &mut Found) {
@@ -28,7 +28,7 @@ pub(super) fn rules(spec: &GatewayRouteSpec, found: &mut Found) {
 fn http(at: &str, route: &HttpGatewayRoute, found: &mut Found) {
     let matches = &route.matches;
     let at_match = format!("{at}.match");
-    // A match by port alone was accepted at a gateway with several listeners.
+    // App Mesh accepted a match by port alone at a gateway with several listeners.
     found.refuse_if(
         matches.prefix.is_none() && matches.path.is_none() && matches.hostname.is_none() && matches.port.is_none(),
         at_match.as_str(),
@@ -83,7 +83,7 @@ fn rewrite(at: &str, rewrite: &HttpRewrite, found: &mut Found) {
     }
 }
 
-/// The API bounds the name of a virtual service here, and nowhere else.
+/// Checks the name of the virtual service. The API limits its length only here.
 fn target(at: &str, target: &GatewayRouteTarget, found: &mut Found) {
     let length = target.virtual_service.virtual_service_name.as_str().chars().count();
     found.refuse_if(

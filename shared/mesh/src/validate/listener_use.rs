@@ -11,26 +11,26 @@ pub(super) struct ListenerUse<'m> {
     pub(super) by: ResourcePath,
     /// The kind of the route or gateway route, such as `httpRoute`.
     pub(super) kind: &'static str,
-    /// The port that it names.
+    /// The port that the member names, if it names one.
     pub(super) port: Option<Port>,
-    /// The resource whose listener is used.
+    /// The resource that has the listener.
     pub(super) owner: ResourcePath,
     pub(super) role: Role<'m>,
     pub(super) listeners: Vec<(Port, Protocol)>,
 }
 
-/// What the listener is to the route that uses it.
+/// The role of the listener for the route that uses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role<'m> {
     /// The listener of the router that a route is for.
     Router(&'m RouteRule),
     /// The listener of a virtual node that a route sends to.
     Target {
-        /// What the route matches.
+        /// The rule of the route.
         rule: &'m RouteRule,
         /// The virtual node.
         node: &'m VirtualNodeName,
-        /// Which of the weighted targets it is.
+        /// The index of the target among the weighted targets.
         index: usize,
     },
     /// The listener of the gateway that a gateway route is for.
@@ -42,18 +42,18 @@ pub(super) enum Role<'m> {
 /// How well the protocol of a listener suits a route, from worse to better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fit {
-    /// Nothing gets through.
+    /// No traffic passes.
     None,
-    /// Requests get through, and the API had other kinds in mind.
+    /// Requests pass, although the API intends another kind of route for the protocol.
     Translated,
     /// The protocol is that of the route.
     Exact,
 }
 
 impl ListenerUse<'_> {
-    /// What is wrong with the port, whatever was before.
+    /// Why the port does not fit, regardless of the mesh before a write.
     pub(super) fn refusal(&self) -> Option<Refusal> {
-        // Of what doesn't listen yet, nothing can be said.
+        // A resource without listeners cannot be checked yet.
         let ports = || self.listeners.iter().map(|(port, _)| *port).collect::<Vec<_>>();
         let owner = self.role.owner();
         match (self.port, self.listeners.as_slice()) {
@@ -71,12 +71,12 @@ impl ListenerUse<'_> {
         }
     }
 
-    /// What a change of the listeners takes from a use that worked, apart from its port.
+    /// Why a change of the listeners breaks a use that worked, apart from the port of the use.
     pub(super) fn loss(&self, before: &Self) -> Option<Refusal> {
         let worked = before.fit()?;
         let Some((port, protocol)) = self.listener() else {
-            // The gateway's own listeners are what clients outside call, and theirs alone to name. A listener of another
-            // kind counts too: requests do get through a TCP listener of a target.
+            // External clients call the listeners of a gateway, so their removal is not refused here. For other roles
+            // the previous fit does not matter: requests also pass through a TCP listener of a target.
             let loses_all = self.listeners.is_empty() && self.role != Role::Gateway;
             return loses_all.then(|| Refusal::NoListenerLeft { owner: self.owner.clone() });
         };
@@ -86,7 +86,7 @@ impl ListenerUse<'_> {
         Some(Refusal::ListenerSpeaksOther { port: *port, owner: self.owner.clone(), protocol: protocol.clone() })
     }
 
-    /// The member that names the port, or would: `spec.httpRoute.match.port`.
+    /// The path of the member that names the port, or that could name it: `spec.httpRoute.match.port`.
     pub(super) fn member(&self) -> String {
         let kind = self.kind;
         match self.role {
@@ -96,7 +96,7 @@ impl ListenerUse<'_> {
         }
     }
 
-    /// What to change in the route before a write that it refuses.
+    /// The change to the route that is necessary before a refused write.
     pub(super) fn remedy(&self, before: Option<&Self>, refusal: &Refusal) -> String {
         match refusal {
             Refusal::PortRequired { listeners, .. } => {
@@ -119,7 +119,7 @@ impl ListenerUse<'_> {
         }
     }
 
-    /// How the route stops using the listener.
+    /// The change that stops the route from using the listener.
     const fn way_out(&self) -> &'static str {
         match self.role {
             Role::Target { .. } => "take the virtual node out of its targets",
@@ -127,7 +127,7 @@ impl ListenerUse<'_> {
         }
     }
 
-    /// The member of the route that no longer fits.
+    /// The path of the route's member that no longer fits.
     pub(super) fn broken_member(&self, refusal: &Refusal) -> String {
         match refusal {
             Refusal::ListenerSpeaksOther { .. } | Refusal::NoListenerLeft { .. } => format!("spec.{}", self.kind),
@@ -135,7 +135,7 @@ impl ListenerUse<'_> {
         }
     }
 
-    /// Whether both are the same use, before a write and after it.
+    /// Whether both are the same use, one before a write and one after it.
     pub(super) fn is_same_use(&self, other: &Self) -> bool {
         let same_role = match (self.role, other.role) {
             (Role::Target { node, .. }, Role::Target { node: other_node, .. }) => {
@@ -149,7 +149,7 @@ impl ListenerUse<'_> {
         same_role && self.by == other.by
     }
 
-    /// The listener that is used: the one of the named port, or the only one.
+    /// The used listener: the one on the named port, or the only one.
     fn listener(&self) -> Option<&(Port, Protocol)> {
         match (self.port, self.listeners.as_slice()) {
             (Some(wanted), listeners) => listeners.iter().find(|(port, _)| *port == wanted),
@@ -158,7 +158,7 @@ impl ListenerUse<'_> {
         }
     }
 
-    /// How well the listener suits the route; `None` where there is none, or either is of a kind that isn't known.
+    /// How well the listener suits the route; `None` if there is no listener, or if either kind is unknown.
     fn fit(&self) -> Option<Fit> {
         let (_, protocol) = self.listener()?;
         let fit = match self.role {
@@ -174,7 +174,7 @@ impl ListenerUse<'_> {
                     Fit::None
                 }
             }
-            // A proxy takes HTTP/1.1 and HTTP/2 on each listener of a gateway.
+            // A proxy accepts HTTP/1.1 and HTTP/2 on each listener of a gateway.
             Role::Gateway => Fit::Exact,
             Role::Provider => {
                 if *protocol == Protocol::Tcp {

@@ -50,7 +50,7 @@ pub(super) fn of_router(spec: &VirtualRouterSpec, found: &mut Found) {
     distinct_ports(spec.listeners().iter().map(|listener| listener.port_mapping.port), found);
 }
 
-/// A listener among its siblings.
+/// A listener of a resource, with its index.
 struct Place<'a> {
     index: usize,
     port: Port,
@@ -58,7 +58,7 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Refuses limits that are for another protocol than the listener's.
+    /// Refuses limits for another protocol than the protocol of the listener.
     fn member_is_protocol(&self, union: &str, member: Option<&str>, found: &mut Found) {
         let (index, protocol) = (self.index, self.protocol);
         if let Some(member) = member {
@@ -70,8 +70,8 @@ impl Place<'_> {
         }
     }
 
-    /// Refuses a health check on another port than that of the listener, one over HTTP without a path, and one over gRPC
-    /// of a listener that does not speak HTTP/2, which Envoy refuses too. Other differences of protocol are allowed.
+    /// Refuses a health check on another port than the listener's, an HTTP check without a path, and a gRPC check of a
+    /// listener without HTTP/2. Envoy also refuses the last one. Other differences between the protocols are allowed.
     fn health_check(&self, given: Option<Port>, protocol: &Protocol, path: Option<&str>, found: &mut Found) {
         let (index, port) = (self.index, self.port);
         if let Some(given) = given {

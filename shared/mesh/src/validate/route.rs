@@ -31,7 +31,7 @@ fn grpc(at: &str, matches: &GrpcRouteMatch, found: &mut Found) {
     metadata(at, matches.metadata.iter().flatten(), found);
 }
 
-/// Neither is needed: a match by port or headers alone was accepted.
+/// Checks a prefix and a path. Neither is required: App Mesh accepted a match by port or headers alone.
 pub(super) fn prefix_or_path(at: &str, prefix: Option<&str>, path: Option<&HttpPathMatch>, found: &mut Found) {
     if let Some(prefix) = prefix {
         found.refuse_if(!prefix.starts_with('/'), format_args!("{at}.prefix"), || Refusal::PrefixWithoutSlash {

@@ -1,7 +1,7 @@
-//! Gateway routes that lead to one host in two spellings.
+//! Gateway routes that lead to the same host in different spellings.
 //!
-//! A gateway's proxy calls virtual services by their host names. Hosts do not differ by letter case, and Envoy refuses a
-//! route configuration that has a host twice: requests for one of two such services would reach the other.
+//! The proxy of a gateway calls virtual services by their host names. Hosts do not differ by letter case, and Envoy
+//! refuses a route configuration that has a host twice. Requests for one of two such services would reach the other.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ fn target_of(spec: &GatewayRouteSpec) -> Option<(&VirtualServiceName, String)> {
     Some((&target.virtual_service.virtual_service_name, member))
 }
 
-/// Whether one proxy would know two virtual services by the same host, so that Envoy refuses one of them.
+/// Whether a proxy would use the same host for two virtual services, so that Envoy refuses one of them.
 fn is_same_host(one: &VirtualServiceName, other: &VirtualServiceName) -> bool {
     one != other && one.as_str().eq_ignore_ascii_case(other.as_str())
 }
@@ -27,7 +27,7 @@ fn same_host(service: &VirtualServiceName, member: String, by: &GatewayRouteName
     Violation::new(member, refusal)
 }
 
-/// Gateway routes that lead to a host which an earlier one of the same gateway leads to in another spelling.
+/// The gateway routes with a target that an earlier gateway route of the same gateway names in another spelling.
 pub(super) fn same_hosts(mesh: &impl MeshView) -> Vec<(ResourcePath, Violation)> {
     let mut hosts = BTreeMap::new();
     let mut found = Vec::new();
@@ -43,7 +43,7 @@ pub(super) fn same_hosts(mesh: &impl MeshView) -> Vec<(ResourcePath, Violation)>
     found
 }
 
-/// The same for a gateway route that is written, unless it led there before.
+/// The violation of a written gateway route, unless the route led to the same virtual service before.
 pub(super) fn newly_same_host(before: &impl MeshView, path: &ResourcePath, spec: &Spec) -> Option<Violation> {
     let (ResourcePath::GatewayRoute(_, gateway, own), Spec::GatewayRoute(spec)) = (path, spec) else { return None };
     let (service, member) = target_of(spec)?;

@@ -1,5 +1,5 @@
-//! Delta: every response carries what changed, and names what is gone. A client that has to wait for something anew
-//! subscribes to it again, and is then answered.
+//! The delta protocol: each response carries the changed resources and the names of removed ones. A client that needs a
+//! resource again subscribes to it again, and then gets a response.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,34 +11,34 @@ use super::{goes_last, leads};
 use crate::resource::{ResourceType, Version};
 use crate::snapshot::Snapshot;
 
-/// One client's stream.
+/// The state of one client's delta stream.
 #[derive(Debug, Default)]
 pub struct DeltaStream {
     status: Status,
     types: BTreeMap<ResourceType, Asked>,
     nonces: u64,
-    /// Whether the client said that it has something from before.
+    /// Whether the client reported resource versions from an earlier stream.
     returning: bool,
-    /// What went with the clusters that the client has not taken yet: to become warm they need it, also if it isn't there
-    /// any more.
+    /// The snapshot of the last sent clusters, until the client acknowledges or refuses them. The clusters need its
+    /// endpoints and secrets to become warm, even if a later snapshot no longer has those.
     warming: Option<Snapshot>,
 }
 
-/// What the client asked for of one type, and what it has.
+/// The subscription of a client to one resource type, and the resources that the client has.
 #[derive(Debug, Default)]
 struct Asked {
     all: bool,
     names: BTreeSet<String>,
-    /// What it has acknowledged.
+    /// The acknowledged resources with their versions.
     held: BTreeMap<String, Version>,
-    /// What it has refused: there is no use in sending it again.
+    /// The refused resources with their versions. A refused version is not sent again.
     refused: BTreeMap<String, Version>,
     nonce: Option<String>,
-    /// The response sent last, until it is acknowledged or refused.
+    /// The last response, until the client acknowledges or refuses it.
     outstanding: Option<Given>,
-    /// Named by a client that waits for an answer, whether or not anything changed.
+    /// The names that the client subscribed to and waits for, whether or not their resources changed.
     due: BTreeSet<String>,
-    /// Whether it waits for an answer even without a name.
+    /// Whether the client waits for a response even if that response is empty.
     waits: bool,
 }
 
@@ -56,25 +56,25 @@ impl Asked {
 }
 
 impl DeltaStream {
-    /// Nothing asked for yet.
+    /// Creates a stream without subscriptions.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What was sent, and what became of it.
+    /// The versions that were sent, acknowledged and refused, by type.
     #[must_use]
     pub const fn status(&self) -> &Status {
         &self.status
     }
 
-    /// The bytes of the names that the client has subscribed to.
+    /// The total length of the names that the client has subscribed to, in bytes.
     #[must_use]
     pub fn name_bytes(&self) -> usize {
         self.types.values().flat_map(|asked| &asked.names).map(String::len).sum()
     }
 
-    /// Whether the client has acknowledged all that it asked for of a snapshot.
+    /// Whether the client has acknowledged all resources of a snapshot that it subscribes to.
     #[must_use]
     pub fn has(&self, snapshot: &Snapshot) -> bool {
         self.types.iter().all(|(kind, asked)| {
@@ -83,14 +83,14 @@ impl DeltaStream {
         })
     }
 
-    /// Whether the response with this nonce was sent, and neither acknowledged nor refused yet.
+    /// Whether the response with this nonce was sent, and is neither acknowledged nor refused yet.
     #[must_use]
     pub fn awaits(&self, kind: ResourceType, nonce: &str) -> bool {
         let asked = self.types.get(&kind);
         asked.is_some_and(|asked| asked.outstanding.is_some() && asked.nonce.as_deref() == Some(nonce))
     }
 
-    /// Takes a request, and says what to answer and push.
+    /// Applies a request; returns the responses to send.
     pub fn on_request(&mut self, request: &DeltaDiscoveryRequest, snapshot: &Snapshot) -> Vec<DeltaDiscoveryResponse> {
         let Some(kind) = ResourceType::of_url(&request.type_url) else { return Vec::new() };
         let is_new = !self.types.contains_key(&kind);
@@ -101,7 +101,7 @@ impl DeltaStream {
                 request
                     .initial_resource_versions
                     .iter()
-                    // What it has of an unknown version differs from whatever is sent.
+                    // A version that this server does not know differs from every version that it sends.
                     .map(|(name, version)| (name.clone(), Version::told(version))),
             );
             asked.all = request.resource_names_subscribe.is_empty() && kind.is_wildcard();
@@ -111,7 +111,8 @@ impl DeltaStream {
                 asked.all = true;
             } else {
                 asked.names.insert(name.clone());
-                // One that comes back says in the same breath what it has of it, and waits for nothing.
+                // A returning client reports its version of the resource in the same request, and waits for no
+                // response.
                 if !(is_new && request.initial_resource_versions.contains_key(name)) {
                     asked.due.insert(name.clone());
                 }
@@ -129,7 +130,7 @@ impl DeltaStream {
         held.retain(|name, _| *all || names.contains(name));
         refused.retain(|name, _| *all || names.contains(name));
         if is_new && !held.is_empty() {
-            // Sent and acknowledged on an earlier stream, perhaps by another process: versions follow from the content.
+            // An earlier stream, perhaps of another process, got the ACK for these: versions follow from the content.
             let version = version_of(&*held);
             let status = self.status.of(kind);
             status.sent = Some(version.clone());
@@ -140,18 +141,18 @@ impl DeltaStream {
             self.settle(kind, request);
         }
         if let Some(asked) = self.types.get_mut(&kind) {
-            // Also a client that comes to have nothing is told so: it waits for that before it goes on.
+            // A client without any resource gets an empty response: it waits for one before it continues.
             asked.waits |= is_new && kind.is_wildcard() && request.initial_resource_versions.is_empty();
         }
         self.advance(snapshot)
     }
 
-    /// Takes a new snapshot, and says what to push.
+    /// Applies a new snapshot; returns the responses to send.
     pub fn on_snapshot(&mut self, snapshot: &Snapshot) -> Vec<DeltaDiscoveryResponse> {
         self.advance(snapshot)
     }
 
-    /// Takes an ACK or a NACK.
+    /// Applies an ACK or a NACK.
     fn settle(&mut self, kind: ResourceType, request: &DeltaDiscoveryRequest) {
         let Some(asked) = self.types.get_mut(&kind) else { return };
         let Some(given) = asked.outstanding.take() else { return };
@@ -178,7 +179,7 @@ impl DeltaStream {
         status.resources = held.clone();
     }
 
-    /// Sends what differs, type by type, up to the first that has to be waited for.
+    /// Sends the first type with a difference or a waiting client, unless an earlier type must be acknowledged first.
     fn advance(&mut self, snapshot: &Snapshot) -> Vec<DeltaDiscoveryResponse> {
         let snapshot =
             &self.warming.as_ref().map_or_else(|| snapshot.clone(), |former| snapshot.with_support_of(former));
@@ -205,8 +206,8 @@ impl DeltaStream {
         Vec::new()
     }
 
-    /// Whether the client has taken clusters whose endpoints it has not asked for yet, as it will at once, also those of
-    /// its first such cluster.
+    /// Whether the client has acknowledged clusters and not yet subscribed to their endpoints. Envoy subscribes to them
+    /// at once, even if it had no subscription to endpoints before.
     fn endpoints_are_missing(&self, snapshot: &Snapshot) -> bool {
         let Some(clusters) = self.types.get(&ResourceType::Cluster) else { return false };
         let asked_for =
@@ -214,7 +215,8 @@ impl DeltaStream {
         snapshot.of(ResourceType::Endpoint).any(|(name, _)| clusters.held.contains_key(name) && !asked_for(name))
     }
 
-    /// What to send of a type; what is gone only where it may go.
+    /// The resources of a type to send. Resources that the client has and the snapshot lacks are removed only if
+    /// `may_go`.
     fn difference(kind: ResourceType, asked: &Asked, snapshot: &Snapshot, may_go: bool) -> Given {
         let differs = |name: &String, version: &Version| {
             asked.held.get(name) != Some(version) && asked.refused.get(name) != Some(version)
@@ -223,7 +225,7 @@ impl DeltaStream {
             .of(kind)
             .map(|(name, resource)| (name, resource.version()))
             .filter(|(name, version)| asked.includes(name) && (differs(name, version) || asked.due.contains(*name)));
-        // That a cluster's endpoints are not known here is no reason to take those away that the client has.
+        // A cluster that exists keeps the endpoints that the client has, even if the snapshot has none for it.
         let stays = |name: &str| kind == ResourceType::Endpoint && snapshot.find(ResourceType::Cluster, name).is_some();
         let held = asked.held.keys().chain(asked.refused.keys());
         let gone = held.filter(|name| may_go && snapshot.find(kind, name).is_none() && !stays(name));
@@ -235,11 +237,12 @@ impl DeltaStream {
         }
     }
 
-    /// Whether all that may name a cluster is acknowledged as the snapshot has it.
+    /// Whether the client has acknowledged the listeners and routes of the snapshot: only those name clusters.
     fn nothing_names_them(&self, snapshot: &Snapshot) -> bool {
         [ResourceType::Listener, ResourceType::Route].into_iter().all(|kind| {
             let Some(asked) = self.types.get(&kind) else {
-                // One that comes back is about to ask, and has what it was sent before; routes only behind a listener.
+                // A returning client has its earlier resources and subscribes soon, to routes only if a listener names
+                // them.
                 let has_none = kind == ResourceType::Route && snapshot.of(kind).next().is_none();
                 return !self.returning || has_none;
             };

@@ -6,21 +6,21 @@
 //!   new snapshot ──────────────────────┘
 //! ```
 //!
-//! An update is pushed type by type: clusters, endpoints, secrets, listeners, routes. A later type waits until all before
-//! it are acknowledged or refused, so that a route never comes before its cluster. Endpoints and secrets don't wait for
-//! the clusters, though: Envoy acknowledges clusters when they are warm, for which it needs just those, and without them
-//! it gives up after fifteen seconds. What goes away goes last: clusters that the new routes no longer name are kept
-//! until listeners and routes are acknowledged, and for as long as any of those is refused, since the proxy then still
-//! uses its last good ones.
+//! An update is sent type by type: clusters, endpoints, secrets, listeners, routes. A type waits until all earlier
+//! types are acknowledged or refused, so that a route never arrives before its cluster. Endpoints and secrets do not
+//! wait for the clusters. Envoy acknowledges clusters when they are warm, and needs the endpoints and secrets for that.
+//! Without them it gives up after fifteen seconds. Removals come last. Clusters that the new routes no longer name are
+//! kept until the client acknowledges listeners and routes. They are also kept while a listener or route is refused,
+//! because the proxy then still uses its last good version.
 //!
-//! What a client asks for it is given even if nothing changed, since it waits for that; in its type's turn, since a route
-//! of a new snapshot may lead to a cluster that the client is only about to get.
+//! A requested resource is sent even if it did not change, because the client waits for it. It is sent in the turn of
+//! its type. A route of a new snapshot may lead to a cluster that the client does not have yet.
 //!
-//! A refused version is not sent again; the next one that differs is.
+//! A refused version is not sent again. The next different version is sent.
 //!
-//! A client that comes back keeps what its routes use, too. By delta it says what it has. By state of the world it says
-//! the version of its clusters and nothing more, so whoever ends a stream keeps what the client may have
-//! ([`SotwStream::clusters`]) for the next one.
+//! A returning client also keeps the clusters that its routes use. In the delta protocol it reports its resources. In
+//! the state-of-the-world protocol it reports only the version of its clusters. The caller that ends such a stream must
+//! therefore keep the clusters that the client may have ([`SotwStream::clusters`]) for the next stream.
 
 mod delta;
 mod sotw;
@@ -32,7 +32,7 @@ pub use status::{Nack, Status, TypeStatus};
 
 use crate::resource::ResourceType;
 
-/// Types whose resources may go only when nothing that was acknowledged can name them any more.
+/// Whether resources of this type are removed only when no acknowledged resource can name them any more.
 const fn goes_last(kind: ResourceType) -> bool {
     match kind {
         ResourceType::Cluster | ResourceType::Endpoint | ResourceType::Secret => true,
@@ -40,7 +40,7 @@ const fn goes_last(kind: ResourceType) -> bool {
     }
 }
 
-/// Types whose resources lead traffic to clusters, which have to be there, and warm.
+/// Whether resources of this type send traffic to clusters, which must exist and be warm.
 const fn leads(kind: ResourceType) -> bool {
     match kind {
         ResourceType::Listener | ResourceType::Route => true,
@@ -48,8 +48,8 @@ const fn leads(kind: ResourceType) -> bool {
     }
 }
 
-/// The types whose resources a change of this one's makes Envoy wait for anew, though their own did not change: a
-/// cluster that is replaced warms up until its endpoints come once more.
+/// The types that Envoy waits for again after a change of this type, even if their own resources did not change. For
+/// example, a replaced cluster warms up until its endpoints arrive again.
 const fn awaited_after(kind: ResourceType) -> &'static [ResourceType] {
     match kind {
         ResourceType::Cluster => &[ResourceType::Endpoint, ResourceType::Secret],

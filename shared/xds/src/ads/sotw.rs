@@ -1,4 +1,4 @@
-//! State of the world: every response carries all resources of its type that the client asked for.
+//! The state-of-the-world protocol: each response carries all resources of its type that the client subscribes to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,51 +11,51 @@ use super::{awaited_after, goes_last, leads};
 use crate::resource::{Resource, ResourceType, Version};
 use crate::snapshot::Snapshot;
 
-/// One client's stream.
+/// The state of one client's state-of-the-world stream.
 #[derive(Debug, Default)]
 pub struct SotwStream {
     status: Status,
     types: BTreeMap<ResourceType, Asked>,
     nonces: u64,
-    /// Whether the client said that it has something from before.
+    /// Whether the client reported a version from an earlier stream.
     returning: bool,
-    /// What went with the clusters that the client was given, until it has taken them and has none that the snapshot
-    /// doesn't have: to become warm they need it, also if it isn't there any more. One that was refused and is kept for the
-    /// routes that may lead to it is new to the client each time.
+    /// The snapshot of the last sent clusters, until the client has accepted them and has no cluster that the snapshot
+    /// lacks. The clusters need its endpoints and secrets to become warm, even if a later snapshot no longer has those.
+    /// A refused cluster that is kept for routes that may lead to it is new to the client in each response.
     warming: Option<Snapshot>,
-    /// What it may have from before.
+    /// The clusters that the client may have from earlier streams.
     former: Vec<FormerClusters>,
 }
 
-/// Clusters that a client was sent on a stream. A client that comes back says by their version that it has them, and
-/// nothing more; what it has and is to lose, it loses only when its routes don't need it any more.
+/// Clusters that a client was sent on a stream. A returning client reports only their version. It loses a deleted
+/// cluster only when its routes no longer need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormerClusters {
-    /// The version under which they were sent.
+    /// The version under which the clusters were sent.
     pub version: Version,
     clusters: Arc<BTreeMap<String, Resource>>,
 }
 
-/// What the client asked for of one type, and what it was given.
+/// The subscription of a client to one resource type, and the resources that were sent.
 #[derive(Debug, Default)]
 struct Asked {
     wanted: Wanted,
     /// The nonce of the response sent last.
     nonce: Option<String>,
-    /// That response, until it is acknowledged or refused.
+    /// The last response, until the client acknowledges or refuses it.
     outstanding: Option<Given>,
-    /// What was acknowledged, or refused, last: there is no use in sending it again.
+    /// The version that was acknowledged or refused last. It is not sent again.
     settled: Option<Version>,
-    /// Whether what was settled last was refused.
+    /// Whether the version in `settled` was refused.
     refused: bool,
-    /// The resources given last: what the client may still use.
+    /// The resources that were sent last. The client may still use them.
     given: Arc<BTreeMap<String, Resource>>,
-    /// Those that were accepted last, and under which version.
+    /// The resources that were accepted last; `accepted_version` is their version.
     accepted: Arc<BTreeMap<String, Resource>>,
     accepted_version: Option<Version>,
-    /// Whether the next request wants an answer though nothing changed.
+    /// Whether the next request must get a response even if nothing changed.
     due: bool,
-    /// Whether the client waits for an answer, which it gets in its type's turn.
+    /// Whether the client waits for a response, which is sent in the turn of its type.
     waits: bool,
 }
 
@@ -69,9 +69,9 @@ struct Given {
 enum Wanted {
     #[default]
     Nothing,
-    /// All, because the first request named nothing.
+    /// All resources of the type, because the first request named none.
     AllByDefault,
-    /// These, and all if `*` is among them.
+    /// The named resources; all resources of the type if `*` is among the names.
     Named(BTreeSet<String>),
 }
 
@@ -84,7 +84,8 @@ impl Wanted {
         }
     }
 
-    /// What a request makes of it. A list without names is all of a type only until names were given.
+    /// The subscription after a request. A list without names means all resources of a type only until names were
+    /// given.
     fn after(&self, kind: ResourceType, names: &[String]) -> Self {
         match self {
             Self::Nothing | Self::AllByDefault if names.is_empty() && kind.is_wildcard() => Self::AllByDefault,
@@ -92,7 +93,7 @@ impl Wanted {
         }
     }
 
-    /// Whether there is something in it that was not in `before`.
+    /// Whether the subscription includes a name that `before` did not include.
     fn exceeds(&self, before: &Self) -> bool {
         match (self, before) {
             (Self::Named(now), Self::Named(before)) => !now.is_subset(before),
@@ -102,20 +103,21 @@ impl Wanted {
 }
 
 impl SotwStream {
-    /// Nothing asked for yet. If the client comes back, it has one of the former, or what is not known here.
+    /// Creates a stream without subscriptions. A returning client has one of the `former` sets of clusters, or clusters
+    /// that this server does not know.
     #[must_use]
     pub fn new(former: Vec<FormerClusters>) -> Self {
         Self { former, ..Self::default() }
     }
 
-    /// What was sent, and what became of it.
+    /// The versions that were sent, acknowledged and refused, by type.
     #[must_use]
     pub const fn status(&self) -> &Status {
         &self.status
     }
 
-    /// The clusters that the client may have should the stream break now: those that it has accepted, and those on their
-    /// way to it.
+    /// The clusters that the client may have if the stream breaks now: the accepted ones, and those of an
+    /// outstanding response.
     pub fn clusters(&self) -> impl Iterator<Item = FormerClusters> {
         let asked = self.types.get(&ResourceType::Cluster);
         let accepted = asked.and_then(|asked| Some((asked.accepted_version.clone()?, &asked.accepted)));
@@ -124,7 +126,7 @@ impl SotwStream {
         sets.map(|(version, clusters)| FormerClusters { version, clusters: Arc::clone(clusters) })
     }
 
-    /// Whether the client has acknowledged all that it asked for of a snapshot.
+    /// Whether the client has acknowledged all resources of a snapshot that it subscribes to.
     #[must_use]
     pub fn has(&self, snapshot: &Snapshot) -> bool {
         self.types.iter().all(|(kind, asked)| {
@@ -134,14 +136,14 @@ impl SotwStream {
         }) && self.leftovers(ResourceType::Cluster, snapshot).next().is_none()
     }
 
-    /// Whether the response with this nonce was sent, and neither acknowledged nor refused yet.
+    /// Whether the response with this nonce was sent, and is neither acknowledged nor refused yet.
     #[must_use]
     pub fn awaits(&self, kind: ResourceType, nonce: &str) -> bool {
         let asked = self.types.get(&kind);
         asked.is_some_and(|asked| asked.outstanding.is_some() && asked.nonce.as_deref() == Some(nonce))
     }
 
-    /// Takes a request, and says what to answer and push.
+    /// Applies a request; returns the responses to send.
     pub fn on_request(&mut self, request: &DiscoveryRequest, snapshot: &Snapshot) -> Vec<DiscoveryResponse> {
         let Some(kind) = ResourceType::of_url(&request.type_url) else { return Vec::new() };
         let first = request.response_nonce.is_empty();
@@ -150,7 +152,7 @@ impl SotwStream {
         }
         let asked = self.types.entry(kind).or_default();
         if !first && asked.nonce.as_deref() != Some(request.response_nonce.as_str()) {
-            // About a response that another one has overtaken; the client's word on that one is still to come.
+            // The request answers a response that a later one replaced. The answer to the later one is still to come.
             return Vec::new();
         }
         let before = if first { Wanted::Nothing } else { std::mem::take(&mut asked.wanted) };
@@ -186,12 +188,12 @@ impl SotwStream {
         self.advance(snapshot)
     }
 
-    /// Takes a new snapshot, and says what to push.
+    /// Applies a new snapshot; returns the responses to send.
     pub fn on_snapshot(&mut self, snapshot: &Snapshot) -> Vec<DiscoveryResponse> {
         self.advance(snapshot)
     }
 
-    /// Takes down what a client that comes back says that it has.
+    /// Records the version that a returning client reports, and restores the clusters of that version.
     fn recall(&mut self, kind: ResourceType, version: &str) {
         self.returning |= !version.is_empty();
         if kind != ResourceType::Cluster {
@@ -205,7 +207,8 @@ impl SotwStream {
         }
     }
 
-    /// Whether a client that has come back says that it has what it would be sent.
+    /// Whether a returning client reports the version that it would be sent. That version is then recorded as
+    /// acknowledged.
     fn is_what_it_has(&mut self, kind: ResourceType, request: &DiscoveryRequest, snapshot: &Snapshot) -> bool {
         let Some(asked) = self.types.get(&kind) else { return false };
         let Some(target) = self.target(kind, asked, snapshot) else { return false };
@@ -227,7 +230,7 @@ impl SotwStream {
         true
     }
 
-    /// Sends what differs, type by type, up to the first that has to be waited for.
+    /// Sends the first type with a difference or a waiting client, unless an earlier type must be acknowledged first.
     fn advance(&mut self, snapshot: &Snapshot) -> Vec<DiscoveryResponse> {
         let snapshot =
             &self.warming.as_ref().map_or_else(|| snapshot.clone(), |former| snapshot.with_support_of(former));
@@ -255,21 +258,21 @@ impl SotwStream {
         Vec::new()
     }
 
-    /// Whether the client has taken clusters whose endpoints it has not asked for yet, as it will at once, also those of
-    /// its first such cluster.
+    /// Whether the client was sent clusters and has not yet subscribed to their endpoints. Envoy subscribes to them at
+    /// once, even if it had no subscription to endpoints before.
     fn endpoints_are_missing(&self, snapshot: &Snapshot) -> bool {
         let Some(clusters) = self.types.get(&ResourceType::Cluster) else { return false };
         let asked_for = |name: &str| {
             self.types.get(&ResourceType::Endpoint).is_some_and(|endpoints| endpoints.wanted.includes(name))
         };
-        // Of what it refused it won't ask.
+        // A client does not subscribe to the endpoints of clusters that it refused.
         !clusters.refused
             && snapshot
                 .of(ResourceType::Endpoint)
                 .any(|(name, _)| clusters.given.contains_key(name) && !asked_for(name))
     }
 
-    /// What the client should have of a type; `None` where there is nothing that could be said.
+    /// The resources that the client should have of a type; `None` if a response cannot express them.
     fn target(&self, kind: ResourceType, asked: &Asked, snapshot: &Snapshot) -> Option<Target> {
         let mut resources: BTreeMap<String, Resource> = snapshot
             .of(kind)
@@ -280,14 +283,14 @@ impl SotwStream {
             let kept = self.leftovers(kind, snapshot).filter(|_| goes_last(kind) && !self.nothing_names_them(snapshot));
             resources.extend(kept.map(|(name, resource)| (name.clone(), resource.clone())));
         } else if resources.is_empty() {
-            // That something is gone can't be said of these.
+            // A response of these types cannot express a removal.
             return None;
         }
         let version = version_of(resources.iter().map(|(name, resource)| (name, resource.version())));
         Some(Target { version, resources })
     }
 
-    /// What the client was given and the snapshot no longer has.
+    /// The resources that the client was sent and that the snapshot no longer has.
     fn leftovers<'a>(
         &'a self,
         kind: ResourceType,
@@ -297,11 +300,12 @@ impl SotwStream {
         given.filter(move |(name, _)| snapshot.find(kind, name).is_none())
     }
 
-    /// Whether all that may name a cluster is acknowledged as the snapshot has it.
+    /// Whether the client has acknowledged the listeners and routes of the snapshot: only those name clusters.
     fn nothing_names_them(&self, snapshot: &Snapshot) -> bool {
         [ResourceType::Listener, ResourceType::Route].into_iter().all(|kind| {
             let Some(asked) = self.types.get(&kind) else {
-                // One that comes back is about to ask, and has what it was sent before; routes only behind a listener.
+                // A returning client has its earlier resources and subscribes soon, to routes only if a listener names
+                // them.
                 let has_none = kind == ResourceType::Route && snapshot.of(kind).next().is_none();
                 return !self.returning || has_none;
             };
@@ -347,7 +351,7 @@ impl SotwStream {
     }
 }
 
-/// What a client should have of a type.
+/// The resources that a client should have of one type.
 struct Target {
     version: Version,
     resources: BTreeMap<String, Resource>,

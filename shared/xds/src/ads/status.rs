@@ -1,35 +1,35 @@
-//! What a proxy has, as far as it has told.
+//! The resources that a proxy has, as far as it has reported them.
 
 use std::collections::BTreeMap;
 
 use crate::resource::{ResourceType, Version};
 
-/// What a stream has sent, and what became of it.
+/// The versions that a stream has sent, and the replies to them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Status {
-    /// By type; only those that the proxy asked for.
+    /// The status by type; only types that the proxy has requested.
     pub types: BTreeMap<ResourceType, TypeStatus>,
 }
 
-/// What was sent of one type.
+/// The status of one resource type.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TypeStatus {
     /// The version sent last.
     pub sent: Option<Version>,
     /// The version acknowledged last.
     pub acknowledged: Option<Version>,
-    /// What is acknowledged, by name.
+    /// The acknowledged resources with their versions, by name.
     pub resources: BTreeMap<String, Version>,
-    /// The last refusal; gone once a later version is acknowledged.
+    /// The last NACK. A later ACK clears it; on a delta stream, only once no refused resource remains.
     pub nack: Option<Nack>,
 }
 
-/// A refusal.
+/// The refusal of a version by a proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nack {
-    /// Of this version.
+    /// The refused version.
     pub version: Version,
-    /// In Envoy's words.
+    /// The error message from Envoy.
     pub message: String,
 }
 

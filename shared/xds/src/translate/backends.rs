@@ -1,4 +1,4 @@
-//! What a virtual service leads to.
+//! The providers of virtual services, their ports, and the listeners that receive their traffic.
 
 use mesh::graph::Mesh;
 use mesh::name::{VirtualNodeName, VirtualRouterName, VirtualServiceName};
@@ -8,14 +8,14 @@ use mesh::traffic::{Landing, landing};
 use super::draft::Draft;
 use super::finding;
 
-/// What provides a virtual service.
+/// The provider of a virtual service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Provider<'m> {
-    /// Routes of a virtual router.
+    /// A virtual router with its routes.
     Router(&'m VirtualRouterName),
     /// A virtual node.
     Node(&'m VirtualNodeName),
-    /// Nothing, or something that doesn't exist.
+    /// No provider, one of an unknown kind, or one that does not exist.
     None,
 }
 
@@ -36,7 +36,7 @@ impl Offer {
     }
 }
 
-/// A node's listener where traffic arrives.
+/// The listener of a virtual node that receives traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Destination<'m> {
     pub(super) node: &'m VirtualNodeName,
@@ -57,8 +57,8 @@ pub(super) fn provider<'m>(mesh: &'m Mesh, service: &VirtualServiceName) -> Prov
     }
 }
 
-/// The ports of a virtual service: its router's, or its node's; each once. A router without listeners has those of its
-/// routes' targets, since there is nothing else to go by.
+/// The ports of a virtual service: those of its router or of its node, each once. A router without listeners has the
+/// ports of its routes' targets, because no other source exists.
 pub(crate) fn offers(mesh: &Mesh, service: &VirtualServiceName) -> Vec<Offer> {
     let of_node = |node: &VirtualNodeName| {
         let listeners = mesh.nodes.get(node).map(VirtualNodeSpec::listeners).unwrap_or_default();
@@ -93,7 +93,7 @@ fn routes<'m>(mesh: &'m Mesh, router: &VirtualRouterName) -> impl Iterator<Item 
 }
 
 impl<'m> Draft<'m> {
-    /// Where traffic for a node's port arrives, or why nowhere.
+    /// The listener that receives traffic for a port of a node. `None`, with a finding, if there is none.
     pub(super) fn destination(
         &mut self,
         node: &'m VirtualNodeName,
@@ -125,7 +125,7 @@ impl<'m> Draft<'m> {
         Some(Destination { node, listener })
     }
 
-    /// Where traffic for a virtual service that a node provides arrives, when it came for a port of the service.
+    /// The listener that receives traffic for a port of a virtual service that a node provides.
     pub(super) fn provided(
         &mut self,
         node: &'m VirtualNodeName,

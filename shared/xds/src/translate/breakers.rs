@@ -1,4 +1,4 @@
-//! Circuit breakers: what a connection pool limits.
+//! Circuit breakers: the limits of a connection pool.
 
 use envoy_types::pb::envoy::config::cluster::v3::CircuitBreakers;
 use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::Thresholds;
@@ -6,10 +6,10 @@ use mesh::spec::{ConnectionPool, GatewayConnectionPool, HttpConnectionPool, Requ
 
 use super::proto::uint;
 
-/// What a breaker is set to that a spec leaves open: App Mesh's, the largest number that Envoy reads everywhere.
+/// The value of a limit that a spec does not set. App Mesh used it too: the largest number that Envoy reads everywhere.
 const UNLIMITED: u32 = 2_147_483_647;
 
-/// What a pool limits; `None` is unlimited.
+/// The limits of a connection pool; `None` is unlimited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Limits {
     connections: Option<u32>,

@@ -1,4 +1,4 @@
-//! Clusters: the application behind a proxy, and the nodes that it calls.
+//! Clusters: the application of a proxy, and the virtual nodes that the proxy calls.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -32,16 +32,16 @@ use super::{Discovered, Instance, finding, names};
 use crate::ports::PortUse;
 use crate::proxy::Proxy;
 
-/// How long a connection to the application may take to open.
+/// The connect timeout to the application, in milliseconds.
 const LOCAL_CONNECT: u32 = 250;
-/// How long a connection to another proxy may take to open.
+/// The connect timeout to another proxy, in milliseconds.
 const CONNECT: u32 = 1000;
 
-/// The extension under which a cluster's HTTP options stand.
+/// The extension that holds the HTTP options of a cluster.
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 impl<'m> Draft<'m> {
-    /// The cluster of the application behind a listener; says its name.
+    /// Adds the cluster of the application behind a listener; returns its name.
     pub(super) fn local_cluster(&mut self, listener: &'m Listener) -> Option<String> {
         let Proxy::Node(node) = self.proxy else { return None };
         let mapping = &listener.port_mapping;
@@ -65,7 +65,7 @@ impl<'m> Draft<'m> {
         Some(name)
     }
 
-    /// The cluster by which a gateway hands requests to its own egress side.
+    /// Adds the cluster by which a gateway forwards requests to its own egress side.
     pub(super) fn self_redirect(
         &mut self,
         name: &str,
@@ -80,10 +80,11 @@ impl<'m> Draft<'m> {
         self.out.clusters.insert(name.to_owned(), cluster);
     }
 
-    /// The cluster of a node's listener as a backend of this proxy; says its name.
+    /// Adds the cluster of a node's listener as a backend of this proxy; returns its name.
     ///
     /// Two backends may lead to the same listener with different client policies or different names of their
-    /// statistics. The second one's cluster then has the backend in its name: App Mesh's own name has room for one.
+    /// statistics. The name of the second cluster then contains the backend, because App Mesh's own name has room for
+    /// one cluster only.
     pub(super) fn egress_cluster(
         &mut self,
         service: &'m VirtualServiceName,
@@ -147,7 +148,7 @@ impl<'m> Draft<'m> {
             self.find(finding::UNUSABLE_HOSTNAME, path, message);
             return None;
         }
-        // Before any secret is named that nothing would use then.
+        // This step comes before the TLS settings, so that no secret is named for a cluster that is left out.
         let own_port = if self.is_explicit() {
             let proxy = Proxy::Node(to.node.clone());
             let of = PortUse::Ingress { mesh: self.mesh.name.clone(), proxy, port: mapping.port };
@@ -177,8 +178,8 @@ impl<'m> Draft<'m> {
             });
         }
         let at = mapping.port.get();
-        // An address that Cloud Map or DNS no longer has is removed, whatever its health check still says. Behind a load
-        // balancer there is one host, which is replaced and never removed.
+        // An address that Cloud Map or DNS no longer returns is removed, even if its health check still succeeds. A
+        // load balancer is one host, which is replaced and never removed.
         let ignore_health_on_host_removal = matches!(kind, DiscoveryType::Eds | DiscoveryType::StrictDns);
         let base = Cluster { ignore_health_on_host_removal, ..base };
         Some(match kind {
@@ -196,8 +197,7 @@ impl<'m> Draft<'m> {
         })
     }
 
-    /// The instances of a node that Cloud Map finds, and where they are from; `None` where the cluster takes none over
-    /// ADS.
+    /// The instances of a node in Cloud Map, with their source; `None` if the cluster gets no endpoints over ADS.
     fn cloud_map_endpoints(&mut self, name: &str, to: Destination<'m>) -> Option<(Discovered, ClusterLoadAssignment)> {
         let spec = self.mesh.nodes.get(to.node)?;
         let Some(ServiceDiscovery::AwsCloudMap(map)) = &spec.service_discovery else { return None };
@@ -207,7 +207,7 @@ impl<'m> Draft<'m> {
         let key = (map.namespace_name.to_string(), map.service_name.to_string());
         let instances = self.surroundings.instances.get(&key).map(Vec::as_slice).unwrap_or_default();
         let preference = self.ip_preference(Some(spec));
-        // In order and each once, so that the same instances always are the same answer.
+        // Sorted and without duplicates, so that the same instances always give the same response.
         let addresses: BTreeSet<IpAddr> = instances
             .iter()
             .filter(|instance| has_attributes(instance, map))
@@ -225,7 +225,7 @@ impl<'m> Draft<'m> {
         Some((Discovered { service: key, node: self.node_path(to.node) }, assignment(name, addresses)))
     }
 
-    /// A cluster that goes wherever the connection was going.
+    /// Adds a cluster that forwards each connection to its original destination; returns its name.
     pub(super) fn pass_through(&mut self, what: &str) -> String {
         let name = names::pass_through(&self.mesh.name, what);
         let cluster = Cluster {
@@ -249,7 +249,7 @@ const fn discovery_type(kind: DiscoveryType) -> Option<ClusterDiscoveryType> {
     Some(ClusterDiscoveryType::Type(kind as i32))
 }
 
-/// A cluster of one fixed address.
+/// A cluster with one fixed address.
 fn fixed(name: &str, host: &str, port: u16, connect: u32, protocol: &Protocol) -> Cluster {
     Cluster {
         cluster_discovery_type: discovery_type(DiscoveryType::Static),
@@ -286,7 +286,7 @@ pub(super) const fn speaks_http2(protocol: &Protocol) -> bool {
     matches!(protocol, Protocol::Http2 | Protocol::Grpc)
 }
 
-/// HTTP/2 where the listener speaks it; HTTP/1.1 is the default.
+/// HTTP/2 options if the listener's protocol needs them; HTTP/1.1 is the default.
 fn http_options(protocol: &Protocol) -> HashMap<String, envoy_types::pb::google::protobuf::Any> {
     if !speaks_http2(protocol) {
         return HashMap::new();
@@ -316,7 +316,7 @@ fn has_attributes(instance: &Instance, map: &AwsCloudMapServiceDiscovery) -> boo
         .all(|wanted| instance.attributes.get(wanted.key.as_str()).map(String::as_str) == Some(wanted.value.as_str()))
 }
 
-/// The address of an instance that is used: IPv4 where nothing is preferred.
+/// The address of an instance to use: IPv4 first if nothing is preferred.
 fn preferred(instance: &Instance, preference: Option<&IpPreference>) -> Option<IpAddr> {
     let (v4, v6) = (instance.ipv4.map(IpAddr::V4), instance.ipv6.map(IpAddr::V6));
     match preference {

@@ -1,4 +1,4 @@
-//! Whether everything that a translation names is in it.
+//! Checks that a translation contains every resource that it names.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::{TcpPro
 use super::proto::unpacked;
 use super::{SecretFrom, Translation};
 
-/// What the resources of a translation name.
+/// The names that the resources of a translation refer to.
 #[derive(Debug, Default)]
 struct Named {
     clusters: BTreeSet<String>,
@@ -24,9 +24,10 @@ struct Named {
 }
 
 impl Translation {
-    /// What is named and isn't there, and what is there under another name than its own; none in a sound translation.
+    /// The inconsistencies of a translation; empty for a sound one. They are: named resources that are missing, secrets
+    /// and endpoints that no resource names, and resources that are stored under another name than their own.
     ///
-    /// A proxy that is sent a name which leads nowhere waits for it, or answers errors, for as long as it takes.
+    /// A proxy that is sent the name of a missing resource waits for it, or returns errors, until it arrives.
     #[must_use]
     pub fn dangling(&self) -> Vec<String> {
         let named = Named::by(self);

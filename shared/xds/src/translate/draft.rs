@@ -1,4 +1,4 @@
-//! A translation in the making.
+//! The state of a translation in progress.
 
 use std::collections::BTreeMap;
 
@@ -12,21 +12,21 @@ use super::{Finding, Listeners, Surroundings, Translation};
 use crate::ports::PortUse;
 use crate::proxy::Proxy;
 
-/// The longest time limit that is sent. Envoy refuses those that overflow its clock; nobody waits for a year.
+/// The longest duration that is sent. Envoy refuses durations that overflow its clock, and no client waits for a year.
 const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 365);
 
-/// What is translated, for whom, and what came of it so far.
+/// The inputs of a translation, and its results so far.
 #[derive(Debug)]
 pub(super) struct Draft<'m> {
     pub(super) mesh: &'m Mesh,
     pub(super) proxy: &'m Proxy,
     pub(super) surroundings: Surroundings<'m>,
     pub(super) out: Translation,
-    /// The clusters of nodes that are called, by what they are called for.
+    /// The names of the clusters of called nodes, by call.
     pub(super) called: BTreeMap<CalledFor<'m>, String>,
 }
 
-/// A node's listener as one backend calls it: the backend's client policy counts.
+/// A node's listener as one backend calls it: the client policy depends on the backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct CalledFor<'m> {
     pub(super) service: &'m VirtualServiceName,
@@ -39,7 +39,7 @@ impl<'m> Draft<'m> {
         Self { mesh, proxy, surroundings, out: Translation::default(), called: BTreeMap::new() }
     }
 
-    /// The proxy's own resource.
+    /// The path of the proxy's own resource.
     pub(super) fn path(&self) -> ResourcePath {
         match self.proxy {
             Proxy::Node(name) => self.node_path(name),
@@ -55,7 +55,7 @@ impl<'m> Draft<'m> {
         ResourcePath::VirtualService(self.mesh.name.clone(), name.clone())
     }
 
-    /// Notes what is not sent as it stands; the same thing once.
+    /// Records a finding for a part that is not sent as written. Equal findings are recorded once.
     pub(super) fn find(&mut self, id: &'static str, resource: ResourcePath, message: impl Into<String>) {
         let finding = Finding { id, resource, message: message.into() };
         if !self.out.findings.contains(&finding) {
@@ -63,7 +63,7 @@ impl<'m> Draft<'m> {
         }
     }
 
-    /// A time limit as Envoy takes it; `None` where the spec gives none that can be read.
+    /// A duration for Envoy; `None` if the spec has none, or if it cannot be read.
     pub(super) fn duration(
         &mut self,
         duration: Option<&mesh::spec::Duration>,
@@ -84,7 +84,8 @@ impl<'m> Draft<'m> {
         Some(Duration { seconds: length.as_secs(), nanos: length.subsec_nanos() })
     }
 
-    /// The loopback port assigned to a use; a finding where there is none, and then nothing can listen there.
+    /// The loopback port that is assigned to a purpose. `None`, with a finding, if there is none: the proxy then has no
+    /// listener there.
     pub(super) fn assigned(&mut self, of: &PortUse) -> Option<u16> {
         let Listeners::Explicit(book) = self.surroundings.listeners else { return None };
         let port = book.port(of);
@@ -99,7 +100,7 @@ impl<'m> Draft<'m> {
         matches!(self.surroundings.listeners, Listeners::Explicit(_))
     }
 
-    /// Which addresses a node prefers: its own word, else the mesh's.
+    /// The IP preference of a node, or that of the mesh if the node has none.
     pub(super) fn ip_preference(&self, node: Option<&'m VirtualNodeSpec>) -> Option<&'m IpPreference> {
         let own = node.and_then(|node| match node.service_discovery.as_ref()? {
             ServiceDiscovery::Dns(dns) => dns.ip_preference.as_ref(),
@@ -110,13 +111,13 @@ impl<'m> Draft<'m> {
         own.or_else(of_mesh)
     }
 
-    /// The address that listeners bind: any, of both families once somebody said which one they prefer.
+    /// The address that listeners bind: any IPv4 address, or any address of both families if a preference is set.
     pub(super) const fn any_address(preference: Option<&IpPreference>) -> &'static str {
         if preference.is_some() { "::" } else { "0.0.0.0" }
     }
 }
 
-/// How members that aren't known are told.
+/// The names of unknown members, as text for a message.
 pub(super) fn member_names(members: &mesh::spec::Extra) -> String {
     members.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
 }

@@ -1,57 +1,57 @@
-//! The ids of findings: what a mesh has that is not sent to a proxy as it stands.
+//! The ids of findings: parts of a mesh that are not sent to a proxy as written.
 
 /// A route or service leads to a virtual node that doesn't exist.
 pub const DANGLING_TARGET: &str = "dangling-target";
-/// A virtual node that is called has no listener, or none on the port that is called.
+/// A called virtual node has no listener, or none on the called port.
 pub const NO_LISTENER: &str = "no-listener";
-/// A virtual node that is called has several listeners, and nothing says which one is meant.
+/// A called virtual node has several listeners, and no port is named.
 pub const AMBIGUOUS_PORT: &str = "ambiguous-port";
-/// A virtual node that is called can't be found: it has no service discovery.
+/// A called virtual node has no service discovery, so clients cannot find it.
 pub const NO_DISCOVERY: &str = "no-service-discovery";
-/// No instance has the attributes by which Cloud Map finds a virtual node that is called.
+/// No instance has the attributes by which Cloud Map finds a called virtual node.
 pub const NO_INSTANCE_MATCHES: &str = "no-instance-matches";
-/// A virtual node that is called has a host name that can't be one.
+/// A called virtual node has an invalid host name.
 pub const UNUSABLE_HOSTNAME: &str = "unusable-hostname";
 /// A backend or gateway route names a virtual service that doesn't exist.
 pub const DANGLING_BACKEND: &str = "dangling-backend";
-/// Two backends want the same port, and their protocols can't share it.
+/// Two backends use the same port, and their protocols cannot share it.
 pub const PORT_CONFLICT: &str = "port-conflict";
 /// A listener has the port of another one.
 pub const DUPLICATE_LISTENER: &str = "duplicate-listener";
 /// Two virtual services have the same name on the wire.
 pub const DUPLICATE_DOMAIN: &str = "duplicate-domain";
-/// A route's kind doesn't suit the listener of its router.
+/// The kind of a route does not fit the listener of its router.
 pub const ROUTE_PROTOCOL: &str = "route-protocol-mismatch";
-/// A regular expression that RE2 doesn't take.
+/// A regular expression that RE2 does not accept.
 pub const UNSUPPORTED_REGEX: &str = "unsupported-regex";
-/// An outlier detection without an interval or an ejection time.
+/// An outlier detection without an interval or an ejection time above 0.
 pub const ZERO_INTERVAL: &str = "zero-outlier-interval";
-/// A gRPC health check of something that doesn't speak HTTP/2.
+/// A gRPC health check of a listener without HTTP/2.
 pub const GRPC_HEALTH_CHECK: &str = "grpc-health-check-without-http2";
-/// A health check whose path can't stand in a request.
+/// A health check with a path that cannot be sent in a request.
 pub const HEALTH_CHECK_PATH: &str = "bad-health-check-path";
-/// A time limit without unit or value.
+/// A duration without a unit or value.
 pub const UNREADABLE_DURATION: &str = "unreadable-duration";
-/// A time limit beyond what Envoy takes.
+/// A duration that is longer than Envoy accepts.
 pub const DURATION_TOO_LONG: &str = "duration-too-long";
-/// A retry event that isn't one.
+/// A retry event that does not exist.
 pub const UNKNOWN_RETRY_EVENT: &str = "unknown-retry-event";
-/// An access-log format that Envoy can't read.
+/// An access log format that Envoy cannot parse.
 pub const BAD_LOG_FORMAT: &str = "bad-log-format";
-/// The loopback ports are used up.
+/// No loopback port is left.
 pub const NO_PORT: &str = "no-loopback-port";
-/// Something of a newer API that this version doesn't know.
+/// A member or value of a newer API that this version does not know.
 pub const UNRECOGNISED: &str = "unrecognised-member";
-/// A condition that no request can meet, or that Envoy refuses.
+/// A match condition that no request can meet, or that Envoy refuses.
 pub const IMPOSSIBLE_MATCH: &str = "impossible-match";
-/// A rewrite that Envoy refuses, or that has nothing to change in what the route matches.
+/// A rewrite that Envoy refuses, or that does not apply to the match of its route.
 pub const IMPOSSIBLE_REWRITE: &str = "impossible-rewrite";
-/// A route or gateway route is for a port that its router or gateway doesn't listen on.
+/// A route or gateway route names a port that its router or gateway does not listen on.
 pub const UNMATCHED_PORT: &str = "unmatched-port";
-/// A certificate or trust that is to be asked for by a name, and has none.
+/// A certificate or trust that a proxy requests by name has no name.
 pub const NAMELESS_SECRET: &str = "nameless-secret";
 
-/// Every id.
+/// All finding ids.
 pub const ALL: &[&str] = &[
     DANGLING_TARGET,
     NO_LISTENER,

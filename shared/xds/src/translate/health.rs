@@ -1,4 +1,4 @@
-//! How clients find out which endpoints of a node they can use: health checks and outlier detection.
+//! How clients find the usable endpoints of a node: health checks and outlier detection.
 
 use envoy_types::pb::envoy::config::cluster::v3::OutlierDetection;
 use envoy_types::pb::envoy::config::core::v3::HealthCheck;
@@ -17,11 +17,12 @@ use super::finding;
 use super::proto::{millis, port, uint};
 use super::tls::{Upstream, alpn};
 
-/// How long an endpoint is left out at most, in seconds, where the first time isn't longer: Envoy's own limit.
+/// The longest ejection of an endpoint, in seconds, unless the first ejection is longer. It is Envoy's own default.
 const LONGEST_EJECTION: i64 = 300;
 
 impl<'m> Draft<'m> {
-    /// Every client checks every endpoint of what it calls.
+    /// The health check of a called listener. Each client checks each endpoint of the nodes that it calls. `None`, with
+    /// a finding, if Envoy cannot execute the check.
     pub(super) fn health_check(
         &mut self,
         to: Destination<'m>,
@@ -67,7 +68,7 @@ impl<'m> Draft<'m> {
             }
         };
         let elsewhere = check.port.filter(|at| *at != mapping.port && !self.is_explicit());
-        // A check that speaks another protocol than the requests must not agree on theirs within TLS.
+        // A check with another protocol than the requests must not negotiate the protocol of the requests within TLS.
         let own_alpn = alpn(&check.protocol);
         let differs = !own_alpn.is_empty() && own_alpn != alpn(&mapping.protocol);
         let tls_options =
@@ -104,7 +105,7 @@ impl<'m> Draft<'m> {
             max_ejection_time: Some(longest),
             base_ejection_time: Some(ejection),
             max_ejection_percent: uint(u32::try_from(outlier.max_ejection_percent.get()).unwrap_or(100)),
-            // App Mesh ejects by errors in a row and by nothing else.
+            // App Mesh ejects an endpoint for consecutive errors only.
             enforcing_success_rate: uint(0),
             ..OutlierDetection::default()
         })

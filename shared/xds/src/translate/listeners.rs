@@ -30,7 +30,7 @@ use super::proto::{address, ads, any, boolean, http2_with_websockets, uint};
 use super::statistics::extension_metadata;
 use super::tls::Served;
 
-/// By these headers a client could change how long and how often its requests are tried, which is the route's to say.
+/// Headers by which a client could change the timeouts and retries of its requests. Only the route may set those.
 const NOT_FOR_CLIENTS: [&str; 9] = [
     "x-envoy-expected-rq-timeout-ms",
     "x-envoy-hedge-on-per-try-timeout",
@@ -43,7 +43,7 @@ const NOT_FOR_CLIENTS: [&str; 9] = [
     "x-envoy-upstream-rq-timeout-ms",
 ];
 
-/// A listener without chains yet.
+/// A listener without filter chains.
 pub(super) fn listener(name: String, host: &str, port: u16, direction: TrafficDirection) -> Listener {
     let mut bound = address(host, port);
     if host == "::"
@@ -61,18 +61,18 @@ pub(super) fn listener(name: String, host: &str, port: u16, direction: TrafficDi
     }
 }
 
-/// What tells where a redirected connection was going.
+/// The listener filter that restores the original destination of a redirected connection.
 pub(super) fn original_dst() -> ListenerFilter {
     listener_filter("envoy.filters.listener.original_dst", any(OriginalDst::default()))
 }
 
-/// What tells TLS from plaintext and reads the server name, for every connection.
+/// The listener filter that distinguishes TLS from plaintext and reads the server name, on every connection.
 pub(super) fn tls_inspector() -> ListenerFilter {
     listener_filter("envoy.filters.listener.tls_inspector", any(TlsInspector::default()))
 }
 
-/// The same for redirected connections to these ports alone: it waits for the client to speak, and with some TCP
-/// protocols the server does first.
+/// The same filter, for redirected connections to these ports only. The filter waits until the client sends data, and
+/// in some TCP protocols the server sends first.
 pub(super) fn tls_inspector_on(ports: &BTreeSet<u16>) -> ListenerFilter {
     let to = |port: &u16| {
         let start = i32::from(*port);
@@ -98,12 +98,12 @@ fn listener_filter(name: &str, config: envoy_types::pb::google::protobuf::Any) -
     }
 }
 
-/// For connections to a port, whatever the address.
+/// Matches connections to a port, at any address.
 pub(super) fn to_port(port: u16) -> FilterChainMatch {
     FilterChainMatch { destination_port: uint(u32::from(port)), ..FilterChainMatch::default() }
 }
 
-/// For connections to any address of the families that a listener's own address is of.
+/// Matches connections to any address of the families that a listener's own address covers.
 pub(super) fn to_anywhere(host: &str, port: Option<u16>) -> FilterChainMatch {
     let all_of = |family: &str| CidrRange { address_prefix: family.to_owned(), prefix_len: uint(0) };
     let families: &[&str] = if host == "::" { &["0.0.0.0", "::"] } else { &["0.0.0.0"] };
@@ -114,12 +114,12 @@ pub(super) fn to_anywhere(host: &str, port: Option<u16>) -> FilterChainMatch {
     }
 }
 
-/// A chain that closes what it takes.
+/// A filter chain that closes its connections.
 pub(super) fn closing(matches: FilterChainMatch) -> FilterChain {
     FilterChain { filter_chain_match: Some(matches), ..FilterChain::default() }
 }
 
-/// The chains of one filter: one with or without TLS, or one each.
+/// The filter chains of one filter: one with or without TLS, or one of each.
 pub(super) fn chains(matches: &FilterChainMatch, filter: &Filter, served: Served) -> Vec<FilterChain> {
     let chain = |matches: FilterChainMatch, transport_socket| FilterChain {
         filter_chain_match: (matches != FilterChainMatch::default()).then_some(matches),
@@ -135,12 +135,12 @@ pub(super) fn chains(matches: &FilterChainMatch, filter: &Filter, served: Served
     }
 }
 
-/// A connection manager that takes its routes over ADS.
+/// A connection manager that receives its routes over ADS.
 pub(super) fn http_manager(stat_prefix: String, routes: String, logs: Vec<AccessLog>) -> Filter {
     http_manager_at_edge(stat_prefix, routes, logs, ClientAddress::default())
 }
 
-/// The same where clients from outside the mesh connect.
+/// The same connection manager, for clients from outside the mesh.
 pub(super) fn http_manager_at_edge(
     stat_prefix: String,
     routes: String,
@@ -157,7 +157,7 @@ pub(super) fn http_manager_at_edge(
             config_type: Some(http_filter::ConfigType::TypedConfig(any(Router::default()))),
             ..HttpFilter::default()
         }],
-        // The bootstrap says where traces go, if anywhere.
+        // The bootstrap defines the destination of traces, if there is one.
         tracing: Some(Tracing::default()),
         early_header_mutation_extensions: vec![without_client_overrides()],
         http2_protocol_options: Some(http2_with_websockets()),
@@ -179,7 +179,7 @@ fn without_client_overrides() -> TypedExtensionConfig {
     }
 }
 
-/// A TCP proxy.
+/// A TCP proxy filter.
 pub(super) fn tcp_proxy(
     stat_prefix: String,
     to: ClusterSpecifier,

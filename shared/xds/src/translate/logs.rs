@@ -1,4 +1,4 @@
-//! Access logs.
+//! The access logs of a proxy.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,8 @@ use super::finding;
 use super::proto::inline;
 
 impl Draft<'_> {
-    /// The logs that a spec asks for. A format that Envoy can't read would cost the whole listener, so Envoy's own
-    /// format stands in for it.
+    /// The access logs of a spec. A format that Envoy cannot parse would make it refuse the whole listener, so Envoy's
+    /// default format replaces it.
     pub(super) fn access_logs(&mut self, logging: Option<&Logging>) -> Vec<AccessLog> {
         let file = match logging.and_then(|logging| logging.access_log.as_ref()) {
             None => return Vec::new(),
@@ -39,7 +39,7 @@ impl Draft<'_> {
     fn format(&mut self, format: &LoggingFormat) -> Option<LogFormat> {
         let (texts, format) = match format {
             LoggingFormat::Text(text) => {
-                // Envoy writes lines only where the format has their ends.
+                // Envoy ends a line only where the format contains a line end.
                 let line = if text.as_str().ends_with('\n') { text.to_string() } else { format!("{text}\n") };
                 (vec![text.to_string()], LogFormat { json: None, text: Some(inline(&line)) })
             }
@@ -69,10 +69,10 @@ impl Draft<'_> {
     }
 }
 
-/// `envoy.extensions.access_loggers.file.v3.FileAccessLog`, as far as it is used here.
+/// `envoy.extensions.access_loggers.file.v3.FileAccessLog`, with the members that are used here.
 ///
-/// The generated type holds a format's members in a map without order, and so would have another encoding, and another
-/// version, each time it is made: every proxy would be sent its listeners anew with every change of the mesh.
+/// The generated type stores the members of a format in an unordered map. Its encoding, and therefore its version,
+/// would differ each time it is built. Every change of the mesh would then send the listeners to every proxy again.
 #[derive(Clone, PartialEq, prost::Message)]
 struct FileLog {
     #[prost(string, tag = "1")]
@@ -81,7 +81,7 @@ struct FileLog {
     log_format: Option<LogFormat>,
 }
 
-/// `envoy.config.core.v3.SubstitutionFormatString`: one of the two.
+/// `envoy.config.core.v3.SubstitutionFormatString`: exactly one of the two members is set.
 #[derive(Clone, PartialEq, prost::Message)]
 struct LogFormat {
     #[prost(message, optional, tag = "2")]
@@ -90,7 +90,7 @@ struct LogFormat {
     text: Option<DataSource>,
 }
 
-/// `google.protobuf.Struct`.
+/// `google.protobuf.Struct`, with ordered members.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Fields {
     #[prost(btree_map = "string, message", tag = "1")]

@@ -1,4 +1,4 @@
-//! One proxy's share of a mesh, as Envoy resources.
+//! The translation of a mesh into the Envoy resources of one proxy.
 
 mod backends;
 mod breakers;
@@ -38,16 +38,16 @@ pub(crate) use backends::offers;
 pub use statistics::StatNames;
 pub use uses::{SecretFrom, SecretRole, SecretUse};
 
-/// What a translation depends on beside the mesh.
+/// The inputs of a translation in addition to the mesh.
 #[derive(Debug, Clone, Copy)]
 pub struct Surroundings<'a> {
     /// How traffic reaches the proxies.
     pub listeners: Listeners<'a>,
-    /// Where secrets that the mesh calls by name (`sds.secretName`) come from.
+    /// The source of secrets that the mesh names (`sds.secretName`).
     pub sds: SdsSource<'a>,
-    /// What statistics are named by.
+    /// The naming of statistics.
     pub stat_names: StatNames,
-    /// How virtual gateways find out the address of a client.
+    /// How virtual gateways determine the address of a client.
     pub client_address: ClientAddress,
     /// The instances of Cloud Map services, by namespace and service name.
     pub instances: &'a BTreeMap<(String, String), Vec<Instance>>,
@@ -56,29 +56,30 @@ pub struct Surroundings<'a> {
 /// How traffic reaches the proxies.
 #[derive(Debug, Clone, Copy)]
 pub enum Listeners<'a> {
-    /// Redirected to 15000 and 15001, as App Mesh's images have it.
+    /// Traffic is redirected to ports 15000 and 15001, as in the App Mesh images.
     Interception,
-    /// On a loopback port each, without redirection: all proxies and applications are on one machine.
+    /// Each listener has a separate loopback port, without redirection: all proxies and applications run on one
+    /// machine.
     Explicit(&'a PortBook),
 }
 
-/// How virtual gateways find out the address of a client, and what they do with `X-Forwarded-For`. By default they pass
-/// the header on as it came, as App Mesh's gateways did.
+/// How virtual gateways determine the address of a client, and how they treat `X-Forwarded-For`. By default they
+/// forward the header unchanged, as App Mesh gateways did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ClientAddress {
-    /// Whether the address of the connection's other end is appended to `X-Forwarded-For`. A client can then no longer
-    /// name itself.
+    /// Whether the address of the connection's peer is appended to `X-Forwarded-For`. A client can then no longer
+    /// choose its own address.
     pub use_remote_address: bool,
-    /// How many proxies that can be trusted to append to the header stand before the gateway.
+    /// The number of trusted proxies before the gateway that append to the header.
     pub trusted_hops: u32,
 }
 
-/// Where secrets that the mesh calls by name come from.
+/// The source of secrets that the mesh names.
 #[derive(Debug, Clone, Copy)]
 pub enum SdsSource<'a> {
-    /// From the socket beside the proxy, cluster `static_cluster_sds_unix_socket`.
+    /// The secret discovery socket next to the proxy, cluster `static_cluster_sds_unix_socket`.
     Socket,
-    /// Those named are sent over ADS; any other comes from the socket.
+    /// The listed secrets are sent over ADS; all others come from the socket.
     Ads(&'a BTreeSet<String>),
 }
 
@@ -89,11 +90,11 @@ pub struct Instance {
     pub ipv4: Option<Ipv4Addr>,
     /// Its IPv6 address (`AWS_INSTANCE_IPV6`).
     pub ipv6: Option<Ipv6Addr>,
-    /// Its attributes. A port among them has no meaning: the virtual node's listener says which one it is.
+    /// Its attributes. A port attribute is ignored, because the virtual node's listener defines the port.
     pub attributes: BTreeMap<String, String>,
 }
 
-/// What became of one proxy's share of a mesh.
+/// The translation of a mesh for one proxy.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Translation {
     /// The listeners by name.
@@ -102,37 +103,37 @@ pub struct Translation {
     pub routes: BTreeMap<String, RouteConfiguration>,
     /// The clusters by name.
     pub clusters: BTreeMap<String, Cluster>,
-    /// The endpoints of the clusters that get them over ADS, by cluster name.
+    /// The endpoints of the clusters that receive them over ADS, by cluster name.
     pub endpoints: BTreeMap<String, ClusterLoadAssignment>,
-    /// Whose instances those are, by cluster name.
+    /// The sources of those endpoints, by cluster name.
     pub discovered: BTreeMap<String, Discovered>,
-    /// The secrets that those name.
+    /// The secrets that listeners and clusters name, and that are sent over ADS.
     pub secrets: BTreeSet<SecretRef>,
-    /// What could not be translated as it stands.
+    /// The parts of the mesh that could not be translated as written.
     pub findings: Vec<Finding>,
 }
 
-/// The Cloud Map service that a cluster's endpoints are the instances of.
+/// The Cloud Map service with the instances that are a cluster's endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Discovered {
-    /// Its namespace and its name.
+    /// The namespace and the name of the service.
     pub service: (String, String),
-    /// The virtual node that names it.
+    /// The virtual node that names the service.
     pub node: ResourcePath,
 }
 
-/// Something in the mesh that is not sent as it stands, since Envoy would refuse it or it has no meaning there.
+/// A part of the mesh that is not sent as written, because Envoy would refuse it or it has no meaning in Envoy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
     /// A stable id, such as `unsupported-regex`.
     pub id: &'static str,
-    /// Where it is.
+    /// The resource that contains the part.
     pub resource: ResourcePath,
-    /// What it is, what is done instead, and how to mend it.
+    /// The problem, the replacement that is sent, and how to fix the problem.
     pub message: String,
 }
 
-/// Translates one proxy's share of a mesh. A proxy whose resource is not in the mesh gets nothing.
+/// Translates a mesh for one proxy. The translation is empty if the mesh has no resource for the proxy.
 #[must_use]
 pub fn translate(mesh: &Mesh, proxy: &Proxy, surroundings: Surroundings<'_>) -> Translation {
     let mut draft = Draft::new(mesh, proxy, surroundings);
@@ -155,7 +156,7 @@ pub fn translate(mesh: &Mesh, proxy: &Proxy, surroundings: Surroundings<'_>) -> 
 }
 
 impl Translation {
-    /// The resources, encoded. Secrets are not among them: their material comes from elsewhere.
+    /// The encoded resources. Secrets are not included, because their material has another source.
     #[must_use]
     pub fn encode(&self) -> Vec<(ResourceType, String, Resource)> {
         fn all<'a, M: prost::Message + prost::Name + 'a>(

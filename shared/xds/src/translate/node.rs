@@ -1,4 +1,4 @@
-//! A virtual node's proxy: what it takes for the application, and what it takes from it.
+//! The proxy of a virtual node: inbound traffic for the application, and outbound traffic from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,20 +24,20 @@ use super::tls::Served;
 use crate::ports::PortUse;
 use crate::proxy::Proxy;
 
-/// Where App Mesh's proxies reach AWS whatever the egress filter.
+/// The hosts that App Mesh proxies can reach regardless of the egress filter.
 const AWS_HOSTS: &str = "*.amazonaws.com";
 const HTTPS: u16 = 443;
 
-/// Where a port's traffic comes in.
+/// The port where a proxy accepts the traffic of a listener.
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    /// On the port of all redirected traffic.
+    /// The port of all redirected traffic.
     Shared,
-    /// On a loopback port of its own.
+    /// A loopback port for this listener only.
     Own(u16),
 }
 
-/// One thing that the application calls.
+/// A backend that the application calls, on one of the backend's ports.
 struct CalledBackend<'m> {
     service: &'m VirtualServiceName,
     policy: Option<&'m ClientPolicy>,
@@ -118,7 +118,7 @@ impl<'m> Draft<'m> {
         }
     }
 
-    /// Where what comes in for a port is taken; `None` where there is no place left.
+    /// The port where inbound traffic for a listener is accepted; `None` if no loopback port is left.
     fn ingress_place(&mut self, name: &VirtualNodeName, port: Port) -> Option<Place> {
         if !self.is_explicit() {
             return Some(Place::Shared);
@@ -127,7 +127,7 @@ impl<'m> Draft<'m> {
         self.assigned(&of).map(Place::Own)
     }
 
-    /// Whether a protocol is one that can be served; a finding where it isn't.
+    /// Whether a protocol is known; adds a finding if not.
     pub(super) fn is_known(&mut self, protocol: &Protocol, at: Port) -> bool {
         let Protocol::Unrecognised(protocol) = protocol else { return true };
         let message = format!("protocol {protocol} of port {at} isn't known, so the port is left out");
@@ -136,7 +136,7 @@ impl<'m> Draft<'m> {
         false
     }
 
-    /// The backends with their ports, in the order of the spec; of a service that is named twice, the first.
+    /// The backends with their ports, in the order of the spec. If a service is named twice, the first entry is used.
     fn backends(&mut self, spec: &'m VirtualNodeSpec) -> Vec<CalledBackend<'m>> {
         let mut called: Vec<CalledBackend<'m>> = Vec::new();
         for backend in spec.backends.iter().flatten() {
@@ -211,8 +211,8 @@ impl<'m> Draft<'m> {
         let mut filter_chains = Vec::new();
         for (at, backends) in by_port {
             let matching = match at.get() {
-                // Beside the chain for AWS on this port, which names addresses: of two chains for the same addresses, one
-                // that names them and one that doesn't, Envoy takes either.
+                // The chain for AWS on this port names addresses, so this one must too. Of two chains for the same
+                // addresses, one that names them and one that does not, Envoy may use either.
                 HTTPS => to_anywhere(host, Some(HTTPS)),
                 at => to_port(at),
             };
@@ -224,7 +224,7 @@ impl<'m> Draft<'m> {
                 }
                 let called = Called { service: first.service, offer: &first.offer, policy: first.policy };
                 let Some((to, idle)) = self.tcp_route(called) else {
-                    // Not for what lets everything out.
+                    // The chain that allows all egress must not accept these connections.
                     filter_chains.push(closing(matching));
                     continue;
                 };
@@ -242,7 +242,7 @@ impl<'m> Draft<'m> {
         filter_chains.extend(self.pass_through_chains(host, https_is_called));
         let mut egress =
             listener(names::egress_listener("0.0.0.0", EGRESS_PORT), host, EGRESS_PORT, TrafficDirection::Outbound);
-        // Only what goes to AWS is told by its server name.
+        // Only traffic to AWS is identified by its server name.
         egress.listener_filters = vec![original_dst(), tls_inspector_on(&BTreeSet::from([HTTPS]))];
         egress.filter_chains = filter_chains;
         self.out.listeners.insert(egress.name.clone(), egress);
@@ -267,7 +267,7 @@ impl<'m> Draft<'m> {
                 }
                 continue;
             }
-            // Envoy doesn't tell hosts apart by case.
+            // Envoy compares hosts without letter case.
             let own: Vec<String> = domains(backend.service, at);
             if own.iter().any(|domain| taken.contains(&domain.to_ascii_lowercase())) {
                 let path = self.service_path(backend.service);
@@ -284,7 +284,7 @@ impl<'m> Draft<'m> {
         RouteConfiguration { name: names::egress_routes(at.get()), virtual_hosts, ..RouteConfiguration::default() }
     }
 
-    /// What leaves the mesh: AWS always, the rest by the mesh's egress filter.
+    /// The filter chains for traffic that leaves the mesh: to AWS always, to other hosts by the mesh's egress filter.
     fn pass_through_chains(&mut self, host: &str, https_is_called: bool) -> Vec<FilterChain> {
         let aws = self.pass_through("amazonaws");
         let to_aws = ClusterSpecifier::Cluster(aws);
@@ -293,12 +293,12 @@ impl<'m> Draft<'m> {
         let filter = tcp_proxy("egress.amazonaws".to_owned(), to_aws, None, Vec::new());
         let mut all = chains(&matching, &filter, Served::Plaintext);
         let egress = self.mesh.spec.as_ref().and_then(|spec| spec.egress_filter.as_ref());
-        // Everything only where that is said; a filter that isn't known lets nothing out.
+        // Only `ALLOW_ALL` permits all traffic; an unknown filter type permits none.
         if egress.is_some_and(|egress| egress.filter == EgressFilterType::AllowAll) {
             let cluster = self.pass_through("mesh-allow-all");
             let filter = tcp_proxy("egress.allow_all".to_owned(), ClusterSpecifier::Cluster(cluster), None, Vec::new());
             all.extend(chains(&to_anywhere(host, None), &filter, Served::Plaintext));
-            // The chain for AWS hides the one before on its port.
+            // The chain for AWS hides the previous chain on its port.
             if !https_is_called {
                 all.extend(chains(&to_anywhere(host, Some(HTTPS)), &filter, Served::Plaintext));
             }

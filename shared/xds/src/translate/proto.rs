@@ -1,4 +1,4 @@
-//! Envoy's messages, where they are always made in the same way.
+//! Constructors of Envoy messages that are always built in the same way.
 
 #![expect(clippy::unnecessary_wraps, reason = "every message is optional in another one, and is made for that")]
 
@@ -25,7 +25,7 @@ pub(super) const fn boolean(value: bool) -> Option<BoolValue> {
 }
 
 pub(super) const fn millis(value: u32) -> Option<Duration> {
-    // Below 1,000, so that the product fits.
+    // The remainder is below 1,000, so the product fits.
     Some(Duration { seconds: (value / 1000) as i64, nanos: ((value % 1000) * 1_000_000).cast_signed() })
 }
 
@@ -33,12 +33,12 @@ pub(super) fn any<M: Message + Name>(message: M) -> Any {
     pack_any(message)
 }
 
-/// A packed message, if it is of this type.
+/// Unpacks a message; `None` if it has another type or cannot be decoded.
 pub(super) fn unpacked<M: Message + Name + Default>(config: &Any) -> Option<M> {
     (config.type_url == M::type_url()).then(|| M::decode(config.value.as_slice()).ok()).flatten()
 }
 
-/// HTTP/2 on which a web socket can be opened by an extended CONNECT (RFC 8441).
+/// HTTP/2 options that allow a client to open a web socket by an extended CONNECT (RFC 8441).
 pub(super) fn http2_with_websockets() -> Http2ProtocolOptions {
     Http2ProtocolOptions { allow_connect: true, ..Http2ProtocolOptions::default() }
 }
@@ -52,7 +52,7 @@ pub(super) fn address(host: &str, port: u16) -> Address {
     Address { address: Some(address::Address::SocketAddress(socket)) }
 }
 
-/// This very stream.
+/// The ADS stream of the proxy as a config source.
 pub(super) fn ads() -> ConfigSource {
     ConfigSource {
         resource_api_version: ApiVersion::V3.into(),
@@ -61,7 +61,7 @@ pub(super) fn ads() -> ConfigSource {
     }
 }
 
-/// A gRPC service behind a cluster of the bootstrap.
+/// A gRPC service behind a bootstrap cluster as a config source.
 pub(super) fn grpc_source(cluster: &str) -> ConfigSource {
     let envoy_grpc = grpc_service::EnvoyGrpc { cluster_name: cluster.to_owned(), ..grpc_service::EnvoyGrpc::default() };
     let service = GrpcService {
@@ -89,11 +89,11 @@ pub(crate) fn inline(text: &str) -> DataSource {
     DataSource { specifier: Some(data_source::Specifier::InlineString(text.to_owned())), ..DataSource::default() }
 }
 
-/// The folder of all these paths, if it is one.
+/// The folder of all these paths; `None` if they have several folders.
 pub(crate) fn watched(paths: &[&String]) -> Option<WatchedDirectory> {
     let mut folders = paths.iter().map(|path| folder(path));
     let first = folders.next()?;
-    // Renewals that write in place count as well as those that move a file there.
+    // Renewals may write files in place or move files into the folder. Both must be detected.
     folders.all(|other| other == first).then(|| WatchedDirectory { path: first.to_owned(), watch_modify: true })
 }
 

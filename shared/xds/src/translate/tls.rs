@@ -1,4 +1,4 @@
-//! TLS of listeners and of what calls them.
+//! The TLS settings of listeners, and of clients that call them.
 
 use std::net::IpAddr;
 
@@ -24,21 +24,21 @@ use super::proto::{ads, boolean, exact, grpc_source, tls_socket};
 use super::{SdsSource, finding};
 use crate::secret::SecretRef;
 
-/// The longest server name that Envoy takes.
+/// The longest server name that Envoy accepts, in bytes.
 const LONGEST_SERVER_NAME: usize = 255;
 
-/// What a listener does about TLS.
+/// The TLS modes of a listener.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Served {
     /// Plaintext only.
     Plaintext,
     /// TLS only.
     Tls(Box<TransportSocket>),
-    /// Either, told apart by the first bytes.
+    /// TLS and plaintext, distinguished by the first bytes of a connection.
     Both(Box<TransportSocket>),
 }
 
-/// How a listener is called.
+/// The TLS settings of a call to a listener.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Upstream {
     /// Without TLS.
@@ -48,8 +48,8 @@ pub(super) enum Upstream {
 }
 
 impl Draft<'_> {
-    /// What a listener presents and asks for; `None`, with a finding, where that can't be told. A listener without the
-    /// certificate or the trust that it was given would be refused, or would let in whoever comes.
+    /// The TLS settings of a listener. `None`, with a finding, if they cannot be sent. Without the certificate or trust
+    /// of its spec, Envoy would refuse the listener, or the listener would accept any client.
     pub(super) fn served(&mut self, tls: Option<&ListenerTls>, protocol: &Protocol) -> Option<Served> {
         let Some(tls) = tls.filter(|tls| tls.mode != TlsMode::Disabled) else { return Some(Served::Plaintext) };
         let socket = Box::new(tls_socket(self.downstream(tls, protocol)?));
@@ -57,7 +57,7 @@ impl Draft<'_> {
             TlsMode::Disabled => Served::Plaintext,
             TlsMode::Strict => Served::Tls(socket),
             TlsMode::Permissive => Served::Both(socket),
-            // A mode that isn't known must not become plaintext.
+            // An unknown mode must not become plaintext.
             TlsMode::Unrecognised(mode) => {
                 let (path, message) = (self.path(), format!("TLS mode {mode} isn't known; STRICT is sent"));
                 self.find(finding::UNRECOGNISED, path, message);
@@ -67,7 +67,7 @@ impl Draft<'_> {
     }
 
     fn downstream(&mut self, tls: &ListenerTls, protocol: &Protocol) -> Option<DownstreamTlsContext> {
-        // All that can't be sent comes first, so that no secret is sent for a listener that isn't.
+        // All parts that cannot be sent are checked first, so that no secret is sent for a listener that is left out.
         match tls.validation.as_ref().map(|validation| &validation.trust) {
             Some(ListenerTrust::Unrecognised(kind)) => return self.unknown_tls("trust", kind),
             Some(ListenerTrust::Sds(sds)) => self.named("trust", &sds.secret_name)?,
@@ -93,7 +93,7 @@ impl Draft<'_> {
             Some(combined(trust, matchers(names(validation.subject_alternative_names.as_ref()))))
         });
         let alpn = match protocol {
-            // A client that agrees on HTTP/2 with us would speak it to an application that knows nothing of it.
+            // A client that negotiated HTTP/2 with the proxy would send it to an application that may not support it.
             Protocol::Tcp => Vec::new(),
             Protocol::Http | Protocol::Http2 | Protocol::Grpc | Protocol::Unrecognised(_) => {
                 vec!["h2".to_owned(), "http/1.1".to_owned()]
@@ -111,7 +111,7 @@ impl Draft<'_> {
         })
     }
 
-    /// How this proxy calls a listener; `None`, with a finding, where that can't be told.
+    /// The TLS settings of this proxy's calls to a listener. `None`, with a finding, if they cannot be sent.
     pub(super) fn upstream(
         &mut self,
         policy: Option<&ClientPolicy>,
@@ -144,7 +144,8 @@ impl Draft<'_> {
         Some(Upstream::Tls(Box::new(socket)))
     }
 
-    /// What a client presents. Without one that it should have, a server that asks for it refuses the client.
+    /// The certificate that a client presents. `None`, with a finding, if it cannot be sent; a server that requires one
+    /// then refuses the client.
     fn presented(&mut self, certificate: &ClientCertificate) -> Option<SdsSecretConfig> {
         match certificate {
             ClientCertificate::File(file) => Some(self.over_ads(files(file))),
@@ -182,7 +183,7 @@ impl Draft<'_> {
         None
     }
 
-    /// Whether a secret can be asked for; a finding where it has no name, which Envoy refuses.
+    /// Checks that a secret has a name. `None`, with a finding, if the name is empty, which Envoy refuses.
     fn named(&mut self, what: &str, name: &str) -> Option<()> {
         if !name.is_empty() {
             return Some(());
@@ -193,14 +194,14 @@ impl Draft<'_> {
         None
     }
 
-    /// A secret that the control plane sends.
+    /// A secret that the control plane sends over ADS.
     fn over_ads(&mut self, secret: SecretRef) -> SdsSecretConfig {
         let config = SdsSecretConfig { name: secret.name(), sds_config: Some(ads()) };
         self.out.secrets.insert(secret);
         config
     }
 
-    /// A secret that the mesh calls by a name of its own.
+    /// A secret that the mesh names, from ADS if its name is bound, otherwise from the socket.
     fn by_name(&mut self, name: &str) -> SdsSecretConfig {
         match self.surroundings.sds {
             SdsSource::Ads(bound) if bound.contains(name) => self.over_ads(SecretRef::Bundle(name.to_owned())),
@@ -218,13 +219,13 @@ fn files(file: &FileCertificate) -> SecretRef {
     }
 }
 
-/// The name of a server in the handshake: none for an address, and none longer than Envoy takes.
+/// The server name in the TLS handshake; empty for an IP address and for a name that is longer than Envoy accepts.
 fn server_name(hostname: &str) -> String {
     let is_name = hostname.parse::<IpAddr>().is_err() && hostname.len() <= LONGEST_SERVER_NAME;
     if is_name { hostname.to_owned() } else { String::new() }
 }
 
-/// What is agreed on within TLS for a protocol.
+/// The ALPN protocols that a client offers for a protocol.
 pub(super) fn alpn(protocol: &Protocol) -> Vec<String> {
     match protocol {
         Protocol::Http2 | Protocol::Grpc => vec!["h2".to_owned()],
@@ -244,12 +245,12 @@ fn combined(trust: SdsSecretConfig, names: Vec<SubjectAltNameMatcher>) -> Valida
     })
 }
 
-/// The names that a certificate must have one of. A list without any says as much as none.
+/// The names of which a certificate must have one. An empty list has the same meaning as an absent one.
 fn names(names: Option<&SubjectAlternativeNames>) -> Vec<&str> {
     names.into_iter().flat_map(|names| &names.names.exact).map(Text::as_str).collect()
 }
 
-/// A name may be a host, an address or a URI such as a SPIFFE id; the API doesn't say which.
+/// The matchers of names. A name may be a host, an address or a URI such as a SPIFFE id: the API does not say which.
 fn matchers(names: Vec<&str>) -> Vec<SubjectAltNameMatcher> {
     let kind = |name: &str| {
         if name.contains("://") {

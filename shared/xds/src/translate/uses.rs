@@ -1,4 +1,4 @@
-//! Which secrets a listener or cluster takes over SDS, as what, and where from.
+//! The secrets that listeners and clusters receive over SDS, with their roles and sources.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,37 +12,37 @@ use super::Translation;
 use super::proto::unpacked;
 use crate::resource::ResourceType;
 
-/// A secret that a listener or cluster takes over SDS.
+/// A secret that a listener or cluster receives over SDS.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretUse {
     /// Its name in SDS.
     pub name: String,
-    /// As what it is taken.
+    /// The role of the secret.
     pub role: SecretRole,
-    /// Who sends it.
+    /// The server that sends the secret.
     pub from: SecretFrom,
 }
 
-/// As what a secret is taken. Envoy refuses one that holds the other.
+/// The role of a secret. Envoy refuses a secret with the content of the other role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SecretRole {
-    /// To be presented: a certificate with its key.
+    /// A certificate with its key, which the proxy presents.
     Certificate,
-    /// To check the other end against: root certificates.
+    /// Root certificates, by which the proxy verifies its peer.
     Trust,
 }
 
-/// Who sends a secret.
+/// The server that sends a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SecretFrom {
     /// The control plane, over ADS.
     Ads,
-    /// Whoever serves the socket beside the proxy.
+    /// The server of the secret discovery socket next to the proxy.
     Socket,
 }
 
 impl Translation {
-    /// The secrets of each listener and cluster that takes any.
+    /// The secrets of each listener and cluster that uses any.
     #[must_use]
     pub fn secret_uses(&self) -> BTreeMap<(ResourceType, String), BTreeSet<SecretUse>> {
         let listeners = self.listeners.iter().map(|(name, listener)| {

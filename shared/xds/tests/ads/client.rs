@@ -1,4 +1,4 @@
-//! A model of a client, by either protocol.
+//! A model of an ADS client, for both protocols.
 
 mod delta;
 mod sotw;
@@ -13,31 +13,31 @@ pub(crate) use sotw::Sotw;
 
 use crate::world::Held;
 
-/// A client: one that is `connected` does as Envoy does. It asks for all clusters and listeners, the endpoints of its
-/// clusters and the routes of its listeners, and acknowledges clusters once all that are new or other are warm. Any other
-/// asks for nothing but what it is told to.
+/// An ADS client. A `connected` client behaves as Envoy does. It subscribes to all clusters and listeners, the
+/// endpoints of its clusters and the routes of its listeners. It acknowledges clusters once all new or changed ones are
+/// warm. Any other client subscribes only to the names that a test gives it.
 pub(crate) trait Client {
-    /// Asks for these names of a type from now on.
+    /// Replaces the names that the client subscribes to for a type.
     fn ask(&mut self, kind: ResourceType, names: BTreeSet<String>);
-    /// Handles the oldest message on its way to the client; refuses it if told to. False if there is none.
+    /// Handles the oldest message to the client; refuses it if `refuse` is set. Returns false if there is none.
     fn receive(&mut self, refuse: bool) -> bool;
-    /// Handles the oldest message on its way to the server. False if there is none.
+    /// Handles the oldest message to the server. Returns false if there is none.
     fn deliver(&mut self, snapshot: &Snapshot) -> bool;
-    /// Tells the server of a new snapshot.
+    /// Gives the server a new snapshot.
     fn update(&mut self, snapshot: &Snapshot);
-    /// The stream breaks, and the client comes back with what it has.
+    /// Breaks the stream; the client reconnects with the resources that it has.
     fn reconnect(&mut self);
     fn held(&self) -> &Held;
-    /// Whether the server says that the client has all of a snapshot.
+    /// Whether the server reports that the client has all of a snapshot.
     fn has(&self, snapshot: &Snapshot) -> bool;
-    /// What the server says that the client has acknowledged.
+    /// The status of the client, as the server reports it.
     fn status(&self) -> &Status;
-    /// What the server has sent and not been told about.
+    /// The number of responses that are still on their way to the client.
     fn under_way(&self) -> usize;
     /// The clusters that wait for their endpoints.
     fn warming(&self) -> &BTreeSet<String>;
 
-    /// Lets all messages arrive.
+    /// Delivers all messages.
     fn settle(&mut self, snapshot: &Snapshot) {
         for _ in 0..10_000 {
             let moved = self.deliver(snapshot) | self.receive(false);
@@ -50,10 +50,10 @@ pub(crate) trait Client {
     }
 }
 
-/// What a client asks for.
+/// The subscriptions of a client.
 #[derive(Default)]
 struct Wishes {
-    /// Whether it is as Envoy is.
+    /// Whether the client behaves as Envoy does.
     follows: bool,
     names: BTreeMap<ResourceType, BTreeSet<String>>,
 }
@@ -68,7 +68,8 @@ impl Wishes {
         all || self.names.get(&kind).is_some_and(|names| names.contains(name) || names.contains("*"))
     }
 
-    /// What it asks for of another type once it holds these; anew, if there is something that waits for it.
+    /// The next subscription to the dependent type, once the client holds these resources. It is repeated without a
+    /// change if a resource waits for it.
     fn after(&self, kind: ResourceType, held: &Held, waits: bool) -> Option<(ResourceType, BTreeSet<String>)> {
         let follower = match kind {
             ResourceType::Cluster => ResourceType::Endpoint,
@@ -80,7 +81,7 @@ impl Wishes {
     }
 }
 
-/// The clusters that are new or other than they were.
+/// The clusters that are new or changed.
 fn to_be_warmed(before: &BTreeMap<String, Vec<u8>>, after: &BTreeMap<String, Vec<u8>>) -> BTreeSet<String> {
     after.iter().filter(|(name, body)| before.get(*name) != Some(*body)).map(|(name, _)| name.clone()).collect()
 }

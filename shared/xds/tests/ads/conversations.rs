@@ -1,4 +1,4 @@
-//! Single conversations.
+//! Single sequences of messages between a client and a server.
 
 use std::collections::BTreeSet;
 
@@ -45,7 +45,7 @@ fn a_new_cluster_comes_before_its_route_and_an_old_one_goes_after() {
     let mut client = settled(&before);
     client.update(&after.snapshot());
     client.settle(&after.snapshot());
-    // After each change of clusters a client may wait for their endpoints anew, so its next request is answered.
+    // After each change of clusters a client may wait for their endpoints again, so its next request gets a response.
     assert_eq!(client.sent, [Cluster, Endpoint, Route, Cluster, Endpoint]);
 }
 
@@ -81,11 +81,11 @@ fn delta_client_that_comes_back_has_acknowledged_what_it_holds() {
     let mut client = Delta::connected();
     client.settle(&former.snapshot());
     let before = client.status().clone();
-    // On another server, which has sent it nothing.
+    // The next server has sent the client nothing.
     client.reconnect();
     client.settle(&former.snapshot());
     assert_eq!(*client.status(), before);
-    // One cluster is other there. The client has the former one until it acknowledges that.
+    // One cluster differs on the next server. The client has the previous one until it acknowledges the new one.
     let later = world(&[("a", 1), ("b", 0)], &[("l", &["a"])]);
     client.reconnect();
     while client.status().types.len() < before.types.len() {
@@ -101,7 +101,8 @@ fn delta_client_that_comes_back_has_acknowledged_what_it_holds() {
     assert!(client.has(&later.snapshot()));
 }
 
-/// Comes back while its only route moves to a cluster that it has not, and gives what it is sent, in order.
+/// Reconnects while the only route moves to a cluster that the client lacks. Returns the successive sets of clusters
+/// that the client holds.
 fn moved(mut client: impl Client) -> Vec<String> {
     let before = world(&[("old", 0)], &[("l", &["old"])]);
     let after = world(&[("new", 0)], &[("l", &["new"])]);
@@ -123,7 +124,7 @@ fn one_who_comes_back_loses_an_old_cluster_after_the_route_to_it() {
     assert_eq!(moved(Delta::connected()), ["new old", "new"]);
 }
 
-/// Comes back when its mesh has nothing any more.
+/// Reconnects after all resources of the mesh were deleted.
 fn emptied(mut client: impl Client) {
     let before = world(&[("old", 0)], &[("l", &["old"])]);
     client.settle(&before.snapshot());
@@ -180,7 +181,7 @@ fn what_was_refused_is_not_sent_again_until_it_changes() {
     client.settle(&refused.snapshot());
     client.update(&refused.snapshot());
     client.settle(&refused.snapshot());
-    // The endpoints changed too, and were not refused.
+    // The endpoints changed too, and were accepted.
     assert_eq!(client.sent, [ResourceType::Cluster, ResourceType::Endpoint]);
     assert!(!client.has(&refused.snapshot()));
     client.update(&mended.snapshot());
@@ -196,7 +197,7 @@ fn a_refused_route_keeps_the_clusters_that_the_last_good_one_uses() {
     client.update(&after.snapshot());
     while client.sent.last() != Some(&ResourceType::Route) {
         client.deliver(&after.snapshot());
-        // Everything but the route is taken.
+        // The client accepts everything except the route.
         let refuse = client.sent.last() == Some(&ResourceType::Endpoint);
         client.receive(refuse);
     }
@@ -210,7 +211,7 @@ fn a_word_on_an_earlier_response_is_not_taken_for_one_on_the_last() {
     let after = world(&[("a", 0), ("b", 0)], &[("l", &["b"])]).snapshot();
     let mut client = settled(&before);
     client.update(&after);
-    // Said before the new routes arrived.
+    // The client sends this request before the new routes arrive.
     client.ask(Route, BTreeSet::from(["l".to_owned()]));
     client.deliver(&after);
     assert!(!client.has(&after));
@@ -218,7 +219,7 @@ fn a_word_on_an_earlier_response_is_not_taken_for_one_on_the_last() {
     assert!(client.has(&after));
 }
 
-/// It goes before the client has asked for its endpoints, and the client waits for them all the same.
+/// The cluster is removed before the client has subscribed to its endpoints. The client still waits for them.
 #[test]
 fn a_cluster_that_goes_while_it_warms_is_warmed_and_then_goes() {
     let (with, without) = (world(&[("a", 0), ("b", 0)], &[]).snapshot(), world(&[("a", 0)], &[]).snapshot());

@@ -1,5 +1,5 @@
-//! Whatever the order of updates, requests, refusals and reconnections, a client at rest holds the snapshot, and at no
-//! instant does a route of it lead to a cluster that it has not.
+//! For any order of updates, requests, refusals and reconnections, a client at rest holds the snapshot. No route that
+//! it uses ever leads to a cluster that the client does not have.
 
 use std::collections::BTreeSet;
 
@@ -71,7 +71,7 @@ fn apply(world: &mut World, change: &Change) {
     }
 }
 
-/// Plays the events. `always_whole`: at every instant no route of the client's leads nowhere.
+/// Plays the events. With `always_whole`, all clusters of the client's routes must exist after each event.
 fn play(client: &mut impl Client, events: &[Event], always_whole: bool) -> Result<(), TestCaseError> {
     let mut world = World::default();
     for event in events {
@@ -95,7 +95,7 @@ fn play(client: &mut impl Client, events: &[Event], always_whole: bool) -> Resul
             prop_assert_eq!(dangling(client.held()), Vec::<String>::new());
         }
     }
-    // Whatever was refused is sent again once it changes.
+    // A refused resource is sent again once it changes.
     for generation in [100, 101] {
         for cluster in world.clusters.values_mut() {
             *cluster = generation;
@@ -120,7 +120,7 @@ fn play(client: &mut impl Client, events: &[Event], always_whole: bool) -> Resul
     }
     prop_assert_eq!(client.under_way(), 0);
     prop_assert!(client.has(&snapshot));
-    // What it holds is what it has acknowledged, also on a stream that has sent it nothing.
+    // The held resources are the acknowledged ones, even on a stream on which the server has sent nothing.
     for _ in 0..2 {
         for (kind, resources) in wanted(&snapshot) {
             let status = client.status().types.get(&kind);

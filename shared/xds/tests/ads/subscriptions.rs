@@ -1,4 +1,5 @@
-//! Whatever a client asks for and stops asking for, by name or all at once, at rest it holds just that of the snapshot.
+//! For any sequence of subscriptions, by name or to all resources, a client at rest holds exactly the subscribed
+//! resources of the snapshot.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,12 +10,12 @@ use crate::client::{Client, Delta, Sotw};
 use crate::world::{Held, World};
 
 const KINDS: [ResourceType; 3] = [ResourceType::Cluster, ResourceType::Listener, ResourceType::Route];
-/// Names that are asked for: some are there, some come and go, one is never there, and one means all.
+/// Names to subscribe to: some always exist, some exist at times, one never exists, and one means all.
 const NAMES: [&str; 6] = ["l0", "l1", "l2", "c0", "nobody", "*"];
 
 #[derive(Clone, Debug)]
 enum Event {
-    /// From now on these names of a type.
+    /// Replaces the subscribed names of a type.
     Ask(usize, BTreeSet<&'static str>),
     Change(u8, u32),
     Remove(u8),
@@ -36,9 +37,9 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec(one, 1..60)
 }
 
-/// Listeners and routes come and go; the clusters stay, without endpoints, as those that DNS finds.
+/// Listeners and routes change. The clusters stay and have no endpoints, like clusters that are resolved by DNS.
 fn snapshot(listeners: &BTreeMap<u8, u32>) -> Snapshot {
-    // The last two are like none before: what was refused once is not sent again.
+    // The last two generations differ from all others, because a refused version is not sent again.
     let leads = |generation: u32| match generation {
         100 => BTreeSet::from(["c0".to_owned(), "c1".to_owned()]),
         101 => BTreeSet::from(["c1".to_owned()]),
@@ -53,7 +54,7 @@ fn snapshot(listeners: &BTreeMap<u8, u32>) -> Snapshot {
     Snapshot::new(kept.collect::<Vec<_>>())
 }
 
-/// What a client that asks for these should hold.
+/// The resources that a client with these subscriptions should hold.
 fn wanted(snapshot: &Snapshot, asked: &BTreeMap<ResourceType, BTreeSet<&'static str>>) -> Held {
     let of = |(kind, names): (&ResourceType, &BTreeSet<&'static str>)| {
         let is_asked = |name: &String| names.contains("*") || names.contains(name.as_str());
@@ -68,7 +69,7 @@ fn play(client: &mut impl Client, events: &[Event]) -> Result<(), TestCaseError>
     for event in events {
         match event {
             Event::Ask(kind, names) => {
-                // A first word without names would mean all of them, of some types.
+                // A first request without names would be a subscription to all resources, for some types.
                 if !names.is_empty() || asked.contains_key(&KINDS[*kind]) {
                     client.ask(KINDS[*kind], names.iter().map(|name| (*name).to_owned()).collect());
                     asked.insert(KINDS[*kind], names.clone());
@@ -87,7 +88,7 @@ fn play(client: &mut impl Client, events: &[Event]) -> Result<(), TestCaseError>
             Event::Refuse => drop(client.receive(true)),
         }
     }
-    // Whatever was refused is sent again once it changes.
+    // A refused resource is sent again once it changes.
     for generation in [100, 101] {
         for number in 0..4 {
             listeners.insert(number, generation);
@@ -99,7 +100,7 @@ fn play(client: &mut impl Client, events: &[Event]) -> Result<(), TestCaseError>
     let mut expected = wanted(&snapshot(&listeners), &asked);
     let mut held = client.held().clone();
     for all in [&mut expected, &mut held] {
-        // The clusters never change, so what was refused of them stays refused.
+        // The clusters never change, so a refused cluster stays refused.
         all.retain(|kind, of| *kind != ResourceType::Cluster && !of.is_empty());
     }
     prop_assert_eq!(held, expected);

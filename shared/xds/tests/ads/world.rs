@@ -1,6 +1,6 @@
-//! Snapshots that name each other, and what of them a client holds.
+//! Synthetic snapshots with resources that name each other, and the resources that a client holds.
 //!
-//! A route `r` of the synthetic snapshots holds, as its timeout-free body, the names of the clusters that it leads to.
+//! The body of a synthetic route contains only the names of the clusters that the route leads to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,12 +11,12 @@ use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use prost::Message as _;
 use xds::{Resource, ResourceType, Snapshot};
 
-/// What a synthetic mesh has: clusters with a generation each, and listeners that each have a route to clusters.
+/// A synthetic mesh: clusters with a generation each, and listeners with a route to clusters each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct World {
-    /// Cluster by name, with what changes about it.
+    /// The generation of each cluster, by name. A new generation changes the cluster.
     pub(crate) clusters: BTreeMap<String, u32>,
-    /// The clusters that each listener's route leads to, and what changes about the listener.
+    /// The generation of each listener, and the clusters that its route leads to, by name.
     pub(crate) routes: BTreeMap<String, (u32, BTreeSet<String>)>,
 }
 
@@ -53,17 +53,16 @@ impl World {
     }
 }
 
-/// What a client holds, by type and name.
+/// The resources that a client holds, by type and name.
 pub(crate) type Held = BTreeMap<ResourceType, BTreeMap<String, Vec<u8>>>;
 
-/// The clusters that the routes held lead to, and that are not held, or without their endpoints: a cluster does nothing
-/// before it has them.
+/// The clusters of held routes that are missing, or that have no endpoints: a cluster cannot work without them.
 pub(crate) fn dangling(held: &Held) -> Vec<String> {
     let of = |kind| held.get(&kind).cloned().unwrap_or_default();
     let (clusters, listeners) = (of(ResourceType::Cluster), of(ResourceType::Listener));
     let endpoints = of(ResourceType::Endpoint);
     let mut missing = Vec::new();
-    // A route that no listener names any more is not used.
+    // A route is not used if no listener names it any more.
     for (_, body) in of(ResourceType::Route).into_iter().filter(|(name, _)| listeners.contains_key(name)) {
         let route = RouteConfiguration::decode(body.as_slice()).unwrap();
         let works = |name: &String| clusters.contains_key(name) && endpoints.contains_key(name);
@@ -72,7 +71,7 @@ pub(crate) fn dangling(held: &Held) -> Vec<String> {
     missing
 }
 
-/// What a client that is at rest should hold of a snapshot.
+/// The resources of a snapshot that a client at rest should hold.
 pub(crate) fn wanted(snapshot: &Snapshot) -> Held {
     let mut held = Held::new();
     for kind in [ResourceType::Cluster, ResourceType::Endpoint, ResourceType::Listener, ResourceType::Route] {

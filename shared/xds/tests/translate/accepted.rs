@@ -1,4 +1,4 @@
-//! What the API accepts is sent to proxies whole, but for what the table here gives a reason for.
+//! A mesh that the API accepts is translated completely, except for the findings with a reason in the table here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -13,7 +13,7 @@ use crate::corpus::path_of;
 use crate::goldens::inputs;
 use crate::odd::{A_WHILE, all_places, edited, edits};
 
-/// Why a spec that leads to a finding may be accepted, or by which refusals it is not.
+/// Why the API may accept a spec that leads to a finding, or the codes by which it refuses the spec.
 enum Verdict {
     /// The API refuses the spec, by these codes.
     Refused(&'static [&'static str]),
@@ -84,11 +84,11 @@ fn every_finding_is_refused_by_the_api_or_has_a_reason() {
     }
 }
 
-/// Odd values in random places of every spec: where the API accepts the spec, its translation has no finding that the API
-/// should have refused.
+/// Sets odd values in random places of every spec. If the API accepts a spec, its translation has no finding that the
+/// API should have refused.
 #[test]
 fn accepted_specs_have_no_finding_that_the_api_refuses() {
-    // A mesh with a spec that the API refuses has findings whatever is changed.
+    // A mesh with a spec that the API refuses has findings in any case.
     let is_accepted = |input: &Value| {
         let specs = input["mesh"].as_object().expect("a case has a mesh");
         specs.iter().all(|(path, spec)| path_of(path).is_ok_and(|path| validate::spec(path.kind(), spec).is_ok()))

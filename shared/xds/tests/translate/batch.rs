@@ -1,5 +1,5 @@
-//! Many resources in one configuration, each under a name and on a port of its own, so that none is in another's way: a
-//! start of Envoy costs more than all that it reads. What is refused together is halved until it is found.
+//! Many resources in one configuration, each with a unique name and port so that they do not conflict. A start of Envoy
+//! takes longer than reading all of them. A refused batch is halved until the refused resource is found.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,7 +10,7 @@ use xds::{Resource, ResourceType, Translation, Version};
 use crate::printed::message;
 use crate::taken::{empty_cluster, inlined, of, validated};
 
-/// A resource to be judged, and what it came of.
+/// A resource to validate, and the description of its origin.
 pub(crate) struct Tried {
     pub(crate) of: String,
     resource: Judged,
@@ -19,7 +19,7 @@ pub(crate) struct Tried {
 enum Judged {
     Cluster(Value),
     Endpoints(Value),
-    /// With the route configurations that it names, and the clusters that they may.
+    /// A listener, with the route configurations that it names and the clusters that they may name.
     Listener {
         listener: Value,
         routes: Map<String, Value>,
@@ -27,7 +27,7 @@ enum Judged {
     },
 }
 
-/// Those resources of a translation that are other than in `before`, and were not seen yet.
+/// The resources of a translation that differ from `before` and are not yet in `seen`.
 pub(crate) fn unseen(
     translation: &Translation,
     before: &Translation,
@@ -54,7 +54,7 @@ pub(crate) fn unseen(
     }
     for (name, listener) in &translation.listeners {
         let body = Resource::encode(listener);
-        // The name of a route configuration stands in the listener as it is.
+        // The name of a route configuration is unencoded in the listener's bytes.
         let text = String::from_utf8_lossy(body.body());
         let routes: Vec<_> = translation.routes.iter().filter(|(name, _)| text.contains(*name)).collect();
         let same = routes.iter().all(|(name, route)| before.routes.get(*name) == Some(*route));
@@ -75,7 +75,7 @@ pub(crate) fn unseen(
     tried
 }
 
-/// Tells each that Envoy refuses, with what it says of it. How often Envoy was started.
+/// Reports each resource that Envoy refuses, with its error output. Returns the number of Envoy starts.
 pub(crate) fn judge(envoy: &Path, tried: &[Tried], refused: &impl Fn(&Tried, &str)) -> usize {
     let Err(why) = validated(envoy, |secrets| together(tried, secrets)) else { return 1 };
     match tried {

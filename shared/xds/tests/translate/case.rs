@@ -1,4 +1,4 @@
-//! A mesh to be translated, and what it is translated in.
+//! A mesh to translate, and the other inputs of its translation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,13 +14,13 @@ use xds::{
 /// The name of every mesh in these tests.
 pub(crate) const MESH: &str = "shop";
 
-/// What a case file says.
+/// The content of a case file.
 ///
-/// - `mesh`: specs by path within the mesh (`virtualNode/web`); the mesh's own is under the empty path;
-/// - `proxies`: who is translated for (`virtualNode/web`);
-/// - `explicit`: on loopback ports of their own instead of redirected traffic;
-/// - `sds`: the secrets of the mesh that go over ADS; absent, all come from the socket;
-/// - `useRemoteAddress`, `trustedHops`: how gateways find out the address of a client;
+/// - `mesh`: specs by path within the mesh (`virtualNode/web`); the spec of the mesh itself is under the empty path;
+/// - `proxies`: the proxies to translate for (`virtualNode/web`);
+/// - `explicit`: whether each listener has a loopback port, instead of redirected traffic;
+/// - `sds`: the secrets of the mesh that are sent over ADS; if absent, all come from the socket;
+/// - `useRemoteAddress`, `trustedHops`: how gateways determine the address of a client;
 /// - `instances`: the Cloud Map instances, by `service.namespace`.
 pub(crate) struct Case {
     pub(crate) mesh: Mesh,
@@ -69,7 +69,7 @@ pub(crate) fn proxy_of(path: &str) -> Proxy {
     id.proxy
 }
 
-/// A mesh of specs by path.
+/// A mesh from specs by path.
 pub(crate) fn mesh_of(specs: &serde_json::Map<String, Value>) -> Mesh {
     let mut mesh = Mesh::new(MESH.parse().expect("is a name"));
     for (path, spec) in specs {
@@ -81,7 +81,7 @@ pub(crate) fn mesh_of(specs: &serde_json::Map<String, Value>) -> Mesh {
     mesh
 }
 
-/// Ports in order, from 20000.
+/// A port for each purpose in order, from 20000.
 pub(crate) fn ports_of(mesh: &Mesh) -> PortBook {
     let mut book = PortBook::default();
     for (of, port) in uses(mesh).into_iter().zip(20_000..) {

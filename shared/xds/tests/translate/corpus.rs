@@ -1,4 +1,4 @@
-//! The examples that others wrote for App Mesh, in one mesh. They are no part of this repository.
+//! Examples that other authors wrote for App Mesh, in one mesh. They are not part of this repository.
 
 use std::path::Path;
 
@@ -11,8 +11,8 @@ use crate::case::MESH;
 /// Specs by path within the mesh.
 pub(crate) type Specs = Map<String, Value>;
 
-/// All of them under names of their own where they have none, with what they refer to, and a client of everything.
-/// `None` where they aren't beside the repository.
+/// All examples, each with a generated name if it has none. They include the resources that they refer to, and a node
+/// that calls every service. `None` if the corpus is not next to the repository.
 pub(crate) fn corpus() -> Option<Specs> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
     let Ok(index) = std::fs::read_to_string(root.join("index.tsv")) else {
@@ -25,7 +25,8 @@ pub(crate) fn corpus() -> Option<Specs> {
         let (Some("json"), Some(kind), Some(file)) = (fields.next(), fields.next(), fields.next()) else { continue };
         let text = std::fs::read_to_string(root.join(file)).expect("is readable");
         let Ok(body) = serde_json::from_str::<Value>(&text) else { continue };
-        // A describe output of the CLI wraps the resource in its kind; an input is it; some files are the spec alone.
+        // A describe output of the CLI wraps the resource in its kind, an input is the resource, and some files are
+        // only the spec.
         let resource = body.get(kind).unwrap_or(&body);
         let spec = resource.get("spec").unwrap_or(resource);
         let name = resource[format!("{kind}Name")].as_str().map_or_else(|| format!("{kind}-{row}"), ToOwned::to_owned);
@@ -60,7 +61,7 @@ pub(crate) fn corpus() -> Option<Specs> {
     Some(specs)
 }
 
-/// What a spec refers to, with a spec that is as short as it can be.
+/// Adds the resources that a spec refers to, each with a minimal spec.
 fn refer(value: &Value, referred: &mut Specs) {
     match value {
         Value::Object(members) => {

@@ -1,11 +1,11 @@
-//! What Envoy would refuse is left out, and said.
+//! A part of a mesh that Envoy would refuse is left out, and a finding reports it.
 
 use serde_json::{Value, json};
 use xds::finding;
 
 use crate::shop::{colours, intercepted, mesh, node, with_instances};
 
-/// The findings at a client of one service on one changed node.
+/// The findings of a client of one service on one changed node.
 fn at_client(change: impl FnOnce(&mut Value)) -> Vec<&'static str> {
     let mut server = node();
     change(&mut server);
@@ -104,7 +104,7 @@ fn of_an_access_log() {
 fn of_a_secret_without_a_name() {
     let sds = |name: &str| json!({"sds": {"secretName": name}});
     let acm = |arn: &str| json!({"acm": {"certificateArn": arn}});
-    // What the server presents and trusts, and what the client presents and trusts.
+    // The certificate and trust of the server, and the certificate and trust of the client.
     let found = |certificate: Value, trust: &str, presented: &str, trusted: &str| {
         let tls = json!({"mode": "STRICT", "certificate": certificate, "validation": {"trust": sds(trust)}});
         let mut server = node();
@@ -126,7 +126,7 @@ fn of_a_secret_without_a_name() {
         })
     };
     let (well, left_out) = ((vec![], true), (vec![finding::NAMELESS_SECRET], false));
-    // A client without the certificate that it should have still calls: the server says whether that will do.
+    // A client without its certificate still calls, because the server decides whether it requires one.
     let bare = (vec![finding::NAMELESS_SECRET], true);
     assert_eq!(found(sds("a"), "b", "c", "d"), [well.clone(), well.clone()]);
     assert_eq!(found(sds(""), "b", "c", "d"), [left_out.clone(), well.clone()]);
@@ -160,6 +160,6 @@ fn of_attributes_that_no_instance_has() {
     };
     assert_eq!(found(&["v1", "v3"]), [finding::NO_INSTANCE_MATCHES]);
     assert_eq!(found(&["v1", "v2"]), Vec::<&str>::new());
-    // A service without instances is no fault of the node's attributes.
+    // A service without instances is not a problem of the node's attributes.
     assert_eq!(found(&[]), Vec::<&str>::new());
 }

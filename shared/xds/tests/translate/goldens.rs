@@ -1,4 +1,4 @@
-//! Meshes with what becomes of them, as files. `UPDATE_GOLDENS=1` writes what is there now; read the difference.
+//! Meshes and their translations, as files. `UPDATE_GOLDENS=1` writes the current translations; read the difference.
 
 use std::fs;
 use std::path::{Path, PathBuf};

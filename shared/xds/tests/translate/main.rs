@@ -1,4 +1,4 @@
-//! Meshes as Envoy resources: goldens, tables and properties.
+//! Translations of meshes into Envoy resources: goldens, tables and properties.
 
 #![expect(
     clippy::expect_used,

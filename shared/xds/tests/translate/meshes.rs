@@ -1,5 +1,5 @@
-//! Whatever a mesh says, its translation holds together: nothing panics, nothing is named that isn't there, and nothing
-//! is sent that Envoy is known to refuse.
+//! The translation of any mesh is sound. It never panics, never names a missing resource, and never contains a part
+//! that Envoy is known to refuse.
 
 use std::collections::BTreeSet;
 
@@ -15,11 +15,11 @@ use crate::goldens::inputs;
 use crate::printed::printed;
 use crate::taken::{envoy, taken};
 
-/// Values that are put in place of others, beside those that stand elsewhere in the same mesh.
+/// Values that replace others, in addition to values from other places in the same mesh.
 const ODD: [&str; 14] =
     ["", "*", "/", "a\nb", "%NONE%", "(?=a)", "(", "a{1000}", "\u{e9}", "::1", "x:8080", "*.shop", "SERVER", "grpc"];
 
-/// A change to a mesh's specs: to which, at which of its places, and what.
+/// A change to the specs of a mesh: numbers that select the spec, the place in it, and the edit.
 type Edit = (usize, usize, usize);
 
 #[test]
@@ -49,7 +49,8 @@ fn envoy_takes_meshes_however_they_are_changed() {
     let Some(envoy) = envoy() else { return };
     let meshes = meshes();
     let edits = proptest::collection::vec(any::<Edit>(), 0..12);
-    // As many as a test has time for; the same each time. `ENVOY_CASES` looks for more, elsewhere.
+    // The number of cases fits the time of a test, and the cases are the same each time. `ENVOY_CASES` sets another
+    // number, with random cases.
     let more = std::env::var("ENVOY_CASES").ok().and_then(|cases| cases.parse().ok());
     let config = Config { cases: more.unwrap_or(20), failure_persistence: None, ..Config::default() };
     let rng = if more.is_some() {
@@ -73,14 +74,15 @@ fn envoy_takes_meshes_however_they_are_changed() {
         .unwrap();
 }
 
-/// Writes a mesh on which a test fails to a file, and returns its path: printed, a mesh of the corpus has thousands of lines.
+/// Writes a mesh for which a test fails to a file, and returns the path. A printed mesh of the corpus would have
+/// thousands of lines.
 fn kept(name: &str, specs: &Specs) -> String {
     let file = format!("{}/{name}.json", env!("CARGO_TARGET_TMPDIR"));
     let written = std::fs::write(&file, serde_json::to_string_pretty(specs).expect("is JSON"));
     written.map_or_else(|error| format!("{file}, which can't be written: {error}"), |()| file.clone())
 }
 
-/// The first of many faults.
+/// The number of faults, and the first of them.
 fn beginning<T: std::fmt::Debug>(faults: &[T]) -> String {
     const SHOWN: usize = 5;
     let first: Vec<String> = faults.iter().take(SHOWN).map(|fault| format!("\n  {fault:?}")).collect();
@@ -103,13 +105,13 @@ fn rand_seed() -> [u8; 32] {
     seed
 }
 
-/// The meshes of the goldens, and one of everything in the corpus.
+/// The meshes of the goldens, and one mesh of the whole corpus.
 fn meshes() -> Vec<Specs> {
     let goldens = inputs().into_iter().map(|(_, case)| case["mesh"].as_object().expect("is an object").clone());
     goldens.chain(corpus()).collect()
 }
 
-/// The specs with these edits, as far as they still can be read.
+/// The specs with these edits. Edits that make a spec unreadable are skipped.
 fn changed(specs: &Specs, edits: &[Edit]) -> Specs {
     let mut specs = specs.clone();
     for (which, place, what) in edits {
@@ -123,7 +125,7 @@ fn changed(specs: &Specs, edits: &[Edit]) -> Specs {
         match what % 5 {
             0 => *target = Value::Null,
             1 => {
-                // Once more, where it is one of a list.
+                // Repeats the first item of a list.
                 if let Value::Array(items) = target
                     && let Some(item) = items.first().cloned()
                 {
@@ -159,7 +161,7 @@ fn without_null(value: Value) -> Value {
     }
 }
 
-/// Something odd, or something that stands elsewhere in the mesh.
+/// An odd value, or a value from another place in the mesh.
 fn replacement(specs: &Specs, what: usize) -> Value {
     let choice = what / 5;
     if choice.is_multiple_of(3) {
@@ -191,7 +193,7 @@ pub(crate) fn places(spec: &Value) -> Vec<String> {
     places
 }
 
-/// The translations for every proxy of a mesh, both ways.
+/// The translations for every proxy of a mesh, with and without redirection.
 fn translations(specs: &Specs) -> Vec<(Proxy, bool, Translation)> {
     let mesh = mesh_of(specs);
     let ports = ports_of(&mesh);
@@ -208,7 +210,7 @@ fn translations(specs: &Specs) -> Vec<(Proxy, bool, Translation)> {
                 instances: &instances,
             };
             let translation = translate(&mesh, &proxy, surroundings);
-            // What didn't change must not be sent again.
+            // An unchanged resource must not be sent again.
             assert_eq!(translation.encode(), translate(&mesh, &proxy, surroundings).encode());
             all.push((proxy.clone(), explicit, translation));
         }
@@ -221,7 +223,7 @@ fn proxies(mesh: &Mesh) -> Vec<Proxy> {
     nodes.chain(mesh.gateways.keys().cloned().map(Proxy::Gateway)).collect()
 }
 
-/// What is wrong with a translation, as far as that can be seen without an Envoy.
+/// The faults of a translation that are visible without Envoy.
 fn faults(translation: &Translation) -> Vec<String> {
     let mut faults = translation.dangling();
     let all = printed(translation);

@@ -1,6 +1,6 @@
-//! Odd values in every place of every spec: Envoy takes what is made of them.
+//! Odd values in every place of every spec: Envoy accepts the translations.
 //!
-//! At a random few of the places each time. All of them take minutes, with a word on each refusal at once:
+//! A run tries a random part of the places. All places take minutes, and each refusal is printed immediately:
 //!
 //! ```text
 //! ODD=all cargo test -p xds --test translate odd -- --nocapture
@@ -24,16 +24,16 @@ use crate::goldens::inputs;
 use crate::meshes::places;
 use crate::taken::envoy;
 
-/// As many at once as Envoy reads in less time than it takes to start.
+/// The resources per batch: as many as Envoy reads in less time than it takes to start.
 const BATCH: usize = 100;
-/// So many Envoys at a time.
+/// The number of Envoys that run at once.
 const ENVOYS: usize = 2;
-/// How long new places are taken up where not all are tried.
+/// The time after which no new place is started, unless all places are tried.
 pub(crate) const A_WHILE: Duration = Duration::from_secs(5);
-/// How often it is told how far it has come.
+/// The interval between progress messages.
 const NOW_AND_THEN: Duration = Duration::from_secs(5);
 
-/// What the API may let through, or an import bring, and Envoy may not like.
+/// Texts that the API or an import may accept, and Envoy may refuse.
 const TEXTS: &str = r#"
 x y|*|**|*.*|*.x|x.*|x*|*x|.|..|.x|x.|/|//|/x/|/*|x/y|/a/../b|/a?b|/a#b|/{a}|?|#|%|%%|%00|%zz|%REQ(a b)%|%REQ(X)%
 %START_TIME(%%)%|%DYNAMIC_METADATA(a:b)%|(?=a)|(|[|\|a\|[[:alpha:]]|\pN|a{1000}|a{2,1}|(?i)a|.*|::1|[::1]|10.0.0.1|x:8080
@@ -41,19 +41,19 @@ x y|*|**|*.*|*.x|x.*|x*|*x|.|..|.x|x.|/|//|/x/|/*|x/y|/a/../b|/a?b|/a#b|/{a}|?|#
 http|http2|grpc|tcp|https|s|ms|STRICT|PERMISSIVE|DISABLED|ENABLED|server-error|gateway-error|cancelled|connection-error
 DROP_ALL|ENDPOINTS|IPv6_ONLY|POST|CONNECT|spiffe://a/b|spiffe://|arn:"#;
 
-/// Those with white space, and without anything.
+/// Texts with white space or control characters, and the empty text.
 const SPACES: [&str; 9] = ["", " ", " x", "x ", "a\nb", "a\rb", "a\tb", "\u{0}", "\u{7f}"];
 
 const NUMBERS: [i64; 14] = [0, 1, 2, 99, 100, 101, 199, 443, 600, 15_000, 15_001, 65_535, 65_536, -1];
 
-/// The ends of number types, and seconds that are too many nanoseconds, and too many for protobuf.
+/// The bounds of number types, seconds that overflow as nanoseconds, and seconds that overflow in protobuf.
 const LARGE_NUMBERS: [i64; 6] = [0x7fff_ffff, 0xffff_ffff, 9_223_372_037, 315_576_000_001, i64::MAX, i64::MIN];
 
-/// What is done to a place.
+/// The edit of a place in a spec.
 pub(crate) enum Edit {
     Put(Value),
     Remove,
-    /// One more of the first of a list.
+    /// Appends the first item of a list again.
     Repeat,
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn edits() -> Vec<Edit> {
     values.map(Edit::Put).chain([Edit::Remove, Edit::Repeat]).collect()
 }
 
-/// The spec with an edit, and how the edit is called; `None` where it changes nothing.
+/// The spec with an edit, and a description of the edit; `None` if the edit changes nothing.
 pub(crate) fn edited(spec: &Value, pointer: &str, edit: &Edit) -> Option<(Value, String)> {
     let mut after = spec.clone();
     let target = after.pointer_mut(pointer)?;
@@ -131,7 +131,7 @@ fn envoy_takes_odd_values_in_every_place() {
     assert!(refused.is_empty(), "{} refused, the first: {:?}", refused.len(), refused.first());
 }
 
-/// Those who ask Envoy, and what it said.
+/// The results of the workers that validate batches with Envoy.
 #[derive(Default)]
 struct Jury {
     judged: AtomicUsize,
@@ -163,8 +163,8 @@ impl Jury {
     }
 }
 
-/// Tells what is new in the translation of every edit, and at every place how far it has come; goes on while `at` wants
-/// it to. How many edits can be read.
+/// Reports the new resources in the translation of every edit, and the progress at every place. Stops when `at` returns
+/// false. Returns the number of edits that can be read.
 fn every_translation(
     mut tell: impl FnMut(&str, Result<Vec<Tried>, String>),
     mut at: impl FnMut(usize, usize, usize) -> bool,
@@ -182,7 +182,7 @@ fn every_translation(
         let (at, whole) = (path_of(path).expect("is a path"), case.mesh.clone());
         let before: Vec<_> = case.proxies.iter().map(|proxy| (proxy.clone(), case.translate(proxy))).collect();
         case.mesh.remove(&at);
-        // Those that are not told of the resource are not told of its changes either.
+        // A proxy that does not depend on the resource does not depend on its changes either.
         let concerned: Vec<_> = before.into_iter().filter(|(proxy, before)| case.translate(proxy) != *before).collect();
         case.mesh = whole.clone();
         for edit in edits.iter().filter(|_| !concerned.is_empty()) {
@@ -206,7 +206,7 @@ fn every_translation(
     tried
 }
 
-/// Every place of every spec of the goldens' meshes, in random order.
+/// Every place of every spec in the goldens' meshes, in random order.
 pub(crate) fn all_places(inputs: &[(String, Value)]) -> Vec<(usize, &String, String)> {
     let mut all = Vec::new();
     for (number, (_, input)) in inputs.iter().enumerate() {
@@ -214,7 +214,7 @@ pub(crate) fn all_places(inputs: &[(String, Value)]) -> Vec<(usize, &String, Str
             all.extend(places(spec).into_iter().map(|pointer| (number, path, pointer)));
         }
     }
-    // The same for everybody where the seed is given, as `cargo xtask test` does.
+    // A given seed makes the order the same everywhere; `cargo xtask test` sets it.
     let seed = std::env::var("PROPTEST_RNG_SEED").unwrap_or_else(|_| RandomState::new().hash_one(()).to_string());
     all.sort_by_cached_key(|place| BuildHasherDefault::<DefaultHasher>::default().hash_one((&seed, place)));
     all

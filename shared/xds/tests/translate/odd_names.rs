@@ -1,4 +1,4 @@
-//! Odd names of every kind of resource: Envoy accepts what is made of them.
+//! Odd names for every kind of resource: Envoy accepts the translations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -11,16 +11,16 @@ use crate::case::Case;
 use crate::goldens::inputs;
 use crate::taken::envoy;
 
-/// As many resources at once as Envoy reads in less time than it takes to start.
+/// The resources per batch: as many as Envoy reads in less time than it takes to start.
 const BATCH: usize = 100;
 
-/// Names that the API accepts and that mean something to Envoy, HTTP or JSON. A slash is for virtual services only.
+/// Names that the API accepts and that have a meaning in Envoy, HTTP or JSON. Only a virtual service may have a slash.
 const NAMES: [&str; 18] = [
     "*", "*.x", "x.*", "a b", " a", "%", "%REQ(X)%", "%%", "{a}", "\"q\"", "\\", "é", "😀", "[::1]", "x:8080", ":",
     ".", "a/b",
 ];
 
-/// The input with the names of resources replaced, each by another one of the names, beginning with the one at `first`.
+/// The input with renamed resources: each gets a different one of the names, beginning with the name at `first`.
 fn renamed(input: &Value, first: usize) -> Value {
     let mesh = input["mesh"].as_object().expect("a case has a mesh");
     let mut fresh: BTreeMap<&str, String> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Which loopback ports a mesh needs.
+//! The loopback ports that a mesh needs.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Translations as canonical JSON, with what is packed into them.
+//! Translations as canonical JSON, with their packed messages expanded.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 use serde_json::{Map, Value, json};
 use xds::{ResourceType, Translation};
 
-/// Envoy's messages, as the crate that they were generated in describes them.
+/// The descriptors of Envoy's messages, from the crate that generates the types.
 static DESCRIPTORS: LazyLock<DescriptorPool> = LazyLock::new(|| {
     let file = sources_of_envoy_types().join("generated/types.bin");
     let descriptors = fs::read(&file).unwrap_or_else(|error| panic!("failed to read {}: {error}", file.display()));
@@ -18,9 +18,9 @@ static DESCRIPTORS: LazyLock<DescriptorPool> = LazyLock::new(|| {
 
 /// The `src` folder that `envoy-types` was compiled from.
 ///
-/// The compiler notes the sources of each crate in a dependency file next to this test's executable. That file is there
-/// whenever this test is. `cargo metadata` is no substitute: offline, it fails unless the packages of all platforms happen to
-/// be in cargo's cache.
+/// The compiler notes the sources of each crate in a dependency file next to this test's executable. That file exists
+/// whenever this test runs. `cargo metadata` cannot replace it: offline, it fails unless cargo's cache happens to
+/// contain the packages of all platforms.
 fn sources_of_envoy_types() -> PathBuf {
     let executable = std::env::current_exe().expect("the system knows this executable");
     let folder = executable.parent().expect("an executable is in a folder");
@@ -28,7 +28,7 @@ fn sources_of_envoy_types() -> PathBuf {
     let notes: Vec<PathBuf> =
         entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_note(path)).collect();
     let sources = notes.iter().filter_map(|note| root_folder(&fs::read_to_string(note).ok()?));
-    // A folder of builds that has seen an upgrade has the notes of both versions.
+    // A build folder has the dependency files of both versions after an upgrade.
     let locked = format!("envoy-types-{}", locked_version());
     let mut sources: Vec<PathBuf> = sources.filter(|folder| folder.is_dir()).collect();
     sources.sort_by_key(|folder| !folder.to_string_lossy().contains(&locked));
@@ -41,7 +41,7 @@ fn is_note(path: &Path) -> bool {
     name.starts_with("envoy_types-") && path.extension().is_some_and(|extension| extension == "d")
 }
 
-/// The folder of the crate's root file, by the rule `PATH/lib.rs:` that a dependency file has for each source.
+/// The folder of the crate's root file, from the rule `PATH/lib.rs:` that a dependency file has for each source.
 fn root_folder(note: &str) -> Option<PathBuf> {
     let root = note.lines().find_map(|line| line.strip_suffix("/lib.rs:"))?;
     // A space in a path is escaped, as in a Makefile.
@@ -54,7 +54,7 @@ fn locked_version() -> &'static str {
     entry.split('"').next().expect("text has a first part")
 }
 
-/// All of a translation, by type and name.
+/// All resources of a translation, by type and name.
 pub(crate) fn printed(translation: &Translation) -> Value {
     let mut resources: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     for (kind, name, resource) in translation.encode() {
@@ -77,7 +77,7 @@ pub(crate) fn printed(translation: &Translation) -> Value {
     Value::Object(all)
 }
 
-/// A message as JSON, with Envoy's own member names.
+/// A message as JSON, with Envoy's member names.
 pub(crate) fn message(url: &str, body: &[u8]) -> Value {
     let name = url.rsplit('/').next().expect("has a last part");
     let descriptor = DESCRIPTORS.get_message_by_name(name).expect("is a message of Envoy's");
@@ -97,7 +97,7 @@ const fn member(kind: ResourceType) -> &'static str {
     }
 }
 
-/// Maps have no order on the wire; here they have.
+/// Sorts the members of maps, which have no order on the wire.
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(members) => {
@@ -109,7 +109,7 @@ fn sorted(value: Value) -> Value {
     }
 }
 
-/// JSON with what comes again and again replaced by the name that `golden/fragments.json` gives it.
+/// JSON with each repeated fragment replaced by its name in `golden/fragments.json`.
 pub(crate) fn abbreviated(value: Value, fragments: &Map<String, Value>) -> Value {
     match value {
         Value::Object(mut members) => {
@@ -132,15 +132,15 @@ pub(crate) fn abbreviated(value: Value, fragments: &Map<String, Value>) -> Value
     }
 }
 
-/// How wide a printed line may be.
+/// The maximum width of a printed line.
 const WIDTH: usize = 116;
 
-/// JSON that is good to compare: what fits a line stands on one.
+/// JSON in a layout that is easy to compare: a value that fits on one line is printed on one line.
 pub(crate) fn laid_out(value: &Value) -> String {
     lay_out(value, 0, 0) + "\n"
 }
 
-/// `before` is how much stands on the line already.
+/// Lays out a value; `before` is the number of characters that are already on the line.
 fn lay_out(value: &Value, indent: usize, before: usize) -> String {
     let line = value.to_string();
     let inner = indent + 2;

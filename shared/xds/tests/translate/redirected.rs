@@ -1,4 +1,5 @@
-//! Where redirected connections go in a real Envoy. A PROXY header says where each was going, in place of the kernel.
+//! The destinations of redirected connections in a real Envoy. A PROXY header gives each original destination, in place
+//! of the kernel.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,19 +13,19 @@ use crate::goldens::cases;
 use crate::printed::printed;
 use crate::taken::{envoy, standalone};
 
-/// How long Envoy may take for anything.
+/// The time limit for each wait for Envoy.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a client says first.
+/// The first bytes that a client sends.
 #[derive(Debug, Clone, Copy)]
 enum First {
     Nothing,
     Text,
-    /// The beginning of a handshake for a server name.
+    /// The beginning of a TLS handshake for a server name.
     Hello(&'static str),
 }
 
-/// To which port, with what first, and which filter takes it; none closes it.
+/// The port of a connection, its first bytes, and the filter that accepts it; `None` if Envoy closes it.
 type Connection = (u16, First, Option<&'static str>);
 
 #[test]
@@ -139,17 +140,17 @@ impl Running {
         running
     }
 
-    /// An answer of its administration.
+    /// A response of Envoy's admin interface.
     fn asked(&self, path: &str) -> String {
         let Ok(mut stream) = TcpStream::connect(&self.admin) else { return String::new() };
         let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
         let mut answer = String::new();
-        // What can't be read now is asked for again.
+        // A failed read is repeated by the next poll.
         drop(stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer)));
         answer
     }
 
-    /// How many connections each filter has taken.
+    /// The number of connections that each filter has accepted.
     fn taken(&self) -> Vec<(String, u64)> {
         let answer = self.asked("/stats?filter=egress.*downstream_cx_total");
         let lines = answer.lines().filter_map(|line| line.split_once(".downstream_cx_total: "));
@@ -169,7 +170,7 @@ impl Running {
         });
     }
 
-    /// A connection that was going to a port of a machine where nobody listens.
+    /// A connection with an original destination port on an address without any listener.
     fn connect(&self, port: u16, first: First) -> TcpStream {
         let mut stream = TcpStream::connect(self.egress).expect("Envoy listens");
         let mut bytes = format!("PROXY TCP4 127.0.0.1 127.255.255.254 40000 {port}\r\n").into_bytes();

@@ -1,4 +1,4 @@
-//! Routes: their order, shares, retries and time limits.
+//! Routes: their order, weights, retries and timeouts.
 
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;

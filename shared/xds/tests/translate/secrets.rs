@@ -1,4 +1,4 @@
-//! Secrets as they are sent.
+//! Secrets in the form in which they are sent.
 
 use serde_json::{Value, json};
 use xds::{ResourceType, SecretMaterial, SecretRef};
@@ -23,7 +23,7 @@ fn files_are_named_and_watched() {
     assert_eq!(watched(&files("/certs/chain.pem", "/certs/key.pem")).as_deref(), Some("/certs"));
     assert_eq!(watched(&files("/chain.pem", "/key.pem")).as_deref(), Some("/"));
     assert_eq!(watched(&files("chain.pem", "key.pem")).as_deref(), Some("."));
-    // Each is watched by itself then.
+    // Envoy then watches each file separately.
     assert_eq!(watched(&files("/certs/chain.pem", "/keys/key.pem")), None);
     assert_eq!(watched(&SecretRef::TrustFile("/certs/ca.pem".to_owned())).as_deref(), Some("/certs"));
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Small meshes, and their translation where traffic is redirected.
+//! Small meshes, and their translations with redirected traffic.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use xds::{ClientAddress, Instance, Listeners, SdsSource, StatNames, Surroundings
 pub(crate) use crate::case::mesh_of as mesh;
 use crate::case::proxy_of;
 
-/// What a proxy of a mesh is sent where traffic is redirected.
+/// The translation for a proxy with redirected traffic.
 pub(crate) fn intercepted(mesh: &Mesh, path: &str) -> Translation {
     with_instances(mesh, path, &BTreeMap::new())
 }
 
-/// The translation for a proxy whose traffic is intercepted, with the instances of Cloud Map services.
+/// The translation for a proxy with redirected traffic, with the instances of Cloud Map services.
 pub(crate) fn with_instances(
     mesh: &Mesh,
     path: &str,
@@ -38,7 +38,7 @@ pub(crate) fn node() -> Value {
     })
 }
 
-/// A client of `colours`, whose router has these routes to the nodes `blue` and `green`.
+/// A client of `colours`. The router of `colours` has these routes to the nodes `blue` and `green`.
 pub(crate) fn colours(protocol: &str, routes: &[(&str, Value)]) -> Map<String, Value> {
     let mut node = node();
     node["listeners"][0]["portMapping"]["protocol"] = json!(protocol);

@@ -1,11 +1,11 @@
-//! What holds a translation together, one thing broken at a time.
+//! The conditions of a sound translation, each broken separately.
 
 use serde_json::json;
 use xds::{SecretRef, Translation};
 
 use crate::case::Case;
 
-/// A client of everything that can be named: clusters by requests and connections, endpoints, secrets, routes.
+/// A client that uses every kind of named resource: clusters of requests and connections, endpoints, secrets, routes.
 fn translation() -> Translation {
     let listener = |protocol: &str, tls: bool| {
         let certificate = json!({"acm": {"certificateArn": "arn:certificate"}});

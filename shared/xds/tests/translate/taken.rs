@@ -1,4 +1,4 @@
-//! A real Envoy takes what the goldens are about. Skips itself where there is none.
+//! A real Envoy accepts the translations of the goldens. The tests are skipped without an Envoy.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::printed::printed;
 
 const FILE_LOG: &str = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog";
 
-/// The Envoy of the local stack.
+/// The Envoy of the local stack, if it is installed.
 pub(crate) fn envoy() -> Option<PathBuf> {
     let envoy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.local/venv/bin/envoy");
     if !envoy.is_file() {
@@ -34,12 +34,12 @@ fn envoy_takes_what_the_goldens_are_about() {
     }
 }
 
-/// Whether Envoy takes a translation as its configuration; what it says if it doesn't.
+/// Whether Envoy accepts a translation as its configuration; its error output if not.
 pub(crate) fn taken(envoy: &Path, translation: &Translation) -> Result<(), String> {
     validated(envoy, |secrets| standalone(&printed(translation), secrets))
 }
 
-/// Whether Envoy takes a configuration, which is made with the path of a file of secrets; what it says if it doesn't.
+/// Whether Envoy accepts a configuration, which is built with the path of a secrets file; its error output if not.
 pub(crate) fn validated(envoy: &Path, configuration: impl FnOnce(&Path) -> Value) -> Result<(), String> {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -61,7 +61,7 @@ pub(crate) fn validated(envoy: &Path, configuration: impl FnOnce(&Path) -> Value
     Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr)))
 }
 
-/// A configuration that needs nobody else: what goes over ADS stands in it or comes from a file.
+/// A configuration that needs no control plane: resources from ADS are inlined or come from a file.
 pub(crate) fn standalone(translation: &Value, secrets: &Path) -> Value {
     let member = |name: &str| translation[name].as_object().cloned().unwrap_or_default();
     let routes = member("routes");
@@ -71,7 +71,7 @@ pub(crate) fn standalone(translation: &Value, secrets: &Path) -> Value {
     of(resources("listeners"), resources("clusters"))
 }
 
-/// A configuration of these and of what they may refer to beside each other.
+/// A configuration of these resources, with the static clusters that they may refer to.
 pub(crate) fn of(listeners: Vec<Value>, clusters: Vec<Value>) -> Value {
     let mut socket = empty_cluster("static_cluster_sds_unix_socket");
     socket["typed_extension_protocol_options"] = json!({
@@ -96,17 +96,17 @@ pub(crate) fn of(listeners: Vec<Value>, clusters: Vec<Value>) -> Value {
     })
 }
 
-/// A cluster that is there and nothing else.
+/// A cluster with only its name and no endpoints.
 pub(crate) fn empty_cluster(name: &str) -> Value {
     json!({"name": name, "type": "STATIC", "load_assignment": {"cluster_name": name}})
 }
 
-/// A resource with what it would ask for by name in its place.
+/// A resource with the resources that it names inlined.
 pub(crate) fn inlined(value: Value, routes: &Map<String, Value>, secrets: &Path) -> Value {
     match value {
         Value::Object(mut members) => {
             if members.get("@type").is_some_and(|kind| kind == FILE_LOG) {
-                // It would be opened, wherever it is. Whether it can be is for the machine to know.
+                // Envoy would open the log file at any path, and the result depends on the machine.
                 members.insert("path".to_owned(), json!("/dev/null"));
             }
             let members = members.into_iter().map(|(name, value)| match name.as_str() {

@@ -1,13 +1,13 @@
 //! Formats of access logs, as Envoy parses them. Envoy refuses the whole listener for a format that it cannot parse.
 //!
-//! Each table below was tried on Envoy 1.40. `CEL` and `COALESCE` are languages of their own and are not among them: the
-//! App Mesh images did not have them, and a format with one of them counts as one that cannot be parsed.
+//! Each table below was verified with Envoy 1.40. `CEL` and `COALESCE` are separate languages and are not included. The
+//! App Mesh images did not support them, so a format with one of them counts as one that cannot be parsed.
 
 /// Why Envoy refuses a format; `None` for a format that it accepts.
 pub(super) fn fault(text: &str) -> Option<String> {
     let mut rest = text;
     while let Some((_, after)) = rest.split_once('%') {
-        // Two percent signs are one in the line.
+        // Two percent signs are one percent sign in the log line.
         rest = match after.strip_prefix('%') {
             Some(after) => after,
             None => match Operator::read(after) {
@@ -22,7 +22,7 @@ pub(super) fn fault(text: &str) -> Option<String> {
     None
 }
 
-/// `%NAME(BRACKETS):LENGTH%`, where all but the name may be absent.
+/// The operator `%NAME(BRACKETS):LENGTH%`; only the name is required.
 #[derive(Debug, Clone, Copy)]
 struct Operator<'t> {
     name: &'t str,
@@ -31,7 +31,7 @@ struct Operator<'t> {
 }
 
 impl<'t> Operator<'t> {
-    /// Reads an operator from after its first percent sign; returns also what follows its last one.
+    /// Reads an operator after its first percent sign; also returns the text after its last one.
     fn read(text: &'t str) -> Result<(Self, &'t str), String> {
         let in_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
         let (name, after) = text.split_at(text.find(|c| !in_name(c)).unwrap_or(text.len()));
@@ -109,7 +109,7 @@ fn one_of(word: &str, known: &[&str]) -> Option<String> {
     (!known.contains(&word)).then(|| format!("does not take {word:?} in brackets"))
 }
 
-/// A header, or two of which the second is used where the first is absent.
+/// Checks the header names in brackets: one, or two of which the second is used if the first header is absent.
 fn header_fault(brackets: &str) -> Option<String> {
     let in_header = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~:".contains(c);
     if brackets.is_empty() {
@@ -122,14 +122,14 @@ fn header_fault(brackets: &str) -> Option<String> {
     (!fine).then(|| format!("has {brackets:?} in brackets, which is not a header"))
 }
 
-/// Operators whose brackets name headers.
+/// Operators with header names in brackets.
 const HEADERS: &[&str] = &["REQ", "RESP", "TRAILER"];
 
-/// Operators that need a value in brackets, whatever it is.
+/// Operators that need a value in brackets and accept any value.
 const NEED_BRACKETS: &[&str] =
     &["CLUSTER_METADATA", "DYNAMIC_METADATA", "ENVIRONMENT", "QUERY_PARAM", "UPSTREAM_METADATA"];
 
-/// Operators after which a colon and a number cut the text.
+/// Operators that accept a colon and a number, which limit the length of the text.
 const TAKE_LENGTH: &[&str] = &[
     "DYNAMIC_METADATA",
     "ENVIRONMENT",
@@ -148,7 +148,7 @@ const TAKE_LENGTH: &[&str] = &[
 const METADATA: &[&str] =
     &["CLUSTER", "DYNAMIC", "LISTENER", "LISTENER_FILTER_CHAIN", "ROUTE", "UPSTREAM_HOST", "VIRTUAL_HOST"];
 
-/// Operators that take nothing in brackets.
+/// Operators that accept no brackets.
 const PLAIN: &[&str] = &[
     "ACCESS_LOG_TYPE",
     "BYTES_RECEIVED",
@@ -254,7 +254,7 @@ const PLAIN: &[&str] = &[
     "VIRTUAL_CLUSTER_NAME",
 ];
 
-/// Operators whose brackets may hold any value: a time format or the length of a prefix.
+/// Operators that accept any value in brackets, such as a time format or the length of a prefix.
 const BRACKETS: &[&str] = &[
     "DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT",
     "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT",

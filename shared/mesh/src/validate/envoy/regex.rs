@@ -1,13 +1,13 @@
-//! Regular expressions, as Envoy accepts them: it compiles them by RE2, over bytes, and refuses an expression whose
-//! program is too large. Envoy refuses the whole route configuration for one expression.
+//! Regular expressions, as Envoy accepts them. Envoy compiles an expression with RE2, over bytes, and refuses one with
+//! a program that is too large. It refuses the whole route configuration for one expression.
 
 mod class;
 mod reader;
 
 use reader::Reader;
 
-/// The largest program of an expression that is accepted, as Envoy counts it. The App Mesh images raise Envoy's own limit
-/// of 100 to this (`re2.max_program_size.error_level`), and so must the bootstrap of any other Envoy.
+/// The largest accepted program of an expression, as Envoy counts it. The App Mesh images raise Envoy's own limit of
+/// 100 to this value (`re2.max_program_size.error_level`). The bootstrap of any other Envoy must do the same.
 pub const LARGEST_EXPRESSION: u32 = 1000;
 
 /// Why Envoy refuses an expression; `None` for an expression that it accepts.
@@ -25,7 +25,7 @@ pub(super) fn fault(expression: &str) -> Option<String> {
 mod tests {
     use super::fault;
 
-    /// Each was tried on Envoy 1.40.
+    /// Each expression was verified with Envoy 1.40.
     #[test]
     fn expressions_that_envoy_accepts_are_accepted() {
         for good in [

@@ -1,4 +1,4 @@
-//! What a gateway sends into the mesh.
+//! The egress side of a virtual gateway: the requests that it sends into the mesh.
 
 use std::collections::BTreeSet;
 
@@ -18,13 +18,14 @@ use super::SERVICE_HEADER;
 use super::target::{Target, TargetPort, Targets};
 
 impl<'m> Draft<'m> {
-    /// The egress side: a virtual host for each target, and one for requests that kept their host. Those say by a header
-    /// where they go, and that comes first everywhere: the host that a client chose may be the name of another service.
+    /// Adds the egress side: a virtual host for each target, and one for requests that kept their host. Those requests
+    /// name their target in a header. Each virtual host matches the header first, because the host that a client chose
+    /// may be the name of another service.
     pub(super) fn gateway_egress(&mut self, spec: &'m VirtualGatewaySpec, loop_port: u16, targets: &Targets<'m>) {
         let policy = spec.backend_defaults.as_ref().and_then(|defaults| defaults.client_policy.as_ref());
         let mut by_host = Vec::new();
         let mut by_header: Vec<(&String, Route)> = Vec::new();
-        // Envoy doesn't tell hosts apart by case, and takes each once.
+        // Envoy compares hosts without letter case, and accepts each host once.
         let mut taken = BTreeSet::from(["*".to_owned()]);
         for (host, target) in targets {
             let domains = egress_domains(host, target, loop_port);
@@ -57,8 +58,8 @@ impl<'m> Draft<'m> {
         self.gateway_egress_listener(loop_port, routes);
     }
 
-    /// Only the gateway's own ingress side comes here, by the loopback address: whoever else could would get around the
-    /// TLS and the routes of its listeners.
+    /// Adds the listener of the egress side. Only the gateway's ingress side may connect to it, so it binds the
+    /// loopback address. Any other client would bypass the TLS settings and the routes of the gateway's listeners.
     fn gateway_egress_listener(&mut self, loop_port: u16, routes: String) {
         let filter = http_manager(format!("egress.http.{loop_port}"), routes, Vec::new());
         let explicit = self.is_explicit();
@@ -83,7 +84,7 @@ impl<'m> Draft<'m> {
     }
 }
 
-/// The domains of a target: the host that names it; the service's own name also with the port of the loop.
+/// The domains of a target: the host that names it, and for the service's own name also that name with the loop port.
 fn egress_domains(host: &str, target: &Target<'_>, loop_port: u16) -> Vec<String> {
     if host == target.service.as_str() {
         vec![host.to_owned(), format!("{host}:{loop_port}")]
@@ -92,7 +93,7 @@ fn egress_domains(host: &str, target: &Target<'_>, loop_port: u16) -> Vec<String
     }
 }
 
-/// A route for requests that name the target by the header.
+/// Restricts a route to requests that name the target in the header.
 fn asked_for(mut route: Route, host: &str) -> Route {
     if let Some(matching) = route.r#match.as_mut() {
         matching.headers.push(HeaderMatcher {

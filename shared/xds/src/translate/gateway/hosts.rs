@@ -1,4 +1,4 @@
-//! The hosts that gateway routes are for.
+//! The hosts of gateway routes.
 
 use mesh::name::ResourcePath;
 use mesh::spec::HostnameMatch;
@@ -6,14 +6,14 @@ use mesh::spec::HostnameMatch;
 use super::super::draft::{Draft, member_names};
 use super::super::finding;
 
-/// Hosts by name, in lower case and without a port: a client's port may be that of a load balancer.
+/// Hosts by name, in lower case and without a port. A client may use the port of a load balancer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Hosts {
-    /// This one.
+    /// The host with this name.
     Exact(String),
-    /// Those that end with this and begin with something.
+    /// The hosts that end with this text and have at least one character before it.
     Suffix(String),
-    /// All of them.
+    /// All hosts.
     Any,
 }
 
@@ -27,7 +27,7 @@ impl Hosts {
         }
     }
 
-    /// As a virtual host of Envoy's names them.
+    /// The hosts as a domain of an Envoy virtual host.
     pub(super) fn domain(&self) -> String {
         match self {
             Self::Exact(name) => name.clone(),
@@ -36,7 +36,7 @@ impl Hosts {
         }
     }
 
-    /// Whether all of the other hosts are among these.
+    /// Whether these hosts include all of the other hosts.
     pub(super) fn include(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Any, _) => true,
@@ -56,7 +56,7 @@ fn without_port(name: &str) -> &str {
 }
 
 impl Draft<'_> {
-    /// `None`, with a finding, for hosts that can't be told to Envoy.
+    /// The hosts of a match. `None`, with a finding, if Envoy cannot express them.
     pub(super) fn hosts(&mut self, wanted: Option<&HostnameMatch>, path: &ResourcePath) -> Option<Hosts> {
         let hosts = match wanted {
             None => Hosts::Any,

@@ -1,4 +1,4 @@
-//! What comes in through a gateway's listener, and what it becomes.
+//! The ingress side of a virtual gateway: the requests that its listeners accept, and their rewrites.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use super::hosts::Hosts;
 use super::rewrite::{Rewrite, address_to, rewrite_path};
 use super::target::{TargetPort, Targets};
 
-/// What a gateway route asks for, in Envoy's words.
+/// The conditions, target and rewrite of a gateway route, in Envoy's terms.
 struct Wanted<'m> {
     hostname: Option<&'m HostnameMatch>,
     matches: Vec<(RouteMatch, Rewrite)>,
@@ -25,15 +25,15 @@ struct Wanted<'m> {
     rewrite: Option<&'m HostnameRewrite>,
 }
 
-/// A gateway route, made.
+/// A translated gateway route.
 struct Made {
     hosts: Hosts,
     routes: Vec<Route>,
 }
 
 impl<'m> Draft<'m> {
-    /// The routes of a listener: a virtual host for each host that gateway routes ask for. A request for such a host may
-    /// still be for a route that asks for less, so those stand in each of them too.
+    /// The routes of a listener: a virtual host for each host that gateway routes name. A request for such a host may
+    /// also match a route with less specific hosts, so each virtual host contains those routes too.
     pub(super) fn gateway_ingress(
         &mut self,
         gateway: &'m VirtualGatewayName,

@@ -1,5 +1,5 @@
-//! A virtual gateway's proxy: requests come in, are rewritten, and go once through the proxy's own egress side, as those
-//! of an application would.
+//! The proxy of a virtual gateway. It accepts requests, rewrites them, and sends them through its own egress side, like
+//! the requests of an application.
 //!
 //! ```text
 //!   client ──▶ listener: host, path ──rewritten──▶ self_redirect ──▶ egress listener: virtual service ──▶ virtual nodes
@@ -26,15 +26,16 @@ use crate::ports::PortUse;
 use crate::proxy::Proxy;
 use target::Targets;
 
-/// By this header the egress side knows the virtual service of a request that kept its host.
+/// The header that names the virtual service of a request that kept its host. The egress side reads it.
 const SERVICE_HEADER: &str = "x-app-mesh-virtual-service";
 
-/// A gateway's name and its own side of the loop.
+/// The name of a gateway, and the connection between its ingress side and its egress side.
 #[derive(Debug, Clone, Copy)]
 struct Door<'m> {
     name: &'m VirtualGatewayName,
     loop_port: u16,
-    /// Several listeners need a self-redirect cluster each, since their connection pools differ.
+    /// Whether the gateway has several listeners. Each listener then needs its own self-redirect cluster, because their
+    /// connection pools differ.
     several: bool,
 }
 
@@ -79,7 +80,7 @@ impl<'m> Draft<'m> {
         true
     }
 
-    /// Tells of gateway routes for ports that the gateway doesn't listen on.
+    /// Reports gateway routes for ports that the gateway does not listen on.
     fn unmatched_ports(&mut self, name: &'m VirtualGatewayName, spec: &VirtualGatewaySpec) {
         for (route, rule) in self.gateway_routes(name) {
             if let Some(port) = rule.rule.match_port()

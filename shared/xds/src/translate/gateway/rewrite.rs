@@ -1,4 +1,4 @@
-//! What is made of a request's host and path.
+//! The rewrite of a request's host and path.
 
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
@@ -16,19 +16,19 @@ use super::super::finding;
 use super::super::proto::regex;
 use super::SERVICE_HEADER;
 
-/// What is made of a request's path. A query stays as it is.
+/// The rewrite of a request's path. The query does not change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Rewrite {
-    /// Nothing.
+    /// The path does not change.
     Keep,
-    /// What the route matched becomes this: of a prefix the prefix, of a whole path all of it.
+    /// The matched part becomes this text: the prefix for a prefix match, the whole path for a path match.
     Matched(String),
-    /// All of it becomes this, whatever was matched.
+    /// The whole path becomes this text, for every kind of match.
     Whole(String),
 }
 
 impl Draft<'_> {
-    /// The paths that an HTTP gateway route takes, each with what is made of it, in the order in which they are tried.
+    /// The path matches of an HTTP gateway route, each with its rewrite, in the order in which they are tried.
     pub(super) fn paths(
         &mut self,
         wanted: &HttpGatewayRouteMatch,
@@ -57,13 +57,13 @@ impl Draft<'_> {
                 let why = format!("rewrite {:?} isn't known", member_names(kind));
                 return self.left_out(finding::UNRECOGNISED, &why, path);
             }
-            // A rewrite that isn't known is none that was switched off.
+            // An unknown setting does not disable the default rewrite.
             (None, Some(PrefixRewrite::DefaultPrefix(_)) | None) => Rewrite::Matched("/".to_owned()),
         };
         Some(prefixes(wanted.prefix.as_deref().unwrap_or("/"), to))
     }
 
-    /// Passes a path that can stand in a request.
+    /// Returns the path if it can be sent in a request; otherwise `None`, with a finding.
     fn sendable(&mut self, to: &str, path: &ResourcePath) -> Option<String> {
         if unsendable(to).is_some() {
             return self.left_out(finding::IMPOSSIBLE_REWRITE, &format!("no path can be {to:?}"), path);
@@ -72,8 +72,8 @@ impl Draft<'_> {
     }
 }
 
-/// The prefixes to match for one that is asked for. `/x` is matched as `/x/` and then as `/x`, so that `/x/y` becomes
-/// `/y` and not `//y`; the second one takes `/x` itself, and `/xy` as well, which becomes `/y`: so did App Mesh.
+/// The prefixes to match for the prefix of a spec. `/x` is matched as `/x/` and then as `/x`, so that `/x/y` becomes
+/// `/y` and not `//y`. The second prefix matches `/x` itself, and also `/xy`, which becomes `/y`, as in App Mesh.
 fn prefixes(prefix: &str, to: Rewrite) -> Vec<(PathSpecifier, Rewrite)> {
     let ends_a_segment = prefix.ends_with('/') || prefix.is_empty();
     let mut all = Vec::new();
@@ -91,31 +91,31 @@ pub(super) fn rewrite_path(action: &mut RouteAction, rewrite: Rewrite) {
         Rewrite::Whole(to) => {
             action.regex_rewrite = Some(RegexMatchAndSubstitute {
                 pattern: Some(regex("^.*$")),
-                // A backslash begins a reference to a part of the match.
+                // A backslash starts a reference to a part of the match.
                 substitution: to.replace('\\', r"\\"),
             });
         }
     }
 }
 
-/// Names the target to the egress side: by the host, or by a header where the client's host is to be kept.
+/// Names the target for the egress side: by the host, or by a header if the client's host is kept.
 pub(super) fn address_to(route: &mut Route, host: &str, keeps_host: bool) {
     if keeps_host {
         let header = HeaderValue {
             key: SERVICE_HEADER.to_owned(),
-            // A percent sign begins an operator.
+            // A percent sign starts an operator.
             value: host.replace('%', "%%"),
             ..HeaderValue::default()
         };
         route.request_headers_to_add.push(HeaderValueOption {
             header: Some(header),
-            // A client must not choose.
+            // A client must not choose the target.
             append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
             ..HeaderValueOption::default()
         });
         route.response_headers_to_remove.push(SERVICE_HEADER.to_owned());
     } else {
-        // Nor here: the egress side looks at the header first.
+        // A client must not choose it here either: the egress side reads the header first.
         route.request_headers_to_remove.push(SERVICE_HEADER.to_owned());
         if let Some(Action::Route(action)) = route.action.as_mut() {
             action.host_rewrite_specifier = Some(HostRewriteSpecifier::HostRewriteLiteral(host.to_owned()));

@@ -1,4 +1,4 @@
-//! The virtual services behind a gateway, and how its two sides name them to each other.
+//! The virtual services behind a gateway, and the hosts by which its ingress side names them to its egress side.
 
 use std::collections::BTreeMap;
 
@@ -12,28 +12,29 @@ use super::super::finding;
 /// The targets of a gateway's routes, by the host that names them.
 pub(super) type Targets<'m> = BTreeMap<String, Target<'m>>;
 
-/// A virtual service, on one of its ports.
+/// A virtual service, and one of its ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target<'m> {
     pub(super) service: &'m VirtualServiceName,
     pub(super) port: TargetPort,
-    /// Whether a request comes with the client's host, and says by a header where it goes.
+    /// Whether a request keeps the client's host, and names its target in a header.
     pub(super) keeps_host: bool,
 }
 
-/// The port of a virtual service that a gateway route means.
+/// The port of a virtual service that a gateway route selects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum TargetPort {
-    /// This one.
+    /// A port that accepts requests.
     Offered(Offer),
-    /// One where no requests can be sent.
+    /// No port that accepts requests matches.
     Unusable,
     /// The service has no provider, so it has no ports.
     None,
 }
 
 impl<'m> Draft<'m> {
-    /// Where a gateway route leads, with the host that names it; `None`, with a finding, where there is no such service.
+    /// The target of a gateway route, with the host that names it. `None`, with a finding, if the service does not
+    /// exist.
     pub(super) fn target(
         &mut self,
         wanted: &'m GatewayRouteTarget,
@@ -50,7 +51,7 @@ impl<'m> Draft<'m> {
         let keeps_host =
             rewrite.is_some_and(|rewrite| rewrite.default_target_hostname == Some(DefaultRewrite::Disabled));
         let port = self.target_port(wanted, path);
-        // The service's name stands for its first port, as it does where only one is offered.
+        // The service's name means its first port, as it does for a service with one port.
         let is_first = match &port {
             TargetPort::Offered(offer) => self.for_requests(service).first() == Some(offer),
             TargetPort::Unusable => wanted.port.is_none(),
@@ -89,7 +90,7 @@ impl<'m> Draft<'m> {
         TargetPort::Offered(offer.clone())
     }
 
-    /// The ports of a service on which it takes requests.
+    /// The ports on which a service accepts requests.
     fn for_requests(&self, service: &VirtualServiceName) -> Vec<Offer> {
         offers(self.mesh, service).into_iter().filter(|offer| !offer.is_tcp()).collect()
     }

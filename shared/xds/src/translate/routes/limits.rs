@@ -1,4 +1,4 @@
-//! Time limits.
+//! The timeouts of routes and listeners.
 
 use envoy_types::pb::google::protobuf::Duration;
 use mesh::name::ResourcePath;
@@ -6,12 +6,12 @@ use mesh::spec::{Listener, ListenerTimeout, RouteRule};
 
 use super::super::draft::Draft;
 
-/// How long a request may take when nothing says otherwise (App Mesh User Guide).
+/// The default timeout of a request (App Mesh User Guide).
 const PER_REQUEST: Duration = Duration { seconds: 15, nanos: 0 };
-/// How long nothing may happen when nothing says otherwise (App Mesh User Guide).
+/// The default idle timeout (App Mesh User Guide).
 pub(in super::super) const IDLE: Duration = Duration { seconds: 300, nanos: 0 };
 
-/// The time limits of a route; 0 is no limit.
+/// The timeouts of a route; 0 means unlimited.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in super::super) struct Limits {
     pub(in super::super) per_request: Duration,
@@ -25,7 +25,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The longer of each; no limit is the longest.
+    /// The longer of each timeout; unlimited is the longest.
     pub(super) fn or_longer(self, other: Self) -> Self {
         let length = |limit: &Duration| match (limit.seconds, limit.nanos) {
             (0, 0) => (i64::MAX, 0),
@@ -37,7 +37,7 @@ impl Limits {
 }
 
 impl<'m> Draft<'m> {
-    /// The limits of what a listener takes in.
+    /// The timeouts of the traffic that a listener accepts.
     pub(super) fn listener_limits(&mut self, listener: &'m Listener) -> Limits {
         let path = self.path();
         let (per_request, idle) = match listener.timeout.as_ref() {
@@ -51,7 +51,7 @@ impl<'m> Draft<'m> {
         self.limits(per_request, idle, &path, "listener")
     }
 
-    /// How long a TCP listener may be idle.
+    /// The idle timeout of a TCP listener.
     pub(in super::super) fn listener_idle(&mut self, listener: &'m Listener) -> Duration {
         self.listener_limits(listener).idle
     }

@@ -1,7 +1,7 @@
-//! What a request must look like.
+//! The conditions of routes on requests.
 //!
-//! What can't be said to Envoy makes its whole route fall away, with a finding: a route without one of its conditions
-//! would take requests that nobody meant for it.
+//! A route with a condition that Envoy cannot express is left out, with a finding. Without the condition, the route
+//! would receive requests that are not meant for it.
 
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::query_parameter_matcher::QueryParameterMatchSpecifier;
@@ -38,7 +38,7 @@ impl Draft<'_> {
         })
     }
 
-    /// A path, exact or by expression.
+    /// A match on the path, exact or by regular expression.
     pub(in super::super) fn path_match(
         &mut self,
         wanted: &HttpPathMatch,
@@ -69,7 +69,7 @@ impl Draft<'_> {
         self.grpc_requests(path_specifier, wanted.metadata.as_deref(), path)
     }
 
-    /// Requests whose content type is gRPC's. Metadata are headers.
+    /// Matches gRPC requests, which have the content type of gRPC. Metadata entries are headers.
     pub(in super::super) fn grpc_requests(
         &mut self,
         path_specifier: PathSpecifier,
@@ -161,7 +161,7 @@ impl Draft<'_> {
                 self.takes(expression.as_str(), path)?;
                 text(MatchPattern::SafeRegex(regex(expression.as_str())))
             }
-            // Both leave the end out.
+            // Both ranges exclude the end.
             ValueMatch::Range(range) => {
                 self.knows_all_of("range", &range.extra, path)?;
                 let range = Int64Range { start: range.start.get(), end: range.end.get() };
@@ -173,14 +173,15 @@ impl Draft<'_> {
         }
     }
 
-    /// Passes an expression that Envoy takes.
+    /// Checks a regular expression. `None`, with a finding, if Envoy does not accept it.
     fn takes(&mut self, expression: &str, path: &ResourcePath) -> Option<()> {
         let Some(why) = regex_fault(expression) else { return Some(()) };
         let why = format!("{expression:?} is not an expression of RE2 that Envoy accepts: {why}");
         self.left_out(finding::UNSUPPORTED_REGEX, &why, path)
     }
 
-    /// Passes what has no members of a newer API, which would be conditions that are not known.
+    /// Checks that a spec has no members of a newer API, which would be unknown conditions. `None`, with a finding, if
+    /// it has any.
     pub(in super::super) fn knows_all_of(&mut self, what: &str, extra: &Extra, path: &ResourcePath) -> Option<()> {
         if extra.is_empty() {
             return Some(());
@@ -189,14 +190,14 @@ impl Draft<'_> {
         self.left_out(finding::UNRECOGNISED, &why, path)
     }
 
-    /// Says why a route falls away.
+    /// Adds the finding for a route that is left out; returns `None`.
     pub(in super::super) fn left_out<T>(&mut self, id: &'static str, why: &str, path: &ResourcePath) -> Option<T> {
         self.find(id, path.clone(), format!("{why}; the route is left out"));
         None
     }
 }
 
-/// The paths of a gRPC service's methods; of all services where none is named.
+/// The paths of a gRPC service's methods; of all services if none is named.
 pub(in super::super) fn grpc_service(service: Option<&str>) -> PathSpecifier {
     PathSpecifier::Prefix(service.map_or_else(|| "/".to_owned(), |service| format!("/{service}/")))
 }

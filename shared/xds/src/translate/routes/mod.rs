@@ -1,4 +1,4 @@
-//! Which request of a proxy goes where.
+//! The routes of a proxy's requests.
 
 mod limits;
 mod matches;
@@ -26,7 +26,7 @@ use retries::retry_policy;
 pub(super) use limits::Limits;
 pub(super) use matches::{grpc_service, method};
 
-/// A backend of a proxy, on one of its ports.
+/// A backend of a proxy, on one of the backend's ports.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Called<'a, 'm> {
     pub(super) service: &'m VirtualServiceName,
@@ -35,7 +35,7 @@ pub(super) struct Called<'a, 'm> {
 }
 
 impl<'m> Draft<'m> {
-    /// All that comes in on a listener goes to the application.
+    /// The routes of a listener: all its requests go to the application.
     pub(super) fn ingress_routes(&mut self, listener: &'m Listener, name: &str, cluster: &str) -> RouteConfiguration {
         let limits = self.listener_limits(listener);
         let route = forward(anything(), ClusterSpecifier::Cluster(cluster.to_owned()), limits, None);
@@ -46,7 +46,7 @@ impl<'m> Draft<'m> {
         }
     }
 
-    /// The routes of a backend, in the order in which they are tried. None where it has no provider.
+    /// The routes of a backend, in the order in which they are tried; empty if it has no provider.
     pub(super) fn service_routes(&mut self, called: Called<'_, 'm>) -> Vec<Route> {
         match provider(self.mesh, called.service) {
             Provider::Router(router) => self
@@ -63,7 +63,7 @@ impl<'m> Draft<'m> {
         }
     }
 
-    /// The routes of a router for the port that is called, in the order in which they are tried.
+    /// The routes of a router for the called port, in the order in which they are tried.
     fn routes_for(
         &mut self,
         router: &'m VirtualRouterName,
@@ -86,7 +86,8 @@ impl<'m> Draft<'m> {
         ordered
     }
 
-    /// A node that provides a service takes everything. It has no route, so the defaults hold.
+    /// The route to a node that provides a service: it matches all requests. The mesh has no route for it, so the
+    /// defaults apply.
     fn route_to_provider(&mut self, node: &'m VirtualNodeName, called: Called<'_, 'm>) -> Route {
         let by = self.service_path(called.service);
         let to = self.provided(node, called.offer.port, &by);
@@ -99,8 +100,8 @@ impl<'m> Draft<'m> {
         }
     }
 
-    /// The longest time limits of the routes of a backend: whichever of them a request will take, what stands before it
-    /// must not give up first.
+    /// The longest timeouts of a backend's routes. The ingress side of a gateway must not time out before the route
+    /// that a request takes.
     pub(super) fn service_limits(&mut self, called: Called<'_, 'm>) -> Limits {
         let Provider::Router(router) = provider(self.mesh, called.service) else { return Limits::default() };
         let mut longest: Option<Limits> = None;
@@ -150,7 +151,7 @@ impl<'m> Draft<'m> {
         Some(forward(matching, ClusterSpecifier::WeightedClusters(to), limits, retries))
     }
 
-    /// The targets that can be reached, with their weights.
+    /// The reachable targets, with their weights.
     fn weighted(&mut self, action: &'m RouteAction, called: Called<'_, 'm>, path: &ResourcePath) -> Vec<(String, u32)> {
         let mut weighted = Vec::new();
         for target in &*action.weighted_targets {
@@ -162,7 +163,8 @@ impl<'m> Draft<'m> {
     }
 }
 
-/// A route with the virtual service that the metrics extension of App Mesh's image counts its requests for.
+/// Adds metadata to a route: the virtual service that the metrics extension of App Mesh's image counts its requests
+/// for.
 fn counted_for(service: &VirtualServiceName, route: Route) -> Route {
     Route { metadata: Some(extension_metadata(&[("TargetVirtualService", service.as_str())])), ..route }
 }
@@ -172,7 +174,8 @@ pub(super) fn anything() -> RouteMatch {
     RouteMatch { path_specifier: Some(PathSpecifier::Prefix("/".to_owned())), ..RouteMatch::default() }
 }
 
-/// Nobody is there who could answer. A route that is left out instead would let the next one take its requests.
+/// A route without a usable target: it returns 503. If the route were left out, the next one would receive its
+/// requests.
 pub(super) fn unavailable(matching: RouteMatch) -> Route {
     let answer = DirectResponseAction { status: 503, ..DirectResponseAction::default() };
     Route { r#match: Some(matching), action: Some(Action::DirectResponse(answer)), ..Route::default() }
@@ -198,7 +201,7 @@ pub(super) fn virtual_host(name: &str, domains: Vec<String>, routes: Vec<Route>)
     VirtualHost { name: name.to_owned(), domains, routes, ..VirtualHost::default() }
 }
 
-/// The domains by which a client names a virtual service on a port.
+/// The domains by which a client calls a virtual service on a port.
 pub(super) fn domains(service: &VirtualServiceName, port: Port) -> Vec<String> {
     vec![service.to_string(), format!("{service}:{port}")]
 }

@@ -1,4 +1,4 @@
-//! Retries.
+//! The retry policies of routes.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +12,10 @@ use super::super::draft::Draft;
 use super::super::finding;
 use super::super::proto::{any, uint};
 
-/// How often another host is looked for before a retry goes to one that was tried.
+/// The number of attempts to find a host that was not tried, before a retry goes to one that was.
 const HOST_ATTEMPTS: i64 = 5;
 
-/// The retry policy of a spec, of whichever kind of route.
+/// The retry policy of a spec, for every kind of route.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted<'a> {
     http: &'a [mesh::spec::bounded::Text<1, 25>],
@@ -49,9 +49,9 @@ impl<'a> From<&'a GrpcRetryPolicy> for Wanted<'a> {
     }
 }
 
-/// The retry policy of every route without one and of every node that provides a service: the last default that App Mesh
-/// documented. `reset` covers an endpoint that goes away after it was sent the request, and so also repeats requests that
-/// may have taken effect; a policy of the route's own can leave that out.
+/// The retry policy of each route without one, and of each node that provides a service: the last default that App Mesh
+/// documented. `reset` covers an endpoint that disappears after it received the request. It therefore also repeats
+/// requests that may have taken effect. A retry policy of the route can exclude it.
 pub(in super::super) fn default_policy() -> RetryPolicy {
     RetryPolicy {
         retry_on: "unavailable,connect-failure,refused-stream,reset,retriable-status-codes".to_owned(),
@@ -61,14 +61,14 @@ pub(in super::super) fn default_policy() -> RetryPolicy {
     }
 }
 
-/// The policy of a spec in place of the default; none for no retries.
+/// The retry policy of a spec, or the default policy if the spec has none. `None` disables retries.
 pub(super) fn retry_policy(
     draft: &mut Draft<'_>,
     wanted: Option<Wanted<'_>>,
     path: &ResourcePath,
 ) -> Option<RetryPolicy> {
     let Some(wanted) = wanted else { return Some(default_policy()) };
-    // Without retries the events have no meaning, known or not.
+    // Without retries the events have no meaning, whether they are known or not.
     if wanted.most == 0 {
         return None;
     }
@@ -123,7 +123,7 @@ pub(super) fn retry_policy(
     Some(RetryPolicy {
         retry_on: conditions.into_iter().collect::<Vec<_>>().join(","),
         num_retries: uint(u32::try_from(wanted.most).unwrap_or(u32::MAX)),
-        // 0 is no limit, which Envoy says by leaving it out.
+        // 0 means unlimited, which Envoy expresses by an absent value.
         per_try_timeout: per_try.filter(|limit| limit.seconds > 0 || limit.nanos > 0),
         retriable_status_codes: codes.into_iter().collect(),
         ..elsewhere()
@@ -138,7 +138,7 @@ fn unknown(draft: &mut Draft<'_>, path: &ResourcePath, event: &str) {
     draft.find(finding::UNKNOWN_RETRY_EVENT, path.clone(), message);
 }
 
-/// A retry goes to a host that was not tried, where there is one.
+/// A retry goes to a host that was not tried, if there is one.
 fn elsewhere() -> RetryPolicy {
     RetryPolicy {
         retry_host_predicate: vec![RetryHostPredicate {

@@ -1,4 +1,4 @@
-//! Where connections go.
+//! The targets of TCP connections.
 
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::{
     ClusterSpecifier, WeightedCluster, weighted_cluster,
@@ -14,7 +14,7 @@ use super::Called;
 use super::limits::IDLE;
 
 impl<'m> Draft<'m> {
-    /// Where the connections of a TCP backend go, and how long one may be idle; `None` is nowhere.
+    /// The targets for connections of a TCP backend, and their idle timeout; `None` without a target.
     pub(in super::super) fn tcp_route(&mut self, called: Called<'_, 'm>) -> Option<(ClusterSpecifier, Duration)> {
         match provider(self.mesh, called.service) {
             Provider::Router(router) => self.first_tcp_route(router, called),
@@ -28,7 +28,7 @@ impl<'m> Draft<'m> {
         }
     }
 
-    /// A connection has nothing that could be matched, so the first route takes them all.
+    /// The first TCP route. A connection has no properties to match, so this route receives all connections.
     fn first_tcp_route(
         &mut self,
         router: &'m VirtualRouterName,
@@ -46,7 +46,7 @@ impl<'m> Draft<'m> {
             };
             let idle = self.route_limits(&spec.rule, &path).idle;
             let weighted = self.weighted(&route.action, called, &path);
-            // Envoy takes no weight of 0 here.
+            // Envoy does not accept a weight of 0 here.
             let weighted = weighted.into_iter().filter(|(_, weight)| *weight > 0);
             let clusters: Vec<_> = weighted
                 .map(|(name, weight)| weighted_cluster::ClusterWeight {

@@ -1,4 +1,4 @@
-//! By delta.
+//! A client of the delta protocol.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -43,8 +43,9 @@ impl Delta {
         });
     }
 
-    /// Clusters whose endpoints have come, or are said not to be there, are warm, also if it doesn't like them; with the
-    /// last it takes the clusters.
+    /// Clusters are warm once the client has received their endpoints, or the notice that these do not exist. This
+    /// holds even if the client refused that response. Once the last cluster is warm, the client acknowledges the
+    /// clusters.
     fn warmed(&mut self, kind: ResourceType, came: &[String], gone: &[String]) {
         if kind == ResourceType::Endpoint {
             self.warming.retain(|name| !came.contains(name) && !gone.contains(name));
@@ -106,7 +107,7 @@ impl Client for Delta {
         }
         self.warmed(kind, &named, &response.removed_resources);
         if let Some((follower, names)) = self.wishes.after(kind, &self.held, !warming.is_empty()) {
-            // Those that it has it asks for anew.
+            // The client subscribes again to endpoints that it already subscribes to.
             let again = self.wishes.of(follower).intersection(&warming).cloned().collect();
             self.ask(follower, names);
             if let Some(request) = self.to_server.back_mut() {
@@ -130,7 +131,7 @@ impl Client for Delta {
         self.stream = DeltaStream::new();
         self.to_server.clear();
         self.to_client.clear();
-        // Until its patience ends.
+        // The client gives up waiting for warm clusters.
         self.warming.clear();
         self.withheld = None;
         for kind in [ResourceType::Cluster, ResourceType::Endpoint, ResourceType::Listener, ResourceType::Route] {

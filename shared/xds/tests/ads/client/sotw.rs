@@ -1,4 +1,4 @@
-//! By state of the world.
+//! A client of the state-of-the-world protocol.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -31,14 +31,15 @@ impl Sotw {
         client
     }
 
-    /// The stream breaks, and the next server has never heard of the client.
+    /// Breaks the stream; the next server does not know the client.
     pub(crate) fn reconnect_elsewhere(&mut self) {
         self.stream = SotwStream::default();
         self.former.clear();
         self.reconnect();
     }
 
-    /// Clusters whose endpoints have come are warm, also if it doesn't like them; with the last it takes the clusters.
+    /// Clusters are warm once the client has received their endpoints, even if it refused that response. Once the last
+    /// cluster is warm, the client acknowledges the clusters.
     fn warmed(&mut self, kind: ResourceType, names: &[String]) {
         if kind == ResourceType::Endpoint && !self.warming.is_empty() {
             self.warming.retain(|name| !names.contains(name));
@@ -125,7 +126,7 @@ impl Client for Sotw {
         self.to_server.clear();
         self.to_client.clear();
         self.nonces.clear();
-        // Until its patience ends.
+        // The client gives up waiting for warm clusters.
         self.warming.clear();
         for kind in [ResourceType::Cluster, ResourceType::Listener, ResourceType::Endpoint, ResourceType::Route] {
             if (self.wishes.follows && kind.is_wildcard()) || self.wishes.names.contains_key(&kind) {

@@ -1,11 +1,11 @@
-//! Classes of bytes, and what is escaped.
+//! Byte classes and escape sequences of regular expressions.
 
 use super::reader::Reader;
 
-/// How many ranges of bytes a class may have at most once it is put in order, and so how many steps.
+/// The maximum number of byte ranges in a class after sorting and merging, and so the maximum number of its steps.
 const MOST_RANGES: u32 = 128;
 
-/// The ranges of `\d` and the like.
+/// The number of ranges in a class such as `\d`.
 pub(super) const fn perl_class(byte: u8) -> Option<u32> {
     match byte {
         b'd' => Some(1),
@@ -17,7 +17,7 @@ pub(super) const fn perl_class(byte: u8) -> Option<u32> {
     }
 }
 
-/// The ranges of a class in brackets, after the opening one.
+/// Reads a class in brackets, after the opening bracket; returns the number of its ranges.
 pub(super) fn brackets(reader: &mut Reader<'_>) -> Result<u32, String> {
     let mut ranges = u32::from(reader.pass(b"^"));
     let mut first = true;
@@ -57,7 +57,7 @@ fn item(reader: &mut Reader<'_>) -> Result<u32, String> {
     Ok(1)
 }
 
-/// `[:alpha:]` and the like, within brackets.
+/// Reads a named class within brackets, such as `[:alpha:]`; returns the number of its ranges.
 fn named(reader: &mut Reader<'_>) -> Result<u32, String> {
     const NAMES: [&[u8]; 14] = [
         b"alnum", b"alpha", b"ascii", b"blank", b"cntrl", b"digit", b"graph", b"lower", b"print", b"punct", b"space",
@@ -81,7 +81,8 @@ fn byte(reader: &mut Reader<'_>) -> Result<u8, String> {
     }
 }
 
-/// `\pL`, `\p{Greek}`, `\p{^Lu}`: the ranges among the 256 characters that can stand in a header or path.
+/// Reads a property, such as `\pL`, `\p{Greek}` or `\p{^Lu}`. Returns the number of its ranges among the 256 characters
+/// that a header or path can contain.
 pub(super) fn property(reader: &mut Reader<'_>) -> Result<u32, String> {
     const CATEGORIES: &str = "C Cc Cf Cs Co L Ll Lm Lo Lt Lu M Mc Me Mn N Nd Nl No P Pc Pd Pe Pf Pi Po Ps S Sc Sk Sm So Z Zl \
         Zp Zs Any";
@@ -113,7 +114,7 @@ pub(super) fn property(reader: &mut Reader<'_>) -> Result<u32, String> {
     known.any(|known| known == name).then_some(8).ok_or_else(unknown)
 }
 
-/// What a backslash and what follows it stand for.
+/// Reads the text after a backslash; returns the byte that it represents.
 pub(super) fn escaped_byte(reader: &mut Reader<'_>) -> Result<u8, String> {
     let octal = |byte: Option<u8>| byte.is_some_and(|byte| (b'0'..=b'7').contains(&byte));
     match reader.next() {

@@ -1,21 +1,21 @@
-//! A walk through an expression by RE2's grammar, which counts the steps of its program.
+//! A parser of regular expressions by RE2's grammar, which counts the steps of their programs.
 
 use super::class::{self, perl_class};
 
-/// The most that something may be repeated; RE2's, nested repetitions multiplied.
+/// The maximum number of repetitions in RE2. The numbers of nested repetitions are multiplied.
 const MOST_REPETITIONS: u32 = 1000;
-/// What every program has: its start, its end, and the way to go on where the expression may begin anywhere.
+/// The steps of every program: its start, its end, and the loop that lets the expression begin anywhere.
 const FRAME: u32 = 5;
 
-/// Where the walk is.
+/// The state of the parser.
 #[derive(Debug)]
 pub(super) struct Reader<'t> {
     pub(super) text: &'t [u8],
-    /// Whether letters of both cases may be meant somewhere.
+    /// Whether a flag makes a part of the expression ignore letter case.
     pub(super) folds: bool,
 }
 
-/// Something that can be repeated: how many steps it takes, and how often a part of it is repeated already.
+/// A part of an expression that can be repeated: its number of steps, and the highest product of repetitions within it.
 #[derive(Debug, Clone, Copy)]
 struct Piece {
     steps: u32,
@@ -36,11 +36,11 @@ impl Piece {
 
 type Read<T> = Result<T, String>;
 
-/// At least so often, and at most.
+/// The minimum and the maximum number of repetitions; `None` means unlimited.
 type Times = (u32, Option<u32>);
 
 impl<'t> Reader<'t> {
-    /// The steps of an expression's program, or a few more: RE2 shortens what it can.
+    /// The number of steps in an expression's program, or slightly more, because RE2 simplifies programs.
     pub(super) fn size(expression: &'t str) -> Read<u32> {
         if expression.is_empty() {
             return Err("it is empty".to_owned());
@@ -63,12 +63,12 @@ impl<'t> Reader<'t> {
         Some(*first)
     }
 
-    /// Passes what is there if it is this.
+    /// Skips `wanted` if the text begins with it; returns whether it did.
     pub(super) fn pass(&mut self, wanted: &[u8]) -> bool {
         self.text.strip_prefix(wanted).map(|rest| self.text = rest).is_some()
     }
 
-    /// What comes before one of these, which are passed as well.
+    /// Returns the text before the byte `end`, and skips both. `None` if the byte does not occur.
     pub(super) fn until(&mut self, end: u8) -> Option<&'t [u8]> {
         let at = self.text.iter().position(|byte| *byte == end)?;
         let (before, rest) = self.text.split_at_checked(at)?;
@@ -76,7 +76,7 @@ impl<'t> Reader<'t> {
         Some(before)
     }
 
-    /// Alternatives, up to a closing bracket or the end.
+    /// Reads alternatives, up to a closing bracket or the end.
     fn alternatives(&mut self) -> Read<Piece> {
         let mut all = self.sequence()?;
         while self.pass(b"|") {
@@ -93,7 +93,7 @@ impl<'t> Reader<'t> {
                 break;
             }
             if self.pass(b"\\Q") {
-                // Up to \E or the end, all stands for itself; the last byte is what may be repeated.
+                // Up to \E or the end, each byte is a literal. A repetition after them applies to the last one.
                 for literal in self.quoted() {
                     before = sum(before, last);
                     last = Some(literal);
@@ -124,13 +124,13 @@ impl<'t> Reader<'t> {
         vec![Piece::steps(1); length]
     }
 
-    /// One thing that may be repeated; `None` where only flags were set.
+    /// Reads one part that can be repeated; `None` at the end, or if the part only sets flags.
     fn piece(&mut self) -> Read<Option<Piece>> {
         let piece = match self.next() {
             None => return Ok(None),
             Some(b'(') => return self.group(),
             Some(b'[') => Piece::steps(class::brackets(self)?),
-            // All but the line's end are two ranges.
+            // All characters except the line end are two ranges.
             Some(b'.') => Piece::steps(2),
             Some(b'\\') => self.escaped()?,
             Some(_) => Piece::steps(1),
@@ -169,7 +169,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    /// Flags up to a colon or a closing bracket; whether a group follows.
+    /// Reads flags up to a colon or a closing bracket; returns whether a group follows.
     fn flags(&mut self) -> Read<bool> {
         let (mut negated, mut some) = (false, false);
         loop {
@@ -208,14 +208,14 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// How often what came before is repeated, if anything says so here.
+    /// Reads the repetition of the previous part, if there is one here.
     fn repetition(&mut self) -> Option<Read<Times>> {
         let range = match self.peek()? {
             b'*' => (0, None),
             b'+' => (1, None),
             b'?' => (0, Some(1)),
             b'{' => {
-                // Braces that hold no numbers stand for themselves.
+                // Braces without numbers are literals.
                 let (range, rest) = braces(self.text)?;
                 self.text = rest;
                 return Some(self.not_stacked(range));
@@ -226,7 +226,7 @@ impl<'t> Reader<'t> {
         Some(self.not_stacked(range))
     }
 
-    /// Passes the mark of a lazy repetition. Another repetition right after one is refused.
+    /// Skips the mark of a lazy repetition. A repetition directly after another one is an error.
     fn not_stacked(&mut self, range: Times) -> Read<Times> {
         self.pass(b"?");
         let stacked = match self.peek() {
@@ -244,7 +244,7 @@ impl<'t> Reader<'t> {
         if largest < least || repeated > MOST_REPETITIONS {
             return Err(format!("a repetition is above {MOST_REPETITIONS}, or its end is below its start"));
         }
-        // A copy for each, and a step where each that may be absent can be left out.
+        // Each repetition is a copy, and each optional copy adds a step that can skip it.
         let copies = largest.max(1).max(least);
         let choices = most.map_or(2, |most| most - least);
         Ok(Piece { steps: piece.steps.saturating_mul(copies).saturating_add(choices), repeated })
@@ -258,14 +258,14 @@ fn sum(one: Option<Piece>, other: Option<Piece>) -> Option<Piece> {
     }
 }
 
-/// `{n}`, `{n,}` or `{n,m}` with what comes after.
+/// Reads `{n}`, `{n,}` or `{n,m}`; returns the numbers and the text after the braces.
 fn braces(text: &[u8]) -> Option<(Times, &[u8])> {
     let inner = text.strip_prefix(b"{")?;
     let end = inner.iter().position(|byte| *byte == b'}')?;
     let (numbers, rest) = inner.split_at_checked(end)?;
     let number = |digits: &[u8]| -> Option<u32> {
         let all_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-        // One that is too large to read is too large in any case.
+        // A number that is too large to parse is too large in any case.
         all_digits.then(|| str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(u32::MAX))
     };
     let range = match numbers.iter().position(|byte| *byte == b',') {
