@@ -1,8 +1,8 @@
-//! Bounds what is read of a service's answers, so that no endpoint can fill the memory of a function.
+//! Bounds the number of bytes read from service responses, so that no endpoint can exhaust the memory of a function.
 //!
 //! ```text
 //! SDK client ──▶ BoundedAnswers (HTTP client) ──▶ BoundedConnector ──▶ the network
-//!                                                       └──▶ each answer's body counts what is read of it
+//!                                                       └──▶ each response body counts the bytes read
 //! ```
 
 use std::pin::Pin;
@@ -23,19 +23,19 @@ use http_body::{Body, Frame, SizeHint};
 
 const MIB: u64 = 1024 * 1024;
 
-/// The longest answer that is read, in bytes. The longest that any operation used here gives is that of `BatchGetItem`:
-/// 16 MB of documents, whose quotes are escaped once more in JSON.
+/// The longest response that is read, in bytes. `BatchGetItem` has the longest of all operations used here: 16 MB of
+/// documents, with their quotes escaped once more in JSON.
 pub const LONGEST_ANSWER: u64 = 24 * MIB;
 
-/// The length, in bytes, of all answers that are being read at one time. Forty calls at a time are made at the most, and
-/// a function has 256 MB of memory.
+/// The total length, in bytes, of all responses that are being read at one time. A function makes at most forty
+/// concurrent calls and has 256 MB of memory.
 pub const LONGEST_TOGETHER: u64 = 48 * MIB;
 
-/// The most pages that one list is read of. The largest pages hold a hundred items; a list that does not end would
-/// otherwise be read until the invocation's time is over.
+/// The maximum number of pages read from one list. The largest pages hold a hundred items. A list that does not end
+/// would otherwise be read until the invocation's time is over.
 pub const MOST_PAGES: u32 = 1_000;
 
-/// An answer that is not read to its end.
+/// The bound because of which a response is not read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TooLong {
     #[error("the answer is longer than {} MiB, the most that is read", LONGEST_ANSWER / MIB)]
@@ -49,7 +49,7 @@ pub(crate) enum TooLong {
 }
 
 impl TooLong {
-    /// The cause of a failed call, if it is one of these.
+    /// Finds a `TooLong` among the error and its sources.
     pub(crate) fn of(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
         let mut cause = Some(error);
         while let Some(error) = cause {
@@ -62,9 +62,9 @@ impl TooLong {
     }
 }
 
-/// An HTTP client whose answers are bounded. It builds its connector with the first request, once for all clients:
-/// asked directly, the SDK's own HTTP client builds one for every client that is made, all root certificates parsed
-/// anew, only to throw it away, which is most of a cold start.
+/// An HTTP client with bounded responses. It builds its connector with the first request, once for all clients. Used
+/// directly, the SDK's own HTTP client builds a connector for every client that is created and discards it. Each time
+/// it parses all root certificates, which is most of a cold start.
 #[derive(Clone, Debug)]
 pub(crate) struct BoundedAnswers {
     client: SharedHttpClient,
@@ -108,14 +108,14 @@ impl HttpConnector for BoundedConnector {
     }
 }
 
-/// The body of an answer, which fails where it becomes longer than the bounds.
+/// A response body that returns an error when it exceeds the bounds.
 #[derive(Debug)]
 struct BoundedBody {
     body: Pin<Box<SdkBody>>,
-    /// What the answer's header says of its length, in bytes.
+    /// The length, in bytes, that the `content-length` header announces; 0 without the header.
     announced: u64,
     read: u64,
-    /// What is read of all answers at this time, this one's part included.
+    /// The number of bytes read from all responses that are open at this time, including this one.
     reading: Arc<AtomicU64>,
 }
 
@@ -142,7 +142,7 @@ impl Body for BoundedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        // What announces itself as too long is not read at all.
+        // A response is not read at all if its `content-length` exceeds the bound.
         if self.announced > LONGEST_ANSWER {
             return Poll::Ready(Some(Err(TooLong::Answer.into())));
         }

@@ -21,7 +21,7 @@ use crate::call::call;
 pub(crate) use identity::ShowIdentity;
 use raw::{INCLUDE, KeepBody, TAGS};
 
-/// Meshes as the App Mesh API, or whoever answers in its place, has them.
+/// Meshes in the App Mesh API, or in a compatible control plane.
 #[derive(Clone, Debug)]
 pub struct AppMesh {
     client: Client,
@@ -29,13 +29,14 @@ pub struct AppMesh {
 }
 
 impl AppMesh {
-    /// Meshes behind this client.
+    /// Creates an adapter that uses this client.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client, owners: Arc::default() }
     }
 
-    /// Says whose mesh this is, so that a mesh shared from another account is found. Listing the meshes tells it too.
+    /// Sets the account that owns a mesh, so that a mesh shared from another account is found. Listing the meshes sets
+    /// the owners too.
     pub fn know_owner(&self, mesh: MeshName, owner: AccountId) {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner).insert(mesh, owner);
     }
@@ -47,7 +48,8 @@ impl AppMesh {
 }
 
 impl AppMesh {
-    /// The description of a resource as it came; with its tags in it, where they are asked for and the server can.
+    /// Describes a resource and returns the body unchanged. It includes the tags if `with_tags` is set and the server
+    /// supports that.
     async fn described(&self, path: &ResourcePath, with_tags: bool) -> Result<KeepBody, PortError> {
         let what = || format!("describe {path}");
         let (mesh, owner, kept) = (path.mesh().as_str(), self.owner(path.mesh()), KeepBody::default());
@@ -110,7 +112,7 @@ impl MeshReader for AppMesh {
         let resource = resource_of(path.kind(), &body, what)?;
         let tags = match tags {
             Some(tags) => pairs(&tags).ok_or_else(|| unreadable(what, "its tags are no list of keys and values")),
-            // A server that doesn't know what it was asked for.
+            // The server does not support the request for tags in a description.
             None => self.tags(&resource.metadata().arn.to_string()).await,
         };
         let tags = tags.and_then(|tags| Tags::read(tags).map_err(|error| unreadable(what, &error)));
@@ -131,7 +133,7 @@ impl MeshReader for AppMesh {
     }
 }
 
-/// Reads the body that was kept, with every member that it has.
+/// Parses the stored body, with every member in it.
 fn resource(kind: ResourceKind, kept: &KeepBody, what: impl Fn() -> String + Copy) -> Result<Resource, PortError> {
     resource_of(kind, &json_of(kept, what)?, what)
 }
@@ -146,7 +148,7 @@ fn resource_of(kind: ResourceKind, body: &Value, what: impl Fn() -> String) -> R
     })
 }
 
-/// Tags as the API lists them.
+/// Converts tags from the API's list of pairs.
 fn pairs(tags: &Value) -> Option<BTreeMap<String, String>> {
     let text = |tag: &Value, member: &str| Some(tag.get(member)?.as_str()?.to_owned());
     tags.as_array()?.iter().map(|tag| Some((text(tag, "key")?, text(tag, "value")?))).collect()

@@ -1,5 +1,5 @@
-//! What became of each attempt of a call: the SDK itself only returns the last error, and a time-out hides the throttles
-//! before it.
+//! Records the outcome of each attempt of a call. The SDK returns only the last error, and a time-out hides the
+//! throttles before it.
 //!
 //! ```text
 //! call() opens a CallLog for its task ──▶ RecordAttempts (interceptor) writes it ──▶ RetryRules (classifier) and the
@@ -29,24 +29,26 @@ tokio::task_local! {
     static LOG: Mutex<CallLog>;
 }
 
-/// The attempts of the call that the task is in.
+/// The attempts of the current task's call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CallLog {
-    /// The service and its operation in the SDK's words, as in `App Mesh DescribeMesh`; empty until it was first tried.
+    /// The service and its operation in the SDK's notation, as in `App Mesh DescribeMesh`; empty before the first
+    /// attempt.
     pub(crate) operation: String,
-    /// The pages that were begun.
+    /// The number of pages that were requested.
     pub(crate) pages: u32,
-    /// The request of the newest page: two that are the same have the same token, and the list does not end.
+    /// The request of the newest page. Two identical requests have the same token, so the list does not end.
     page: Option<(String, Vec<u8>)>,
-    /// The attempts that were begun.
+    /// The number of attempts that were started.
     pub(crate) begun: u32,
-    /// Whether the newest attempt was sent and has no answer yet.
+    /// Whether the newest attempt was sent and has no response yet.
     pub(crate) in_flight: bool,
-    /// What became of the attempts that failed, in their order.
+    /// The failed attempts, in order.
     pub(crate) failures: Vec<AttemptFailure>,
 }
 
-/// Logs a call that its caller gave up: an invocation whose time runs out would not say what it waited for.
+/// Logs a call that its caller dropped. Without this, an invocation that runs out of time would not log what it waited
+/// for.
 struct Unfinished {
     is_over: bool,
 }
@@ -66,16 +68,16 @@ impl Drop for Unfinished {
 pub(crate) struct AttemptFailure {
     /// The class of the failure.
     pub(crate) kind: PortErrorKind,
-    /// The service's code, where a retry depends on it.
+    /// The service's error code, if a retry depends on it.
     pub(crate) code: Option<&'static str>,
-    /// Whether other credentials may be accepted.
+    /// Whether the service may accept other credentials.
     pub(crate) renews: bool,
-    /// The HTTP status of the answer, if there was one.
+    /// The HTTP status of the response, if there was one.
     pub(crate) status: Option<u16>,
 }
 
 impl CallLog {
-    /// Runs a call and gives its outcome with its log.
+    /// Runs a call and returns its output with its log.
     pub(crate) async fn keep<T>(call: impl Future<Output = T>) -> (T, Self) {
         LOG.scope(Mutex::default(), async {
             let mut unfinished = Unfinished { is_over: false };
@@ -86,36 +88,37 @@ impl CallLog {
         .await
     }
 
-    /// The log of the call that this task is in; empty outside of any.
+    /// The log of the current task's call; empty outside a call.
     pub(crate) fn current() -> Self {
         LOG.try_with(|log| log.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap_or_default()
     }
 
     fn update(change: impl FnOnce(&mut Self)) {
-        // Outside of any call there is nothing to write to, as in a client that a test uses directly.
+        // Outside a call no log exists, for example in a client that a test uses directly.
         LOG.try_with(|log| change(&mut log.lock().unwrap_or_else(PoisonError::into_inner))).ok();
     }
 
-    /// The failure that explains why a call ended without an answer: the last one, if the call was waiting for its next
-    /// attempt. Of an attempt that was under way nothing is known.
+    /// The failure that explains why a call ended without a response. This is the last failure, if the call was waiting
+    /// for its next attempt. It is `None` if an attempt was in flight, because its outcome is unknown.
     pub(crate) fn last_answer(&self) -> Option<&AttemptFailure> {
         self.failures.last().filter(|_| !self.in_flight)
     }
 
-    /// An earlier attempt of which it is unknown whether it was done, if there is one. Whatever a later attempt was
-    /// answered, it does not tell that nothing was done.
+    /// The class of an earlier attempt with an unknown outcome, if there is one. A later response does not prove that
+    /// the earlier attempt changed nothing.
     pub(crate) fn unknown(&self) -> Option<PortErrorKind> {
         let earlier = self.failures.iter().rev().skip(usize::from(!self.in_flight));
         let mut kinds = earlier.map(|failure| failure.kind);
         kinds.find(|kind| matches!(kind, PortErrorKind::TimedOut | PortErrorKind::Unavailable))
     }
 
-    /// The service and its operation for people.
+    /// The service and its operation, formatted for an error message.
     pub(crate) fn named(&self) -> String {
         if self.operation.is_empty() { String::new() } else { format!(" [{}]", self.operation) }
     }
 
-    /// The failed attempts for people, where the error of the last one does not tell it all.
+    /// The classes of the failed attempts, formatted for an error message; empty if the last error alone explains the
+    /// call.
     pub(crate) fn history(&self) -> String {
         let mut kinds = self.failures.iter().map(|failure| failure.kind);
         let first = kinds.next();
@@ -128,7 +131,7 @@ impl CallLog {
     }
 }
 
-/// Writes the log of the call that the task is in.
+/// Records each attempt in the log of the current task's call.
 #[derive(Debug)]
 pub(crate) struct RecordAttempts;
 
@@ -137,7 +140,7 @@ impl Intercept for RecordAttempts {
         "RecordAttempts"
     }
 
-    // A call of several pages is one call and an execution for each page.
+    // A call of several pages is one call for the caller, and one execution per page for the SDK.
     fn read_before_execution(
         &self,
         _: &BeforeSerializationInterceptorContextRef<'_>,
@@ -152,8 +155,8 @@ impl Intercept for RecordAttempts {
         if pages > MOST_PAGES { Err(TooLong::Pages.into()) } else { Ok(()) }
     }
 
-    // The SDK ends a list in silence where a token repeats; what is left out would look deleted. So it is told to go on,
-    // and the same request twice is an error.
+    // The SDK silently ends a list when a token repeats, and the items left out would look deleted. The paginators
+    // therefore continue on a repeated token, and the same request twice is an error.
     fn read_after_serialization(
         &self,
         context: &BeforeTransmitInterceptorContextRef<'_>,
@@ -216,7 +219,7 @@ impl Intercept for RecordAttempts {
     }
 }
 
-/// The codes of a throttle.
+/// The error codes of throttling.
 const THROTTLES: [&str; 10] = [
     "ThrottlingException",
     "ThrottledException",
@@ -230,26 +233,26 @@ const THROTTLES: [&str; 10] = [
     "Throttling",
 ];
 
-/// The codes by which a signature is rejected: some for a wrong key, some for a wrong time.
+/// The error codes of a rejected signature: some for a wrong key, some for a wrong time.
 const SIGNATURES: [&str; 5] =
     ["RequestTimeTooSkewed", "RequestExpired", "InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure"];
 
-/// The codes by which credentials are rejected that were good before, or will be shortly.
+/// The error codes of rejected credentials that were valid before, or will be valid shortly.
 const CREDENTIALS: [&str; 4] =
     ["ExpiredToken", "UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId"];
 
-/// A quota, which the SDK takes for a throttle: no retry raises it.
+/// The error code of an exceeded quota. The SDK treats it as a throttle, but no retry raises a quota.
 pub(crate) const QUOTA: &str = "LimitExceededException";
 
-/// An answer that is longer than what is read: no retry makes it shorter.
+/// The code for a response that exceeds the bounds: no retry makes it shorter.
 pub(crate) const TOO_LONG: &str = "AnswerTooLong";
 
-/// How far into an answer a code is looked for.
+/// The number of bytes of a response that are searched for an error code.
 const SCANNED: usize = 2048;
 
 impl AttemptFailure {
-    /// The class of a failed attempt. The error's own type is not known here, so the code is looked for in the answer:
-    /// all protocols have it in plain text, in a header or in the body.
+    /// Classifies a failed attempt. The error's own type is not known here, so the code is searched for in the
+    /// response. All protocols have it in plain text, in a header or in the body.
     pub(crate) fn new(
         error: &OrchestratorError<Error>,
         response: Option<&HttpResponse>,
@@ -288,7 +291,7 @@ impl AttemptFailure {
     }
 }
 
-/// Header and beginning of the body, where the code of an error stands.
+/// The headers and the beginning of the body, which contain the code of an error.
 fn text_of(response: &HttpResponse) -> String {
     let headers =
         ["x-amzn-errortype", "x-amzn-query-error"].map(|name| response.headers().get(name).unwrap_or_default());
@@ -297,7 +300,7 @@ fn text_of(response: &HttpResponse) -> String {
     format!("{} {} {body}", headers[0], headers[1])
 }
 
-/// Whether a service says that a signature was made at a wrong time, and not with a wrong key.
+/// Whether an error text reports a signature with a wrong time, and not with a wrong key.
 pub(crate) fn tells_wrong_time(text: &str) -> bool {
     const TEXTS: [&str; 5] = [
         "Signature expired",
@@ -309,15 +312,16 @@ pub(crate) fn tells_wrong_time(text: &str) -> bool {
     TEXTS.iter().any(|known| text.contains(known))
 }
 
-/// Whether a service says that a session token has expired; the codes for it differ.
+/// Whether an error text reports an expired session token; the codes for it differ.
 pub(crate) fn tells_expired_token(text: &str) -> bool {
     text.contains("security token included in the request is expired") || text.contains("provided token has expired")
 }
 
-/// How far two clocks may be apart. AWS accepts five minutes, and the SDK takes more than four for the cause.
+/// The difference between two clocks from which a clock is wrong. AWS accepts five minutes. The SDK blames the clock
+/// from four minutes on.
 const SKEW: Duration = Duration::from_mins(4);
 
-/// Whether the answer was made at another time than it is here.
+/// Whether the `date` header of the response differs too much from `now`.
 pub(crate) fn is_skewed(response: &HttpResponse, now: SystemTime) -> bool {
     let date = response.headers().get("date").and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
     let Some(there) = date.and_then(|date| SystemTime::try_from(date).ok()) else { return false };

@@ -1,4 +1,4 @@
-//! One way for every call: within the invocation's deadline, its failure classified once.
+//! Runs every call the same way: within the invocation's deadline, and with its failure classified once.
 
 use std::error::Error;
 use std::time::{Duration, SystemTime};
@@ -12,7 +12,7 @@ use ports::{Deadline, DeniedCalls, PortError, PortErrorKind};
 use crate::answer::TooLong;
 use crate::attempts::{AttemptFailure, CallLog, is_skewed, tells_expired_token, tells_wrong_time};
 
-/// A failed call: the SDK's error, which is that of the last attempt, and what became of the attempts before it.
+/// A failed call: the SDK's error, which is that of the last attempt, and the log of all attempts.
 #[derive(Debug)]
 pub(crate) struct Failed<E> {
     error: SdkError<E, HttpResponse>,
@@ -20,7 +20,7 @@ pub(crate) struct Failed<E> {
 }
 
 impl<E> Failed<E> {
-    /// The service's own error, if the service answered.
+    /// The service's own error, if the service sent a response.
     pub(crate) fn as_service_error(&self) -> Option<&E> {
         self.error.as_service_error()
     }
@@ -34,12 +34,12 @@ pub(crate) fn call<T, E>(
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
-    // The SDK's futures take tens of kilobytes; boxed here, the handlers' own stay small.
+    // The SDK's futures take tens of kilobytes. Boxed here, they keep the futures of the handlers small.
     let request = Box::pin(request);
     async move { within_deadline(&what, request).await?.map_err(|error| classify(what(), error)) }
 }
 
-/// Waits for `request` until the deadline of the running invocation, without judging its error.
+/// Waits for `request` until the deadline of the running invocation, without classifying its error.
 pub(crate) fn within_deadline<T, E>(
     what: impl Fn() -> String,
     request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
@@ -66,15 +66,15 @@ pub(crate) fn until_deadline<T>(
         };
         let late = |message: &str| PortError::new(what(), PortErrorKind::TimedOut, message);
         if left < Duration::from_millis(1) {
-            // Not sent at all: there would be no time to do anything with the answer.
+            // The request is not sent: there would be no time to use the response.
             return Err(late("the invocation has no time left for this call"));
         }
         tokio::time::timeout(left, work).await.map_err(|_| late("the invocation's time ran out during this call"))
     }
 }
 
-/// Gives a time-out the class of the failure before it, if the call was only waiting for its next attempt: what ran out
-/// is the time, and the cause is the throttle or the server's error.
+/// Gives a time-out the class of the failure before it, if the call was waiting for its next attempt. The time ran out,
+/// but the cause is the throttle or the server's error.
 fn explain(late: PortError, log: &CallLog) -> PortError {
     let history = format!("{}{}", log.history(), log.named());
     match log.last_answer() {
@@ -87,10 +87,10 @@ fn explain(late: PortError, log: &CallLog) -> PortError {
     }
 }
 
-/// The longest text of a service that an error keeps, in characters. It reaches log lines, records and pages.
+/// The maximum length of a service's text in an error, in characters. The text reaches log lines, records and pages.
 const LONGEST_TEXT: usize = 1_000;
 
-/// A service's text, cut off where it is longer than any real message, without characters that act on a terminal.
+/// A service's text without characters that act on a terminal, cut off where it is longer than any real message.
 fn bounded(text: &str) -> String {
     let mut kept: String = text
         .chars()
@@ -103,7 +103,7 @@ fn bounded(text: &str) -> String {
     kept
 }
 
-/// Classifies a failed call. The SDK has made its own retries by now.
+/// Classifies a failed call. The SDK has already made its retries.
 pub(crate) fn classify<E>(call: String, failed: Failed<E>) -> PortError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
@@ -139,7 +139,8 @@ where
         }
         _ => (PortErrorKind::Other, "an unknown failure".to_owned()),
     };
-    // What the SDK can only tell by its sources, as in a name that does not resolve, is said for people too.
+    // Some causes are only in the sources of the SDK's error, for example a name that does not resolve. The message
+    // includes them.
     let message = match (TooLong::of(&error), &error, request_id(&error)) {
         (Some(why), ..) => why.to_string(),
         (None, _, Some(id)) => format!("{message}, request {id}"),
@@ -156,13 +157,14 @@ where
         (PortErrorKind::TimedOut, _) if log.last_answer().is_some_and(|last| last.kind != PortErrorKind::TimedOut) => {
             explain(known, &log)
         }
-        // "Nothing was done" would be said of the last attempt only.
+        // These classes mean that nothing was changed, which would be true of the last attempt only.
         (PortErrorKind::Throttled | PortErrorKind::Expired, Some(unknown)) => PortError { kind: unknown, ..known },
         _ => known,
     }
 }
 
-/// An error with its sources. The SDK's own display of a chain ends with the error's debug text, which no operator reads.
+/// Formats an error with its sources. The SDK's own display of a chain ends with the error's debug text, which no
+/// operator reads.
 pub(crate) fn with_sources(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -177,7 +179,8 @@ pub(crate) fn with_sources(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// Whether there is nothing to sign the request with. The SDK tells it like a lost connection, but no retry finds any.
+/// Whether there are no credentials to sign the request with. The SDK reports this like a lost connection, but no retry
+/// finds credentials.
 fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -192,8 +195,8 @@ fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// The class of a service's error, from its code, or from the status where the code is not known. `text` is its message;
-/// `skewed` tells that the service's clock shows another time than ours.
+/// Classifies a service's error by its code, or by the status if the code is not known. `text` is its message. `skewed`
+/// is set if the service's clock differs from the local clock.
 pub(crate) fn kind_of(status: u16, code: Option<&str>, text: &str, skewed: bool) -> PortErrorKind {
     let is_error = !(200..300).contains(&status);
     if is_error && tells_expired_token(text) {
@@ -201,7 +204,7 @@ pub(crate) fn kind_of(status: u16, code: Option<&str>, text: &str, skewed: bool)
     }
     match code.unwrap_or_default() {
         "ExpiredToken" | "ExpiredTokenException" | "RequestTimeTooSkewed" | "RequestExpired" => PortErrorKind::Expired,
-        // One code for a wrong key and for a wrong time: only the latter passes.
+        // The same code reports a wrong key and a wrong time; only a wrong time may be resolved by a retry.
         "InvalidSignatureException" | "SignatureDoesNotMatch" | "AuthFailure" if skewed || tells_wrong_time(text) => {
             PortErrorKind::Expired
         }

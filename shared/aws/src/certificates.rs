@@ -15,14 +15,14 @@ pub use acm::Acm;
 pub use authority::PrivateCa;
 pub use secrets::Secrets;
 
-/// A time as the SDK has it; `None` for what is no time, too.
+/// Converts the SDK's time; `None` also for an invalid time.
 fn moment(time: Option<&DateTime>) -> Option<Timestamp> {
     let time = time?;
     Timestamp::new(time.secs(), i32::try_from(time.subsec_nanos()).ok()?).ok()
 }
 
-/// A call whose request or answer holds a private key, with nothing said of it in any log: what the SDK prints of bodies
-/// at the level `trace` is its own affair, and another in the next version.
+/// Runs a call with a private key in its request or response without any logging. What the SDK logs of bodies at the
+/// level `trace` can change with each version.
 fn quietly<F: Future>(call: F) -> WithDispatch<F> {
     call.with_subscriber(NoSubscriber::new())
 }

@@ -11,13 +11,13 @@ use ports::{InstanceAttributes, InstanceDirectory, PortError};
 use crate::call::call;
 use crate::connection::{Connection, client_config};
 
-/// All instances that a service can have: the API gives 100 unless asked for more, and there are no further pages.
+/// The maximum number of instances of one service. The API returns 100 by default and has no further pages.
 const MOST: i32 = 1000;
 
 /// The instances of services in Cloud Map.
 ///
-/// Asked for healthy ones or else all. Revisions (`DiscoverInstancesRevision`) are not asked for: they save no call, and
-/// they stay the same when an instance's health changes.
+/// Requests the healthy instances, or all of them if none is healthy. Revisions (`DiscoverInstancesRevision`) are not
+/// requested. They save no call, and they stay the same when an instance's health changes.
 #[derive(Clone, Debug)]
 pub struct CloudMap {
     client: Client,
@@ -41,8 +41,8 @@ impl InstanceDirectory for CloudMap {
     }
 }
 
-/// Asks an endpoint that somebody has set (`AWS_ENDPOINT_URL_SERVICEDISCOVERY`) as it is given. The SDK would put `data-`
-/// before its host, as AWS has it, and `data-127.0.0.1` is nowhere.
+/// Uses an endpoint from `AWS_ENDPOINT_URL_SERVICEDISCOVERY` unchanged. The SDK would prefix its host with `data-`, as
+/// AWS requires, and `data-127.0.0.1` does not resolve.
 #[derive(Debug)]
 struct EndpointAsGiven;
 

@@ -21,18 +21,19 @@ use ports::{AlarmReader, PortError, PortErrorKind};
 use crate::answer::{MOST_PAGES, TooLong};
 use crate::call::call;
 
-/// How many names one request may carry, and how many alarms a page (`DescribeAlarms`).
+/// The maximum number of names in one request, and of alarms in a page (`DescribeAlarms`).
 const PAGE: usize = 100;
 
-/// Mute rules described at a time. Few are ever active at once, and each call counts against the account's rate.
+/// The number of mute rules described at a time. Few are ever active at once, and each call counts against the
+/// account's rate.
 const MUTE_RULES_AT_A_TIME: usize = 4;
 
-/// Alarms as CloudWatch has them.
+/// Alarms in CloudWatch.
 #[derive(Clone, Debug)]
 pub struct CloudWatch(Client);
 
 impl CloudWatch {
-    /// Alarms behind this client.
+    /// Creates an adapter that uses this client.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self(client)
@@ -43,7 +44,7 @@ impl CloudWatch {
         what: impl Fn() -> String,
         request: DescribeAlarmsFluentBuilder,
     ) -> Result<Vec<Alarm>, PortError> {
-        // Without the types named, only metric alarms are returned.
+        // Without explicit types, only metric alarms are returned.
         let request = request.alarm_types(AlarmType::MetricAlarm).alarm_types(AlarmType::CompositeAlarm);
         let pages = request.into_paginator().stop_on_duplicate_token(false).send();
         let pages: Vec<DescribeAlarmsOutput> = call(&what, pages.collect::<Result<_, _>>()).await?;
@@ -122,7 +123,7 @@ impl AlarmReader for CloudWatch {
             let request = self.0.get_alarm_mute_rule().alarm_mute_rule_name(&name);
             match call(|| format!("get alarm mute rule {name}"), request.send()).await {
                 Ok(found) => Ok(mute_rule::read(name, &found)),
-                // Deleted since it was listed.
+                // The rule was deleted since it was listed.
                 Err(error) if error.kind == PortErrorKind::NotFound => Ok(None),
                 Err(error) => Err(error),
             }

@@ -16,7 +16,7 @@ use ports::{
 use crate::call::{Failed, classify, within_deadline};
 use crate::lazy::Lazy;
 
-/// AWS Config.
+/// The adapter of AWS Config.
 #[derive(Clone, Debug)]
 pub struct Config {
     client: Lazy<Client>,
@@ -66,7 +66,7 @@ impl ConfigRules for Config {
             .get_resource_config_history()
             .resource_type(ResourceType::from(resource.resource_type.as_str()))
             .resource_id(&resource.resource_id)
-            // Newest first unless it is asked otherwise.
+            // The newest item comes first by default.
             .limit(1);
         match within_deadline(what, request.send()).await? {
             Ok(answer) => {
@@ -79,7 +79,7 @@ impl ConfigRules for Config {
     }
 }
 
-/// What AWS Config says of a request that it took nothing of.
+/// Converts the error of a request from which AWS Config stored nothing.
 fn refusal(what: impl Fn() -> String, error: Failed<PutEvaluationsError>) -> Result<PutAnswer, PortError> {
     let service = error.as_service_error();
     let message = || service.and_then(ProvideErrorMetadata::message).unwrap_or("no message").to_owned();
@@ -110,7 +110,7 @@ fn sdk_evaluation(
         .compliance_resource_id(&evaluation.resource.resource_id)
         .compliance_type(compliance)
         .set_annotation((!annotation.is_empty()).then(|| annotation.to_owned()))
-        // AWS Config keeps times to the millisecond.
+        // AWS Config stores times to the millisecond.
         .ordering_timestamp(DateTime::from_millis(evaluation.at.as_millisecond()))
         .build()
 }

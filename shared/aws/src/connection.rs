@@ -1,4 +1,4 @@
-//! What all clients share: one HTTP client, retries, time-outs, and the SDK's own variables.
+//! The parts that all clients share: one HTTP client, retries, time-outs, and the SDK's own variables.
 
 use std::time::Duration;
 
@@ -10,29 +10,29 @@ use crate::answer::BoundedAnswers;
 use crate::fresh_identity::{FreshIdentities, Renewal};
 use crate::retry;
 
-/// How long a connection may take. Within a region it takes milliseconds; after a second the endpoint is not there, and
-/// the next attempt may find another address.
+/// The time-out of a connection. Within a region a connection takes milliseconds. After a second the endpoint is
+/// unreachable, and the next attempt may find another address.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long one attempt may take. The slowest call here, a full page of alarms, answers in well under a second; longer
-/// waits would leave no time for another attempt.
+/// The time-out of one attempt. The slowest call here, a full page of alarms, takes well under a second. A longer
+/// time-out would leave no time for another attempt.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long a call may take with all its attempts: all attempts to their end and the longest delays between them fit. A
-/// call is cut short earlier by the invocation's deadline.
+/// The time-out of a call with all its attempts. All attempts fit into it, each with its full time-out, and so do the
+/// longest delays between them. The invocation's deadline can end a call earlier.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(12);
 
-/// What all clients are made from.
+/// The settings that all clients are created from.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
     /// The SDK's settings, with our cache of credentials.
     pub(crate) config: SdkConfig,
-    /// Has that cache fetch the credentials again.
+    /// Makes that cache fetch the credentials again.
     pub(crate) renewal: Renewal,
 }
 
 impl Connection {
-    /// Reads region, credentials and endpoints by the SDK's own variables and files, and by nothing else.
+    /// Reads region, credentials and endpoints from the SDK's own variables and files, and from no other source.
     pub(crate) async fn open() -> Self {
         // All clients share this one, so that the root certificates are parsed once and connections are reused.
         let http =
@@ -51,7 +51,7 @@ impl Connection {
         Self::new(config)
     }
 
-    /// Over settings that were made elsewhere, as tests do.
+    /// Uses settings that were created elsewhere, as tests do.
     pub(crate) fn new(config: SdkConfig) -> Self {
         let renewal = Renewal::default();
         let http = config.http_client().map(BoundedAnswers::new);
@@ -63,7 +63,7 @@ impl Connection {
     }
 }
 
-/// The settings of one service's client: the connection's, and the rules of retries with a stock of their own.
+/// The settings of one service's client: those of the connection, and retry rules with a separate stock of retries.
 macro_rules! client_config {
     ($sdk:ident, $connection:expr) => {{
         let connection: &$crate::connection::Connection = $connection;
@@ -96,7 +96,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts how often it is asked to get ready.
+    /// Counts the requests for a connector.
     #[derive(Clone, Debug, Default)]
     struct Counting(Arc<AtomicUsize>);
 

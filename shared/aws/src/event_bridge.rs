@@ -8,10 +8,10 @@ use ports::{BusEvent, DeniedCalls, EventBus, PortError, PortErrorKind};
 use crate::call::call;
 use crate::lazy::Lazy;
 
-/// How many entries one `PutEvents` takes.
+/// The maximum number of entries in one `PutEvents`.
 const BATCH: usize = 10;
 
-/// How many bytes one `PutEvents` takes, with something kept for the names in it.
+/// The maximum number of bytes in one `PutEvents`, with some left for the names of source, type and bus.
 const BYTES: usize = 250 * 1024;
 
 /// The source of our events.
@@ -30,7 +30,8 @@ impl Bus {
         Self { client, name: name.into(), source: SOURCE }
     }
 
-    /// For writes to meshes, told in the place of `CloudTrail`: `PutEvents` refuses the source `aws.appmesh`.
+    /// Uses the source for mesh writes, which replace the events of `CloudTrail`. `PutEvents` refuses the source
+    /// `aws.appmesh`.
     pub(crate) fn of_mesh_writes(self) -> Self {
         Self { source: "meshwarden.appmesh", ..self }
     }
@@ -46,7 +47,8 @@ impl Bus {
     }
 }
 
-/// The events in portions that one call takes. One that is too long by itself is left to be refused.
+/// Splits the events into batches for one call each. An event that is too long alone is sent, and the service refuses
+/// it.
 fn batches(mut events: &[BusEvent]) -> Vec<&[BusEvent]> {
     let mut batches = Vec::new();
     while !events.is_empty() {

@@ -1,7 +1,7 @@
 //! Credentials that are fetched again once a service has rejected them.
 //!
-//! The SDK keeps credentials until they say that they end. Those of a process that was frozen, or whose role's session was
-//! revoked, end earlier for the services than for the SDK, and would be sent until then.
+//! The SDK caches credentials until their stated expiry. Services reject them earlier if the process was frozen or the
+//! role's session was revoked. The SDK would send them until their stated expiry.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use aws_smithy_runtime_api::client::identity::{
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 
-/// Forty calls at a time are rejected together: they ask for one renewal.
+/// The time within which rejections share one renewal: forty concurrent calls are rejected together.
 const SAME_RENEWAL: Duration = Duration::from_secs(1);
 
-/// The wish for other credentials. All clients of a process share it.
+/// The request for other credentials. All clients of a process share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Renewal(Arc<Mutex<Wish>>);
 
@@ -27,7 +27,7 @@ struct Wish {
 }
 
 impl Renewal {
-    /// Has the credentials fetched again before the next attempt.
+    /// Makes the SDK fetch the credentials again before the next attempt.
     pub(crate) fn renew(&self) {
         let mut wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if wish.last.is_none_or(|last| last.elapsed() >= SAME_RENEWAL) {
@@ -49,7 +49,7 @@ pub(crate) struct FreshIdentities {
 }
 
 impl FreshIdentities {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub(crate) fn new(renewal: Renewal) -> Self {
         let current = Mutex::new((renewal.count(), IdentityCache::lazy().build()));
         Self { renewal, current }

@@ -2,7 +2,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::connection::Connection;
 
-/// A client that is made when it is first needed: most invocations send no notice and write no report.
+/// A client that is created on first use: most invocations send no notice and write no report.
 pub(crate) struct Lazy<C> {
     connection: Connection,
     make: fn(&Connection) -> C,

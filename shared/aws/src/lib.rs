@@ -1,17 +1,17 @@
 //! The ports over the real AWS SDK clients.
 //!
 //! ```text
-//! ports (traits) ◀── AppMesh, CloudWatch, StateTable, Topic, Bus, … ──▶ aws-sdk-* ──▶ AWS, or who answers in its place
+//! ports (traits) ◀── AppMesh, CloudWatch, StateTable, Topic, Bus, … ──▶ aws-sdk-* ──▶ AWS, or a compatible server
 //!                        one HTTP client, one retry policy, one set of time-outs, one classification of errors
 //! ```
 //!
 //! Region, credentials and endpoints come from the SDK's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL_APP_MESH`, …)
 //! and from nothing else.
 //!
-//! A failed call is retried by the SDK, by the rules of `retry`; an error tells the class of the last attempt and, where
-//! there were several, of each ([`ports::PortErrorKind`] has the table of classes).
+//! The SDK retries a failed call by the rules of `retry`. An error reports the class of the last attempt and, if there
+//! were several, of each. [`ports::PortErrorKind`] has the table of classes.
 //!
-//! This crate never decides anything, and no SDK type leaves it but in the source of an error.
+//! This crate decides nothing, and exposes an SDK type only as the source of an error.
 
 mod answer;
 mod app_mesh;
@@ -89,7 +89,7 @@ pub use sns::Topic;
 pub use ssm::PolicyParameter;
 pub use state_table::StateTable;
 
-/// Where all adapters come from: what they share is opened once.
+/// Creates all adapters, which share one connection.
 #[derive(Clone, Debug)]
 pub struct Aws {
     connection: Connection,
@@ -97,32 +97,32 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Reads the SDK's variables. No call is made; credentials are looked up with the first one.
+    /// Reads the SDK's variables. This makes no call; credentials are loaded with the first one.
     pub async fn open() -> Self {
         let sts = std::env::var("AWS_ENDPOINT_URL_STS").ok().filter(|endpoint| !endpoint.is_empty());
         Self { connection: Connection::open().await, sts }
     }
 
-    /// The adapters over a configuration made elsewhere, as tests do.
+    /// Creates the adapters with a configuration that was created elsewhere, as tests do.
     #[must_use]
     pub fn with_config(config: SdkConfig) -> Self {
         Self { connection: Connection::new(config), sts: None }
     }
 
-    /// The same, with STS at this endpoint, as `AWS_ENDPOINT_URL_STS` says it.
+    /// Uses STS at this endpoint, like `AWS_ENDPOINT_URL_STS`.
     #[must_use]
     pub fn asking_sts_at(self, endpoint: &str) -> Self {
         Self { sts: Some(endpoint.to_owned()), ..self }
     }
 
-    /// The mesh ports.
+    /// The adapter of the mesh ports.
     #[must_use]
     pub fn mesh(&self) -> AppMesh {
         AppMesh::new(client!(aws_sdk_appmesh, &self.connection))
     }
 
-    /// The mesh ports of a control plane that asks AWS who is calling (`--api-auth sts`), by the name in its
-    /// `--auth-audience`. Unset, as [`Aws::mesh`].
+    /// The adapter of the mesh ports for a control plane that authenticates its callers with STS (`--api-auth sts`).
+    /// `audience` is the control plane's `--auth-audience`. Without it, this is [`Aws::mesh`].
     #[must_use]
     pub fn mesh_known_to(&self, audience: Option<&str>) -> AppMesh {
         let (Some(audience), Some(region)) = (audience, self.connection.config.region()) else { return self.mesh() };
@@ -131,97 +131,99 @@ impl Aws {
         AppMesh::new(aws_sdk_appmesh::Client::from_conf(config.build()))
     }
 
-    /// The alarm port.
+    /// The adapter of the alarm port.
     #[must_use]
     pub fn alarms(&self) -> CloudWatch {
         CloudWatch::new(client!(aws_sdk_cloudwatch, &self.connection))
     }
 
-    /// The port to the rules of AWS Config.
+    /// The adapter of the port to the rules of AWS Config.
     #[cfg(feature = "config-rules")]
     #[must_use]
     pub fn config_rules(&self) -> Config {
         Config::new(Lazy::new(&self.connection, |connection| client!(aws_sdk_config, connection)))
     }
 
-    /// The port to the rules of AWS Config, in a build without its client: every call fails and names the feature.
+    /// The adapter of the port to the rules of AWS Config, in a build without its client: every call fails and names
+    /// the feature.
     #[cfg(not(feature = "config-rules"))]
     #[must_use]
     pub fn config_rules(&self) -> NotBuilt {
         NotBuilt("config-rules")
     }
 
-    /// The port to the certificates that listeners name.
+    /// The adapter of the port to the certificates that listeners name.
     #[cfg(feature = "certificates")]
     #[must_use]
     pub fn certificates(&self) -> Acm {
         Acm::new(client!(aws_sdk_acm, &self.connection))
     }
 
-    /// The port to the private CAs.
+    /// The adapter of the port to the private CAs.
     #[cfg(feature = "certificates")]
     #[must_use]
     pub fn authorities(&self) -> PrivateCa {
         PrivateCa::new(client!(aws_sdk_acmpca, &self.connection))
     }
 
-    /// The port to the bundles that SDS serves.
+    /// The adapter of the port to the bundles that SDS serves.
     #[cfg(feature = "certificates")]
     #[must_use]
     pub fn bundles(&self) -> Secrets {
         Secrets::new(client!(aws_sdk_secretsmanager, &self.connection))
     }
 
-    /// The port to the instances of services.
+    /// The adapter of the port to the instances of services.
     #[cfg(feature = "cloud-map")]
     #[must_use]
     pub fn instances(&self) -> CloudMap {
         CloudMap::new(&self.connection)
     }
 
-    /// The port to the instances of services, in a build without Cloud Map's client: every call fails and names the feature.
+    /// The adapter of the port to the instances of services, in a build without Cloud Map's client: every call fails
+    /// and names the feature.
     #[cfg(not(feature = "cloud-map"))]
     #[must_use]
     pub fn instances(&self) -> NotBuilt {
         NotBuilt("cloud-map")
     }
 
-    /// The port to queues.
+    /// The adapter of the port to queues.
     #[cfg(feature = "queues")]
     #[must_use]
     pub fn queues(&self) -> Sqs {
         Sqs::new(client!(aws_sdk_sqs, &self.connection))
     }
 
-    /// The port to queues, in a build without its client: every call fails and names the feature.
+    /// The adapter of the port to queues, in a build without its client: every call fails and names the feature.
     #[cfg(not(feature = "queues"))]
     #[must_use]
     pub fn queues(&self) -> NotBuilt {
         NotBuilt("queues")
     }
 
-    /// The port to Security Hub.
+    /// The adapter of the port to Security Hub.
     #[cfg(feature = "security-hub")]
     #[must_use]
     pub fn security_hub(&self) -> FindingsImport {
         FindingsImport::new(Lazy::new(&self.connection, |connection| client!(aws_sdk_securityhub, connection)))
     }
 
-    /// The port to Security Hub, in a build without its client: every call fails and names the feature.
+    /// The adapter of the port to Security Hub, in a build without its client: every call fails and names the feature.
     #[cfg(not(feature = "security-hub"))]
     #[must_use]
     pub fn security_hub(&self) -> NotBuilt {
         NotBuilt("security-hub")
     }
 
-    /// The state port over the table of this name.
+    /// The adapter of the state port, with the table of this name.
     #[must_use]
     pub fn state(&self, table: &str) -> StateTable {
         let config = client_config!(aws_sdk_dynamodb, &self.connection).retry_classifier(state_table::RetryConflicts);
         StateTable::new(aws_sdk_dynamodb::Client::from_conf(config.build()), table)
     }
 
-    /// The notifier over the topic with this ARN; unset, notices are only logged.
+    /// The notifier for the topic with this ARN; without one, notices are only logged.
     #[must_use]
     pub fn notifier(&self, topic: Option<&str>) -> Arc<dyn Notifier> {
         match topic {
@@ -232,7 +234,7 @@ impl Aws {
         }
     }
 
-    /// The event bus with this name or ARN; unset, events are only logged.
+    /// The event bus with this name or ARN; without one, events are only logged.
     #[must_use]
     pub fn bus(&self, bus: Option<&str>) -> Arc<dyn EventBus> {
         match bus {
@@ -244,14 +246,14 @@ impl Aws {
         }
     }
 
-    /// The event bus with this name or ARN, for the writes to meshes that a control plane was sent.
+    /// The event bus with this name or ARN, for the mesh writes that a control plane received.
     #[must_use]
     pub fn bus_of_mesh_writes(&self, bus: &str) -> Arc<dyn EventBus> {
         let client = Lazy::new(&self.connection, |connection| client!(aws_sdk_eventbridge, connection));
         Arc::new(Bus::new(client, bus).of_mesh_writes())
     }
 
-    /// The report store at this place; unset, reports are not kept.
+    /// The report store at this location; without one, reports are not stored.
     #[must_use]
     pub fn reports(&self, place: Option<&ReportsLocation>) -> Arc<dyn ReportStore> {
         match place {
@@ -265,7 +267,7 @@ impl Aws {
         }
     }
 
-    /// The policy at this place; `built_in` is the document that a function was built with.
+    /// The policy source at this location; `built_in` is the document that a function was built with.
     #[must_use]
     pub fn policy(&self, place: &PolicyLocation, built_in: &'static str) -> Box<dyn PolicySource> {
         match place {

@@ -1,4 +1,4 @@
-//! What needs no service: files and folders, and doing nothing but saying so.
+//! The adapters that need no service: files, folders, and a stand-in that only logs.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use async_trait::async_trait;
 use ports::{BusEvent, EventBus, Notice, Notifier, PolicySource, PortError, PortErrorKind, ReportStore};
 
-/// A file that holds the policy.
+/// A file that contains the policy.
 #[derive(Clone, Debug)]
 pub struct PolicyFile(pub PathBuf);
 
@@ -20,7 +20,7 @@ impl PolicySource for PolicyFile {
     }
 }
 
-/// A folder that keeps reports.
+/// A folder that stores reports.
 #[derive(Clone, Debug)]
 pub struct ReportsFolder(pub PathBuf);
 
@@ -68,7 +68,7 @@ fn file_error(call: String, error: io::Error) -> PortError {
     PortError { call, kind, message: error.to_string(), source: Some(Box::new(error)) }
 }
 
-/// Stands in for a topic, a bus or a report store that is not set up: it logs what would have gone there.
+/// Stands in for a topic, a bus or a report store that is not set up: it logs what it would have sent or stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Unset;
 

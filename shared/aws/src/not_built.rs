@@ -1,7 +1,8 @@
 //! Stands in for the clients that a build leaves out.
 //!
-//! A client that a program never calls costs minutes to compile, so each of the large ones is a feature. A build without it
-//! must not look like a service that answers nothing: every call is refused, and the error names the feature to build with.
+//! A client that a program never calls costs minutes to compile, so each of the large ones is a feature. A build
+//! without a client must not look like a service with empty responses. Every call is refused, and the error names the
+//! feature to build with.
 
 use std::time::Duration;
 
@@ -12,12 +13,12 @@ use ports::{
 };
 use serde_json::Value;
 
-/// The adapter of a client that this build leaves out, by the feature of this crate that brings it.
+/// The adapter of a client that this build leaves out. It contains the name of the crate feature that adds the client.
 #[derive(Clone, Copy, Debug)]
 pub struct NotBuilt(pub(crate) &'static str);
 
 impl NotBuilt {
-    /// The answer to every call. It is permanent: a retry meets the same build.
+    /// The error of every call. It is permanent: a retry would meet the same build.
     fn refuse<T>(self, call: impl Into<String>) -> Result<T, PortError> {
         let message =
             format!("this build has no client for it; build with the feature `{}` of the crate `aws`", self.0);

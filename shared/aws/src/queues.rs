@@ -1,4 +1,4 @@
-//! Queues of SQS, for the operator who looks after dead letters.
+//! Queues of SQS, for the operator who handles dead letters.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,13 +12,14 @@ use ports::{PortError, PortErrorKind, QueueAttribute, QueueMessage, QueueValue, 
 
 use crate::call::call;
 
-/// The most messages that one call receives.
+/// The maximum number of messages that one call receives.
 const AT_A_TIME: i32 = 10;
 
-/// How long a call waits for messages. Without a wait SQS asks only some of its servers, and messages seem absent.
+/// The time, in seconds, that a call waits for messages. Without a wait SQS queries only some of its servers, and
+/// messages seem absent.
 const WAIT_SECONDS: i32 = 1;
 
-/// The queues of the account.
+/// The adapter of the account's queues.
 #[derive(Clone, Debug)]
 pub struct Sqs {
     client: Client,
@@ -98,7 +99,7 @@ impl Queues for Sqs {
         let is_fifo = address.rsplit('.').next() == Some("fifo");
         if is_fifo {
             let group = message.group.as_deref().unwrap_or("meshwarden");
-            // By its id the queue knows a repetition within five minutes.
+            // The queue uses this id to remove duplicates within five minutes.
             request = request.message_group_id(group).message_deduplication_id(&message.id);
         }
         let attributes = Some(attributes).filter(|attributes| !attributes.is_empty());
@@ -112,7 +113,7 @@ impl Queues for Sqs {
     }
 }
 
-/// A message as the SDK has it; one without id or receipt can't be handled at all.
+/// Converts the SDK's message; `None` without an id or a receipt handle, because such a message cannot be handled.
 fn message(message: Message) -> Option<QueueMessage> {
     let system = message.attributes.unwrap_or_default();
     let of_system = |name: MessageSystemAttributeName| system.get(&name).cloned();

@@ -1,22 +1,23 @@
-//! Which calls are tried again, how soon, and how often: for a function that is invoked once a minute and has seconds.
+//! Which calls are retried, how soon, and how often. The rules fit a function that is invoked once a minute and has
+//! seconds.
 //!
 //! | failure | retried | delay before the next attempt |
 //! |-|-|-|
 //! | throttled | up to [`ATTEMPTS`] attempts | 50 to 500 ms, then 50 to 1,000 ms |
 //! | server's error, reset or closed connection | up to [`ATTEMPTS`] attempts | 50 to 150 ms, then 50 to 250 ms |
-//! | signature of a wrong time | up to [`ATTEMPTS`] attempts, each signed anew with the clock that the answer told | the same |
-//! | expired token, credentials that are unknown yet | once, with credentials that are fetched anew | the same |
-//! | no answer | once | the same |
-//! | answer that cannot be read | once | the same |
-//! | cancelled transaction, only because of another one | up to [`ATTEMPTS`] attempts | the same |
-//! | anything else: denied, conflict, not found, quota, an answer that is too long | no | |
+//! | signature of a wrong time | up to [`ATTEMPTS`] attempts, each signed again with the clock of the response | the same |
+//! | expired token, credentials that are not known yet | once, with credentials that are fetched again | the same |
+//! | no response | once | the same |
+//! | response that cannot be read | once | the same |
+//! | transaction that was cancelled only because of another one | up to [`ATTEMPTS`] attempts | the same |
+//! | anything else: denied, conflict, not found, quota, a response that is too long | no | |
 //!
-//! A delay that the service asks for is respected up to a second. No retry is begun that the invocation's deadline would
-//! cut off: the failure is returned while there is time to report it.
+//! A delay that the service requests is respected up to a second. No retry is started that the invocation's deadline
+//! would cut off: the failure is returned while there is time to report it.
 //!
-//! The mode is the SDK's `standard`. Its `adaptive` mode learns a rate from what it sends, which for a caller of a few
-//! calls a minute is close to nothing: one throttle made the next call wait for ten seconds. The tokens of [`tokens`] come
-//! back with time, so that an outage does not use up the retries of the day.
+//! The mode is the SDK's `standard`. The `adaptive` mode learns a rate from the calls that it sends. A caller with a
+//! few calls a minute gets a rate close to nothing: one throttle delayed the next call by ten seconds. The tokens of
+//! [`tokens`] are refilled with time, so that an outage does not use up the retries of the day.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
@@ -33,24 +34,24 @@ use ports::{Deadline, PortErrorKind};
 use crate::attempts::{AttemptFailure, CallLog, QUOTA, TOO_LONG};
 use crate::fresh_identity::Renewal;
 
-/// How often a call is tried. Three attempts ride out a lost connection or a throttled second; what lasts longer is
-/// for Lambda's retry or the next scheduled run.
+/// The maximum number of attempts of a call. Three attempts are enough for a lost connection or a throttled second. A
+/// longer failure is left to Lambda's retry or the next scheduled run.
 pub const ATTEMPTS: u32 = 3;
 
-/// The shortest delay before another attempt: less, and a throttle is met again.
+/// The shortest delay before another attempt: after a shorter one, the service would throttle again.
 pub const SHORTEST_DELAY: Duration = Duration::from_millis(50);
 
 /// The longest delay before another attempt.
 pub const LONGEST_DELAY: Duration = Duration::from_secs(1);
 
-/// The time that another attempt takes at the least. With less left until the deadline, none is begun.
+/// The minimum time that another attempt takes. No attempt is started with less time left until the deadline.
 const LEAST_ATTEMPT: Duration = Duration::from_millis(100);
 
-/// The retries that one client has in stock, and how many come back each second. A run of a minute has sixty at the
-/// least, more than its calls need, and a service that is down gets no more than that.
+/// The retries that one client has in stock, and the number that are refilled each second. A scheduled run each minute
+/// has at least sixty, more than its calls need. A service that is down gets no more than that.
 const STOCK: (usize, f32) = (60, 1.0);
 
-/// The retry settings of every client, as [`crate::Aws::open`] uses them.
+/// The retry settings of every client that [`crate::Aws::open`] creates.
 #[must_use]
 pub fn config() -> RetryConfig {
     RetryConfig::standard()
@@ -59,7 +60,8 @@ pub fn config() -> RetryConfig {
         .with_max_backoff(LONGEST_DELAY)
 }
 
-/// The retries that one client has in stock. Each has its own, so that one service's outage leaves the others theirs.
+/// The stock of retries of one client. Each client has a separate stock, so that the outage of one service does not use
+/// up the others' retries.
 pub(crate) fn tokens() -> RetryPartition {
     let (capacity, refill_rate) = STOCK;
     let bucket = TokenBucket::builder().capacity(capacity).refill_rate(refill_rate);
@@ -67,7 +69,7 @@ pub(crate) fn tokens() -> RetryPartition {
     RetryPartition::custom("meshwarden").token_bucket(bucket.build()).build()
 }
 
-/// Decides whether an attempt is followed by another one. Runs after the SDK's own classifiers and may overrule them.
+/// Decides whether another attempt follows a failed one. Runs after the SDK's own classifiers and may overrule them.
 #[derive(Debug)]
 pub(crate) struct RetryRules(pub(crate) Renewal);
 
@@ -78,7 +80,8 @@ impl ClassifyRetry for RetryRules {
 
     fn classify_retry_v2(&self, context: &InterceptorContext, previous: &RetryAction) -> RetryAction {
         let Some(Err(error)) = context.output_or_error() else { return RetryAction::NoActionIndicated };
-        // The log has judged it already; without one, as in a client that a test uses directly, it is judged here.
+        // The log has already classified the failure. Without a log, as in a client that a test uses directly, it is
+        // classified here.
         let log = CallLog::current();
         let failure = log.failures.last().cloned();
         let failure = failure.unwrap_or_else(|| AttemptFailure::new(error, context.response(), None));
@@ -109,15 +112,15 @@ impl ClassifyRetry for RetryRules {
     }
 }
 
-/// A number from 0 to 1. Two functions that were throttled together must not come again together.
+/// A random number from 0 to 1. Two functions that were throttled together must not retry together.
 #[expect(clippy::cast_precision_loss, reason = "a thousand steps are enough")]
 fn draw() -> f64 {
     (RandomState::new().hash_one(()) % 1000) as f64 / 1000.0
 }
 
-/// The next attempt after a failed one, if there is one: its kind in the SDK's words, and the delay before it.
-/// `suggested` is the decision of the SDK's own classifiers, `attempt` the number of the failed attempt from 1, `left` the
-/// time until the deadline, `draw` a random number from 0 to 1.
+/// The next attempt after a failed one, if there is one: the SDK's kind of the error, and the delay before the attempt.
+/// `suggested` is the decision of the SDK's own classifiers. `attempt` is the number of the failed attempt from 1.
+/// `left` is the time until the deadline, and `draw` a random number from 0 to 1.
 fn decide(
     failure: &AttemptFailure,
     suggested: Option<(ErrorKind, Option<Duration>)>,
@@ -159,7 +162,7 @@ mod tests {
         AttemptFailure { kind, code: None, renews: false, status: Some(400) }
     }
 
-    /// The attempts after which another one follows.
+    /// The numbers of the attempts that another one follows.
     fn retried(failure: &AttemptFailure, suggested: Option<ErrorKind>) -> Vec<u32> {
         let suggested = suggested.map(|kind| (kind, None));
         (1..ATTEMPTS).filter(|attempt| decide(failure, suggested, *attempt, None, 0.5).is_some()).collect()

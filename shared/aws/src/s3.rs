@@ -10,7 +10,7 @@ use crate::call::{call, until_deadline, with_sources};
 use crate::connection::OPERATION_TIMEOUT;
 use crate::lazy::Lazy;
 
-/// A bucket that keeps reports.
+/// A bucket that stores reports.
 #[derive(Clone, Debug)]
 pub struct ReportsBucket {
     client: Lazy<Client>,
@@ -43,7 +43,7 @@ impl ReportStore for ReportsBucket {
 
 async fn read(client: &Lazy<Client>, bucket: &str, key: &str, what: impl Fn() -> String) -> Result<Vec<u8>, PortError> {
     let answer = call(&what, client.client().get_object().bucket(bucket).key(key).send()).await?;
-    // The SDK's time-outs end with the header of a streamed answer.
+    // The SDK's time-outs only cover the headers of a streamed response.
     let body = tokio::time::timeout(OPERATION_TIMEOUT, answer.body.collect());
     let failed = |kind, why: &str| PortError::new(what(), kind, format!("{why} [S3 GetObject]"));
     match until_deadline(&what, body).await? {
@@ -56,7 +56,7 @@ async fn read(client: &Lazy<Client>, bucket: &str, key: &str, what: impl Fn() ->
     }
 }
 
-/// An object that holds the policy.
+/// An object that contains the policy.
 #[derive(Clone, Debug)]
 pub struct PolicyObject {
     client: Lazy<Client>,

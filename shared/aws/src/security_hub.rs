@@ -1,4 +1,4 @@
-//! Findings imported into AWS Security Hub.
+//! Imports findings into AWS Security Hub.
 
 use std::collections::HashMap;
 
@@ -15,16 +15,16 @@ use serde_json::Value;
 use crate::call::call;
 use crate::lazy::Lazy;
 
-/// How many findings one `BatchImportFindings` takes.
+/// The maximum number of findings in one `BatchImportFindings`.
 const BATCH: usize = 100;
 
-/// How large a finding may be, in bytes: 240 KB.
+/// The maximum size of a finding, in bytes: 240 KB.
 const LARGEST: usize = 240_000;
 
-/// How large a batch may be, in bytes: 6 MB, and some of it is for what is around the findings.
+/// The maximum size of a batch's findings, in bytes. A request may have 6 MB, including the parts around the findings.
 const LARGEST_BATCH: usize = 5_000_000;
 
-/// The import of findings into Security Hub.
+/// The adapter that imports findings into Security Hub.
 #[derive(Clone, Debug)]
 pub struct FindingsImport {
     client: Lazy<Client>,
@@ -61,12 +61,12 @@ impl SecurityHub for FindingsImport {
     }
 }
 
-/// Whether a finding was refused for a reason that is not its own.
+/// Whether the reason of a refusal is not in the finding itself, so that a later import may succeed.
 fn will_pass(code: &str) -> bool {
     ["Internal", "Throttl", "LimitExceeded", "ServiceUnavailable"].iter().any(|part| code.contains(part))
 }
 
-/// The findings in batches that the service takes, and those that it would not.
+/// Splits the findings into batches that the service accepts, and the findings that it would refuse.
 fn batches(findings: &[Value]) -> (Vec<Vec<AwsSecurityFinding>>, Vec<RefusedFinding>) {
     let (mut batches, mut refused) = (Vec::new(), Vec::new());
     let (mut batch, mut size) = (Vec::new(), 0);
@@ -98,7 +98,7 @@ fn batches(findings: &[Value]) -> (Vec<Vec<AwsSecurityFinding>>, Vec<RefusedFind
     (batches, refused)
 }
 
-/// The members of the format that our findings have. Another one is an error, so that none is lost on the way.
+/// The members of the format that our findings have. An unknown member is an error, so that no member is lost.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct Written {

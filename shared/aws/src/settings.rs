@@ -1,5 +1,5 @@
-//! The SDK's own variables, checked at start: what is wrong with them fails calls later, and is then taken for a network
-//! without a connection.
+//! Checks the SDK's own variables at start. Otherwise an error in them fails calls later, and looks like a lost network
+//! connection.
 
 use std::env;
 
@@ -8,30 +8,30 @@ use crate::Aws;
 /// The prefix of the variables that name an endpoint, for all services or, with a suffix, for one.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 
-/// What is wrong with the SDK's own variables.
+/// The error in the SDK's own variables.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// Neither a variable nor a profile names a region.
     #[error("no region: set AWS_REGION to the region of the meshes, as in `eu-west-1`")]
     NoRegion,
-    /// The region can't be one.
+    /// The region is invalid.
     #[error("invalid AWS_REGION `{given}`: expected a region such as `eu-west-1`")]
     Region {
-        /// What was given.
+        /// The value that was given.
         given: String,
     },
-    /// An endpoint that is not a URL.
+    /// An endpoint is not a URL.
     #[error("invalid {variable} `{given}`: expected a URL such as `https://mesh.internal:8080`")]
     Endpoint {
-        /// The variable.
+        /// The name of the variable.
         variable: String,
-        /// Its value.
+        /// The value of the variable.
         given: String,
     },
 }
 
 impl Aws {
-    /// As [`Aws::open`], and refuses settings with which every call would fail.
+    /// Works like [`Aws::open`], but refuses settings with which every call would fail.
     pub async fn open_checked() -> Result<Self, SettingsError> {
         let variables = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
         endpoints(variables.map(|(name, value)| (name, value.to_string_lossy().into_owned())))?;

@@ -1,4 +1,4 @@
-//! Notices over SNS.
+//! Sends notices through SNS.
 
 use async_trait::async_trait;
 use aws_sdk_sns::Client;
@@ -9,10 +9,10 @@ use ports::{Notice, Notifier, PortError, PortErrorKind, Urgency};
 use crate::call::call;
 use crate::lazy::Lazy;
 
-/// The longest subject that `Publish` takes.
+/// The maximum length of a subject in `Publish`, in characters.
 const LONGEST_SUBJECT: usize = 100;
 
-/// A topic that tells people.
+/// A topic that notices are published to.
 #[derive(Clone, Debug)]
 pub struct Topic {
     client: Lazy<Client>,
@@ -34,7 +34,7 @@ impl Notifier for Topic {
             Urgency::Page => "page",
             Urgency::Note => "note",
         };
-        // Subscriptions filter by it, so that only pages wake somebody.
+        // Subscriptions filter by this attribute, so that only pages alert an operator.
         let urgency =
             MessageAttributeValue::builder().data_type("String").string_value(urgency).build().map_err(unfit)?;
         let request = self
@@ -49,8 +49,8 @@ impl Notifier for Topic {
     }
 }
 
-/// A subject as SNS takes it: ASCII without control characters, at most 100 of them, beginning with a letter, digit or
-/// punctuation mark.
+/// Converts a text into a subject that SNS accepts. SNS requires at most 100 ASCII characters, none of them a control
+/// character. The first is a letter, digit or punctuation mark.
 fn subject(text: &str) -> String {
     let printable = |character: char| match character {
         ' '..='~' => character,

@@ -1,4 +1,4 @@
-//! The policy in a parameter of Systems Manager.
+//! Reads the policy from a parameter of Systems Manager.
 
 use async_trait::async_trait;
 use aws_sdk_ssm::Client;
@@ -7,7 +7,7 @@ use ports::{PolicySource, PortError, PortErrorKind};
 use crate::call::call;
 use crate::lazy::Lazy;
 
-/// A parameter that holds the policy; a secure string is decrypted.
+/// A parameter that contains the policy; a secure string is decrypted.
 #[derive(Clone, Debug)]
 pub struct PolicyParameter {
     client: Lazy<Client>,

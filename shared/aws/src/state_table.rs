@@ -1,4 +1,4 @@
-//! The state port over one DynamoDB table.
+//! Implements the state port with one DynamoDB table.
 
 mod conflict;
 mod items;
@@ -19,10 +19,10 @@ pub(crate) use conflict::RetryConflicts;
 use items::{Item, ItemError};
 use transaction::{Cancelled, Part, Transaction};
 
-/// How many keys one `BatchGetItem` takes.
+/// The maximum number of keys in one `BatchGetItem`.
 const BATCH: usize = 100;
 
-/// The state table.
+/// The adapter of the state table.
 #[derive(Clone, Debug)]
 pub struct StateTable {
     client: Client,
@@ -30,12 +30,12 @@ pub struct StateTable {
 }
 
 impl StateTable {
-    /// The table of this name.
+    /// Creates an adapter for the table of this name.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self { client, table: table.into() }
     }
 
-    /// Reads items at their latest, in as few requests as they fit into.
+    /// Reads items consistently, in as few requests as possible.
     async fn read(&self, keys: &[Item]) -> Result<Vec<Item>, PortError> {
         let mut found = Vec::new();
         for chunk in keys.chunks(BATCH) {
@@ -43,7 +43,8 @@ impl StateTable {
             while !missing.is_empty() {
                 let asked = missing.len();
                 missing = self.read_batch(missing, &mut found).await?;
-                // The table serves what it can of a batch; asking for the rest is no retry while it gets less.
+                // The table may return a part of a batch. Requesting the rest is not a retry as long as each response
+                // returns some items.
                 if missing.len() == asked {
                     let message = format!("{asked} items were left out");
                     return Err(PortError::new(self.what("read"), PortErrorKind::Throttled, message));
@@ -111,7 +112,7 @@ impl StateStore for StateTable {
             return match begin.admission(stored.as_ref()) {
                 Admission::AlreadyDone { revision } => Ok(Begun::Granted { epoch: revision, revision }),
                 Admission::Refused(refusal) => Ok(Begun::Refused(refusal)),
-                // The document was as wanted and then was not: somebody is at it right now.
+                // The document in the error meets the condition that failed: another writer is changing it.
                 Admission::Write { .. } => Ok(Begun::Refused(Refusal::RevisionMoved)),
             };
         }
@@ -180,7 +181,7 @@ impl StateStore for StateTable {
 }
 
 impl StateTable {
-    /// Tells an overtaken write from one that was done before.
+    /// Distinguishes a superseded write from one that was already made.
     fn judged(
         &self,
         cancelled: &Cancelled,

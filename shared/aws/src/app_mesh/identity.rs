@@ -1,5 +1,5 @@
-//! Proves the caller's IAM role to a control plane: each request carries a presigned `GetCallerIdentity`, which the control
-//! plane sends to STS.
+//! Proves the caller's IAM role to a control plane. Each request carries a presigned `GetCallerIdentity`, which the
+//! control plane sends to STS.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -31,8 +31,8 @@ const LIFE: Duration = Duration::from_mins(5);
 /// The age at which the identity for reads is replaced: early enough that clocks may differ by two minutes.
 const RENEWED_AFTER: Duration = Duration::from_mins(2);
 
-/// Signs as the SDK does, and adds the identity to every attempt. An interceptor cannot: the SDK gives the credentials to
-/// the signer only.
+/// Signs as the SDK does, and adds the identity to every attempt. An interceptor cannot do this: the SDK gives the
+/// credentials to the signer only.
 #[derive(Debug)]
 pub(crate) struct ShowIdentity {
     sdk: SigV4AuthScheme,
@@ -57,8 +57,8 @@ impl std::fmt::Debug for Shown {
 }
 
 impl ShowIdentity {
-    /// An identity for the control plane with this audience. `sts` is the endpoint of STS; by default AWS's endpoint of the
-    /// region.
+    /// Creates the scheme for a control plane with this audience. `sts` is the endpoint of STS; the default is AWS's
+    /// endpoint of the region.
     pub(crate) fn to(audience: &str, region: &str, sts: Option<&str>) -> Self {
         let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
         let sts =
@@ -72,7 +72,8 @@ impl ShowIdentity {
         }
     }
 
-    /// The identity for reads. It is the same for two minutes, so that the control plane calls STS once for all of them.
+    /// The identity for reads. It is the same for two minutes, so that the control plane calls STS once for all of
+    /// them.
     fn for_reads(&self, identity: &Identity, now: SystemTime) -> Result<String, BoxError> {
         let credentials = identity.data::<Credentials>().ok_or("the identity is not made of credentials")?;
         let (key, token) = (credentials.access_key_id(), credentials.session_token());
@@ -158,8 +159,9 @@ fn refuse_plain_http(uri: &str) -> Result<(), BoxError> {
     .into())
 }
 
-/// The fingerprint that binds an identity to one write; the control plane computes the same. It is the SHA-256, in hexadecimal
-/// digits, of four lines: method, path with query, the version in `x-meshwarden-if-version`, and the SHA-256 of the body.
+/// The fingerprint that binds an identity to one write; the control plane computes the same. It is the SHA-256 of four
+/// lines, in hexadecimal digits. The lines are the method, the path with query, the version in
+/// `x-meshwarden-if-version`, and the SHA-256 of the body.
 fn fingerprint(request: &HttpRequest) -> Result<String, BoxError> {
     let uri: Uri = request.uri().parse()?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());

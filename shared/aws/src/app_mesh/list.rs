@@ -1,4 +1,4 @@
-//! Lists of resources, all pages.
+//! Lists resources, over all pages.
 
 use aws_sdk_appmesh::Client;
 use mesh::name::{AccountId, NameError, ResourceKind, ResourcePath, RouteId};
@@ -74,7 +74,7 @@ fn reference(path: ResourcePath, arn: String, version: i64, owner: &str) -> Resu
     Ok(ResourceRef { path, arn, version: version.unsigned_abs(), mesh_owner: AccountId::parse(owner)? })
 }
 
-/// A list with a name that can't be one is no list to go by: a resource left out would look deleted.
+/// Rejects a list with an invalid name: a resource that is left out would look deleted.
 fn readable(
     refs: impl Iterator<Item = Result<ResourceRef, NameError>>,
     what: impl Fn() -> String,

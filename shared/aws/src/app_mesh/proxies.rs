@@ -1,5 +1,5 @@
-//! What the control plane tells of its proxies. Not part of the App Mesh API: it goes over the same client, to the same
-//! endpoint and under the same signature, by way of an operation that has no body.
+//! Reads the proxies that are connected to the control plane. This is not part of the App Mesh API. The request uses
+//! the same client, endpoint and signature, through an operation that has no body.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use super::AppMesh;
 use super::raw::KeepBody;
 use crate::call::call;
 
-/// Where the operation that is borrowed would go.
+/// The path of the SDK operation that carries this request.
 const BORROWED: &str = "/v20190125/meshes";
 
 #[async_trait]
@@ -34,7 +34,7 @@ impl ProxyEvidence for AppMesh {
         let body: Value = serde_json::from_slice(&body).map_err(|error| unreadable(error.to_string()))?;
         let streams = body.get("proxies").and_then(Value::as_array);
         let streams = streams.ok_or_else(|| unreadable("it has no `proxies`".to_owned()))?;
-        // A stream that can't be read would look like one that is not there.
+        // A stream that cannot be read must not look like a missing stream.
         streams.iter().map(stream).collect::<Result<_, _>>().map_err(|member| unreadable(format!("no `{member}`")))
     }
 }
@@ -43,14 +43,14 @@ async fn ask(client: &Client, what: impl Fn() -> String) -> Result<bytes::Bytes,
     let kept = KeepBody::default();
     let elsewhere = |request: &mut HttpRequest| {
         let to = request.uri().replacen(BORROWED, "/proxies", 1);
-        // What is no address stays the one that it was, and its answer has no proxies.
+        // With an invalid URI the request keeps its original one, and that response has no proxies.
         drop(request.set_uri(to));
     };
     call(what, client.list_meshes().customize().mutate_request(elsewhere).interceptor(kept.clone()).send()).await?;
     Ok(kept.body())
 }
 
-/// The error is the member that is missing.
+/// Parses a stream. The error is the name of the missing member.
 fn stream(value: &Value) -> Result<ProxyStream, &'static str> {
     let text = |member: &'static str| value.get(member).and_then(Value::as_str).ok_or(member);
     let secrets = match value.get("certificates").and_then(Value::as_object) {

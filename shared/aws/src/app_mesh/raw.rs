@@ -1,5 +1,5 @@
-//! Carries our own JSON through the SDK. Its typed structures drop members that they don't know, so a spec never passes
-//! through them: the SDK signs, retries, times out and types errors, and the model reads and writes the bodies.
+//! Sends and receives our own JSON through the SDK. Its typed structures drop unknown members, so a spec never passes
+//! through them. The SDK signs, retries, times out and types errors; the model reads and writes the bodies.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,7 +13,7 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
 use bytes::Bytes;
 
-/// Keeps the body of the answer as it came.
+/// Stores the response body unchanged.
 #[derive(Clone, Debug, Default)]
 pub(super) struct KeepBody(Arc<Mutex<Bytes>>);
 
@@ -40,20 +40,20 @@ impl Intercept for KeepBody {
     }
 }
 
-/// Sends this body instead of the one that the SDK wrote, and says which version it was based on.
+/// Sends this body instead of the one that the SDK serialized, together with the version that it is based on.
 #[derive(Clone, Debug)]
 pub(super) struct SendBody {
     pub(super) body: Vec<u8>,
     pub(super) if_version: u64,
 }
 
-/// Asks for more in an answer than App Mesh puts there. Plain AWS ignored it.
+/// The header that requests more members in a response than App Mesh returns. AWS App Mesh ignored it.
 pub(super) const INCLUDE: &str = "x-meshwarden-include";
 
-/// What can be asked for: the tags of what is described, in a member of that name.
+/// The value of [`INCLUDE`] that adds the tags of the described resource, in a member named `tags`.
 pub(super) const TAGS: &str = "tags";
 
-/// Makes a write conditional on the resource's version. Plain AWS ignored it.
+/// The header that makes a write conditional on the resource's version. AWS App Mesh ignored it.
 pub(super) const IF_VERSION: &str = "x-meshwarden-if-version";
 
 impl Intercept for SendBody {
@@ -61,7 +61,7 @@ impl Intercept for SendBody {
         "SendBody"
     }
 
-    // Before the retry loop, so that every attempt carries and signs the same.
+    // This runs before the retry loop, so that every attempt carries and signs the same request.
     fn modify_before_retry_loop(
         &self,
         context: &mut BeforeTransmitInterceptorContextMut<'_>,

@@ -1,4 +1,4 @@
-//! Writes: specs on the version that they were read at, and tags.
+//! Writes tags, and specs with the version that they are based on.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ impl RouteWriter for AppMesh {
             .route_name(route.route.as_str())
             .set_mesh_owner(self.owner_or(mesh_owner.as_ref(), &route.mesh))
             .client_token(client_token)
-            // Required by the typed input, and replaced with the real one on the way out.
+            // The typed input requires this spec. `SendBody` replaces it with the real one.
             .spec(RouteSpec::builder().build())
             .customize()
             .interceptor(kept.clone())
@@ -125,19 +125,19 @@ impl AppMesh {
     }
 }
 
-/// Required by the typed input, and replaced with the real one on the way out.
+/// Builds the spec that the typed input requires. `SendBody` replaces it with the real one.
 fn any_gateway() -> Result<VirtualGatewaySpec, PortError> {
     let built = VirtualGatewaySpec::builder().set_listeners(Some(Vec::new())).build();
     built.map_err(|error| PortError::new("update a virtual gateway", PortErrorKind::Other, error.to_string()))
 }
 
-/// What sends a spec with every member that it has, and what keeps the answer.
+/// Creates the interceptors that send a spec with every member and store the response.
 fn raw(spec: &impl Serialize, if_version: u64, client_token: &str) -> (SendBody, KeepBody) {
     let body = json!({ "clientToken": client_token, "spec": spec }).to_string().into_bytes();
     (SendBody { body, if_version }, KeepBody::default())
 }
 
-/// What became of an update.
+/// Converts the result of an update into its outcome.
 fn written<E>(
     kind: ResourceKind,
     if_version: u64,

@@ -45,7 +45,7 @@ impl CertificateStore for Acm {
             .items()
             .send();
         let summaries = call(what, pages.collect::<Result<Vec<_>, _>>()).await?;
-        // One that can't be read is no list to go by: what is left out would look deleted.
+        // A list with an unreadable item is an error: a certificate that is left out would look deleted.
         summaries.iter().map(described::listed).collect::<Result<_, _>>().map_err(|error| unreadable(what(), &error))
     }
 
@@ -107,7 +107,7 @@ impl CertificateStore for Acm {
         let sent = self.client.import_certificate().certificate(Blob::new(chain.leaf.as_bytes()));
         let sent = sent.set_certificate_chain(issuers).private_key(Blob::new(key.pem().as_bytes()));
         let sent = sent.set_certificate_arn(onto.as_ref().map(ToString::to_string)).set_tags(tags(what, given)?);
-        // There is no token for an import: sent twice, a new one would be two.
+        // An import has no idempotency token: sent twice, a new certificate would be imported twice.
         let attempts =
             if onto.is_none() { Builder::new().retry_config(RetryConfig::disabled()) } else { Builder::new() };
         named(what, call(what, quietly(sent.customize().config_override(attempts).send())).await?.certificate_arn())
@@ -137,7 +137,7 @@ fn named(what: impl Fn() -> String, arn: Option<&str>) -> Result<CertificateArn,
     CertificateArn::parse(arn).map_err(|error| unreadable(what(), &error))
 }
 
-/// No tags are no member: an empty list is refused.
+/// Converts tags; `None` without any, because ACM rejects an empty list.
 fn tags(what: impl Fn() -> String, tags: &BTreeMap<String, String>) -> Result<Option<Vec<Tag>>, PortError> {
     let tag = |(key, value): (&String, &String)| Tag::builder().key(key).value(value).build();
     let tags = tags.iter().map(tag).collect::<Result<Vec<_>, _>>();

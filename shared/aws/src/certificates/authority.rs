@@ -123,7 +123,7 @@ fn signs(signing: SigningAlgorithm) -> SdkSigningAlgorithm {
     }
 }
 
-/// Not said is an empty text.
+/// Converts an optional text; a missing one becomes empty.
 fn text(found: Option<&str>) -> String {
     found.unwrap_or_default().to_owned()
 }

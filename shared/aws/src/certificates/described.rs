@@ -1,4 +1,4 @@
-//! ACM's descriptions as the ports have them: every enum mapped once.
+//! Converts ACM's descriptions into the types of the ports, with every enum mapped once.
 
 use aws_sdk_acm::types::{
     CertificateDetail, CertificateStatus as SdkStatus, CertificateSummary, CertificateType, RenewalEligibility,
@@ -11,7 +11,7 @@ use ports::certificates::{
 
 use super::moment;
 
-/// A member without which nothing can be made of an answer.
+/// A required member that is missing in a response.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer has no readable {0}")]
 pub(super) struct Missing(&'static str);
@@ -81,7 +81,7 @@ fn eligibility(eligibility: &RenewalEligibility) -> Option<Eligibility> {
     match eligibility {
         RenewalEligibility::Eligible => Some(Eligibility::Eligible),
         RenewalEligibility::Ineligible => Some(Eligibility::Ineligible),
-        // Neither of the two that there are: not known.
+        // Neither of the two known values.
         _ => None,
     }
 }

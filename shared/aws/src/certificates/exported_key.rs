@@ -1,4 +1,4 @@
-//! The key of an exported certificate comes encrypted under a passphrase that the caller chose.
+//! Decrypts the key of an exported certificate, which is encrypted under a passphrase that the caller chose.
 
 use pkcs8::der::SecretDocument;
 use pkcs8::der::pem::LineEnding;
@@ -7,7 +7,7 @@ use ports::certificates::PrivateKey;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-/// Why a key that was exported is of no use. Says nothing of the key.
+/// The reason why an exported key cannot be used. It contains nothing of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ExportedKeyError {
     #[error("the exported key is no PEM text")]
@@ -20,7 +20,7 @@ pub(super) enum ExportedKeyError {
     Key,
 }
 
-/// A passphrase for one export, known to nobody afterwards: 244 random bits, of the characters that ACM takes.
+/// Generates a passphrase for one export, which is not stored: 244 random bits, in characters that ACM accepts.
 pub(super) fn passphrase() -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(64));
     for half in [Uuid::new_v4(), Uuid::new_v4()] {
@@ -29,7 +29,7 @@ pub(super) fn passphrase() -> Zeroizing<String> {
     text
 }
 
-/// Opens the key.
+/// Decrypts the key.
 pub(super) fn open(encrypted: &str, passphrase: &str) -> Result<PrivateKey, ExportedKeyError> {
     let (_, document) = SecretDocument::from_pem(encrypted).map_err(|_| ExportedKeyError::Pem)?;
     let encrypted =
@@ -62,7 +62,7 @@ mod tests {
             assert_eq!(open(&encrypted, "pass").as_ref(), Ok(&key));
             assert_eq!(open(&encrypted, "other"), Err(ExportedKeyError::Passphrase));
         }
-        // Not encrypted at all: that is not what was asked for.
+        // A key that is not encrypted at all is rejected.
         assert_eq!(open(key.pem(), "pass"), Err(ExportedKeyError::Encryption));
     }
 

@@ -32,7 +32,7 @@ impl SecretBundles for Secrets {
         let answer = call(what, self.client.describe_secret().secret_id(secret.as_str()).send()).await?;
         let mut at = BTreeMap::new();
         for (version, labels) in answer.version_ids_to_stages.iter().flatten() {
-            // Versions made elsewhere may have other names; none of ours is at their stages then.
+            // Versions that other programs created may have other ids. No version of ours is at their stages then.
             let Ok(version) = VersionId::parse(version) else { continue };
             let stages = Stage::ALL.into_iter().filter(|stage| labels.iter().any(|label| label == stage.as_str()));
             at.extend(stages.map(|stage| (stage, version.clone())));
@@ -54,7 +54,7 @@ impl SecretBundles for Secrets {
         let request = self.client.get_secret_value().secret_id(secret.as_str()).version_stage(stage.as_str());
         let answer = match within_deadline(what, quietly(request.send())).await? {
             Ok(answer) => answer,
-            // No version at this stage, or no secret at all: the answer is the same, and only a description tells.
+            // The error is the same for a missing stage and a missing secret; only a description distinguishes them.
             Err(error)
                 if error.as_service_error().is_some_and(GetSecretValueError::is_resource_not_found_exception) =>
             {
@@ -78,7 +78,7 @@ impl SecretBundles for Secrets {
     }
 
     async fn put_pending(&self, secret: &SecretId, version: &VersionId, bundle: &Bundle) -> Result<(), PortError> {
-        // The SDK takes its own copy of the text, which nothing wipes.
+        // The SDK copies the text, and that copy is never zeroized.
         let request = self.client.put_secret_value().secret_id(secret.as_str()).client_request_token(version.as_str());
         let request = request.secret_string(bundle.text().as_str()).version_stages(Stage::Pending.as_str());
         call(|| format!("put version {version} of secret {secret}"), quietly(request.send())).await.map(drop)
@@ -92,7 +92,8 @@ impl SecretBundles for Secrets {
         match within_deadline(what, request.send()).await? {
             Ok(_) => Ok(()),
             Err(error) => {
-                // Said of a version to take the label from that does not have it: somebody promoted another one.
+                // Secrets Manager returns this if the version to remove the label from does not have it: another client
+                // promoted a version.
                 let moved =
                     error.as_service_error().is_some_and(UpdateSecretVersionStageError::is_invalid_parameter_exception);
                 let mut error = classify(what(), error);

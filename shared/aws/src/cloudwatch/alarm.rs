@@ -1,4 +1,4 @@
-//! CloudWatch's alarms, read into the model's types.
+//! Converts CloudWatch's alarms into the model's types.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use mesh::alarm::{
     MetricQuery, MetricTerm, MissingData, PromQlQuery, SuppressedBy, Suppressor,
 };
 
-/// Reads a metric alarm: on one metric, on metric math, on an anomaly band, or on a query.
+/// Converts a metric alarm: on one metric, on metric math, on an anomaly band, or on a query.
 pub(super) fn metric(found: MetricAlarm) -> Result<Alarm, AlarmNameError> {
     let name = AlarmName::parse(found.alarm_name().unwrap_or_default())?;
     let arn = found.alarm_arn().unwrap_or_default().to_owned();
@@ -33,7 +33,7 @@ pub(super) fn metric(found: MetricAlarm) -> Result<Alarm, AlarmNameError> {
     Ok(Alarm { source, ..alarm })
 }
 
-/// Reads a composite alarm.
+/// Converts a composite alarm.
 pub(super) fn composite(found: &CompositeAlarm) -> Result<Alarm, AlarmNameError> {
     let suppressed_by = found.actions_suppressed_by().map(|by| match by {
         ActionsSuppressedBy::Alarm => SuppressedBy::Alarm,
@@ -69,7 +69,7 @@ pub(super) fn composite(found: &CompositeAlarm) -> Result<Alarm, AlarmNameError>
     })
 }
 
-/// Reads a time series that is in `ALARM`.
+/// Converts a time series that is in `ALARM`.
 pub(super) fn contributor(found: AlarmContributor) -> Contributor {
     Contributor {
         since: since(found.state_transitioned_timestamp(), None),
@@ -79,7 +79,7 @@ pub(super) fn contributor(found: AlarmContributor) -> Contributor {
     }
 }
 
-/// The suppressor is given by name or by ARN.
+/// Converts the suppressor, which is given by name or by ARN.
 fn suppressor(found: &CompositeAlarm) -> Result<Option<Suppressor>, AlarmNameError> {
     let Some(alarm) = found.actions_suppressor().filter(|suppressor| !suppressor.is_empty()) else {
         return Ok(None);
@@ -140,7 +140,8 @@ fn state(found: Option<&StateValue>) -> AlarmState {
     }
 }
 
-/// The update's time moves also when only the reason changes, so the transition's time goes first.
+/// The time of the last transition, or else of the last update. The update's time also moves when only the reason
+/// changes.
 fn since(transitioned: Option<&DateTime>, updated: Option<&DateTime>) -> Option<Timestamp> {
     let time = transitioned.or(updated)?;
     Timestamp::new(time.secs(), i32::try_from(time.subsec_nanos()).ok()?).ok()
@@ -192,7 +193,7 @@ fn query(found: MetricDataQuery) -> Result<MetricQuery, &'static str> {
     Ok(MetricQuery {
         id: found.id.ok_or("one of its queries has no id")?,
         term,
-        // As `PutMetricAlarm` has it: a query returns data unless it says that it doesn't.
+        // As in `PutMetricAlarm`, a query returns data unless `ReturnData` is false.
         returns_data: found.return_data.unwrap_or(true),
         account_id: found.account_id.filter(|account| !account.is_empty()),
     })

@@ -15,9 +15,9 @@ use ports::{PortError, PortErrorKind};
 
 use crate::call::call;
 
-/// Counts the data points that each metric has in `from..until`. The metrics of each account are one request: what the
-/// role may not read of another account must not hide what it may read of its own. A metric that cannot be read says
-/// so; only where that may pass by itself, it fails the whole.
+/// Counts the data points that each metric has in `from..until`. The metrics of each account are one request, so that a
+/// denied account does not hide the metrics of the role's own. A metric that cannot be read is marked as such. An error
+/// that a retry may resolve fails the whole count.
 pub(super) async fn count(
     client: &Client,
     alarm: &Alarm,
@@ -76,7 +76,7 @@ async fn count_account(
         .map(|(number, metric)| {
             let id = id(*number);
             let mut counted = data(metric, 0, 0, None);
-            // A series that is cut at a page's end has a result on the next page too.
+            // A series that is cut at the end of a page also has a result on the next page.
             for result in results.iter().filter(|result| result.id() == Some(id.as_str())) {
                 add(&mut counted, result).map_err(|why| PortError::new(what(), PortErrorKind::Unavailable, why))?;
             }
@@ -85,7 +85,7 @@ async fn count_account(
         .collect()
 }
 
-/// Adds what a result says. An internal error is an error, and must not look like silence.
+/// Adds the data points of a result. An internal error is an error, and must not look like missing data.
 fn add(counted: &mut MetricData, result: &MetricDataResult) -> Result<(), String> {
     let said = || {
         let texts = result.messages().iter().filter_map(MessageData::value);
@@ -117,7 +117,8 @@ fn data(metric: &CountedMetric, points: u32, above_zero: u32, unreadable: Option
     MetricData { metric: metric_name(&metric.query), account, usage: metric.usage, points, above_zero, unreadable }
 }
 
-/// Ids of requests begin with a lower-case letter; those of the alarm could clash with the companions of its metrics.
+/// The id of a query. Ids begin with a lower-case letter; those of the alarm could clash with the companions of its
+/// metrics.
 fn id(number: usize) -> String {
     format!("q{number}")
 }

@@ -1,12 +1,12 @@
-//! Which cancelled transactions the SDK should try again by itself.
+//! Which cancelled transactions the SDK retries.
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::CancellationReason;
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 
-/// Has a transaction tried again that was cancelled only because another one was at the same items, as two routes are
-/// that spend from one budget at once. A condition that did not hold stays an answer.
+/// Retries a transaction that was cancelled only because another one changed the same items. Two routes that spend from
+/// one budget at once are an example. A failed condition is still returned without a retry.
 #[derive(Debug)]
 pub(crate) struct RetryConflicts;
 
@@ -28,7 +28,7 @@ impl ClassifyRetry for RetryConflicts {
     }
 }
 
-/// Whether only other transactions or load stand in the way.
+/// Whether only other transactions or load caused the cancellation.
 fn may_pass(reasons: &[CancellationReason]) -> bool {
     let mut passing = false;
     for reason in reasons {

@@ -8,8 +8,8 @@
 //! | budget      | `budget/failover`  | `window#<time>`         | `used`, `expires`                                                |
 //! | kill switch | `kill-switch`      | `state`                 | `by`, `reason`, `at`                                             |
 //!
-//! Times are texts of one fixed form, so that they sort and compare as they are. `expires` is the table's time to live,
-//! in seconds since 1970; it only tidies up, and nothing here relies on an item being gone.
+//! Times are texts in one fixed form, so that they sort and compare as they are. `expires` is the table's time to live,
+//! in seconds since 1970. It only cleans up, and no code relies on the deletion of an item.
 
 use std::collections::HashMap;
 
@@ -18,16 +18,16 @@ use jiff::{SignedDuration, Timestamp};
 use ports::{BudgetWindow, JournalEntry, KillSwitch, Lease, StateKey, Stored};
 use serde_json::Value;
 
-/// An item as the table gives it.
+/// An item of the table.
 pub(super) type Item = HashMap<String, AttributeValue>;
 
-/// What every sort key of a journal entry begins with.
+/// The prefix of the sort key of every journal entry.
 pub(super) const JOURNAL: &str = "journal#";
 
-/// How long the journal is kept: long enough for a quarter's review.
+/// How long the journal is stored: long enough for a quarter's review.
 const JOURNAL_KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
 
-/// How long a budget is kept after its window, for whoever looks into what happened.
+/// How long a budget is stored after its window, for an operator who analyses an incident.
 const BUDGET_KEPT: SignedDuration = SignedDuration::from_hours(24);
 
 pub(super) fn document_key(key: &StateKey) -> Item {
@@ -63,12 +63,12 @@ pub(super) fn kill_switch_item(switch: &KillSwitch) -> Item {
     item
 }
 
-/// When a budget's item may go.
+/// The time from which a budget's item may be deleted.
 pub(super) fn budget_expires(window: &BudgetWindow) -> AttributeValue {
     expires(window.end, BUDGET_KEPT)
 }
 
-/// Reads a document's item.
+/// Parses a document's item.
 pub(super) fn stored(item: &Item) -> Result<Stored, ItemError> {
     let lease = match (item.get("holder"), item.get("leaseUntil")) {
         (Some(_), Some(_)) => {
@@ -84,23 +84,24 @@ pub(super) fn stored(item: &Item) -> Result<Stored, ItemError> {
     })
 }
 
-/// Reads a journal entry's item.
+/// Parses a journal entry's item.
 pub(super) fn journal_entry(item: &Item) -> Result<JournalEntry, ItemError> {
     Ok(JournalEntry { at: instant(item, "at")?, id: string(item, "id")?.to_owned(), body: json(item, "body")? })
 }
 
-/// Reads the kill switch's item. It is on whatever else the item says: who turned it by hand may have left things out.
+/// Parses the kill switch's item. The switch is on for any content: an operator who created the item by hand may have
+/// left out attributes.
 pub(super) fn kill_switch(item: &Item) -> KillSwitch {
     let said = |attribute: &'static str| string(item, attribute).unwrap_or("somebody who did not say").to_owned();
     KillSwitch { by: said("by"), reason: said("reason"), at: instant(item, "at").unwrap_or(Timestamp::UNIX_EPOCH) }
 }
 
-/// Reads how much of a budget is spent.
+/// Parses how much of a budget is spent.
 pub(super) fn used(item: &Item) -> Result<u32, ItemError> {
     Ok(u32::try_from(integer(item, "used")?).unwrap_or(u32::MAX))
 }
 
-/// An attribute that is not what this version writes.
+/// An attribute that this version cannot read.
 #[derive(Debug, thiserror::Error)]
 #[error("the attribute `{attribute}` of item `{key}` is {problem}")]
 pub(super) struct ItemError {
@@ -142,7 +143,7 @@ fn json(item: &Item, attribute: &'static str) -> Result<Value, ItemError> {
     serde_json::from_str(text).map_err(|error| broken(item, attribute, format!("no JSON: {error}")))
 }
 
-/// A time in the table's form, `2026-11-20T10:00:00.000000000Z`.
+/// Formats a time for the table, as in `2026-11-20T10:00:00.000000000Z`.
 pub(super) fn time(at: Timestamp) -> String {
     format!("{at:.9}")
 }

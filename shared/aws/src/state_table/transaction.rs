@@ -1,4 +1,4 @@
-//! The conditional writes, each one transaction: all of it, or nothing and the reason.
+//! The conditional writes. Each is one transaction: the table writes all of it, or nothing and returns the reason.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::items::{self, Item, ItemError, number, text, time};
 use crate::call::{classify, within_deadline};
 
-/// The parts that a transaction can have, in the order in which they are refused.
+/// The parts of a transaction, in the order in which they are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     KillSwitch,
@@ -25,7 +25,7 @@ pub(super) enum Part {
     Journal,
 }
 
-/// What is written, and on what condition.
+/// The writes of a transaction, each with its condition.
 #[derive(Debug)]
 pub(super) struct Transaction(Vec<(Part, Write)>);
 
@@ -43,7 +43,7 @@ enum Write {
 }
 
 impl Transaction {
-    /// Takes the lease. The epoch is the new revision; see [`Begin::admission`].
+    /// Acquires the lease. The epoch is the new revision; see [`Begin::admission`].
     pub(super) fn begin(begin: &Begin) -> Self {
         let until = begin.now.saturating_add(begin.lease).unwrap_or(Timestamp::MAX);
         let mut values = HashMap::from([
@@ -71,7 +71,7 @@ impl Transaction {
         Self(parts)
     }
 
-    /// Gives the lease back.
+    /// Releases the lease.
     pub(super) fn finish(finish: &Finish) -> Self {
         let document = Write::Update {
             key: items::document_key(&finish.key),
@@ -86,7 +86,7 @@ impl Transaction {
         Self(vec![(Part::Document, document), journalled(&finish.key, &finish.journal)])
     }
 
-    /// Stores a document that nobody has leased.
+    /// Stores a document that is not leased.
     pub(super) fn note(note: &Note) -> Self {
         let mut values = HashMap::from([
             (":next".to_owned(), number(note.revision + 1)),
@@ -111,8 +111,8 @@ impl Transaction {
         Self(parts)
     }
 
-    /// Writes it; the inner error is a condition that did not hold. The SDK gives each transaction a token of its own, so
-    /// that its retries after a lost answer are done once.
+    /// Executes the transaction; the inner error is a failed condition. The SDK gives each transaction an idempotency
+    /// token, so that its retries after a lost response write only once.
     pub(super) async fn run(
         self,
         client: &Client,
@@ -136,7 +136,7 @@ impl Transaction {
     }
 }
 
-/// Takes one change from a budget. The first change of a window makes its item, unless there is nothing to spend at all.
+/// Spends one change of a budget. The first change of a window creates its item, unless the budget is zero.
 fn spending(spend: &Spend) -> Write {
     Write::Update {
         key: items::budget_key(&spend.window),
@@ -185,7 +185,7 @@ impl Write {
     }
 }
 
-/// A transaction that was not done, with a reason for each of its parts.
+/// A transaction that was cancelled, with a reason for each of its parts.
 #[derive(Debug)]
 pub(super) struct Cancelled(Vec<(Part, CancellationReason)>);
 
@@ -196,14 +196,15 @@ impl Cancelled {
         self.0.iter().any(|(of, reason)| *of == part && failed(reason))
     }
 
-    /// The document as it was when its condition was looked at; `None` if there was none.
+    /// The document at the time when its condition was checked; `None` if there was none.
     pub(super) fn document(&self) -> Result<Option<Stored>, ItemError> {
         let reason = self.0.iter().find(|(of, _)| *of == Part::Document);
         let item = reason.and_then(|(_, reason)| reason.item.as_ref()).filter(|item| !item.is_empty());
         item.map(items::stored).transpose()
     }
 
-    /// The error for a cancellation that no condition explains: others were at the items, or the load was too high.
+    /// The error for a cancellation that no condition explains: other transactions changed the items, or the load was
+    /// too high.
     pub(super) fn unexplained(&self, call: String) -> PortError {
         let codes = || self.0.iter().filter_map(|(_, reason)| reason.code()).filter(|code| *code != "None");
         let kind = if codes().any(|code| matches!(code, "ThrottlingError" | "ProvisionedThroughputExceeded")) {

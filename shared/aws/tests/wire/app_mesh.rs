@@ -1,4 +1,4 @@
-//! What goes over the wire to the App Mesh API, and what is made of its answers.
+//! What goes over the wire to the App Mesh API, and how its responses are read.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -123,7 +123,7 @@ async fn no_server_is_unavailable_and_silence_is_timed_out() {
     let error = mesh.meshes().await.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::Unavailable, "{error}");
 
-    // A listener that nobody accepts from: connections stand, answers never come.
+    // A listener that accepts no connection: connections are established, but responses never come.
     let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let config = aws_sdk_appmesh::Config::builder()
         .behavior_version(aws_config::BehaviorVersion::v2026_01_12())

@@ -1,4 +1,4 @@
-//! What a service cannot make a function read, and what the error says then.
+//! The bounds on responses, and the errors when a service exceeds them.
 
 use aws::{LONGEST_ANSWER, MOST_PAGES};
 use mesh::alarm::AlarmName;

@@ -1,4 +1,4 @@
-//! A server on loopback that answers what it was told to, in order, and keeps what it was asked.
+//! A server on loopback that returns canned responses in order, and records the requests.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -15,10 +15,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use serde_json::Value;
 
-/// How long an attempt may take here.
+/// The time-out of one attempt in these tests.
 const ATTEMPT: Duration = Duration::from_millis(500);
 
-/// One request as it came.
+/// One request as it was received.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) method: Method,
@@ -37,7 +37,7 @@ impl Asked {
     }
 }
 
-/// One answer to be given.
+/// One canned response.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     status: u16,
@@ -51,14 +51,14 @@ impl Answer {
         Self { status: 200, headers: Vec::new(), body: body.to_string().into_bytes() }
     }
 
-    /// An answer of the protocol that CloudWatch speaks.
+    /// A response in CloudWatch's protocol.
     pub(crate) fn cbor(status: u16, value: &Value) -> Self {
         let headers =
             vec![("smithy-protocol", "rpc-v2-cbor".to_owned()), ("content-type", "application/cbor".to_owned())];
         Self { status, headers, body: crate::cbor::encode(value) }
     }
 
-    /// An error as the AWS protocols have it.
+    /// An error in the form of the AWS protocols.
     pub(crate) fn error(status: u16, kind: &str, members: Value) -> Self {
         let mut body = members;
         body["__type"] = Value::from(kind);
@@ -66,12 +66,12 @@ impl Answer {
         Self { status, headers, body: body.to_string().into_bytes() }
     }
 
-    /// No answer, ever.
+    /// A request without any response.
     pub(crate) const fn none() -> Self {
         Self { status: 0, headers: Vec::new(), body: Vec::new() }
     }
 
-    /// The same with one more header.
+    /// Adds one more header.
     pub(crate) fn with(mut self, header: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((header, value.into()));
         self
@@ -111,12 +111,12 @@ impl Canned {
         self.shared.asked.lock().unwrap().clone()
     }
 
-    /// Adapters that speak to this server.
+    /// Creates adapters that call this server.
     pub(crate) async fn aws(&self) -> Aws {
         self.aws_as(Credentials::new("AKID", "secret", None, None, "test")).await
     }
 
-    /// Adapters that speak to this server, with these credentials.
+    /// Creates adapters that call this server with these credentials.
     pub(crate) async fn aws_as(&self, credentials: impl ProvideCredentials + 'static) -> Aws {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
         let config = aws_config::defaults(BehaviorVersion::v2026_01_12())

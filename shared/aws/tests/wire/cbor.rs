@@ -1,4 +1,4 @@
-//! CBOR as far as CloudWatch's answers need it.
+//! An encoder for the part of CBOR that CloudWatch's responses need.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! What goes over the wire to ACM and its private CAs: above all what no stand-in does.
+//! What goes over the wire to ACM and its private CAs, above all where no stand-in implements it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -296,7 +296,7 @@ async fn no_key_is_in_the_most_talkative_log() {
     let bundle = Bundle { key: Some(key), ..Bundle::default() };
     aws.bundles().put_pending(&secret, &version, &bundle).await.unwrap();
     let read = aws.bundles().read(&secret, Stage::Current).await.unwrap();
-    // This one may be talked about: so the log does listen.
+    // This call may be logged, so its log line proves that the log is recorded.
     aws.certificates().tags(&arn()).await.unwrap();
 
     let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
@@ -306,7 +306,7 @@ async fn no_key_is_in_the_most_talkative_log() {
     }
     let asked = server.asked();
     assert!(!log.contains(asked[1].json()["Passphrase"].as_str().unwrap()));
-    // What is looked for really went by: to ACM as base64, to the secret as it is, and back from it.
+    // The keys were really sent and received: to ACM as base64, to the secret as text, and back from it.
     assert_eq!(asked[0].json()["PrivateKey"], "aHVzaCwgYSBrZXk=");
     assert!(asked[2].json()["SecretString"].as_str().unwrap().contains("hush, a key"));
     assert!(read.unwrap().bundle.key.is_some_and(|key| key.pem() == "hush, a key"));

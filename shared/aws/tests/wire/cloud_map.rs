@@ -1,4 +1,4 @@
-//! What goes over the wire to Cloud Map, and what is made of its answers.
+//! What goes over the wire to Cloud Map, and how its responses are read.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ async fn what_is_not_there_and_what_asks_for_patience_are_told_apart() {
         ("AccessDeniedException", PortErrorKind::Denied),
         ("InvalidInput", PortErrorKind::Other),
     ] {
-        // As often as the SDK asks where it is told to be patient.
+        // The SDK sends this many attempts when it is throttled.
         let server = Canned::answering(vec![Answer::error(400, code, json!({ "Message": "no" })); 3]).await;
         let error = server.aws().await.instances().discover("prod", "cart").await.unwrap_err();
         assert_eq!(error.kind, kind, "{code}");

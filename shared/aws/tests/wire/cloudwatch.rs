@@ -1,4 +1,4 @@
-//! What the local CloudWatch does not know: contributors, mute rules, PromQL alarms and evaluation states.
+//! What the local CloudWatch does not implement: contributors, mute rules, PromQL alarms and evaluation states.
 
 use mesh::alarm::{AlarmName, AlarmSource, EvaluationState};
 use ports::{AlarmReader, PortErrorKind};
@@ -14,7 +14,7 @@ fn ok(value: &Value) -> Answer {
     Answer::cbor(200, value)
 }
 
-/// Whether a request holds a text; CBOR keeps texts as they are.
+/// Whether a request contains a text; CBOR encodes texts unchanged.
 fn holds(asked: &Asked, text: &str) -> bool {
     asked.body.windows(text.len()).any(|window| window == text.as_bytes())
 }

@@ -1,4 +1,4 @@
-//! What goes over the wire to ask for the proxies, and what is made of the answer.
+//! What goes over the wire to read the proxies, and how the response is read.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ async fn each_secret_has_what_is_known_of_it() {
     assert_eq!(proxies[1].secrets, AcknowledgedSecrets::Unknown);
     let asked = server.asked();
     assert_eq!((asked[0].method.as_str(), asked[0].uri.path()), ("GET", "/proxies"));
-    // Under the same signature as the rest of what the control plane serves.
+    // The request has the same signature as every other request to the control plane.
     assert!(asked[0].header("authorization").unwrap().contains("/appmesh/aws4_request"));
 }
 

@@ -1,4 +1,4 @@
-//! What is tried again after which failure, and what the caller is told when that does not help.
+//! Which failures are retried, and which error the caller gets when the retries fail too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,7 +30,8 @@ fn token_expired() -> Answer {
     Answer::error(400, "ExpiredTokenException", json!({ "message": message }))
 }
 
-/// Lists the meshes of a server that answers so, and gives the outcome, the number of requests and the time taken.
+/// Lists the meshes of a server with these responses, and returns the outcome, the number of requests and the elapsed
+/// time.
 async fn list(answers: impl IntoIterator<Item = Answer>) -> (Result<usize, PortError>, usize, Duration) {
     let server = Canned::answering(answers).await;
     let meshes = server.aws().await.mesh();
@@ -116,7 +117,7 @@ async fn a_throttle_after_a_lost_answer_does_not_say_that_nothing_was_done() {
     assert!(error.message.contains("attempts: timed out, throttled, throttled"), "{error}");
 }
 
-/// Gives other credentials each time that it is asked.
+/// Returns other credentials each time that it is called.
 #[derive(Clone, Debug, Default)]
 struct Rotating(Arc<AtomicU32>);
 

@@ -1,4 +1,4 @@
-//! What goes over the wire to Secrets Manager, and what is made of its answers.
+//! What goes over the wire to Secrets Manager, and how its responses are read.
 
 use crate::canned::{Answer, Canned};
 use ports::PortErrorKind;

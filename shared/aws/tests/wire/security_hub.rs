@@ -13,7 +13,7 @@ use ports::{PortErrorKind, RefusedFinding, SecurityHub};
 use reports::{Changes, History, MeshReport, Place, asff};
 use serde_json::{Value, json};
 
-/// The findings on a mesh of so many nodes, as the sweep writes them, and one that is gone.
+/// The findings on a mesh with this many nodes, as the sweep writes them, and one that is resolved.
 fn findings(nodes: usize) -> Vec<Value> {
     let mut mesh = Mesh::new("shop".parse().unwrap());
     for n in 0..nodes {
@@ -50,7 +50,7 @@ async fn findings_go_in_batches_of_a_hundred_and_whole() {
         asked.iter().map(|asked| asked.json()["Findings"].as_array().unwrap().clone()).collect();
     assert!(sent.iter().all(|batch| batch.len() <= 100));
     assert_eq!(sent.iter().map(Vec::len).min(), Some(all.len() % 100));
-    // Nothing is lost or changed on the way.
+    // No finding is lost or changed on the way.
     assert_eq!(sent.concat(), all);
     assert_eq!(all.last().unwrap()["RecordState"], "ARCHIVED");
 }
@@ -105,7 +105,7 @@ async fn failures_are_told_apart() {
     }
 }
 
-/// Every rule, so that there are many findings.
+/// A policy with every rule, so that there are many findings.
 fn strict() -> Policy {
     Policy { profile: Profile::Strict, ..Policy::built_in().unwrap() }
 }

@@ -1,4 +1,4 @@
-//! What goes over the wire to the state table, and what is made of its refusals.
+//! What goes over the wire to the state table, and how its refusals are read.
 
 use crate::canned::{Answer, Canned};
 use jiff::{SignedDuration, Timestamp};
@@ -37,7 +37,7 @@ fn begin() -> Begin {
     }
 }
 
-/// The document's item as a refusal shows it.
+/// The document's item as the error of a cancelled transaction contains it.
 fn item(revision: u64, epoch: u64, lease: Option<(&str, &str)>, document: &Value) -> Value {
     let mut item = json!({
         "pk": { "S": key().as_str() }, "sk": { "S": "document" },
@@ -100,7 +100,7 @@ async fn refusals_of_a_begin_have_a_fixed_order() {
         ([none(), failed(Some(moved)), failed(None), none()], refused(Refusal::RevisionMoved)),
         ([none(), failed(None), none(), none()], refused(Refusal::RevisionMoved)),
         ([none(), none(), failed(None), none()], refused(Refusal::BudgetSpent)),
-        // Our own begin, whose answer was lost: the budget may be spent by it.
+        // This client's own begin, with a lost response: it may have spent the budget.
         ([none(), failed(Some(ours)), failed(None), none()], granted),
     ] {
         let server = Canned::answering([cancelled(&reasons)]).await;
