@@ -4,31 +4,31 @@ use ports::{LocationError, PolicyLocation, ReportsLocation};
 
 const AUDIENCE: &str = "MESHWARDEN_CONTROL_PLANE_AUDIENCE";
 
-/// What a function is told by its environment. A variable that is set to nothing counts as unset, because a template
-/// can't leave one out on a condition as easily as it can leave it empty.
+/// The configuration of a function. An empty variable counts as unset, because a template can set a variable to an
+/// empty value more easily than leave it out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// `MESHWARDEN_POLICY`: where the policy document lies; unset: the built-in one.
+    /// `MESHWARDEN_POLICY`: the location of the policy document; unset: the built-in policy.
     pub policy: PolicyLocation,
-    /// `MESHWARDEN_TABLE`: the DynamoDB table that holds the state; unset: `meshwarden`.
+    /// `MESHWARDEN_TABLE`: the DynamoDB table that stores the state; unset: `meshwarden`.
     pub table: String,
     /// `MESHWARDEN_BUS`: name or ARN of the event bus for Meshwarden's own events; unset: they are only logged.
     pub bus: Option<String>,
     /// `MESHWARDEN_TOPIC`: ARN of the SNS topic for notices; unset: they are only logged.
     pub topic: Option<String>,
-    /// `MESHWARDEN_ALARM_TOPICS`: ARNs of the SNS topics through which alarms reach the function, with commas between;
-    /// unset: none, or it is not known.
+    /// `MESHWARDEN_ALARM_TOPICS`: ARNs of the SNS topics through which alarms reach the function, separated by commas;
+    /// unset: none, or not known.
     pub alarm_topics: Vec<String>,
-    /// `MESHWARDEN_REPORTS`: where reports go; unset: they are not kept.
+    /// `MESHWARDEN_REPORTS`: the location of reports; unset: they are not stored.
     pub reports: Option<ReportsLocation>,
-    /// `MESHWARDEN_CONTROL_PLANE_AUDIENCE`: the name of a control plane to which the function shows its role; unset: it
-    /// signs as always.
+    /// `MESHWARDEN_CONTROL_PLANE_AUDIENCE`: the audience of a control plane to which the function proves its role;
+    /// unset: requests are only signed.
     pub audience: Option<String>,
-    /// `MESHWARDEN_LOG`: what is logged, in the directives of `tracing`; unset: `info`.
+    /// `MESHWARDEN_LOG`: the log filter, in the directives of `tracing`; unset: `info`.
     pub log: String,
 }
 
-/// The variable that is invalid, and what is expected of it, in one line.
+/// The variable that is invalid, and the expected value, in one line.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid {variable}{problem}")]
 pub struct ConfigError {
@@ -36,7 +36,7 @@ pub struct ConfigError {
     problem: Problem,
 }
 
-/// What is wrong with a variable.
+/// The error in a variable.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum Problem {
     #[error(": {0}")]
@@ -64,7 +64,7 @@ impl ConfigError {
 }
 
 impl Config {
-    /// Reads the configuration; `lookup` gives a variable's value.
+    /// Reads the configuration; `lookup` returns a variable's value.
     pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let set = |variable: &str| lookup(variable).filter(|value| !value.is_empty());
         Ok(Self {
@@ -90,7 +90,7 @@ fn read<T>(
     value.map(parse).transpose().map_err(|problem| ConfigError { variable: variable.to_owned(), problem })
 }
 
-/// The naming rules of `CreateTable`.
+/// Checks a table name by the rules of `CreateTable`.
 fn table(given: String) -> Result<String, Problem> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
     if (3..=255).contains(&given.len()) && given.bytes().all(allowed) {
@@ -100,7 +100,7 @@ fn table(given: String) -> Result<String, Problem> {
     }
 }
 
-/// The naming rules of `PutEvents`' `EventBusName`, which may also be an ARN.
+/// Checks a bus by the rules of `PutEvents`' `EventBusName`, which may also be an ARN.
 fn bus(given: String) -> Result<String, Problem> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'/' | b':');
     let shaped = given.starts_with("arn:") == given.contains(':');
@@ -120,12 +120,12 @@ fn topic(given: String) -> Result<String, Problem> {
     if well_formed { Ok(given) } else { Err(Problem::Topic { given }) }
 }
 
-/// One topic or several, with commas between.
+/// Parses one topic or several, separated by commas.
 fn topics(given: &str) -> Result<Vec<String>, Problem> {
     given.split(',').map(str::trim).filter(|part| !part.is_empty()).map(|part| topic(part.to_owned())).collect()
 }
 
-/// What the control plane takes for `--auth-audience`.
+/// Checks an audience by the rules of the control plane's `--auth-audience`.
 fn audience(given: String) -> Result<String, Problem> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte);
     if given.len() <= 128 && given.bytes().all(allowed) { Ok(given) } else { Err(Problem::Audience { given }) }

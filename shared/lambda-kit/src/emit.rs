@@ -1,5 +1,5 @@
-//! The log lines and metrics of a report: one JSON line a decision, one line in CloudWatch's embedded metric format an
-//! invocation, and one more for each reason.
+//! The log lines and metrics of a report. They are one JSON line per decision, one line in CloudWatch's embedded metric
+//! format per invocation, and one more per reason.
 
 use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use crate::report::{Metric, Report};
 /// The namespace of all metrics.
 pub const NAMESPACE: &str = "Meshwarden";
 
-/// Writes reports as lines. Lambda collects what goes to the standard output.
+/// Writes reports as lines. Lambda collects the standard output.
 pub struct Emitter(Mutex<Box<dyn Write + Send>>);
 
 impl std::fmt::Debug for Emitter {
@@ -22,23 +22,24 @@ impl std::fmt::Debug for Emitter {
 }
 
 impl Emitter {
-    /// Writes to `out`.
+    /// Creates an emitter that writes to `out`.
     pub fn to(out: impl Write + Send + 'static) -> Self {
         Self(Mutex::new(Box::new(out)))
     }
 
-    /// Writes to the standard output.
+    /// Creates an emitter that writes to the standard output.
     #[must_use]
     pub fn stdout() -> Self {
         Self::to(io::stdout())
     }
 
-    /// Writes the report's lines in one go, so that lines of other invocations don't get between them.
+    /// Writes the report's lines at once, so that lines of other invocations do not get between them.
     pub fn emit(&self, report: &Report, request_id: &str, now: Timestamp) -> io::Result<()> {
         self.write(&lines(report, request_id, now))
     }
 
-    /// Writes how many calls were denied to a process that failed to start. It has handled no event, so it is no run.
+    /// Writes the number of denied calls of a process that failed to start. The process handled no event, so this does
+    /// not count as a run.
     pub fn emit_failed_start(&self, function: &str, calls_denied: u32, now: Timestamp) -> io::Result<()> {
         self.write(&[json!({
             "_aws": metrics(now, &["Function"], &[("CallsDenied", "Count")]),
@@ -81,7 +82,7 @@ fn lines(report: &Report, request_id: &str, now: Timestamp) -> Vec<Value> {
         }));
     }
     lines.extend(report.metrics.iter().map(|metric| own(metric, now)));
-    // One metric of all functions, and only where there is something to count: most accounts never pay for it.
+    // One metric of all functions, written only if there is something to count: most accounts never pay for it.
     if report.signals.pages_withheld > 0 {
         lines.push(json!({
             "_aws": metrics(now, &[], &[("PagesWithheld", "Count")]),
@@ -128,7 +129,7 @@ fn invocation(report: &Report, request_id: &str, now: Timestamp) -> Value {
     })
 }
 
-/// The `_aws` member that makes CloudWatch Logs take metrics out of a line.
+/// The `_aws` member, which makes CloudWatch Logs extract metrics from a line.
 fn metrics(now: Timestamp, dimensions: &[&str], metrics: &[(&str, &str)]) -> Value {
     let metrics: Vec<_> = metrics.iter().map(|(name, unit)| json!({ "Name": name, "Unit": unit })).collect();
     json!({

@@ -7,8 +7,8 @@
 //!              event ─▶ wake::parse ─▶ Handler ─▶ Report ─▶ log lines, metrics, answer
 //! ```
 //!
-//! This crate never decides anything about a mesh and never calls a service: it reads what Lambda hands over and what a
-//! [`ports::PolicySource`] returns.
+//! This crate decides nothing about a mesh and calls no service. It reads the events of Lambda and the documents of a
+//! [`ports::PolicySource`].
 
 mod config;
 mod emit;

@@ -1,4 +1,4 @@
-//! Keeps the policy that rules now, and looks for a new version every minute.
+//! Caches the policy in force, and checks for a new version every minute.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use jiff::{SignedDuration, Timestamp};
 use ports::{PolicySource, PortError};
 use tokio::sync::Mutex;
 
-/// How often a warm function looks for a new version. More often costs calls; more seldom makes people wait for what
-/// they have just changed.
+/// The interval at which a warm function checks for a new version. A shorter one costs calls; with a longer one,
+/// operators wait for their own changes.
 pub const LOOK_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
-/// The last good policy, and whether the newest is broken.
+/// The last valid policy, and the error of the newest version if that is invalid.
 pub struct PolicyKeeper<P, E> {
     source: Box<dyn PolicySource>,
     parse: fn(&str) -> Result<P, E>,
@@ -30,31 +30,31 @@ struct Rejected {
     why: String,
 }
 
-/// The policy that rules now.
+/// The policy in force.
 #[derive(Debug)]
 pub struct Current<P> {
-    /// The last good version.
+    /// The last valid version.
     pub policy: Arc<P>,
-    /// Why the newest version is not the one that rules: it is broken. Said every time until it is mended.
+    /// Why the newest version is not in force: it is invalid. Returned by every call until the document is fixed.
     pub rejected: Option<String>,
 }
 
-/// Why there is no policy to begin with, in one line.
+/// Why no policy could be loaded at start, in one line.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The document could not be read.
     #[error("failed to load the policy: {0}. Check MESHWARDEN_POLICY and the permission to read what it names")]
     Unreadable(PortError),
-    /// The document is broken.
+    /// The document is invalid.
     #[error("failed to load the policy: {why}")]
     Broken {
-        /// What is wrong with it, with line and key.
+        /// The error in the document, with line and key.
         why: String,
     },
 }
 
 impl<P, E: fmt::Display> PolicyKeeper<P, E> {
-    /// Loads the first version. A broken one never falls back to a default.
+    /// Loads the first version. An invalid one never falls back to a default.
     pub async fn start(
         source: Box<dyn PolicySource>,
         parse: fn(&str) -> Result<P, E>,
@@ -66,8 +66,8 @@ impl<P, E: fmt::Display> PolicyKeeper<P, E> {
         Ok(Self { source, parse, kept: Mutex::new(kept) })
     }
 
-    /// The policy as of `now`. After a minute the source is looked at again; a new version that is broken, or a source
-    /// that can't be read, leaves the last good version in force.
+    /// The policy as of `now`. After a minute the source is read again. If the new version is invalid or the source
+    /// cannot be read, the last valid version stays in force.
     pub async fn current(&self, now: Timestamp) -> Current<P> {
         let mut kept = self.kept.lock().await;
         if now.duration_since(kept.looked) >= LOOK_AGAIN_AFTER {

@@ -1,4 +1,4 @@
-//! What a function did with a wake, as it is returned, logged and counted.
+//! The result of an invocation, as it is returned, logged and counted.
 
 use std::collections::BTreeMap;
 
@@ -7,41 +7,41 @@ use serde_json::Value;
 
 use crate::wake::{Delivery, Payload};
 
-/// The answer of one invocation.
+/// The report of one invocation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// The function's name, as in `route-failover`.
     pub function: String,
-    /// What woke it.
+    /// The payloads that triggered the invocation.
     pub wake: Vec<Payload>,
-    /// What it decided, one entry a resource.
+    /// The decisions, one entry per resource.
     pub decisions: Vec<Decision>,
-    /// How long it took, in milliseconds.
+    /// The duration of the invocation, in milliseconds.
     pub took_ms: u64,
-    /// What is to be counted beyond the decisions themselves.
+    /// The values to count in addition to the decisions.
     #[serde(skip)]
     pub signals: Signals,
-    /// Metrics of this function alone.
+    /// Metrics that only this function has.
     #[serde(skip)]
     pub metrics: Vec<Metric>,
 }
 
-/// A number for CloudWatch.
+/// A metric value for CloudWatch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
-    /// What is measured, as in `Findings`.
+    /// The name of the metric, as in `Findings`.
     pub name: &'static str,
-    /// In what, in CloudWatch's words, as in `Count`.
+    /// CloudWatch's name of the unit, as in `Count`.
     pub unit: &'static str,
-    /// How much.
+    /// The value of the metric.
     pub value: f64,
-    /// Of what: names and values, the most general first.
+    /// The names and values of the dimensions, the most general first.
     pub dimensions: Vec<(&'static str, String)>,
 }
 
 impl Metric {
-    /// A number of things.
+    /// Creates a metric with the unit `Count`.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "nothing is counted beyond 2^53")]
     pub fn count(name: &'static str, count: usize, dimensions: Vec<(&'static str, String)>) -> Self {
@@ -55,42 +55,43 @@ impl Metric {
 pub struct Decision {
     /// Kind and path of the resource, as in `mesh/shop/virtualRouter/recs/route/main`.
     pub resource: String,
-    /// What was decided, as in `shift` or `hold`.
+    /// The name of the decision, as in `shift` or `hold`.
     pub decision: String,
     /// The stable reason code.
     pub reason: String,
-    /// The facts that the reason rests on.
+    /// The facts that explain the reason.
     pub facts: Value,
-    /// What was to be changed, if anything.
+    /// The plan of the change, if the decision has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Value>,
-    /// What became of it, if it was tried.
+    /// The outcome of the plan, if it was executed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Value>,
 }
 
-/// What the alarms on the automation itself watch. Each is a metric of its own.
+/// The values that the alarms on the automation itself watch. Each has a separate metric.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Signals {
     /// Resources held although an alarm is on.
     pub holds_during_alarm: u32,
-    /// Writes that went over a change that had not been seen.
+    /// Writes that overwrote a change that had not been observed.
     pub overwrote: u32,
     /// Whether the kill switch was found on.
     pub kill_switch_on: bool,
-    /// Whether the newest policy document is broken and an older one still rules.
+    /// Whether the newest policy document is invalid and an older one is still in force.
     pub policy_rejected: bool,
     /// Calls that a service refused for a missing permission. The runtime counts them.
     pub calls_denied: u32,
-    /// Pages that were due and were not sent, because the state table could not remember them.
+    /// Pages that were due and were not sent, because the state table could not record them.
     pub pages_withheld: u32,
-    /// Whether nothing could be observed, so that the invocation did none of its work: it fails, and does not count as
-    /// a run for the heartbeat.
+    /// Whether nothing could be observed, so that the invocation did none of its work. The invocation fails and does
+    /// not count as a run for the heartbeat.
     pub observed_nothing: bool,
 }
 
 impl Report {
-    /// An empty report. The function's name, the wake and the time taken are filled in by [`crate::run`].
+    /// Creates a report with these decisions. [`crate::run`] fills in the function's name, the trigger and the
+    /// duration.
     #[must_use]
     pub fn of(decisions: Vec<Decision>) -> Self {
         Self {
@@ -103,7 +104,7 @@ impl Report {
         }
     }
 
-    /// How many decisions had each reason.
+    /// The number of decisions with each reason.
     #[must_use]
     pub fn reasons(&self) -> BTreeMap<&str, u32> {
         let mut reasons = BTreeMap::new();
@@ -115,7 +116,8 @@ impl Report {
 }
 
 impl Decision {
-    /// The decision on a delivery that nothing can be done with: it is reported, and never tried again.
+    /// The decision on an unreadable delivery, or one for another recipient: it is reported and never retried. `None`
+    /// for any other delivery.
     #[must_use]
     pub fn on_unusable(delivery: &Delivery) -> Option<Self> {
         let (reason, facts) = match &delivery.payload {

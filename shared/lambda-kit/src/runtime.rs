@@ -1,13 +1,13 @@
-//! The path from an event to an answer: parse, call the handler under a deadline, report, shape the answer.
+//! The path from an event to an answer: parse, call the handler under a deadline, report, build the answer.
 //!
-//! | event | part that can't be read | part that failed and may heal | part for others |
+//! | event | unreadable part | part that failed and may succeed later | part for another recipient |
 //! |---|---|---|---|
 //! | messages of a queue, by a mapping or a pipe | named in `batchItemFailures` | named in `batchItemFailures` | accepted, reported |
 //! | list without message ids, by a pipe | the invocation fails | the invocation fails | accepted, reported |
 //! | single event | reported; Lambda would only repeat it | the invocation fails | accepted, reported |
 //!
-//! So a queue never deletes a message that was not understood: after its `maxReceiveCount` the message is in the
-//! dead-letter queue, where `meshwarden dead-letters` shows it.
+//! So a queue never deletes an unreadable message. After its `maxReceiveCount` the message is in the dead-letter queue,
+//! where `meshwarden dead-letters` shows it.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -24,42 +24,42 @@ use crate::emit::Emitter;
 use crate::report::{Decision, Report};
 use crate::wake::{self, Delivery, Payload};
 
-/// What is kept of an invocation's time for the log lines and the answer. Less, and a slow last call would be cut off
-/// by Lambda instead of being reported by us.
+/// The part of an invocation's time that is reserved for the log lines and the answer. With less, Lambda would cut off
+/// a slow last call before the function could report it.
 pub const RESERVE: Duration = Duration::from_millis(500);
 
-/// What a function does with a wake.
+/// Handles the triggers of one function.
 #[async_trait]
 pub trait Handler: Send + Sync {
-    /// Handles the deliveries of one invocation together: alarms, ticks and releases; what is unreadable or for others
-    /// has been reported already. A failure that no retry can heal is a decision of the report.
+    /// Handles the readable deliveries of one invocation together. Unreadable deliveries and those for other recipients
+    /// have already been reported. A failure that no retry can resolve is a decision in the report.
     async fn handle(&self, deliveries: Vec<Delivery>, deadline: Deadline) -> Result<Report, Retry>;
 }
 
-/// A failure that may heal: the event should come again.
+/// A failure that may be temporary: the event should be delivered again.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to handle the event: {why}")]
 pub struct Retry {
-    /// Why it failed.
+    /// The cause of the failure.
     pub why: String,
-    /// What was decided and done before the failure, to be reported all the same.
+    /// The decisions and outcomes before the failure, which are reported too.
     pub report: Option<Report>,
-    /// The messages of a queue that should come again. Without a queue the whole event comes again.
+    /// The messages of a queue that should be delivered again. Without a queue the whole event is delivered again.
     pub messages: FailedMessages,
 }
 
 /// The messages of a queue that a failure concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FailedMessages {
-    /// Every message that the handler was given.
+    /// Every message that the handler received.
     All,
-    /// These, by their ids. None of them where the failure is of work that no message asked for and that the schedule
-    /// repeats.
+    /// The messages with these ids. The set is empty if the failure concerns work that no message requested and that
+    /// the schedule repeats.
     Only(BTreeSet<String>),
 }
 
 impl FailedMessages {
-    /// The messages named, or all where none is named.
+    /// The messages with these ids, or every message for an empty list.
     #[must_use]
     pub fn named_or_all(messages: Vec<String>) -> Self {
         if messages.is_empty() { Self::All } else { Self::Only(messages.into_iter().collect()) }
@@ -74,13 +74,13 @@ impl FailedMessages {
 }
 
 impl Retry {
-    /// A failure of everything that the handler was given.
+    /// Creates a failure of every message that the handler received.
     pub fn all(why: impl Into<String>) -> Self {
         Self { why: why.into(), report: None, messages: FailedMessages::All }
     }
 }
 
-/// Messages that can be neither handled nor named as failed, so that only a failed invocation keeps them.
+/// Unreadable messages without an id. They cannot be named as failed, so only a failed invocation preserves them.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to read {count} parts of the event that have no message id; the first, at {at}: {why}")]
 struct Unnamed {
@@ -101,7 +101,7 @@ pub async fn run(function: &'static str, handler: impl Handler) -> Result<(), la
     .await
 }
 
-/// Who holds the leases of one invocation of a function: no two invocations share a name.
+/// The name under which one invocation of a function holds leases: no two invocations share it.
 #[must_use]
 pub fn holder(function: &str, deadline: Deadline, now: Timestamp) -> String {
     let process = std::process::id();
@@ -118,20 +118,20 @@ pub fn log_to_stdout(directives: &str) {
     }
 }
 
-/// One event on its way through a function.
+/// One event that a function handles.
 #[derive(Clone, Copy, Debug)]
 pub struct Invocation<'a> {
     /// The function's name.
     pub function: &'a str,
-    /// Lambda's id of the request. A retry of an asynchronous event has the same.
+    /// Lambda's id of the request. A retry of an asynchronous event has the same id.
     pub request_id: &'a str,
-    /// When the handler must be done.
+    /// The time by which the handler must be done.
     pub deadline: Deadline,
 }
 
 impl Invocation<'_> {
-    /// Handles the event and returns the answer for Lambda: the report; for messages of a queue those that failed; an error
-    /// where the event should come again.
+    /// Handles the event and returns the answer for Lambda. The answer is the report, or for messages of a queue the
+    /// failed ones. An error makes the sender deliver the event again.
     pub async fn answer(
         &self,
         handler: &impl Handler,
@@ -193,7 +193,7 @@ impl Invocation<'_> {
     }
 }
 
-/// Why an invocation that observed nothing fails: the first call that failed, with the class of its error.
+/// The error of an invocation that observed nothing: the first call that failed, with the class of its error.
 fn blind(report: &Report) -> String {
     let failed = report.decisions.iter().find_map(|decision| {
         let text = |name: &str| decision.facts.get(name).and_then(Value::as_str);
@@ -203,7 +203,7 @@ fn blind(report: &Report) -> String {
 }
 
 impl Unnamed {
-    /// Those of the deliveries that have no message id.
+    /// Counts the unreadable deliveries that have no message id; `None` without any.
     fn of(unreadable: &[Delivery]) -> Option<Self> {
         let mut flaws = unreadable.iter().filter(|delivery| delivery.message_id.is_none()).filter_map(flaw);
         let (at, why) = flaws.next()?;
@@ -211,7 +211,7 @@ impl Unnamed {
     }
 }
 
-/// Place and cause of what can't be read.
+/// The path and the cause of an unreadable delivery.
 fn flaw(delivery: &Delivery) -> Option<(&str, &str)> {
     match &delivery.payload {
         Payload::Unreadable { why, at } => Some((at, why)),
@@ -226,8 +226,8 @@ fn flaw(delivery: &Delivery) -> Option<(&str, &str)> {
     }
 }
 
-/// The partial failures of a queue's batch: messages that failed, and messages that can't be read. One that has no id
-/// can't be named, and a queue deletes what is not named, so then the whole batch fails.
+/// The partial failures of a queue's batch: messages that failed, and unreadable messages. A message without an id
+/// cannot be named, and a queue deletes what is not named. In that case the whole batch fails.
 fn batch_answer(
     retry: Option<Retry>,
     given: &[Delivery],
@@ -250,7 +250,7 @@ fn batch_answer(
     Ok(answer)
 }
 
-/// From now to Lambda's deadline, which is in milliseconds since 1970.
+/// The time until Lambda's deadline, which is in milliseconds since 1970.
 fn time_left(deadline_ms: u64) -> Duration {
     let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0);
     Duration::from_millis(deadline_ms.saturating_sub(now))

@@ -1,4 +1,4 @@
-//! The entry point that every function shares: settings, log, wiring, and one line on what keeps it from starting.
+//! The entry point that every function shares: settings, log, wiring, and one line on an error that prevents the start.
 
 use std::env;
 use std::error::Error;
@@ -15,20 +15,20 @@ use crate::config::{Config, ConfigError};
 use crate::emit::Emitter;
 use crate::runtime::{self, Handler, log_to_stdout};
 
-/// What keeps a function from starting.
+/// The error that prevents the start of a function.
 pub type StartupError = Box<dyn Error + Send + Sync>;
 
-/// The variable in which Lambda names the address of its runtime.
+/// The variable in which Lambda passes the address of its runtime API.
 const RUNTIME: &str = "AWS_LAMBDA_RUNTIME_API";
 
-/// The variables that Lambda's runtime client can't do without.
+/// The variables that Lambda's runtime client requires.
 const LAMBDA: [&str; 4] =
     [RUNTIME, "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION"];
 
-/// How long Lambda's runtime may take for the report of an error. It runs on the same machine.
+/// The time-out of a report to Lambda's runtime. The runtime is on the same machine.
 const REPORT_WITHIN: Duration = Duration::from_secs(2);
 
-/// Lambda did not start this program.
+/// The error of a program that Lambda did not start.
 #[derive(Debug, thiserror::Error)]
 #[error("{variable} is not set: AWS Lambda sets it; deploy the function, or run it with `cargo lambda watch`")]
 struct NotInLambda {
@@ -36,7 +36,7 @@ struct NotInLambda {
 }
 
 /// Runs the Lambda function `function`: reads its settings, wires it with `wire`, and handles events until the runtime
-/// ends. What keeps it from starting is one line on the standard error and in Lambda's report of the failed start.
+/// ends. An error that prevents the start is one line on the standard error and in Lambda's report of the failed start.
 pub fn start<H, F>(function: &'static str, wire: impl FnOnce(Config) -> F) -> ExitCode
 where
     H: Handler,
@@ -48,7 +48,7 @@ where
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let line = format!("{function}: failed to start: {}", one_line(error.as_ref()));
-            // Where not even this can be written, the exit code is left.
+            // If even this write fails, the exit code still reports the failure.
             drop(writeln!(io::stderr(), "{line}"));
             report_to_lambda(&line);
             ExitCode::FAILURE
@@ -68,7 +68,7 @@ where
     let handler = match denied.cover(wire(config)).await {
         Ok(handler) => handler,
         Err(error) => {
-            // Without this, a policy that may not be read any more is counted by no metric but Lambda's own errors.
+            // Without this, only Lambda's own error metric would count a policy that the function may no longer read.
             Emitter::stdout().emit_failed_start(function, denied.count(), Timestamp::now())?;
             return Err(error);
         }
@@ -79,7 +79,7 @@ where
     runtime::run(function, handler).await
 }
 
-/// A value that is not text would count as unset, and a default would take its place.
+/// Rejects values that are not text: they would count as unset, and a default would replace them.
 fn readable(variables: env::VarsOs) -> Result<(), ConfigError> {
     let ours = |name: &str| name.starts_with("MESHWARDEN_") || name.starts_with("AWS_");
     for (name, value) in variables {
@@ -92,11 +92,11 @@ fn readable(variables: env::VarsOs) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// An error with the chain of its sources, in one line. A source that an error repeats in its own text is left out.
+/// Formats an error with its sources in one line. A source that the error's own text contains already is left out.
 #[must_use]
 pub fn one_line(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
-    // A failed call says in its own text what the service answered; its sources end in the SDK's debug text.
+    // The text of a failed call contains the service's error; its sources end in the SDK's debug text.
     let sources = |error: &(dyn Error + 'static)| !error.is::<PortError>();
     let mut source = error.source().filter(|_| sources(error));
     while let Some(cause) = source {
@@ -111,7 +111,7 @@ pub fn one_line(error: &(dyn Error + 'static)) -> String {
 }
 
 /// Reports the failed start, so that Lambda shows it as the error of the invocation that waits for this process. The
-/// runtime's client reports only errors of its own, and none of them is worth a second failure here.
+/// runtime's client reports only its own errors. Errors of this report are ignored.
 fn report_to_lambda(line: &str) {
     let Ok(address) = env::var(RUNTIME) else { return };
     if let Err(error) = send_report(&address, line) {
@@ -135,7 +135,7 @@ fn send_report(address: &str, line: &str) -> io::Result<()> {
         body.len(),
     )?;
     stream.flush()?;
-    // The process may end only when the report has arrived.
+    // The process may end only after the report has arrived.
     stream.read_to_end(&mut Vec::new()).map(drop)
 }
 

@@ -1,4 +1,4 @@
-//! The trigger of an invocation: every event shape that AWS sends, read into the few members that matter.
+//! Parses the trigger of an invocation: every event shape that AWS sends, reduced to the few members that matter.
 //!
 //! ```text
 //! list ─▶ item ─┐
@@ -7,10 +7,10 @@
 //! plain event ──┘
 //! ```
 //!
-//! An event is only a trigger: its state is a hint for operators, and every decision reads the alarm again. So only a name
-//! and a state are required; everything else may be missing, and unknown members are ignored.
+//! An event is only a trigger: its state is a hint for operators, and every decision reads the alarm again. So only a
+//! name and a state are required. Every other member may be missing, and unknown members are ignored.
 //!
-//! The envelopes have the types of `aws_lambda_events`; what is inside them has types of this module.
+//! The envelopes have the types of `aws_lambda_events`; their contents have types of this module.
 
 mod alarm;
 mod certificate;
@@ -33,72 +33,72 @@ use serde_json::Value;
 
 pub use identity::WakeId;
 
-/// One thing that was delivered. An SQS batch has many, everything else has few.
+/// One item that was delivered. An SQS batch has many; every other event has few.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Delivery {
-    /// The SQS message that brought it. The queue takes failures message by message.
+    /// The SQS message of the delivery. The queue accepts failures per message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
-    /// Which wake it is; unset where nothing tells. The same delivered again has the same.
+    /// The id of the trigger; unset if the event has none. A repeated delivery has the same id.
     #[serde(skip)]
     pub wake: Option<WakeId>,
-    /// What was delivered.
+    /// The content of the delivery.
     #[serde(flatten)]
     pub payload: Payload,
 }
 
-/// What a delivery says.
+/// The content of a delivery.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Payload {
     /// An alarm changed its state.
     Alarm(AlarmWake),
-    /// Look at everything again: the schedule's wake, or a change of alarms that names no new state.
+    /// Read everything again: a scheduled run, or a change of alarms that names no new state.
     Tick,
-    /// Somebody gives a route back that was held for them.
+    /// An operator releases a held route.
     Release(Release),
-    /// AWS Config tells of a resource, or asks how all of them stand.
+    /// AWS Config reports a resource, or requests an evaluation of all resources.
     Config(ConfigWake),
-    /// Somebody wrote to a mesh, or tried to.
+    /// A client wrote to a mesh, or tried to.
     MeshWrite(MeshWrite),
-    /// ACM or a private CA tells of a certificate.
+    /// ACM or a private CA reports on a certificate.
     Certificate(CertificateWake),
-    /// Somebody asks for a sweep of one mesh.
+    /// A function or an operator requests a sweep of one mesh.
     Sweep {
-        /// The mesh.
+        /// The name of the mesh.
         mesh: MeshName,
     },
-    /// Something well-formed that is for others.
+    /// A well-formed event for another recipient.
     NotOurs {
-        /// What it is, for people.
+        /// A description of the event for the log.
         what: String,
     },
-    /// Something that should have been ours and can't be read.
+    /// An event for this function that cannot be read.
     Unreadable {
-        /// Why not.
+        /// The error in the event.
         why: String,
-        /// Where in the event, as a path of members.
+        /// The path of members to the unreadable part.
         at: String,
     },
 }
 
-/// How an alarm's change of state arrived.
+/// The channel through which an alarm's change of state arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AlarmChannel {
-    /// As an event of a bus. A rule forwards the changes of every alarm of an account, whatever their actions are.
+    /// An event bus. A rule forwards the changes of every alarm of an account, regardless of the alarms' actions.
     Bus,
-    /// By an action of the alarm: directly, or through a topic.
+    /// An action of the alarm: directly, or through a topic.
     Action,
 }
 
-/// An alarm's change of state, as its event tells it.
+/// An alarm's change of state, as its event reports it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AlarmWake {
     /// The alarm's name.
     pub name: AlarmName,
-    /// The state that the event speaks of. By the time it is read, the alarm may be in another.
+    /// The state in the event. The alarm may have another state by the time the event is read.
     pub state: AlarmState,
     /// The alarm's ARN.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,53 +109,53 @@ pub struct AlarmWake {
     /// The alarm's account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountId>,
-    /// When the state changed.
+    /// The time of the change of state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
-    /// The contributor whose state changed, of an alarm over many series; unset for the alarm as a whole.
+    /// The contributor with the changed state, for an alarm on many series; unset for the alarm as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contributor: Option<AlarmContributor>,
-    /// How it arrived.
+    /// The channel of the event.
     #[serde(skip)]
     pub channel: AlarmChannel,
 }
 
-/// One series of an alarm over many, such as one group of a query.
+/// One series of an alarm on many, such as one group of a query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AlarmContributor {
     /// CloudWatch's id of the contributor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// The labels that tell it from the others, such as `VirtualNode`.
+    /// The labels that identify the series, such as `VirtualNode`.
     pub attributes: BTreeMap<String, String>,
 }
 
-/// Somebody gives a route back to Meshwarden.
+/// An operator's request to release a route, so that Meshwarden manages it again.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Release {
-    /// The route.
+    /// The route to release.
     pub route: RouteId,
-    /// Who releases it.
+    /// The name of the operator.
     pub by: String,
-    /// When it was asked for.
+    /// The time of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
 }
 
-/// What AWS Config tells.
+/// A message of AWS Config.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigWake {
-    /// The invocation of a rule that waits for an answer; unset for what came by way of EventBridge or a topic.
+    /// The invocation of a rule that waits for an answer; unset for a message through EventBridge or a topic.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub answers: Option<RuleInvocation>,
-    /// When AWS Config sent it.
+    /// The time at which AWS Config sent the message.
     pub notified: Timestamp,
-    /// Whether the resource isn't among those that the rule is for any more.
+    /// Whether the resource has left the scope of the rule.
     pub left_scope: bool,
-    /// What it is about.
+    /// The subject of the message.
     #[serde(flatten)]
     pub subject: ConfigSubject,
 }
@@ -164,73 +164,74 @@ pub struct ConfigWake {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RuleInvocation {
-    /// The rule's name.
+    /// The name of the rule.
     pub rule: String,
-    /// What ties the answer to the invocation.
+    /// The token that links the answer to the invocation.
     #[serde(skip)]
     pub token: ResultToken,
 }
 
-/// What AWS Config tells of.
+/// The subject of a message of AWS Config.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "message", rename_all = "kebab-case")]
 pub enum ConfigSubject {
     /// A resource changed.
     Item(ConfigItem),
-    /// A resource changed, and its item was too large to be sent: AWS Config has the newest.
+    /// A resource changed, and its item was too large to send: AWS Config stores the newest item.
     OversizedItem(ConfigItem),
-    /// It is time to look at everything.
+    /// A periodic evaluation of everything is due.
     Scheduled,
-    /// AWS Config has delivered a snapshot of all that it has recorded.
+    /// AWS Config has delivered a snapshot of all recorded resources.
     SnapshotDelivered,
 }
 
-/// A call that writes to a mesh, as CloudTrail tells it.
+/// A call that writes to a mesh, as CloudTrail reports it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MeshWrite {
     /// The operation, as in `UpdateRoute`.
     pub operation: String,
-    /// The resource; unset only where a refused call doesn't tell.
+    /// The resource; unset only for a refused call that does not name it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<ResourcePath>,
-    /// Why it was refused, if it was: then nothing has changed.
+    /// The error of a refused call, which changed nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Who called.
+    /// The identity that called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// When.
+    /// The time of the call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
-    /// In which region.
+    /// The region of the call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// In which account.
+    /// The account of the call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountId>,
-    /// The owner of the mesh as the parameters or the answer name it: another account for a mesh that is shared.
+    /// The owner of the mesh as the parameters or the response name it: another account for a shared mesh.
     #[serde(skip)]
     pub named_owner: Option<AccountId>,
-    /// The version of the resource after it, where the answer is told.
+    /// The version of the resource after the call, if the event contains the response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
-    /// The event's id: the same when it comes again.
+    /// The event's id. A repeated delivery has the same id.
     #[serde(skip)]
     pub id: Option<String>,
-    /// Who called, in full. A report has their name; their address and client are for those who ask.
+    /// The caller with all details. A report contains only the caller's name, not the address or the client.
     #[serde(skip)]
     pub caller: Caller,
 }
 
-/// What ACM or a private CA tells.
+/// An event of ACM or a private CA.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateWake {
-    /// What happened.
+    /// The kind of the event.
     #[serde(flatten)]
     pub event: CertificateEvent,
-    /// What it happened to, as the event names it: certificates in ACM, private CAs, what those issued, audit reports.
+    /// The ARNs or ids of the affected resources, as the event names them: certificates in ACM, private CAs, issued
+    /// certificates, audit reports.
     pub resources: Vec<String>,
 }
 
@@ -238,60 +239,60 @@ pub struct CertificateWake {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum CertificateEvent {
-    /// Sent each day from 45 days before the end.
+    /// The certificate expires soon; sent each day from 45 days before the expiry.
     ApproachingExpiration {
-        /// Days until then.
+        /// The number of days until the expiry.
         days: Option<i64>,
     },
-    /// It has ended. Not sent for imported ones.
+    /// The certificate has expired. Not sent for imported certificates.
     Expired,
-    /// A new one is there: issued, renewed or imported.
+    /// A new certificate is available: issued, renewed or imported.
     Available {
-        /// Which of these, as ACM calls it.
+        /// ACM's name of the action.
         action: Option<String>,
     },
-    /// ACM can't renew it without a person.
+    /// ACM cannot renew the certificate without an operator.
     RenewalActionRequired {
-        /// Why, as ACM calls it.
+        /// ACM's name of the reason.
         reason: Option<String>,
     },
-    /// It was withdrawn.
+    /// The certificate was revoked.
     Revoked,
-    /// Its key and certificate were replaced.
+    /// The key and the certificate were replaced.
     Rotated,
-    /// Something that a private CA did, or could not do.
+    /// A private CA completed an operation, or failed to.
     Authority {
-        /// What.
+        /// The operation.
         did: AuthorityEvent,
-        /// Why not; `None` where it did.
+        /// The cause of a failure; `None` for a success.
         failure: Option<String>,
     },
 }
 
-/// What a private CA tells of.
+/// The operation of a private CA that an event reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AuthorityEvent {
-    /// It was made.
+    /// The CA was created.
     Creation,
-    /// It issued.
+    /// The CA issued a certificate.
     Issuance,
-    /// It withdrew.
+    /// The CA revoked a certificate.
     Revocation,
-    /// It wrote its list of withdrawn certificates.
+    /// The CA wrote its certificate revocation list.
     CrlGeneration,
-    /// It wrote an audit report.
+    /// The CA wrote an audit report.
     AuditReportGeneration,
 }
 
-/// Reads an event: at least one delivery for each of its records, items or messages. A part that can't be read is a
-/// delivery as well, so this never fails as a whole.
+/// Parses an event into at least one delivery for each of its records, items or messages. An unreadable part is a
+/// delivery as well, so parsing never fails as a whole.
 #[must_use]
 pub fn parse(event: &Value) -> Vec<Delivery> {
     envelope::deliveries(event)
 }
 
-/// Whether the event holds messages of an SQS queue, which expects an answer for each message.
+/// Whether the event contains messages of an SQS queue, which expects an answer for each message.
 #[must_use]
 pub fn is_batch(event: &Value) -> bool {
     envelope::is_batch(event)

@@ -1,4 +1,4 @@
-//! What Lambda is answered, by the event's source and the handler's outcome.
+//! The answer to Lambda, by the event's source and the handler's outcome.
 #![expect(
     clippy::unwrap_used,
     clippy::result_large_err,
@@ -29,7 +29,7 @@ impl Write for Lines {
     }
 }
 
-/// Answers as it is told, and keeps what it was given.
+/// Returns a given outcome, and records its deliveries.
 struct Scripted {
     outcome: fn() -> Result<Report, Retry>,
     given: Mutex<Vec<Delivery>>,
@@ -142,7 +142,7 @@ async fn of_a_batch_only_what_failed_comes_again() {
     assert!(lines.contains("TargetInAlarm") || lines.contains("Invocations"), "{lines}");
 }
 
-/// A queue's message with a body as it comes.
+/// A queue message with an unchanged body.
 fn message(id: &str, body: &Value) -> Value {
     json!({ "eventSource": "aws:sqs", "messageId": id, "body": body, "attributes": {} })
 }
@@ -223,14 +223,14 @@ async fn lists_of_pipes_are_read_item_by_item() {
     assert_eq!((answered.unwrap(), given.len()), (failures(&["m1"]), 1));
     assert_eq!(answer(&fine, throttled).await.0.unwrap(), failures(&["m0", "m1"]));
 
-    // A record by itself, and bodies that an input template has parsed or left as texts.
+    // A single record, and bodies that an input template has parsed or left as texts.
     assert_eq!(answer(&message("m0", &body), throttled).await.0.unwrap(), failures(&["m0"]));
     assert_eq!(answer(&message("m0", &alarm()), throttled).await.0.unwrap(), failures(&["m0"]));
     let (answered, given, _) = answer(&json!([alarm(), { "hello": 1 }, alarm()]), || Ok(shifted())).await;
     assert_eq!((answered.unwrap()["decisions"][1]["reason"].clone(), given.len()), (json!("NotOurs"), 2));
     answer(&json!([alarm()]), throttled).await.0.unwrap_err();
 
-    // Without an id only a failed invocation keeps what can't be read.
+    // Without an id, only a failed invocation preserves an unreadable delivery.
     let error = answer(&json!([alarm(), { "AlarmName": "a" }]), || Ok(shifted())).await.0.unwrap_err();
     assert!(error.contains("1 parts") && error.contains("at [1]: missing field `NewStateValue`"), "{error}");
     let nameless = json!({ "Records": [{ "eventSource": "aws:sqs", "body": "{" }, message("m", &body)] });

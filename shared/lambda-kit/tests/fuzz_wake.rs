@@ -1,10 +1,10 @@
-//! Reading an event ends, gives at least one delivery for each queue message, and never panics, whatever the event is.
+//! Parsing any event terminates, returns at least one delivery for each queue message, and never panics.
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use lambda_kit::wake::{Payload, parse};
 use serde_json::{Value, json};
 
-/// Pieces that events are made of: random bytes alone would hardly ever be an event.
+/// The pieces that events are composed of: random bytes alone would hardly ever be an event.
 const PIECES: [&str; 30] = [
     "detail-type",
     "detail",
@@ -44,7 +44,7 @@ fn any_bytes() {
         if let Ok(event) = serde_json::from_slice::<Value>(bytes) {
             check(&event);
         }
-        // As the text within a notification, and within a queue's message.
+        // The same text within a notification, and within a queue message.
         let text = String::from_utf8_lossy(bytes);
         check(&json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "Message": text } }] }));
         check(&json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "m", "body": text }] }));
@@ -79,7 +79,7 @@ fn check(event: &Value) {
     if records.is_none() && !event.is_array() {
         assert!(!deliveries.is_empty(), "{event}");
     }
-    // No message of a queue is lost on the way.
+    // Every message of a queue has a delivery.
     for record in records.into_iter().flatten().filter(|record| record["eventSource"] == "aws:sqs") {
         let id = record["messageId"].as_str().filter(|id| !id.is_empty());
         assert!(deliveries.iter().any(|delivery| delivery.message_id.as_deref() == id), "{event}");

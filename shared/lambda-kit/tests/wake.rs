@@ -1,4 +1,4 @@
-//! Every sample event leads to the payload that it should, and every broken one says where it is broken.
+//! Every sample event has the expected payload, and every malformed one reports the path of the error.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
@@ -24,14 +24,14 @@ fn names(folder: &Path) -> BTreeSet<String> {
 
 fn payloads(event: &Value) -> Vec<Payload> {
     let payloads = parse(event).into_iter().map(|delivery| match delivery.payload {
-        // The channel has a test of its own.
+        // Another test checks the channel.
         Payload::Alarm(alarm) => Payload::Alarm(AlarmWake { channel: AlarmChannel::Action, ..alarm }),
         other => other,
     });
     payloads.collect()
 }
 
-/// An alarm as the samples have it, whatever the wrapping.
+/// The alarm of the samples, which is the same in every envelope.
 fn alarm(name: &str, state: AlarmState, at: &str) -> Payload {
     Payload::Alarm(AlarmWake {
         name: AlarmName::parse(name).unwrap(),
@@ -45,7 +45,7 @@ fn alarm(name: &str, state: AlarmState, at: &str) -> Payload {
     })
 }
 
-/// A series of the node recommendations-v2.
+/// A contributor of an alarm, for the virtual node `recommendations-v2`.
 fn contributor(name: &str, id: &str, at: &str) -> Payload {
     let Payload::Alarm(trigger) = alarm(name, AlarmState::Alarm, at) else { unreachable!("{name} is an alarm") };
     let labels = [("mesh", "shop"), ("target_virtual_node", "recommendations-v2")];

@@ -1,4 +1,4 @@
-//! Messages of AWS Config and writes to a mesh lead to the payload that they should, however they are wrapped.
+//! Messages of AWS Config and writes to a mesh have the expected payloads, in every envelope.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
@@ -135,7 +135,7 @@ fn every_sample_event_of_egress_compliance_is_read() {
     let rule = |subject| Payload::Config(asked("meshwarden-egress", subject));
     let mesh = |status| ConfigSubject::Item(item("AppMesh::Mesh", "mesh/shop", status));
     let changed = || ConfigSubject::Item(node(ItemStatus::Ok));
-    // Its answer is told, and with it the version.
+    // The event contains the response, and with it the version.
     let named_owner = Some("123456789012".parse().unwrap());
     let update = MeshWrite { version: Some(2), named_owner, ..written("UpdateMesh", "mesh/shop") };
     check(
@@ -217,13 +217,13 @@ fn a_write_without_parameters_is_named_by_its_answer() {
     }
     let absent = recorded("UpdateVirtualNode", &json!({ "responseElements": wrapped }));
     assert_eq!(write(&absent).resource.unwrap().to_string(), NODE);
-    // The answer to a change of tags is empty; the record lists the resource.
+    // The response to a change of tags is empty; the record lists the resource.
     for member in ["ARN", "arn"] {
         let listed = json!([{ "type": "AWS::AppMesh::VirtualNode", member: format!("{ARN}{NODE}") }]);
         let event = recorded("TagResource", &json!({ "requestParameters": null, "resources": listed }));
         assert_eq!(write(&event).resource.unwrap().to_string(), NODE);
     }
-    // Parameters and answer of which neither names a resource of the operation's kind.
+    // Neither the parameters nor the response name a resource of the operation's kind.
     let other = json!({ "responseElements": { "mesh": { "metadata": { "arn": format!("{ARN}mesh/shop") } } } });
     let [Payload::Unreadable { .. }] = <[_; 1]>::try_from(payloads(&recorded("UpdateRoute", &other))).unwrap() else {
         panic!("a route that is named nowhere")

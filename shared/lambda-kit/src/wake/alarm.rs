@@ -1,4 +1,4 @@
-//! The spellings of an alarm's change of state.
+//! Parses the formats of an alarm's change of state.
 
 use std::collections::BTreeMap;
 
@@ -12,16 +12,17 @@ use super::eventbridge::Event;
 use super::reading::{Flaw, read, shortened};
 use super::{AlarmChannel, AlarmContributor, AlarmWake, Payload};
 
-/// The most attributes that are read of a contributor: CloudWatch groups by at most as many labels as a metric has.
+/// The maximum number of attributes read from a contributor. CloudWatch groups by at most as many labels as a metric
+/// has.
 const MOST_ATTRIBUTES: usize = 30;
 
-/// EventBridge's `CloudWatch Alarm State Change`.
+/// Parses EventBridge's `CloudWatch Alarm State Change`.
 pub(super) fn state_change(event: &Event<'_>) -> Result<Payload, Flaw> {
     let detail: AlarmData = event.detail()?;
     Ok(Payload::Alarm(detail.trigger(&Context::of_event(event))))
 }
 
-/// EventBridge's `CloudWatch Alarm Contributor State Change`: one series of an alarm over many has another state.
+/// Parses EventBridge's `CloudWatch Alarm Contributor State Change`: one series of an alarm on many changed its state.
 pub(super) fn contributor_change(event: &Event<'_>) -> Result<Payload, Flaw> {
     let alarm: AlarmData = event.detail()?;
     let alarm_contributor = event.raw_detail()?.get("alarmContributor").unwrap_or(&Value::Null);
@@ -38,7 +39,7 @@ pub(super) fn contributor_change(event: &Event<'_>) -> Result<Payload, Flaw> {
     Ok(Payload::Alarm(AlarmWake { contributor, ..alarm.trigger(&Context::of_event(event)) }))
 }
 
-/// What CloudWatch hands to a function that is itself an alarm's action.
+/// Parses the event that CloudWatch sends to a function that is an action of the alarm.
 pub(super) fn direct(event: &Value, at: &str) -> Result<Payload, Flaw> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -55,7 +56,7 @@ pub(super) fn direct(event: &Value, at: &str) -> Result<Payload, Flaw> {
     })))
 }
 
-/// The message that an alarm publishes to a topic.
+/// Parses the message that an alarm publishes to a topic.
 pub(super) fn notice(event: &Value, at: &str) -> Result<Payload, Flaw> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -66,7 +67,7 @@ pub(super) fn notice(event: &Value, at: &str) -> Result<Payload, Flaw> {
     let Notice { alarm_name, new_state_value } = read(event, at)?;
     let context = Context {
         arn: text(event.get("AlarmArn")),
-        // Here the region has its display name, as in `EU (Ireland)`.
+        // The message contains the region's display name, as in `EU (Ireland)`.
         region: text(event.get("Region")).filter(|region| !region.contains(' ')),
         account: text(event.get("AWSAccountId")),
         at: text(event.get("StateChangeTime")).and_then(instant),
@@ -96,7 +97,7 @@ impl AlarmData {
     }
 }
 
-/// What is useful to know of an alarm but not needed: a missing or malformed one is left out.
+/// The optional members of an alarm: a missing or malformed one is left out.
 #[derive(Clone, Copy)]
 struct Context<'a> {
     arn: Option<&'a str>,

@@ -1,4 +1,5 @@
-//! Events of ACM and of ACM Private CA. Delivery is best effort, so they only wake: little of them is believed.
+//! Events of ACM and of ACM Private CA. Their delivery is best effort, so they are only triggers, and little of their
+//! content is used.
 
 use serde_json::Value;
 
@@ -6,7 +7,7 @@ use super::eventbridge::Event;
 use super::reading::{Flaw, join, shortened};
 use super::{AuthorityEvent, CertificateEvent, CertificateWake, Payload};
 
-/// Whether an event is of these services and of a type that is known.
+/// Whether an event comes from these services and has a known type.
 pub(super) fn is_one(source: &str, detail_type: &str) -> bool {
     match source {
         "aws.acm" => detail_type.starts_with("ACM Certificate "),
@@ -15,7 +16,7 @@ pub(super) fn is_one(source: &str, detail_type: &str) -> bool {
     }
 }
 
-/// Reads one. `resources` is all that is needed of it; audit reports have a bare id there.
+/// Parses an event. Only `resources` is required; audit reports have a bare id there.
 pub(super) fn read_event(event: &Event<'_>) -> Result<Payload, Flaw> {
     let resources = event.resources().ok_or_else(|| Flaw::missing(event.at(), "resources"))?.to_vec();
     if resources.is_empty() {

@@ -1,4 +1,4 @@
-//! AWS Config: invocations of custom rules, and the same messages by way of EventBridge or a topic.
+//! Parses messages of AWS Config: invocations of custom rules, and the same messages through EventBridge or a topic.
 
 use aws_lambda_events::event::config::ConfigEvent;
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::reading::{Flaw, described, join, read};
 use super::{ConfigSubject, ConfigWake, Payload, RuleInvocation};
 
-/// An invocation of a custom rule: the message is a text within it.
+/// Parses an invocation of a custom rule: the message is a JSON text within it.
 pub(super) fn invocation(event: &Value, at: &str) -> Result<Payload, Flaw> {
     let invocation = ConfigEvent::deserialize(event).unwrap_or_else(|_| lenient(event));
     let message_at = join(at, "invokingEvent");
@@ -28,8 +28,8 @@ pub(super) fn invocation(event: &Value, at: &str) -> Result<Payload, Flaw> {
     wake(&message, &message_at, Some(answers), invocation.event_left_scope)
 }
 
-/// The members that are needed, of an invocation that the crate's type refuses: periodic rules may leave
-/// `eventLeftScope` out.
+/// Reads the required members of an invocation that the crate's type refuses: periodic rules may leave `eventLeftScope`
+/// out.
 fn lenient(event: &Value) -> ConfigEvent {
     let text = |member: &str| event.get(member).and_then(Value::as_str).map(str::to_owned);
     let mut invocation = ConfigEvent::default();
@@ -40,7 +40,7 @@ fn lenient(event: &Value) -> ConfigEvent {
     invocation
 }
 
-/// A message outside an invocation: it wakes, and nobody waits for an answer.
+/// Parses a message outside an invocation: it is a trigger, and no rule waits for an answer.
 pub(super) fn message(message: &Value, at: &str) -> Result<Payload, Flaw> {
     wake(message, at, None, false)
 }
@@ -77,7 +77,7 @@ fn item(message: &Value, at: &str, member: &'static str) -> Result<ConfigItem, F
     let item = message.get(member).ok_or_else(|| Flaw::missing(at, member))?;
     let Item { resource_type, resource_id, configuration_item_status, configuration_item_capture_time } =
         read(item, &join(at, member))?;
-    // Notifications write it in capitals, answers in small letters, some samples both.
+    // Notifications write `ARN`, responses write `arn`, and some samples have both.
     let arn = item.get("ARN").or_else(|| item.get("arn")).and_then(Value::as_str);
     let status = ItemStatus::read(&configuration_item_status);
     let resource = ConfigResource { resource_type, resource_id };

@@ -1,7 +1,7 @@
 //! The envelopes: SQS messages, SNS notifications, lists of either, and failure records of Lambda.
 //!
-//! The types are those of `aws_lambda_events`. They refuse events that lack members nobody here needs, as stand-ins and
-//! older services send them, so what a type refuses is read again with only the members that are needed.
+//! The types are those of `aws_lambda_events`. They refuse events of stand-ins and older services that lack members
+//! which this crate does not need. A refused event is read again with only the required members.
 
 use aws_lambda_events::event::sns::SnsMessage;
 use aws_lambda_events::event::sqs::SqsMessage;
@@ -11,19 +11,20 @@ use serde_json::Value;
 use super::reading::{Flaw, described, join, shortened};
 use super::{Delivery, Payload, alarm, config, eventbridge, identity};
 
-/// How many JSON texts may be wrapped in one another. SQS in SNS in SQS is unusual already; deeper is a loop of queues.
+/// The maximum depth of JSON texts within one another. SQS in SNS in SQS is already unusual; a deeper event is a loop
+/// of queues.
 const DEEPEST: u8 = 4;
 
-/// Where in the event a part was found, and what its envelopes say of it.
+/// The location of a part in the event, and the ids of its envelopes.
 #[derive(Clone)]
 struct Context {
     /// The path of members.
     at: String,
-    /// The queue's message that holds it.
+    /// The id of the queue message that contains the part.
     message_id: Option<String>,
-    /// The id of the innermost envelope: the same when the part is delivered again.
+    /// The id of the innermost envelope. A repeated delivery of the part has the same id.
     envelope_id: Option<String>,
-    /// How many more JSON texts may be opened.
+    /// The number of further JSON texts that may be opened.
     depth: u8,
 }
 
@@ -36,7 +37,7 @@ impl Context {
         Self { at: join(&self.at, name), ..self.clone() }
     }
 
-    /// An item of a list with so many items. Items of one envelope are told apart by their place.
+    /// The context of an item of a list with `length` items. The index distinguishes the items of one envelope.
     fn item(&self, list: &str, index: usize, length: usize) -> Self {
         let place = |id: &String| if length == 1 { id.clone() } else { format!("{id}#{index}") };
         let at =
@@ -49,14 +50,14 @@ impl Context {
     }
 }
 
-/// Reads the event: one delivery at least for each record, item or message that it holds.
+/// Reads the event: at least one delivery for each record, item or message in it.
 pub(super) fn deliveries(event: &Value) -> Vec<Delivery> {
     let mut deliveries = Vec::new();
     unpack(event, &Context::root(), &mut deliveries);
     deliveries
 }
 
-/// Whether the event is, or directly holds, a queue's message.
+/// Whether the event is a queue message, or directly contains one.
 pub(super) fn is_batch(event: &Value) -> bool {
     match items(event) {
         Some((_, items)) => items.iter().any(is_sqs),
@@ -69,7 +70,7 @@ pub(super) fn is_bare_list(event: &Value) -> bool {
     event.is_array()
 }
 
-/// The list that a value is or holds, with the name of the member that holds it.
+/// The list that a value is or contains, with the name of the member that contains it.
 fn items(value: &Value) -> Option<(&'static str, &[Value])> {
     match value {
         Value::Array(items) => Some(("", items)),
@@ -82,7 +83,7 @@ fn unpack(value: &Value, context: &Context, into: &mut Vec<Delivery>) {
         for (index, item) in items.iter().enumerate() {
             unpack(item, &context.item(list, index, items.len()), into);
         }
-        // An empty invocation holds nothing to report; an empty message is one that would vanish unseen.
+        // An empty invocation has nothing to report. An empty message must be reported, because the queue deletes it.
         if items.is_empty() && context.message_id.is_some() {
             into.push(delivery(Ok(Payload::NotOurs { what: described(&Value::Array(Vec::new())) }), value, context));
         }
@@ -95,11 +96,11 @@ fn unpack(value: &Value, context: &Context, into: &mut Vec<Delivery>) {
     } else if value.get("Type").and_then(Value::as_str) == Some("Notification") {
         notification(value, context, into)
     } else if let (Some(_), Some(request)) = (value.get("requestContext"), value.get("requestPayload")) {
-        // What Lambda writes about an asynchronous event that failed: the event comes again from a dead-letter queue.
+        // Lambda's record of a failed asynchronous event, which comes back from a dead-letter queue.
         unpack(request, &context.member("requestPayload"), into);
         Ok(())
     } else if let Some(text) = value.as_str().filter(|text| text.trim_start().starts_with(['{', '['])) {
-        // Pipes hand over bodies as texts, and some producers write their JSON as a JSON text.
+        // Pipes send bodies as texts, and some producers encode their JSON as a JSON text.
         open(text, context, into)
     } else {
         into.push(delivery(payload(value, &context.at), value, context));
@@ -118,7 +119,8 @@ fn delivery(read: Result<Payload, Flaw>, event: &Value, context: &Context) -> De
     }
 }
 
-/// Pipes and test events may leave the source out; a body with an id is a queue's message in any case.
+/// Whether a record is a queue message. Pipes and test events may leave the source out; an id and a body are then
+/// enough.
 fn is_sqs(record: &Value) -> bool {
     match record.get("eventSource") {
         Some(source) => source.as_str() == Some("aws:sqs"),
@@ -140,7 +142,7 @@ fn message(record: &Value, context: &Context, into: &mut Vec<Delivery>) {
     let mut opened = Vec::new();
     let read = match (message.body, record.get("body")) {
         (Some(body), _) => open(&body, &inner, &mut opened),
-        // A pipe with an input template hands over JSON that is parsed already.
+        // A pipe with an input template sends JSON that is already parsed.
         (None, Some(body @ (Value::Object(_) | Value::Array(_)))) => {
             unpack(body, &inner, &mut opened);
             Ok(())
@@ -174,7 +176,7 @@ fn notification(sns: &Value, context: &Context, into: &mut Vec<Delivery>) -> Res
     }
 }
 
-/// Opens a JSON text.
+/// Parses a JSON text and reads its content.
 fn open(text: &str, context: &Context, into: &mut Vec<Delivery>) -> Result<(), Flaw> {
     let Some(depth) = context.depth.checked_sub(1) else {
         return Err(Flaw::new(&context.at, "it is wrapped too many times"));
@@ -190,7 +192,7 @@ fn open(text: &str, context: &Context, into: &mut Vec<Delivery>) -> Result<(), F
     Ok(())
 }
 
-/// Reads what no envelope is around any more.
+/// Parses an event that is in no further envelope.
 fn payload(event: &Value, at: &str) -> Result<Payload, Flaw> {
     let has = |member: &str| event.get(member).is_some();
     if has("detail-type") {

@@ -1,4 +1,4 @@
-//! Events of EventBridge, by their `detail-type`.
+//! Parses events of EventBridge, by their `detail-type`.
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::reading::{Flaw, join, read, shortened};
 use super::{Payload, Release, alarm, certificate, config, mesh_write};
 
-/// An event, with where it stands in what was delivered. A missing detail is an error of those types that need one.
+/// An event, with its path in the delivery. A missing detail is an error only for types that need one.
 pub(super) struct Event<'a> {
     event: EventBridgeEvent<Option<Value>>,
     at: &'a str,
@@ -43,38 +43,38 @@ impl<'a> Event<'a> {
         Ok(Self { event: lenient, at })
     }
 
-    /// The type.
+    /// The event's `detail-type`.
     pub(super) fn detail_type(&self) -> &str {
         &self.event.detail_type
     }
 
-    /// The account.
+    /// The account of the event.
     pub(super) fn account(&self) -> Option<&str> {
         self.event.account.as_deref()
     }
 
-    /// The region.
+    /// The region of the event.
     pub(super) fn region(&self) -> Option<&str> {
         self.event.region.as_deref()
     }
 
-    /// When it happened.
+    /// The time of the event.
     pub(super) fn time(&self) -> Option<Timestamp> {
         let time = self.event.time?;
         Timestamp::from_millisecond(time.timestamp_millis()).ok()
     }
 
-    /// What it is about; `None` where the event has no such list.
+    /// The resources that the event concerns; `None` if the event has no such list.
     pub(super) fn resources(&self) -> Option<&[String]> {
         self.event.resources.as_deref()
     }
 
-    /// The detail as it came.
+    /// The unparsed detail.
     pub(super) fn raw_detail(&self) -> Result<&Value, Flaw> {
         self.event.detail.as_ref().ok_or_else(|| Flaw::missing(self.at, "detail"))
     }
 
-    /// The detail, read as `T`.
+    /// Parses the detail as `T`.
     pub(super) fn detail<T: DeserializeOwned>(&self) -> Result<T, Flaw> {
         read(self.raw_detail()?, &self.detail_at())
     }
@@ -90,14 +90,14 @@ impl<'a> Event<'a> {
     }
 }
 
-/// Reads the payload of an event.
+/// Parses the payload of an event.
 pub(super) fn payload(event: &Value, at: &str) -> Result<Payload, Flaw> {
     let event = Event::read(event, at)?;
     let source = event.event.source.as_str();
     match event.detail_type() {
         "CloudWatch Alarm State Change" => alarm::state_change(&event),
         "CloudWatch Alarm Contributor State Change" => alarm::contributor_change(&event),
-        // A changed configuration names no new state: everything is read again.
+        // A changed configuration names no new state, so everything is read again.
         "CloudWatch Alarm Configuration Change" | "Scheduled Event" => Ok(Payload::Tick),
         "AWS API Call via CloudTrail" if mesh_write::SOURCES.contains(&source) => mesh_write::api_call(&event),
         "AWS Service Event via CloudTrail" if mesh_write::SOURCES.contains(&source) => {

@@ -1,17 +1,19 @@
-//! Which wake a delivery is: the same when it comes again, and another one's when somebody else asks for the same.
+//! Identifies the trigger of a delivery. A repeated delivery has the same id; another request for the same work has a
+//! different one.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What tells one wake from all others. Queues and event buses deliver a wake at least once; by this it is known again.
+/// The id of a trigger. Queues and event buses deliver at least once, and the id detects a repeated delivery.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct WakeId(String);
 
 impl WakeId {
-    /// The wake of whoever acts for several wakes at once, such as one that hands their work on; `None` for none.
+    /// Combines the ids of several triggers that one action serves, such as a sweep request for all of them; `None`
+    /// without any.
     #[must_use]
     pub fn joined<'a>(wakes: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
         let mut all: Vec<&str> = wakes.into_iter().map(|wake| wake.0.as_str()).collect();
@@ -27,19 +29,19 @@ impl fmt::Display for WakeId {
     }
 }
 
-/// The identity of an event inside all envelopes: its own, or that of the innermost envelope. A message that was put into
-/// a queue twice reports one event. `None` where nothing would be the same on a second delivery and differ from others'.
+/// The id of an event within its envelopes: its own id, or that of the innermost envelope. A message that was put into
+/// a queue twice reports one event. `None` without an id that a repeated delivery repeats and other events do not have.
 pub(super) fn of(event: &Value, envelope: Option<&str>) -> Option<WakeId> {
     of_event(event).or_else(|| envelope.map(str::to_owned)).map(WakeId)
 }
 
 fn of_event(event: &Value) -> Option<String> {
     let of_kind = match event.get("detail-type")?.as_str()? {
-        // A schedule that fires twice for one time gives each its own id.
+        // A schedule that fires twice for one time creates two events with different ids.
         "Scheduled Event" => text(event, "/resources/0")
             .zip(text(event, "/time"))
             .map(|(schedule, time)| format!("{schedule} at {time}")),
-        // Whoever hands work on says for which wake.
+        // The function that requests a sweep passes on the id of its trigger.
         "Meshwarden Sweep Requested" => text(event, "/detail/wake"),
         _ => None,
     };

@@ -12,7 +12,7 @@ use super::eventbridge::Event;
 use super::reading::{Flaw, join, read, shortened};
 use super::{MeshWrite, Payload};
 
-/// Whose events these are: AWS's own, and the control plane's, since `PutEvents` refuses `aws.*`.
+/// The sources of these events: AWS's own, and the control plane's, since `PutEvents` refuses `aws.*`.
 pub(super) const SOURCES: [&str; 2] = ["aws.appmesh", "meshwarden.appmesh"];
 
 pub(super) fn api_call(event: &Event<'_>) -> Result<Payload, Flaw> {
@@ -37,7 +37,8 @@ pub(super) fn api_call(event: &Event<'_>) -> Result<Payload, Flaw> {
         .or_else(|flaw| listed(operation, detail).ok_or(flaw));
     let resource = match (named, &error_code) {
         (Ok(resource), _) => Some(resource),
-        // A denied caller's parameters are left out, and refused ones may be malformed; nothing was changed either.
+        // The event of a denied call has no parameters, and those of a refused call may be malformed. In both cases
+        // nothing was changed.
         (Err(_), Some(_)) => None,
         (Err(flaw), None) => return Err(flaw),
     };
@@ -57,7 +58,7 @@ pub(super) fn api_call(event: &Event<'_>) -> Result<Payload, Flaw> {
     }))
 }
 
-/// A proxy connected or left: no write, and reported with the proxy's node.
+/// Reads the connection or disconnection of a proxy: it is not a write, and is reported with the proxy's node.
 pub(super) fn service_event(event: &Event<'_>) -> Payload {
     let text = |pointer: &str| {
         let detail = event.raw_detail().ok()?;
@@ -76,25 +77,25 @@ fn writer(detail: &Value) -> Option<String> {
     members.iter().filter_map(text).find(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// The owner of the mesh, as the answer or the parameters name it.
+/// The owner of the mesh, as the response or the parameters name it.
 fn named_owner(parameters: &Value, answer: &Value) -> Option<AccountId> {
     let answered = inner(answer).and_then(|inner| inner.pointer("/metadata/meshOwner"));
     let mut named = [answered, parameters.get("meshOwner")].into_iter().flatten().filter_map(Value::as_str);
     named.find_map(|account| AccountId::parse(account).ok())
 }
 
-/// The version in an answer.
+/// The version in a response.
 fn version(answer: &Value) -> Option<u64> {
     inner(answer)?.pointer("/metadata/version")?.as_u64()
 }
 
-/// What an answer holds, which CloudTrail keeps in its wrapper: `{"route": {"metadata": {"version": 2}}}`.
+/// The resource in a response, which CloudTrail records with its wrapper: `{"route": {"metadata": {"version": 2}}}`.
 fn inner(answer: &Value) -> Option<&Value> {
     let is_resource = |value: &&Value| value.get("metadata").is_some() || value.get("meshName").is_some();
     Some(answer).filter(is_resource).or_else(|| answer.as_object()?.values().find(is_resource))
 }
 
-/// The resource by the ARNs that the answer and the record list, where no parameter names it.
+/// The resource by the ARNs in the response and the record, for a call without a parameter that names it.
 fn listed(operation: Operation, detail: &Value) -> Option<ResourcePath> {
     let answered = detail.get("responseElements").and_then(inner).and_then(|inner| inner.pointer("/metadata/arn"));
     let listed = detail.get("resources").and_then(Value::as_array).into_iter().flatten();
@@ -110,9 +111,9 @@ fn listed(operation: Operation, detail: &Value) -> Option<ResourcePath> {
 /// An operation that writes.
 #[derive(Clone, Copy)]
 enum Operation {
-    /// It creates, updates or deletes a resource of this kind.
+    /// An operation that creates, updates or deletes a resource of this kind.
     Write(ResourceKind),
-    /// It changes the tags of any resource.
+    /// An operation that changes the tags of any resource.
     Tag,
 }
 
@@ -127,7 +128,7 @@ impl Operation {
     }
 }
 
-/// The members of [`Names`].
+/// The names of the members of [`Names`].
 const NAMES: [&str; 8] = [
     "meshName",
     "virtualNodeName",
@@ -153,7 +154,7 @@ struct Names {
     resource_arn: Option<Arn>,
 }
 
-/// The resource as the parameters name it. What they leave out is taken from the answer, which has the same names:
+/// The resource as the parameters name it. Missing parameters are taken from the response, which has the same names.
 /// CloudTrail omits parameters that are too large, and those of calls that a service makes for a caller.
 fn resource(operation: Operation, parameters: &Value, answer: &Value, at: &str) -> Result<ResourcePath, Flaw> {
     let mut members = Map::new();

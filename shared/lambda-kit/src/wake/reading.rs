@@ -1,9 +1,9 @@
-//! Reads members of an event, and names the place of what is wrong.
+//! Reads members of an event, and reports the path of an invalid one.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Why a part of an event that is addressed to Meshwarden can't be read, and the path of the member at fault.
+/// Why a part of an event for Meshwarden cannot be read, and the path of the invalid member.
 #[derive(Debug)]
 pub(super) struct Flaw {
     pub(super) at: String,
@@ -20,7 +20,7 @@ impl Flaw {
     }
 }
 
-/// Reads `value`, or names the member of it that is wrong.
+/// Parses `value`; the error names the invalid member.
 pub(super) fn read<T: DeserializeOwned>(value: &Value, at: &str) -> Result<T, Flaw> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
@@ -34,7 +34,7 @@ pub(super) fn join(at: &str, member: &str) -> String {
     if at.is_empty() { member.to_owned() } else { format!("{at}.{member}") }
 }
 
-/// A short description of a value that fits into a log line, whatever the value holds.
+/// A short description of any value that fits into a log line.
 pub(super) fn described(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
