@@ -1,4 +1,4 @@
-//! The AWS Security Finding Format, as `BatchImportFindings` of AWS Security Hub takes it.
+//! Writes the AWS Security Finding Format, as `BatchImportFindings` of AWS Security Hub accepts it.
 
 use jiff::Timestamp;
 use mesh::name::{Arn, ResourcePath};
@@ -18,21 +18,21 @@ mod most {
     pub(super) const DETAILS: usize = 50;
 }
 
-/// Whose findings these are, and where.
+/// The Security Hub that the findings are imported into.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// `aws`, `aws-cn` or `aws-us-gov`.
     pub partition: String,
     /// The region of Security Hub.
     pub region: String,
-    /// The account whose Security Hub it is.
+    /// The account of Security Hub.
     pub account: String,
 }
 
 /// Findings to import.
 pub type Asff = Vec<Value>;
 
-/// Every finding as an active one, and every one that is gone as an archived one. An import of the same finding again
+/// Every finding as an active one, and every resolved finding as an archived one. Importing the same finding again
 /// updates it, by its id.
 #[must_use]
 pub fn asff(report: &MeshReport<'_>, changes: &Changes, place: &Place) -> Asff {
@@ -98,7 +98,7 @@ fn common(id: &str, rule: &str, severity: Severity, place: &Place, now: Timestam
     })
 }
 
-/// App Mesh has no type of its own in the format.
+/// The resource of a finding. The format has no type for App Mesh.
 fn resource(path: &ResourcePath, place: &Place, mut details: Map<String, Value>) -> Value {
     let Place { partition, region, .. } = place;
     details.insert("kind".to_owned(), path.kind().to_string().into());
@@ -150,7 +150,7 @@ fn text(fact: &Value) -> String {
     }
 }
 
-/// At most so many characters; what is cut off is shown as cut off.
+/// Shortens a text to at most `most` characters and marks the cut.
 fn cut(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();

@@ -1,13 +1,13 @@
 //! Findings grouped by rule and by root cause.
 //!
 //! ```text
-//!   findings ──▶ root cause of each: what has to change so that it ends
-//!            ──▶ one rule and one root cause: one entry, however many resources it shows on
-//!            ──▶ a finding that ends when another is resolved is listed under that one
+//!   findings ──▶ root cause of each: the place that has to change to resolve it
+//!            ──▶ one rule and one root cause: one entry, for any number of resources
+//!            ──▶ a finding that is resolved together with another is listed under that one
 //! ```
 //!
-//! The root cause follows from the rule and the facts of a finding. A rule that is not named here has its own resource
-//! and part for its root cause, so nothing is ever attributed by guess.
+//! The root cause follows from the rule and the facts of a finding. A rule without an entry here has its own resource
+//! and part as its root cause, so nothing is attributed by guess.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -16,45 +16,45 @@ use mesh::name::{ResourcePath, RouteId, VirtualNodeName};
 use mesh::pack::{Finding, RuleName, Severity};
 use serde_json::Value;
 
-/// What has to change so that a finding ends.
+/// The place that has to change to resolve a finding.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RootCause {
-    /// The resource.
+    /// The resource to change.
     pub resource: ResourcePath,
-    /// Which part of it, as in `listener 8080`; empty for the resource as a whole.
+    /// The part of the resource, as in `listener 8080`; empty for the resource as a whole.
     pub part: String,
 }
 
-/// The findings of one rule and what follows from them.
+/// The findings of one rule and their consequences.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RuleGroup<'f> {
-    /// The rule.
+    /// The name of the rule.
     pub rule: RuleName,
-    /// The worst severity of the findings and of what follows from them.
+    /// The worst severity of the findings and their consequences.
     pub worst: Severity,
     /// The root causes, the worst first.
     pub causes: Vec<Cause<'f>>,
 }
 
-/// One root cause with everything that ends when it does.
+/// One root cause with every finding that is resolved with it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cause<'f> {
-    /// What has to change.
+    /// The place that has to change.
     pub root: RootCause,
     /// The findings of the group's rule; at least one.
     pub findings: Vec<&'f Finding>,
-    /// The findings of other rules that follow.
+    /// The findings of other rules that follow from them.
     pub consequences: Vec<&'f Finding>,
 }
 
 impl RuleGroup<'_> {
-    /// How many findings of the rule itself there are.
+    /// The number of findings of the rule itself.
     #[must_use]
     pub fn count(&self) -> usize {
         self.causes.iter().map(|cause| cause.findings.len()).sum()
     }
 
-    /// How many findings of other rules follow from them.
+    /// The number of findings of other rules that follow from them.
     #[must_use]
     pub fn consequences(&self) -> usize {
         self.causes.iter().map(|cause| cause.consequences.len()).sum()
@@ -62,14 +62,15 @@ impl RuleGroup<'_> {
 }
 
 impl Cause<'_> {
-    /// The worst severity of the findings and of what follows from them.
+    /// The worst severity of the findings and their consequences.
     #[must_use]
     pub fn worst(&self) -> Severity {
         let all = self.findings.iter().chain(&self.consequences);
         all.map(|finding| finding.severity).max().unwrap_or(Severity::Info)
     }
 
-    /// Whether the cause is worth a line of its own: several findings share it, or it is not where the finding is.
+    /// Whether the cause deserves a separate line: several findings share it, or it is in another place than the
+    /// finding.
     #[must_use]
     pub fn is_shared(&self) -> bool {
         self.findings.len() > 1
@@ -85,7 +86,7 @@ impl std::fmt::Display for RootCause {
     }
 }
 
-/// Rules whose findings end when one of another rule with the same root cause is resolved.
+/// Rules with findings that are resolved together with one of another rule with the same root cause.
 const FOLLOWS: [(&str, &[&str]); 15] = [
     (
         "edge-plaintext",
@@ -113,8 +114,8 @@ const FOLLOWS: [(&str, &[&str]); 15] = [
     ("tag-none", &["member-unknown"]),
 ];
 
-/// Rules that find a member of a resource missing, with the member as letters alone. Where the file has it misspelt, the
-/// misspelling is the root cause.
+/// Rules that report a missing member of a resource, with the letters of the member's name. If the file contains a
+/// misspelling of the member, the misspelling is the root cause.
 const LACKS: [(&str, &str); 5] = [
     ("mesh-egress-open", "egressfilter"),
     ("node-without-access-log", "logging"),
@@ -123,10 +124,10 @@ const LACKS: [(&str, &str); 5] = [
     ("tag-none", "tags"),
 ];
 
-/// The part of a root cause that is in how a resource selects others.
+/// The part of a root cause that is in the selectors of a resource.
 const SELECTORS: &str = "selectors";
 
-/// What has to change so that a finding ends, as far as its rule and its facts tell.
+/// The place that has to change to resolve a finding, as far as its rule and facts determine it.
 #[must_use]
 pub fn root_cause(finding: &Finding) -> RootCause {
     let own = || RootCause { resource: finding.resource.clone(), part: finding.part.clone() };
@@ -170,7 +171,7 @@ pub fn root_cause(finding: &Finding) -> RootCause {
         }
         "manifest-mesh-missing" | "manifest-mesh-selects-nothing" => of_mesh(finding, SELECTORS.to_owned()),
         "resource-partly-read" => of_mesh(finding, texts(finding, "expressions").join(", ")),
-        // What a call of a module leaves open is open of every resource in it.
+        // An expression that a module call leaves undecided is undecided in every resource of the module.
         "resource-undecided" => match texts(finding, "expressions").into_iter().find(|what| what.contains(" of ")) {
             Some(call) => of_mesh(finding, call.to_owned()),
             None => own(),
@@ -198,7 +199,7 @@ pub fn root_cause(finding: &Finding) -> RootCause {
     }
 }
 
-/// Groups findings, the worst group first. Each finding is in exactly one place.
+/// Groups findings, the worst group first. Each finding is in exactly one group.
 #[must_use]
 pub fn group(findings: &[Finding]) -> Vec<RuleGroup<'_>> {
     let mut entries: BTreeMap<(RuleName, RootCause), Cause<'_>> = BTreeMap::new();
@@ -227,7 +228,7 @@ pub fn group(findings: &[Finding]) -> Vec<RuleGroup<'_>> {
     groups
 }
 
-/// A group with the worst causes first.
+/// Creates a group with the worst causes first.
 fn in_order(rule: RuleName, mut causes: Vec<Cause<'_>>) -> RuleGroup<'_> {
     for cause in &mut causes {
         cause.findings.sort_by_key(|finding| Reverse(finding.severity));
@@ -238,11 +239,11 @@ fn in_order(rule: RuleName, mut causes: Vec<Cause<'_>>) -> RuleGroup<'_> {
     RuleGroup { rule, worst, causes }
 }
 
-/// The rule under which a finding is listed, of those that have the same root cause: the one it follows from, and what
-/// that follows from.
+/// The rule under which a finding is listed, of those with the same root cause. It is the end of the chain of rules
+/// that the finding follows from.
 fn first_cause(rule: RuleName, of_the_same_root: &[RuleName]) -> RuleName {
     let mut first = rule;
-    // As many steps as there are rules that follow from another: no circle can hold this up.
+    // The number of steps is bounded by the number of rules with a cause, so a cycle cannot loop forever.
     for _ in 0..FOLLOWS.len() {
         let causes = FOLLOWS.iter().find(|(follows, _)| *follows == first.as_str()).map_or(&[][..], |(_, from)| *from);
         let found = causes.iter().find_map(|cause| of_the_same_root.iter().find(|rule| rule.as_str() == *cause));
@@ -254,11 +255,11 @@ fn first_cause(rule: RuleName, of_the_same_root: &[RuleName]) -> RuleName {
     first
 }
 
-/// The misspelling of the member that a finding misses in the same resource.
+/// The misspelling, in the same resource, of the member that a finding reports as missing.
 fn misspelling_behind<'f>(finding: &Finding, misspelt: &[&'f Finding]) -> Option<&'f Finding> {
     let (_, member) = LACKS.iter().find(|(rule, _)| *rule == finding.rule.as_str())?;
     let letters = |name: &str| name.chars().filter(char::is_ascii_alphabetic).collect::<String>().to_ascii_lowercase();
-    // A refusal is of many members.
+    // `spec-refused` reports many members; only service discovery has an entry in `LACKS`.
     let is_about_it = finding.rule.as_str() != "spec-refused" || finding.part == "spec.serviceDiscovery";
     let means_it = |other: &&&Finding| {
         other.resource == finding.resource
@@ -267,7 +268,7 @@ fn misspelling_behind<'f>(finding: &Finding, misspelt: &[&'f Finding]) -> Option
     misspelt.iter().find(means_it).filter(|_| is_about_it).copied()
 }
 
-/// A root cause that is one for the whole mesh of a finding.
+/// A root cause that is shared by the whole mesh of a finding.
 fn of_mesh(finding: &Finding, part: String) -> RootCause {
     RootCause { resource: ResourcePath::Mesh(finding.resource.mesh().clone()), part }
 }
@@ -293,14 +294,14 @@ fn node(finding: &Finding) -> Option<ResourcePath> {
     Some(ResourcePath::VirtualNode(finding.resource.mesh().clone(), name))
 }
 
-/// The listener that is called.
+/// The listener that receives the call.
 fn listener(finding: &Finding) -> Option<RootCause> {
     let part =
         finding.facts.get("port").and_then(Value::as_u64).map_or_else(String::new, |port| format!("listener {port}"));
     Some(RootCause { resource: node(finding)?, part })
 }
 
-/// The route of the same router that takes the requests first.
+/// The route of the same router that matches the requests first.
 fn sibling(finding: &Finding) -> Option<ResourcePath> {
     let ResourcePath::Route(id) = &finding.resource else { return None };
     let route = text(finding, "by")?.parse().ok()?;
@@ -340,7 +341,7 @@ mod tests {
         }
     }
 
-    /// Each row: a finding, and what has to change.
+    /// Each row is a finding and the place that has to change.
     #[test]
     fn root_cause_follows_from_rule_and_facts() {
         let (node, route) = ("mesh/shop/virtualNode/web", "mesh/shop/virtualRouter/r/route/all");
@@ -430,14 +431,14 @@ mod tests {
                 finding("resource-undecided", node, "", json!({"expressions": ["for_each of module.svc"]})),
                 "mesh/shop for_each of module.svc",
             ),
-            // What a fact should say and does not is no reason to attribute it to something else.
+            // A fact with an unexpected value must not attribute the finding to another place.
             (finding("reference-dangling", route, "x", json!({"to": 7})), "mesh/shop/virtualRouter/r/route/all x"),
         ] {
             assert_eq!(root_cause(&found).to_string(), expected, "{found:?}");
         }
     }
 
-    /// A member that is missing because it is misspelt has the misspelling for its root cause; another one does not.
+    /// A missing member that is misspelt has the misspelling as its root cause; another missing member does not.
     #[test]
     fn missing_member_follows_from_its_misspelling() {
         let (web, pay) = ("mesh/shop/virtualNode/web", "mesh/shop/virtualNode/pay");

@@ -1,4 +1,4 @@
-//! Findings as workflow commands, which GitHub shows as annotations on the lines of a change.
+//! Writes findings as workflow commands, which GitHub shows as annotations on the lines of a change.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use mesh::pack::Finding;
 use crate::sarif::{Level, Notification, Place, Placed};
 use crate::visible::visible;
 
-/// One command a line, the worst first, since GitHub shows ten of a kind for each step. Waived findings are left out.
+/// One command per line, the worst first, since GitHub shows ten of a kind for each step. Waived findings are left out.
 #[must_use]
 pub fn github(results: &[Placed<'_>], notifications: &[Notification]) -> String {
     let mut text = String::new();
@@ -39,7 +39,7 @@ fn command(text: &mut String, level: Level, place: Option<&Place>, title: &str, 
     let _ = writeln!(text, "::{name} {at}title={}::{}", property(title), data(message));
 }
 
-/// What follows the second `::`. The ends of lines are GitHub's own escapes; what else is hidden is written out.
+/// The text after the second `::`. Line breaks use GitHub's escapes; other hidden characters are written as escapes.
 fn data(text: &str) -> String {
     let lines: Vec<_> = text.lines().map(|line| visible(line).replace('%', "%25")).collect();
     lines.join("%0A")

@@ -1,4 +1,4 @@
-//! Since when a finding has been there, and what has changed since the last look.
+//! Records when each finding was first seen, and what has changed since the last run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,31 +7,31 @@ use mesh::name::ResourcePath;
 use mesh::pack::{Finding, FindingId, Severity};
 use serde::{Deserialize, Serialize};
 
-/// When each finding was first seen. What is gone is forgotten: should it come back, it is new.
+/// The time at which each finding was first seen. Resolved findings are removed: a finding that returns is new.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct History(BTreeMap<FindingId, Dated>);
 
-/// A finding, short.
+/// The summary of a finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Dated {
-    /// When it was first seen.
+    /// The time at which the finding was first seen.
     pub first_seen: Timestamp,
-    /// The rule's id. A rule may be gone with a later version, so this is no name of one.
+    /// The id of the rule. A later version may have removed the rule, so this is not a `RuleName`.
     pub rule: String,
-    /// How severe it is.
+    /// The severity of the finding.
     pub severity: Severity,
-    /// The resource.
+    /// The resource of the finding.
     pub resource: ResourcePath,
 }
 
-/// What has changed since the last look.
+/// The changes since the last run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Findings that were not there.
+    /// Findings that are new.
     pub new: Vec<(FindingId, Dated)>,
-    /// Findings that are no more.
+    /// Findings that are resolved.
     pub resolved: Vec<(FindingId, Dated)>,
 }
 
@@ -42,13 +42,13 @@ impl From<BTreeMap<FindingId, Dated>> for History {
 }
 
 impl History {
-    /// Takes over what is found now, and tells what is new and what is gone.
+    /// Records the current findings, and returns the new and the resolved ones.
     pub fn update(&mut self, findings: &[Finding], now: Timestamp) -> Changes {
         self.update_known(findings, now, |_| true)
     }
 
-    /// The same where not everything could be looked at: what is not found, and `is_known` doesn't say that it was looked
-    /// for, is neither there nor gone. It stays as it was.
+    /// Like [`Self::update`], for a run that could not check everything. A recorded finding that is not among
+    /// `findings` is resolved only if `is_known` returns true for it. Otherwise it stays unchanged.
     pub fn update_known(&mut self, findings: &[Finding], now: Timestamp, is_known: impl Fn(&Dated) -> bool) -> Changes {
         let mut changes = Changes::default();
         let mut seen = BTreeSet::new();
@@ -74,7 +74,7 @@ impl History {
         changes
     }
 
-    /// The findings in so many parts, each finding always in the same one.
+    /// Splits the findings into this many parts. Each finding is always in the same part.
     #[must_use]
     pub fn split(&self, parts: usize) -> Vec<Self> {
         let mut all = vec![Self::default(); parts.max(1)];
@@ -88,7 +88,7 @@ impl History {
         all
     }
 
-    /// Takes over the findings of another part.
+    /// Adds the findings of another part.
     pub fn join(&mut self, part: Self) {
         self.0.extend(part.0);
     }
@@ -99,7 +99,7 @@ impl History {
         self.0.is_empty()
     }
 
-    /// When a finding was first seen.
+    /// The time at which a finding was first seen.
     #[must_use]
     pub fn first_seen(&self, finding: &Finding) -> Option<Timestamp> {
         self.0.get(&finding.id()).map(|dated| dated.first_seen)
@@ -107,7 +107,7 @@ impl History {
 }
 
 impl Changes {
-    /// Whether nothing is new and nothing gone.
+    /// Whether both lists are empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.new.is_empty() && self.resolved.is_empty()

@@ -1,4 +1,4 @@
-//! Findings as a JUnit report, which CI systems show beside their tests.
+//! Writes findings as a JUnit report, which CI systems show alongside their tests.
 
 use askama::Template;
 use mesh::pack::{Finding, Severity};
@@ -6,9 +6,9 @@ use mesh::pack::{Finding, Severity};
 use crate::sarif::{Level, Notification, Place, Placed};
 use crate::visible::visible;
 
-/// A JUnit report: each finding a test case, which fails where its severity fails the run; waived findings and what is
-/// not decided are skipped ones, what could not be read are errors. `clean` are the files without findings: test cases
-/// that pass.
+/// Writes a JUnit report with a test case per finding, which fails if its severity fails the run. Waived findings,
+/// warnings and notes are skipped test cases, and error notifications are errors. `clean` are the files without
+/// findings: test cases that pass.
 #[must_use]
 pub fn junit(
     results: &[Placed<'_>],
@@ -52,7 +52,7 @@ pub fn junit(
         skipped: count(Outcome::Skipped),
         cases: &cases,
     };
-    // The template writes to a string and calls nothing that fails.
+    // The template writes to a string and calls nothing that can fail.
     report.render().unwrap_or_default()
 }
 
@@ -68,9 +68,9 @@ struct Report<'c> {
 struct Case {
     name: String,
     class: String,
-    /// File and line.
+    /// The file and the line.
     at: Option<(String, usize)>,
-    /// The severity.
+    /// The severity of the finding; `reading` for a notification; empty for a clean file.
     kind: String,
     detail: String,
     outcome: Outcome,

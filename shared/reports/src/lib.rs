@@ -1,16 +1,16 @@
-//! Findings for people and for other tools.
+//! Formats findings for people and for other tools.
 //!
 //! ```text
-//!   mesh, edges ─┐                ┌──▶ json: everything, for a program
+//!   mesh, edges ─┐                ┌──▶ json: the complete report, for programs
 //!   findings ────┼──▶ MeshReport ─┼──▶ sarif: code scanning of pipelines
 //!   history ─────┘                ├──▶ asff: AWS Security Hub
 //!                                 ├──▶ junit, github: CI systems
-//!                                 └──▶ page: the mesh drawn, one file without a network
+//!                                 └──▶ page: a drawing of the mesh, one self-contained file
 //!
 //!   findings ──▶ group: by rule and root cause, for the page and for tables
 //! ```
 //!
-//! This crate never judges anything: it shows what was found. It does no I/O and reads no clock.
+//! This crate never judges anything: it formats the findings. It does no I/O and reads no clock.
 
 mod asff;
 mod causes;
@@ -36,20 +36,21 @@ pub use junit::junit;
 pub use page::{FilesReport, files_page, page};
 pub use visible::{is_hidden, visible, visible_json, visible_lines};
 
-/// What is known of a mesh at one time.
+/// The state of a mesh at one time.
 #[derive(Debug, Clone, Copy)]
 pub struct MeshReport<'a> {
-    /// The mesh.
+    /// The mesh that was read.
     pub mesh: &'a Mesh,
-    /// Who calls whom, and how safe that is.
+    /// The edges between callers and callees, with their TLS verdicts.
     pub edges: &'a [Edge],
-    /// What is wrong.
+    /// The findings and the waived findings.
     pub evaluation: &'a Evaluation,
-    /// Since when.
+    /// The times at which findings were first seen.
     pub history: &'a History,
-    /// When it was read.
+    /// The time at which the mesh was read.
     pub at: Timestamp,
-    /// What could not be read of it, so that nobody knows whether there are findings: a resource, its tags, a certificate.
+    /// The parts of the mesh that could not be read, so that their findings are unknown: a resource, its tags, a
+    /// certificate.
     pub unread: &'a [String],
 }
 
@@ -57,14 +58,14 @@ pub struct MeshReport<'a> {
 pub const SEVERITIES: [Severity; 5] =
     [Severity::Critical, Severity::High, Severity::Medium, Severity::Low, Severity::Info];
 
-/// How many findings there are of each severity, the worst first; those without any are left out.
+/// The number of findings of each severity, the worst first; severities without findings are left out.
 #[must_use]
 pub fn by_severity(findings: &[Finding]) -> Vec<(Severity, usize)> {
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     SEVERITIES.map(|severity| (severity, count(severity))).into_iter().filter(|(_, count)| *count > 0).collect()
 }
 
-/// The same in words, as in `2 high, 1 low`.
+/// Formats these numbers, as in `2 high, 1 low`.
 #[must_use]
 pub fn in_words(findings: &[Finding]) -> String {
     let counts = by_severity(findings);

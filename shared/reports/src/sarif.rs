@@ -1,48 +1,48 @@
-//! Findings as SARIF 2.1.0, the form that code scanning reads.
+//! Writes findings as SARIF 2.1.0, the format that code scanning reads.
 
 use serde_json::{Map, Value, json};
 
 use mesh::pack::{Finding, Rule, Severity, rules};
 
-/// A finding and where in the files it is.
+/// A finding and its place in a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Placed<'f> {
-    /// The finding.
+    /// The finding at this place.
     pub finding: &'f Finding,
-    /// Where; `None` for what is in no file, as in a mesh that was read from its API.
+    /// The place; `None` for a finding in no file, as in a mesh that was read from its API.
     pub place: Option<Place>,
-    /// Whether the policy allows it for now.
+    /// Whether a waiver of the policy allows the finding for now.
     pub waived: bool,
 }
 
 /// A place in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// The file, relative to where the run began, with `/` between its parts.
+    /// The path of the file, relative to the directory where the run started, with `/` as separator.
     pub file: String,
     /// The line, from 1.
     pub line: usize,
 }
 
-/// Something that is said of the run rather than of a mesh.
+/// A notification about the run rather than about a mesh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
-    /// How bad it is. An error says that the run is not complete.
+    /// The severity of the notification. An error means that the run is not complete.
     pub level: Level,
-    /// What it is.
+    /// The text of the notification.
     pub message: String,
-    /// Where; `None` for what is in no place of a file.
+    /// The place; `None` for a notification about no place in a file.
     pub place: Option<Place>,
 }
 
 /// SARIF's levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// To be known.
+    /// Information that needs no action.
     Note,
-    /// To be mended.
+    /// A problem that should be fixed.
     Warning,
-    /// Broken.
+    /// A failure that makes the run incomplete.
     Error,
 }
 
@@ -66,7 +66,7 @@ impl From<Severity> for Level {
     }
 }
 
-/// A log of one run with all rules, also those that found nothing.
+/// A log of one run with all rules, including those without findings.
 #[must_use]
 pub fn log(version: &str, results: &[Placed<'_>], notifications: &[Notification]) -> Value {
     let complete = notifications.iter().all(|notification| notification.level != Level::Error);
@@ -107,7 +107,7 @@ fn described(rule: &Rule) -> Value {
     })
 }
 
-/// The score by which code scanning sorts, in the middle of its band for the severity.
+/// The score by which code scanning sorts, in the middle of the score range of the severity.
 const fn score(severity: Severity) -> &'static str {
     match severity {
         Severity::Info => "0.0",
@@ -149,7 +149,7 @@ fn physical_location(Place { file, line }: &Place) -> Value {
     json!({"artifactLocation": {"uri": uri(file)}, "region": {"startLine": line}})
 }
 
-/// A path as a relative URI.
+/// Converts a path into a relative URI.
 fn uri(file: &str) -> String {
     let mut uri = String::new();
     for byte in file.strip_prefix("./").unwrap_or(file).bytes() {

@@ -1,10 +1,11 @@
-//! Text that shows every character it has: nothing in it moves a cursor, changes a colour or turns the order of reading.
+//! Makes hidden characters of a text visible: none can move a cursor, change a colour or change the reading direction.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a terminal, an editor or a browser would act on a character or hide it instead of showing it: control
-/// characters, direction marks and overrides, invisible spaces and joiners, line and paragraph separators, tags.
+/// Whether a terminal, an editor or a browser would interpret or hide a character instead of showing it. These are
+/// control characters, direction marks and overrides, invisible spaces and joiners, line and paragraph separators, and
+/// tags.
 #[must_use]
 pub const fn is_hidden(character: char) -> bool {
     matches!(
@@ -24,21 +25,21 @@ pub const fn is_hidden(character: char) -> bool {
     )
 }
 
-/// A text on one line, its hidden characters written as Rust writes them: `\u{1b}`, `\n`.
+/// Writes a text on one line, with hidden characters as Rust's escapes: `\u{1b}`, `\n`.
 #[must_use]
 pub fn visible(text: &str) -> Cow<'_, str> {
     replace(text, is_hidden, |character, shown| shown.extend(character.escape_default()))
 }
 
-/// The same for a text of several lines: the ends of its lines and tabs stay.
+/// Writes a text of several lines likewise: line breaks and tabs stay.
 #[must_use]
 pub fn visible_lines(text: &str) -> Cow<'_, str> {
     let hides = |character| is_hidden(character) && !matches!(character, '\n' | '\t');
     replace(text, hides, |character, shown| shown.extend(character.escape_default()))
 }
 
-/// A JSON document with the same meaning whose hidden characters are written `\u001b`. Control characters below space
-/// are left: inside its strings JSON has none, and outside they are its own white space.
+/// Writes a JSON document with the same meaning, with hidden characters as JSON escapes such as `\u200b`. Control
+/// characters below space are kept: in valid JSON they are white space outside of strings.
 #[must_use]
 pub fn visible_json(document: &str) -> Cow<'_, str> {
     let hides = |character| is_hidden(character) && character >= ' ';

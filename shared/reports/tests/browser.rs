@@ -1,5 +1,5 @@
-//! The page in Chromium, at the width of a desktop and of a phone, with few and with many services. Skipped with a message
-//! where `chromedriver` is not on the path.
+//! Tests the page in Chromium, at the width of a desktop and of a phone, with few and with many services. Skipped with
+//! a message if `chromedriver` is not on the path.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -13,17 +13,17 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use services::Services;
 
-/// How long a page may take to load, and an interaction to show.
+/// The time-out of loading a page, and of each interaction.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A browser without a window, driven by the `WebDriver` protocol. It ends with the test.
+/// A headless browser, driven by the `WebDriver` protocol. It ends with the test.
 struct Browser {
     driver: Child,
     session: String,
 }
 
 impl Browser {
-    /// `None` where there is no `chromedriver`.
+    /// Starts a browser; `None` without `chromedriver`.
     fn start() -> Option<Self> {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new("chromedriver");
@@ -59,7 +59,7 @@ impl Browser {
         let screen = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600});
         let body = json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": screen});
         self.post("/goog/cdp/execute", &body);
-        // Another page between: an address that differs in its fragment only would not be loaded again.
+        // Another page is opened first: an address that differs only in its fragment would not be loaded again.
         self.post("/url", &json!({"url": "about:blank"}));
         self.post("/url", &json!({"url": address}));
     }
@@ -68,7 +68,7 @@ impl Browser {
         self.post("/execute/sync", &json!({"script": script, "args": []}))
     }
 
-    /// Waits until a script gives true.
+    /// Waits until a script returns true.
     fn wait(&self, condition: &str) {
         let deadline = Instant::now() + PATIENCE;
         while self.run(&format!("return {condition}")) != true {
@@ -89,7 +89,7 @@ impl Browser {
         self.post("/actions", &json!({"actions": [{"type": "key", "id": "keys", "actions": actions}]}));
     }
 
-    /// What the page has written to the console; what its policy blocks is there too.
+    /// The messages that the page has written to the console, including those about content that its policy blocks.
     fn complaints(&self) -> Value {
         self.post("/se/log", &json!({"type": "browser"}))
     }
@@ -103,7 +103,7 @@ impl Drop for Browser {
     }
 }
 
-/// Enter, Escape and the arrow to the right, as `WebDriver` has them.
+/// The keys Enter, Escape and right arrow in the encoding of `WebDriver`.
 const ENTER: &str = "\u{e007}";
 const ESCAPE: &str = "\u{e00c}";
 const RIGHT: &str = "\u{e014}";
@@ -139,7 +139,7 @@ fn page_works_in_chromium_with_few_and_many_services() {
     }
 }
 
-/// Nothing is wider than the window, every box is in the drawing, and all counts are there.
+/// Checks that nothing is wider than the window, every box is in the drawing, and all counts are shown.
 fn looks_right(browser: &Browser, services: &Services, width: u32) {
     browser.wait("!document.querySelector('.toolbar').hidden");
     let wide = browser.run("return document.documentElement.scrollWidth");
@@ -158,7 +158,7 @@ fn looks_right(browser: &Browser, services: &Services, width: u32) {
     assert_eq!(browser.run("return document.querySelectorAll('details[open]').length"), 0, "rules are collapsed");
 }
 
-/// Search, verdict and severity filters, and the way back.
+/// Checks the search, the verdict and severity filters, and their reset.
 fn filters(browser: &Browser, services: &Services) {
     let name = services::name(7);
     browser.run("document.querySelector('[name=text]').focus()");
@@ -178,7 +178,8 @@ fn filters(browser: &Browser, services: &Services) {
     browser.wait("document.querySelectorAll('.finding[hidden], .edge[hidden]').length === 0");
 }
 
-/// By keyboard alone: to a service, its neighbours only, and back; then by buttons, nearer and fitted again.
+/// Checks the focus by keyboard alone: on a service, on its neighbours only, and back. Then checks the buttons: zoom
+/// in, and fit again.
 fn focuses(browser: &Browser, services: &Services) {
     browser.run("document.querySelector('.workload[tabindex=\"0\"]').focus()");
     browser.keys(RIGHT);

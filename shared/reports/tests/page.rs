@@ -1,4 +1,4 @@
-//! The page: what is on it, that nothing on it is markup but its own, that it can be read, and how large it gets.
+//! Tests the page: its content, the escaping of all texts, its readability, and its size.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use services::{Services, now};
 
-/// The text between two marks, the first of its kind.
+/// The text between the first occurrences of two marks.
 fn between<'t>(text: &'t str, begin: &str, end: &str) -> &'t str {
     text.split(begin).nth(1).unwrap().split(end).next().unwrap()
 }
@@ -43,7 +43,7 @@ fn page_shows_every_workload_call_and_finding_once() {
         }
     }
     assert_eq!(between(&html, "<tbody>", "</tbody>").matches("<tr ").count(), services.edges.len());
-    // Fewer entries than findings: what one missing service causes has one heading.
+    // There are fewer entries than findings: the findings that one missing service causes have one heading.
     let dangling =
         html.split("<details class=\"rule ").find(|group| group.contains("<code>reference-dangling</code>")).unwrap();
     assert!(dangling.contains("Root cause: <b>mesh/shop/virtualService/retired.shop.local</b>"), "{dangling}");
@@ -51,7 +51,7 @@ fn page_shows_every_workload_call_and_finding_once() {
     assert!((5..40).contains(&rules), "{rules} rules");
 }
 
-/// A page that is opened from a file fetches nothing and runs nothing but its own style and script.
+/// A page that is opened from a file fetches nothing, and runs only its own style and script.
 #[test]
 fn policy_allows_the_own_style_and_script_only() {
     let html = Services::new(3).page();
@@ -63,7 +63,7 @@ fn policy_allows_the_own_style_and_script_only() {
         assert!(policy.replace("&#39;", "'").contains(&format!("{directive} 'sha256-{hash}'")), "{policy}");
     }
     assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
-    // Neither is there anything that the policy would block.
+    // The page contains nothing that the policy would block.
     for fetched in ["http://", "https://", " src=", "url(http", "@import", " style=", " onclick=", "javascript:"] {
         assert!(!html.contains(fetched), "{fetched}");
     }
@@ -105,7 +105,7 @@ fn text_of_a_mesh_is_never_markup_and_never_hides() {
     }
 }
 
-/// Names of workloads are texts too: of a called service, and of what an edge leads to.
+/// The names of workloads are escaped too: of a called service, and of the callee of an edge.
 #[test]
 fn names_in_the_drawing_are_escaped() {
     let mut mesh = mesh::graph::Mesh::new("shop".parse().unwrap());
@@ -133,7 +133,7 @@ fn names_in_the_drawing_are_escaped() {
     assert!(!html.contains("<img") && html.contains("&#60;img onerror=x&#62;"), "{html}");
 }
 
-/// What a page of no findings says depends on whether everything was read.
+/// The text on a page without findings depends on whether everything was read.
 #[test]
 fn unknown_is_never_shown_as_no_findings() {
     let services = Services::new(2);
@@ -148,7 +148,7 @@ fn unknown_is_never_shown_as_no_findings() {
     assert!(!partly.contains(">no findings</span>"));
 }
 
-/// Sizes that a browser opens at once, and a mail gateway lets through.
+/// The sizes are small enough for a browser to open at once, and for a mail gateway to accept.
 #[test]
 fn page_of_many_services_stays_small() {
     for (count, budget) in [(10, 150_000), (120, 900_000), (500, 4_000_000)] {
@@ -159,8 +159,8 @@ fn page_of_many_services_stays_small() {
     }
 }
 
-/// The drawing has about the shape of a screen, so that fitted to a window its boxes are as large as can be: a mesh in
-/// which all call the same few, and one long chain of calls.
+/// The drawing has about the shape of a screen, so that its boxes are as large as possible in a window. The test uses a
+/// mesh in which all services call the same few, and one long chain of calls.
 #[test]
 fn drawing_of_many_services_has_the_shape_of_a_screen() {
     for (what, services) in
@@ -171,7 +171,7 @@ fn drawing_of_many_services_has_the_shape_of_a_screen() {
             between(&html, "<svg viewBox=\"", "\"").split(' ').map(|number| number.parse().unwrap()).collect();
         let shape = view[2] / view[3];
         assert!((0.8..3.2).contains(&shape), "{what}: {view:?}");
-        // No two boxes overlap, and none is outside.
+        // No two boxes overlap, and no box is outside the drawing.
         let corners: Vec<(usize, usize)> = html
             .split(" data-x=\"")
             .skip(1)
@@ -189,7 +189,7 @@ fn drawing_of_many_services_has_the_shape_of_a_screen() {
     }
 }
 
-/// Text can be read in both themes: the contrast that WCAG asks for is 4.5 to 1.
+/// Text is readable in both themes: WCAG requires a contrast of 4.5 to 1.
 #[test]
 fn colours_of_text_have_contrast_in_both_themes() {
     let style = include_str!("../templates/page/page.css");

@@ -1,4 +1,4 @@
-//! Reports of meshes as they are, each in every form.
+//! Reports of meshes that were read, each in every format.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -79,16 +79,16 @@ fn asff_holds_the_bounds_of_the_format() {
         assert!((1..=1024).contains(&length(&finding["Description"])));
         assert_eq!(finding["Resources"][0]["Id"].as_str().unwrap().split(':').nth(2), Some("appmesh"));
         let details = finding["Resources"][0]["Details"]["Other"].as_object().unwrap();
-        // Kind and path beside the facts, of which there are fifty at the most.
+        // Kind and path, in addition to at most fifty facts.
         assert!(details.len() <= 52 && details.values().all(|detail| length(detail) <= 1024));
-        // What AWS takes for a severity; it refuses any other word.
+        // The severities that AWS accepts; it refuses any other word.
         let label = finding["Severity"]["Label"].as_str().unwrap();
         assert!(["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL"].contains(&label), "{label}");
     }
     assert_eq!(findings.last().unwrap()["RecordState"], "ARCHIVED");
 }
 
-/// In Security Hub a finding was created when it was first seen, and gone ones keep that, too.
+/// Security Hub shows as creation time when a finding was first seen, for resolved findings too.
 #[test]
 fn asff_dates_a_finding_by_its_history() {
     let place = Place { partition: "aws".into(), region: "eu-west-1".into(), account: "123456789012".into() };
@@ -120,7 +120,7 @@ fn sarif_levels_follow_severities() {
     assert_eq!(levels, ["error", "error", "warning", "note", "note"]);
 }
 
-/// What the policy makes of a rule may change while a finding stays: it is the same one, as severe as it is now.
+/// The policy may change the severity of a rule: a finding stays the same one, with its current severity.
 #[test]
 fn a_finding_is_as_severe_as_it_is_found_now() {
     let mut judged = fixtures().remove(2);
@@ -130,7 +130,7 @@ fn a_finding_is_as_severe_as_it_is_found_now() {
     now_info.severity = Severity::Info;
     let id = now_info.id();
     assert!(judged.history.update(&judged.evaluation.findings, later).is_empty());
-    // What was not looked for stays.
+    // A finding that was not checked stays.
     let changes = judged.history.update_known(&[], later, |dated| dated.severity == Severity::Info);
     let resolved = changes.resolved.iter().find(|(resolved, _)| *resolved == id);
     assert_eq!(resolved.map(|(_, dated)| dated.first_seen), Some(now()));

@@ -1,4 +1,4 @@
-//! A mesh as it is drawn: boxes for its workloads, lines for its calls.
+//! Draws a mesh: boxes for its workloads, lines for its calls.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,19 +10,19 @@ use mesh::pack::{Finding, Severity};
 use super::layout::{BOX_HEIGHT, BOX_WIDTH, Layout, SPACE, layout};
 use crate::visible::visible;
 
-/// How many characters of a name fit its box.
+/// The number of characters of a name that fit into its box.
 const NAME: usize = 22;
 
-/// A mesh with the place of everything in it.
+/// A mesh with the position of each workload and line.
 pub(super) struct Drawing {
-    /// Its place among the drawings of the page.
+    /// The index of the drawing among the drawings of the page.
     pub(super) number: usize,
     pub(super) mesh: String,
     pub(super) width: usize,
     pub(super) height: usize,
     pub(super) box_width: usize,
     pub(super) box_height: usize,
-    /// Where the number of findings stands in a box.
+    /// The horizontal position of the number of findings in a box.
     pub(super) badge_x: usize,
     pub(super) lines: Vec<Line>,
     pub(super) workloads: Vec<Workload>,
@@ -30,9 +30,9 @@ pub(super) struct Drawing {
 
 /// One or several calls between two workloads with the same verdict.
 pub(super) struct Line {
-    /// The place of the caller in the list of workloads.
+    /// The index of the caller in the list of workloads.
     pub(super) from: usize,
-    /// The place of the callee in it.
+    /// The index of the callee in the list of workloads.
     pub(super) to: usize,
     pub(super) tags: String,
     pub(super) sign: &'static str,
@@ -54,8 +54,8 @@ pub(super) struct Workload {
     pub(super) worst: Severity,
 }
 
-/// The tags of a call, by which the page colours and filters it: its verdict, whether that is proven, whether there is
-/// traffic now.
+/// The tags of a call, by which the page colours and filters it. They are the verdict, whether it is proven, and
+/// whether there is traffic now.
 pub(super) fn tags(edge: &Edge) -> String {
     let mut tags = verdict_tag(&edge.verdict).to_owned();
     if !edge.is_proven() {
@@ -77,7 +77,7 @@ pub(super) const fn verdict_tag(verdict: &Verdict) -> &'static str {
     }
 }
 
-/// The sign on a line, for readers who cannot tell its colour.
+/// The sign on a line, for readers who cannot distinguish its colour.
 const fn sign(edge: &Edge) -> &'static str {
     match (&edge.verdict, edge.unknown.is_empty()) {
         (Verdict::Broken(_), _) => "✕",
@@ -139,7 +139,7 @@ fn workload(mesh: &Mesh, path: &ResourcePath, (x, y): (usize, usize), count: usi
     Workload { label: format!("{resource}: {findings}"), resource, name, kind, x, y, count, worst }
 }
 
-/// One edge for any two workloads and tags, with how many more there are like it.
+/// One edge for each pair of workloads and tags, with the number of further edges like it.
 fn lines(edges: &[Edge]) -> Vec<(&Edge, usize)> {
     let mut chosen: BTreeMap<(&ResourcePath, &ResourcePath, String), (&Edge, usize)> = BTreeMap::new();
     for edge in edges {
@@ -152,7 +152,7 @@ fn lines(edges: &[Edge]) -> Vec<(&Edge, usize)> {
 fn line(edge: &Edge, others: usize, layout: &Layout, numbers: &HashMap<&ResourcePath, usize>) -> Option<Line> {
     let ((from_x, from_y), (to_x, to_y)) = (layout.places.get(&edge.from)?, layout.places.get(&edge.to)?);
     let (x1, y1, x2, y2) = (from_x + BOX_WIDTH, from_y + BOX_HEIGHT / 2, *to_x, to_y + BOX_HEIGHT / 2);
-    // A call to the left, or to itself, leaves and arrives on the same sides and swings out around the boxes.
+    // A call to the left, or to itself, leaves and arrives on the same sides and curves around the boxes.
     let swing = if x2 > x1 { (x2 - x1) / 2 } else { SPACE };
     let (c1, c2) = (x1 + swing, x2.saturating_sub(swing));
     let more = if others > 0 { format!(", and {others} more like it") } else { String::new() };

@@ -1,4 +1,4 @@
-//! Findings as the page lists them: by rule, then by root cause.
+//! The findings in the order of the page: by rule, then by root cause.
 
 use mesh::pack::{Finding, RuleName, Severity};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::causes::{Cause, RuleGroup, group};
 use crate::visible::visible;
 
-/// What is told of a finding apart from itself; empty where nothing is known.
+/// The texts about a finding that are not part of it; each is empty if nothing is known.
 pub(super) struct About<'a> {
     pub(super) since: &'a dyn Fn(&Finding) -> String,
     pub(super) place: &'a dyn Fn(&Finding) -> String,
@@ -23,15 +23,15 @@ pub(super) struct Group {
     pub(super) causes: Vec<Of>,
 }
 
-/// The findings of one root cause, and what follows from them.
+/// The findings of one root cause, and their consequences.
 pub(super) struct Of {
-    /// Empty where it is the resource of the only finding.
+    /// The root cause; empty if it is the resource of the only finding.
     pub(super) root: String,
     pub(super) counts: String,
     pub(super) findings: Vec<Shown>,
 }
 
-/// A finding as it is shown.
+/// A finding as the page shows it.
 pub(super) struct Shown {
     pub(super) id: String,
     pub(super) rule: RuleName,
@@ -43,11 +43,11 @@ pub(super) struct Shown {
     pub(super) place: String,
     pub(super) since: String,
     pub(super) remediation: String,
-    /// Whether it ends with the finding above it.
+    /// Whether it is resolved together with the finding above it.
     pub(super) follows: bool,
 }
 
-/// The findings by rule, the worst first.
+/// Groups the findings by rule, the worst first.
 pub(super) fn groups(findings: &[Finding], about: &About<'_>) -> Vec<Group> {
     group(findings).iter().map(|of_rule| of_group(of_rule, about)).collect()
 }

@@ -1,4 +1,5 @@
-//! Where each workload is drawn: callers left of what they call, few crossings, and a shape that fits a screen.
+//! Computes the position of each workload: callers left of their callees, few crossings, and a shape that fits a
+//! screen.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -6,11 +7,11 @@ use mesh::edges::Edge;
 use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
 
-/// The size of a box.
+/// The width of a box.
 pub(super) const BOX_WIDTH: usize = 190;
 pub(super) const BOX_HEIGHT: usize = 46;
 
-/// The space between a column of callers and the next, for the lines and what stands on them.
+/// The space between a column of callers and the next, for the lines and their signs.
 pub(super) const SPACE: usize = 130;
 
 /// The space between the columns that one column is split into.
@@ -20,15 +21,15 @@ const DOWN: usize = 26;
 /// The space between two bands.
 const BAND_SPACE: usize = 60;
 
-/// Up to so many columns stay beside each other, however wide that is: they are easier to follow.
+/// Up to this many columns stay next to each other, regardless of the width: they are easier to follow.
 const UNBROKEN: usize = 12;
 
 const MARGIN: usize = 24;
 
-/// How often the rows are put in order, once in each direction.
+/// The number of times that the rows are sorted, alternating between both directions.
 const SWEEPS: usize = 6;
 
-/// How many times as wide as high a drawing should be, in tenths: like a screen.
+/// The wanted ratio of width to height, in tenths: that of a screen.
 const SHAPE: usize = 16;
 
 /// The workloads of a mesh with the upper left corner of each.
@@ -39,7 +40,7 @@ pub(super) struct Layout {
     pub(super) height: usize,
 }
 
-/// Lays out the virtual nodes and gateways of a mesh, and whatever else an edge leads to.
+/// Computes the layout of the virtual nodes and gateways of a mesh, and of any other workload that an edge names.
 pub(super) fn layout(mesh: &Mesh, edges: &[Edge]) -> Layout {
     let mut workloads: BTreeSet<ResourcePath> = edges.iter().flat_map(|edge| [&edge.from, &edge.to]).cloned().collect();
     let name = || mesh.name.clone();
@@ -60,7 +61,7 @@ pub(super) fn layout(mesh: &Mesh, edges: &[Edge]) -> Layout {
     place(&grid)
 }
 
-/// Who calls whom, from both ends.
+/// The callees of each workload, and the callers of each workload.
 struct Calls<'e> {
     callees: HashMap<&'e ResourcePath, BTreeSet<&'e ResourcePath>>,
     callers: HashMap<&'e ResourcePath, BTreeSet<&'e ResourcePath>>,
@@ -77,23 +78,23 @@ impl<'e> Calls<'e> {
     }
 }
 
-/// How a grid is brought to the shape of a screen: the most rows of a column, and over how many bands, one below the
-/// other, the columns are spread.
+/// How a grid is fitted to the shape of a screen: the maximum number of rows in a column, and the number of bands. The
+/// bands are one below the other, and the columns are spread over them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cut {
     rows: usize,
     bands: usize,
 }
 
-/// One column as it is drawn: all of a column of the grid, or a part of one that is too long.
+/// One column in the drawing: a column of the grid, or a part of one that is too long.
 struct Strip<'w> {
     workloads: Vec<&'w ResourcePath>,
-    /// The space before it.
+    /// The space before the column.
     space: usize,
 }
 
-/// Gives each workload its corner. A column with many workloads is split into several side by side, and a long row of
-/// columns is broken like a line of text.
+/// Computes the corner of each workload. A column with many workloads is split into several next to each other. A
+/// long row of columns is wrapped like a line of text.
 fn place(grid: &[Vec<&ResourcePath>]) -> Layout {
     let longest = grid.iter().map(Vec::len).max().unwrap_or(0);
     let most_bands = if grid.len() > UNBROKEN { grid.len().isqrt() } else { 1 };
@@ -121,11 +122,11 @@ fn place(grid: &[Vec<&ResourcePath>]) -> Layout {
     Layout { places, width: width.max(MARGIN + BOX_WIDTH) + MARGIN, height: bottom + MARGIN }
 }
 
-/// The columns with at most so many rows.
+/// Splits the columns into strips of at most `rows` rows.
 fn strips<'w>(grid: &[Vec<&'w ResourcePath>], rows: usize) -> Vec<Strip<'w>> {
     let mut strips = Vec::new();
     for of_column in grid {
-        // As many in each of the parts, so that none ends with a stump.
+        // Each part has about the same number of workloads, so that the last one is not much shorter.
         let parts = of_column.len().div_ceil(rows).max(1);
         for (part, of_part) in of_column.chunks(of_column.len().div_ceil(parts).max(1)).enumerate() {
             let space = if part == 0 { SPACE } else { NARROW_SPACE };
@@ -135,7 +136,7 @@ fn strips<'w>(grid: &[Vec<&'w ResourcePath>], rows: usize) -> Vec<Strip<'w>> {
     strips
 }
 
-/// How far a cut is from the wanted shape: the larger of the two quotients of width and height, in thousandths.
+/// The distance of a cut from the wanted shape: the larger of the two quotients of width and height, in thousandths.
 fn distance(grid: &[Vec<&ResourcePath>], Cut { rows, bands }: Cut) -> usize {
     let parts = grid.iter().map(|of_column| of_column.len().div_ceil(rows).max(1));
     let width: usize = parts.map(|parts| parts * BOX_WIDTH + (parts - 1) * NARROW_SPACE + SPACE).sum();
@@ -145,7 +146,7 @@ fn distance(grid: &[Vec<&ResourcePath>], Cut { rows, bands }: Cut) -> usize {
     width.max(wanted) * 1000 / width.min(wanted).max(1)
 }
 
-/// Each workload one column right of its rightmost caller. A call that would close a circle counts for nothing.
+/// Places each workload one column right of its rightmost caller. A call that would close a cycle is ignored.
 fn columns<'w>(workloads: &'w BTreeSet<ResourcePath>, calls: &Calls<'_>) -> BTreeMap<&'w ResourcePath, usize> {
     let callees = |of: &ResourcePath| -> Vec<&'w ResourcePath> {
         calls.callees.get(of).into_iter().flatten().filter_map(|to| workloads.get(*to)).collect()
@@ -165,8 +166,8 @@ fn columns<'w>(workloads: &'w BTreeSet<ResourcePath>, calls: &Calls<'_>) -> BTre
     columns
 }
 
-/// Workloads so that callers come before whom they call, as far as there is no circle; gateways first. Without recursion,
-/// since a chain may be as long as a mesh is large.
+/// Sorts the workloads so that callers come before their callees, except in cycles; gateways come first. The function
+/// does not recurse, since a chain may be as long as a mesh is large.
 fn callees_last<'w>(
     workloads: &'w BTreeSet<ResourcePath>,
     callees: impl Fn(&ResourcePath) -> Vec<&'w ResourcePath>,
@@ -189,7 +190,7 @@ fn callees_last<'w>(
     finished
 }
 
-/// Orders each column by where its neighbours in the columns before (or after) stand on average.
+/// Sorts each column by the average row of its neighbours in the columns before (or after) it.
 fn put_in_order(grid: &mut [Vec<&ResourcePath>], calls: &Calls<'_>, from_the_left: bool) {
     let columns: Vec<usize> = if from_the_left { (1..grid.len()).collect() } else { (0..grid.len()).rev().collect() };
     let sides = if from_the_left { &calls.callers } else { &calls.callees };
@@ -197,7 +198,7 @@ fn put_in_order(grid: &mut [Vec<&ResourcePath>], calls: &Calls<'_>, from_the_lef
         grid.iter().flat_map(|of_column| of_column.iter().copied().zip(0..)).collect();
     for column in columns {
         let Some(of_column) = grid.get_mut(column) else { continue };
-        // Thousandths of a row: whole numbers have an order.
+        // The key is in thousandths of a row: integers have a total order.
         of_column.sort_by_cached_key(|workload| {
             let found: Vec<usize> =
                 sides.get(workload).into_iter().flatten().filter_map(|other| rows.get(other).copied()).collect();

@@ -1,12 +1,12 @@
-//! One page that draws meshes and lists what is wrong. It is one file: nothing is fetched, and without scripts everything
-//! is there but the filters, the zoom and the way to one finding: `index.html#finding-ID` opens that finding.
+//! Writes one page that draws meshes and lists their findings. The page is one file and fetches nothing. Without
+//! scripts it lacks only the filters, the zoom and the link to one finding: `index.html#finding-ID` opens that finding.
 //!
 //! ```text
 //!   MeshReport, FilesReport ──▶ view: texts, numbers, places ──▶ template, which escapes each of them ──▶ page
 //! ```
 //!
-//! The template (`templates/page`) holds all markup. Its style and its script are named by their hashes in the content
-//! security policy, so nothing else on the page can run.
+//! The template (`templates/page`) contains all markup. The content security policy names its style and its script by
+//! their hashes, so nothing else on the page can run.
 
 mod drawing;
 mod findings;
@@ -32,17 +32,17 @@ use findings::{Group, groups};
 const STYLE: &str = include_str!("../../templates/page/page.css");
 const SCRIPT: &str = include_str!("../../templates/page/page.js");
 
-/// What was found in files, for a page of all meshes that they describe.
+/// The findings in files, for a page of all meshes that they describe.
 pub struct FilesReport<'a> {
-    /// What was read and what was not, in words.
+    /// Sentences about the parts that were read and the parts that were not.
     pub summary: &'a [String],
     /// The meshes with their calls.
     pub meshes: &'a [(Mesh, Vec<Edge>)],
-    /// What is wrong.
+    /// The findings and the waived findings.
     pub evaluation: &'a Evaluation,
-    /// What would be wrong if values that are not known yet were as they seem.
+    /// The findings that would exist if undecided values were as they seem.
     pub undecided: &'a [Finding],
-    /// What could not be read, so that nobody knows whether there are findings.
+    /// The parts that could not be read, so that their findings are unknown.
     pub unread: &'a [String],
     /// The file and the line of a finding.
     pub place: &'a dyn Fn(&Finding) -> Option<Place>,
@@ -54,7 +54,7 @@ impl std::fmt::Debug for FilesReport<'_> {
     }
 }
 
-/// The page of a mesh as it is.
+/// Writes the page of a mesh at one time.
 #[must_use]
 pub fn page(report: &MeshReport<'_>) -> String {
     let at = |time: Timestamp| time.strftime("%Y-%m-%d %H:%M UTC").to_string();
@@ -75,7 +75,7 @@ pub fn page(report: &MeshReport<'_>) -> String {
     view.page()
 }
 
-/// The page of files before they are deployed.
+/// Writes the page of files before they are deployed.
 #[must_use]
 pub fn files_page(report: &FilesReport<'_>) -> String {
     let Evaluation { findings, waived } = report.evaluation;
@@ -105,7 +105,7 @@ pub fn files_page(report: &FilesReport<'_>) -> String {
     view.page()
 }
 
-/// Everything that the template shows.
+/// The values that the template shows.
 #[derive(Template)]
 #[template(path = "page/page.html")]
 struct View {
@@ -116,12 +116,12 @@ struct View {
     script: &'static str,
     script_hash: String,
     badges: Vec<Badge>,
-    /// What could not be read, above what was found.
+    /// The parts that could not be read, shown above the findings.
     unread: Vec<String>,
     severities: Vec<Severity>,
     tags: Vec<Badge>,
     drawings: Vec<Drawing>,
-    /// How many findings there are.
+    /// The number of findings.
     total: usize,
     groups: Vec<Group>,
     lists: Vec<List>,
@@ -129,13 +129,13 @@ struct View {
     calls: Vec<Call>,
 }
 
-/// A word and the class that colours it.
+/// A text and the CSS class that colours it.
 struct Badge {
     class: String,
     text: String,
 }
 
-/// Findings that count for nothing now, each on a line.
+/// Findings that do not count now, such as waived ones, each on a line.
 struct List {
     title: &'static str,
     lines: Vec<String>,
@@ -153,7 +153,8 @@ struct Call {
 }
 
 impl View {
-    /// What follows from findings and calls alone. Without findings the badge says so only where everything is known.
+    /// Computes the values that follow from findings and calls alone. The badge reports no findings only if everything
+    /// is known.
     fn of<'e>(findings: &[Finding], is_complete: bool, edges: impl Iterator<Item = &'e Edge>) -> Self {
         let counts = by_severity(findings);
         let badge = |(severity, count): &(Severity, usize)| Badge {
@@ -194,12 +195,12 @@ impl View {
 
     fn page(mut self) -> String {
         self.lists.retain(|list| !list.lines.is_empty());
-        // The template writes to a string and calls nothing that fails.
+        // The template writes to a string and calls nothing that can fail.
         self.render().unwrap_or_default()
     }
 }
 
-/// The tags of calls, each with its words, the worst first.
+/// The tags of calls, each with its label, the worst first.
 const TAGS: [(&str, &str); 6] = [
     ("broken", "broken"),
     ("plaintext", "plain text"),

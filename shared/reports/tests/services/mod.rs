@@ -11,7 +11,7 @@ use mesh::spec::Spec;
 use reports::{History, MeshReport, page};
 use serde_json::{Value, json};
 
-/// A mesh with everything that a page shows of it.
+/// A mesh with all values that a page shows of it.
 pub(crate) struct Services {
     pub(crate) mesh: Mesh,
     pub(crate) edges: Vec<Edge>,
@@ -23,13 +23,13 @@ pub(crate) fn now() -> Timestamp {
 }
 
 impl Services {
-    /// Services that call two others further down and one of five that many call, behind one gateway: one in five takes
-    /// plain text, one in nine names a service that does not exist, one in eleven has a router with two targets.
+    /// Services that each call two others further down and one of five shared ones, behind one gateway. One in five
+    /// accepts plain text, one in nine names a missing service, and one in eleven has a router with two targets.
     pub(crate) fn new(count: usize) -> Self {
         Self::calling(count, |number| vec![number * 2 + 1, number * 2 + 2, count - 1 - number % count.min(5)])
     }
 
-    /// Services of which each calls the next.
+    /// A chain of services: each calls the next one.
     pub(crate) fn chain(count: usize) -> Self {
         Self::calling(count, |number| vec![number + 1])
     }
@@ -112,7 +112,7 @@ impl Services {
     }
 }
 
-/// Each service by what it does, so that names differ as in a real mesh.
+/// The name of a service by its purpose, so that names differ as in a real mesh.
 pub(crate) fn name(number: usize) -> String {
     const WORDS: [&str; 12] = [
         "catalog",
