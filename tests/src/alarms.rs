@@ -1,7 +1,7 @@
-//! What the alarms of the template would do for what a function wrote into its log.
+//! Evaluates the template's alarms on the log of a function.
 //!
-//! CloudWatch takes metrics out of log lines in its embedded metric format. Each is one data point here: a test's log is
-//! much shorter than the shortest period of an alarm.
+//! CloudWatch extracts metrics from log lines in its embedded metric format. Each metric value is one data point here:
+//! a test's log is much shorter than the shortest period of an alarm.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::template::Alarm;
 
-/// One data point.
+/// One data point of a metric.
 #[derive(Clone, Debug, PartialEq)]
 struct Point {
     namespace: String,
@@ -18,8 +18,8 @@ struct Point {
     value: f64,
 }
 
-/// The names of the alarms that are on after a log, of those on values that are too large. `errors` is the number of
-/// invocations and starts that failed, which Lambda counts.
+/// The names of the alarms that are in `ALARM` after a log, of those with an upper threshold. `errors` is the number of
+/// failed invocations and starts, which Lambda counts.
 #[must_use]
 pub fn on(alarms: &[Alarm], log: &str, errors: usize) -> BTreeSet<String> {
     let points: Vec<Point> =

@@ -1,16 +1,17 @@
-//! Endpoints of AWS that misbehave, one service of a function after the other, and two copies of a function at once.
+//! Tests a function with misbehaving AWS endpoints, one service after the other, and runs two copies of a function at
+//! once.
 //!
 //! ```text
-//! the built function ──▶ front (misbehaves for one service) ──▶ the way ──▶ services
+//! the built function ──▶ front (misbehaves for one service) ──▶ the relay ──▶ services
 //! ```
 //!
-//! Whatever an endpoint does:
+//! For every misbehaviour of an endpoint:
 //! - the function does not panic, and ends before its deadline;
 //! - its memory stays below [`MOST_MEMORY`];
-//! - nothing is changed but as an undisturbed run changes it;
-//! - AWS Config is told nothing that an undisturbed run does not tell it;
-//! - at most one page more is sent;
-//! - where the endpoint makes a call fail, the log or the answer names the service and the operation.
+//! - it changes nothing that an undisturbed run does not change;
+//! - AWS Config receives no evaluation that an undisturbed run does not send;
+//! - at most one more page is sent;
+//! - if the endpoint makes a call fail, the log or the answer names the service and the operation.
 
 mod front;
 mod twist;
@@ -27,55 +28,55 @@ use crate::way::Way;
 use front::Front;
 use twist::Twister;
 
-/// The most memory that a function may take, in bytes: what the template gives the smallest one is 256 MB.
+/// The maximum memory of a function, in bytes: the template gives the smallest function 256 MB.
 pub const MOST_MEMORY: u64 = 200 * 1024 * 1024;
 
-/// The time of an invocation.
+/// The time-out of an invocation.
 const TIME: Duration = Duration::from_secs(9);
 
-/// How long a process may take to start and to answer: a start makes at most one call, of 12 seconds.
+/// The maximum time of a process to start and to answer: a start makes at most one call, of 12 seconds.
 const MOST_TIME: Duration = Duration::from_secs(30);
 
-/// Cases at a time: most of them wait.
+/// The number of concurrent cases: most of them wait.
 const AT_A_TIME: usize = 3;
 
 /// One way in which an endpoint misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Misbehaviour {
-    /// The header arrives a byte at a time, and never ends.
+    /// The header arrives one byte at a time, and never ends.
     SlowHeader,
-    /// The body arrives a byte at a time, and never ends.
+    /// The body arrives one byte at a time, and never ends.
     SlowBody,
-    /// The body never ends, as fast as it is read.
+    /// The body never ends, and arrives as fast as it is read.
     EndlessBody,
-    /// The body is 200 MB of good JSON, and says so.
+    /// The body is 200 MB of valid JSON, with its length in the header.
     HugeBody,
-    /// The same in chunks, so that its length is not known.
+    /// The same body in chunks, so that its length is not known.
     HugeChunks,
     /// The connection ends in the middle of the body.
     Truncated,
-    /// The body is no JSON, CBOR or XML.
+    /// The body is not valid JSON, CBOR or XML.
     WrongBody,
     /// A redirection to another server.
     Redirect,
     /// The connection is reset.
     Reset,
-    /// No HTTP at all.
+    /// The response is not HTTP.
     Garbage,
-    /// The right answer, as `text/html`.
+    /// The response is right, but has the content type `text/html`.
     WrongContentType,
-    /// Each list has another page.
+    /// Each list has a next page.
     EndlessPages,
     /// Each list repeats the token of its next page.
     RepeatedToken,
-    /// Each list has everything twice.
+    /// Each list has every item twice.
     Duplicates,
     /// The clock of the service is an hour ahead.
     ClockSkew,
 }
 
 impl Misbehaviour {
-    /// All of them.
+    /// All kinds of misbehaviour.
     pub const ALL: [Self; 15] = [
         Self::SlowHeader,
         Self::SlowBody,
@@ -94,7 +95,7 @@ impl Misbehaviour {
         Self::ClockSkew,
     ];
 
-    /// Whether every call fails by it. A call may succeed without the body of its answer: then it is not this.
+    /// Whether it makes every call fail. A misbehaviour in the body does not: a call may succeed without it.
     const fn fails_every_call(self) -> bool {
         match self {
             Self::SlowHeader | Self::Redirect | Self::Reset | Self::Garbage => true,
@@ -120,22 +121,22 @@ impl Misbehaviour {
     }
 }
 
-/// What all cases of a function came to.
+/// The totals of all cases of a function.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Figures {
-    /// The cases.
+    /// The number of cases.
     pub cases: usize,
-    /// Those in which the endpoint was called.
+    /// The number of cases in which the endpoint was called.
     pub met: usize,
-    /// Those in which the invocation failed.
+    /// The number of cases in which the invocation failed.
     pub failed: usize,
     /// The longest time of an invocation, in milliseconds.
     pub slowest_ms: u128,
-    /// The most memory that a process took, in MiB.
+    /// The maximum memory of a process, in MiB.
     pub most_memory_mib: u64,
 }
 
-/// What one run came to.
+/// The result of one run.
 struct Outcome {
     answer: Answer,
     log: String,
@@ -148,18 +149,18 @@ struct Outcome {
     escaped: usize,
 }
 
-/// The members of a scene's end that are effects on what a function changes, not what it remembers.
+/// The members of a fixture's end state that are effects on resources, not the function's own state.
 const EFFECTS: [&str; 6] = ["spec", "version", "orders", "acm", "AWSCURRENT", "AWSPREVIOUS"];
 
 fn effects(end: BTreeMap<String, Value>) -> BTreeMap<String, Value> {
     end.into_iter().filter(|(name, _)| EFFECTS.contains(&name.as_str())).collect()
 }
 
-/// Has each service of a function misbehave. A short run, as every commit makes it, has each misbehaviour once, in turn at
-/// another service; `ATTACK_ROUNDS`, as `cargo xtask attack` sets it, has each at each service.
+/// Runs a function with each misbehaviour. A short run, as in every commit, has each misbehaviour once, each at the
+/// next service. With `ATTACK_ROUNDS`, as `cargo xtask attack` sets it, every service has every misbehaviour.
 ///
 /// # Panics
-/// Where one of the properties above does not hold.
+/// Panics if one of the properties in the module documentation does not hold.
 pub async fn withstand<S: Scene>(function: &str, set: impl AsyncFn(String) -> S) -> Figures {
     let full = std::env::var_os("ATTACK_ROUNDS").is_some();
     let calm = set("attack-calm".to_owned()).await;
@@ -207,7 +208,7 @@ pub async fn withstand<S: Scene>(function: &str, set: impl AsyncFn(String) -> S)
     figures
 }
 
-/// The variables of the services that an undisturbed run calls, and of those that a policy can be read from.
+/// The variables of the services that an undisturbed run calls, and of the services that can store a policy.
 async fn called<S: Scene>(scene: &S) -> Vec<String> {
     let way = scene.way();
     let fronts: Vec<(String, Front)> = {
@@ -226,7 +227,7 @@ async fn called<S: Scene>(scene: &S) -> Vec<String> {
     fronts.into_iter().filter(is_called).map(|(variable, _)| variable).collect()
 }
 
-/// The SDK's name of a service, by the variable of its endpoint, in small letters.
+/// The SDK's name of a service in lower case, from the variable of its endpoint.
 fn service(variable: &str) -> String {
     variable.trim_start_matches("AWS_ENDPOINT_URL_").replace('_', " ").to_lowercase()
 }
@@ -254,7 +255,7 @@ async fn run(scene: &impl Scene, attacked: Option<(&str, Misbehaviour)>) -> Outc
                 Between::Twist(twister) => twister.endpoint().to_owned(),
             },
         );
-        // A policy is read from there, too.
+        // The function also reads its policy from S3.
         if variable.ends_with("_S3") {
             build = build.with("MESHWARDEN_POLICY", "s3://rules/policy.yaml");
         } else if variable.ends_with("_SSM") {
@@ -265,7 +266,7 @@ async fn run(scene: &impl Scene, attacked: Option<(&str, Misbehaviour)>) -> Outc
     let begun = Instant::now();
     let mut function = build.start().await;
     let answer = function.answer_or_end(&scene.event()).await;
-    // Of a process that did not come so far as to ask for an event, all of its time.
+    // For a process that never requested an event, this is the time since its start.
     let took = function.took().unwrap_or_else(|| begun.elapsed());
     let memory = function.peak_memory().unwrap_or_default();
     let (hits, escaped) = match &between {
@@ -289,7 +290,7 @@ async fn run(scene: &impl Scene, attacked: Option<(&str, Misbehaviour)>) -> Outc
     }
 }
 
-/// Why a case does not pass.
+/// The reason why a case fails; `None` if it passes.
 fn problem(
     misbehaviour: Misbehaviour,
     service: &str,
@@ -323,7 +324,7 @@ fn problem(
     if outcome.escaped > 0 {
         return Some("it followed a redirection".to_owned());
     }
-    // An object has no protocol: what is wrong with it shows only to the reader of the policy.
+    // An S3 object has no protocol: only the parser of the policy detects the error in its content.
     let is_policy = service == "s3" && said.contains("failed to load the policy");
     let named = is_policy || said.to_lowercase().contains(&format!("[{service} "));
     if outcome.hits > 0 && (misbehaviour.fails_every_call() || outcome.answer.is_err()) && !named {
@@ -333,18 +334,18 @@ fn problem(
     None
 }
 
-/// Has two copies of a function handle the same event at the same time: what comes of it is what comes of one after the
-/// other, and nothing is done or told twice.
+/// Lets two copies of a function handle the same event at the same time. The effects must be those of two runs one
+/// after the other, and nothing may be changed or reported twice.
 ///
 /// # Panics
-/// Where it is not.
+/// Panics if the effects differ.
 pub async fn two_copies<S: Scene>(function: &str, set: impl AsyncFn(String) -> S) {
     let in_turn = set("copies-in-turn".to_owned()).await;
     for _ in 0..2 {
         in_turn.build().start().await.answer(&in_turn.event()).await.expect("an undisturbed run succeeds");
         in_turn.settle().await;
     }
-    // What a function remembers of its own runs, such as a plan that the other copy executed, is no record of a resource.
+    // A function's records of its own runs, such as a plan that the other copy executed, are not records of a resource.
     let records = |mut end: BTreeMap<String, Value>| {
         end.retain(|name, _| !name.starts_with(&format!("{function} ")));
         end
@@ -361,7 +362,7 @@ pub async fn two_copies<S: Scene>(function: &str, set: impl AsyncFn(String) -> S
         let event = scene.event();
         let (first, second) = futures::join!(one.answer(&event), other.answer(&event));
         scene.settle().await;
-        // What one of them left to the next run is done by it.
+        // This run does the work that one of the copies left to the next run.
         let last = one.answer(&event).await;
         let log = format!("{first:?}\n{second:?}\n{last:?}\n{}\n{}", one.log(), other.log());
         assert!(!log.contains("panicked at"), "{log}");
@@ -373,7 +374,8 @@ pub async fn two_copies<S: Scene>(function: &str, set: impl AsyncFn(String) -> S
     println!("{function}: two copies at once do what one does: {:?}", expected.1);
 }
 
-/// How often each operation that changes something was done. The same order or version twice, by its token, is one.
+/// The number of executions of each changing operation. Requests with the same token are one order or version, and
+/// count once.
 fn changes(way: &Way) -> BTreeMap<String, usize> {
     const CHANGES: [&str; 4] = ["ImportCertificate", "IssueCertificate", "PutSecretValue", "UpdateSecretVersionStage"];
     let mut changes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

@@ -1,8 +1,8 @@
-//! As much of CBOR (RFC 8949) as CloudWatch's protocol needs, from and to JSON.
+//! Converts the part of CBOR (RFC 8949) that CloudWatch's protocol needs, from and to JSON.
 
 use serde_json::{Map, Value};
 
-/// Writes a value. Members whose names end in `Timestamp` or `Timestamps` are points in time, in seconds.
+/// Encodes a value. Members with names that end in `Timestamp` or `Timestamps` are times, in seconds.
 #[must_use]
 pub fn encode(value: &Value) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -49,13 +49,13 @@ fn head(bytes: &mut Vec<u8>, major: u8, value: u64) {
     bytes.extend(value.to_be_bytes());
 }
 
-/// Reads a value; a tag is left out.
+/// Decodes a value; tags are left out.
 #[must_use]
 pub fn decode(bytes: &[u8]) -> Value {
     read(&mut bytes.iter().copied()).unwrap()
 }
 
-/// `None` at the end of what has no length of its own.
+/// Decodes one value; `None` at the break code that ends a collection of indefinite length.
 fn read(bytes: &mut impl Iterator<Item = u8>) -> Option<Value> {
     let first = bytes.next().unwrap();
     let (major, info) = (first >> 5, first & 0x1f);

@@ -1,11 +1,11 @@
-//! Services that fail once, for a while or in part, under a function that answers AWS Config: what it is told then.
+//! Tests the evaluations of a function for AWS Config while services fail once, for a while or in part.
 //!
 //! | kind | once | for as long as the run |
 //! |-|-|-|
-//! | throttle, server's error, reset, time-out | the answer of an undisturbed run | no answer, and the event comes again |
+//! | throttle, server's error, reset, time-out | that of an undisturbed run | none, and the event is delivered again |
 //! | expired signature or token, wrong clock | the same | the same |
-//! | denied | | no answer for what is not known, and no retry |
-//! | evaluations that AWS Config did not take | sent again | the event comes again |
+//! | denied | | none for an unknown compliance, and no retry |
+//! | evaluations that AWS Config did not accept | sent again | the event is delivered again |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,25 +19,28 @@ use crate::faults::Fault;
 /// The virtual node that the sample events are about.
 const V2: &str = "mesh/shop/virtualNode/recommendations-v2";
 
-/// What is throttled for long is waited for while there is time, and no case takes all of an invocation's thirty seconds.
+/// The maximum time of a case. A call that is throttled for long is retried while there is time, but no case uses all
+/// thirty seconds of an invocation.
 const MOST: Duration = Duration::from_secs(30);
 
-/// How a case ends.
+/// The expected end of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ends {
-    /// As if nothing had failed.
+    /// The function sends the evaluation of an undisturbed run.
     Undisturbed,
-    /// AWS Config is told nothing of the virtual node, and the event comes again.
+    /// The invocation fails without an evaluation of the virtual node, or with the right one, and the event is
+    /// delivered again.
     ComesAgain,
-    /// AWS Config is told nothing of the virtual node, and nothing comes again: an operator has to act.
+    /// The invocation succeeds without an evaluation of the virtual node, and no event is delivered again: an operator
+    /// has to act.
     Unknown,
 }
 
-/// One case.
+/// One case of the test.
 struct Case {
     name: &'static str,
     event: &'static str,
-    /// The operation, or a part of the address, and the fault that meets it so often.
+    /// The operation, or a part of the address, the fault that replaces its response, and how often.
     faults: &'static [(&'static str, Fault, usize)],
     ends: Ends,
 }
@@ -46,10 +49,10 @@ const fn error(status: u16, code: &'static str, message: &'static str) -> Fault 
     Fault::Error { status, code, message }
 }
 
-/// Longer than all attempts of a call.
+/// More than all attempts of a call.
 const FOR_LONG: usize = 10_000;
 
-/// What AWS Config answers where it takes the request and not the evaluation.
+/// The response of AWS Config if it accepts the request but not the evaluation.
 const FAILED_EVALUATION: Fault = Fault::Answer(concat!(
     r#"{"FailedEvaluations":[{"ComplianceResourceType":"AWS::AppMesh::VirtualNode","ComplianceResourceId":"#,
     r#""arn:aws:appmesh:eu-west-1:123456789012:mesh/shop/virtualNode/recommendations-v2","#,
@@ -183,14 +186,14 @@ const CASES: &[Case] = &[
 /// A change of the item of an event.
 type Edit = fn(&mut Value);
 
-/// Members of the item that an event leaves out, as resource types without an ARN do.
+/// Changes to the item in an event, which remove its ARN, as in resource types without one.
 const WITHOUT_ARN: &[(&str, Edit)] = &[
     ("a null ARN", |item| item["ARN"] = Value::Null),
     ("no ARN", |item| drop(item.as_object_mut().and_then(|members| members.remove("ARN")))),
     ("an empty ARN", |item| item["ARN"] = json!("")),
 ];
 
-/// Cases that only a function has that reads tags.
+/// Cases for functions that read tags.
 const OF_TAGS: &[Case] = &[
     Case {
         name: "47b tags of the resource that may not be listed",
@@ -212,8 +215,8 @@ const OF_TAGS: &[Case] = &[
     },
 ];
 
-/// Plays all cases with a function, `env!("CARGO_BIN_EXE_<name>")`, and a policy by which `recommendations-v2` is as
-/// `standing` says. Gives how many there are.
+/// Runs all cases with a function, `env!("CARGO_BIN_EXE_<name>")`. The policy gives `recommendations-v2` the compliance
+/// `standing`. Returns the number of cases.
 pub async fn play(name: &'static str, binary: &str, policy: &str, standing: &str) -> usize {
     let Some(services) = Services::start().await else { return 0 };
     let of_tags = if name == "tag-compliance" { OF_TAGS } else { &[] };
@@ -234,7 +237,8 @@ pub async fn play(name: &'static str, binary: &str, policy: &str, standing: &str
     played
 }
 
-/// An item whose ARN is missing is answered as the resource that AWS Config has recorded, never as another kind.
+/// Runs a case with an item without an ARN. The evaluation must name the resource that AWS Config has recorded, never
+/// another kind.
 async fn play_without_arn(
     services: &Arc<Services>,
     name: &'static str,
@@ -255,7 +259,7 @@ async fn play_without_arn(
     if right { Ok(()) } else { Err(format!("told {told:?}, answered {answer:?}")) }
 }
 
-/// A mesh with the virtual node that the sample events are about, and the name of the sample event.
+/// A mesh with the virtual node of the sample events, and the name of the sample event.
 async fn stage_of_node(
     services: &Arc<Services>,
     name: &'static str,
@@ -287,7 +291,7 @@ async fn play_one(
     case: &Case,
 ) -> Result<(), String> {
     let (stage, event) = stage_of_node(services, name, policy, case.event).await;
-    // Our own control plane puts tags into the answer that describes a resource.
+    // The control plane would otherwise include tags in the description of a resource, which AWS does not.
     stage.way().answer_as_aws();
     let mut function = stage.build(binary).start().await;
     for (operation, fault, times) in case.faults {
@@ -306,7 +310,7 @@ async fn play_one(
         return Err(format!("it took {took:?}"));
     }
     if case.ends == Ends::ComesAgain {
-        // The event comes again, and the services answer.
+        // The event is delivered again, and the services have no more faults.
         let again = function.answer(&stage.trial(event)).await;
         check(&Case { ends: Ends::Undisturbed, ..*case }, standing, &stage, &again)?;
     }
@@ -319,7 +323,7 @@ fn check(case: &Case, standing: &str, stage: &Stage, answer: &Result<Value, Valu
     let of_node = told.get(V2).map(String::as_str);
     let right = match case.ends {
         Ends::Undisturbed => answer.is_ok() && of_node == Some(standing),
-        // An evaluation may have been sent and not have been taken.
+        // An evaluation may have been sent without being accepted.
         Ends::ComesAgain => answer.is_err() && of_node.is_none_or(|told| told == standing),
         Ends::Unknown => answer.is_ok() && of_node.is_none(),
     };

@@ -1,9 +1,9 @@
-//! AWS Config and a function that answers it: moto takes the evaluations, and what it does not have is told here.
+//! AWS Config for a function that answers it: moto accepts the evaluations, and this module adds the missing parts.
 //!
 //! ```text
 //! event ──▶ the built function ──▶ control plane (the mesh), MiniStack (the state)
-//!                    └──▶ the way (what was put) ──▶ items that AWS Config would have recorded
-//!                                                └──▶ moto (takes or refuses the evaluations)
+//!                    └──▶ the relay (records requests) ──▶ items that AWS Config would have recorded
+//!                                                      └──▶ moto (accepts or refuses the evaluations)
 //! ```
 
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ use crate::way::Way;
 
 const MESH: &str = "/v20190125/meshes/shop";
 
-/// moto's AWS Config, and before it what it has no way to be told: items of App Mesh resources.
+/// A server in front of moto's AWS Config. It returns the items of App Mesh resources, which moto cannot store.
 #[derive(Debug)]
 struct ConfigService {
     endpoint: String,
@@ -41,7 +41,7 @@ struct ConfigService {
 struct Recorder {
     moto: String,
     client: reqwest::Client,
-    /// What `GetResourceConfigHistory` answers, by resource.
+    /// The item that `GetResourceConfigHistory` returns, by resource.
     items: BTreeMap<String, Value>,
 }
 
@@ -83,7 +83,7 @@ async fn ask(State(recorder): State<Recorder>, headers: HeaderMap, body: Bytes) 
     (status, [("content-type", kind)], answer.bytes().await.unwrap()).into_response()
 }
 
-/// What one function is tried with: a mesh, the state, and AWS Config. All of it ends with this.
+/// The test fixture of one function: a mesh, the state table, and AWS Config. Dropping it ends all of them.
 #[derive(Debug)]
 pub struct Stage {
     function: &'static str,
@@ -92,13 +92,13 @@ pub struct Stage {
     policy: PathBuf,
     table: String,
     client: reqwest::Client,
-    /// Requests to AWS Config that were looked at.
+    /// The number of `PutEvaluations` requests that [`Stage::told`] has returned.
     seen: AtomicUsize,
     _config: ConfigService,
     services: Arc<Services>,
 }
 
-/// What several stages share.
+/// The services that several fixtures share.
 #[derive(Debug)]
 pub struct Services {
     moto: Moto,
@@ -106,7 +106,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// Starts them. `None`, with the reason printed, where one is not installed.
+    /// Starts the services. `None`, with the reason printed, if one is not installed.
     pub async fn start() -> Option<Arc<Self>> {
         let (moto, stack) = (Moto::start().await?, MiniStack::start().await?);
         let topics = aws_sdk_sns::Client::new(&sdk_config(&stack.endpoint).await);
@@ -116,33 +116,33 @@ impl Services {
 }
 
 impl Services {
-    /// Puts a policy into S3 and Systems Manager.
+    /// Stores a policy in S3 and in Systems Manager.
     pub async fn store_policy(&self, policy: &str) {
         self.stack.store_policy(policy).await;
     }
 }
 
-/// What AWS Config was told of a resource.
+/// One evaluation that AWS Config received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
-    /// The resource's type: `AWS::AppMesh::VirtualNode`.
+    /// The resource's type, as in `AWS::AppMesh::VirtualNode`.
     pub resource_type: String,
-    /// How it stands.
+    /// The compliance of the resource.
     pub compliance: String,
-    /// Why.
+    /// The annotation with the reason.
     pub annotation: String,
-    /// The instant that the answer speaks of, in milliseconds of Unix time.
+    /// The time of the evaluated state, in milliseconds of Unix time.
     pub at: i64,
 }
 
 impl Stage {
-    /// Opens it with a policy document, and with what AWS Config has recorded by resource. `None`, with the reason
-    /// printed, where moto or `MiniStack` is not installed.
+    /// Creates the fixture with a policy document and the items that AWS Config has recorded, by resource. `None`, with
+    /// the reason printed, if moto or `MiniStack` is not installed.
     pub async fn open(function: &'static str, policy: &str, items: &[(&str, Value)]) -> Option<Self> {
         Some(Self::with(Services::start().await?, function, policy, items).await)
     }
 
-    /// The same, with services that other stages use as well.
+    /// Creates the fixture with services that other fixtures use as well.
     pub async fn with(services: Arc<Services>, function: &'static str, policy: &str, items: &[(&str, Value)]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let Services { moto, stack } = &*services;
@@ -162,7 +162,7 @@ impl Stage {
         Self { function, plane, way, policy: file, table, client, seen, _config: config, services }
     }
 
-    /// The function, told of all this: `env!("CARGO_BIN_EXE_<name>")`.
+    /// The build of the function with the settings of this fixture: `env!("CARGO_BIN_EXE_<name>")`.
     pub fn build(&self, binary: &str) -> Build {
         Build::new(self.function, binary)
             .calls(&self.way)
@@ -170,7 +170,7 @@ impl Stage {
             .with("MESHWARDEN_TABLE", &self.table)
     }
 
-    /// Creates the mesh `shop`, or something in it: `("virtualNodes", {...})`.
+    /// Creates the mesh `shop`, or a resource in it: `("virtualNodes", {...})`.
     pub async fn create(&self, below: &str, body: Value) {
         let path = if below.is_empty() { "/v20190125/meshes".to_owned() } else { format!("{MESH}/{below}") };
         let request = self.client.put(format!("{}{path}", self.plane.endpoint)).json(&body);
@@ -179,7 +179,7 @@ impl Stage {
         assert_eq!(status, StatusCode::OK, "{path}: {}", answer.text().await.unwrap());
     }
 
-    /// A sample event of the function, as AWS Config sends it to try a rule out: moto takes no other evaluations.
+    /// A sample event of the function in the form of a rule's test mode: moto accepts no other evaluations.
     pub fn trial(&self, event: &str) -> Value {
         let mut event = self.sample(event);
         event["resultToken"] = json!("TESTMODE");
@@ -192,8 +192,8 @@ impl Stage {
         serde_json::from_str(&std::fs::read_to_string(folder.join(format!("{event}.json"))).unwrap()).unwrap()
     }
 
-    /// What AWS Config was told since this was last asked, request by request, and each by resource:
-    /// `mesh/shop/virtualNode/cart`. Every request has to be of a trial.
+    /// The evaluations that AWS Config has received since the last call of this method, one map for each request. The
+    /// keys are resources, as in `mesh/shop/virtualNode/cart`. Every request must be in test mode.
     pub fn told(&self) -> Vec<BTreeMap<String, Told>> {
         let put = self.way.passed().into_iter().filter(|passed| passed.operation == "PutEvaluations");
         let put: Vec<Value> = put.map(|passed| serde_json::from_str(&passed.body).unwrap()).collect();
@@ -201,17 +201,17 @@ impl Stage {
         put[seen..].iter().map(told).collect()
     }
 
-    /// The same as the world of one case: of the built function, invoked with one sample event.
+    /// Converts it into the fixture of one case: the built function, invoked with one sample event.
     pub const fn scene(self, binary: &'static str, event: &'static str) -> ConfigScene {
         ConfigScene { stage: self, binary, event }
     }
 
-    /// The way between the function and the services.
+    /// The relay between the function and the services.
     pub const fn way(&self) -> &Way {
         &self.way
     }
 
-    /// How often an operation was called.
+    /// The number of calls of an operation.
     pub fn calls(&self, operation: &str) -> usize {
         self.way.count(operation)
     }
@@ -235,7 +235,7 @@ fn of_resource(evaluation: &Value) -> (String, Told) {
     (path, Told { resource_type, compliance, annotation: text("Annotation"), at })
 }
 
-/// The world of one case of a function that answers AWS Config.
+/// The fixture of one case of a function that answers AWS Config.
 #[derive(Debug)]
 pub struct ConfigScene {
     stage: Stage,
@@ -244,7 +244,7 @@ pub struct ConfigScene {
 }
 
 impl ConfigScene {
-    /// What the case is made of.
+    /// Converts it back into the fixture that it was created from.
     pub fn into_stage(self) -> Stage {
         self.stage
     }
@@ -289,7 +289,7 @@ impl Drop for Stage {
     }
 }
 
-/// What AWS Config calls a resource: its ARN.
+/// The id of a resource in AWS Config: its ARN.
 #[must_use]
 pub fn arn(path: &str) -> String {
     format!("arn:aws:appmesh:{}:{}:{path}", crate::stack::REGION, crate::stack::ACCOUNT)

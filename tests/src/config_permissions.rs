@@ -1,4 +1,4 @@
-//! The permissions of a function that answers AWS Config and repairs what it finds.
+//! Tests the permissions of a function that answers AWS Config and remediates its findings.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,40 +12,40 @@ use crate::function::{Build, sample};
 use crate::permissions::{Player, Scenario, check};
 use crate::way::Way;
 
-/// How long repairs may take that take a second on an idle machine.
+/// The maximum time of remediations that take a second on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The virtual node that the sample events are about.
 const V2: &str = "mesh/shop/virtualNode/recommendations-v2";
 
-/// A function and what it finds.
+/// A function and the findings that it remediates.
 #[derive(Clone, Debug)]
 pub struct Compliance {
-    /// Its name.
+    /// The name of the function.
     pub name: &'static str,
-    /// Its command: `env!("CARGO_BIN_EXE_<name>")`.
+    /// The path of its command: `env!("CARGO_BIN_EXE_<name>")`.
     pub binary: &'static str,
-    /// The sample event by which AWS Config makes it read the newest item.
+    /// The sample event on which it reads the newest item from AWS Config.
     pub event: &'static str,
-    /// What it repairs, each in a mesh of its own.
+    /// The remediations, each in a separate mesh.
     pub repairs: Vec<Repair>,
 }
 
-/// A mesh, and what is repaired in it.
+/// A mesh, and the remediation in it.
 #[derive(Clone, Debug)]
 pub struct Repair {
-    /// The mesh `shop`.
+    /// The spec of the mesh `shop`.
     pub mesh: Value,
-    /// Whether its virtual node calls a service that is not there.
+    /// Whether its virtual node has a backend that does not exist.
     pub dangling: bool,
-    /// The request by which it is repaired.
+    /// The request that makes the remediation.
     pub write: &'static str,
 }
 
 /// The scenario in which the policy is in Systems Manager.
 const PARAMETER: &str = "policy in a parameter";
 
-/// The scenarios of the repairs.
+/// The scenarios of the remediations.
 const REPAIRS: [&str; 2] = ["first repair", "second repair"];
 
 struct Repairing<'a> {
@@ -68,7 +68,7 @@ impl Scenario for Repairing<'_> {
         }
         player.invoke(&self.stage.trial(self.function.event)).await.ok();
         let deadline = Instant::now() + PATIENCE;
-        // Once a call was denied, the scenario need not come to its end.
+        // Once a call was denied, the scenario need not complete.
         while self.way().happened().is_empty() && self.way().count(self.repair.write) == 0 {
             let answer = player.invoke(&tick).await;
             assert!(Instant::now() < deadline, "{} is never made: {answer:#?}", self.repair.write);
@@ -77,7 +77,7 @@ impl Scenario for Repairing<'_> {
     }
 }
 
-/// A policy with enough in it that an observation, which it is a part of, is too large for the journal.
+/// A policy that is so large that an observation, which contains it, does not fit into the journal.
 fn large(policy: &str) -> String {
     let waiver = |number: usize| {
         let reason = "r".repeat(900);
@@ -114,7 +114,8 @@ async fn set<'a>(services: &Arc<Services>, function: &'a Compliance, scenario: &
     let route = json!({ "httpRoute": { "action": { "target": target }, "match": { "prefix": "/" } } });
     let route = json!({ "gatewayRouteName": "all", "spec": route });
     stage.create("virtualGateway/edge/gatewayRoutes", route).await;
-    // Our own control plane puts tags into the answer that describes a resource, so that no other call is made for them.
+    // The control plane would otherwise include tags in the description of a resource, and the function would make no
+    // other call for them.
     stage.way().answer_as_aws();
     let place = if scenario == PARAMETER { "ssm:/meshwarden/policy" } else { "s3://rules/policy.yaml" };
     let scene = stage.scene(function.binary, function.event);
@@ -123,7 +124,7 @@ async fn set<'a>(services: &Arc<Services>, function: &'a Compliance, scenario: &
     (Repairing { function, scenario, repair, stage: scene.into_stage() }, build)
 }
 
-/// Checks the role of a function.
+/// Checks the role of a function against its calls.
 pub async fn check_role(services: &Arc<Services>, function: &Compliance, policy: &str) {
     services.store_policy(&large(policy)).await;
     let set = async |scenario: &'static str, _: String| set(services, function, scenario).await;

@@ -1,11 +1,12 @@
-//! Runs a built function with one fault at one of its calls, and compares what comes of it with an undisturbed run.
+//! Runs a built function with one fault at one of its calls, and compares the result with an undisturbed run.
 //!
 //! A case passes if
-//! - the end is that of the undisturbed run: after the same invocation where the fault is one that a retry resolves, and
-//!   after the next one at the latest;
-//! - AWS Config was told nothing else than by the undisturbed run;
-//! - nobody was paged, or once for a fault that no retry resolves;
-//! - the fault costs one more request, and no failing invocation; where the invocation fails, its error names the class.
+//! - the end state is that of the undisturbed run, after the same invocation if a retry resolves the fault, otherwise
+//!   after the next one;
+//! - AWS Config received the same evaluations as from the undisturbed run;
+//! - no more pages were sent than by the undisturbed run, or one more for a fault that no retry resolves;
+//! - a fault that a retry resolves costs at most one more request, except for a lost response;
+//! - an invocation fails only for a fault that no retry resolves, or a lost response, and its error names the class.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,27 +18,27 @@ use crate::faults::Fault;
 use crate::function::Build;
 use crate::way::Way;
 
-/// The world of one case. Nothing of it is shared with another case that a run could change.
+/// The test fixture of one case. It shares nothing with another case that a run could change.
 pub trait Scene {
-    /// The way between the function and the services.
+    /// The relay between the function and the services.
     fn way(&self) -> &Way;
-    /// The function.
+    /// The build of the function.
     fn build(&self) -> Build;
-    /// The event that it is invoked with. The same event is delivered again where the invocation fails.
+    /// The event of the invocation. The same event is delivered again if the invocation fails.
     fn event(&self) -> Value;
-    /// The event of another, later run.
+    /// The event of a later run.
     fn next_event(&self) -> Value {
         self.event()
     }
-    /// Lets enough time pass that the next invocation is not hindered by what the one before held.
+    /// Lets enough time pass for the next invocation not to be blocked by the leases of the last one.
     fn settle(&self) -> impl Future<Output = ()>;
-    /// Lets time pass for all that is remembered.
+    /// Lets this time pass for every record in the state table.
     fn pass(&self, time: SignedDuration) -> impl Future<Output = ()>;
-    /// All that a run leaves behind, without instants.
+    /// The end state: all documents and resources that a run writes, without times.
     fn end(&self) -> impl Future<Output = BTreeMap<String, Value>>;
 }
 
-/// What came of a case.
+/// The result of a case.
 #[derive(Debug)]
 struct Outcome {
     answer: Result<Value, Value>,
@@ -50,21 +51,21 @@ struct Outcome {
     happened: Vec<(String, Fault)>,
 }
 
-/// Cases at a time: processes wait for each other's answers most of the time.
+/// The number of concurrent cases: processes wait for each other's answers most of the time.
 const AT_A_TIME: usize = 3;
 
-/// How many cases were run, and how many of them needed another invocation.
+/// The number of cases, and how many of them needed another invocation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// The cases.
+    /// The number of cases.
     pub cases: usize,
-    /// Those whose end was right only after another invocation.
+    /// The number of cases with the right end state only after another invocation.
     pub again: usize,
-    /// Those that paged.
+    /// The number of cases that sent a page.
     pub paged: usize,
 }
 
-/// A sample of all cases: every fault at one call, another one for each, and a throttle at every call.
+/// A sample of all cases: every fault at one call each, at different calls, and a throttle at every call.
 #[must_use]
 pub fn sample(requests: usize) -> Vec<(usize, Fault)> {
     let spread = Fault::ALL.iter().enumerate().map(|(at, fault)| (at * 5 % requests.max(1), *fault));
@@ -79,8 +80,8 @@ pub fn every(requests: usize) -> Vec<(usize, Fault)> {
     (0..requests).flat_map(|request| Fault::ALL.map(|fault| (request, fault))).collect()
 }
 
-/// Runs the cases that `choose` gives for the number of requests of the undisturbed run, each in a world that `set` makes
-/// by a name.
+/// Runs the cases that `choose` returns for the number of requests of the undisturbed run. `set` creates the fixture of
+/// each case by a name.
 pub async fn run<S: Scene>(set: impl AsyncFn(String) -> S, choose: impl Fn(usize) -> Vec<(usize, Fault)>) -> Tally {
     let calm = case(&set("calm".to_owned()).await, None).await;
     calm.answer.as_ref().expect("an undisturbed run succeeds");
@@ -123,8 +124,8 @@ async fn case(scene: &impl Scene, fault: Option<(usize, Fault)>) -> Outcome {
     way.heal();
     let requests = way.passed().len() - before + way.happened().len();
     let end = scene.end().await;
-    // Where a retry within the call does not help, the event comes again, or the next scheduled run does the same work.
-    // A call that is not answered may take all the time that it has.
+    // If a retry within the call does not help, the event is delivered again, or the next scheduled run does the same
+    // work. A call without a response may take all the time of the invocation.
     let unresolved = |fault: Fault| !fault.is_retried() || matches!(fault, Fault::LostAnswer | Fault::NoAnswer);
     let comes_again = answer.is_err() || fault.is_none_or(|(_, fault)| unresolved(fault));
     let (again, end_again) = if comes_again {
@@ -146,7 +147,7 @@ async fn case(scene: &impl Scene, fault: Option<(usize, Fault)>) -> Outcome {
     }
 }
 
-/// The answers that AWS Config received: resources with their compliance.
+/// The evaluations that AWS Config received: resources with their compliance.
 #[must_use]
 pub fn config_answers(way: &Way) -> BTreeSet<(String, String)> {
     let put = way.passed().into_iter().filter(|passed| passed.operation == "PutEvaluations");
@@ -160,7 +161,7 @@ pub fn config_answers(way: &Way) -> BTreeSet<(String, String)> {
     .collect()
 }
 
-/// The first difference of an end from the expected one.
+/// The first difference between an end state and the expected one.
 #[must_use]
 pub fn difference(found: &BTreeMap<String, Value>, expected: &BTreeMap<String, Value>) -> Option<String> {
     expected.iter().find_map(|(name, expected)| {
@@ -169,7 +170,7 @@ pub fn difference(found: &BTreeMap<String, Value>, expected: &BTreeMap<String, V
     })
 }
 
-/// Why a case does not pass.
+/// The reason why a case fails; `None` if it passes.
 fn problem(fault: Fault, outcome: &Outcome, calm: &Outcome) -> Option<String> {
     if outcome.happened.is_empty() {
         return Some("the function never made that request".to_owned());

@@ -5,7 +5,8 @@
 //! lasting faults:  throttled or denied at one operation, for days     -> pages a day, signals, answers
 //! ```
 //!
-//! A function supplies its scenes by [`FaultSuite`], and gets its four tests by [`fault_suite_tests!`](crate::fault_suite_tests).
+//! A function supplies its fixtures by [`FaultSuite`]. [`fault_suite_tests!`](crate::fault_suite_tests) defines its
+//! four tests.
 
 mod config;
 mod shop;
@@ -22,56 +23,56 @@ use crate::disturbed::{self, Scene, config_answers};
 use crate::faults::Fault;
 use crate::function::log_metric;
 
-/// How much of a suite is run.
+/// The extent of a run of the suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// A sample that is fit for every commit.
+    /// A sample that is fast enough for every commit.
     Sample,
-    /// Every fault at every call: minutes.
+    /// Every fault at every call, which takes minutes.
     Every,
 }
 
-/// How faults that last are run: new processes one after the other, with time in between.
+/// The plan for lasting faults: new processes one after the other, with time in between.
 #[derive(Clone, Copy, Debug)]
 pub struct LastingPlan {
-    /// The time between two runs: at most three schedule intervals, so that runs are in a row.
+    /// The time between two runs: at most three schedule intervals, so that the runs count as consecutive.
     pub every: SignedDuration,
-    /// The runs of a sample.
+    /// The number of runs in a sample.
     pub few_runs: usize,
-    /// The runs of the whole suite.
+    /// The number of runs in the whole suite.
     pub many_runs: usize,
-    /// The operations without which nothing is known: a fault there is exactly one page a day.
+    /// The operations without which nothing can be observed: a fault there sends exactly one page a day.
     pub must_page: fn(&str) -> bool,
-    /// The operations that are not tried here, because another test does.
+    /// The operations that another test covers.
     pub is_left_out: fn(&str) -> bool,
-    /// The faults of a sample.
+    /// The faults in a sample.
     pub sample: &'static [Fault],
 }
 
-/// What is particular to the fault suite of one function.
+/// The parts of the fault suite that depend on the function.
 pub trait FaultSuite {
-    /// What all scenes share.
+    /// The services that all fixtures share.
     type Services;
     /// The fixture of one case.
     type Scene<'a>: Scene
     where
         Self: 'a;
 
-    /// Starts the services. `None`, with the reason printed, where one is not installed.
+    /// Starts the services. `None`, with the reason printed, if one is not installed.
     fn start(&self) -> impl Future<Output = Option<Self::Services>>;
 
-    /// The scene of a single fault. No two scenes have the same name.
+    /// The fixture of a single fault. Every fixture has a different name.
     fn scene<'a>(&'a self, services: &'a Self::Services, name: &str) -> impl Future<Output = Self::Scene<'a>>;
 
-    /// The scene of a fault that lasts.
+    /// The fixture of a lasting fault.
     fn lasting_scene<'a>(&'a self, services: &'a Self::Services, name: &str) -> impl Future<Output = Self::Scene<'a>> {
         self.scene(services, name)
     }
 
-    /// How faults that last are run.
+    /// The plan for lasting faults.
     fn lasting_plan(&self) -> LastingPlan;
 
-    /// Whether a sample has this case.
+    /// Whether a sample contains this case.
     fn is_in_sample(&self, _request: usize, _fault: Fault) -> bool {
         true
     }
@@ -91,28 +92,29 @@ pub async fn check_single_faults<S: FaultSuite>(suite: &S, extent: Extent) {
     println!("{:?}", disturbed::run(set, choose).await);
 }
 
-/// What came of one fault that lasted.
+/// The result of one lasting fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lasted {
     /// The operation that failed.
     pub operation: String,
-    /// How it failed.
+    /// The fault at that operation.
     pub fault: Fault,
-    /// How often the fault was met.
+    /// The number of calls that met the fault.
     pub met: usize,
-    /// The pages after each run.
+    /// The number of pages after each run.
     pub pages: Vec<usize>,
-    /// The runs that met the fault and are visible to no alarm of the template: they neither fail nor count a denied call.
+    /// The runs that met the fault and that no alarm of the template reports: they neither fail nor count a denied
+    /// call.
     pub unseen: usize,
 }
 
-/// Scenes of faults that last at a time: throttled processes wait most of the time.
+/// The number of concurrent fixtures of lasting faults: throttled processes wait most of the time.
 const AT_A_TIME: usize = 6;
 
-/// The time that an invocation has while a fault lasts. What is throttled is tried again until it ends.
+/// The time-out of an invocation while a fault lasts. A throttled call is retried until it ends.
 const INVOCATION: Duration = Duration::from_secs(12);
 
-/// Lets faults last at each operation of a run, and checks the pages.
+/// Runs lasting faults at each operation of a run, and checks the pages.
 pub async fn check_lasting_faults<S: FaultSuite>(suite: &S, extent: Extent) {
     let Some(services) = suite.start().await else { return };
     let plan = suite.lasting_plan();
@@ -171,7 +173,7 @@ pub async fn lasting<S: Scene>(
                 lasted.unseen += usize::from(met > lasted.met && !is_seen);
                 lasted.met = met;
                 lasted.pages.push(way.pages().len());
-                // Leases end in that time, too.
+                // Leases expire in that time, too.
                 scene.pass(every).await;
             }
             let answers = config_answers(way);
@@ -183,7 +185,7 @@ pub async fn lasting<S: Scene>(
         .await
 }
 
-/// The operations of one undisturbed run, each once.
+/// The operations of one undisturbed run, without duplicates.
 async fn operations(scene: &impl Scene) -> BTreeSet<String> {
     let mut function = scene.build().start().await;
     function.answer(&scene.event()).await.expect("an undisturbed run succeeds");
@@ -207,7 +209,7 @@ fn assert_one_page_a_day(lasted: &[Lasted], every: SignedDuration, runs: usize, 
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), lasted.len(), wrong.join("\n"));
 }
 
-/// Whether this is an operation of the state table, which remembers what was paged.
+/// Whether this is an operation of the state table, which stores the pages that were sent.
 fn is_of_state_table(operation: &str) -> bool {
     ["BatchGetItem", "TransactWriteItems", "PutItem", "UpdateItem", "Query"].contains(&operation)
 }

@@ -1,4 +1,4 @@
-//! The faults that a way can put between a function and a service, each in the words of the service's own protocol.
+//! The faults that a relay can inject between a function and a service, each in the service's own protocol.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,24 +17,24 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// One way in which a call fails.
+/// One kind of failure of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// A throttle as most services tell it: status 400 and a code.
+    /// A throttle in the form of most services: status 400 and a code.
     Throttle,
-    /// A throttle with status 429, as App Mesh tells it.
+    /// A throttle in the form of App Mesh: status 429.
     TooManyRequests,
     /// Status 500.
     InternalError,
     /// Status 503.
     Unavailable,
-    /// The connection is reset, and the call was not done.
+    /// The connection is reset, and the service has not executed the call.
     Reset,
-    /// The call was done, and the connection is reset instead of an answer.
+    /// The service has executed the call, and the connection is reset instead of a response.
     LostAnswer,
-    /// No answer at all, and the call was not done.
+    /// The service sends no response, and the service has not executed the call.
     NoAnswer,
-    /// The signature is too old, by the service's clock, which is ours.
+    /// The signature is too old by the service's clock, which agrees with the local clock.
     ExpiredSignature,
     /// The signature is rejected, and the service's clock is ten minutes ahead.
     SkewedClock,
@@ -42,23 +42,23 @@ pub enum Fault {
     ExpiredToken,
     /// The role lacks the permission.
     Denied,
-    /// Status 200, and a body that is not the protocol's.
+    /// The status is 200, and the body is invalid in the protocol.
     Malformed,
     /// Another error of the service.
     Error {
         /// The HTTP status.
         status: u16,
-        /// The service's code.
+        /// The service's error code.
         code: &'static str,
-        /// The service's text.
+        /// The service's error message.
         message: &'static str,
     },
-    /// Status 200, and this body: a call that the service has done in part only.
+    /// Status 200 with this body: the service has executed only a part of the call.
     Answer(&'static str),
 }
 
 impl Fault {
-    /// Every fault.
+    /// Every fault without a parameter.
     pub const ALL: [Self; 12] = [
         Self::Throttle,
         Self::TooManyRequests,
@@ -74,7 +74,7 @@ impl Fault {
         Self::Malformed,
     ];
 
-    /// The words by which an error tells it: the class of [`ports::PortErrorKind`].
+    /// The class of [`ports::PortErrorKind`] that an error reports for this fault.
     #[must_use]
     pub const fn class(self) -> &'static str {
         match self {
@@ -88,13 +88,13 @@ impl Fault {
         }
     }
 
-    /// Whether the call succeeds when it is made again.
+    /// Whether a retry of the call succeeds.
     #[must_use]
     pub const fn is_retried(self) -> bool {
         !matches!(self, Self::Denied)
     }
 
-    /// Status, code and message of the answer; `None` where there is no error to answer.
+    /// Status, code and message of the error; `None` if the fault is not an error response.
     fn error(self) -> Option<(StatusCode, &'static str, &'static str)> {
         let expired =
             "Signature expired: 20261130T031500Z is now earlier than 20261130T032000Z (20261130T032500Z - 5 min.)";
@@ -115,7 +115,7 @@ impl Fault {
         })
     }
 
-    /// The answer in the protocol of the request. `None` where there is none.
+    /// The response in the protocol of the request; `None` if the fault is not a response.
     pub(crate) fn answer(self, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Option<Response> {
         let protocol = Protocol::of(uri, headers, body);
         let Some((status, code, message)) = self.error() else {
@@ -144,7 +144,7 @@ impl Fault {
     }
 }
 
-/// How a service writes its errors.
+/// The protocol in which a service writes its errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Protocol {
     Json,
@@ -215,7 +215,7 @@ struct Cut {
 }
 
 impl Connection {
-    /// Resets the connection. Never returns: the handler ends with it.
+    /// Resets the connection. It never returns: the handler is dropped.
     pub(crate) async fn reset(&self) -> Response {
         self.0.is_cut.store(true, Ordering::Release);
         self.0.waker.wake();
@@ -229,7 +229,7 @@ impl Connected<IncomingStream<'_, SeverableListener>> for Connection {
     }
 }
 
-/// Accepts connections that can be reset: a handler can answer, but not refuse to.
+/// Accepts connections that can be reset. A handler can otherwise only send a response.
 #[derive(Debug)]
 pub(crate) struct SeverableListener(TcpListener);
 
@@ -267,7 +267,7 @@ impl Severable {
     fn check(&self, context: &Context<'_>) -> io::Result<()> {
         self.cut.waker.register(context.waker());
         if self.cut.is_cut.load(Ordering::Acquire) {
-            // Without waiting for what was sent, so that the other side gets a reset and not an end.
+            // Discards unsent data, so that the client gets a reset and not the end of the stream.
             self.stream.set_zero_linger().ok();
             return Err(io::ErrorKind::ConnectionReset.into());
         }

@@ -1,7 +1,7 @@
-//! A function's built command as a child process, and the Lambda runtime that it asks for work.
+//! Runs a function's built command as a child process, and serves the Lambda runtime API that it polls for events.
 //!
 //! ```text
-//! runtime API (the test) ◀── the function, a child process ──▶ the way (counts, strikes) ──▶ who answers instead of AWS
+//! runtime API (the test) ◀── the function, a child process ──▶ the relay (counts, strikes) ──▶ local services
 //! ```
 
 use std::path::PathBuf;
@@ -26,20 +26,20 @@ use tokio::task::JoinHandle;
 use crate::stack::{ACCOUNT, REGION};
 use crate::way::Way;
 
-/// How long anything here may take that takes milliseconds on an idle machine.
+/// The time-out for operations that take milliseconds on an idle machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A sample event of a function, as `events/` has it.
+/// A sample event of a function in `events/`.
 #[must_use]
 pub fn sample(function: &str, event: &str) -> Value {
     let path = format!("{}/../events/{function}/{event}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// What Lambda was answered: the report, or the error.
+/// The answer to Lambda: the report, or the error.
 pub type Answer = Result<Value, Value>;
 
-/// A function's command, and what it is told by its environment. Nothing of the test's own environment reaches it.
+/// A function's command and its environment. The function inherits no variable of the test's own environment.
 #[derive(Clone, Debug)]
 pub struct Build {
     binary: PathBuf,
@@ -50,33 +50,33 @@ pub struct Build {
 }
 
 impl Build {
-    /// The function of this name, built here: `env!("CARGO_BIN_EXE_<name>")`.
+    /// Creates the build of the function with this name: `env!("CARGO_BIN_EXE_<name>")`.
     pub fn new(name: &'static str, binary: impl Into<PathBuf>) -> Self {
         Self { binary: binary.into(), name, variables: Vec::new(), credentials: true, time: PATIENCE }
     }
 
-    /// Whom it calls.
+    /// Makes the function call its services through this relay.
     #[must_use]
     pub fn calls(mut self, way: &Way) -> Self {
         self.variables.extend_from_slice(way.variables());
         self
     }
 
-    /// One more variable of its environment.
+    /// Adds one more variable to its environment.
     #[must_use]
     pub fn with(mut self, variable: &str, value: impl Into<String>) -> Self {
         self.variables.push((variable.to_owned(), value.into()));
         self
     }
 
-    /// With so much time for each invocation.
+    /// Sets the time-out of each invocation.
     #[must_use]
     pub const fn with_time(mut self, time: Duration) -> Self {
         self.time = time;
         self
     }
 
-    /// Without credentials, and without anybody to ask for them.
+    /// Removes the credentials and every source of them.
     #[must_use]
     pub const fn without_credentials(mut self) -> Self {
         self.credentials = false;
@@ -89,7 +89,7 @@ impl Build {
     }
 }
 
-/// One process of a function. It ends with this.
+/// One process of a function. Dropping it ends the process.
 #[derive(Debug)]
 pub struct Function {
     child: Child,
@@ -98,7 +98,7 @@ pub struct Function {
     runtime: JoinHandle<()>,
     log: Arc<StdMutex<String>>,
     copying: Vec<JoinHandle<()>>,
-    /// When the newest event was taken, and when it was answered.
+    /// The times at which the newest event was received and answered.
     times: Arc<StdMutex<(Option<Instant>, Option<Instant>)>>,
 }
 
@@ -122,7 +122,7 @@ impl Function {
         let credentials: &[(&str, &str)] = if build.credentials {
             &[("AWS_ACCESS_KEY_ID", ACCOUNT), ("AWS_SECRET_ACCESS_KEY", "secret")]
         } else {
-            // Nobody is asked outside of this machine.
+            // The SDK must not query a service outside of this machine.
             &[("AWS_EC2_METADATA_DISABLED", "true")]
         };
         let mut child = Command::new(&build.binary)
@@ -146,24 +146,24 @@ impl Function {
         Self { child, events, answers, runtime, log, copying, times }
     }
 
-    /// Hands the event over, and waits for what the process makes of it.
+    /// Sends the event, and waits for the answer of the process.
     pub async fn answer(&mut self, event: &Value) -> Answer {
         self.hand(event);
         tokio::select! {
             answer = self.answers.recv() => answer.expect("the runtime goes on"),
             status = self.child.wait() => unreachable!("the function ended, {status:?}: {}", self.log()),
-            // The function has all of its time, and says so.
+            // The function has all of its time, and answers within it.
             () = tokio::time::sleep(PATIENCE * 2) => unreachable!("the function gives no answer: {}", self.log()),
         }
     }
 
-    /// The same of a process that may fail to start, which Lambda counts as a failed invocation.
+    /// Works like [`Self::answer`] for a process that may fail to start, which Lambda counts as a failed invocation.
     pub async fn answer_or_end(&mut self, event: &Value) -> Answer {
         self.hand(event);
         tokio::select! {
             answer = self.answers.recv() => answer.expect("the runtime goes on"),
             status = self.child.wait() => {
-                // All that it has written is read before anybody looks at it.
+                // The whole output of the process is read before a test checks it.
                 for copying in self.copying.drain(..) {
                     copying.await.unwrap();
                 }
@@ -173,14 +173,14 @@ impl Function {
         }
     }
 
-    /// How long the newest invocation took, from its event to its answer; `None` where there was none.
+    /// The duration of the newest invocation, from its event to its answer; `None` without one.
     #[must_use]
     pub fn took(&self) -> Option<Duration> {
         let (taken, answered) = *self.times.lock().unwrap();
         Some(answered?.duration_since(taken?))
     }
 
-    /// The most memory that it has had so far, in bytes, as Linux counts what is resident.
+    /// The peak resident memory of the process, in bytes, as Linux reports it.
     #[must_use]
     pub fn peak_memory(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
@@ -188,7 +188,7 @@ impl Function {
         Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
     }
 
-    /// What it has written so far, to its log and to the standard error.
+    /// The output of the process so far: its log and the standard error.
     #[must_use]
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
@@ -207,7 +207,7 @@ impl Function {
         }
     }
 
-    /// Hands the event over and kills the process (SIGKILL) in the moment that `when` is over.
+    /// Sends the event and kills the process (SIGKILL) as soon as `when` completes.
     pub async fn die(mut self, event: &Value, when: impl Future<Output = ()>) {
         self.hand(event);
         let struck = async {
@@ -247,7 +247,7 @@ async fn copy(output: impl AsyncRead + Unpin, log: Arc<StdMutex<String>>) {
     }
 }
 
-/// Where the process asks for work and leaves its answers.
+/// The runtime API from which the process receives events, and to which it sends answers.
 #[derive(Clone)]
 struct Desk {
     function: &'static str,

@@ -1,7 +1,8 @@
-//! Which permissions a request to AWS needs, and whether a role gives them.
+//! Which permissions a request to AWS needs, and whether a role grants them.
 //!
-//! The service is the one that the request is signed for. A transaction of DynamoDB needs the permission of each of its
-//! parts, and no other. What a service needs of others on the caller's behalf, such as keys of KMS, no request shows.
+//! The service is the one in the scope of the signature. A transaction of DynamoDB needs the permission of each of its
+//! parts, and no other. The permissions that a service needs of other services for the caller, such as KMS keys, are
+//! not visible in a request.
 
 use std::collections::BTreeSet;
 
@@ -11,14 +12,14 @@ use serde_json::Value;
 use crate::stack::{ACCOUNT, REGION};
 use crate::template::Grant;
 
-/// A permission that a request needs.
+/// One permission.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Need {
     /// The action, as in `appmesh:DescribeRoute`.
     pub action: String,
-    /// The ARN of the resource; `*` where the action has none.
+    /// The ARN of the resource; `*` for an action without one.
     pub resource: String,
-    /// What conditions compare, by their keys.
+    /// The values that conditions compare, by their keys.
     pub facts: Vec<(String, String)>,
 }
 
@@ -33,7 +34,8 @@ impl Need {
     }
 }
 
-/// The permissions that a request needs. None for what is not AWS's: the proxies of the control plane.
+/// The permissions that a request needs. Requests that are not part of AWS, as for the control plane's proxies, need
+/// none.
 #[must_use]
 pub fn needs(method: &Method, uri: &Uri, headers: &HeaderMap, body: &str) -> Vec<Need> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -89,7 +91,7 @@ fn of_json_protocol(service: &str, operation: &str, body: &Value) -> Vec<Need> {
     vec![need]
 }
 
-/// The name of the bus, of which a request may have the ARN.
+/// The name of the bus from its name or ARN in a request.
 fn bus(body: &Value) -> String {
     let given = body["Entries"][0]["EventBusName"].as_str().unwrap_or("default");
     given.rsplit('/').next().unwrap_or(given).to_owned()
@@ -101,7 +103,7 @@ fn form(body: &str, name: &str) -> String {
     value.replace("%3A", ":")
 }
 
-/// A kind of resource: its collection in a path, its part of an ARN, and its name in an operation.
+/// The kinds of resources, each with its collection in a path, its part of an ARN, and its name in an operation.
 const KINDS: [(&str, &str, &str); 5] = [
     ("virtualNodes", "virtualNode", "VirtualNode"),
     ("virtualRouters", "virtualRouter", "VirtualRouter"),
@@ -146,7 +148,7 @@ fn of_app_mesh(method: &Method, uri: &Uri, body: &Value) -> Vec<Need> {
         ["untag"] => Need::new("appmesh:UntagResource", of_query("resourceArn")),
         _ => return Vec::new(),
     };
-    // App Mesh authorises some writes on what the spec refers to, too.
+    // For some writes, App Mesh also authorises the resources that the spec refers to.
     let mesh = parts.get(1).copied().unwrap_or_default();
     let referred: BTreeSet<String> = match one.action.as_str() {
         "appmesh:UpdateRoute" => {
@@ -162,7 +164,7 @@ fn of_app_mesh(method: &Method, uri: &Uri, body: &Value) -> Vec<Need> {
     [vec![one], others].concat()
 }
 
-/// The texts of every member of this name.
+/// The text values of every member with this name.
 fn names(value: &Value, member: &str) -> BTreeSet<String> {
     match value {
         Value::Object(members) => {
@@ -195,7 +197,7 @@ fn of_dynamodb(operation: &str, body: &Value) -> Vec<Need> {
     vec![Need::new(format!("dynamodb:{operation}"), arn(&table))]
 }
 
-/// Why a role does not give a permission; `None` where it does.
+/// The reason why a role does not grant a permission; `None` if it does.
 #[must_use]
 pub fn lacks(role: &[Grant], need: &Need) -> Option<String> {
     let covers = |grant: &&Grant| {
@@ -209,7 +211,7 @@ pub fn lacks(role: &[Grant], need: &Need) -> Option<String> {
     (!allowed).then(|| format!("no statement allows {need:?}"))
 }
 
-/// Whether a condition holds. What only the service knows, such as the tags of a resource, counts as it should be.
+/// Whether a condition holds. Values that only the service knows, such as a resource's tags, count as a match.
 fn holds(condition: &Value, need: &Need) -> bool {
     let operators = condition.as_object().into_iter().flatten();
     let mut compared = operators.flat_map(|(_, keys)| keys.as_object().into_iter().flatten());
@@ -227,7 +229,7 @@ fn holds(condition: &Value, need: &Need) -> bool {
     })
 }
 
-/// Whether an ARN is one of a pattern, in which `*` stands for any text.
+/// Whether a text matches a pattern, in which `*` stands for any text.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();

@@ -3,10 +3,10 @@
 //! ```text
 //!                 ┌──▶ ports::memory
 //! contract checks ┤
-//!                 └──▶ aws (the real SDKs) ──▶ control plane in this process, MiniStack beside it
+//!                 └──▶ aws (the real SDKs) ──▶ control plane in this process, MiniStack as a child process
 //! ```
 //!
-//! This crate never speaks to anything but loopback, and leaves no process and no file behind.
+//! This crate only connects to loopback, and leaves no process and no file behind.
 
 #![expect(
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! A queue's batch in which one mesh fails and one message is cut off: only those two messages come again.
+//! A queue's batch with one failing mesh and one truncated message: only those two messages are delivered again.
 
 use serde_json::{Value, json};
 
@@ -6,14 +6,14 @@ use crate::faults::Fault;
 use crate::function::Function;
 use crate::way::Way;
 
-/// Longer than all attempts of a call.
+/// More than all attempts of a call.
 const FOR_LONG: usize = 10_000;
 
-/// The faults that are tried.
+/// The faults of this test.
 pub const FAULTS: [Fault; 4] = [Fault::Unavailable, Fault::TooManyRequests, Fault::InternalError, Fault::Reset];
 
-/// Delivers a batch with a message about each of the meshes `shop` and `lab`, of which `lab` cannot be read, and with one
-/// that is cut off. `event` makes the event about a mesh.
+/// Delivers a batch with messages about the meshes `shop` and `lab`, of which `lab` cannot be read, and one truncated
+/// message. `event` creates the event about a mesh.
 pub async fn check(function: &mut Function, way: &Way, fault: Fault, event: impl Fn(&str) -> Value) {
     let of_shop = event("shop").to_string();
     let bodies = [("shop", of_shop.as_str()), ("lab", &event("lab").to_string()), ("cut", &of_shop[..40])]

@@ -1,4 +1,4 @@
-//! moto, which answers for ACM, its private CAs and Secrets Manager, as a child of this process.
+//! Runs moto, which serves ACM, ACM Private CA and Secrets Manager, as a child process.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -15,19 +15,19 @@ use ports::certificates::{AuthorityArn, KeyMaker as _, PrivateKey, SubjectNames,
 
 use crate::stack::sdk_config;
 
-/// moto on a free port, until it is dropped.
+/// A moto process on a free port, which dropping it ends.
 #[derive(Debug)]
 pub struct Moto {
-    /// Where it answers.
+    /// The endpoint of moto.
     pub endpoint: String,
     child: Child,
 }
 
-/// How long moto may take to answer. It takes two seconds; a busy machine takes many more.
+/// The maximum time until moto responds. It takes two seconds; a busy machine takes many more.
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
 impl Moto {
-    /// Starts it, or says why it can't be.
+    /// Starts moto. `None`, with the reason printed, if it is not installed.
     pub async fn start() -> Option<Self> {
         let python = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(".local/venv/bin/python");
         if !python.is_file() {
@@ -64,24 +64,24 @@ impl Moto {
 
 impl Drop for Moto {
     fn drop(&mut self) {
-        // Nothing better can be done here about one that is gone already.
+        // An error means that the process has already ended.
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
 impl Moto {
-    /// A private CA of this name.
+    /// Creates a private CA with this name.
     pub async fn authority(&self, name: &str) -> PrivateRoot {
         PrivateRoot::make(&Client::new(&sdk_config(&self.endpoint).await), name).await
     }
 
-    /// Imports a certificate into ACM, and gives its ARN.
+    /// Imports a certificate into ACM, and returns its ARN.
     pub async fn import(&self, issued: &Issued, root: &PrivateRoot, tags: &[(&str, &str)]) -> String {
         Self::import_at(&self.endpoint, issued, root, tags).await
     }
 
-    /// The same by its endpoint.
+    /// Imports a certificate into ACM at this endpoint.
     pub async fn import_at(endpoint: &str, issued: &Issued, root: &PrivateRoot, tags: &[(&str, &str)]) -> String {
         let tag =
             |(key, value): &(&str, &str)| aws_sdk_acm::types::Tag::builder().key(*key).value(*value).build().unwrap();
@@ -100,27 +100,27 @@ impl Moto {
     }
 }
 
-/// A root CA of its own, active, for five years.
+/// A root CA for one test, active, for five years.
 #[derive(Clone, Debug)]
 pub struct PrivateRoot {
-    /// The CA.
+    /// The ARN of the CA.
     pub arn: AuthorityArn,
-    /// Its certificate, PEM.
+    /// The certificate of the CA, PEM.
     pub certificate: String,
     client: Client,
 }
 
-/// A certificate with all that belongs to it, PEM.
+/// A certificate with its key, PEM.
 #[derive(Clone, Debug)]
 pub struct Issued {
-    /// The leaf alone.
+    /// The leaf without the CA's certificate.
     pub certificate: String,
-    /// Its key.
+    /// The key of the certificate.
     pub key: PrivateKey,
 }
 
 impl PrivateRoot {
-    /// Makes a CA, and has it sign itself.
+    /// Creates a CA that signs its own certificate.
     pub async fn make(client: &Client, name: &str) -> Self {
         let configuration = CertificateAuthorityConfiguration::builder()
             .key_algorithm(KeyAlgorithm::Rsa2048)
@@ -143,7 +143,7 @@ impl PrivateRoot {
         Self { arn: AuthorityArn::parse(&arn).unwrap(), certificate, client: client.clone() }
     }
 
-    /// A certificate for a host, in force from one moment until another.
+    /// Issues a certificate for a host, valid between these times.
     pub async fn issue(&self, host: &str, from: Timestamp, until: Timestamp) -> Issued {
         let names = SubjectNames { common_name: Some(host.to_owned()), dns: vec![host.to_owned()], uris: Vec::new() };
         let fresh = SystemKeys.make(&ports::certificates::KeyAlgorithm::EcPrime256v1, &names).unwrap();

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! infra/template.yaml ──▶ role: actions, resources, conditions ─┐
-//!                                                               ├─▶ no action without a call, no call without an action
-//! scenarios ──▶ the built function ──▶ the way: its requests ───┘
+//!                                                               ├─▶ each action has a call, each call has its action
+//! scenarios ──▶ the built function ──▶ the relay: its requests ─┘
 //!
 //! for each action: the same scenario with it denied ──▶ the log's metrics ──▶ the alarm `FUNCTION-permissions` is on
 //! ```
@@ -19,15 +19,15 @@ use crate::iam::{self, Need};
 use crate::template::{Grant, Template};
 use crate::way::Way;
 
-/// A world in which a function does something that needs some of its permissions.
+/// A test fixture in which a function makes calls that need some of its permissions.
 pub trait Scenario {
-    /// The way between the function and the services.
+    /// The relay between the function and the services.
     fn way(&self) -> &Way;
-    /// Lets the function do it. A call may be denied, so no answer is certain.
+    /// Makes the function do its work. A call may be denied, so the answers may be errors.
     fn play(&self, player: &mut Player) -> impl Future<Output = ()>;
 }
 
-/// Invokes a function as Lambda does: a process that ended is replaced with the next event.
+/// Invokes a function as Lambda does: an ended process is replaced for the next event.
 #[derive(Debug)]
 pub struct Player {
     build: Build,
@@ -37,13 +37,13 @@ pub struct Player {
 }
 
 impl Player {
-    /// Of this function; the first event starts a process.
+    /// Creates a player of this function; the first event starts a process.
     #[must_use]
     pub const fn new(build: Build) -> Self {
         Self { build, function: None, log: String::new(), errors: 0 }
     }
 
-    /// Hands an event over.
+    /// Invokes the function with an event.
     pub async fn invoke(&mut self, event: &Value) -> Answer {
         if self.function.is_none() {
             self.function = Some(self.build.start().await);
@@ -59,31 +59,32 @@ impl Player {
         answer
     }
 
-    /// The next event meets another process.
+    /// Makes the next event start another process.
     pub fn restart(&mut self) {
         if let Some(function) = self.function.take() {
             self.log.push_str(&function.log());
         }
     }
 
-    /// All that was logged, and how many invocations failed.
+    /// The whole log, and the number of failed invocations.
     fn ended(mut self) -> (String, usize) {
         self.restart();
         (self.log, self.errors)
     }
 }
 
-/// An action of a role that no scenario needs, and why it is there all the same.
+/// An action of a role that no scenario needs, and the reason why the role has it.
 pub type Exempt<'a> = (&'a str, &'a str);
 
-/// Cases at a time: processes wait for each other's answers most of the time.
+/// The number of concurrent cases: processes wait for each other's answers most of the time.
 const AT_A_TIME: usize = 3;
 
-/// Checks the role of a function. `set` makes the world of a scenario by its name, and by a name that tells the case from
-/// others; it gives the function as well.
+/// Checks the role of a function. `set` creates the fixture of a scenario and the build of the function. Its arguments
+/// are the scenario's name and a unique name of the case.
 ///
 /// # Panics
-/// Where an action is needed and not in the role, is in the role and not needed, or where its denial turns no alarm on.
+/// Panics if a needed action is not in the role, or an action in the role is not needed. Panics if the denial of an
+/// action sets off no alarm.
 pub async fn check<S: Scenario>(
     function: &str,
     scenarios: &[&'static str],
@@ -135,7 +136,7 @@ pub async fn check<S: Scenario>(
     println!("{function}: {count} actions, each denied in turn, turn `{alarm}` on; {} more are exempt", exempt.len());
 }
 
-/// What is in a role and not needed.
+/// The actions in a role that no scenario needs.
 fn unneeded(role: &[Grant], needed_by: &BTreeMap<String, &str>, exempt: &[Exempt<'_>]) -> Vec<String> {
     let granted: BTreeSet<&str> = role.iter().filter(|grant| grant.allows).map(|grant| grant.action.as_str()).collect();
     let is_exempt = |action: &str| exempt.iter().any(|(known, _)| *known == action);
@@ -150,7 +151,7 @@ fn unneeded(role: &[Grant], needed_by: &BTreeMap<String, &str>, exempt: &[Exempt
     wildcards.chain(unused).chain(stale).collect()
 }
 
-/// The lines of a log that say what was denied, the first of them.
+/// The first lines of a log that report a denied call.
 fn denials(log: &str) -> String {
     let lines: Vec<&str> =
         log.lines().filter(|line| line.contains("denied") || line.contains("failed to start")).collect();

@@ -1,4 +1,4 @@
-//! A small shop in a control plane of its own, for functions that read a mesh and keep what they saw of it.
+//! A small shop in a separate control plane, for functions that read a mesh and store their observations.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,27 +14,27 @@ use crate::function::{Build, sample};
 use crate::stack::{ControlPlane, MiniStack, create_state_table, items, let_leases_run_out, let_time_pass, sdk_config};
 use crate::way::Way;
 
-/// Every rule, so that this small shop has findings.
+/// The policy file, with every rule, so that this small shop has findings.
 const POLICY: &str = "policy.yaml";
 
 const MESH: &str = "/v20190125/meshes/shop";
 
-/// What the cases of one function share.
+/// The services that the cases of one function share.
 #[derive(Clone, Debug)]
 pub struct Shops {
     function: &'static str,
     binary: &'static str,
     event: &'static str,
     stack: Arc<MiniStack>,
-    /// Other services, by the variables that name them.
+    /// Further services, by the variables of their endpoints.
     more: Vec<(&'static str, String)>,
     config: SdkConfig,
     topic: String,
 }
 
 impl Shops {
-    /// Of the function of this name, `env!("CARGO_BIN_EXE_<name>")`, invoked with this sample event. `None`, with the
-    /// reason printed, where `MiniStack` is not installed.
+    /// Creates fixtures for the function with this name, `env!("CARGO_BIN_EXE_<name>")`, which is invoked with this
+    /// sample event. `None`, with the reason printed, if `MiniStack` is not installed.
     pub async fn open(function: &'static str, binary: &'static str, event: &'static str) -> Option<Self> {
         let stack = Arc::new(MiniStack::start().await?);
         let config = sdk_config(&stack.endpoint).await;
@@ -43,19 +43,19 @@ impl Shops {
         Some(Self { function, binary, event, stack, more: Vec::new(), config, topic })
     }
 
-    /// The same with other services, by the variables that name them.
+    /// Adds further services, by the variables of their endpoints.
     #[must_use]
     pub fn with(mut self, services: &[(&'static str, &str)]) -> Self {
         self.more = services.iter().map(|(variable, endpoint)| (*variable, (*endpoint).to_owned())).collect();
         self
     }
 
-    /// Puts a policy into S3 and Systems Manager.
+    /// Stores a policy in S3 and in Systems Manager.
     pub async fn store_policy(&self, policy: &str) {
         self.stack.store_policy(policy).await;
     }
 
-    /// The world of one case. `name` tells its table from those of others.
+    /// The fixture of one case. `name` makes the name of its table unique.
     pub async fn set(&self, name: &str) -> ShopScene {
         let plane = ControlPlane::start().await;
         let mut services = self.stack.variables().to_vec();
@@ -79,7 +79,7 @@ impl Shops {
     }
 }
 
-/// The world of one case.
+/// The fixture of one case.
 #[derive(Debug)]
 pub struct ShopScene {
     shops: Shops,
@@ -87,12 +87,12 @@ pub struct ShopScene {
     way: Way,
     table: String,
     folder: PathBuf,
-    /// The events of later runs so far.
+    /// The number of events of later runs so far.
     runs: AtomicI64,
 }
 
 impl ShopScene {
-    /// Creates or replaces something in the mesh `shop`, by its path below the mesh.
+    /// Creates or replaces a resource in the mesh `shop`, by its path below the mesh.
     pub async fn put(&self, below: &str, body: &Value) {
         self.plane.put(&format!("{MESH}/{below}"), body).await;
     }
@@ -145,7 +145,7 @@ impl Scene for ShopScene {
         sample(self.shops.function, self.shops.event)
     }
 
-    /// The schedule tells its runs apart by the time.
+    /// Scheduled runs differ by their time.
     fn next_event(&self) -> Value {
         let mut event = self.event();
         let runs = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
@@ -174,7 +174,7 @@ impl Drop for ShopScene {
     }
 }
 
-/// The documents of a state table, without instants and without what every run or mesh gives anew.
+/// The documents of a state table, without times and without the members that differ for every run or mesh.
 #[must_use]
 pub fn documents<S: std::hash::BuildHasher>(
     items: Vec<std::collections::HashMap<String, aws_sdk_dynamodb::types::AttributeValue, S>>,
@@ -191,7 +191,7 @@ pub fn documents<S: std::hash::BuildHasher>(
     documents
 }
 
-/// What differs from run to run, or tells how often something was said.
+/// The members that differ from run to run, or that count notices.
 const STRIPPED: [&str; 9] =
     ["uid", "wakes", "told", "since", "taken", "sha256", "createdAt", "lastUpdatedAt", "targets"];
 

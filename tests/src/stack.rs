@@ -1,4 +1,4 @@
-//! Who answers instead of AWS: the control plane in this process, and MiniStack as a child of it.
+//! Runs the local services in place of AWS: the control plane in this process, and MiniStack as a child process.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -16,13 +16,13 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// The account that both serve.
+/// The account of both services.
 pub const ACCOUNT: &str = "123456789012";
 
-/// The region that both serve.
+/// The region of both services.
 pub const REGION: &str = "eu-west-1";
 
-/// What SDK clients need to speak to `endpoint`.
+/// The SDK configuration of clients for `endpoint`.
 pub async fn sdk_config(endpoint: &str) -> SdkConfig {
     aws_config::defaults(BehaviorVersion::v2026_01_12())
         .endpoint_url(endpoint)
@@ -34,7 +34,7 @@ pub async fn sdk_config(endpoint: &str) -> SdkConfig {
         .await
 }
 
-/// The table as `infra/template.yaml` has it.
+/// Creates the table with the keys of `infra/template.yaml`.
 pub async fn create_state_table(client: &aws_sdk_dynamodb::Client, name: &str) {
     let key =
         |name: &str, kind: KeyType| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap();
@@ -54,12 +54,12 @@ pub async fn create_state_table(client: &aws_sdk_dynamodb::Client, name: &str) {
         .unwrap();
 }
 
-/// Everything that a state table holds.
+/// All items of a state table.
 pub async fn items(client: &aws_sdk_dynamodb::Client, name: &str) -> Vec<HashMap<String, AttributeValue>> {
     client.scan().table_name(name).send().await.unwrap().items.unwrap_or_default()
 }
 
-/// Moves the end of all leases into the past: they are held longer than a test waits.
+/// Moves the end of all leases into the past: they last longer than a test waits.
 pub async fn let_leases_run_out(client: &aws_sdk_dynamodb::Client, name: &str) {
     for item in items(client, name).await {
         if item.contains_key("leaseUntil") {
@@ -72,7 +72,7 @@ pub async fn let_leases_run_out(client: &aws_sdk_dynamodb::Client, name: &str) {
     }
 }
 
-/// Lets time pass for everything that a state table remembers: each instant in it moves into the past by so much.
+/// Lets time pass for all items of a state table: moves each time in them into the past by `time`.
 pub async fn let_time_pass(client: &aws_sdk_dynamodb::Client, name: &str, time: SignedDuration) {
     for item in items(client, name).await {
         let mut update = client.update_item().table_name(name);
@@ -93,7 +93,7 @@ pub async fn let_time_pass(client: &aws_sdk_dynamodb::Client, name: &str, time: 
     }
 }
 
-/// An instant moved into the past, alone or anywhere in a JSON text.
+/// Moves times into the past: a text that is a time, or every time within a JSON text.
 fn earlier_text(text: &str, time: SignedDuration) -> String {
     if let Ok(instant) = text.parse::<Timestamp>() {
         return (instant - time).to_string();
@@ -116,10 +116,10 @@ fn earlier(value: &mut Value, time: SignedDuration) {
     }
 }
 
-/// The control plane on a free port, until it is dropped.
+/// A control plane on a free port, which dropping it ends.
 #[derive(Debug)]
 pub struct ControlPlane {
-    /// Where it answers.
+    /// The endpoint of the API.
     pub endpoint: String,
     http: reqwest::Client,
     stop: Option<oneshot::Sender<()>>,
@@ -127,16 +127,16 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts it.
+    /// Starts a control plane without event receivers.
     pub async fn start() -> Self {
         Self::telling(Vec::new()).await
     }
 
-    /// Starts one that tells these of its changes.
+    /// Starts a control plane that sends its changes to these receivers.
     pub async fn telling(events: Vec<EventReceiver>) -> Self {
         let region = control_plane::state::Region::parse(REGION).unwrap();
         let listener = XdsListener { address: "127.0.0.1:0".parse().unwrap(), auth: XdsAuth::None };
-        // What proxies are sent is followed only where it is served.
+        // The control plane builds the xDS model of a mesh only while it serves xDS.
         let xds = XdsSettings { listen: vec![listener], ..XdsSettings::default() };
         let settings = Settings { events, xds, ..Settings::new(ACCOUNT.parse().unwrap(), region) };
         let server = Server::bind(settings).await.unwrap();
@@ -149,13 +149,13 @@ impl ControlPlane {
         Self { endpoint, http, stop: Some(stop), serving }
     }
 
-    /// Creates or replaces something, by its path.
+    /// Creates or replaces a resource, by its path.
     pub async fn put(&self, path: &str, body: &Value) {
         let answer = self.http.put(format!("{}{path}", self.endpoint)).json(body).send().await.unwrap();
         assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
     }
 
-    /// What is there.
+    /// Reads a resource, by its path.
     pub async fn get(&self, path: &str) -> Value {
         let answer = self.http.get(format!("{}{path}", self.endpoint)).send().await.unwrap();
         assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
@@ -170,20 +170,20 @@ impl Drop for ControlPlane {
     }
 }
 
-/// MiniStack on a free port, until it is dropped.
+/// A MiniStack process on a free port, which dropping it ends.
 #[derive(Debug)]
 pub struct MiniStack {
-    /// Where it answers.
+    /// The endpoint of MiniStack.
     pub endpoint: String,
     child: Child,
     scratch: PathBuf,
 }
 
-/// How long MiniStack may take to answer. It takes a second; a cold disk takes some more.
+/// The maximum time until MiniStack responds. It takes a second; a cold disk takes some more.
 const READY_WITHIN: Duration = Duration::from_secs(90);
 
 impl MiniStack {
-    /// Starts it, or says why it can't be.
+    /// Starts MiniStack. `None`, with the reason printed, if it is not installed.
     pub async fn start() -> Option<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let python = root.join(".local/venv/bin/python");
@@ -228,7 +228,7 @@ impl MiniStack {
 }
 
 impl MiniStack {
-    /// The variables by which functions find its services: one for each, so that a test can replace one.
+    /// The variables of its services' endpoints: one for each, so that a test can replace one.
     #[must_use]
     pub fn variables(&self) -> [(&'static str, &str); 6] {
         let variables = [
@@ -242,8 +242,8 @@ impl MiniStack {
         variables.map(|variable| (variable, self.endpoint.as_str()))
     }
 
-    /// Puts a policy where the template's parameters have it, `s3://rules/policy.yaml` and `ssm:/meshwarden/policy`, and
-    /// makes the bucket `reports`.
+    /// Stores a policy at the locations of the template's parameters, `s3://rules/policy.yaml` and
+    /// `ssm:/meshwarden/policy`. Also creates the bucket `reports`.
     pub async fn store_policy(&self, policy: &str) {
         let config = sdk_config(&self.endpoint).await;
         let buckets = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
@@ -251,7 +251,7 @@ impl MiniStack {
         for bucket in ["rules", "reports"] {
             let place = aws_sdk_s3::types::BucketLocationConstraint::EuWest1;
             let place = aws_sdk_s3::types::CreateBucketConfiguration::builder().location_constraint(place).build();
-            // A bucket that is there already will do.
+            // A bucket that already exists is sufficient.
             drop(buckets.create_bucket().bucket(bucket).create_bucket_configuration(place).send().await);
         }
         let body = aws_sdk_s3::primitives::ByteStream::from(policy.as_bytes().to_vec());
@@ -261,7 +261,7 @@ impl MiniStack {
         parameters.r#type(text).overwrite(true).send().await.unwrap();
     }
 
-    /// A state table of this name.
+    /// Creates a state table with this name.
     pub async fn create_table(&self, name: &str) {
         create_state_table(&aws_sdk_dynamodb::Client::new(&sdk_config(&self.endpoint).await), name).await;
     }
@@ -276,7 +276,7 @@ async fn answers(url: &str) -> bool {
 
 impl Drop for MiniStack {
     fn drop(&mut self) {
-        // Nothing better can be done here about one that is gone already.
+        // An error means that the process has already ended.
         drop(self.child.kill());
         drop(self.child.wait());
         drop(std::fs::remove_dir_all(&self.scratch));

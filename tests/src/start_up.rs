@@ -1,4 +1,4 @@
-//! Starts a function's built command with one bad setting after the other, and reads what it says.
+//! Starts a function's built command with one invalid setting after the other, and checks its error.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
@@ -17,7 +17,7 @@ use tokio::process::Command;
 use crate::function::PATIENCE;
 use crate::stack::{ACCOUNT, REGION};
 
-/// A change to a good environment, and what the command should say because of it.
+/// A change to a valid environment, and the expected error.
 #[derive(Clone, Debug)]
 pub struct Case {
     set: Vec<(&'static str, OsString)>,
@@ -26,7 +26,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// One variable with a bad value, which the line should name and explain.
+    /// A case with an invalid value of one variable, which the error must name and explain.
     #[must_use]
     pub fn variable(name: &'static str, value: &str, says: &str) -> Self {
         let quoted = if value.is_empty() { String::new() } else { format!("`{value}`") };
@@ -49,7 +49,7 @@ impl Case {
     }
 }
 
-/// Files that are gone with this.
+/// A folder of files that dropping it deletes.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -66,7 +66,7 @@ impl Drop for Folder {
     }
 }
 
-/// The settings that every function reads.
+/// Cases for the settings that every function reads.
 fn common(folder: &Folder) -> Vec<Case> {
     let broken = folder.file("broken.yaml", b"version: 1\nfailover:\n  dwell: soon\n");
     let binary = folder.file("binary.yaml", &[0xff, 0xfe, 0x00]);
@@ -99,8 +99,8 @@ fn common(folder: &Folder) -> Vec<Case> {
     ]
 }
 
-/// Starts the command once for each bad setting: it ends with an error, says one line about it without Rust's debug
-/// text, and Lambda is told the same.
+/// Starts the command once for each invalid setting. It must exit with an error, print one line about it without Rust's
+/// debug text, and report the same to Lambda.
 pub async fn check(name: &str, binary: &str, own: &[Case]) {
     let folder = Folder(std::env::temp_dir().join(format!("meshwarden-start-up-{name}-{}", std::process::id())));
     std::fs::create_dir_all(&folder.0).unwrap();
@@ -149,7 +149,7 @@ async fn start(name: &str, binary: &str, runtime: &str, case: &Case) -> Output {
         ("AWS_REGION", REGION),
         ("AWS_ACCESS_KEY_ID", ACCOUNT),
         ("AWS_SECRET_ACCESS_KEY", "secret"),
-        // Nothing outside of this machine is asked for a region or credentials.
+        // The SDK must not query a service outside of this machine for a region or credentials.
         ("AWS_EC2_METADATA_DISABLED", "true"),
     ];
     let mut command = Command::new(binary);

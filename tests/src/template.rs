@@ -1,4 +1,4 @@
-//! `infra/template.yaml` as tests need it: what each function's role allows, and the alarms on its metrics.
+//! Reads `infra/template.yaml` for tests: the role of each function, and the alarms on its metrics.
 
 use granit_parser::{Event, Parser, ScalarStyle};
 use serde_json::{Map, Value, json};
@@ -12,26 +12,26 @@ pub struct Template(Value);
 /// One statement of a role, for one action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// The statement's name.
+    /// The statement's id.
     pub sid: String,
-    /// Whether it allows the action; else it denies it.
+    /// Whether it allows the action; otherwise it denies it.
     pub allows: bool,
     /// The action, as in `appmesh:DescribeRoute`.
     pub action: String,
-    /// The resources, as patterns of ARNs.
+    /// The resources, as ARN patterns.
     pub resources: Vec<String>,
-    /// The condition, `null` where there is none.
+    /// The condition; `null` without one.
     pub condition: Value,
 }
 
 /// An alarm on metrics that functions write into their logs, or on Lambda's own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alarm {
-    /// The name without the stack's.
+    /// The name without the stack's name.
     pub name: String,
     /// The namespace of its metric.
     pub namespace: String,
-    /// Its metric.
+    /// The name of its metric.
     pub metric: String,
     /// The dimensions.
     pub dimensions: Vec<(String, String)>,
@@ -43,7 +43,7 @@ pub struct Alarm {
     pub threshold: f64,
 }
 
-/// The template's own names in the tests' stacks.
+/// The values of the template's pseudo parameters in the tests' stacks.
 const NAMES: [(&str, &str); 4] =
     [("AWS::StackName", "meshwarden"), ("AWS::Partition", "aws"), ("AWS::Region", REGION), ("AWS::AccountId", ACCOUNT)];
 
@@ -62,8 +62,8 @@ impl Template {
         self.resources().filter_map(|(_, resource)| binary(resource)).collect()
     }
 
-    /// What the role of a function allows and denies, a statement for each action. The roles that Lambda's own event
-    /// sources add are not among them.
+    /// The statements of a function's role, one for each action. The roles that Lambda's own event sources add are not
+    /// included.
     #[must_use]
     pub fn role(&self, function: &str) -> Vec<Grant> {
         let mut found = self.resources().map(|(_, resource)| resource);
@@ -87,7 +87,7 @@ impl Template {
         grants
     }
 
-    /// The alarms whose metric is this function's.
+    /// The alarms on metrics of this function.
     #[must_use]
     pub fn alarms(&self, function: &str) -> Vec<Alarm> {
         let alarms = self.resources().filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm");
@@ -113,7 +113,7 @@ impl Template {
         self.0["Resources"].as_object().unwrap().iter()
     }
 
-    /// A value with its functions evaluated. What is left out is `null`.
+    /// Evaluates the intrinsic functions in a value. `AWS::NoValue` becomes `null`.
     fn evaluated(&self, value: &Value) -> Value {
         let function = value.as_object().filter(|members| members.len() == 1).and_then(|members| members.iter().next());
         match (function, value) {
@@ -122,7 +122,7 @@ impl Template {
             (Some((name, argument)), _) if name == "Fn::Sub" => {
                 Value::from(self.substituted(argument.as_str().unwrap()))
             }
-            // Every condition is true: what an installation may leave out is there.
+            // Every condition is true, so that optional resources are included.
             (Some((name, argument)), _) if name == "Fn::If" => self.evaluated(&argument[1]),
             (_, Value::Array(items)) => {
                 let items = items.iter().map(|item| self.evaluated(item)).filter(|item| !item.is_null());
@@ -156,7 +156,7 @@ impl Template {
 
     fn attribute(path: &str) -> Value {
         json!(match path {
-            // Each test has a table of its own.
+            // Each test has a separate table.
             "StateTable.Arn" => format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/*"),
             "EventBus.Arn" => format!("arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"),
             other => other.to_owned(),
@@ -176,7 +176,7 @@ impl Template {
     }
 }
 
-/// One text, or several.
+/// A single text, or a list of texts.
 fn texts(value: &Value) -> Vec<String> {
     match value {
         Value::Array(items) => items.iter().map(|item| item.as_str().unwrap().to_owned()).collect(),
@@ -185,14 +185,14 @@ fn texts(value: &Value) -> Vec<String> {
     }
 }
 
-/// A collection that is not closed yet: its tag, and what is in it; a mapping's keys and values in turns.
+/// A collection that is not closed yet, with its tag and its items; a mapping has alternating keys and values.
 struct Open {
     tag: Option<String>,
     is_mapping: bool,
     items: Vec<Value>,
 }
 
-/// Reads one YAML document, with CloudFormation's short tags written out.
+/// Parses one YAML document, and converts CloudFormation's short tags into the long form.
 fn document(text: &str) -> Value {
     let mut open = vec![Open { tag: None, is_mapping: false, items: Vec::new() }];
     for next in Parser::new_from_str(text) {

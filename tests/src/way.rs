@@ -1,5 +1,5 @@
-//! The way between a function and the services that it calls: every request is counted, and one of them can be struck by
-//! the death of the caller or by a fault.
+//! A relay between a function and the services that it calls. It counts every request, and can strike one of them: with
+//! the death of the caller or with a fault.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,29 +17,29 @@ use tokio::task::JoinHandle;
 use crate::faults::{Connection, Fault, SeverableListener};
 use crate::iam::{self, Need};
 
-/// Where in a request's life the caller dies, in the order of that life.
+/// The point in a request at which the caller dies, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
-    /// It was sent, and nobody got it.
+    /// The caller sent the request, but the service did not receive it.
     Before,
-    /// It was carried out, and the answer got lost.
+    /// The service executed the request, but the response was lost.
     After,
 }
 
-/// A request as it passed.
+/// A request that the relay forwarded.
 #[derive(Clone, Debug)]
 pub struct Passed {
-    /// What was asked for: the operation's name where the protocol has one (`IssueCertificate`), else method and path.
+    /// The requested operation: its name if the protocol has one (`IssueCertificate`), otherwise method and path.
     pub operation: String,
-    /// Its body.
+    /// The body of the request.
     pub body: String,
-    /// The body of the answer, once there is one.
+    /// The body of the response, once there is one.
     pub answer: String,
-    /// The permissions that it needs.
+    /// The permissions that the request needs.
     pub needs: Vec<Need>,
 }
 
-/// One address for each of the services behind, and one count over all of them. It ends with this.
+/// A relay with one address for each service, and one count over all of them. Dropping it ends it.
 #[derive(Debug)]
 pub struct Way {
     addresses: Vec<(String, String)>,
@@ -47,26 +47,26 @@ pub struct Way {
     serving: Vec<JoinHandle<()>>,
 }
 
-/// What passed so far, and what is still to happen.
+/// The forwarded requests, and the planned strike and faults.
 #[derive(Debug, Default)]
 struct Book {
     passed: Mutex<Vec<Passed>>,
     state: Mutex<Strike>,
     faults: Mutex<Faults>,
     struck: Notify,
-    /// Whether what only our own control plane knows is left out of requests.
+    /// Whether the relay removes the headers of requests that only our own control plane supports.
     is_plain: AtomicBool,
 }
 
-/// The fault that is still to happen, and those that have.
+/// The planned faults, and the faults that have happened.
 #[derive(Debug, Default)]
 struct Faults {
     seen: usize,
     at: Option<(usize, Fault)>,
     lasting: Option<(String, Fault)>,
-    /// The action that the caller's role does not allow.
+    /// The action that the caller's role does not grant.
     denied: Option<String>,
-    /// For the next so many requests that are called so, or whose address contains this.
+    /// Faults for the next requests of an operation, or with an address that contains the text; the number is how many.
     next: Vec<(String, Fault, usize)>,
     happened: Vec<(String, Fault)>,
 }
@@ -75,12 +75,12 @@ struct Faults {
 struct Strike {
     seen: usize,
     at: Option<(usize, Side)>,
-    /// From the strike on nothing gets through: the caller is as good as dead.
+    /// Whether the strike has happened. After it no request is forwarded, as if the caller were dead.
     shut: bool,
 }
 
 impl Way {
-    /// Opens a way to each service: `("AWS_ENDPOINT_URL_APP_MESH", "http://127.0.0.1:8080")`.
+    /// Starts a relay for each service: `("AWS_ENDPOINT_URL_APP_MESH", "http://127.0.0.1:8080")`.
     pub async fn to(services: &[(&str, &str)]) -> Self {
         let book = Arc::<Book>::default();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -93,57 +93,59 @@ impl Way {
         Self { addresses, book, serving }
     }
 
-    /// Where the services seem to be, by the variables that say so.
+    /// The addresses of the relay, by the variables of the services' endpoints.
     #[must_use]
     pub fn variables(&self) -> &[(String, String)] {
         &self.addresses
     }
 
-    /// From now on, counts anew and strikes the request of this number, counted from 0.
+    /// Restarts the count, and strikes the request with this number, counted from 0.
     pub fn strike(&self, request: usize, side: Side) {
         *self.book.state.lock().unwrap() = Strike { seen: 0, at: Some((request, side)), shut: false };
     }
 
-    /// From now on, counts again and puts a fault in the place of the answer to the request of this number, from 0.
+    /// Restarts the count, and replaces the response to the request with this number, counted from 0, with a fault.
     pub fn inject(&self, request: usize, fault: Fault) {
         let mut faults = self.book.faults.lock().unwrap();
         (faults.seen, faults.at) = (0, Some((request, fault)));
     }
 
-    /// From now on, puts a fault in the place of every answer to this operation, until [`Way::heal`].
+    /// Replaces every response to this operation with a fault, until [`Way::heal`].
     pub fn inject_always(&self, operation: &str, fault: Fault) {
         self.book.faults.lock().unwrap().lasting = Some((operation.to_owned(), fault));
     }
 
-    /// Puts a fault in the place of the next so many answers to an operation, or to requests whose address contains this.
+    /// Replaces the next `times` responses to an operation, or to requests with an address that contains this text,
+    /// with a fault.
     pub fn inject_next(&self, operation: &str, fault: Fault, times: usize) {
         self.book.faults.lock().unwrap().next.push((operation.to_owned(), fault, times));
     }
 
-    /// From now on, the caller's role does not allow this action, as in `appmesh:DescribeRoute`.
+    /// Removes an action from the caller's role, as in `appmesh:DescribeRoute`.
     pub fn deny(&self, action: &str) {
         self.book.faults.lock().unwrap().denied = Some(action.to_owned());
     }
 
-    /// From now on the services answer as AWS does: without what only our own control plane puts into an answer.
+    /// Makes the services respond as AWS does, without members that only our own control plane adds.
     pub fn answer_as_aws(&self) {
         self.book.is_plain.store(true, Ordering::Relaxed);
     }
 
-    /// Injects no more faults.
+    /// Stops injecting faults.
     pub fn heal(&self) {
         let mut faults = self.book.faults.lock().unwrap();
         (faults.at, faults.lasting, faults.denied) = (None, None, None);
         faults.next.clear();
     }
 
-    /// The faults that happened, with the operations that they happened to.
+    /// The faults that happened, each with its operation.
     #[must_use]
     pub fn happened(&self) -> Vec<(String, Fault)> {
         self.book.faults.lock().unwrap().happened.clone()
     }
 
-    /// The subjects of the pages that got through, as a form encodes them. Notices that page nobody are not among them.
+    /// The subjects of the pages that were forwarded, as a form encodes them. Notices of other urgencies are not
+    /// included.
     #[must_use]
     pub fn pages(&self) -> Vec<String> {
         let is_page = |passed: &Passed| passed.operation == "Publish" && passed.body.contains("StringValue=page");
@@ -156,25 +158,25 @@ impl Way {
         self.book.struck.notified().await;
     }
 
-    /// Lets everything through again.
+    /// Forwards all requests again.
     pub fn clear(&self) {
         *self.book.state.lock().unwrap() = Strike::default();
     }
 
-    /// The subjects of all notices that got through, as a form encodes them.
+    /// The subjects of all notices that were forwarded, as a form encodes them.
     #[must_use]
     pub fn subjects(&self) -> BTreeSet<String> {
         let subject = |passed: Passed| Some(passed.body.split_once("&Subject=")?.1.split('&').next()?.to_owned());
         self.passed().into_iter().filter_map(subject).collect()
     }
 
-    /// What got through, in its order.
+    /// The forwarded requests, in order.
     #[must_use]
     pub fn passed(&self) -> Vec<Passed> {
         self.book.passed.lock().unwrap().clone()
     }
 
-    /// How often this got through.
+    /// The number of forwarded requests of this operation.
     #[must_use]
     pub fn count(&self, operation: &str) -> usize {
         self.passed().iter().filter(|passed| passed.operation == operation).count()
@@ -221,7 +223,8 @@ async fn pass(
         return answer;
     }
     let fault = toll.book.fault(named, &uri.to_string());
-    // A client reads no answer of a call without output: status 200 is all that it goes by. There the call is done.
+    // A client only checks the status of a call without output, and does not read the body. With `Fault::Malformed`
+    // such a call is executed.
     let has_output = !["/v20190125/tag", "/v20190125/untag"].contains(&uri.path());
     let early = fault.filter(|fault| has_output || *fault != Fault::Malformed);
     if let Some(answer) = early.and_then(|fault| fault.answer(&uri, &headers, &body)) {
@@ -268,7 +271,8 @@ async fn pass(
     (status, headers, body).into_response()
 }
 
-/// What a request asks for: the JSON protocols say it in a header, the query protocol in the form, REST in the path.
+/// The operation of a request. The JSON protocols have it in a header, the query protocol in the form, REST in the
+/// path.
 fn operation(method: &Method, uri: &Uri, headers: &HeaderMap, body: &str) -> String {
     if let Some(target) = headers.get("x-amz-target").and_then(|target| target.to_str().ok()) {
         return target.rsplit('.').next().unwrap_or(target).to_owned();
@@ -295,7 +299,7 @@ impl Book {
         all.len() - 1
     }
 
-    /// Whether the caller's role does not allow a request.
+    /// Whether the caller's role does not grant a request.
     fn denies(&self, needs: &[Need], operation: impl FnOnce() -> String) -> bool {
         let mut faults = self.faults.lock().unwrap();
         let denies = faults.denied.as_ref().is_some_and(|denied| needs.iter().any(|need| need.action == *denied));
@@ -305,7 +309,7 @@ impl Book {
         denies
     }
 
-    /// The fault that a request meets, if it meets one.
+    /// The fault for a request, if there is one.
     fn fault(&self, operation: impl FnOnce() -> String, address: &str) -> Option<Fault> {
         let mut faults = self.faults.lock().unwrap();
         let number = faults.seen;

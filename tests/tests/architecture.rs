@@ -1,4 +1,4 @@
-//! The rules of the layout: dependencies point one way, and the pure crates stay pure.
+//! The rules of the layout: dependencies point in one direction, and the pure crates stay pure.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -8,10 +8,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// The longest a source file may be: what does not fit wants a seam.
+/// The maximum length of a source file, in lines: a longer file should be split.
 const LONGEST_FILE: usize = 500;
 
-/// What each crate of the workspace may depend on within it, tests left aside.
+/// The crates of the workspace that each crate may depend on, without dependencies of tests.
 const ALLOWED: [(&str, &[&str]); 20] = [
     ("mesh", &[]),
     ("ports", &["mesh"]),
@@ -30,7 +30,7 @@ const ALLOWED: [(&str, &[&str]); 20] = [
     ("meshwarden", &["aws", "lambda-kit", "mesh", "ports", "reports"]),
     ("shop", &[]),
     ("shop-edges", &["mesh"]),
-    // It builds before anything is shown, so it waits for no crate of the product.
+    // It is built before the product, so it depends on no crate of the product.
     ("xtask", &[]),
     (
         "bench",
@@ -39,7 +39,8 @@ const ALLOWED: [(&str, &[&str]); 20] = [
     ("meshwarden-tests", &["aws", "control-plane", "lambda-kit", "mesh", "ports", "reports", "route-failover", "xds"]),
 ];
 
-/// What the crates without I/O may depend on outside: nothing that runs, waits, listens or reads a clock.
+/// The external crates that the crates without I/O may depend on: none that runs tasks, waits, listens or reads a
+/// clock.
 const PURE: [(&str, &[&str]); 3] = [
     ("reports", &["askama", "base64", "jiff", "mesh", "serde", "serde_json", "sha2"]),
     ("xds", &["envoy-types", "jiff", "mesh", "prost", "serde_json", "sha2", "thiserror", "zeroize"]),
@@ -72,7 +73,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The workspace's packages with their dependencies, those for tests left out.
+/// The workspace's packages with their dependencies, without those of tests.
 fn packages() -> Vec<Package> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
@@ -194,7 +195,7 @@ fn every_sample_event_is_used_by_a_test() {
     assert!(unused.is_empty(), "no test names {}", unused.join(", "));
 }
 
-/// Every Rust file below a folder.
+/// Visits every Rust file below a folder.
 fn visit(folder: &Path, with: &mut impl FnMut(&Path, &str)) {
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
         let path = entry.path();

@@ -1,9 +1,10 @@
-//! The contract of the certificate ports, on the in-memory ones and on the real SDKs.
+//! The contract of the certificate ports, with the in-memory ports and with the real SDKs.
 //!
-//! Of the two stand-ins moto does more: it reads certificates, exports keys and issues real ones from private CAs, and its
-//! secrets move their labels. `MiniStack` reads no certificate (whatever is imported is an RSA key for a made-up name),
-//! knows no private ones and leaves old versions of a secret pending; its `RenewCertificate` answers and does nothing. What
-//! neither does is named by each world's `does`, and replayed in `shared/aws/tests/wire`.
+//! moto is the more complete stand-in. It parses certificates, exports keys, issues real certificates from private CAs,
+//! and moves the labels of secrets. `MiniStack` parses no certificate: every import becomes an RSA key for a made-up
+//! name. It supports no private certificates, leaves old versions of a secret pending, and its `RenewCertificate` does
+//! nothing. Each fixture's `does` names the behaviour that it lacks. The tests in `shared/aws/tests/wire` replay
+//! behaviour that both lack.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -21,7 +22,7 @@ use ports::certificates::{
 use ports::memory::certificates::CertificatePorts;
 use ports::memory::{Faults, ManualClock};
 
-/// The ports in memory.
+/// The fixture in memory.
 struct InMemory {
     ports: CertificatePorts,
     root: AuthorityArn,
@@ -98,7 +99,7 @@ impl bundles::World for InMemory {
     }
 }
 
-/// Private CAs behind an endpoint.
+/// The fixture over an ACM Private CA endpoint.
 struct PrivateCas {
     port: aws::PrivateCa,
     client: aws_sdk_acmpca::Client,
@@ -119,7 +120,7 @@ impl authorities::World for PrivateCas {
         update.status(CertificateAuthorityStatus::Disabled).send().await.unwrap();
     }
 
-    /// moto fails over what it can't read. The rest is the work of `infra/local/moto_server.py`.
+    /// moto returns an internal error for invalid input. `infra/local/moto_server.py` adds the other behaviour.
     fn does(&self, what: authorities::Trait) -> bool {
         match what {
             authorities::Trait::HonoursValidity
@@ -131,7 +132,7 @@ impl authorities::World for PrivateCas {
     }
 }
 
-/// ACM behind an endpoint.
+/// The fixture over an ACM endpoint.
 struct Certificates(aws::Acm);
 
 #[async_trait]
@@ -148,7 +149,8 @@ impl certificates::World for Certificates {
         false
     }
 
-    /// moto takes any import, renews nothing, and signs what is requested with its own RSA key and no private CA's.
+    /// moto accepts any import and renews nothing. It signs requested certificates with its own RSA key instead of a
+    /// private CA's.
     fn does(&self, what: certificates::Trait) -> bool {
         match what {
             certificates::Trait::ChecksImports
@@ -159,7 +161,7 @@ impl certificates::World for Certificates {
     }
 }
 
-/// Secrets Manager behind an endpoint.
+/// The fixture over a Secrets Manager endpoint.
 struct Secrets {
     port: aws::Secrets,
     client: aws_sdk_secretsmanager::Client,
@@ -223,7 +225,7 @@ async fn certificates_on_moto() {
 #[tokio::test]
 async fn bundles_on_moto() {
     let Some(moto) = Moto::start().await else { return };
-    // It overwrites a version as long as that is pending.
+    // It overwrites a version as long as the version is pending.
     let does = |what| match what {
         bundles::Trait::MovesLabels => true,
         bundles::Trait::KeepsVersions => false,

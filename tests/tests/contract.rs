@@ -1,4 +1,4 @@
-//! The contract of the ports, on the in-memory ones and on the real SDKs.
+//! The contract of the ports, with the in-memory ports and with the real SDKs.
 
 use aws::Aws;
 use meshwarden_tests::contract::{alarms, config_rules, instances, mesh, security_hub, state, state_races};
@@ -90,7 +90,7 @@ async fn security_hub_on_moto() {
     let way = Way::to(&[("AWS_ENDPOINT_URL_SECURITYHUB", &moto.endpoint)]).await;
     let aws = Aws::with_config(sdk_config(&way.variables()[0].1).await);
     security_hub::all(&security_hub::OnMoto { hub: aws.security_hub(), endpoint: moto.endpoint.clone() }).await;
-    // moto takes any number at once, AWS takes a hundred.
+    // moto accepts any number of findings in one request; AWS accepts a hundred.
     let passed = way.passed();
     let imports = passed.iter().filter(|passed| passed.operation == "POST /findings/import");
     let counts: Vec<usize> = imports

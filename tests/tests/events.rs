@@ -1,4 +1,4 @@
-//! The way of a write, from the control plane over an event bus and a queue to what a function takes it for.
+//! The path of a write: from the control plane over an event bus and a queue to the payload of a function.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -11,7 +11,7 @@ use mesh::audit::Who;
 use meshwarden_tests::stack::{ACCOUNT, ControlPlane, MiniStack, REGION, sdk_config};
 use serde_json::{Value, json};
 
-/// How long events may take from the write to the queue.
+/// The maximum time of events from the write to the queue.
 const WITHIN: Duration = Duration::from_secs(20);
 
 /// Calls a service of MiniStack in the JSON protocol.
@@ -31,7 +31,7 @@ async fn call(stack: &MiniStack, service: &str, target: &str, body: &Value) -> V
     serde_json::from_str(&text).unwrap_or_default()
 }
 
-/// A bus whose mesh writes go into a queue, whose address this gives.
+/// Creates a bus that forwards mesh writes to a queue, and returns the queue's address.
 async fn bus(stack: &MiniStack) -> String {
     let queue = call(stack, "sqs", "AmazonSQS.CreateQueue", &json!({ "QueueName": "writes" })).await;
     call(stack, "events", "AWSEvents.CreateEventBus", &json!({ "Name": "mesh" })).await;
@@ -44,7 +44,7 @@ async fn bus(stack: &MiniStack) -> String {
     queue["QueueUrl"].as_str().unwrap().to_owned()
 }
 
-/// The bodies of so many messages.
+/// Receives the bodies of `count` messages.
 async fn received(stack: &MiniStack, queue: &str, count: usize) -> Vec<String> {
     let give_up = Instant::now() + WITHIN;
     let mut bodies = Vec::new();

@@ -1,10 +1,10 @@
-//! The same findings everywhere: a mesh is judged alike, byte for byte, wherever it was read.
+//! Tests that a mesh has the same findings, byte for byte, from every source.
 //!
 //! ```text
-//!   CloudFormation, Terraform, manifests, Config items, API JSON ──▶ readers ──┐
-//!   App Mesh API ──▶ control plane ──▶ the SDK, as sweeps and admission see it ─┼──▶ the pack ──▶ one text
-//!                          ├──▶ what the snapshots of proxies are made from ────┤
-//!                          └──▶ two looks at it, as change-audit takes them ────┘
+//!   CloudFormation, Terraform, manifests, Config items, API JSON ──▶ readers ──────────┐
+//!   App Mesh API ──▶ control plane ──▶ the SDK, as sweeps and admission read it ───────┼──▶ the pack ──▶ one text
+//!                          ├──▶ the meshes that proxy snapshots are built from ────────┤
+//!                          └──▶ two observations of it, as change-audit reads them ────┘
 //! ```
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -25,7 +25,7 @@ use meshwarden_tests::stack::{ControlPlane, sdk_config};
 use ports::{Pace, Survey, survey};
 use serde_json::{Value, json};
 
-/// Meshes that are written in every form. The third has references that the API doesn't take.
+/// Meshes that exist in every format. The third has references that the API does not accept.
 const MESHES: [(&str, bool); 3] = [("shop", true), ("front", true), ("loose", false)];
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn a_mesh_has_the_same_findings_wherever_it_was_read() {
         {
             assert_eq!(text(&one(&read(&files))), expected, "{files:?}");
         }
-        // A manifest has no place for tags.
+        // A manifest cannot contain tags.
         let manifest = one(&read(&[format!("{name}/manifest.yaml")]));
         assert_eq!(text(&manifest), text(&one(&untagged(read(&api_file(name))))), "{name}");
         if is_taken {
@@ -71,7 +71,8 @@ async fn a_mesh_that_proxies_are_not_sent_has_no_findings() {
     }
 }
 
-/// What a look at a write tells: each finding that the last resource brought, as it stands among all of the mesh.
+/// The findings that change-audit reports for each resource as the last write: each must be one of the findings of the
+/// whole mesh.
 fn audited(surveyed: &Survey, name: &MeshName, whole: &Mesh) {
     let seen = |without: Option<&ResourcePath>| {
         let resources = surveyed.resources.iter().filter(|(path, _)| Some(*path) != without);
@@ -86,7 +87,8 @@ fn audited(surveyed: &Survey, name: &MeshName, whole: &Mesh) {
             unread: [].into(),
         }
     };
-    // A look at a change has each finding on the resource at fault, also where one on the mesh stands for them.
+    // A change has each finding on the resource at fault, even if an evaluation of the mesh reports one finding for all
+    // of them.
     let all = judge_each(whole, &Readings::default(), &policy(), Timestamp::now());
     let all: BTreeSet<String> = all.findings.iter().map(line).collect();
     let after = seen(None);
@@ -100,7 +102,7 @@ fn audited(surveyed: &Survey, name: &MeshName, whole: &Mesh) {
     assert!(!told.is_empty() && told.is_subset(&all), "{name}: {:#?}", told.difference(&all));
 }
 
-/// What the control plane says of that which it sends to proxies.
+/// The findings that the control plane reports for the configuration of its proxies.
 async fn of_proxies(plane: &ControlPlane, mesh: &str) -> String {
     let body = plane.get(&format!("/findings/{mesh}")).await;
     assert_eq!((&body["mesh"], &body["waived"]), (&json!(mesh), &json!([])));
@@ -114,7 +116,7 @@ async fn surveyed(plane: &ControlPlane, mesh: &MeshName) -> Survey {
     survey
 }
 
-/// Puts a mesh through the API, each resource after those that it refers to.
+/// Creates a mesh through the API, each resource after the resources that it refers to.
 async fn create(plane: &ControlPlane, reading: &Reading) {
     let rank = |path: &ResourcePath| match path {
         ResourcePath::Mesh(_) => 0,
@@ -166,7 +168,7 @@ fn lines(findings: impl Iterator<Item = String>) -> String {
     findings.map(|finding| finding + "\n").collect()
 }
 
-/// The same as if nobody had told its tags.
+/// Removes the tags of a reading, as for a source without tags.
 fn untagged(mut reading: Reading) -> Reading {
     reading.resources.iter_mut().for_each(|one| one.tags = None);
     reading

@@ -1,5 +1,5 @@
-//! Each log message is a literal without inserted values, and is used in one place: a search for a line of the log
-//! finds the code that wrote it, and a filter or alarm on a message matches one cause.
+//! Each log message is a literal without inserted values, and is used in one place. A search for a line of the log
+//! finds the code that wrote it. A filter or alarm on a message matches one cause.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -11,7 +11,8 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 /// The macros of `tracing` that write a message.
 const MACROS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "event"];
 
-/// The files that do not follow the rule yet, with the limit of their violations. Entries may only be lowered and removed.
+/// The files that do not follow the rule yet, with the limit of their violations. Entries may only be lowered and
+/// removed.
 const EXCEPTIONS: [(&str, usize); 9] = [
     ("functions/certificate-rotation/src/journal.rs", 1),
     ("functions/certificate-rotation/src/tell.rs", 2),

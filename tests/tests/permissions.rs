@@ -1,5 +1,5 @@
-//! What the functions' sources call, against the roles of the template: also what no scenario of `permissions.rs` of a
-//! function reaches.
+//! Checks the calls in the functions' sources against the roles of the template. This includes calls that no scenario
+//! in a function's `permissions.rs` makes.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use meshwarden_tests::template::Template;
 
-/// The methods of ports that call a service, and the actions that they need. A method that several kinds of resources
-/// share is named with none: scenarios tell which.
+/// The methods of ports that call a service, and the actions that they need. A method for several kinds of resources
+/// has no actions here: the scenarios check them.
 const CALLS: [(&str, &[&str]); 45] = [
     ("alarms.active_mute_rules", &["cloudwatch:ListAlarmMuteRules", "cloudwatch:GetAlarmMuteRule"]),
     ("alarms.all", &["cloudwatch:DescribeAlarms"]),
@@ -43,7 +43,7 @@ const CALLS: [(&str, &[&str]); 45] = [
     ("meshes.meshes", &["appmesh:ListMeshes"]),
     ("meshes.tags", &["appmesh:ListTagsForResource"]),
     ("notifier.notify", &["sns:Publish"]),
-    // The control plane's own: no action of IAM.
+    // This call needs no IAM action, because only the control plane serves it.
     ("proxies.proxies", &[]),
     ("reports.get", &["s3:GetObject"]),
     ("reports.put", &["s3:PutObject"]),
@@ -59,19 +59,19 @@ const CALLS: [(&str, &[&str]); 45] = [
     ("tags.tag", &["appmesh:TagResource"]),
 ];
 
-/// More calls, of which only certificate-rotation makes any.
+/// Further calls, which only certificate-rotation makes.
 const WRITER: [(&str, &[&str]); 2] = [
     ("writer.update_virtual_gateway", &["appmesh:UpdateVirtualGateway"]),
     ("writer.update_virtual_node", &["appmesh:UpdateVirtualNode"]),
 ];
 
-/// Ports that call no service of AWS.
+/// Ports that call no AWS service.
 const LOCAL: [&str; 3] = ["clock", "keys", "probe"];
 
-/// Methods of the pointer to a port, not of the port.
+/// Methods of the pointer to a port, not of the port itself.
 const POINTERS: [&str; 2] = ["as_ref", "clone"];
 
-/// Calls in the code that tag- and egress-compliance share, which one of them never makes.
+/// Calls in the code that tag- and egress-compliance share and that one of them never makes.
 const NEVER: [(&str, &str); 3] = [
     ("tag-compliance", "specs.update_mesh"),
     ("tag-compliance", "specs.update_virtual_node"),
@@ -84,7 +84,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     nested.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
 }
 
-/// The calls of methods of ports in a text: `state.load`.
+/// The calls of port methods in a text, as in `state.load`.
 fn calls(text: &str) -> BTreeSet<String> {
     let dense: String = text.split_whitespace().collect();
     let mut found = BTreeSet::new();

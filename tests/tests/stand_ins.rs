@@ -11,7 +11,7 @@ fn stand_ins_pass_their_own_tests() {
         println!("skipped: .local/venv/bin/python is not there; `cargo xtask setup` installs it");
         return;
     }
-    // -B: nothing is left in the source folder.
+    // `-B` writes no bytecode into the source folder.
     let Output { status, stderr, .. } = Command::new(python)
         .args(["-B", "-m", "unittest", "stand_ins_test"])
         .current_dir(root.join("infra/local"))

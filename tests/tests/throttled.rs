@@ -1,4 +1,4 @@
-//! Reading a mesh over HTTP from a control plane that asks for patience.
+//! Reads a mesh over HTTP from a control plane that throttles.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -18,10 +18,10 @@ use serde_json::json;
 
 const NODES: usize = 120;
 
-/// How long the other side asks for patience.
+/// The time for which the proxy throttles.
 const BUSY: Duration = Duration::from_millis(300);
 
-/// Once told to, lets some calls pass and then answers 429 for a while; everything else it hands on.
+/// An HTTP proxy that forwards `pass` calls, then answers 429 for a while, and then forwards all calls again.
 #[derive(Clone)]
 struct Proxy {
     pass: Arc<AtomicUsize>,
@@ -77,7 +77,7 @@ async fn the_whole_mesh_is_read_with_fewer_calls_at_a_time_and_then_with_more() 
     let slow = format!("http://{}", listener.local_addr().unwrap());
     let router = Router::new().fallback(hand_on).with_state(proxy.clone());
     let proxying = tokio::spawn(async move { axum::serve(listener, router).await });
-    // Without the SDK's own retries, so that the pace of the survey is seen.
+    // The SDK's own retries are disabled, so that the test observes the pace of the survey.
     let config = sdk_config(&slow).await.into_builder().retry_config(RetryConfig::disabled()).build();
     let meshes = Aws::with_config(config).mesh();
     let mesh = "shop".parse().unwrap();

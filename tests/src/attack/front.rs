@@ -1,4 +1,4 @@
-//! A server that does not keep to HTTP, in front of one that does.
+//! A server that violates HTTP, in front of one that does not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,13 +10,13 @@ use tokio::task::JoinHandle;
 
 use super::Misbehaviour;
 
-/// Between two bytes of an answer that is slow.
+/// The delay between two bytes of a slow response.
 const BETWEEN_BYTES: Duration = Duration::from_millis(100);
 
-/// The length of an answer that is huge, in bytes.
+/// The length of a huge body, in bytes.
 const HUGE: usize = 200_000_000;
 
-/// The front of one service; it ends with this.
+/// The server in front of one service; dropping it ends it.
 #[derive(Debug)]
 pub(super) struct Front {
     endpoint: String,
@@ -26,7 +26,7 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// Opens it before this endpoint. Without a misbehaviour everything gets through.
+    /// Starts a server in front of this endpoint. Without a misbehaviour it forwards everything.
     pub(super) async fn open(endpoint: &str, misbehaviour: Option<Misbehaviour>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -40,7 +40,7 @@ impl Front {
                 counted.fetch_add(1, Ordering::Relaxed);
                 let (target, other) = (target.clone(), other.clone());
                 tokio::spawn(async move {
-                    // The client may end the connection at any moment.
+                    // The client may close the connection at any moment.
                     drop(match misbehaviour {
                         None => pass(stream, &target).await,
                         Some(misbehaviour) => misbehave(stream, misbehaviour, &other).await,
@@ -60,12 +60,12 @@ impl Front {
         &self.endpoint
     }
 
-    /// How many connections were made.
+    /// The number of connections.
     pub(super) fn hits(&self) -> usize {
         self.hits.load(Ordering::Relaxed)
     }
 
-    /// How many connections were made to where a redirection leads.
+    /// The number of connections to the target of the redirection.
     pub(super) fn escaped(&self) -> usize {
         self.escaped.load(Ordering::Relaxed)
     }
@@ -82,7 +82,7 @@ async fn pass(mut stream: TcpStream, target: &str) -> std::io::Result<()> {
     copy_bidirectional(&mut stream, &mut onward).await.map(drop)
 }
 
-/// Answers every request of a connection so.
+/// Answers every request of a connection with this misbehaviour.
 async fn misbehave(mut stream: TcpStream, misbehaviour: Misbehaviour, elsewhere: &str) -> std::io::Result<()> {
     while request(&mut stream).await? {
         match misbehaviour {
@@ -133,7 +133,7 @@ async fn misbehave(mut stream: TcpStream, misbehaviour: Misbehaviour, elsewhere:
     Ok(())
 }
 
-/// Reads one request to its end; false at the end of the connection.
+/// Reads one complete request; false at the end of the connection.
 async fn request(stream: &mut TcpStream) -> std::io::Result<bool> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -150,7 +150,7 @@ async fn request(stream: &mut TcpStream) -> std::io::Result<bool> {
     Ok(true)
 }
 
-/// Writes a beginning, and then the same for ever, a byte at a time.
+/// Writes a beginning and then the same bytes forever, one byte at a time.
 async fn slowly(stream: &mut TcpStream, beginning: &[u8], again: &[u8]) -> std::io::Result<()> {
     stream.write_all(beginning).await?;
     for part in again.iter().cycle() {

@@ -1,4 +1,4 @@
-//! A server whose answers are right but for one thing.
+//! A server with correct responses except for one detail.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,13 +17,13 @@ use super::Misbehaviour;
 use crate::cbor;
 use crate::faults::Fault;
 
-/// How far the service's clock is ahead.
+/// The offset of the service's clock, which is ahead.
 const AHEAD: SignedDuration = SignedDuration::from_hours(1);
 
-/// How far the time of a signature may be off.
+/// The maximum difference between the time of a signature and the service's clock.
 const OFF: SignedDuration = SignedDuration::from_mins(5);
 
-/// It ends with this.
+/// The server; dropping it ends it.
 #[derive(Debug)]
 pub(super) struct Twister {
     endpoint: String,
@@ -40,7 +40,7 @@ struct Twist {
 }
 
 impl Twister {
-    /// Opens it before this endpoint.
+    /// Starts a server in front of this endpoint.
     pub(super) async fn open(endpoint: &str, misbehaviour: Misbehaviour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let own = format!("http://{}", listener.local_addr().unwrap());
@@ -56,7 +56,7 @@ impl Twister {
         &self.endpoint
     }
 
-    /// How many requests came.
+    /// The number of requests.
     pub(super) fn hits(&self) -> usize {
         self.hits.load(Ordering::Relaxed)
     }
@@ -98,7 +98,7 @@ async fn answer(State(twist): State<Twist>, method: Method, uri: Uri, headers: H
     (status, headers, body).into_response()
 }
 
-/// When a request was signed.
+/// The time at which a request was signed.
 fn signed_at(headers: &HeaderMap) -> Option<Timestamp> {
     let text = headers.get("x-amz-date")?.to_str().ok()?;
     jiff::fmt::strtime::parse("%Y%m%dT%H%M%S%z", text.replace('Z', "+0000")).ok()?.to_timestamp().ok()
@@ -108,7 +108,7 @@ fn http_date(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
-/// A body with its document changed, in JSON or CBOR; any other body stays.
+/// Changes the document in a body, in JSON or CBOR; any other body is returned unchanged.
 fn changed(body: &Bytes, change: impl Fn(&mut Value)) -> Bytes {
     let is_cbor = body.first().is_some_and(|first| matches!(first >> 5, 5));
     let mut value = match serde_json::from_slice::<Value>(body) {
@@ -120,7 +120,7 @@ fn changed(body: &Bytes, change: impl Fn(&mut Value)) -> Bytes {
     if is_cbor { cbor::encode(&value).into() } else { value.to_string().into() }
 }
 
-/// Adds the token of another page, under every name that one has.
+/// Adds the token of another page, under every member name of such tokens.
 fn page(value: &mut Value, number: usize) {
     if let Some(members) = value.as_object_mut() {
         for name in ["nextToken", "NextToken"] {
@@ -129,7 +129,7 @@ fn page(value: &mut Value, number: usize) {
     }
 }
 
-/// Doubles every list that stands at the top.
+/// Doubles every list at the top level.
 fn double(value: &mut Value) {
     for member in value.as_object_mut().into_iter().flat_map(|members| members.values_mut()) {
         if let Some(items) = member.as_array_mut() {

@@ -15,22 +15,22 @@ use ports::{AlarmReader, PortErrorKind};
 
 use super::kind;
 
-/// Alarms that can be set up behind the port's back.
+/// A test fixture that can set up alarms without the port.
 #[async_trait]
 pub trait World: Sync {
-    /// The port.
+    /// The port under test.
     fn reader(&self) -> &dyn AlarmReader;
-    /// Creates an alarm on the sum of a metric named as the alarm, over a minute, of node `name`.
+    /// Creates an alarm on the sum, over a minute, of a metric with the alarm's name, of node `name`.
     async fn metric(&self, name: &str, state: AlarmState);
     /// Creates a composite alarm.
     async fn composite(&self, name: &str, rule: &str);
-    /// Tags an alarm.
+    /// Adds a tag to an alarm.
     async fn tag(&self, name: &str, key: &str, value: &str);
-    /// Gives an alarm's metric a data point.
+    /// Adds a data point to an alarm's metric.
     async fn data(&self, name: &str, at: Timestamp);
 }
 
-/// Every check.
+/// Runs every check.
 pub async fn all(world: &dyn World) {
     an_alarm_is_read_with_its_state_and_metric(world).await;
     composite_alarms_are_found_by_name_too(world).await;
@@ -169,12 +169,12 @@ fn alarm(text: &str, state: AlarmState, source: AlarmSource) -> Alarm {
     Alarm { since, ..Alarm::new(name(text), &arn(text), state, source) }
 }
 
-/// Alarms behind a CloudWatch endpoint.
+/// The fixture over a CloudWatch endpoint.
 #[derive(Debug)]
 pub struct OverTheApi {
     /// The adapter under test.
     pub alarms: aws::CloudWatch,
-    /// What sets the alarms up.
+    /// The client that sets up the alarms.
     pub client: Client,
 }
 

@@ -11,35 +11,35 @@ use ports::certificates::{
 use super::kind;
 use super::x509::Leaf;
 
-/// Authorities that can be set up behind the port's back.
+/// A test fixture that can set up authorities without the port.
 #[async_trait]
 pub trait World: Sync {
-    /// The port.
+    /// The port under test.
     fn authorities(&self) -> &dyn CertificateAuthority;
-    /// An active root with an RSA key of 2048 bits, valid for a year or more.
+    /// Creates an active root with an RSA key of 2048 bits, valid for a year or more.
     async fn root(&self, name: &str) -> AuthorityArn;
-    /// Switches an authority off.
+    /// Disables an authority.
     async fn disable(&self, authority: &AuthorityArn);
-    /// Whether it does what AWS does in this; see [`Trait`].
+    /// Whether the implementation behaves as AWS in this respect; see [`Trait`].
     fn does(&self, what: Trait) -> bool;
 }
 
-/// What not every stand-in does.
+/// Behaviour of AWS that some stand-ins lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trait {
-    /// The certificate ends when it was ordered to end.
+    /// The certificate ends at the requested time.
     HonoursValidity,
     /// The same token within five minutes is the same order.
     KnowsTokens,
     /// Refuses a validity beyond the authority's own.
     RefusesLongValidity,
-    /// An authority that was switched off does not issue.
+    /// A disabled authority does not issue.
     RefusesWhenDisabled,
-    /// Says that a certificate does not exist, and that a request is none, instead of failing.
+    /// Reports a missing certificate and an invalid request as such, instead of an internal error.
     TellsWhatIsWrong,
 }
 
-/// Every check.
+/// Runs every check.
 pub async fn all(world: &dyn World) {
     an_authority_is_described(world).await;
     an_order_becomes_a_certificate(world).await;
@@ -62,7 +62,7 @@ pub async fn all(world: &dyn World) {
     }
 }
 
-/// A fresh key with its request for `orders.shop.local`.
+/// Creates a key with its request for `orders.shop.local`.
 #[must_use]
 pub fn fresh(algorithm: &KeyAlgorithm) -> FreshKey {
     let names = SubjectNames {
@@ -73,7 +73,7 @@ pub fn fresh(algorithm: &KeyAlgorithm) -> FreshKey {
     SystemKeys.make(algorithm, &names).unwrap()
 }
 
-/// An order for a month.
+/// Creates an order for a month.
 #[must_use]
 pub fn order(authority: &Authority, request: &str, token: &str) -> Order {
     Order {

@@ -6,28 +6,28 @@ use ports::certificates::{Bundle, PrivateKey, SecretBundles, SecretId, Stage, Ve
 
 use super::kind;
 
-/// Secrets that can be set up behind the port's back.
+/// A test fixture that can set up secrets without the port.
 #[async_trait]
 pub trait World: Sync {
-    /// The port.
+    /// The port under test.
     fn bundles(&self) -> &dyn SecretBundles;
-    /// Makes a secret whose current version holds a text, and says which version that is: not everybody takes the one
-    /// that is asked for.
+    /// Creates a secret with this text in its current version, and returns the id of that version. Some stand-ins
+    /// ignore the requested id.
     async fn create(&self, name: &str, version: &VersionId, text: &str) -> VersionId;
-    /// Whether it does what AWS does in this; see [`Trait`].
+    /// Whether the implementation behaves as AWS in this respect; see [`Trait`].
     fn does(&self, what: Trait) -> bool;
 }
 
-/// What not every stand-in does.
+/// Behaviour of AWS that some stand-ins lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trait {
     /// Only one version is at a stage.
     MovesLabels,
-    /// What is stored as a version stays as it is.
+    /// A stored version never changes its content.
     KeepsVersions,
 }
 
-/// Every check.
+/// Runs every check.
 pub async fn all(world: &dyn World) {
     what_is_not_there(world).await;
     from_pending_to_current_to_previous(world).await;
@@ -54,7 +54,7 @@ fn bundle(text: &str) -> Bundle {
     Bundle { key: Some(key), request: Some(text.to_owned()), ..Bundle::default() }
 }
 
-/// A secret with its first version.
+/// Creates a secret with its first version.
 async fn made(world: &dyn World, name: &str) -> (SecretId, VersionId) {
     let first = world.create(name, &version(1), &bundle("one").text()).await;
     (secret(name), first)

@@ -15,33 +15,33 @@ use ports::memory::{Faults, ManualClock};
 use super::x509::Leaf;
 use super::{authorities, kind};
 
-/// A store of certificates.
+/// A test fixture with a store of certificates.
 #[async_trait]
 pub trait World: Sync {
-    /// The port.
+    /// The port under test.
     fn store(&self) -> &dyn CertificateStore;
-    /// The private CA that it has its private certificates from.
+    /// The private CA that issues its private certificates.
     fn authority(&self) -> AuthorityArn;
-    /// Makes an AWS resource use a certificate; whether that can be done here.
+    /// Makes an AWS resource use a certificate; returns whether the implementation supports that.
     fn put_to_use(&self, arn: &CertificateArn) -> bool;
-    /// Whether it does what AWS does in this; see [`Trait`].
+    /// Whether the implementation behaves as AWS in this respect; see [`Trait`].
     fn does(&self, what: Trait) -> bool;
 }
 
-/// What not every stand-in does.
+/// Behaviour of AWS that some stand-ins lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trait {
-    /// Holds an import against its key, and what it replaces.
+    /// Checks an import against its key and against the certificate that it replaces.
     ChecksImports,
-    /// Renews what was exported, and only that.
+    /// Renews certificates that were exported, and only those.
     Renews,
     /// Keeps the tags when a certificate is replaced.
     KeepsTags,
-    /// Makes the key that was asked for, and has the private CA sign its certificate.
+    /// Creates the requested key, and has the private CA sign its certificate.
     IssuesAsAsked,
 }
 
-/// Every check.
+/// Runs every check.
 pub async fn all(world: &dyn World) {
     let issuer = Issuer::new();
     an_imported_certificate_is_described(world, &issuer).await;
@@ -61,7 +61,7 @@ pub async fn all(world: &dyn World) {
     }
 }
 
-/// Signs what is imported. It has a clock of its own, so that what it signs may be long over.
+/// Signs the certificates that are imported. It has a separate clock, so that it can sign expired certificates.
 struct Issuer {
     authorities: MemoryAuthorities,
     clock: ManualClock,
@@ -144,7 +144,7 @@ async fn it_is_replaced_on_its_arn(world: &dyn World, issuer: &Issuer) {
 async fn what_has_expired_is_not_imported(world: &dyn World, issuer: &Issuer) {
     let year = SignedDuration::from_hours(365 * 24);
     issuer.clock.advance(-year);
-    // Ordered for a month from now, so its end is brought back by hand.
+    // The order ends in a month from the real time, so the test sets its end back.
     let authority = issuer.authorities.describe(&issuer.root).await.unwrap();
     let fresh = authorities::fresh(&KeyAlgorithm::EcPrime256v1);
     let mut order = authorities::order(&authority, &fresh.request, "expired");

@@ -1,11 +1,11 @@
-//! The contract of [`ConfigRules`], as far as it can be tried without a rule: an answer in test mode is checked and not
-//! kept.
+//! The contract of [`ConfigRules`], as far as it can be tested without a rule: an answer in test mode is checked and
+//! not stored.
 
 use ports::{
     Annotation, ConfigResource, ConfigRules, Evaluation, PutAnswer, ResultToken, RuleCompliance, put_all_evaluations,
 };
 
-/// Every check.
+/// Runs every check.
 pub async fn all(rules: &dyn ConfigRules) {
     many_evaluations_are_taken(rules).await;
     nothing_is_an_answer_too(rules).await;

@@ -8,18 +8,18 @@ use aws_sdk_servicediscovery::types::{CustomHealthStatus, HealthCheckCustomConfi
 use ports::memory::MemoryInstances;
 use ports::{InstanceDirectory, PortErrorKind};
 
-/// A directory whose content the contract can change.
+/// A test fixture with a directory that the contract can change.
 #[async_trait]
 pub trait World: Sync {
-    /// The port.
+    /// The port under test.
     fn directory(&self) -> &dyn InstanceDirectory;
 
-    /// Gives the service `cart` in the namespace `prod` exactly these instances, by their last octets, each with whether
-    /// it is healthy. The service may not be there before.
+    /// Sets the instances of the service `cart` in the namespace `prod` to exactly these. Each has its last octet and
+    /// whether it is healthy. The service may not exist before.
     async fn set(&self, instances: &[(u8, bool)]);
 }
 
-/// Every check.
+/// Runs every check.
 pub async fn all(world: &impl World) {
     let missing = world.directory().discover("prod", "cart").await.unwrap_err();
     assert_eq!(missing.kind, PortErrorKind::NotFound, "{missing}");
@@ -60,17 +60,17 @@ impl World for MemoryInstances {
     }
 }
 
-/// Cloud Map behind an endpoint.
+/// The fixture over a Cloud Map endpoint.
 #[derive(Debug)]
 pub struct OverTheApi {
-    /// The port.
+    /// The adapter under test.
     pub directory: aws::CloudMap,
-    /// What changes it.
+    /// The client that changes the directory.
     pub client: Client,
 }
 
 impl OverTheApi {
-    /// The namespace's id, made where there is none.
+    /// The id of the namespace, which is created if it does not exist.
     async fn namespace(&self) -> String {
         let is_it = |namespace: &NamespaceSummary| namespace.name.as_deref() == Some("prod");
         loop {

@@ -16,22 +16,22 @@ use serde_json::{Map, Value, json};
 
 use super::kind;
 
-/// Meshes that can be set up behind the port's back.
+/// A test fixture that can set up meshes without the port.
 #[async_trait]
 pub trait World: Sync {
-    /// The port's reading half.
+    /// The port that reads meshes.
     fn reader(&self) -> &dyn MeshReader;
-    /// Its writing half.
+    /// The port that writes routes.
     fn writer(&self) -> &dyn RouteWriter;
-    /// The half that writes meshes and virtual nodes.
+    /// The port that writes meshes and virtual nodes.
     fn owner(&self) -> &dyn MeshWriter;
     /// Creates a resource.
     async fn create(&self, path: &ResourcePath, spec: &Value);
-    /// Changes a route without regard to its version, as a person does.
+    /// Changes a route regardless of its version, as an operator does.
     async fn edit(&self, route: &RouteId, spec: &Value);
 }
 
-/// Meshes in memory.
+/// The fixture in memory.
 #[derive(Debug)]
 pub struct InMemory(pub MemoryMesh);
 
@@ -58,12 +58,12 @@ impl World for InMemory {
     }
 }
 
-/// Meshes behind the App Mesh API at `endpoint`.
+/// The fixture over the App Mesh API at `endpoint`.
 #[derive(Debug)]
 pub struct OverTheApi {
     /// The adapter under test.
     pub mesh: aws::AppMesh,
-    /// Where the API answers.
+    /// The endpoint of the API.
     pub endpoint: String,
 }
 
@@ -115,7 +115,7 @@ impl World for OverTheApi {
     }
 }
 
-/// Every check, each on a mesh of its own.
+/// Runs every check, each with a separate mesh.
 pub async fn all(world: &dyn World) {
     a_spec_is_read_as_it_was_written(world).await;
     an_update_on_the_current_version_is_applied(world).await;
@@ -152,7 +152,7 @@ fn routed(spec: &Value) -> RouteSpec {
     serde_json::from_value(spec.clone()).unwrap()
 }
 
-/// A mesh with two nodes, a router for each protocol of a route, and one http route.
+/// Creates a mesh with two nodes, a router for each protocol of a route, and one http route.
 async fn setting(world: &dyn World, mesh: &str) -> RouteId {
     world.create(&path(&format!("mesh/{mesh}")), &json!({})).await;
     for node in ["v1", "v2"] {
@@ -263,7 +263,7 @@ async fn what_does_not_exist_is_not_found(world: &dyn World) {
 
 async fn lists_are_whole(world: &dyn World) {
     setting(world, "many").await;
-    // More than a page has.
+    // This is more than one page.
     for n in 0..120 {
         world.create(&path(&format!("mesh/many/virtualNode/n{n}")), &json!({})).await;
     }
@@ -382,8 +382,8 @@ async fn meshes_and_nodes_are_written_on_the_version_they_were_read_at(world: &d
     assert_eq!(kind(owner.update_mesh(&nowhere).await), PortErrorKind::NotFound);
 }
 
-/// An update that breaks a rule of one resource, one that a proxy could not use, one that breaks what reaches the resource,
-/// and one that refers to a resource that does not exist.
+/// Four updates are refused: one that breaks a rule of one resource, and one that a proxy could not use. The others
+/// break a resource that refers to the updated one, or refer to a resource that does not exist.
 async fn refused_updates_change_nothing(world: &dyn World) {
     let route = setting(world, "refused").await;
     let listening = |ports: &[u32]| {

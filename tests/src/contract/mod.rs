@@ -1,4 +1,4 @@
-//! What every version of a port must do, whoever stands behind it. The checks assert outcomes, never calls.
+//! The required behaviour of every implementation of a port. The checks assert outcomes, never calls.
 
 pub mod alarms;
 pub mod authorities;
@@ -14,7 +14,7 @@ pub mod x509;
 
 use ports::{PortError, PortErrorKind};
 
-/// The sort of a failure that was expected.
+/// The kind of an expected error.
 fn kind<T: std::fmt::Debug>(outcome: Result<T, PortError>) -> PortErrorKind {
     outcome.unwrap_err().kind
 }

@@ -16,29 +16,29 @@ use ports::memory::MemorySecurityHub;
 use reports::{Changes, History, MeshReport, Place, asff};
 use serde_json::{Value, json};
 
-/// A Security Hub of its own, and a look into it.
+/// A test fixture with a separate Security Hub that can be read.
 #[async_trait]
 pub trait Hub {
-    /// The port.
+    /// The port under test.
     fn port(&self) -> &dyn SecurityHub;
 
-    /// Every finding that was taken, by its id.
+    /// Every finding that was accepted, by its id.
     async fn kept(&self) -> BTreeMap<String, Value>;
 
-    /// Makes a finding one that is not taken.
+    /// Changes a finding so that it is not accepted.
     fn spoil(&self, finding: &mut Value);
 }
 
-/// In memory.
+/// The fixture in memory.
 #[derive(Debug)]
 pub struct InMemory(pub MemorySecurityHub);
 
-/// On moto.
+/// The fixture on moto.
 #[derive(Debug)]
 pub struct OnMoto {
     /// The port over the SDK.
     pub hub: aws::FindingsImport,
-    /// Where moto answers.
+    /// The endpoint of moto.
     pub endpoint: String,
 }
 
@@ -70,7 +70,7 @@ impl Hub for OnMoto {
             if !token.is_null() {
                 request["NextToken"] = token;
             }
-            // By the region of the signature moto knows whose findings are asked for.
+            // moto uses the region of the signature to select the findings.
             let authorization = "AWS4-HMAC-SHA256 Credential=tests/20261121/eu-west-1/securityhub/aws4_request, SignedHeaders=host, Signature=0";
             let post = reqwest::Client::new().post(format!("{}/findings", self.endpoint));
             let answer = post.header("authorization", authorization).json(&request).send().await.unwrap();
@@ -90,7 +90,7 @@ impl Hub for OnMoto {
     }
 }
 
-/// Every check, one after the other on the same hub.
+/// Runs every check, one after the other on the same hub.
 pub async fn all(hub: &dyn Hub) {
     nothing_is_an_import_too(hub).await;
     many_findings_are_kept_as_they_were_written(hub).await;
@@ -98,7 +98,7 @@ pub async fn all(hub: &dyn Hub) {
     one_that_is_not_taken_keeps_no_other_out(hub).await;
 }
 
-/// The findings on a mesh of so many nodes; of those that were there before none is left but these, so the first are gone.
+/// The findings on a mesh with this many nodes. The first `gone` findings are resolved.
 fn findings(mesh: &str, nodes: usize, gone: usize) -> Vec<Value> {
     let now: Timestamp = "2026-11-21T06:00:00Z".parse().unwrap();
     let mut model = Mesh::new(mesh.parse().unwrap());
@@ -151,7 +151,7 @@ async fn what_is_imported_again_is_updated(hub: &dyn Hub) {
         kept.values().partition(|finding| finding["RecordState"] == "ARCHIVED");
     assert_eq!((archived.len(), active.len()), (3, count - 3));
     assert!(archived.iter().all(|finding| finding["Compliance"]["Status"] == "PASSED"));
-    // Whoever works in Security Hub owns these members; an import that brings them would be refused or passed over.
+    // Users of Security Hub own these members; an import that contains them would be refused or ignored.
     for member in ["Workflow", "Note", "UserDefinedFields", "VerificationState"] {
         assert!(all.iter().all(|finding| finding.get(member).is_none()), "{member}");
     }
@@ -172,7 +172,7 @@ async fn one_that_is_not_taken_keeps_no_other_out(hub: &dyn Hub) {
     assert_eq!(hub.kept().await.len(), before + all.len() - 2);
 }
 
-/// Every rule, so that there are many findings.
+/// A policy with every rule, so that there are many findings.
 fn strict() -> Policy {
     Policy { profile: Profile::Strict, ..Policy::built_in().unwrap() }
 }

@@ -7,7 +7,8 @@ use ports::{
 };
 use serde_json::{Value, json};
 
-/// Every check, each on documents of its own. The last ones turn the kill switch, which is the whole table's.
+/// Runs every check, each with separate documents. The last checks use the kill switch, which applies to the whole
+/// table.
 pub async fn all(store: &dyn StateStore) {
     what_was_never_written_is_not_there(store).await;
     a_begin_takes_the_lease_and_a_finish_gives_it_back(store).await;
@@ -26,7 +27,7 @@ pub async fn all(store: &dyn StateStore) {
     refusals_have_a_fixed_order(store).await;
 }
 
-/// The time at which everything here happens.
+/// The current time of all checks.
 #[must_use]
 pub fn now() -> Timestamp {
     "2026-11-20T10:00:00.25Z".parse().unwrap()
@@ -36,7 +37,7 @@ fn later(seconds: i64) -> Timestamp {
     now() + SignedDuration::from_secs(seconds)
 }
 
-/// The document of a route with this name.
+/// The key of a route with this name.
 pub(super) fn key(name: &str) -> StateKey {
     StateKey::route(&format!("shop/recs/{name}").parse().unwrap())
 }
@@ -147,7 +148,7 @@ async fn a_begin_whose_answer_was_lost_is_granted_once(store: &dyn StateStore) {
     let view = view(store, "lost", "lost").await;
     assert_eq!((view.budget.used, view.documents[&key("lost")].revision), (1, 1));
     assert_eq!(journal(store, "lost").await, ["begin-a"]);
-    // With another plan it is another begin, which has to start from what is there.
+    // A begin with another plan is another one, which has to be based on the stored revision.
     let other = Begin { document: json!("another plan"), ..begin };
     assert_eq!(store.begin(&other).await.unwrap(), Begun::Refused(Refusal::RevisionMoved));
 }
@@ -159,7 +160,7 @@ async fn a_finish_whose_answer_was_lost_is_stored_once(store: &dyn StateStore) {
         assert_eq!(store.finish(&finish).await.unwrap(), StoreOutcome::Stored);
     }
     assert_eq!(stored(store, "finished").await.revision, 2);
-    // Not over what came after it.
+    // A repeated finish does not overwrite a later note.
     store.note(&note("finished", 2, now(), json!("seen"))).await.unwrap();
     assert_eq!(store.finish(&finish).await.unwrap(), StoreOutcome::Overtaken);
     assert_eq!(stored(store, "finished").await.document, json!("seen"));

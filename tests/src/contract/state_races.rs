@@ -5,7 +5,7 @@ use ports::{Begin, Begun, Refusal, Spend, StateStore};
 
 use super::state::{begin, now, view, window};
 
-/// Every check, each on documents of its own.
+/// Runs every check, each with separate documents.
 pub async fn all(store: &dyn StateStore) {
     of_many_who_begin_at_once_one_is_granted(store).await;
     a_budget_holds_when_many_spend_at_once(store).await;

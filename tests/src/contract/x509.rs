@@ -1,4 +1,4 @@
-//! What the checks go by in a certificate.
+//! The members of a certificate that the checks compare.
 
 use jiff::Timestamp;
 use ports::certificates::PrivateKey;
@@ -6,25 +6,25 @@ use rcgen::{KeyPair, PublicKeyData};
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::pem::Pem;
 
-/// A certificate, read.
+/// A parsed certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leaf {
     /// Its serial number.
     pub serial: Vec<u8>,
-    /// Its names.
+    /// The subject alternative names.
     pub names: Vec<String>,
     /// The beginning of its validity.
     pub not_before: Timestamp,
     /// The end of its validity.
     pub not_after: Timestamp,
-    /// Whether both ends of a mutual TLS may present it.
+    /// Whether both sides of mutual TLS may present it.
     pub is_for_servers_and_clients: bool,
     key: Vec<u8>,
     der: Vec<u8>,
 }
 
 impl Leaf {
-    /// Reads the first certificate of a text.
+    /// Parses the first certificate of a text.
     #[must_use]
     pub fn read(text: &str) -> Self {
         let pem = Pem::iter_from_buffer(text.as_bytes()).next().unwrap().unwrap();
@@ -61,7 +61,7 @@ impl Leaf {
         certificate.verify_signature(Some(issuer.public_key())).is_ok()
     }
 
-    /// Whether this is its key.
+    /// Whether this is the key of the certificate.
     #[must_use]
     pub fn belongs_to(&self, key: &PrivateKey) -> bool {
         KeyPair::from_pem(key.pem()).unwrap().der_bytes() == self.key

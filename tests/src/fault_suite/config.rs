@@ -9,12 +9,12 @@ use super::{FaultSuite, LastingPlan};
 use crate::config_events::{ConfigScene, Services, Stage};
 use crate::faults::Fault;
 
-/// A scheduled evaluation of a small mesh.
+/// A fault suite with a scheduled evaluation of a small mesh.
 #[derive(Clone, Copy, Debug)]
 pub struct ConfigFaultSuite {
     /// The name of the function.
     pub function: &'static str,
-    /// Its built command: `env!("CARGO_BIN_EXE_<name>")`.
+    /// The path of its built command: `env!("CARGO_BIN_EXE_<name>")`.
     pub binary: &'static str,
     /// The policy document.
     pub policy: &'static str,

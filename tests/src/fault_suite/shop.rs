@@ -1,4 +1,4 @@
-//! The fault suite of a function that reads a mesh on a schedule and remembers it.
+//! The fault suite of a function that reads a mesh on a schedule and stores the result.
 
 use jiff::SignedDuration;
 
@@ -6,18 +6,18 @@ use super::{FaultSuite, LastingPlan};
 use crate::faults::Fault;
 use crate::shop_scene::{ShopScene, Shops};
 
-/// A scheduled run over a small mesh.
+/// A fault suite with a scheduled run over a small mesh.
 #[derive(Clone, Copy, Debug)]
 pub struct ShopFaultSuite {
     /// The name of the function.
     pub function: &'static str,
-    /// Its built command: `env!("CARGO_BIN_EXE_<name>")`.
+    /// The path of its built command: `env!("CARGO_BIN_EXE_<name>")`.
     pub binary: &'static str,
     /// The sample event of its schedule.
     pub event: &'static str,
     /// The time between two runs: at most three schedule intervals.
     pub every: SignedDuration,
-    /// The runs of the whole suite: two days of them.
+    /// The number of runs in the whole suite: two days of them.
     pub many_runs: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The same with boto3, which signs with code of its own.
+//! The same checks with boto3, which has a separate signing implementation.
 
 use std::path::Path;
 use std::process::Command;

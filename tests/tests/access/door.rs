@@ -1,4 +1,4 @@
-//! A control plane that asks who is calling, and clients that say so or lie.
+//! A control plane that authenticates its callers, and clients with valid or false identities.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,7 +18,7 @@ use control_plane::{ApiAuth, Server, Settings};
 use meshwarden_tests::stack::{ACCOUNT, REGION};
 use tokio::sync::oneshot;
 
-/// The server; it ends with the test.
+/// The server, which ends with the test.
 pub(crate) struct Door {
     pub(crate) endpoint: String,
     _running: oneshot::Sender<()>,
@@ -34,7 +34,7 @@ impl Door {
         Self { endpoint, _running: running }
     }
 
-    /// What an SDK needs to speak to it, with these credentials.
+    /// The SDK configuration of a client with these credentials.
     pub(crate) fn client(&self, key: &str, secret: &str) -> aws_sdk_appmesh::config::Builder {
         aws_sdk_appmesh::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
@@ -50,7 +50,7 @@ impl Door {
     }
 }
 
-/// A file of the test's own, gone with it.
+/// A temporary file of the test, which dropping it deletes.
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
@@ -76,7 +76,7 @@ impl Drop for Scratch {
     }
 }
 
-/// A clock that is wrong by so many seconds.
+/// A clock that is wrong by this many seconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Off(pub(crate) i64);
 
@@ -87,7 +87,7 @@ impl TimeSource for Off {
     }
 }
 
-/// What somebody between client and server does to a request that is signed already.
+/// A change that an attacker between client and server makes to a signed request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Meddling {
     Body(&'static str),
@@ -106,7 +106,7 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    /// Sends it once more, as it was.
+    /// Sends the request again, unchanged.
     pub(crate) async fn again(&self) -> u16 {
         self.send().await.status().as_u16()
     }
@@ -121,7 +121,7 @@ impl Sent {
     }
 }
 
-/// Stands between client and server: listens, and meddles.
+/// An attacker between client and server, who records requests and changes them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Between {
     meddling: Option<Meddling>,

@@ -1,4 +1,4 @@
-//! `--api-auth keys`.
+//! Tests of `--api-auth keys`.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ fn writer(door: &Door) -> Client {
     Client::from_conf(door.client("AKIDWRITER", "writer's").build())
 }
 
-/// Why the server refused.
+/// The server's reason of a refusal.
 #[track_caller]
 fn refusal<T, E>(result: Result<T, SdkError<E>>) -> String
 where
@@ -121,7 +121,8 @@ async fn a_write_that_was_overheard_can_not_be_repeated_but_a_retry_is_served() 
     loop {
         match deleted.again().await {
             403 => break,
-            // Within the time of a retry: what it took away is put back, to see that the last one takes nothing away.
+            // The replay deleted the mesh again, within the time of a retry. The mesh is recreated, to detect that the
+            // last replay deletes nothing.
             200 => drop(client.create_mesh().mesh_name("shop").send().await.unwrap()),
             other => assert_eq!(other, 404),
         }
@@ -149,7 +150,7 @@ async fn a_key_that_is_taken_away_is_refused_and_a_broken_file_is_told() {
 #[tokio::test]
 async fn a_body_is_not_taken_in_for_a_stranger() {
     let (door, _keys) = door("body").await;
-    // A body that never ends: it would be waited for, were the head not refused first.
+    // The server must refuse the request by its headers: the body never ends.
     let head = "PUT /v20190125/meshes HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n";
     let answer = tokio::task::spawn_blocking({
         let addr = door.endpoint.strip_prefix("http://").unwrap().to_owned();

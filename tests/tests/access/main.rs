@@ -1,4 +1,4 @@
-//! Tries to get into the control plane, over HTTP and with real SDKs.
+//! Attacks the authentication of the control plane, over HTTP and with real SDKs.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 

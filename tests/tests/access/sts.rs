@@ -1,4 +1,4 @@
-//! `--api-auth sts`.
+//! Tests of `--api-auth sts`.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ async fn door(sts: &str) -> Door {
     .await
 }
 
-/// What an SDK needs, with the credentials of one of the people.
+/// The SDK configuration with the credentials of one of the identities.
 fn config(endpoint: &str, (key, secret, token): (&str, &str, &str), off: i64) -> SdkConfig {
     let credentials = Credentials::new(key, secret, Some(token.to_owned()), None, "tests");
     SdkConfig::builder()

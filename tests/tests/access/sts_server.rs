@@ -1,4 +1,4 @@
-//! STS on loopback, which checks what is presigned as AWS does, and somebody who listens on the way to the control plane.
+//! STS on loopback, which checks presigned requests as AWS does, and an eavesdropper before the control plane.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::door::Sent;
 
-/// Who has which credentials: key, secret, session token, and what AWS says of them.
+/// The identities: key, secret, session token, and the ARN that AWS returns for them.
 pub(crate) const PEOPLE: [(&str, &str, &str, &str); 4] = [
     ("ASIAROLE", "role's", "to+ken/of=role", "arn:aws:sts::123456789012:assumed-role/meshwarden-failover/lambda-1"),
     ("ASIAOTHER", "other's", "token", "arn:aws:sts::123456789012:assumed-role/billing/lambda-2"),
@@ -24,7 +24,7 @@ pub(crate) const PEOPLE: [(&str, &str, &str, &str); 4] = [
     ("AKIAUSER", "user's", "token", "arn:aws:iam::123456789012:user/meshwarden-failover"),
 ];
 
-/// How it answers.
+/// The behaviour of the STS server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Mood {
     Honest,
@@ -38,7 +38,7 @@ struct Desk {
     asked: Arc<Mutex<usize>>,
 }
 
-/// A server that ends with the test.
+/// An STS server, which ends with the test.
 #[derive(Debug)]
 pub(crate) struct Sts {
     pub(crate) endpoint: String,
@@ -54,7 +54,7 @@ impl Sts {
         Self { endpoint, asked, serving }
     }
 
-    /// How often it was asked.
+    /// The number of requests to the server.
     pub(crate) fn asked(&self) -> usize {
         *self.asked.lock().unwrap()
     }
@@ -90,7 +90,7 @@ async fn answer(State(desk): State<Desk>, method: Method, uri: Uri, headers: Hea
     }
 }
 
-/// The ARN of whoever presigned this, made anew from the secret.
+/// The ARN of the identity that presigned the request; the signature is recomputed from its secret.
 fn signer(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<&'static str> {
     let url = reqwest::Url::parse(&format!("http://{}{uri}", headers.get("host")?.to_str().ok()?)).ok()?;
     let value = |name: &str| url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned());
@@ -116,7 +116,7 @@ fn signer(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<&'static st
     (value("X-Amz-Signature")? == signature).then_some(arn)
 }
 
-/// Passes everything on, and keeps it.
+/// An eavesdropper that forwards every request and records it.
 #[derive(Debug)]
 pub(crate) struct Wire {
     pub(crate) endpoint: String,
