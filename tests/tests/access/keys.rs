@@ -53,7 +53,7 @@ async fn the_sdk_s_requests_pass_whatever_is_in_them() {
     client.delete_virtual_service().mesh_name("shop").virtual_service_name(name).send().await.unwrap();
     let reader = Client::from_conf(door.client("AKIDREADER", "reader's").build());
     assert_eq!(reader.list_meshes().limit(7).send().await.unwrap().meshes().len(), 1);
-    assert!(refusal(reader.delete_mesh().mesh_name("shop").send().await).contains("may only read"));
+    assert!(refusal(reader.delete_mesh().mesh_name("shop").send().await).contains("read-only"));
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn a_signed_request_can_not_be_changed() {
     for (meddling, says) in [
         (Meddling::Body(r#"{"meshName": "other"}"#), "does not match"),
         (Meddling::Query("meshOwner=123456789012"), "does not match"),
-        (Meddling::Header("x-meshwarden-if-version", "0"), "x-meshwarden- must be signed"),
+        (Meddling::Header("x-meshwarden-if-version", "0"), "x-meshwarden- headers must be signed"),
         (Meddling::Header("host", "other.example"), "does not match"),
         (Meddling::Without("x-amz-date"), "must be signed"),
         (Meddling::Without("authorization"), "is not signed"),
