@@ -10,7 +10,7 @@
 //! [`Decision`] per route: a plan with its reason, a hold with its reason, or no change. The same input always gives
 //! the same decisions, so a recorded observation can be replayed.
 //!
-//! Where to read first: [`mod@decide`] holds the ordered list of checks, `reason` all reason codes, `record` the stored
+//! Where to read first: `decide` holds the ordered list of checks, `reason` all reason codes, `record` the stored
 //! documents.
 
 mod candidate;
