@@ -11,20 +11,6 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 /// The macros of `tracing` that write a message.
 const MACROS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "event"];
 
-/// The files that do not follow the rule yet, with the limit of their violations. Entries may only be lowered and
-/// removed.
-const EXCEPTIONS: [(&str, usize); 9] = [
-    ("functions/certificate-rotation/src/journal.rs", 1),
-    ("functions/certificate-rotation/src/tell.rs", 2),
-    ("functions/route-failover/src/actuate.rs", 1),
-    ("functions/route-failover/src/journal.rs", 1),
-    ("functions/route-failover/src/memory.rs", 1),
-    ("functions/route-failover/src/tell.rs", 1),
-    ("shared/compliance/src/actuate.rs", 1),
-    ("shared/compliance/src/journal.rs", 1),
-    ("shared/ports/src/paged_memory.rs", 1),
-];
-
 /// The messages of all log calls in a file; `None` for a message that is built from values, and for a missing one.
 fn messages(source: TokenStream) -> Vec<Option<String>> {
     let tokens: Vec<TokenTree> = source.into_iter().collect();
@@ -111,26 +97,9 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 #[test]
 fn log_messages_are_constant_and_unique() {
     let found = violations(&sources());
-    let allowed = BTreeMap::from(EXCEPTIONS);
-    let mut failures = Vec::new();
-    for (file, violations) in &found {
-        let limit = allowed.get(file.as_str()).copied().unwrap_or(0);
-        if violations.len() > limit {
-            failures.push(format!("{file}, allowed {limit}:\n  {}", violations.join("\n  ")));
-        }
-    }
+    let failures: Vec<String> =
+        found.iter().map(|(file, violations)| format!("{file}:\n  {}", violations.join("\n  "))).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-}
-
-/// Not part of every commit, so that a fix in one file does not fail until the entry of another file is lowered.
-#[test]
-#[ignore = "long: a fix of one place may leave an entry of another file to lower"]
-fn exceptions_are_not_larger_than_needed() {
-    let found = violations(&sources());
-    for (file, limit) in EXCEPTIONS {
-        let count = found.get(file).map_or(0, Vec::len);
-        assert_eq!(count, limit, "lower the entry of {file} in EXCEPTIONS");
-    }
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(crate) async fn keep(reports: &dyn ReportStore, recorded: Recorded) -> Value
     match reports.put(&name, text.as_bytes()).await {
         Ok(place) => json!({ "at": place }),
         Err(error) => {
-            tracing::warn!(%error, "the observation is too large for the journal and is not kept");
+            tracing::warn!(%error, "failed to store a large observation of certificates; its journal entry has none");
             json!({ "lost": error.to_string() })
         }
     }

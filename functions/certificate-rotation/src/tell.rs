@@ -142,7 +142,7 @@ pub(crate) fn withhold<'a>(pages: impl IntoIterator<Item = &'a OwedPage>) -> u32
         tracing::error!(
             subject,
             body,
-            "withheld a page that cannot be remembered; the alarm on PagesWithheld reports it"
+            "withheld a page about certificates that cannot be remembered; the alarm on PagesWithheld reports it"
         );
         count += 1;
     }
@@ -227,7 +227,7 @@ pub(crate) async fn publish(ports: &Ports, account: &Account, news: &News, outco
         let detail = json!({ "function": NAME, "decision": account.line });
         let event = BusEvent { detail_type: "Meshwarden Decision".to_owned(), detail, resources: Vec::new() };
         if let Err(error) = calls.noted(BUS, ports.bus.put(&[event]).await) {
-            tracing::warn!(error, "failed to put a decision on the event bus");
+            tracing::warn!(error, "failed to put a decision about certificates on the event bus");
         }
     }
 }

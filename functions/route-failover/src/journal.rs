@@ -37,7 +37,7 @@ pub(crate) async fn body(
             match reports.put(&name, large.as_bytes()).await {
                 Ok(place) => json!({ "at": place }),
                 Err(error) => {
-                    tracing::warn!(%error, resource, "the observation is too large for the journal and is not kept");
+                    tracing::warn!(%error, resource, "failed to store a large observation of a route; its journal entry has none");
                     json!({ "lost": error.to_string() })
                 }
             }

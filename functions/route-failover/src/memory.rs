@@ -268,7 +268,7 @@ impl Kept {
         tracing::error!(
             subject = page.subject,
             body = page.body,
-            "withheld a page that cannot be remembered; the alarm on PagesWithheld reports it"
+            "withheld a page about routes and alarms that cannot be remembered; the alarm on PagesWithheld reports it"
         );
     }
 

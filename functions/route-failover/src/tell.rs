@@ -393,7 +393,7 @@ impl Teller {
         match self.ports.bus.put(&[event]).await {
             Ok(()) => self.memory.succeeded(BUS).await,
             Err(error) => {
-                tracing::warn!(%error, "failed to put a decision on the event bus");
+                tracing::warn!(%error, "failed to put a decision about a route on the event bus");
                 self.memory.unread(BUS, &error, now).await;
             }
         }
