@@ -1,19 +1,32 @@
-"""Serves moto on one loopback port, with private CAs that follow their orders.
+"""Serves moto on a free loopback port, with private CAs that follow their orders.
 
 moto's CAs issue every certificate for 365 days from now, and a new one for every
 request. Here, as in AWS, a certificate has the ordered validity within that of its
 CA, a repeated order within five minutes returns the same certificate, and a
 disabled CA issues nothing.
 
-    python moto_server.py PORT
+    python moto_server.py
 
-Ends on SIGTERM and SIGINT.
+Prints `listening 127.0.0.1:PORT` before it is ready. Ends on SIGTERM and SIGINT.
 """
 
 import datetime
 import json
+import os
+import signal
 import sys
 import threading
+
+# Importing the module in this folder must not write compiled files to it.
+sys.dont_write_bytecode = True
+
+import loopback
+
+if __name__ == "__main__":
+    # Before the slow imports, so that the parent has the address at once.
+    BOUND = loopback.bind()
+    # moto builds addresses from this variable.
+    os.environ["MOTO_PORT"] = str(BOUND.getsockname()[1])
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -21,7 +34,9 @@ from moto.acmpca.exceptions import InvalidStateException
 from moto.acmpca.models import CertificateAuthority
 from moto.acmpca.responses import ACMPCAResponse
 from moto.core.exceptions import JsonRESTError
-from moto.server import main
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.server import MotoRequestHandler, signal_handler
+from werkzeug.serving import make_server
 
 ROOT_TEMPLATE = "arn:aws:acm-pca:::template/RootCACertificate/V1"
 TOKEN_LASTS = datetime.timedelta(minutes=5)
@@ -88,4 +103,13 @@ ACMPCAResponse.issue_certificate = issue_certificate
 CertificateAuthority.generate_cert = generate_cert
 
 if __name__ == "__main__":
-    main(["--host", "127.0.0.1", "--port", sys.argv[1]])
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal_handler)
+    application = DomainDispatcherApplication(create_backend_app)
+    application.debug = True
+    host, port = BOUND.getsockname()
+    server = make_server(
+        host, port, application, threaded=True, request_handler=MotoRequestHandler, fd=BOUND.fileno()
+    )
+    BOUND.listen(server.request_queue_size)
+    server.serve_forever()

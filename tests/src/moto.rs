@@ -13,7 +13,7 @@ use aws_sdk_acmpca::types::{
 use jiff::Timestamp;
 use ports::certificates::{AuthorityArn, KeyMaker as _, PrivateKey, SubjectNames, SystemKeys};
 
-use crate::stack::sdk_config;
+use crate::stack::{bound_endpoint, sdk_config};
 
 /// A moto process on a free port, which dropping it ends.
 #[derive(Debug)]
@@ -41,16 +41,14 @@ impl Moto {
             );
             return None;
         }
-        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        let child = Command::new(python)
+        let mut child = Command::new(python)
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("infra/local/moto_server.py"))
-            .arg(port.to_string())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut moto = Self { endpoint: format!("http://127.0.0.1:{port}"), child };
+        let mut moto = Self { endpoint: bound_endpoint(&mut child), child };
         let ready = format!("{}/moto-api/data.json", moto.endpoint);
         let give_up = Instant::now() + READY_WITHIN;
         while reqwest::get(&ready).await.is_err() {

@@ -1,8 +1,10 @@
 //! Runs the local services in place of AWS: the control plane in this process, and MiniStack as a child process.
 
 use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -191,17 +193,15 @@ impl MiniStack {
             println!("skipped: {} is not there; `cargo xtask setup` installs it", python.display());
             return None;
         }
-        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        let endpoint = format!("http://127.0.0.1:{port}");
-        let scratch = std::env::temp_dir().join(format!("meshwarden-contract-{}-{port}", std::process::id()));
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let scratch = std::env::temp_dir().join(format!("meshwarden-contract-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&scratch).unwrap();
-        let child = Command::new(python)
+        let mut child = Command::new(python)
             .arg(root.join("infra/local/ministack_server.py"))
-            .arg(port.to_string())
             .current_dir(&scratch)
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
-            .env("GATEWAY_PORT", port.to_string())
             .env("MINISTACK_HOST", "127.0.0.1")
             .env("MINISTACK_ACCOUNT_ID", ACCOUNT)
             .env("MINISTACK_REGION", REGION)
@@ -211,11 +211,11 @@ impl MiniStack {
             .env("IOT_MTLS_ENABLED", "0")
             .env("SFTP_ENABLED", "0")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut stack = Self { endpoint, child, scratch };
+        let mut stack = Self { endpoint: bound_endpoint(&mut child), child, scratch };
         let ready = format!("{}/_ministack/ready", stack.endpoint);
         let give_up = Instant::now() + READY_WITHIN;
         while !answers(&ready).await {
@@ -265,6 +265,18 @@ impl MiniStack {
     pub async fn create_table(&self, name: &str) {
         create_state_table(&aws_sdk_dynamodb::Client::new(&sdk_config(&self.endpoint).await), name).await;
     }
+}
+
+/// The endpoint that a server of `infra/local` prints after it has bound a free port.
+pub(crate) fn bound_endpoint(server: &mut Child) -> String {
+    let mut output = BufReader::new(server.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    let address = line.trim_end().strip_prefix("listening ");
+    let endpoint = format!("http://{}", address.unwrap_or_else(|| panic!("the server printed {line:?}")));
+    // A full pipe would block the server. This thread ends with it.
+    std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+    endpoint
 }
 
 async fn answers(url: &str) -> bool {

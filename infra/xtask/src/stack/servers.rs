@@ -1,7 +1,6 @@
 //! The servers: the control plane, `MiniStack`, moto, and the agent.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -61,7 +60,7 @@ fn rest_of_line(text: &str, word: &str) -> Option<String> {
     text.split_inclusive('\n').find_map(|line| line.strip_suffix('\n')?.strip_prefix(word).map(ToOwned::to_owned))
 }
 
-/// A server that was started on a selected port, and may not be ready yet.
+/// A server that has bound its port, and may not be ready yet.
 #[derive(Debug)]
 pub(super) struct Starting {
     record: Record,
@@ -83,11 +82,10 @@ pub(super) fn start_agent(workspace: &Workspace, folder: &Folder, endpoints: &En
 
 /// Starts moto.
 pub(super) fn start_moto(workspace: &Workspace, folder: &Folder) -> Result<Starting> {
-    let port = free_port()?;
     let mut command = Command::new(workspace.venv_program("python"));
-    command.arg(workspace.file("infra/local/moto_server.py")).arg(port.to_string());
+    command.arg(workspace.file("infra/local/moto_server.py"));
     command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-    Starting::begin("moto", command, folder, port)
+    Starting::begin("moto", command, folder)
 }
 
 /// Starts `MiniStack`. `certificates` is the address of moto, which its functions use.
@@ -97,17 +95,19 @@ pub(super) fn start_ministack(workspace: &Workspace, folder: &Folder, certificat
         fs::remove_dir_all(&scratch).map_err(Failure::file("empty", &scratch))?;
     }
     fs::create_dir_all(&scratch).map_err(Failure::file("create", &scratch))?;
-    let port = free_port()?;
-    let mut command = ministack(workspace, &scratch, &format!("http://127.0.0.1:{port}"), port);
+    let mut command = ministack(workspace, &scratch);
     command.envs(endpoints::certificate_variables(certificates));
-    Starting::begin("ministack", command, folder, port)
+    Starting::begin("ministack", command, folder)
 }
 
 impl Starting {
-    fn begin(name: &str, command: Command, folder: &Folder, port: u16) -> Result<Self> {
+    /// Starts the process, and waits until it has printed the port that it bound.
+    fn begin(name: &str, command: Command, folder: &Folder) -> Result<Self> {
         let record = Record::start(name, command, folder.path())?;
         let log = log_file(folder.path(), &record.name);
-        Ok(Self { record, log, address: format!("http://127.0.0.1:{port}") })
+        let bound = || rest_of_line(&fs::read_to_string(&log).unwrap_or_default(), "listening ");
+        let address = until_ready(&record, &log, bound)?;
+        Ok(Self { record, log, address: format!("http://{address}") })
     }
 
     /// Waits until moto answers.
@@ -126,17 +126,15 @@ impl Starting {
     }
 }
 
-fn ministack(workspace: &Workspace, scratch: &Path, address: &str, port: u16) -> Command {
+fn ministack(workspace: &Workspace, scratch: &Path) -> Command {
     let mut command = Command::new(workspace.venv_program("python"));
-    command.arg(workspace.file("infra/local/ministack_server.py")).arg(port.to_string()).current_dir(scratch);
+    command.arg(workspace.file("infra/local/ministack_server.py")).current_dir(scratch);
     // The functions inherit its environment, so it contains only variables for them and for the server.
     command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
     command
-        .env("GATEWAY_PORT", port.to_string())
         .env("MINISTACK_HOST", "127.0.0.1")
         .env("MINISTACK_ACCOUNT_ID", ACCOUNT)
         .env("MINISTACK_REGION", REGION)
-        .env("AWS_ENDPOINT_URL", address)
         .env("TMPDIR", scratch)
         .env("STATE_DIR", scratch.join("state"))
         .env("S3_DATA_DIR", scratch.join("s3"))
@@ -146,12 +144,6 @@ fn ministack(workspace: &Workspace, scratch: &Path, address: &str, port: u16) ->
         // It runs functions as processes, and must not use a Docker daemon.
         .env("DOCKER_HOST", format!("unix://{}", scratch.join("none").display()));
     command
-}
-
-/// A port that was free at the check.
-fn free_port() -> Result<u16> {
-    let bound = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
-    Ok(bound.map_err(Failure::file("bind", "127.0.0.1"))?.port())
 }
 
 pub(super) fn until_ready<T>(record: &Record, log: &Path, mut look: impl FnMut() -> Option<T>) -> Result<T> {
