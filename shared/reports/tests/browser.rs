@@ -5,7 +5,7 @@
 
 mod services;
 
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -25,10 +25,18 @@ struct Browser {
 impl Browser {
     /// Starts a browser; `None` without `chromedriver`.
     fn start() -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new("chromedriver");
-        command.arg(format!("--port={port}")).stdout(Stdio::null()).stderr(Stdio::null());
-        let driver = command.spawn().ok()?;
+        command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut driver = command.spawn().ok()?;
+        let mut output = BufReader::new(driver.stdout.take().unwrap());
+        let started = output
+            .by_ref()
+            .lines()
+            .map(Result::unwrap)
+            .find(|line| line.contains(" on port ") && line.contains("success"));
+        let port = started.expect("chromedriver ended").trim_end_matches('.').rsplit(' ').next().unwrap().to_owned();
+        // A full pipe would block the driver. This thread ends with it.
+        std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
         let mut browser = Self { driver, session: format!("http://127.0.0.1:{port}") };
         let deadline = Instant::now() + PATIENCE;
         while ureq::get(format!("{}/status", browser.session)).call().is_err() {

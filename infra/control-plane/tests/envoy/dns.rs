@@ -1,7 +1,7 @@
 //! Traffic follows the addresses in DNS.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::instances::{add_listener, applications};
 use crate::load::Load;
 use crate::proxy::Envoy;
 use crate::specs::client;
-use crate::stage::{Stage, TIMEOUT};
+use crate::stage::{PortBlock, Stage, TIMEOUT};
 
 const SERVICE: &str = "orders.shop.local";
 const CALLER: &str = "mesh/shop/virtualNode/caller";
@@ -92,7 +92,8 @@ async fn an_address_that_dns_drops_is_unused_even_if_its_health_check_passes() {
     stage.node("orders", spec).await;
     stage.service_on_node(SERVICE, "orders").await;
     stage.node("caller", client(&[SERVICE])).await;
-    let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let ports = PortBlock::take(1);
+    let at = ports.first();
     let cluster = format!("cds_egress_shop_orders_http_{port}");
     let envoy = Envoy::start_amended(&stage, CALLER, &[], |config| {
         add_listener(config, at, &cluster);

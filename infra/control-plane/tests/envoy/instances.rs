@@ -13,7 +13,7 @@ use crate::application::{Application, Behaviour};
 use crate::load::Load;
 use crate::proxy::Envoy;
 use crate::specs::client;
-use crate::stage::{Stage, TIMEOUT};
+use crate::stage::{PortBlock, Stage, TIMEOUT};
 
 const SERVICE: &str = "mapped.shop.local";
 const CALLER: &str = "mesh/shop/virtualNode/caller";
@@ -75,7 +75,8 @@ async fn traffic_follows_the_instances_and_stays_while_they_are_unknown() {
     stage.node("mapped", spec).await;
     stage.service_on_node(SERVICE, "mapped").await;
     stage.node("caller", client(&[SERVICE])).await;
-    let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let ports = PortBlock::take(1);
+    let at = ports.first();
     let cluster = format!("cds_egress_shop_mapped_http_{port}");
     let _envoy = Envoy::start_amended(&stage, CALLER, &[], |config| add_listener(config, at, &cluster)).await;
     let address = format!("127.0.0.1:{at}");

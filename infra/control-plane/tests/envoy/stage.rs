@@ -329,14 +329,14 @@ impl Drop for Scratch {
 
 /// Hundreds of loopback ports that no other test uses: the first port of each hundred is bound while the block
 /// exists.
-struct PortBlock {
+pub(crate) struct PortBlock {
     held: Vec<TcpListener>,
 }
 
 impl PortBlock {
     const SIZE: u16 = 100;
 
-    fn take(blocks: u16) -> Self {
+    pub(crate) fn take(blocks: u16) -> Self {
         let starts = (10_000..31_000).step_by(usize::from(Self::SIZE * blocks));
         let held = starts.into_iter().find_map(|start| {
             let ports = (0..blocks).map(|block| start + block * Self::SIZE);
@@ -345,7 +345,7 @@ impl PortBlock {
         Self { held: held.expect("a block of ports is free") }
     }
 
-    fn first(&self) -> u16 {
+    pub(crate) fn first(&self) -> u16 {
         self.held[0].local_addr().unwrap().port() + 1
     }
 

@@ -8,7 +8,7 @@ use tokio::net::UdpSocket;
 use crate::application::{Application, Behaviour};
 use crate::proxy::{Envoy, Kind};
 use crate::specs::{client, node, route};
-use crate::stage::{Stage, TIMEOUT};
+use crate::stage::{PortBlock, Stage, TIMEOUT};
 
 const SERVICE: &str = "catalog.shop.local";
 /// The same router under another name.
@@ -72,11 +72,6 @@ impl Agent {
             self.lines.extend(text.lines().map(Line::parse));
         }
     }
-}
-
-/// A free port, for a server that does not report the port it selected.
-fn free_address() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// Two versions behind two services, of which the second version fails, and a caller. The names contain every allowed
@@ -187,7 +182,8 @@ async fn a_gateway_is_the_caller_in_its_statistics() {
 #[tokio::test]
 async fn prometheus_gets_the_statistics_and_nothing_else_of_the_admin_interface() {
     let Some((stage, _applications, _envoys)) = shop().await else { return };
-    let (admin, prometheus) = (free_address(), free_address());
+    let ports = PortBlock::take(1);
+    let [admin, prometheus] = [0, 1].map(|offset| format!("127.0.0.1:{}", ports.first() + offset));
     let arguments = ["--admin", &admin, "--prometheus", &prometheus];
     let envoy = Envoy::start_with(&stage, Kind::Node, "storefront-v1", &arguments).await;
     let egress = stage.address(Kind::Node, "storefront-v1", "egress", Some(SERVICE)).await;

@@ -2,9 +2,10 @@
 //! of the kernel.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -102,11 +103,9 @@ struct Running {
 
 impl Running {
     fn start(envoy: &Path, translation: &Value) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let egress = free.local_addr().expect("is bound");
-        drop(free);
-        let folder =
-            std::env::temp_dir().join(format!("meshwarden-redirected-{}-{}", std::process::id(), egress.port()));
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("meshwarden-redirected-{}-{number}", std::process::id()));
         std::fs::create_dir(&folder).expect("is free");
         let mut bootstrap = standalone(translation, &folder.join("none"));
         bootstrap["admin"] = json!({"address": socket("127.0.0.1", 0)});
@@ -114,7 +113,7 @@ impl Running {
         let listeners = bootstrap["static_resources"]["listeners"].as_array_mut().expect("is a list");
         listeners.retain(|listener| listener["traffic_direction"] == "OUTBOUND");
         for listener in listeners {
-            listener["address"] = socket("127.0.0.1", egress.port());
+            listener["address"] = socket("127.0.0.1", 0);
             listener["listener_filters"][0] = json!({"name": "told", "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
             }});
@@ -132,11 +131,15 @@ impl Running {
             .stderr(Stdio::null())
             .spawn()
             .expect("Envoy runs");
-        let mut running = Self { child, folder, admin: String::new(), egress };
+        let mut running = Self { child, folder, admin: String::new(), egress: SocketAddr::from(([127, 0, 0, 1], 0)) };
         poll("Envoy starts", || {
             running.admin = std::fs::read_to_string(&admin).unwrap_or_default();
             !running.admin.is_empty() && running.asked("/ready").starts_with("HTTP/1.1 200")
         });
+        // One listener is left. Envoy selected its port.
+        let listeners = running.asked("/listeners");
+        let address = listeners.lines().find_map(|line| line.split_once("::")).expect("has a listener").1;
+        running.egress = address.trim().parse().expect("is an address");
         running
     }
 
