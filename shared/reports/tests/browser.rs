@@ -168,7 +168,10 @@ fn looks_right(browser: &Browser, services: &Services, width: u32) {
 
 /// Checks the search, the verdict and severity filters, and their reset.
 fn filters(browser: &Browser, services: &Services) {
-    let name = services::name(7);
+    let with_findings = |name: &String| {
+        services.evaluation.findings.iter().any(|finding| finding.resource.to_string().contains(name.as_str()))
+    };
+    let name = (0..).map(services::name).find(with_findings).unwrap();
     browser.run("document.querySelector('[name=text]').focus()");
     browser.keys(&name);
     browser.wait("document.querySelectorAll('.workload.found').length === 1");
