@@ -52,7 +52,7 @@ struct Outcome {
 }
 
 /// The number of concurrent cases: processes wait for each other's answers most of the time.
-const AT_A_TIME: usize = 3;
+const AT_A_TIME: usize = 4;
 
 /// The number of cases, and how many of them needed another invocation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -111,6 +111,9 @@ pub struct Lasted {
 /// The number of concurrent fixtures of lasting faults: throttled processes wait most of the time.
 const AT_A_TIME: usize = 6;
 
+/// The number of runs of a throttle at an operation that need not page.
+const THROTTLED_RUNS: usize = 12;
+
 /// The time-out of an invocation while a fault lasts. A throttled call is retried until it ends.
 const INVOCATION: Duration = Duration::from_secs(12);
 
@@ -124,18 +127,23 @@ pub async fn check_lasting_faults<S: FaultSuite>(suite: &S, extent: Extent) {
     let chosen = found.iter().map(String::as_str).filter(|one| !(plan.is_left_out)(one));
     let (needed, others): (Vec<&str>, Vec<&str>) = chosen.partition(|one| (plan.must_page)(one));
     let of_table = others.iter().copied().filter(|one| is_of_state_table(one));
-    let (chosen, faults, runs): (Vec<&str>, &[Fault], usize) = match extent {
-        Extent::Sample => {
-            let few = needed.first().into_iter().chain(needed.last()).copied();
-            (few.chain(of_table).collect(), plan.sample, plan.few_runs)
-        }
-        Extent::Every => {
-            (needed.iter().chain(&others).copied().collect(), &[Fault::Throttle, Fault::Denied], plan.many_runs)
-        }
+    let needed_and_others: Vec<&str> = needed.iter().chain(&others).copied().collect();
+    let few: Vec<&str> = needed.first().into_iter().chain(needed.last()).copied().chain(of_table).collect();
+    // Throttled calls take the time of a whole invocation. Where they must not page, some hours of them are sufficient.
+    let parts: Vec<(&[&str], &[Fault], usize)> = match extent {
+        Extent::Sample => vec![(&few, plan.sample, plan.few_runs)],
+        Extent::Every => vec![
+            (&needed_and_others, &[Fault::Denied], plan.many_runs),
+            (&needed, &[Fault::Throttle], plan.many_runs),
+            (&others, &[Fault::Throttle], THROTTLED_RUNS),
+        ],
     };
-    let lasted = lasting(set, &chosen, faults, plan.every, runs).await;
-    assert_one_page_a_day(&lasted, plan.every, runs, plan.must_page);
-    println!("{} lasting faults of {runs} runs: {lasted:?}", lasted.len());
+    for (part, (operations, faults, runs)) in parts.into_iter().enumerate() {
+        let set = async |case: String| set(format!("{part}-{case}")).await;
+        let lasted = lasting(set, operations, faults, plan.every, runs).await;
+        assert_one_page_a_day(&lasted, plan.every, runs, plan.must_page);
+        println!("{} lasting faults of {runs} runs: {lasted:?}", lasted.len());
+    }
 }
 
 /// Runs a function with each of these faults at each of these operations, `runs` times and `every` apart. AWS Config
