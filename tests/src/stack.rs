@@ -187,13 +187,14 @@ const READY_WITHIN: Duration = Duration::from_secs(90);
 impl MiniStack {
     /// Starts MiniStack. `None`, with the reason printed, if it is not installed.
     pub async fn start() -> Option<Self> {
+        // The tests of one process have a folder each.
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let python = root.join(".local/venv/bin/python");
         if !python.is_file() {
             println!("skipped: {} is not there; `cargo xtask setup` installs it", python.display());
             return None;
         }
-        static STARTED: AtomicUsize = AtomicUsize::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let scratch = std::env::temp_dir().join(format!("meshwarden-contract-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&scratch).unwrap();
@@ -272,8 +273,7 @@ pub(crate) fn bound_endpoint(server: &mut Child) -> String {
     let mut output = BufReader::new(server.stdout.take().unwrap());
     let mut line = String::new();
     output.read_line(&mut line).unwrap();
-    let address = line.trim_end().strip_prefix("listening ");
-    let endpoint = format!("http://{}", address.unwrap_or_else(|| panic!("the server printed {line:?}")));
+    let endpoint = format!("http://{}", line.trim_end().strip_prefix("listening ").unwrap());
     // A full pipe would block the server. This thread ends with it.
     std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
     endpoint

@@ -34,7 +34,7 @@ impl Browser {
             .lines()
             .map(Result::unwrap)
             .find(|line| line.contains(" on port ") && line.contains("success"));
-        let port = started.expect("chromedriver ended").trim_end_matches('.').rsplit(' ').next().unwrap().to_owned();
+        let port = started.unwrap().trim_end_matches('.').rsplit(' ').next().unwrap().to_owned();
         // A full pipe would block the driver. This thread ends with it.
         std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
         let mut browser = Self { driver, session: format!("http://127.0.0.1:{port}") };
