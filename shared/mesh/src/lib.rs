@@ -23,6 +23,7 @@ pub mod audit;
 pub mod certificates;
 pub mod change;
 pub mod compliance;
+mod decision;
 pub mod edges;
 pub mod egress;
 pub mod failover;

@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::decide::{Verdict, decide};
+use super::decide::decide;
+use super::decision::Verdict;
 use super::facts::Facts;
-use super::reason::{HarmFact, Subject};
+use super::reason::Subject;
+use crate::decision::HarmFact;
 use crate::name::{ResourcePath, RouteId};
 use crate::policy::Policy;
 use crate::weights::WeightSplit;
