@@ -19,6 +19,7 @@
 
 pub mod admission;
 pub mod alarm;
+mod amounts;
 pub mod audit;
 pub mod certificates;
 pub mod change;
@@ -40,6 +41,7 @@ pub mod reason_catalogue;
 pub mod reason_entry;
 pub mod resource;
 pub mod rotation;
+mod rule_terms;
 pub mod spec;
 pub mod tags;
 pub mod tls;
