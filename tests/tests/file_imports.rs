@@ -20,7 +20,7 @@ const LEFT: [(&str, usize); 11] = [
     ("infra/xtask", 10),
     ("shared/aws", 2),
     ("shared/lambda-kit", 7),
-    ("shared/mesh", 12),
+    ("shared/mesh", 2),
     ("shared/xds", 4),
     ("tests", 3),
 ];

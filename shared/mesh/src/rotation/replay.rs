@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::decide::{Decision, Verdict};
+use super::decision::{Decision, Verdict};
 use super::recorded::Recorded;
 use crate::failover::{Replay, ReplayError, read_recorded};
 
