@@ -14,7 +14,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 const LEFT: [(&str, usize); 6] = [
     ("functions/certificate-rotation", 5),
     ("functions/route-failover", 2),
-    ("infra/cli", 8),
+    ("infra/cli", 6),
     ("infra/control-plane", 29),
     ("shared/lambda-kit", 7),
     ("shared/mesh", 2),

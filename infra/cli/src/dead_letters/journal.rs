@@ -6,8 +6,10 @@ use std::fmt::Write as _;
 use ports::{BudgetWindow, JournalEntry, Note, PortError, StateKey, StateStore, StoreOutcome};
 use serde_json::{Value, json};
 
+use super::desk::Desk;
+use super::error::Trouble;
 use super::letter::Letter;
-use super::{Desk, Trouble, count, short};
+use super::wording::{count, short};
 
 /// Attempts to append the journal entry while other writers win the race.
 const ATTEMPTS: usize = 3;
