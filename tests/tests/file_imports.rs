@@ -15,7 +15,7 @@ const LEFT: [(&str, usize); 6] = [
     ("functions/certificate-rotation", 5),
     ("functions/route-failover", 2),
     ("infra/cli", 6),
-    ("infra/control-plane", 17),
+    ("infra/control-plane", 9),
     ("shared/lambda-kit", 7),
     ("shared/mesh", 2),
 ];
