@@ -14,6 +14,7 @@
 //! - if the endpoint makes a call fail, the log or the answer names the service and the operation.
 
 mod front;
+mod misbehaviour;
 mod twist;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ use crate::disturbed::{Scene, config_answers};
 use crate::function::Answer;
 use crate::way::Way;
 use front::Front;
+pub use misbehaviour::Misbehaviour;
 use twist::Twister;
 
 /// The maximum memory of a function, in bytes: the template gives the smallest function 256 MB.
@@ -39,87 +41,6 @@ const MOST_TIME: Duration = Duration::from_secs(30);
 
 /// The number of concurrent cases: most of them wait.
 const AT_A_TIME: usize = 3;
-
-/// One way in which an endpoint misbehaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Misbehaviour {
-    /// The header arrives one byte at a time, and never ends.
-    SlowHeader,
-    /// The body arrives one byte at a time, and never ends.
-    SlowBody,
-    /// The body never ends, and arrives as fast as it is read.
-    EndlessBody,
-    /// The body is 200 MB of valid JSON, with its length in the header.
-    HugeBody,
-    /// The same body in chunks, so that its length is not known.
-    HugeChunks,
-    /// The connection ends in the middle of the body.
-    Truncated,
-    /// The body is not valid JSON, CBOR or XML.
-    WrongBody,
-    /// A redirection to another server.
-    Redirect,
-    /// The connection is reset.
-    Reset,
-    /// The response is not HTTP.
-    Garbage,
-    /// The response is right, but has the content type `text/html`.
-    WrongContentType,
-    /// Each list has a next page.
-    EndlessPages,
-    /// Each list repeats the token of its next page.
-    RepeatedToken,
-    /// Each list has every item twice.
-    Duplicates,
-    /// The clock of the service is an hour ahead.
-    ClockSkew,
-}
-
-impl Misbehaviour {
-    /// All kinds of misbehaviour.
-    pub const ALL: [Self; 15] = [
-        Self::SlowHeader,
-        Self::SlowBody,
-        Self::EndlessBody,
-        Self::HugeBody,
-        Self::HugeChunks,
-        Self::Truncated,
-        Self::WrongBody,
-        Self::Redirect,
-        Self::Reset,
-        Self::Garbage,
-        Self::WrongContentType,
-        Self::EndlessPages,
-        Self::RepeatedToken,
-        Self::Duplicates,
-        Self::ClockSkew,
-    ];
-
-    /// Whether it makes every call fail. A misbehaviour in the body does not: a call may succeed without it.
-    const fn fails_every_call(self) -> bool {
-        match self {
-            Self::SlowHeader | Self::Redirect | Self::Reset | Self::Garbage => true,
-            Self::SlowBody
-            | Self::EndlessBody
-            | Self::HugeBody
-            | Self::HugeChunks
-            | Self::Truncated
-            | Self::WrongBody
-            | Self::WrongContentType
-            | Self::EndlessPages
-            | Self::RepeatedToken
-            | Self::Duplicates
-            | Self::ClockSkew => false,
-        }
-    }
-
-    const fn is_twist(self) -> bool {
-        matches!(
-            self,
-            Self::WrongContentType | Self::EndlessPages | Self::RepeatedToken | Self::Duplicates | Self::ClockSkew
-        )
-    }
-}
 
 /// The totals of all cases of a function.
 #[derive(Clone, Copy, Debug, Default)]

@@ -15,11 +15,13 @@
 mod budget;
 mod io;
 mod limits;
+mod metrics;
 mod table;
 
 pub(crate) use budget::{BodyBudget, BodyBudgetLimits, Reservation};
 pub(crate) use io::LimitedIo;
 pub use limits::{ConnectionLimits, raise_file_limit};
+pub(crate) use metrics::ConnectionMetrics;
 pub(crate) use table::{Busy, ConnectionTable, Slot, UnauthenticatedRequest};
 
 use std::net::{IpAddr, SocketAddr};

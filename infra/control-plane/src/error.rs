@@ -5,7 +5,7 @@ use mesh::pack::Finding;
 use mesh::resource::Tags;
 use mesh::validate::Violation;
 
-use crate::auth::Denial;
+use crate::denial::Denial;
 use crate::quotas::Quota;
 
 /// How many findings the message of a refusal contains in full.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::suite::SEED;
+/// The seed of random inputs, unless the caller sets another one.
+pub(crate) const SEED: u64 = 1;
 
 /// Sets up, tests and runs Meshwarden on one machine.
 #[derive(Debug, Parser)]

@@ -23,7 +23,6 @@ mod failure;
 mod http;
 mod interrupt;
 mod junit;
-mod local_aws;
 mod process;
 mod programs;
 mod setup;

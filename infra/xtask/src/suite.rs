@@ -20,9 +20,6 @@ const PURE: [&str; 6] = ["--package", "mesh", "--package", "ports", "--package",
 /// The function that is packaged as for AWS. One is enough to test the packaging; all of them take minutes.
 const PACKED: &str = "route-failover";
 
-/// The seed of random inputs, unless the caller sets another one.
-pub(crate) const SEED: u64 = 1;
-
 /// The part of the suite that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {

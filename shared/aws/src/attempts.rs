@@ -23,7 +23,7 @@ use aws_smithy_types::date_time::Format;
 use ports::PortErrorKind;
 
 use crate::answer::{MOST_PAGES, TooLong};
-use crate::call::kind_of;
+use crate::error_kind::{kind_of, tells_expired_token};
 
 tokio::task_local! {
     static LOG: Mutex<CallLog>;
@@ -298,23 +298,6 @@ fn text_of(response: &HttpResponse) -> String {
     let body = response.body().bytes().unwrap_or_default();
     let body = String::from_utf8_lossy(body.get(..SCANNED).unwrap_or(body));
     format!("{} {} {body}", headers[0], headers[1])
-}
-
-/// Whether an error text reports a signature with a wrong time, and not with a wrong key.
-pub(crate) fn tells_wrong_time(text: &str) -> bool {
-    const TEXTS: [&str; 5] = [
-        "Signature expired",
-        "Signature not yet current",
-        "is now earlier than",
-        "is now later than",
-        "request time and the current time",
-    ];
-    TEXTS.iter().any(|known| text.contains(known))
-}
-
-/// Whether an error text reports an expired session token; the codes for it differ.
-pub(crate) fn tells_expired_token(text: &str) -> bool {
-    text.contains("security token included in the request is expired") || text.contains("provided token has expired")
 }
 
 /// The difference between two clocks from which a clock is wrong. AWS accepts five minutes. The SDK blames the clock

@@ -25,6 +25,7 @@ mod cloudwatch;
 #[cfg(feature = "config-rules")]
 mod config_rules;
 mod connection;
+mod error_kind;
 mod event_bridge;
 mod fresh_identity;
 mod lazy;

@@ -1,132 +1,21 @@
 //! Small named changes of a mesh. A change leaves all other members as they are.
 
+mod definition;
 mod diff;
+mod error;
 mod resources;
 mod tls;
 
-use std::collections::BTreeMap;
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
-
-use crate::certificates::{AuthorityArn, CertificateArn, SpecLocation};
 use crate::graph::Mesh;
-use crate::name::{MeshName, ResourcePath, RouteId, VirtualNodeName, VirtualServiceName};
-use crate::spec::{EgressFilterType, IpPreference, Port, RouteRule, RouteSpec, Spec, TlsMode};
+use crate::name::RouteId;
+use crate::spec::{RouteSpec, Spec};
 use crate::weights::WeightSplit;
 
+pub use definition::Change;
 pub use diff::{Difference, diff, diff_meshes};
-
-/// A change of one resource, as part of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "change", rename_all = "camelCase")]
-pub enum Change {
-    /// Sets the weights of a route's targets. The targets stay the same.
-    SetRouteWeights {
-        /// The route.
-        route: RouteId,
-        /// Its targets with their new weights.
-        split: WeightSplit,
-    },
-    /// Sets tags of a resource. Its other tags stay.
-    SetTags {
-        /// The resource.
-        resource: ResourcePath,
-        /// Keys and values.
-        tags: BTreeMap<String, String>,
-    },
-    /// Sets the egress filter of a mesh.
-    SetEgressFilter {
-        /// The mesh.
-        mesh: MeshName,
-        /// The type of the filter.
-        filter: EgressFilterType,
-    },
-    /// Removes a virtual service from the backends of a virtual node, at every position.
-    RemoveBackend {
-        /// The mesh.
-        mesh: MeshName,
-        /// The node.
-        virtual_node: VirtualNodeName,
-        /// The service.
-        virtual_service: VirtualServiceName,
-    },
-    /// Enables the access log of a virtual node or gateway, in its present format.
-    SetAccessLog {
-        /// The virtual node or gateway.
-        resource: ResourcePath,
-        /// The file.
-        path: String,
-    },
-    /// Sets the TLS mode of a listener, which must have TLS settings.
-    SetListenerTlsMode {
-        /// The virtual node or gateway.
-        resource: ResourcePath,
-        /// The listener.
-        port: Port,
-        /// The mode.
-        mode: TlsMode,
-    },
-    /// Enforces TLS in a client policy, which must have TLS settings.
-    EnforceClientTls {
-        /// The virtual node or gateway.
-        resource: ResourcePath,
-        /// The backend with the policy; the node's default policy if absent.
-        backend: Option<VirtualServiceName>,
-    },
-    /// Sets the IP preference of a mesh, or of a virtual node's service discovery.
-    SetIpPreference {
-        /// The mesh or the virtual node.
-        resource: ResourcePath,
-        /// The IP preference.
-        preference: IpPreference,
-    },
-    /// Sets the ACM certificate of a listener.
-    SetListenerCertificate {
-        /// The virtual node or gateway.
-        resource: ResourcePath,
-        /// The listener's port.
-        port: Port,
-        /// The certificate.
-        certificate: CertificateArn,
-    },
-    /// Sets the private CAs that a client policy trusts. Without a policy, one is created that does not enforce TLS,
-    /// like a client without a policy.
-    SetTrust {
-        /// The virtual node or gateway.
-        resource: ResourcePath,
-        /// The location of the policy.
-        #[serde(flatten)]
-        place: SpecLocation,
-        /// The CAs, one to three.
-        authorities: Vec<AuthorityArn>,
-        /// The names that a new policy accepts; empty for the name of the server's service discovery.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        names: Vec<String>,
-    },
-}
+pub use error::ChangeError;
 
 impl Change {
-    /// The resource that is changed.
-    #[must_use]
-    pub fn resource(&self) -> ResourcePath {
-        match self {
-            Self::SetRouteWeights { route, .. } => ResourcePath::Route(route.clone()),
-            Self::SetEgressFilter { mesh, .. } => ResourcePath::Mesh(mesh.clone()),
-            Self::RemoveBackend { mesh, virtual_node, .. } => {
-                ResourcePath::VirtualNode(mesh.clone(), virtual_node.clone())
-            }
-            Self::SetTags { resource, .. }
-            | Self::SetAccessLog { resource, .. }
-            | Self::SetListenerTlsMode { resource, .. }
-            | Self::EnforceClientTls { resource, .. }
-            | Self::SetIpPreference { resource, .. }
-            | Self::SetListenerCertificate { resource, .. }
-            | Self::SetTrust { resource, .. } => resource.clone(),
-        }
-    }
-
     /// Applies the change to the model. On an error the model is unchanged.
     pub fn apply(&self, mesh: &mut Mesh) -> Result<(), ChangeError> {
         match self {
@@ -205,44 +94,6 @@ impl Change {
     }
 }
 
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::SetRouteWeights { route, split } => {
-                write!(f, "set the weights of route {route} to {split}")
-            }
-            Self::SetTags { resource, tags } => {
-                let tags: Vec<String> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
-                write!(f, "tag {resource} with {}", tags.join(", "))
-            }
-            Self::SetEgressFilter { mesh, filter } => write!(f, "set the egress filter of mesh {mesh} to {filter}"),
-            Self::RemoveBackend { mesh, virtual_node, virtual_service } => {
-                write!(f, "remove backend {virtual_service} from virtual node {mesh}/{virtual_node}")
-            }
-            Self::SetAccessLog { resource, path } => write!(f, "log the requests of {resource} to {path}"),
-            Self::SetListenerTlsMode { resource, port, mode } => {
-                write!(f, "set the TLS mode of listener {port} of {resource} to {mode}")
-            }
-            Self::EnforceClientTls { resource, backend: None } => {
-                write!(f, "enforce TLS in the backend defaults of {resource}")
-            }
-            Self::EnforceClientTls { resource, backend: Some(backend) } => {
-                write!(f, "enforce TLS from {resource} to backend {backend}")
-            }
-            Self::SetIpPreference { resource, preference } => {
-                write!(f, "set the IP preference of {resource} to {preference}")
-            }
-            Self::SetListenerCertificate { resource, port, certificate } => {
-                write!(f, "set the certificate of listener {port} of {resource} to {certificate}")
-            }
-            Self::SetTrust { resource, place, authorities, .. } => {
-                let authorities: Vec<&str> = authorities.iter().map(AuthorityArn::as_str).collect();
-                write!(f, "let the {place} of {resource} trust {}", authorities.join(", "))
-            }
-        }
-    }
-}
-
 fn set_weights(route: &RouteId, spec: &mut RouteSpec, split: &WeightSplit) -> Result<(), ChangeError> {
     let current = spec.split().ok_or_else(|| ChangeError::UnknownRouteKind { route: route.clone() })?;
     if !current.same_targets(split) {
@@ -253,89 +104,6 @@ fn set_weights(route: &RouteId, spec: &mut RouteSpec, split: &WeightSplit) -> Re
         entry.weight = target.weight;
     }
     Ok(())
-}
-
-/// The reason why a change cannot be applied.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ChangeError {
-    /// The route does not exist in the mesh.
-    #[error("route {route} does not exist")]
-    NoRoute {
-        /// The route.
-        route: RouteId,
-    },
-    /// The route's targets differ from the targets of the weights.
-    #[error("route {route} has the targets {current}, but the weights are for {given}")]
-    TargetsDiffer {
-        /// The route.
-        route: RouteId,
-        /// The targets of the route.
-        current: WeightSplit,
-        /// The targets of the weights.
-        given: WeightSplit,
-    },
-    /// The kind of the route is unknown.
-    #[error("route {route} has an unknown kind; known kinds are {}", known_kinds())]
-    UnknownRouteKind {
-        /// The route.
-        route: RouteId,
-    },
-    /// The resource does not exist in the mesh, or lacks the changed member.
-    #[error("failed to change {resource}: {problem}")]
-    Impossible {
-        /// The resource.
-        resource: ResourcePath,
-        /// The problem.
-        problem: &'static str,
-    },
-    /// The resource does not exist in the mesh.
-    #[error("{resource} does not exist")]
-    NoResource {
-        /// The resource.
-        resource: ResourcePath,
-    },
-    /// The change does not apply to this kind of resource.
-    #[error("the change does not apply to {resource}")]
-    OtherKind {
-        /// The resource.
-        resource: ResourcePath,
-    },
-    /// The resource has no listener with an ACM certificate on this port.
-    #[error("{resource} has no listener {port} with a certificate from ACM")]
-    NoAcmListener {
-        /// The resource.
-        resource: ResourcePath,
-        /// The port.
-        port: Port,
-    },
-    /// The resource has no such policy, and cannot have one.
-    #[error("{resource} has no place for this policy: {place}")]
-    NoPlace {
-        /// The resource.
-        resource: ResourcePath,
-        /// The location of the policy.
-        place: SpecLocation,
-    },
-    /// The policy trusts files or a secret discovery service.
-    #[error("the {place} of {resource} doesn't trust private CAs by their ARNs")]
-    OtherTrust {
-        /// The resource.
-        resource: ResourcePath,
-        /// The location of the policy.
-        place: SpecLocation,
-    },
-    /// App Mesh permits one to three CAs.
-    #[error("invalid number of private CAs for {resource}: expected 1 to 3, got {given}")]
-    AuthorityLimit {
-        /// The resource.
-        resource: ResourcePath,
-        /// The given number.
-        given: usize,
-    },
-}
-
-fn known_kinds() -> String {
-    <RouteRule as crate::spec::wire::Union>::MEMBERS.join(", ")
 }
 
 #[cfg(test)]

@@ -19,10 +19,12 @@
 
 pub mod admission;
 pub mod alarm;
+mod amounts;
 pub mod audit;
 pub mod certificates;
 pub mod change;
 pub mod compliance;
+mod decision;
 pub mod edges;
 pub mod egress;
 pub mod failover;
@@ -39,6 +41,7 @@ pub mod reason_catalogue;
 pub mod reason_entry;
 pub mod resource;
 pub mod rotation;
+mod rule_terms;
 pub mod spec;
 pub mod tags;
 pub mod tls;

@@ -9,17 +9,9 @@ mod every_function;
 mod failover;
 mod rotation;
 mod sweep;
+mod table;
 
-use crate::reason_entry::ReasonEntry;
-
-/// Codes that belong together in the documentation.
-#[derive(Clone, Copy, Debug)]
-pub struct ReasonTable {
-    /// The heading.
-    pub title: &'static str,
-    /// The entries, in their order.
-    pub entries: &'static [ReasonEntry],
-}
+pub use table::ReasonTable;
 
 /// The tables of a function, in the order of its README; none for a name that is not one of a function.
 #[must_use]

@@ -13,41 +13,44 @@
 //! Absent and empty lists are distinct; a `null` member counts as absent.
 
 pub mod bounded;
+mod extra;
 mod gateway_route;
 mod listener;
 mod matching;
 mod mesh;
 mod node;
+mod out_of_bounds;
+mod protocol;
 mod refusal;
 mod route;
 mod service;
 pub(crate) mod shapes;
+pub(crate) mod through_serde;
 mod timeouts;
 mod tls;
 pub(crate) mod wire;
+pub(crate) mod word_enum;
 
 use crate::spec::shapes::words;
 use serde::Serialize;
-use serde::de::Error;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::name::ResourceKind;
 use wire::{Reader, Shape, Unknown, Wire};
 
 pub use crate::weights::{Port, Weight};
+pub use extra::Extra;
 pub use gateway_route::*;
 pub use listener::*;
 pub use matching::*;
 pub use mesh::*;
 pub use node::*;
+pub use protocol::Protocol;
 pub use refusal::{HostnameFault, Owner, Refusal, Violation};
 pub use route::*;
 pub use service::*;
 pub use timeouts::*;
 pub use tls::*;
-
-/// Unknown members, in the order they were read.
-pub type Extra = Map<String, Value>;
 
 words! {
     /// The preferred IP version of host addresses.
@@ -185,15 +188,4 @@ specs! {
     Route(RouteSpec)
     VirtualService(VirtualServiceSpec)
     GatewayRoute(GatewayRouteSpec)
-}
-
-/// Reads any shape leniently, for serde.
-pub(crate) fn read<T: Wire>(value: &Value) -> Result<T, Vec<Violation>> {
-    Reader::document(value, "$", Unknown::Keep)
-}
-
-/// The violations as one error, for serde.
-pub(crate) fn serde_error<E: Error>(violations: &[Violation]) -> E {
-    let texts: Vec<String> = violations.iter().map(ToString::to_string).collect();
-    E::custom(texts.join("; "))
 }

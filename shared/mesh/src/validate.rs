@@ -14,13 +14,13 @@
 mod between;
 mod discovery;
 pub mod envoy;
+mod found;
 mod gateway_route;
 mod listener_use;
 mod listeners;
+mod mesh_view;
 mod route;
 mod same_host;
-
-use std::fmt;
 
 use serde_json::Value;
 
@@ -34,7 +34,9 @@ use crate::spec::wire::{Reader, Unknown};
 use crate::spec::{GatewayRouteSpec, RouteSpec, Spec, VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec};
 
 pub use crate::spec::{Owner, Refusal, Violation};
-pub use between::{BrokenUse, GatewayRouteEntry, MeshView, RouteEntry, between, broken_by, broken_uses, references};
+pub use between::{BrokenUse, between, broken_by, broken_uses, references};
+use found::Found;
+pub use mesh_view::{GatewayRouteEntry, MeshView, RouteEntry};
 
 /// Checks a new spec as the server must: every bound, enumeration and pattern, required and unknown members, unions,
 /// the rules between members of one resource, and what Envoy refuses.
@@ -140,23 +142,6 @@ pub fn tags(tags: &Value) -> Result<Vec<Tag>, Vec<Violation>> {
 pub fn tag_keys(keys: &Value) -> Result<Vec<String>, Vec<Violation>> {
     let keys = Reader::document::<List<Text<1, 128>, 0, { Tags::MAX }>>(keys, "tagKeys", Unknown::Refuse)?;
     Ok(keys.iter().map(ToString::to_string).collect())
-}
-
-/// The violations found so far.
-#[derive(Debug, Default)]
-struct Found(Vec<Violation>);
-
-impl Found {
-    fn refuse(&mut self, path: impl Into<String>, refusal: Refusal) {
-        self.0.push(Violation::new(path, refusal));
-    }
-
-    /// Refuses a broken rule. Most rules are not broken, so the texts are built only for a broken one.
-    fn refuse_if(&mut self, broken: bool, path: impl fmt::Display, refusal: impl FnOnce() -> Refusal) {
-        if broken {
-            self.refuse(path.to_string(), refusal());
-        }
-    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,9 @@
 //! never reads a clock, a file or the network, and never shows a private key in `Debug` output.
 
 pub mod ads;
+mod port_book;
 pub mod ports;
+mod proto;
 mod proxy;
 mod resource;
 mod secret;

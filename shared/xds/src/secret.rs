@@ -8,8 +8,8 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 };
 use zeroize::Zeroizing;
 
+use crate::proto::{file, inline, watched};
 use crate::resource::Resource;
-use crate::translate::proto::{file, inline, watched};
 
 /// The source of a secret that a listener or cluster receives over SDS.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

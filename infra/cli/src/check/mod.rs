@@ -1,7 +1,10 @@
 //! `meshwarden check`: reads files, and reports findings.
 
+mod args;
 mod coverage;
 mod files;
+mod formats;
+mod judged;
 mod report;
 mod table;
 mod terminal;
@@ -19,12 +22,14 @@ use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
 use mesh::pack::{Certainty, Evaluation, Finding, FindingId, Group, judge, judge_faults};
 use mesh::policy::{Policy, PolicyError};
-use mesh::readers::{self, Defect, Fault, File, Note, ReadError, Reading, Remark, Skipped, read_with};
+use mesh::readers::{Defect, Fault, File, Note, ReadError, Reading, Remark, Skipped, read_with};
 use thiserror::Error;
 
-use crate::args::{CheckArgs, Format};
 use crate::hcl::{self, Source, is_configuration};
+pub(crate) use args::CheckArgs;
+use args::Format;
 pub(crate) use files::{Files, Found, Text, Unread, find};
+use judged::{Judged, Place};
 use report::Report;
 use terminal::{Layout, Surface};
 use understood::not_understood;
@@ -159,26 +164,6 @@ pub(crate) fn matters(error: &ReadError, texts: &[Text]) -> bool {
         ReadError::Syntax { file, .. } => (file, true),
     };
     texts.iter().any(|text| text.name == *file && (text.named || (is_ours && text.speaks_of_app_mesh())))
-}
-
-/// The judgement of the files by the rule pack.
-#[derive(Debug)]
-pub(crate) struct Judged {
-    /// The certain findings.
-    pub(crate) evaluation: Evaluation,
-    /// Findings that would hold if the files were complete and every value were known.
-    pub(crate) undecided: Vec<Finding>,
-    /// The locations of findings on parts of files, rather than on whole resources.
-    pub(crate) places: HashMap<FindingId, Place>,
-    /// The unevaluated parts of Terraform configurations, and links to folders.
-    pub(crate) notices: Vec<String>,
-}
-
-/// A line of a file, with its resource.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) source: readers::Source,
-    pub(crate) line: usize,
 }
 
 fn evaluate(reading: &Reading, policy: &Policy, has_more: bool) -> Judged {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use mesh::readers::{Note, ReadError, Reading, Skipped};
 
+use super::args::CheckArgs;
 use super::files::{Text, Unread, is_passed_over};
-use crate::args::CheckArgs;
 use crate::hcl::Evaluated;
 
 /// The largest source file that is searched for App Mesh. Hand-written files are far smaller.

@@ -8,8 +8,10 @@ use ports::{BudgetWindow, JournalEntry, Note, PortError, StateKey, StateStore, S
 use records::{DeadLetterEntry, DeadLetterFacts, DeadLetterLog, DecisionEntry, JournalBody, Layout, write_record};
 use serde_json::json;
 
+use super::desk::Desk;
+use super::error::Trouble;
 use super::letter::Letter;
-use super::{Desk, Trouble, count, short};
+use super::wording::{count, short};
 
 /// Attempts to append the journal entry while other writers win the race.
 const ATTEMPTS: usize = 3;

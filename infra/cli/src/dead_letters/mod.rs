@@ -12,22 +12,23 @@
 //! repeated event.
 
 mod args;
+mod desk;
+mod error;
 mod journal;
 mod letter;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "aws")]
 mod wiring;
+mod wording;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io;
 use std::time::Duration;
 
 use jiff::{SignedDuration, SpanRound, Timestamp, Unit};
-use ports::{PortError, QueueMessage, Queues, StateStore};
+use ports::{PortError, QueueMessage};
 use serde_json::{Value, json};
-use thiserror::Error;
 
 pub(crate) use args::{DeadLetters, DeadLettersArgs, QueueArgs};
 use letter::{Letter, function_of_name};
@@ -35,6 +36,9 @@ use letter::{Letter, function_of_name};
 pub(crate) use wiring::run;
 
 use crate::people::Shape;
+use desk::Desk;
+use error::Trouble;
+use wording::{count, short};
 
 /// The visibility timeout of a received message.
 const HOLD: Duration = Duration::from_mins(1);
@@ -42,69 +46,6 @@ const HOLD: Duration = Duration::from_mins(1);
 /// Consecutive empty receive calls after which a queue counts as empty. One empty answer may come from SQS servers that
 /// store no message of the queue.
 const EMPTY_RECEIPTS: usize = 2;
-
-/// Why a command changed nothing, or only a part.
-#[derive(Debug, Error)]
-pub(crate) enum Trouble {
-    /// A call to SQS or to the state table failed.
-    #[error(transparent)]
-    Port(#[from] PortError),
-    /// The confirmation prompt failed.
-    #[error("failed to ask; pass --yes to do it without a question")]
-    Ask(#[source] io::Error),
-    /// The output cannot be serialized.
-    #[error("failed to write the output")]
-    Output(#[source] serde_json::Error),
-    /// The operator declined the confirmation.
-    #[error("nothing was changed")]
-    Declined,
-    /// The journal cannot be written.
-    #[error(
-        "failed to journal what is done with dead letters; nothing was changed. Pass --no-journal to do it all the same"
-    )]
-    Journal(#[source] Box<PortError>),
-    /// Other writers changed the journal in all attempts.
-    #[error("other operators journal at the same time; nothing was changed. Run the command again")]
-    Busy,
-    /// The queue has no letters with these ids.
-    #[error("no dead letter has the id {}; nothing was changed. `meshwarden dead-letters list` shows the ids", ids.join(", "))]
-    Unknown {
-        /// The ids without a letter.
-        ids: Vec<String>,
-    },
-    /// Some letters stay in the queue.
-    #[error("{text}{left} of {all} dead letters stay in the queue")]
-    Left {
-        /// The letters that were sent, and the reasons why the others were not.
-        text: String,
-        /// The number of letters that stay.
-        left: usize,
-        /// The number of selected letters.
-        all: usize,
-    },
-}
-
-impl Trouble {
-    /// 1 if the current state prevents the action, 2 if a call, the confirmation, the output or the journal failed.
-    pub(crate) const fn exit_code(&self) -> u8 {
-        match self {
-            Self::Declined | Self::Unknown { .. } | Self::Left { .. } | Self::Busy => 1,
-            Self::Port(_) | Self::Ask(_) | Self::Output(_) | Self::Journal(_) => 2,
-        }
-    }
-}
-
-/// The dependencies of a command.
-pub(crate) struct Desk<'a> {
-    pub(crate) queues: &'a dyn Queues,
-    pub(crate) now: Timestamp,
-    /// The store of the journal.
-    pub(crate) state: &'a dyn StateStore,
-    /// The operator's name; empty where the command needs none.
-    pub(crate) by: String,
-    /// Prompts for a confirmation; returns true where no prompt is needed.
-    pub(crate) ask: &'a dyn Fn(&str) -> io::Result<bool>,
-}
 
 /// The received letters of a queue, hidden from other readers for this command.
 struct Held {
@@ -300,10 +241,6 @@ fn confirm(desk: &Desk<'_>, question: &str) -> Result<(), Trouble> {
     if (desk.ask)(question).map_err(Trouble::Ask)? { Ok(()) } else { Err(Trouble::Declined) }
 }
 
-fn count(letters: usize) -> String {
-    if letters == 1 { "1 dead letter".to_owned() } else { format!("{letters} dead letters") }
-}
-
 fn summary(letter: &Letter) -> String {
     format!("{} {}", letter.id, letter.events.join(", "))
 }
@@ -370,11 +307,4 @@ fn age(length: SignedDuration) -> String {
     let options = SpanRound::new().largest(Unit::Day).smallest(Unit::Second).days_are_24_hours();
     let span = jiff::Span::try_from(length).and_then(|span| span.round(options));
     span.map_or_else(|_| length.to_string(), |span| format!("{span:#}"))
-}
-
-/// The text on one line of at most 100 characters.
-fn short(text: &str) -> String {
-    const LONGEST: usize = 100;
-    let line: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
-    if line.chars().count() <= LONGEST { line } else { line.chars().take(LONGEST - 1).chain(['…']).collect() }
 }

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use clap::Parser as _;
-use ports::PortErrorKind;
 use ports::memory::{Effect, Failure, Fault, Faults, MemoryState};
+use ports::{PortErrorKind, Queues, StateStore};
 
 use super::*;
 use crate::args::{Args, Command};

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use lambda_kit::Config;
 use thiserror::Error;
 
-use super::{DeadLetters, Desk, Trouble, answer};
+use super::desk::Desk;
+use super::error::Trouble;
+use super::{DeadLetters, answer};
 
 /// Why a command cannot start.
 #[derive(Debug, Error)]

@@ -2,12 +2,13 @@
 
 use hcl_edit::expr::{Expression, ForExpr, FuncCall, ObjectKey, Traversal, TraversalOperator};
 use hcl_edit::template::{Element, Template};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use super::functions;
 use super::operators::{self, truth};
 use super::scope::{Scope, Unknown};
 use super::source::Written;
+use super::values::{number_of, text_of};
 
 impl Scope<'_> {
     /// The value of an unevaluated expression.
@@ -254,23 +255,4 @@ fn step(value: &Value, steps: &[String]) -> Option<Value> {
         _ => return None,
     };
     step(next, rest)
-}
-
-/// The string form of a scalar value.
-pub(super) fn text_of(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
-/// A number, as an integer where possible.
-pub(super) fn number_of(text: &str) -> Value {
-    let text = text.trim();
-    let whole = text.parse::<i64>().ok().map(Value::from);
-    let whole = whole.or_else(|| text.strip_suffix(".0").and_then(|text| text.parse::<i64>().ok()).map(Value::from));
-    let broken = || text.parse::<f64>().ok().and_then(Number::from_f64).map(Value::Number);
-    whole.or_else(broken).unwrap_or_else(|| Value::from(text))
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::evaluate::{number_of, text_of};
 use super::operators::{of_number, truth};
+use super::values::{number_of, text_of};
 
 /// The value of a function call. `known` has one flag for each argument: whether its whole value is known.
 pub(super) fn call(name: &str, arguments: &[Value], known: &[bool]) -> Option<Value> {

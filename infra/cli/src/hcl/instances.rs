@@ -8,9 +8,11 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::evaluate::text_of;
+use super::file::normal;
+use super::instance::{BlockCopy, Called, CalledFrom, Copies, Instance};
 use super::scope::Scope;
-use super::source::{Call, Module, Written};
+use super::source::{Call, Written};
+use super::values::text_of;
 
 /// The most copies of one block that are evaluated. Larger blocks count as undecided.
 const MOST_COPIES: usize = 256;
@@ -18,96 +20,6 @@ const MOST_COPIES: usize = 256;
 /// The deepest nesting of module calls, and the most module instances of one run.
 const DEEPEST_CALLS: usize = 16;
 const MOST_CALLS: usize = 2_000;
-
-/// One copy of a block with `count` or `for_each`.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum BlockCopy {
-    /// A copy by `count`, with its index.
-    Counted(usize),
-    /// A copy by `for_each`, with its key and value.
-    Keyed { key: String, value: Value },
-}
-
-impl BlockCopy {
-    /// The index of the copy in an address: `[0]`, `["blue"]`.
-    pub(super) fn index(&self) -> String {
-        match self {
-            Self::Counted(number) => format!("[{number}]"),
-            Self::Keyed { key, .. } => format!("[{key:?}]"),
-        }
-    }
-
-    /// Whether an index step of an expression, such as `[blue]`, selects this copy.
-    pub(super) fn is_selected_by(&self, step: &str) -> bool {
-        let selected = step.strip_prefix('[').and_then(|step| step.strip_suffix(']'));
-        selected.is_some_and(|selected| match self {
-            Self::Counted(number) => selected == number.to_string(),
-            Self::Keyed { key, .. } => selected == key,
-        })
-    }
-}
-
-/// The copies of a block.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Copies {
-    /// One copy, without `count` and `for_each`.
-    Plain,
-    /// One copy for each of these.
-    Known(Vec<BlockCopy>),
-    /// The argument `count` or `for_each`, which could not be evaluated.
-    Undecided(&'static str),
-}
-
-impl Copies {
-    /// The copies to read. A block with an undecided number is read once.
-    pub(super) fn to_read(&self) -> Vec<Option<BlockCopy>> {
-        match self {
-            Self::Plain | Self::Undecided(_) => vec![None],
-            Self::Known(copies) => copies.iter().cloned().map(Some).collect(),
-        }
-    }
-}
-
-/// One instance of a module: a root module, or a called module.
-#[derive(Debug, Clone)]
-pub(super) struct Instance<'m> {
-    pub(super) module: &'m Module,
-    /// The address with a final dot, as in `module.mesh["blue"].`; empty for a root module.
-    pub(super) address: String,
-    /// The call that creates this instance.
-    pub(super) from: Option<CalledFrom<'m>>,
-    /// The root module's file with the call that leads to this instance.
-    pub(super) via: Option<String>,
-    /// The undecided meta-arguments of the calls that lead to this instance.
-    pub(super) undecided: Vec<String>,
-    depth: usize,
-}
-
-/// The call that creates a module instance.
-#[derive(Debug, Clone)]
-pub(super) struct CalledFrom<'m> {
-    /// The index of the calling instance.
-    pub(super) instance: usize,
-    pub(super) call: &'m Call,
-    pub(super) copy: Option<BlockCopy>,
-}
-
-/// The result of a module call.
-#[derive(Debug, Clone)]
-pub(super) enum Called {
-    /// The module source is not available, or a limit or a cycle ends the evaluation.
-    Elsewhere,
-    /// The instances, each with its copy.
-    Instances(Vec<(Option<BlockCopy>, usize)>),
-    /// The number of instances is undecided; this instance represents all.
-    Undecided(usize),
-}
-
-impl<'m> Instance<'m> {
-    pub(super) const fn root(module: &'m Module) -> Self {
-        Self { module, address: String::new(), from: None, via: None, undecided: Vec::new(), depth: 0 }
-    }
-}
 
 impl<'m> Scope<'m> {
     /// The copies of a block with these meta-arguments.
@@ -189,7 +101,7 @@ impl<'m> Scope<'m> {
     /// The folder of a called module with a local source.
     pub(super) fn folder_of(&self, call: &Call) -> Option<PathBuf> {
         let source = call.source.as_deref().filter(|source| source.starts_with("./") || source.starts_with("../"))?;
-        Some(super::normal(&self.module.folder.join(source)))
+        Some(normal(&self.module.folder.join(source)))
     }
 
     /// The value of `module.NAME...`, with the number of consumed steps. `None` if the value is unknown.

@@ -11,7 +11,9 @@
 //! parts is reported as partly read.
 
 mod evaluate;
+mod file;
 mod functions;
+mod instance;
 mod instances;
 mod lines;
 mod operators;
@@ -19,21 +21,17 @@ mod resources;
 mod scope;
 mod source;
 mod types;
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use mesh::readers::{Configured, ReadError, Remark};
 
+pub(crate) use file::{Source, is_configuration};
+use file::{is_code, normal};
 use resources::Outcome;
 use source::Module;
-
-/// A file of a configuration.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Source<'t> {
-    pub(crate) name: &'t str,
-    pub(crate) text: &'t str,
-}
 
 /// The result of evaluating configurations.
 #[derive(Debug, Default)]
@@ -50,23 +48,6 @@ pub(crate) struct Evaluated {
     pub(crate) absent: Vec<Remark>,
     /// The files of root modules with calls to a module that was not read.
     pub(crate) calls_elsewhere: BTreeSet<String>,
-}
-
-/// Whether a file belongs to a Terraform configuration or contains variable values.
-pub(crate) fn is_configuration(name: &str) -> bool {
-    is_code(name) || is_values(name)
-}
-
-fn is_code(name: &str) -> bool {
-    [".tf", ".tf.json", ".tofu"].iter().any(|ending| name.ends_with(ending))
-}
-
-/// Whether Terraform automatically loads variable values from a file of this name.
-fn is_values(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    matches!(name, "terraform.tfvars" | "terraform.tfvars.json")
-        || name.ends_with(".auto.tfvars")
-        || name.ends_with(".auto.tfvars.json")
 }
 
 /// The most modules in one run, including modules outside the given files.
@@ -200,21 +181,6 @@ fn siblings(folder: &Path, files: &[Source<'_>]) -> Vec<(String, String)> {
     }
     found.sort();
     found
-}
-
-/// A path without `.` and `..`, as far as possible without the file system.
-fn normal(path: &Path) -> PathBuf {
-    let mut parts = PathBuf::new();
-    for part in path.components() {
-        match part {
-            std::path::Component::CurDir => {}
-            std::path::Component::ParentDir if parts.file_name().is_some() => {
-                parts.pop();
-            }
-            other => parts.push(other),
-        }
-    }
-    parts
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use hcl_edit::structure::{Block, BlockLabel, Body, Structure};
 use mesh::readers::{Configured, Note, Remark, Skipped, Source};
 use serde_json::{Map, Value, json};
 
-use super::instances::{BlockCopy, Called, Copies, Instance};
+use super::instance::{BlockCopy, Called, Copies, Instance};
 use super::lines::LineIndex;
 use super::scope::{Scope, Unknown};
 use super::source::{Call, Content, Module, Resource};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use mesh::readers::stand_in;
 use serde_json::{Value, json};
 
-use super::instances::{BlockCopy, Called, CalledFrom, Copies, Instance};
+use super::instance::{BlockCopy, Called, CalledFrom, Copies, Instance};
 use super::source::{Content, Module, Resource, Written};
 
 /// The most expressions that are evaluated for a root module. Real configurations have some thousands.

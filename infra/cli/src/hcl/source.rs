@@ -10,8 +10,8 @@ use hcl_edit::structure::{Block, Body};
 use mesh::readers::{ReadError, member_lines};
 use serde_json::{Map, Value};
 
+use super::file::{Source, is_values};
 use super::lines::{LineIndex, broken_up, nested_too_deep};
-use super::{Source, is_values};
 
 /// An unevaluated expression, in HCL or as JSON with template strings.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@
 //!
 //! The server reads no byte of a body before the head of the request has passed.
 
-mod denial;
+mod caller;
 mod keys;
 mod replay;
 mod signature;
@@ -23,9 +23,10 @@ use std::sync::Arc;
 use axum::http::request::Parts;
 use jiff::Timestamp;
 
-use crate::metrics::ConnectionMetrics;
+use crate::connections::ConnectionMetrics;
+pub use crate::denial::Denial;
 use crate::state::Region;
-pub use denial::Denial;
+pub(crate) use caller::Caller;
 pub use keys::KeyFileError;
 use keys::{Key, KeyFile};
 use replay::{ReplayMemory, SignedWrite};
@@ -73,25 +74,6 @@ pub(crate) struct KeyGuard {
     file: KeyFile,
     region: Region,
     seen: ReplayMemory,
-}
-
-/// The caller of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Caller {
-    /// A client on this machine; the server requires no authentication.
-    Local,
-    /// The owner of a key.
-    Key { id: String, name: String },
-    /// A session of a role.
-    Session {
-        /// The session's ARN.
-        arn: String,
-        account: String,
-        /// The role's ARN.
-        role: String,
-        /// The role's name.
-        name: String,
-    },
 }
 
 /// The check that remains for a request whose head has passed.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Denial;
-use crate::metrics::ConnectionMetrics;
+use crate::connections::ConnectionMetrics;
 
 /// The most writes in the memory: some tens of megabytes.
 const MAX_WRITES: usize = 250_000;

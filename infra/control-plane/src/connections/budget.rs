@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use futures::task::AtomicWaker;
 
 use super::Client;
-use crate::metrics::ConnectionMetrics;
+use super::metrics::ConnectionMetrics;
 
 /// The limits on request bodies of unknown callers, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use futures::task::AtomicWaker;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval};
 
+use super::metrics::ConnectionMetrics;
 use super::{Client, Closed, ConnectionLimits, Service};
 use crate::log::LogThrottle;
-use crate::metrics::ConnectionMetrics;
 
 /// The interval between checks of the deadlines.
 const SWEEP: Duration = Duration::from_millis(500);

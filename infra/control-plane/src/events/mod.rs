@@ -10,85 +10,30 @@
 //! receiver that fails for longer than the retries, or in a killed process. It may arrive twice, after a lost response,
 //! and may overtake another one. A receiver must re-read the state, and poll it as well if it must not miss a change.
 
+mod admission_outcome;
 mod queue;
+mod receiver;
+mod request_context;
 mod trail;
 mod webhook;
 
-use std::fmt;
-use std::net::SocketAddr;
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use mesh::pack::Finding;
-use ports::{BusEvent, EventBus};
+use ports::BusEvent;
 use tokio::runtime::Handle;
 
-use crate::auth::Caller;
 use crate::metrics::Metrics;
 use crate::state::{Realm, Resource, Write};
+pub(crate) use admission_outcome::AdmissionOutcome;
 use queue::Queue;
+pub use receiver::{EventReceiver, ReceiverKind};
+pub(crate) use request_context::RequestContext;
 pub use webhook::{Webhook, WebhookError};
-
-/// A receiver of change events.
-#[derive(Debug, Clone)]
-pub struct EventReceiver {
-    /// The kind of receiver, for metrics.
-    pub kind: ReceiverKind,
-    /// The connection to the receiver.
-    pub bus: Arc<dyn EventBus>,
-}
-
-/// The kinds of receivers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReceiverKind {
-    /// An EventBridge event bus.
-    Bus,
-    /// A web server.
-    Webhook,
-}
-
-impl ReceiverKind {
-    pub(crate) const fn label(self) -> &'static str {
-        match self {
-            Self::Bus => "bus",
-            Self::Webhook => "webhook",
-        }
-    }
-}
 
 /// Sends change events to all receivers.
 #[derive(Debug)]
 pub(crate) struct Events {
     queues: Vec<Queue>,
-}
-
-/// The caller and the circumstances of a request.
-#[derive(Debug, Clone)]
-pub(crate) struct RequestContext {
-    pub(crate) caller: Caller,
-    pub(crate) peer: Option<SocketAddr>,
-    pub(crate) agent: Option<String>,
-    pub(crate) operation: &'static str,
-    /// The request id, as in the response.
-    pub(crate) id: String,
-}
-
-/// The result of admission for a write with findings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AdmissionOutcome {
-    /// The write was stored.
-    Warned,
-    /// The write was refused.
-    Denied,
-}
-
-impl fmt::Display for AdmissionOutcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Warned => "warned",
-            Self::Denied => "denied",
-        })
-    }
 }
 
 impl Events {

@@ -7,7 +7,8 @@ use ports::BusEvent;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{AdmissionOutcome, RequestContext};
+use super::admission_outcome::AdmissionOutcome;
+use super::request_context::RequestContext;
 use crate::auth::Caller;
 use crate::document::{names, whole};
 use crate::error::findings_message;

@@ -7,7 +7,8 @@ use axum::extract::State;
 use axum::http::{Response, StatusCode};
 use serde_json::json;
 
-use super::{Api, answer};
+use super::answer;
+use super::api::Api;
 
 /// `GET /certificates`.
 pub(super) async fn all(State(api): State<Arc<Api>>) -> Response<Body> {

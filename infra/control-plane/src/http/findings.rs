@@ -13,7 +13,8 @@ use mesh::pack::{Evaluation, judge};
 use mesh::policy::Policy;
 use serde_json::{Value, json};
 
-use super::{Api, answer};
+use super::answer;
+use super::api::Api;
 use crate::percent;
 
 /// `GET /findings/<mesh>`: the findings on the mesh that the proxy snapshots are built from, by the policy of

@@ -11,7 +11,8 @@ use axum::response::Response;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Api, answer, body, target};
+use super::api::Api;
+use super::{answer, body, target};
 use crate::auth::Caller;
 use crate::connections::Client;
 use crate::error::ApiError;

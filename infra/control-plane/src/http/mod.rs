@@ -2,6 +2,7 @@
 //! JSON.
 
 mod answer;
+mod api;
 mod body;
 mod certificates;
 mod findings;
@@ -25,31 +26,15 @@ use jiff::{Timestamp, Unit};
 use uuid::Uuid;
 
 use crate::admission::Admission;
-use crate::auth::{Caller, Guard};
-use crate::connections::BodyBudget;
+use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::events::{AdmissionOutcome, Events, RequestContext};
+use crate::events::{AdmissionOutcome, RequestContext};
 use crate::headers::INCLUDE;
 use crate::listen::ApiPeer;
 use crate::log::Truncated;
-use crate::state::{Answer, Realm, Stamp, Write};
-use crate::store::Store;
-use crate::xds::AdsState;
+use crate::state::{Answer, Stamp, Write};
+pub(crate) use api::Api;
 use request::Call;
-
-/// The state that every request needs.
-#[derive(Debug)]
-pub(crate) struct Api {
-    pub(crate) guard: Guard,
-    /// `None` if admission is off.
-    pub(crate) admission: Option<Admission>,
-    pub(crate) events: Events,
-    pub(crate) realm: Realm,
-    pub(crate) store: Arc<Store>,
-    /// The memory for bodies of unknown callers.
-    pub(crate) bodies: Arc<BodyBudget>,
-    pub(crate) proxies: Arc<AdsState>,
-}
 
 /// The router of all endpoints. The API operations are not routes, because the router would match decoded paths.
 pub(crate) fn router(api: Arc<Api>) -> Router {

@@ -8,7 +8,8 @@ use axum::http::{Response, StatusCode, Uri};
 use mesh::name::ResourcePath;
 use serde_json::json;
 
-use super::{Api, answer};
+use super::answer;
+use super::api::Api;
 use crate::percent;
 
 /// `GET /proxies`.

@@ -4,7 +4,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-use super::Label;
+use crate::label::Label;
 
 /// The outcomes of an event: it was sent; its queue was full; its receiver refused it; its retries ran out.
 const OUTCOMES: [&str; 4] = ["sent", "dropped", "refused", "given_up"];

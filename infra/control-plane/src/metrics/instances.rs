@@ -7,8 +7,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::Label;
 use crate::instances::InstanceCounts;
+use crate::label::Label;
 
 /// The Cloud Map services that connected proxies call, by state, and their polls, by outcome. Every series exists
 /// from the start, with value 0.

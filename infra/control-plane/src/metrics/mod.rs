@@ -2,7 +2,6 @@
 //!
 //! Labels have few values, all known here: names of meshes or of resources are never labels.
 
-mod connections;
 mod events;
 mod instances;
 mod xds;
@@ -19,19 +18,17 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::connections::ConnectionMetrics;
 use crate::error::ErrorType;
 use crate::instances::InstanceCounts;
+use crate::label::Label;
 use crate::state::{Change, Operation, State};
-pub(crate) use connections::ConnectionMetrics;
 pub(crate) use events::EventMetrics;
 use instances::InstanceMetrics;
 pub use xds::{ProxyKind, XdsMetrics, XdsType};
 
 /// The content type of [`Metrics::text`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// One label and its value.
-type Label = (&'static str, &'static str);
 
 /// In seconds. A request answered from memory takes less than the first bound; a commit to a slow disk more than
 /// most.

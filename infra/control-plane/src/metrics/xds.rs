@@ -8,7 +8,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::{Label, histogram};
+use super::histogram;
+use crate::label::Label;
 
 /// The kind of resource that an Envoy serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

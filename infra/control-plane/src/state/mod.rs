@@ -1,12 +1,15 @@
 //! The state behind the API: the resources, and the effect of requests on them. Pure: the same writes with the same
 //! stamps lead to the same state.
 
+mod apply;
+mod client_token;
 mod collection;
 mod fit;
 mod pages;
 mod read;
 mod realm;
 mod record;
+mod remembered;
 mod request;
 mod resource;
 mod spec;
@@ -21,15 +24,16 @@ use std::sync::Arc;
 
 use mesh::name::{ResourceKind, ResourcePath};
 
+pub use client_token::ClientToken;
 pub use collection::Collection;
 pub use pages::{MAX_LIMIT, Page};
 pub use read::tags_title;
 pub use realm::{Realm, Region, RegionError};
 pub use record::Record;
+pub use remembered::Remembered;
 pub use request::{Action, Answer, Change, Operation, Read, Write};
 pub use resource::{Resource, Stamp, Status};
 pub use spec::ValidSpec;
-pub use tokens::{ClientToken, Remembered};
 pub(crate) use write::Planned;
 pub use write::Written;
 

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use mesh::name::{ResourceKind, ResourcePath};
 use mesh::resource::Tag;
 
+use super::client_token::ClientToken;
 use super::pages::Page;
 use super::resource::Resource;
 use super::spec::ValidSpec;
-use super::tokens::ClientToken;
 
 /// A request that changes nothing.
 #[derive(Debug, Clone, PartialEq)]

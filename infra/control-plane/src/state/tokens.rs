@@ -1,14 +1,14 @@
 //! Client tokens: a repeated request gets the answer of the first one.
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
 use std::sync::Arc;
 
-use mesh::validate::Violation;
 use uuid::Uuid;
 
+use super::client_token::ClientToken;
 use super::record::Record;
-use super::request::{Action, Write};
+use super::remembered::{Key, Remembered};
+use super::request::Write;
 use super::resource::Resource;
 
 /// The most remembered answers. Clients repeat a request within seconds or minutes, which this covers even on a busy
@@ -17,32 +17,6 @@ const REMEMBERED: usize = 10_000;
 
 /// The most request text of the remembered answers, in bytes: large specs count for more.
 const REMEMBERED_BYTES: usize = 16 * 1024 * 1024;
-
-/// The most characters of a token (API documentation of `clientToken`).
-const MAX_LENGTH: usize = 36;
-
-/// The caller's token of a request: up to 36 letters, digits, `-` and `_`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ClientToken(String);
-
-impl ClientToken {
-    /// Parses a token.
-    pub fn parse(token: &str) -> Result<Self, Violation> {
-        let fits = (1..=MAX_LENGTH).contains(&token.len())
-            && token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if fits {
-            return Ok(Self(token.to_owned()));
-        }
-        let message = format!("must be 1 to {MAX_LENGTH} letters, digits, - and _, not {token:?}");
-        Err(Violation::malformed("clientToken", message))
-    }
-}
-
-impl fmt::Display for ClientToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// The remembered answers; the oldest is forgotten first. They belong to a resource by its uid: a resource created
 /// again under the same name has no tokens of the deleted one.
@@ -54,34 +28,6 @@ pub(super) struct Tokens {
     /// The number of the next answer.
     next: u64,
     bytes: usize,
-}
-
-type Key = (Uuid, ClientToken);
-
-/// A request with a client token, and its answer. The request is stored completely; it shares its spec with the
-/// answer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Remembered {
-    /// The caller's token.
-    pub token: ClientToken,
-    /// The requested change.
-    pub action: Action,
-    /// The required version.
-    pub if_version: Option<u64>,
-    /// The answer.
-    pub answer: Arc<Resource>,
-}
-
-impl Remembered {
-    fn key(&self) -> Key {
-        (self.answer.uid, self.token.clone())
-    }
-
-    /// Its share of [`REMEMBERED_BYTES`].
-    fn bytes(&self) -> usize {
-        let tags = self.answer.tags.iter().map(|(key, value)| key.len().saturating_add(value.len()));
-        tags.fold(self.answer.spec.bytes(), usize::saturating_add)
-    }
 }
 
 /// The result of looking up a token.

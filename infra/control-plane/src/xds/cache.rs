@@ -25,9 +25,8 @@ use super::affected::{self, Affected};
 use super::follow::Follower;
 use super::models::{AffectedByMesh, MeshModels};
 use super::proxy_snapshot::{ProxySnapshot, Served};
-use crate::instances::{Instances, NoInstances};
+use super::sources::Sources;
 use crate::metrics::XdsMetrics;
-use crate::secrets::{NoSecrets, Secrets};
 use crate::store::Store;
 
 /// The shortest interval between two runs. It combines a hundred consecutive writes into a few pushes, and is short
@@ -61,19 +60,6 @@ pub(super) struct Description {
     pub(super) ports: Vec<(PortUse, u16)>,
     /// The problems of its configuration.
     pub(super) findings: Vec<Finding>,
-}
-
-/// The sources of secrets and instances.
-#[derive(Debug, Clone)]
-pub(super) struct Sources {
-    pub(super) secrets: Arc<dyn Secrets>,
-    pub(super) instances: Arc<dyn Instances>,
-}
-
-impl Default for Sources {
-    fn default() -> Self {
-        Self { secrets: Arc::new(NoSecrets::default()), instances: Arc::new(NoInstances::default()) }
-    }
 }
 
 /// The sources that have changed.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use xds::{Discovered, Finding};
 
-use super::proxy_snapshot::{BuildInputs, NotReady};
+use super::build_inputs::{BuildInputs, NotReady};
 use crate::instances::{CloudMapService, InstanceProblem, Unlisted, problem};
 
 /// The instances for a proxy snapshot.

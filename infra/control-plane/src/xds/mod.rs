@@ -6,23 +6,27 @@
 //! ```
 //!
 //! - `follow` reads changes of the store, `models` holds the meshes and translates them, `cache` schedules the rebuilds.
-//! - `proxy_snapshot` builds the snapshot of one proxy. `withhold` leaves out resources whose secrets are not available,
-//!   `endpoints` handles unknown endpoints.
+//! - `build` builds the `proxy_snapshot` of one proxy. `find_secret` looks up its secrets, `withhold` leaves out resources
+//!   whose secrets are not available, `endpoints` handles unknown endpoints.
 //! - `ads_stream` serves one stream; the state machine in the crate `xds` decides its responses.
 //! - `listen` opens sockets and identifies peers; `peer` decides which proxy a peer may be.
 //! - `sds` serves only secrets, on a socket on the proxy's machine.
 //! - `registry` has the open streams, `ended_streams` the clusters of clients that may reconnect. `report` reports on
 //!   streams, `certificate_report` on acknowledged certificates.
 
+mod ads_state;
 mod ads_stream;
 mod affected;
 mod allowed;
 mod bootstrap;
 mod bounds;
+mod build;
+mod build_inputs;
 mod cache;
 mod certificate_report;
 mod ended_streams;
 mod endpoints;
+mod find_secret;
 mod follow;
 mod listen;
 mod machine;
@@ -37,6 +41,7 @@ mod report;
 mod sds;
 mod service;
 mod settings;
+mod sources;
 mod withhold;
 
 use std::sync::Arc;
@@ -45,49 +50,26 @@ use mesh::name::AccountId;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::certificates::CertificateFiles;
-use crate::connections::{BodyBudget, ConnectionTable};
-use crate::instances::Instances;
 use crate::store::Store;
-use cache::{SnapshotCache, Sources};
+use cache::SnapshotCache;
 use follow::Follower;
 use listen::ListeningSockets;
 use models::MeshModels;
 use ports::PortAssigner;
 use registry::StreamRegistry;
+use sources::Sources;
 
 pub use crate::secrets::{
     KnownSecret, NoSecrets, SecretLookup, SecretProblem, SecretReport, Secrets, ServedCertificate, problem,
 };
 pub use crate::tls::{TlsError, TlsFiles};
+pub(crate) use ads_state::{AdsLimits, AdsState};
 pub use allowed::{CertificateRule, CertificateRuleError};
 pub use bootstrap::{Bootstrap, BootstrapTls, Statistics, StatisticsSet};
 pub use listen::ListenError;
 pub use ports::{ListenerMode, ListenerModeError};
 pub use sds::SdsServer;
 pub use settings::{ListenAddress, ListenAddressError, XdsAuth, XdsListener, XdsSettings};
-
-/// The limits on the memory and connections of clients.
-#[derive(Debug)]
-pub(crate) struct AdsLimits {
-    /// The connections of the process.
-    pub(crate) connections: Arc<ConnectionTable>,
-    /// The memory for data of unknown proxies.
-    pub(crate) bodies: Arc<BodyBudget>,
-}
-
-/// The state that every stream needs.
-#[derive(Debug)]
-pub(crate) struct AdsState {
-    account: AccountId,
-    streams_per_proxy: usize,
-    cache: SnapshotCache,
-    secrets: Arc<dyn Secrets>,
-    instances: Arc<dyn Instances>,
-    files: Option<CertificateFiles>,
-    registry: Arc<StreamRegistry>,
-    stop: watch::Receiver<bool>,
-}
 
 /// The bound ADS server, not answering yet.
 #[derive(Debug)]

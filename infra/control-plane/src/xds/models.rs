@@ -10,10 +10,12 @@ use xds::{ClientAddress, Listeners, Proxy, ProxyId, SdsSource, StatNames, Surrou
 
 use super::affected::{Affected, affected_by};
 use super::allowed::{AllowedSecrets, CertificateRule};
-use super::cache::Sources;
+use super::build::build_proxy_snapshot;
+use super::build_inputs::{BuildInputs, NotReady};
 use super::follow::StoreUpdate;
 use super::ports::PortAssigner;
-use super::proxy_snapshot::{BuildInputs, NotReady, ProxySnapshot, Served, build_proxy_snapshot};
+use super::proxy_snapshot::{ProxySnapshot, Served};
+use super::sources::Sources;
 use crate::instances::{CloudMapService, InstanceBook, Instances};
 use crate::secrets::Secrets;
 use crate::state::Resource;

@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use mesh::name::ResourcePath;
 use xds::{Finding, Resource, ResourceType, SecretFrom, SecretRef, SecretRole, SecretUse};
 
-use super::proxy_snapshot::{BuildInputs, ProxySnapshot, SecretState, Uses, look_up};
+use super::build_inputs::BuildInputs;
+use super::find_secret::look_up;
+use super::proxy_snapshot::{ProxySnapshot, SecretState, Uses};
 
 /// Encoded resources by type and name.
 pub(super) type Resources = BTreeMap<(ResourceType, String), Resource>;

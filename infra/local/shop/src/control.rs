@@ -1,17 +1,12 @@
 //! The state that the demo sets and reads through the control server.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::routing::{get, put};
-use axum::{Json, Router};
 use serde::Deserialize;
 use tokio::task::JoinHandle;
 
-use crate::load;
 use crate::tally::Tally;
 
 /// The time limit of a request; the mesh's timeouts are shorter.
@@ -72,42 +67,21 @@ impl Control {
         fails
     }
 
+    /// Lets a node fail this percentage of its requests.
+    pub(crate) fn set_failing(&self, node: String, percent: u32) {
+        lock(&self.failing).insert(node, Failing { percent: percent.min(100), owed: 0 });
+    }
+
+    /// Replaces the running load, and ends the previous one.
+    pub(crate) fn set_load(&self, running: Option<JoinHandle<()>>) {
+        if let Some(previous) = std::mem::replace(&mut *lock(&self.load), running) {
+            previous.abort();
+        }
+    }
+
     pub(crate) fn tally(&self) -> MutexGuard<'_, Tally> {
         lock(&self.tally)
     }
-}
-
-pub(crate) fn router(control: Arc<Control>) -> Router {
-    Router::new()
-        .route("/failing/{node}", put(set_failing))
-        .route("/load", put(set_load).delete(end_load))
-        .route("/tally", get(tally))
-        .with_state(control)
-}
-
-async fn set_failing(State(control): State<Arc<Control>>, Path(node): Path<String>, Json(percent): Json<u32>) {
-    lock(&control.failing).insert(node, Failing { percent: percent.min(100), owed: 0 });
-}
-
-async fn set_load(State(control): State<Arc<Control>>, Json(load): Json<Load>) -> StatusCode {
-    if load.per_second == 0 || load.paths.is_empty() {
-        return StatusCode::BAD_REQUEST;
-    }
-    let running = tokio::spawn(load::run(Arc::clone(&control), load));
-    if let Some(previous) = lock(&control.load).replace(running) {
-        previous.abort();
-    }
-    StatusCode::OK
-}
-
-async fn end_load(State(control): State<Arc<Control>>) {
-    if let Some(running) = lock(&control.load).take() {
-        running.abort();
-    }
-}
-
-async fn tally(State(control): State<Arc<Control>>) -> Json<Tally> {
-    Json(control.tally().clone())
 }
 
 /// The data behind these locks is consistent at any time, so a panic of a holder is ignored.

@@ -14,6 +14,7 @@
 
 mod application;
 mod control;
+mod control_server;
 mod load;
 mod plan;
 mod tally;
@@ -62,7 +63,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     }
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     writeln!(io::stdout(), "shop http://{}", listener.local_addr()?)?;
-    let serving = axum::serve(listener, control::router(control));
+    let serving = axum::serve(listener, control_server::router(control));
     tokio::select! {
         served = serving.into_future() => Ok(served?),
         _ = terminated.recv() => Ok(()),

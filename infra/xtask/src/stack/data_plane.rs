@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::folder::Folder;
+use super::proxy::Upstream;
 use super::proxy::{self, Proxy};
 use super::servers::until_ready;
 use crate::demo_mesh::{self, MESH};
@@ -49,17 +50,6 @@ struct Node {
     protocol: String,
     application: u16,
     backends: BTreeMap<String, u16>,
-}
-
-/// The servers that the proxies use.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Upstream<'a> {
-    /// The App Mesh API.
-    pub(super) app_mesh: &'a str,
-    /// The address of the control plane's ADS server.
-    pub(super) xds: &'a str,
-    /// The address to which proxies send their statistics.
-    pub(super) statsd: &'a str,
 }
 
 /// Starts the proxies and applications, and waits until all of them accept requests.

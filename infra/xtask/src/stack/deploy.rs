@@ -6,38 +6,26 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::bucket::{BUCKET, POLICY};
 use super::endpoints::Endpoints;
 use super::folder::Folder;
+use super::local_aws::LocalAws;
+use super::outputs::Outputs;
 use crate::console::Progress;
 use crate::failure::{Failure, Result};
-use crate::http::Client;
 use crate::interrupt;
-use crate::local_aws::LocalAws;
 use crate::programs::Programs;
 use crate::workspace::Workspace;
 
 const STACK: &str = "meshwarden";
 /// The stack of the alarms that `meshwarden alarms` writes.
 const ALARMS_STACK: &str = "meshwarden-alarms";
-const BUCKET: &str = "meshwarden-packages";
 const TEMPLATE: &str = "template.yaml";
-const POLICY: &str = "policy.yaml";
 /// The bucket for large observations of the functions and for the pages of the sweep.
 pub(crate) const REPORTS: &str = "meshwarden-reports";
 const DEPLOYMENT_TIMEOUT: Duration = Duration::from_mins(1);
-
-/// The outputs of the template, and the address of the stack.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Outputs {
-    aws: String,
-    /// The address of the applications' control server.
-    #[serde(default)]
-    pub(super) shop: String,
-    values: BTreeMap<String, String>,
-}
 
 /// Uploads the package of each function to a bucket, and sets its location in the template.
 fn upload(folder: &Folder, programs: &Programs, aws: &mut LocalAws, template: &str) -> Result<String> {
@@ -135,11 +123,6 @@ pub(crate) fn demo_policy(workspace: &Workspace) -> Result<String> {
     fs::read_to_string(&path).map_err(Failure::file("read", path))
 }
 
-/// The location of the policy, in the form of `MESHWARDEN_POLICY`.
-pub(super) fn policy_location() -> String {
-    format!("s3://{BUCKET}/{POLICY}")
-}
-
 /// Stores the policy of the functions.
 pub(crate) fn put_policy(aws: &mut LocalAws, policy: &str) -> Result<()> {
     aws.call("s3", "put_object", &json!({"Bucket": BUCKET, "Key": POLICY, "Body": policy})).map(drop)
@@ -216,51 +199,6 @@ fn failures(aws: &mut LocalAws, stack: &str) -> Result<Vec<String>> {
     Ok(failures.collect())
 }
 
-/// The file of a stack's outputs.
-pub(super) fn outputs_file(folder: &Path) -> PathBuf {
-    folder.join("outputs.json")
-}
-
-impl Outputs {
-    /// An output by its name.
-    pub(crate) fn named(&self, name: &str) -> Result<&str> {
-        let found = self.values.get(name).map(String::as_str);
-        found.ok_or_else(|| Failure::Refused { what: "the stack".to_owned(), answer: format!("without output {name}") })
-    }
-
-    /// Invokes a function by its name in this repository, and returns its response.
-    pub(crate) fn invoke(&self, client: &Client, function: &str, event: &Value) -> Result<Value> {
-        let arn = self.named(&format!("{}Function", camel_case(function)))?;
-        let name = arn.rsplit(':').next().unwrap_or(arn);
-        let answer = client.post(&format!("{}/2015-03-31/functions/{name}/invocations", self.aws), event)?;
-        match answer.function_error {
-            Some(kind) => {
-                Err(Failure::Refused { what: function.to_owned(), answer: format!("{kind} error: {}", answer.body) })
-            }
-            None => answer.success(function),
-        }
-    }
-
-    pub(super) fn write(&self, folder: &Folder) -> Result<()> {
-        let path = outputs_file(folder.path());
-        fs::write(&path, json!(self).to_string()).map_err(Failure::file("write", path))
-    }
-
-    pub(super) fn read(folder: &Path) -> Result<Self> {
-        let text = fs::read_to_string(outputs_file(folder)).map_err(|_| Failure::NoStack)?;
-        serde_json::from_str(&text).map_err(|_| Failure::NoStack)
-    }
-}
-
-fn camel_case(name: &str) -> String {
-    name.split('-')
-        .map(|word| {
-            let mut letters = word.chars();
-            letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect::<String>()
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,10 +224,5 @@ mod tests {
             assert!(packaged(template, functions).is_err(), "{functions:?}");
         }
         assert!(packaged(&template.repeat(2), &["a"]).is_err());
-    }
-
-    #[test]
-    fn functions_are_named_in_the_template_as_resources_are() {
-        assert_eq!(camel_case("route-failover"), "RouteFailover");
     }
 }

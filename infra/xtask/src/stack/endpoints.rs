@@ -1,6 +1,7 @@
 //! The addresses of the stack, and the variables that configure clients with them.
 
-use super::Outputs;
+use super::bucket::policy_location;
+use super::outputs::Outputs;
 
 /// The account of the stack, which is not a real one.
 pub(crate) const ACCOUNT: &str = "123456789012";
@@ -78,7 +79,7 @@ impl Endpoints {
         let own = own
             .into_iter()
             .filter_map(|(name, output)| Some((name.to_owned(), outputs.named(output).ok()?.to_owned())));
-        let policy = ("MESHWARDEN_POLICY".to_owned(), super::deploy::policy_location());
+        let policy = ("MESHWARDEN_POLICY".to_owned(), policy_location());
         let exports = self.variables().into_iter().chain(own).chain([policy]);
         let mut script = "# Points SDKs, the AWS CLI and `cargo lambda` at the local stack. Source it.\n\
                           unset AWS_PROFILE AWS_SESSION_TOKEN\n"

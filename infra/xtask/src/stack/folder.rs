@@ -45,7 +45,7 @@ impl Folder {
             }
             record.end(&self.path)?;
         }
-        let outputs = super::deploy::outputs_file(&self.path);
+        let outputs = outputs_file(&self.path);
         if outputs.exists() {
             fs::remove_file(&outputs).map_err(Failure::file("remove", outputs))?;
         }
@@ -56,6 +56,11 @@ impl Folder {
     pub(crate) fn end_on_drop(self) -> EndOnDrop {
         EndOnDrop { folder: self, kept: Cell::new(false) }
     }
+}
+
+/// The file of a stack's outputs.
+pub(super) fn outputs_file(folder: &Path) -> PathBuf {
+    folder.join("outputs.json")
 }
 
 /// Ends the recorded processes when it is dropped, unless `keep` was called.

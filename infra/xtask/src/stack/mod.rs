@@ -1,10 +1,13 @@
 //! The local stack: the control plane, `MiniStack`, moto, and the deployed functions.
 
+mod bucket;
 mod data_plane;
 mod deploy;
 mod endpoints;
 mod folder;
 mod load;
+mod local_aws;
+mod outputs;
 mod proxy;
 mod servers;
 
@@ -18,15 +21,16 @@ use crate::console::{Background, say, step};
 use crate::demo_mesh;
 use crate::failure::{Failure, Result};
 use crate::http::Client;
-use crate::local_aws::LocalAws;
 use crate::programs::Programs;
 use crate::setup;
 use crate::workspace::Workspace;
 
 pub(crate) use data_plane::DataPlane;
-pub(crate) use deploy::{DEMO_POLICY, Outputs, REPORTS, demo_policy, put_policy};
+pub(crate) use deploy::{DEMO_POLICY, REPORTS, demo_policy, put_policy};
 pub(crate) use endpoints::Endpoints;
 use folder::Folder;
+pub(crate) use local_aws::LocalAws;
+pub(crate) use outputs::Outputs;
 
 /// The folder of the stack that `up` starts and `down` ends.
 const KEPT: &str = "run";
@@ -187,7 +191,7 @@ fn start(workspace: &Workspace, folder: &Folder) -> Result<Stack> {
     let resources = step("load the demo mesh", |_| demo_mesh::load(workspace, &client, &endpoints.app_mesh))?;
     let data_plane = step("start the Envoys and applications", |_| {
         let statsd = servers::start_agent(workspace, folder, &endpoints)?;
-        let upstream = data_plane::Upstream { app_mesh: &endpoints.app_mesh, xds: &control_plane.xds, statsd: &statsd };
+        let upstream = proxy::Upstream { app_mesh: &endpoints.app_mesh, xds: &control_plane.xds, statsd: &statsd };
         data_plane::start(workspace, folder, &programs, &client, upstream)
     })?;
     let mut aws = LocalAws::open(workspace, &endpoints)?;

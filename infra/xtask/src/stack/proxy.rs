@@ -6,11 +6,21 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::data_plane::Upstream;
 use super::servers::until_ready;
 use crate::failure::{Failure, Result};
 use crate::http::Client;
 use crate::process::{Record, log_file};
+
+/// The servers that the proxies use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Upstream<'a> {
+    /// The App Mesh API.
+    pub(super) app_mesh: &'a str,
+    /// The address of the control plane's ADS server.
+    pub(super) xds: &'a str,
+    /// The address to which proxies send their statistics.
+    pub(super) statsd: &'a str,
+}
 
 /// A proxy of a virtual node or gateway.
 #[derive(Clone, Debug)]

@@ -1,6 +1,8 @@
 //! Calls that work in a mesh and would fail after a write.
 
+mod cut;
 mod handshakes;
+mod ports;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,18 +11,9 @@ use jiff::Timestamp;
 use crate::graph::Mesh;
 use crate::harm::{Harm, harms};
 use crate::name::{ResourcePath, RouteId, VirtualNodeName, VirtualServiceName};
-use crate::spec::{Port, Protocol, RouteRule, RouteSpec, VirtualNodeSpec, VirtualRouterSpec, VirtualServiceProvider};
-
-/// The calls that a write would cut, at one resource.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cut {
-    /// The id of the rule for the cause. A waiver of that rule permits the cut.
-    pub rule: &'static str,
-    /// The resource with calls that would fail, or with traffic that would have no destination.
-    pub resource: ResourcePath,
-    /// The calls that would fail, with the reasons.
-    pub message: String,
-}
+use crate::spec::{Port, Protocol, RouteRule, RouteSpec};
+pub use cut::Cut;
+use ports::ports;
 
 /// The calls that work before a write and fail after it, in a stable order. Calls to a deleted resource, and to a
 /// service that the caller no longer names, are given up on purpose and do not count.
@@ -115,30 +108,6 @@ fn lost_ports(
         list(will)
     );
     Some(Cut { rule: "service-without-provider", resource: from, message })
-}
-
-/// The ports on which a virtual service is called: those of its router, else of the targets of its routes; or those of
-/// its node.
-fn ports(mesh: &Mesh, service: &VirtualServiceName) -> BTreeMap<Port, Protocol> {
-    let of_node = |name: &VirtualNodeName| {
-        let listeners = mesh.nodes.get(name).map(VirtualNodeSpec::listeners).unwrap_or_default();
-        listeners.iter().map(|one| (one.port_mapping.port, one.port_mapping.protocol.clone())).collect::<Vec<_>>()
-    };
-    let provider = mesh.services.get(service).and_then(|service| service.provider.as_ref());
-    match provider {
-        Some(VirtualServiceProvider::VirtualNode(node)) => of_node(&node.virtual_node_name).into_iter().collect(),
-        Some(VirtualServiceProvider::VirtualRouter(provider)) => {
-            let Some(router) = mesh.routers.get(&provider.virtual_router_name) else { return BTreeMap::new() };
-            let listeners = router.spec.as_ref().map(VirtualRouterSpec::listeners).unwrap_or_default();
-            if listeners.is_empty() {
-                let actions = router.routes.values().filter_map(|route| route.rule.action());
-                let targets = actions.flat_map(|action| action.weighted_targets.iter());
-                return targets.flat_map(|target| of_node(&target.virtual_node)).collect();
-            }
-            listeners.iter().map(|one| (one.port_mapping.port, one.port_mapping.protocol.clone())).collect()
-        }
-        Some(VirtualServiceProvider::Unrecognised(_)) | None => BTreeMap::new(),
-    }
 }
 
 /// Backends of a node that would share a port with a TCP backend: the proxy cannot distinguish them, and ignores one.

@@ -12,7 +12,7 @@ use super::certificate::{Certificate, Chain};
 use super::path::ChainLink;
 use super::readings::{Reading, Readings};
 use super::source::Source;
-use crate::policy::Percent;
+use crate::amounts::Percent;
 
 /// The first certificate of a chain that ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

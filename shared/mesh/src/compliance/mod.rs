@@ -10,6 +10,7 @@
 
 mod decide;
 mod facts;
+mod news;
 mod reason;
 mod reason_entries;
 mod record;
@@ -20,8 +21,9 @@ mod topic;
 
 pub use decide::{Decision, DecisionScope, Plan, Verdict, decide};
 pub use facts::{Facts, ResourceDetails, StateAccess, Unread, UnreadPart};
+pub use news::{digest, is_late, is_news};
 pub use reason::{HoldReason, KeepReason};
-pub use record::{OwedEvent, OwedNotice, Record, digest, is_late, is_news};
+pub use record::{OwedEvent, OwedNotice, Record};
 pub use standstill::UNDONE_FOR;
 pub use status::{ComplianceStatus, ResourceCompliance, judge};
 pub use topic::Topic;

@@ -16,6 +16,7 @@ mod arrivals;
 mod ends;
 mod handshake;
 mod harm;
+mod inputs;
 mod outside;
 mod verdict;
 mod walk;
@@ -23,7 +24,7 @@ mod walk;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::certificates::{Anchor, Readings, Source};
+use crate::certificates::Readings;
 use crate::graph::{Links, Mesh};
 use crate::name::{ResourcePath, RouteId, VirtualNodeName, VirtualServiceName};
 use crate::policy::EgressPolicy;
@@ -34,6 +35,7 @@ use handshake::Handshake;
 use walk::{CallWalk, WalkedCall};
 
 pub use harm::{EdgeHarm, EdgeName, edge_harms};
+pub use inputs::{Call, Inputs};
 pub use outside::OutsideNodes;
 pub use verdict::{Broken, Distrust, End, Unknown, Verdict};
 
@@ -68,64 +70,6 @@ impl Edge {
     pub const fn is_proven(&self) -> bool {
         self.unknown.is_empty()
     }
-}
-
-/// The inputs of both ends to the handshake.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Inputs {
-    /// The client's call mode; `None` without a listener.
-    pub call: Option<Call>,
-    /// Whether the client's policy enforces TLS; `None` if no policy applies to the port.
-    pub enforced: Option<bool>,
-    /// The listener's TLS mode; `None` if it is not configured.
-    pub mode: Option<TlsMode>,
-    /// The certificate that the listener presents.
-    pub server: Option<Source>,
-    /// The client's trust anchors.
-    pub server_trust: Vec<Anchor>,
-    /// The names of which the server must have one; empty if any name is accepted.
-    pub server_names: Vec<String>,
-    /// Whether the listener requests a client certificate.
-    pub asks_client: bool,
-    /// The certificate that the client presents on request.
-    pub client: Option<Source>,
-    /// The listener's trust anchor.
-    pub client_trust: Option<Anchor>,
-    /// The names of which the client must have one; empty if any name is accepted.
-    pub client_names: Vec<String>,
-}
-
-impl Inputs {
-    /// The inputs of an edge without a listener.
-    const fn none() -> Self {
-        Self {
-            call: None,
-            enforced: None,
-            mode: None,
-            server: None,
-            server_trust: Vec::new(),
-            server_names: Vec::new(),
-            asks_client: false,
-            client: None,
-            client_trust: None,
-            client_names: Vec::new(),
-        }
-    }
-}
-
-/// A client's call mode; see [`crate::tls::ClientCall`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Call {
-    /// Without TLS.
-    Plaintext,
-    /// With TLS, as a policy configures it.
-    ByPolicy,
-    /// With TLS, trusting the issuer of the server's certificate.
-    AgainstIssuer,
-    /// With TLS, trusting any server.
-    Unseen,
 }
 
 /// Every edge of a mesh, in the order of callers, services, nodes and ports. References to missing virtual services

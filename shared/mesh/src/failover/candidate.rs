@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::decide::{Plan, TagChange, Verdict};
+use super::decision::{Plan, TagChange, Verdict};
 use super::facts::RouteFacts;
 use super::health::Health;
 use super::input::{Allocations, DecisionInput};
 use super::phases::{FailbackStep, NodeHealthSource, keeps};
-use super::reason::{ActReason, HarmFact, HoldReason, Ineligible, Obstacle};
+use super::reason::{ActReason, HoldReason, Ineligible, Obstacle};
 use super::record::{Phase, RestorePoint, RestoreTag, RouteRecord, Shift};
 use super::route_state::RouteState;
 use super::spread::{Receiver, Spread, points, spread};
+use crate::decision::HarmFact;
 use crate::name::VirtualNodeName;
 use crate::weights::WeightSplit;
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::proof::AlarmData;
 use super::record::RouteRecord;
 use crate::alarm::{Alarm, AlarmName};
+use crate::decision::KillSwitchFact;
 use crate::graph::{Links, Mesh};
 use crate::name::{MeshName, RouteId, VirtualNodeName, VirtualServiceName};
 use crate::spec::{VirtualNodeSpec, VirtualServiceProvider};
@@ -35,16 +36,6 @@ pub struct Facts {
     pub kill_switch: Option<KillSwitchFact>,
     /// The number of shifts already made in the current budget window.
     pub budget_used: u32,
-}
-
-/// The kill switch, as an operator set it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct KillSwitchFact {
-    /// The operator who set it.
-    pub by: String,
-    /// The operator's reason.
-    pub reason: String,
 }
 
 /// One route as it was read.

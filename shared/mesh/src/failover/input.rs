@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::cause::Causes;
-use super::decide::{Decision, Plan, Verdict};
+use super::decision::{Decision, Plan, Verdict};
 use super::facts::Facts;
 use super::health::Health;
 use super::phases::NodeHealthSource;
 use super::proof::{evaluation_seconds, stuck_in_alarm};
-use super::reason::{HarmFact, HoldReason, StuckAlarm, Subject};
+use super::reason::{HoldReason, StuckAlarm, Subject};
 use super::spread::points;
 use super::targets::{AlarmTargets, TargetAlarm, alarm_targets};
 use crate::alarm::{AlarmName, AlarmSource, AlarmState};
+use crate::decision::HarmFact;
 use crate::name::{RouteId, VirtualNodeName};
 use crate::policy::{FailoverPolicy, Policy};
 use crate::weights::WeightSplit;

@@ -16,6 +16,7 @@
 mod candidate;
 mod cause;
 mod decide;
+mod decision;
 mod facts;
 mod failure_metric;
 #[cfg(test)]
@@ -35,8 +36,10 @@ mod targets;
 mod unanswered;
 mod unmapped_entries;
 
-pub use decide::{Decision, Plan, TagChange, Verdict, decide};
-pub use facts::{Facts, KillSwitchFact, Memory, RouteFacts};
+pub use crate::decision::{HarmFact, KillSwitchFact, Told};
+pub use decide::decide;
+pub use decision::{Decision, Plan, TagChange, Verdict};
+pub use facts::{Facts, Memory, RouteFacts};
 pub use failure_metric::FailureEntry;
 pub use health::{Evidence, Health, Unknown};
 pub use notification::{RouteNotification, expected_end, route_notification};
@@ -46,9 +49,7 @@ pub use proof::{
     AlarmData, CountedMetric, MetricData, MetricUse, MissingProof, ProofGap, StuckInAlarm, counted_metrics,
     metric_name, proven, stuck_in_alarm,
 };
-pub use reason::{
-    ActReason, HarmFact, HoldReason, Ineligible, KeepReason, Obstacle, Return, StuckAlarm, Subject, Told,
-};
+pub use reason::{ActReason, HoldReason, Ineligible, KeepReason, Obstacle, Return, StuckAlarm, Subject};
 pub use record::{
     Edit, FORMAT, FunctionRecord, HeldAlarm, Intent, NodeRecord, OwedNote, Phase, RESTORE_TAG, RestorePoint,
     RestoreTag, RouteRecord, Shift,

@@ -17,9 +17,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::decide::{Decision, Verdict};
+use super::decision::{Decision, Verdict};
 use super::health::{Health, Unknown};
-use super::reason::{HoldReason, KeepReason, Told};
+use super::reason::{HoldReason, KeepReason};
+use crate::decision::Told;
 use crate::policy::{PagingPolicy, Period};
 use crate::watch::{Expects, SAME_PLAN_RUNS};
 

@@ -5,12 +5,13 @@ mod display;
 mod entries;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::health::{Health, Unknown};
 use super::proof::{MissingProof, StuckInAlarm};
 use super::targets::{CallerAlarm, Muted};
 use crate::alarm::AlarmName;
+use crate::decision::HarmFact;
 use crate::name::{RouteId, VirtualNodeName, VirtualServiceName};
 use crate::weights::WeightSplit;
 
@@ -306,16 +307,6 @@ pub enum Obstacle {
     Missing,
 }
 
-/// A harm, as recorded in a decision.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HarmFact {
-    /// The stable id of the harm.
-    pub id: String,
-    /// The description of the harm.
-    pub text: String,
-}
-
 /// Derives the code of a reason from its serialised tag.
 macro_rules! code {
     ($($reason:ident),*) => {$(
@@ -359,20 +350,6 @@ impl HoldReason {
             | Self::DeclaredDrained => None,
         }
     }
-}
-
-/// The last notification of a subject; prevents the same notification in every invocation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Told {
-    /// The code of the reason.
-    pub code: String,
-    /// When the reason first applied.
-    pub since: Timestamp,
-    /// How often the reason has occurred again since.
-    pub repeats: u32,
-    /// When the on-call operator was last paged for it.
-    pub paged: Option<Timestamp>,
 }
 
 /// The route or node that a decision is about.

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::reason::Told;
+use crate::decision::Told;
 use crate::failures::Failures;
 use crate::name::VirtualNodeName;
 use crate::watch::Watch;

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::rule::{Rule, RuleName, Severity};
 use crate::change::Change;
 use crate::name::ResourcePath;
+use crate::rule_terms::{RuleName, Severity};
 
 /// The facts of a finding, by name.
 pub type Facts = BTreeMap<Cow<'static, str>, Value>;
@@ -84,15 +84,22 @@ impl fmt::Display for FindingId {
 
 /// Takes what one rule finds.
 pub(super) struct Found<'a> {
-    rule: &'static Rule,
+    rule: RuleName,
+    /// The severity of the rule's findings, unless the policy sets another.
+    severity: Severity,
     /// What the policy says of its severity.
     set: Option<Severity>,
     all: &'a mut Vec<Finding>,
 }
 
 impl<'a> Found<'a> {
-    pub(super) fn new(rule: &'static Rule, set: Option<Severity>, all: &'a mut Vec<Finding>) -> Self {
-        Self { rule, set, all }
+    pub(super) const fn new(
+        rule: RuleName,
+        severity: Severity,
+        set: Option<Severity>,
+        all: &'a mut Vec<Finding>,
+    ) -> Self {
+        Self { rule, severity, set, all }
     }
 
     /// Takes a finding on a resource as a whole.
@@ -122,7 +129,7 @@ impl<'a> Found<'a> {
         message: impl Into<String>,
         facts: Facts,
     ) -> &mut Finding {
-        let (rule, severity) = (self.rule.name(), self.set.unwrap_or(self.rule.severity));
+        let (rule, severity) = (self.rule, self.set.unwrap_or(self.severity));
         self.all.push(Finding { rule, severity, resource, part, facts, message: message.into(), remediation: None });
         let last = self.all.len() - 1;
         #[expect(clippy::indexing_slicing, reason = "it was pushed a line ago")]

@@ -28,11 +28,12 @@ use crate::graph::Mesh;
 use crate::policy::Policy;
 use crate::readers::Fault;
 
+pub use crate::rule_terms::{Group, Profile, RuleName, Severity, UnknownRule};
 pub use certainty::Certainty;
 pub use controls::{Control, Framework};
 pub use docs::documentation;
 pub use finding::{Facts, Finding, FindingId};
-pub use rule::{Group, Profile, Rule, RuleName, Severity, UnknownRule};
+pub use rule::Rule;
 
 use finding::Found;
 use scene::Scene;
@@ -74,13 +75,14 @@ pub fn judge_each(mesh: &Mesh, readings: &Readings, policy: &Policy, now: Timest
 }
 
 fn run(mesh: &Mesh, readings: &Readings, policy: &Policy, now: Timestamp, is_folded: bool) -> Evaluation {
-    let scene = Scene::of(mesh, readings, policy, now, is_folded);
+    let mut scene = Scene::of(mesh, readings, policy, now);
+    scene.folds_plaintext = is_folded && rules::is_unencrypted(&scene);
     let mut all = Vec::new();
     for rule in rules() {
         if policy.evaluates(rule) {
             let setting = policy.rules.get(&rule.name());
             let severity = setting.and_then(|setting| setting.severity);
-            (rule.check)(&scene, &mut Found::new(rule, severity, &mut all));
+            (rule.check)(&scene, &mut Found::new(rule.name(), rule.severity, severity, &mut all));
         }
     }
     let mut all = scene.in_order(all);
@@ -107,7 +109,40 @@ fn waive(all: Vec<Finding>, policy: &Policy, now: Timestamp) -> Evaluation {
     Evaluation { findings, waived }
 }
 
+impl RuleName {
+    /// The rule.
+    #[must_use]
+    pub fn rule(self) -> Option<&'static Rule> {
+        rules().find(|rule| rule.name() == self)
+    }
+}
+
+impl Policy {
+    /// Whether a rule of the pack is evaluated: as `rules` sets it; else in every profile if the document names the
+    /// rule in `rules` or `modes`; else by the profile.
+    #[must_use]
+    pub fn evaluates(&self, rule: &Rule) -> bool {
+        let setting = self.rules.get(&rule.name());
+        match setting.and_then(|setting| setting.enabled) {
+            Some(enabled) => enabled,
+            None => rule.profile <= self.profile || self.names(rule.name()),
+        }
+    }
+}
+
 /// Every rule, group by group.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
     rules::ALL.iter().flat_map(|of_group| of_group.iter())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rules;
+    use crate::rule_terms::IDS;
+
+    #[test]
+    fn listed_ids_are_those_of_the_rules() {
+        let ids: Vec<&str> = rules().map(|rule| rule.id).collect();
+        assert_eq!(ids, IDS);
+    }
 }

@@ -6,7 +6,6 @@ use jiff::Timestamp;
 
 use super::finding::Finding;
 use super::paths::Paths;
-use super::rules::is_unencrypted;
 use crate::certificates::{Readings, Source};
 use crate::edges::{JudgedEdge, OutsideNodes, judged_edges};
 use crate::egress::Egresses;
@@ -68,13 +67,7 @@ pub(super) struct Presented {
 }
 
 impl<'a> Scene<'a> {
-    pub(super) fn of(
-        mesh: &'a Mesh,
-        readings: &'a Readings,
-        policy: &'a Policy,
-        now: Timestamp,
-        is_folded: bool,
-    ) -> Self {
+    pub(super) fn of(mesh: &'a Mesh, readings: &'a Readings, policy: &'a Policy, now: Timestamp) -> Self {
         let links = Links::new(mesh);
         let register = Register::new(mesh, &links);
         let flows = all_flows(&links);
@@ -107,7 +100,6 @@ impl<'a> Scene<'a> {
         };
         scene.sockets = scene.all_sockets();
         scene.presented = scene.all_presented();
-        scene.folds_plaintext = is_folded && is_unencrypted(&scene);
         scene
     }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::pack::Severity;
+use crate::rule_terms::Severity;
 
 /// The notifications about changes to a mesh. All changes are recorded, independent of their author.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

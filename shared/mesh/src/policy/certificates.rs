@@ -6,8 +6,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::amounts::{Percent, Period};
 use super::failover::{Budget, PagingPolicy};
+use crate::amounts::{Percent, Period};
 use crate::certificates::{AuthorityArn, CertificateArn, SecretName};
 use crate::name::{MeshName, ResourcePath};
 use crate::spec::Port;

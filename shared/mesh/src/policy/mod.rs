@@ -4,7 +4,6 @@
 //! first error, with its remedy; there is never a partly read policy.
 
 mod alarms;
-mod amounts;
 mod audit;
 mod bounds;
 mod certificates;
@@ -24,10 +23,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::pack::{Profile, Rule, RuleName};
+use crate::rule_terms::{Profile, RuleName};
 
+pub use crate::amounts::{AmountError, Percent, Period};
 pub use alarms::{AlarmPeriod, AlarmPeriodError, AlarmRules, LatencyBound};
-pub use amounts::{AmountError, Percent, Period};
 pub use audit::AuditPolicy;
 pub use bounds::{
     AddressPolicy, EnvironmentPolicy, NamingPolicy, Protection, QuotaDefaults, QuotaPolicy, RequiredPreference,
@@ -137,17 +136,6 @@ impl Policy {
     /// The policy of a function without a configured one: observe everything, change nothing.
     pub fn built_in() -> Result<Self, PolicyError> {
         Self::read(BUILT_IN)
-    }
-
-    /// Whether a rule of the pack is evaluated: as `rules` sets it; else in every profile if the document names the
-    /// rule in `rules` or `modes`; else by the profile.
-    #[must_use]
-    pub fn evaluates(&self, rule: &Rule) -> bool {
-        let setting = self.rules.get(&rule.name());
-        match setting.and_then(|setting| setting.enabled) {
-            Some(enabled) => enabled,
-            None => rule.profile <= self.profile || self.names(rule.name()),
-        }
     }
 
     /// Whether the document itself enables a rule: by its setting, or by a mode for its remediation.

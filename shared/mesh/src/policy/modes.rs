@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::name::MeshName;
-use crate::pack::RuleName;
+use crate::rule_terms::{IDS, RuleName};
 
 /// Whether a function changes the mesh or only reports the change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -71,7 +71,7 @@ impl JsonSchema for RuleId {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let functions = Self::FUNCTIONS.into_iter().map(|(name, _)| name);
-        let names: Vec<&str> = functions.chain(crate::pack::rules().map(|rule| rule.id)).collect();
+        let names: Vec<&str> = functions.chain(IDS.iter().copied()).collect();
         schemars::json_schema!({"type": "string", "enum": names})
     }
 }

@@ -4,8 +4,9 @@ use serde_json::{Map, Value};
 
 use super::Surroundings;
 use super::declare::{Draft, Names, declare, own_name_member, tags_of, text_of};
+use super::node::Spelling;
 use super::reading::{Note, Reading, Skipped, Source};
-use super::spelling::{Spelling, unknown_members};
+use super::spelling::unknown_members;
 use super::spots::{Spot, Step};
 use super::stand_ins::{StandIns, stand_in};
 use crate::name::ResourceKind;

@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 
 use super::declare::{Draft, Names, declare, tags_of, text_of};
 use super::json;
+use super::node::Spelling;
 use super::reading::{Note, Reading, Skipped, Source};
 use super::respell::member;
-use super::spelling::Spelling;
 use super::spots::{Spot, Step};
 use super::stand_ins::StandIns;
 use crate::name::{Arn, ResourceKind, ResourcePath};

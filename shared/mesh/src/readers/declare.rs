@@ -2,11 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use super::Form;
+use super::form::Form;
 use super::member_lines::{MemberLines, lines_of_spec};
+use super::node::{Node, Spelling};
 use super::reading::{Declared, Defect, Fault, Note, Reading, Refusal, Source};
 use super::respell::{Respelt, member, respell};
-use super::spelling::{self, Misspelt, Node, Spelling};
+use super::spelling::{self, Misspelt};
 use super::spots::{Spot, Step};
 use super::stand_ins::StandIns;
 use crate::name::{

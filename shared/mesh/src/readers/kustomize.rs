@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::{File, yaml};
+use super::input::File;
+use super::yaml;
 
 /// The files that a kustomization of the same run lists as patches, by the file without `.` and `..`, each with the
 /// kustomization.

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::spelling::{Spelling, fold, is_pair};
+use super::node::Spelling;
+use super::spelling::{fold, is_pair};
 use super::spots::{self, Spot};
 use crate::spec::wire::{Shape, ShapeMember};
 
@@ -105,8 +106,8 @@ impl Walk {
     fn within(&mut self, value: &Value, spot: &Spot, given: &str, member: &ShapeMember) {
         let shape = (member.shape)();
         let reference = || {
-            let names =
-                super::manifest::in_place_of(member.name, shape).filter(|_| self.spelling == Spelling::Manifest);
+            let names = super::reference_members::in_place_of(member.name, shape)
+                .filter(|_| self.spelling == Spelling::Manifest);
             names.into_iter().flatten().find_map(|(name, _)| spot.child(name))
         };
         let Some(inner) = spot.child(given).or_else(reference) else { return };

@@ -16,11 +16,15 @@ mod api;
 mod cloudformation;
 mod config_item;
 mod declare;
+mod form;
+mod input;
 mod json;
 mod kustomize;
 mod manifest;
 mod member_lines;
+mod node;
 mod reading;
+mod reference_members;
 mod respell;
 mod spelling;
 mod spots;
@@ -28,64 +32,16 @@ mod stand_ins;
 mod terraform;
 mod yaml;
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::name::MeshName;
 use spots::Spot;
 
+pub use form::Form;
+pub use input::{File, Surroundings};
 pub use member_lines::{MemberLines, member_lines};
 pub use reading::{Declared, Defect, Fault, Note, ReadError, Reading, Refusal, Remark, Skipped, Source};
 pub use stand_ins::stand_in;
 pub use terraform::Configured;
-
-/// A form that a mesh is written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Form {
-    /// AWS Config configuration items, alone, in a notification or in an answer.
-    ConfigItem,
-    /// A CloudFormation template.
-    CloudFormation,
-    /// A Terraform plan or state as `terraform show -json` writes it.
-    Terraform,
-    /// Kubernetes manifests of the App Mesh controller.
-    Manifest,
-    /// Inputs and outputs of the App Mesh API.
-    Api,
-}
-
-/// What is known around a file and not written in it. What is `None` or absent here stays unknown.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Surroundings {
-    /// Values for a template's parameters.
-    pub parameters: BTreeMap<String, String>,
-    /// What other stacks export, by export name.
-    pub exports: BTreeMap<String, String>,
-    /// The partition deployed to.
-    pub partition: Option<String>,
-    /// The region deployed to.
-    pub region: Option<String>,
-    /// The account deployed to.
-    pub account: Option<String>,
-    /// The stack's name.
-    pub stack: Option<String>,
-    /// The mesh of whatever doesn't name its own.
-    pub mesh: Option<MeshName>,
-    /// The namespace of a manifest that doesn't name its own.
-    pub namespace: Option<String>,
-}
-
-/// A file to read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct File<'t> {
-    /// Its name, as it stands in every message.
-    pub name: &'t str,
-    /// What it says.
-    pub text: &'t str,
-}
 
 /// Reads one file on its own, in whatever form its content is.
 pub fn read(text: &str, name: &str, around: &Surroundings) -> Result<Reading, ReadError> {

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::Form;
+use super::form::Form;
 use super::member_lines::MemberLines;
 use crate::alarm::DeclaredAlarm;
 use crate::graph::Mesh;

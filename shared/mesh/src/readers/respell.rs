@@ -5,8 +5,9 @@
 
 use serde_json::{Map, Value};
 
+use super::node::Spelling;
 use super::reading::Note;
-use super::spelling::{Spelling, fold, is_nothing};
+use super::spelling::{fold, is_nothing};
 use super::stand_ins::StandIns;
 use crate::spec::wire::{Shape, ShapeMember};
 

@@ -9,43 +9,11 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use super::node::{Node, Spelling};
 use super::spots::Step;
 use crate::likeness::distance;
-use crate::name::ResourceKind;
 use crate::spec::Spec;
 use crate::spec::wire::{Shape, ShapeMember};
-
-/// How a form spells the members that the API has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Spelling {
-    /// The API's own camel case.
-    Api,
-    /// AWS Config's mixture of cases. It records what exists, so no case is wrong. Numbers and booleans may be text.
-    ConfigItem,
-    /// Pascal case with acronyms in capitals. Numbers and booleans may be text.
-    CloudFormation,
-    /// Camel case, references in place of names, and an empty list for an absent one.
-    Manifest,
-    /// Underscores, blocks as lists, and zero values for absent ones. A configuration may have numbers as text.
-    Terraform,
-}
-
-/// What may stand at a place of a document.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Node {
-    /// The spec of a kind.
-    Spec(ResourceKind),
-    /// A shape of the API.
-    Shape(Shape),
-    /// An object of the API with further members.
-    With(fn() -> Shape, &'static [(&'static str, Node)]),
-    /// An object with these members.
-    Members(&'static [(&'static str, Node)]),
-    /// A list.
-    List(&'static Node),
-    /// Any value.
-    Free,
-}
 
 /// A member that the target drops or refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -272,7 +240,7 @@ impl Walk {
     fn spelt(&self, member: &ShapeMember) -> Members {
         let shape = (member.shape)();
         if self.spelling == Spelling::Manifest
-            && let Some(members) = super::manifest::in_place_of(member.name, shape)
+            && let Some(members) = super::reference_members::in_place_of(member.name, shape)
         {
             return members.iter().map(|(name, node)| (Cow::Borrowed(*name), *node)).collect();
         }

@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::decide::{Proposal, Subject, Verdict};
+use super::decision::Verdict;
 use super::facts::Keeper;
 use super::index::FactIndex;
-use super::plan::Stage;
+use super::proposal::Proposal;
 use super::reason::KeepReason;
+use super::stage::Stage;
+use super::subject::Subject;
 use super::trust;
 use crate::certificates::Reading;
 use crate::change::Change;
-use crate::failover::HarmFact;
+use crate::decision::HarmFact;
 use crate::name::ResourcePath;
 
 /// Replaces each proposal that must not be executed now by a reason to wait.

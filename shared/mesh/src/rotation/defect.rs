@@ -5,8 +5,8 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::facts::KeyMatch;
-use super::plan::CertificateTemplate;
+use super::certificate_template::CertificateTemplate;
+use super::key_match::KeyMatch;
 use crate::certificates::{AuthorityArn, Certificate, KeyKind};
 
 /// The reason why a certificate cannot replace the present one.

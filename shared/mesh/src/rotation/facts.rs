@@ -1,17 +1,16 @@
 //! The input of a decision: one observation of the certificates of all meshes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::key_match::KeyMatch;
 use super::record::Record;
-use crate::certificates::{
-    AuthorityArn, Certificate, CertificateArn, Chain, FilePath, Fingerprint, Reading, SecretName, Source, SpecLocation,
-};
-use crate::failover::KillSwitchFact;
-use crate::name::{MeshName, ResourcePath, VirtualServiceName};
+use super::trust_id::TrustId;
+use crate::certificates::{AuthorityArn, Certificate, CertificateArn, Chain, Fingerprint, Reading, Source};
+use crate::decision::KillSwitchFact;
+use crate::name::{MeshName, ResourcePath};
 use crate::policy::Mode;
 use crate::spec::Port;
 
@@ -250,34 +249,6 @@ pub struct BundleFacts {
     pub key: KeyMatch,
 }
 
-/// Whether the private key stored with a certificate matches it, by the public key (SPKI) of both.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "match", rename_all = "kebab-case")]
-pub enum KeyMatch {
-    /// The keys were not compared, as in observations of earlier versions.
-    #[default]
-    NotCompared,
-    /// The private key matches.
-    Same,
-    /// The private key belongs to another certificate.
-    Other,
-    /// The private key is missing.
-    Missing,
-    /// The private key could not be read.
-    Unreadable {
-        /// The error; contains no part of the secret.
-        why: String,
-    },
-}
-
-impl KeyMatch {
-    /// Whether the keys were not compared.
-    #[must_use]
-    pub const fn is_not_compared(&self) -> bool {
-        matches!(self, Self::NotCompared)
-    }
-}
-
 /// A pending version of a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "pending", rename_all = "kebab-case", rename_all_fields = "camelCase")]
@@ -359,64 +330,6 @@ pub enum TrustKeeper {
         /// Why Meshwarden does not manage it.
         why: String,
     },
-}
-
-/// The id of a trust. Displayed as `policy:PLACE of RESOURCE`, `none:…`, `sds:NAME` or `file:PATH of RESOURCE`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(tag = "trust", rename_all = "kebab-case")]
-pub enum TrustId {
-    /// A client policy.
-    Policy {
-        /// The virtual node or gateway with the policy.
-        by: ResourcePath,
-        /// The place of the policy in its spec.
-        at: SpecLocation,
-    },
-    /// A missing client policy, towards one virtual service.
-    Implicit {
-        /// The virtual node or gateway without the policy.
-        by: ResourcePath,
-        /// The virtual service.
-        service: VirtualServiceName,
-    },
-    /// A secret of a secret discovery service.
-    Sds {
-        /// Its name.
-        name: SecretName,
-    },
-    /// A file in the proxy's container.
-    File {
-        /// The virtual node or gateway.
-        by: ResourcePath,
-        /// The path of the file.
-        path: FilePath,
-    },
-}
-
-impl TrustId {
-    /// The place of the client policy, or the place where it would be created; a gateway has only its default.
-    #[must_use]
-    pub fn policy_place(&self) -> Option<(ResourcePath, SpecLocation)> {
-        match self {
-            Self::Policy { by, at } => Some((by.clone(), at.clone())),
-            Self::Implicit { by: by @ ResourcePath::VirtualGateway(..), .. } => {
-                Some((by.clone(), SpecLocation::BackendDefaults))
-            }
-            Self::Implicit { by, service } => Some((by.clone(), SpecLocation::Backend { service: service.clone() })),
-            Self::Sds { .. } | Self::File { .. } => None,
-        }
-    }
-}
-
-impl fmt::Display for TrustId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Policy { by, at } => write!(f, "policy:{at} of {by}"),
-            Self::Implicit { by, service } => write!(f, "none:{service} of {by}"),
-            Self::Sds { name } => write!(f, "sds:{name}"),
-            Self::File { by, path } => write!(f, "file:{path} of {by}"),
-        }
-    }
 }
 
 /// The stored record of a subject, as read from the state table.

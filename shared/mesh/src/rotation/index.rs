@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::decide::Subject;
 use super::facts::{
-    Acknowledgement, AuthorityFacts, Facts, Keeper, LeafFacts, LeafVerification, TrustFacts, TrustId, TrustKeeper,
-    Trusted,
+    Acknowledgement, AuthorityFacts, Facts, Keeper, LeafFacts, LeafVerification, TrustFacts, TrustKeeper, Trusted,
 };
 use super::mesh_index::MeshIndex;
 use super::reason::Waiting;
+use super::subject::Subject;
+use super::trust_id::TrustId;
 use crate::certificates::{AuthorityArn, Certificate, Chain, Fingerprint, Reading, Source, leads_to};
 use crate::name::ResourcePath;
 use crate::policy::CertificatesPolicy;

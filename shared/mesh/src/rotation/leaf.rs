@@ -2,14 +2,20 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::decide::{PATIENCE, Proposal, Subject, Verdict};
-use super::facts::{AuthorityFacts, Keeper, KeyMatch, LeafFacts, Memory, TrustId, TrustKeeper};
+use super::certificate_template::CertificateTemplate;
+use super::decision::Verdict;
+use super::facts::{AuthorityFacts, Keeper, LeafFacts, Memory, TrustKeeper};
 use super::index::{Acceptance, FactIndex, Rollover};
-use super::plan::{Action, CertificateTemplate, Stage};
+use super::key_match::KeyMatch;
+use super::plan::Action;
+use super::proposal::{PATIENCE, Proposal};
 use super::reason::{KeepReason, NotKnown, Why};
 use super::record::{Failures, LeafRecord, Record};
+use super::stage::Stage;
+use super::subject::Subject;
+use super::trust_id::TrustId;
 use crate::certificates::{AuthorityArn, Certificate, Chain, Reading, RenewalRule};
-use crate::failover::Told;
+use crate::decision::Told;
 use crate::name::ResourcePath;
 use crate::policy::CertificatesPolicy;
 

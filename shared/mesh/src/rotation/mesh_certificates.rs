@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::decide::Subject;
-use super::facts::{LeafVerification, TrustId};
+use super::facts::LeafVerification;
+use super::subject::Subject;
+use super::trust_id::TrustId;
 use crate::certificates::{Anchor, Readings, Source, SpecLocation};
 use crate::edges::{Edge, edges};
 use crate::graph::Mesh;

@@ -6,10 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::decide::{Decision, PATIENCE, Subject, Verdict};
+use super::decision::{Decision, Verdict};
 use super::facts::{Facts, Memory, MeshFacts};
+use super::proposal::PATIENCE;
 use super::reason::{KeepReason, NotKnown};
 use super::record::{Record, digest};
+use super::subject::Subject;
 use crate::certificates::Reading;
 use crate::name::{MeshName, ResourcePath};
 use crate::policy::{CertificatesPolicy, Mode};

@@ -22,10 +22,13 @@
 
 mod arbiter;
 mod attempts;
+mod certificate_template;
 mod decide;
+mod decision;
 mod defect;
 mod facts;
 mod index;
+mod key_match;
 mod leaf;
 mod leaf_steps;
 mod mesh_certificates;
@@ -36,25 +39,34 @@ mod old_ca_leaves;
 mod overdue;
 mod pending_verdict;
 mod plan;
+mod proposal;
 mod reason;
 mod record;
 mod recorded;
+mod stage;
 mod standstill;
+mod subject;
 mod trust;
+mod trust_id;
 
-pub use decide::{Decision, Subject, Verdict, decide};
+pub use certificate_template::CertificateTemplate;
+pub use decide::decide;
+pub use decision::{Decision, Verdict};
 pub use defect::{Defect, issued_defect};
 pub use facts::{
-    Acknowledgement, AuthorityFacts, BundleFacts, Facts, Keeper, KeyMatch, LeafFacts, LeafVerification, Memory,
-    MeshFacts, Pending, PrivateFacts, RenewalFact, Replacement, ReplacementState, TrustFacts, TrustId, TrustKeeper,
-    Trusted,
+    Acknowledgement, AuthorityFacts, BundleFacts, Facts, Keeper, LeafFacts, LeafVerification, Memory, MeshFacts,
+    Pending, PrivateFacts, RenewalFact, Replacement, ReplacementState, TrustFacts, TrustKeeper, Trusted,
 };
+pub use key_match::KeyMatch;
 pub use mesh_certificates::{LeafUse, MeshCertificates, TrustUse};
 pub use moved::{MovedBack, Repointed};
 pub use notification::{RotationNotification, rotation_notification};
 pub use overdue::overdue;
-pub use plan::{CertificateTemplate, Plan, Stage, Step, StepResult};
+pub use plan::{Plan, Step, StepResult};
 pub use reason::{KeepReason, NotKnown, Waiting, Why, renewal_reason};
 pub use record::{Attempt, Failures, LeafRecord, OwedPage, RECORD_FORMAT, Record};
 pub use recorded::Recorded;
+pub use stage::Stage;
 pub use standstill::standstill;
+pub use subject::Subject;
+pub use trust_id::TrustId;

@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::decide::{Decision, Verdict};
+use super::decision::{Decision, Verdict};
 use super::reason::KeepReason;
 use super::record::Failures;
-use crate::failover::Told;
+use crate::decision::Told;
 use crate::policy::{CertificatesPolicy, Period};
 
 /// The notification of a decision.

@@ -6,9 +6,11 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::decide::Subject;
+use super::certificate_template::CertificateTemplate;
 use super::reason::Why;
-use crate::certificates::{AuthorityArn, CertificateArn, Fingerprint, KeyKind, Names};
+use super::stage::Stage;
+use super::subject::Subject;
+use crate::certificates::{AuthorityArn, CertificateArn, Fingerprint};
 use crate::change::Change;
 use crate::name::ResourcePath;
 
@@ -183,43 +185,6 @@ pub enum StepResult {
     },
 }
 
-/// The properties that a new certificate takes from the certificate that it replaces.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CertificateTemplate {
-    /// Its names.
-    pub names: Names,
-    /// The kind of its key.
-    pub key: KeyKind,
-}
-
-/// A stage of the replacement of a CA.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(tag = "stage", rename_all = "kebab-case")]
-pub enum Stage {
-    /// Every trust store with the old root gets the new root as well.
-    TrustBoth {
-        /// The old CA.
-        from: AuthorityArn,
-        /// The new one.
-        to: AuthorityArn,
-    },
-    /// The new CA issues every leaf of the old CA again.
-    Reissue {
-        /// The old CA.
-        from: AuthorityArn,
-        /// The new one.
-        to: AuthorityArn,
-    },
-    /// The old root is removed from the trust stores.
-    DropOld {
-        /// The old CA.
-        from: AuthorityArn,
-        /// The new one.
-        to: AuthorityArn,
-    },
-}
-
 /// The kind of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PlanKind {
@@ -253,16 +218,6 @@ impl Step {
             | Self::PublishTrust { .. }
             | Self::Apply { .. }
             | Self::MarkSuperseded { .. } => false,
-        }
-    }
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TrustBoth { .. } => f.write_str("trust both"),
-            Self::Reissue { .. } => f.write_str("reissue"),
-            Self::DropOld { .. } => f.write_str("drop old"),
         }
     }
 }

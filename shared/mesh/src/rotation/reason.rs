@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::decide::Subject;
 use super::defect::Defect;
-use super::facts::TrustId;
-use super::plan::Stage;
+use super::stage::Stage;
+use super::subject::Subject;
+use super::trust_id::TrustId;
 use crate::certificates::{AuthorityArn, Fingerprint, Source};
-use crate::failover::HarmFact;
+use crate::decision::HarmFact;
 use crate::name::{MeshName, ResourcePath};
 
 /// A proxy that has not acknowledged a version, or has an unknown state.

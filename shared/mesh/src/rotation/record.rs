@@ -11,7 +11,7 @@ use super::moved::{MovedBack, Repointed};
 use super::plan::{Step, StepResult};
 use crate::certificates::{Certificate, Fingerprint, Jitter};
 use crate::change::Change;
-use crate::failover::Told;
+use crate::decision::Told;
 use crate::policy::{BackOffPolicy, CertificatesPolicy, PagingPolicy, Percent};
 use crate::watch::Watch;
 

@@ -5,10 +5,11 @@ use std::cell::RefCell;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::decide::{Decision, decide};
+use super::decide::decide;
+use super::decision::Decision;
 use super::facts::Facts;
 use crate::change::Change;
-use crate::failover::HarmFact;
+use crate::decision::HarmFact;
 use crate::policy::CertificatesPolicy;
 
 /// One observation with all other input of [`decide`]. It gives the same decisions again.

@@ -4,9 +4,10 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::decide::{Decision, Subject, Verdict};
+use super::decision::{Decision, Verdict};
 use super::plan::Step;
 use super::reason::KeepReason;
+use super::subject::Subject;
 use crate::policy::CertificatesPolicy;
 use crate::watch::{Expects, NoProgress, SAME_PLAN_RUNS, Watch, WatchLimits, WatchedDecision, watch};
 

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::decide::{Proposal, Subject, Verdict};
+use super::decision::Verdict;
 use super::facts::{Acknowledgement, Memory, Pending, TrustFacts, TrustKeeper};
 use super::index::{FactIndex, Rollover, declared};
 use super::old_ca_leaves::{NamedLeaves, OldCaLeaves, trusts_old};
-use super::plan::{Action, PlanKind, Stage, Step};
+use super::plan::{Action, PlanKind, Step};
+use super::proposal::Proposal;
 use super::reason::{KeepReason, NotKnown, Why};
 use super::record::digest;
+use super::stage::Stage;
+use super::subject::Subject;
 use crate::certificates::{AuthorityArn, Certificate, Fingerprint, Reading};
 use crate::change::Change;
 

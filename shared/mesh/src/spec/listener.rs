@@ -1,24 +1,13 @@
 //! The listeners of virtual nodes, gateways and routers.
 
 use super::bounded::{Int, Text};
+use super::protocol::Protocol;
 use super::tls::ListenerTls;
 use super::{Duration, GrpcTimeout, HttpTimeout, TcpTimeout};
-use crate::spec::shapes::{structure, union, words};
+use crate::spec::shapes::{structure, union, wire_through_words, words};
 use crate::weights::Port;
 
-words! {
-    /// The protocol of a listener of a virtual node or router.
-    pub enum Protocol {
-        /// HTTP/1.1 requests.
-        "http" => Http,
-        /// TCP connections.
-        "tcp" => Tcp,
-        /// HTTP/2 requests.
-        "http2" => Http2,
-        /// gRPC requests.
-        "grpc" => Grpc,
-    }
-}
+wire_through_words!(Protocol);
 
 words! {
     /// The protocol of a listener of a virtual gateway; TCP is not supported.

@@ -6,9 +6,10 @@ use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-use super::bounded::OutOfBounds;
-use super::{Port, Protocol};
+use super::out_of_bounds::OutOfBounds;
+use super::protocol::Protocol;
 use crate::name::ResourcePath;
+use crate::weights::Port;
 
 /// A member of a document that the API refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,8 @@ macro_rules! serde_through_wire {
         impl<'de, $($generics)*> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let value = <serde_json::Value as serde::Deserialize>::deserialize(deserializer)?;
-                $crate::spec::read(&value).map_err(|violations| $crate::spec::serde_error(&violations))
+                $crate::spec::through_serde::read(&value)
+                    .map_err(|violations| $crate::spec::through_serde::serde_error(&violations))
             }
         }
     };
@@ -163,46 +164,26 @@ macro_rules! union {
 
 /// An enumeration of strings.
 macro_rules! words {
-    (
-        $(#[$doc:meta])*
-        pub enum $name:ident {
-            $( $(#[$variant_doc:meta])* $wire:literal => $variant:ident, )*
-        }
-    ) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name {
-            $( $(#[$variant_doc])* $variant, )*
-            /// An unknown value, as it was read.
-            Unrecognised(String),
+    ($(#[$doc:meta])* pub enum $name:ident { $($variants:tt)* }) => {
+        $crate::spec::word_enum::word_enum! {
+            $(#[$doc])*
+            pub enum $name { $($variants)* }
         }
 
-        impl $name {
-            /// The value in the form of the API.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                match self {
-                    $( Self::$variant => $wire, )*
-                    Self::Unrecognised(text) => text,
-                }
-            }
-        }
+        $crate::spec::shapes::wire_through_words!($name);
+    };
+}
 
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
+/// The reader, the writer and the serde implementation of an enumeration of strings.
+macro_rules! wire_through_words {
+    ($name:ident) => {
         impl $crate::spec::wire::Wire for $name {
             fn read(value: &serde_json::Value, reader: &mut $crate::spec::wire::Reader) -> Option<Self> {
-                match String::read(value, reader)?.as_str() {
-                    $( $wire => Some(Self::$variant), )*
-                    other if reader.refuses_unknown() => {
-                        let given = other.to_owned();
-                        reader.refuse($crate::spec::Refusal::ValueUnknown { given, allowed: &[$($wire),*] })
+                match Self::from_text(String::read(value, reader)?) {
+                    Self::Unrecognised(given) if reader.refuses_unknown() => {
+                        reader.refuse($crate::spec::Refusal::ValueUnknown { given, allowed: Self::KNOWN })
                     }
-                    other => Some(Self::Unrecognised(other.to_owned())),
+                    value => Some(value),
                 }
             }
 
@@ -219,4 +200,4 @@ macro_rules! words {
     };
 }
 
-pub(crate) use {serde_through_wire, shape, structure, union, words};
+pub(crate) use {serde_through_wire, shape, structure, union, wire_through_words, words};

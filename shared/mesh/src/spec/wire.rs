@@ -8,8 +8,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::Extra;
-use super::bounded::OutOfBounds;
+use super::extra::Extra;
+use super::out_of_bounds::OutOfBounds;
 use super::refusal::{Refusal, Violation};
 
 /// A shape of the API, with its JSON form.

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::{Found, Refusal};
+use super::Refusal;
+use super::found::Found;
 use crate::spec::{HostnameFault, HostnameMatch, ServiceDiscovery};
 
 /// The prefix of attribute keys that AWS Cloud Map sets itself, such as `AWS_INSTANCE_PORT`.

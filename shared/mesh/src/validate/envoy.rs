@@ -16,7 +16,8 @@ mod regex;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Found, Refusal};
+use super::Refusal;
+use super::found::Found;
 use crate::spec::bounded::{OutOfBounds, Text};
 use crate::spec::{
     AccessLog, Backend, BackendDefaults, ClientCertificate, ClientPolicy, ClientTrust, GatewayRouteRule,

@@ -1,8 +1,9 @@
 //! Rules about gateway routes.
 
+use super::Refusal;
 use super::discovery::matched_hostname;
+use super::found::Found;
 use super::route::{headers, metadata, prefix_or_path};
-use super::{Found, Refusal};
 use crate::name::MAX_RESOURCE_NAME;
 use crate::spec::bounded::OutOfBounds;
 use crate::spec::{

@@ -1,7 +1,8 @@
 //! Rules about the listeners of virtual nodes, gateways and routers.
 
+use super::Refusal;
 use super::discovery::service_discovery;
-use super::{Found, Refusal};
+use super::found::Found;
 use crate::spec::{
     ConnectionPool, GatewayConnectionPool, ListenerTimeout, Port, Protocol, VirtualGatewaySpec, VirtualNodeSpec,
     VirtualRouterSpec,

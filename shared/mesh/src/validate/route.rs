@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Found, Refusal};
+use super::Refusal;
+use super::found::Found;
 use crate::spec::{
     GrpcRouteMatch, HeaderMatch, HttpPathMatch, HttpRouteMatch, MatchRange, MetadataMatch, RouteRule, RouteSpec,
     ValueMatch,

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::between::MeshView;
+use super::mesh_view::MeshView;
 use super::{Refusal, Violation};
 use crate::name::{GatewayRouteName, ResourcePath, VirtualServiceName};
 use crate::spec::{GatewayRouteSpec, Spec};

@@ -29,7 +29,7 @@ use super::proto::{LOOPBACK, address, ads, any, http2_with_websockets, millis};
 use super::statistics::extension_metadata;
 use super::tls::Upstream;
 use super::{Discovered, Instance, finding, names};
-use crate::ports::PortUse;
+use crate::port_book::PortUse;
 use crate::proxy::Proxy;
 
 /// The connect timeout to the application, in milliseconds.

@@ -13,6 +13,7 @@ use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::{TcpPro
 
 use super::proto::unpacked;
 use super::{SecretFrom, Translation};
+use crate::secret::SecretRef;
 
 /// The names that the resources of a translation refer to.
 #[derive(Debug, Default)]
@@ -31,7 +32,7 @@ impl Translation {
     #[must_use]
     pub fn dangling(&self) -> Vec<String> {
         let named = Named::by(self);
-        let secrets: BTreeSet<_> = self.secrets.iter().map(super::SecretRef::name).collect();
+        let secrets: BTreeSet<_> = self.secrets.iter().map(SecretRef::name).collect();
         let mut faults = Vec::new();
         let mut hold = |holds: bool, fault: String| {
             if !holds {

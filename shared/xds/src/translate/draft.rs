@@ -9,7 +9,7 @@ use mesh::name::{ResourcePath, VirtualNodeName, VirtualServiceName};
 use mesh::spec::{IpPreference, Port, ServiceDiscovery, VirtualNodeSpec};
 
 use super::{Finding, Listeners, Surroundings, Translation};
-use crate::ports::PortUse;
+use crate::port_book::PortUse;
 use crate::proxy::Proxy;
 
 /// The longest duration that is sent. Envoy refuses durations that overflow its clock, and no client waits for a year.

@@ -21,7 +21,7 @@ use super::names::{self, EGRESS_PORT, INGRESS_PORT};
 use super::proto::LOOPBACK;
 use super::routes::{Called, domains, virtual_host};
 use super::tls::Served;
-use crate::ports::PortUse;
+use crate::port_book::PortUse;
 use crate::proxy::Proxy;
 
 /// The hosts that App Mesh proxies can reach regardless of the egress filter.

@@ -5,8 +5,8 @@ use mesh::pack::judge;
 use mesh::policy::Policy;
 use mesh::readers::{File, Surroundings, read_all};
 
-use super::super::Judged;
 use super::super::files::Text;
+use super::super::judged::Judged;
 use super::*;
 
 const PLAIN: Layout = Layout { width: None, color: false, all: false, remarks: false };

@@ -8,6 +8,7 @@
 //! For reads the identity is a bearer token that is confirmed by STS once. For a write it is signed together with the
 //! write, and valid for that write only.
 
+mod audience;
 mod cache;
 mod client;
 mod endpoint;
@@ -24,12 +25,13 @@ use axum::http::request::Parts;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
+use super::caller::Caller;
 use super::replay::{ReplayMemory, SignedWrite};
-use super::{Caller, Denial};
-use crate::connections::Client;
+use crate::connections::{Client, ConnectionMetrics};
+use crate::denial::Denial;
 use crate::headers::IF_VERSION;
 use crate::listen::ApiPeer;
-use crate::metrics::ConnectionMetrics;
+pub use audience::{Audience, AudienceError};
 use cache::StsCache;
 use client::{Lane, StsClient};
 pub use endpoint::{StsEndpoint, StsEndpointError};
@@ -37,9 +39,6 @@ use presigned::MAX_LIFETIME;
 pub(crate) use presigned::Presigned;
 use role::Session;
 pub use role::{RolePattern, RolePatternError};
-
-/// The header that carries the presigned request.
-const IDENTITY: &str = "x-meshwarden-identity";
 
 /// The callers that `--api-auth sts` accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,28 +49,6 @@ pub struct StsSettings {
     pub roles: Vec<RolePattern>,
     /// The endpoint of STS. Default: AWS's public endpoints.
     pub endpoint: Option<StsEndpoint>,
-}
-
-/// The name of the server that an identity is signed for. An identity for one server is not valid for another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Audience(String);
-
-/// The text cannot be the name of a server.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invalid audience {0:?}: expected 1 to 128 letters, digits, and any of . _ : / @ -")]
-pub struct AudienceError(String);
-
-impl Audience {
-    /// Accepts the characters that a header carries unchanged.
-    pub fn parse(text: &str) -> Result<Self, AudienceError> {
-        let fits = (1..=128).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte));
-        if fits { Ok(Self(text.to_owned())) } else { Err(AudienceError(text.to_owned())) }
-    }
-
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 /// Requires an identity that STS confirms.

@@ -9,9 +9,12 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use super::endpoint::StsEndpoint;
-use super::{Denial, IDENTITY};
+use crate::auth::Denial;
 use crate::auth::signature::{self, SKEW};
 use crate::percent;
+
+/// The header that carries the presigned request.
+const IDENTITY: &str = "x-meshwarden-identity";
 
 /// The longest header that is read, in bytes. Session tokens have up to about two thousand characters.
 const MAX_HEADER: usize = 8 * 1024;

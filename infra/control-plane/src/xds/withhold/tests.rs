@@ -9,10 +9,10 @@ use tokio::sync::watch;
 use uuid::Uuid;
 use xds::{Proxy, ProxyId, SecretMaterial, Snapshot};
 
-use super::super::cache::Sources;
 use super::super::follow::StoreUpdate;
 use super::super::models::MeshModels;
 use super::super::proxy_snapshot::Served;
+use super::super::sources::Sources;
 use super::*;
 use crate::secrets::{KnownSecret, SecretLookup, SecretProblem, Secrets, ServedCertificate, problem};
 use crate::state::{Resource as Stored, Stamp, ValidSpec};

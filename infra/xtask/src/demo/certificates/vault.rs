@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::demo_mesh::now;
 use crate::failure::{Failure, Result};
-use crate::local_aws::LocalAws;
+use crate::stack::LocalAws;
 
 const DAY: u64 = 24 * 60 * 60;
 

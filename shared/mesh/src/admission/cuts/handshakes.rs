@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{Cut, ports};
+use super::Cut;
+use super::ports::ports;
 use crate::certificates::Readings;
 use crate::edges::{Broken, Edge, EdgeHarm, Verdict, edge_harms, edges};
 use crate::graph::Mesh;

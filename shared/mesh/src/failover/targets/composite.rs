@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, ReportedTarget, TargetRule, Unmapped};
+use super::context::Context;
+use super::{ReportedTarget, TargetRule, Unmapped};
 use crate::alarm::{AlarmName, AlarmState, Cause, Certainty, Rule, StateTest};
 
 /// The maximum nesting of composite alarms that is followed. CloudWatch has no limit, and permits cycles.

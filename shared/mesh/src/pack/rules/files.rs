@@ -137,7 +137,8 @@ pub(in crate::pack) fn of_faults(faults: &[Fault], policy: &Policy) -> Vec<Findi
         facts.insert("file".into(), fault.source.file.as_str().into());
         facts.insert("line".into(), fault.line.into());
         let severity = policy.rules.get(&rule.name()).and_then(|setting| setting.severity);
-        Found::new(rule, severity, &mut all).on_part(fault.resource.clone(), fault.part.clone(), message, facts);
+        let mut found = Found::new(rule.name(), rule.severity, severity, &mut all);
+        found.on_part(fault.resource.clone(), fault.part.clone(), message, facts);
     }
     all.sort_by(Finding::order);
     all.dedup();

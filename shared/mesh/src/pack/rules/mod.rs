@@ -28,7 +28,6 @@ mod tls;
 mod waivers;
 
 use super::rule::Rule;
-use crate::likeness::distance;
 
 pub(super) use edges::is_unencrypted;
 
@@ -61,9 +60,3 @@ pub(super) const ALL: &[&[Rule]] = &[
     files::RULES,
     waivers::RULES,
 ];
-
-/// The id that is most like a text.
-pub(super) fn nearest(text: &str) -> &'static str {
-    let ids = ALL.iter().flat_map(|rules| rules.iter()).map(|rule| rule.id);
-    ids.min_by_key(|id| distance(id, text)).unwrap_or_default()
-}

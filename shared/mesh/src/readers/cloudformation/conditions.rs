@@ -3,21 +3,7 @@
 use serde_json::Value;
 
 use super::scope::Scope;
-
-/// What a condition comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Truth {
-    True,
-    False,
-    /// It depends on a value that isn't known.
-    Unknown,
-}
-
-impl From<bool> for Truth {
-    fn from(truth: bool) -> Self {
-        if truth { Self::True } else { Self::False }
-    }
-}
+use super::truth::Truth;
 
 impl Scope<'_> {
     /// A condition by name.

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::conditions::Truth;
 use super::scope::Scope;
+use super::truth::Truth;
 
 impl Scope<'_> {
     /// A value with its functions worked out; `None` for `AWS::NoValue`, which takes its member away.

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::super::Surroundings;
+use super::super::declare::text_of;
+use super::inputs::{Inputs, Shared};
 use super::scope::Scope;
-use super::stacks::{Inputs, Shared};
-use super::text_of;
 
 /// The most resources that the loops of a template make. CloudFormation allows 500 resources.
 const MOST: usize = 1_000;

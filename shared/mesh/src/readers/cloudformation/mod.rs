@@ -10,11 +10,14 @@
 mod assembly;
 mod conditions;
 mod evaluate;
+mod inputs;
 mod loops;
 mod references;
 mod scope;
 mod stacks;
 mod strings;
+mod template;
+mod truth;
 
 use std::collections::HashMap;
 
@@ -23,18 +26,20 @@ use serde_json::{Map, Value};
 use super::Surroundings;
 use super::config_item::kind_of;
 use super::declare::{Draft, Names, declare, own_name_member, parent_name_member, tags_of, text_of};
+use super::node::{Node, Spelling};
 use super::reading::{Note, Reading, Skipped, Source};
-use super::spelling::{self, Misspelt, Node, Spelling, nearest, unknown_members};
+use super::spelling::{self, Misspelt, nearest, unknown_members};
 use super::spots::{Spot, Step};
 use super::stand_ins::StandIns;
 use crate::alarm::DeclaredAlarm;
 use crate::name::ResourceKind;
 use assembly::Assembly;
-use conditions::Truth;
 use scope::Scope;
 use stacks::{Absent, Stack, Stacks};
 
 pub(super) use assembly::is_assembly;
+use template::Template;
+use truth::Truth;
 
 /// Whether a document is a template.
 pub(super) fn is_template(object: &Map<String, Value>) -> bool {
@@ -72,16 +77,6 @@ const KNOWN_TRANSFORMS: [&str; 6] = [
 pub(super) struct Templates {
     all: Vec<Template>,
     pub(super) assembly: Assembly,
-}
-
-/// A template with its file.
-#[derive(Debug)]
-struct Template {
-    file: String,
-    document: Value,
-    spot: Spot,
-    /// The loops that make resources, by the resource.
-    loops: HashMap<String, String>,
 }
 
 /// A resource with its functions worked out.

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use super::super::config_item::kind_of;
+use super::super::declare::{own_name_member, parent_name_member, text_of};
 use super::scope::Scope;
-use super::{kind_of, own_name_member, parent_name_member, text_of};
 use crate::name::ResourceKind;
 
 impl Scope<'_> {

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use super::super::Surroundings;
 use super::super::declare::text_of;
 use super::super::stand_ins::{made_within, stand_in};
-use super::conditions::Truth;
-use super::stacks::{Inputs, Shared};
+use super::inputs::{Inputs, Shared};
+use super::truth::Truth;
 
 /// The most functions and values worked out in a template. Real ones have some thousands.
 const MOST_STEPS: usize = 500_000;

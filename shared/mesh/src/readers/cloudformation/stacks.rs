@@ -7,15 +7,17 @@
 //! A value of one stack may depend on an output of another, which depends on a parameter of a third. Each round works
 //! out all of them with what the round before found, so that a chain of N stacks takes N rounds.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
 use super::super::Surroundings;
+use super::super::declare::text_of;
 use super::assembly::Assembly;
-use super::conditions::Truth;
+use super::inputs::{Inputs, Shared};
 use super::scope::Scope;
-use super::{Template, text_of};
+use super::template::Template;
+use super::truth::Truth;
 
 /// The deepest that stacks nest; CloudFormation itself allows less than templates can say.
 const DEEPEST: usize = 8;
@@ -36,30 +38,6 @@ pub(super) struct Stack {
     pub(super) inputs: Inputs,
     /// The nested stacks by logical id.
     nested: BTreeMap<String, usize>,
-}
-
-/// What one stack gets from others.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Inputs {
-    /// The stack's name, where a cloud assembly gives it.
-    pub(super) name: Option<String>,
-    /// Whether another stack creates it.
-    pub(super) is_nested: bool,
-    /// The parameters that the parent gives.
-    pub(super) parameters: BTreeMap<String, Value>,
-    /// The outputs of nested stacks by logical id.
-    pub(super) outputs: HashMap<String, BTreeMap<String, Value>>,
-}
-
-/// What all stacks share.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Shared {
-    /// Exports by name; `None` where two stacks export different values by one name.
-    pub(super) exports: BTreeMap<String, Option<Value>>,
-    /// Values of parameter store by name; `None` where two stacks write different ones.
-    pub(super) stored: BTreeMap<String, Option<Value>>,
-    /// The stand-ins of all stacks.
-    pub(super) made: BTreeSet<String>,
 }
 
 /// A nested stack whose template is not among the files.

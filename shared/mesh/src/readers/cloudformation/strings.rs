@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::super::declare::text_of;
 use super::scope::Scope;
-use super::text_of;
 
 impl Scope<'_> {
     /// `Fn::Sub`: a text, or a text and values for names in it. `${!Name}` is `${Name}` itself.

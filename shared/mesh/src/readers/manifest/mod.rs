@@ -8,6 +8,7 @@
 //! route just by its name) unless `awsName` says otherwise. It makes a route of each entry in a virtual router, and
 //! gives no tags.
 
+mod kind;
 mod membership;
 mod objects;
 mod references;
@@ -18,16 +19,17 @@ use serde_json::{Map, Value};
 
 use super::Surroundings;
 use super::declare::{Draft, Names, declare, text_of};
+use super::node::Spelling;
 use super::reading::{Note, Reading, Source};
-use super::spelling::{Misspelt, Spelling};
+use super::spelling::Misspelt;
 use super::spots::{Spot, Step};
 use super::stand_ins::StandIns;
 use crate::name::ResourceKind;
-use objects::{Kind, Object};
+use kind::Kind;
+use objects::Object;
 use references::api_spec;
 
 pub(super) use objects::{Objects, is_object};
-pub(super) use schema::in_place_of;
 
 /// Members of a spec that are for the controller and have no counterpart in the API.
 const FOR_CONTROLLER: [&str; 10] = [

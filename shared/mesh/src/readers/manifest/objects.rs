@@ -10,6 +10,7 @@ use super::super::declare::violation_of;
 use super::super::reading::{Reading, Refusal, Source};
 use super::super::spelling::{Misspelt, nearest};
 use super::super::spots::Spot;
+use super::kind::Kind;
 use super::schema::checked;
 use super::selectors::Labels;
 use crate::name::ResourceKind;
@@ -19,16 +20,6 @@ const VERSION: &str = "appmesh.k8s.aws/v1beta2";
 
 /// The namespace that `kubectl` takes for an object that names none.
 const DEFAULT_NAMESPACE: &str = "default";
-
-/// What an object is to the reader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
-    Resource(ResourceKind),
-    /// Backends that several virtual nodes share.
-    BackendGroup,
-    /// Its labels decide the mesh of what is in it.
-    Namespace,
-}
 
 /// An object of a manifest.
 #[derive(Debug)]

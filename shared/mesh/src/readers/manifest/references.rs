@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 use super::super::declare::text_of;
 use super::super::reading::{Note, Reading};
-use super::objects::{Kind, Object, Objects, default_aws_name};
+use super::kind::Kind;
+use super::objects::{Object, Objects, default_aws_name};
 use crate::name::{Arn, ResourceKind};
 
 /// A reference, what it refers to, and the member that the API has for it.

@@ -2,17 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use super::super::spelling::{self, Checked, Misspelt, Node, Spelling, unknown_members};
+use super::super::node::{Node, Spelling};
+use super::super::reference_members::{FREE, REFERENCE};
+use super::super::spelling::{self, Checked, Misspelt, unknown_members};
 use super::super::spots::Step;
-use super::objects::Kind;
+use super::kind::Kind;
 use crate::name::ResourceKind;
 use crate::spec::Spec;
-use crate::spec::wire::Shape;
-
-const FREE: Node = Node::Free;
-
-/// A reference to an object, by namespace and name.
-const REFERENCE: Node = Node::Members(&[("name", FREE), ("namespace", FREE)]);
 
 /// A reference to an object that the controller writes itself.
 const WRITTEN_REFERENCE: Node = Node::Members(&[("name", FREE), ("namespace", FREE), ("uid", FREE)]);
@@ -90,18 +86,6 @@ const METADATA: [&str; 15] = [
     "resourceVersion",
     "selfLink",
 ];
-
-/// The references that the custom resources have in place of a name of the API.
-pub(in super::super) fn in_place_of(name: &str, shape: Shape) -> Option<&'static [(&'static str, Node)]> {
-    match (name, shape) {
-        ("virtualNode" | "virtualNodeName", Shape::Text) => {
-            Some(&[("virtualNodeRef", REFERENCE), ("virtualNodeARN", FREE)])
-        }
-        ("virtualRouterName", Shape::Text) => Some(&[("virtualRouterRef", REFERENCE), ("virtualRouterARN", FREE)]),
-        ("virtualServiceName", Shape::Text) => Some(&[("virtualServiceRef", REFERENCE), ("virtualServiceARN", FREE)]),
-        _ => None,
-    }
-}
 
 /// The spec of an object without the members that its custom resource does not have, and all such members.
 pub(super) fn checked(kind: Kind, object: &Map<String, Value>, spec: &Value) -> (Value, Vec<Misspelt>) {

@@ -15,8 +15,9 @@ mod resources;
 use serde_json::{Map, Value};
 
 use super::declare::{Draft, Names, declare, parent_name_member, tags_of, text_of};
+use super::node::Spelling;
 use super::reading::{Reading, Source};
-use super::spelling::{Spelling, nearest, unknown_members};
+use super::spelling::{nearest, unknown_members};
 use super::spots::{Spot, Step};
 use super::stand_ins::StandIns;
 use crate::alarm::DeclaredAlarm;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{KeepReason, NotKnown, Why};
 use crate::name::ResourcePath;
-use crate::rotation::facts::TrustId;
+use crate::rotation::trust_id::TrustId;
 
 impl fmt::Display for KeepReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

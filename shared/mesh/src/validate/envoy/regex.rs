@@ -2,6 +2,7 @@
 //! a program that is too large. It refuses the whole route configuration for one expression.
 
 mod class;
+mod program;
 mod reader;
 
 use reader::Reader;

@@ -22,7 +22,7 @@ use super::listeners::{chains, http_manager_at_edge, listener, tls_inspector};
 use super::names::{self, EGRESS_PORT};
 use super::proto::LOOPBACK;
 use super::tls::Served;
-use crate::ports::PortUse;
+use crate::port_book::PortUse;
 use crate::proxy::Proxy;
 use target::Targets;
 

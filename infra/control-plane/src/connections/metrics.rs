@@ -5,8 +5,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::Label;
-use crate::connections::{Closed, ConnectionLimits, Service};
+use super::{Closed, ConnectionLimits, Service};
+use crate::label::Label;
 
 /// Counted by the connection table and by authentication. Every series exists from the start, with value 0.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ pub(crate) struct ConnectionMetrics {
 pub(crate) const STS_OUTCOMES: [&str; 5] = ["vouched", "refused", "unavailable", "remembered_refusal", "queue_full"];
 
 impl ConnectionMetrics {
-    pub(super) fn registered(registry: &mut Registry) -> Self {
+    pub(crate) fn registered(registry: &mut Registry) -> Self {
         let metrics = Self {
             connections: Family::default(),
             limits: Family::default(),

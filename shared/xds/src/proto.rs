@@ -14,36 +14,36 @@ use mesh::spec::Port;
 use prost::{Message, Name};
 
 /// The loopback address.
-pub(super) const LOOPBACK: &str = "127.0.0.1";
+pub(crate) const LOOPBACK: &str = "127.0.0.1";
 
-pub(super) const fn uint(value: u32) -> Option<UInt32Value> {
+pub(crate) const fn uint(value: u32) -> Option<UInt32Value> {
     Some(UInt32Value { value })
 }
 
-pub(super) const fn boolean(value: bool) -> Option<BoolValue> {
+pub(crate) const fn boolean(value: bool) -> Option<BoolValue> {
     Some(BoolValue { value })
 }
 
-pub(super) const fn millis(value: u32) -> Option<Duration> {
+pub(crate) const fn millis(value: u32) -> Option<Duration> {
     // The remainder is below 1,000, so the product fits.
     Some(Duration { seconds: (value / 1000) as i64, nanos: ((value % 1000) * 1_000_000).cast_signed() })
 }
 
-pub(super) fn any<M: Message + Name>(message: M) -> Any {
+pub(crate) fn any<M: Message + Name>(message: M) -> Any {
     pack_any(message)
 }
 
 /// Unpacks a message; `None` if it has another type or cannot be decoded.
-pub(super) fn unpacked<M: Message + Name + Default>(config: &Any) -> Option<M> {
+pub(crate) fn unpacked<M: Message + Name + Default>(config: &Any) -> Option<M> {
     (config.type_url == M::type_url()).then(|| M::decode(config.value.as_slice()).ok()).flatten()
 }
 
 /// HTTP/2 options that allow a client to open a web socket by an extended CONNECT (RFC 8441).
-pub(super) fn http2_with_websockets() -> Http2ProtocolOptions {
+pub(crate) fn http2_with_websockets() -> Http2ProtocolOptions {
     Http2ProtocolOptions { allow_connect: true, ..Http2ProtocolOptions::default() }
 }
 
-pub(super) fn address(host: &str, port: u16) -> Address {
+pub(crate) fn address(host: &str, port: u16) -> Address {
     let socket = SocketAddress {
         address: host.to_owned(),
         port_specifier: Some(socket_address::PortSpecifier::PortValue(u32::from(port))),
@@ -53,7 +53,7 @@ pub(super) fn address(host: &str, port: u16) -> Address {
 }
 
 /// The ADS stream of the proxy as a config source.
-pub(super) fn ads() -> ConfigSource {
+pub(crate) fn ads() -> ConfigSource {
     ConfigSource {
         resource_api_version: ApiVersion::V3.into(),
         config_source_specifier: Some(config_source::ConfigSourceSpecifier::Ads(AggregatedConfigSource {})),
@@ -62,7 +62,7 @@ pub(super) fn ads() -> ConfigSource {
 }
 
 /// A gRPC service behind a bootstrap cluster as a config source.
-pub(super) fn grpc_source(cluster: &str) -> ConfigSource {
+pub(crate) fn grpc_source(cluster: &str) -> ConfigSource {
     let envoy_grpc = grpc_service::EnvoyGrpc { cluster_name: cluster.to_owned(), ..grpc_service::EnvoyGrpc::default() };
     let service = GrpcService {
         target_specifier: Some(grpc_service::TargetSpecifier::EnvoyGrpc(envoy_grpc)),
@@ -105,25 +105,25 @@ fn folder(path: &str) -> &str {
     }
 }
 
-pub(super) fn tls_socket<M: Message + Name>(context: M) -> TransportSocket {
+pub(crate) fn tls_socket<M: Message + Name>(context: M) -> TransportSocket {
     TransportSocket {
         name: "envoy.transport_sockets.tls".to_owned(),
         config_type: Some(transport_socket::ConfigType::TypedConfig(any(context))),
     }
 }
 
-pub(super) fn string(pattern: string_matcher::MatchPattern) -> StringMatcher {
+pub(crate) fn string(pattern: string_matcher::MatchPattern) -> StringMatcher {
     StringMatcher { match_pattern: Some(pattern), ..StringMatcher::default() }
 }
 
-pub(super) fn exact(text: &str) -> StringMatcher {
+pub(crate) fn exact(text: &str) -> StringMatcher {
     string(string_matcher::MatchPattern::Exact(text.to_owned()))
 }
 
-pub(super) fn regex(text: &str) -> RegexMatcher {
+pub(crate) fn regex(text: &str) -> RegexMatcher {
     RegexMatcher { regex: text.to_owned(), ..RegexMatcher::default() }
 }
 
-pub(super) fn port(port: Port) -> u32 {
+pub(crate) fn port(port: Port) -> u32 {
     u32::from(port.get())
 }

@@ -5,8 +5,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 
+use super::endpoints::Endpoints;
 use crate::failure::{Failure, Result};
-use crate::stack::Endpoints;
 use crate::workspace::Workspace;
 
 /// A connection to the local services; it ends when this is dropped.

@@ -1,0 +1,20 @@
+//! The caller of a request.
+
+/// The caller of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// A client on this machine; the server requires no authentication.
+    Local,
+    /// The owner of a key.
+    Key { id: String, name: String },
+    /// A session of a role.
+    Session {
+        /// The session's ARN.
+        arn: String,
+        account: String,
+        /// The role's ARN.
+        role: String,
+        /// The role's name.
+        name: String,
+    },
+}

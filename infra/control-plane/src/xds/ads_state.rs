@@ -1,0 +1,35 @@
+//! The state and the limits of the ADS server.
+
+use std::sync::Arc;
+
+use mesh::name::AccountId;
+use tokio::sync::watch;
+
+use super::cache::SnapshotCache;
+use super::registry::StreamRegistry;
+use crate::certificates::CertificateFiles;
+use crate::connections::{BodyBudget, ConnectionTable};
+use crate::instances::Instances;
+use crate::secrets::Secrets;
+
+/// The limits on the memory and connections of clients.
+#[derive(Debug)]
+pub(crate) struct AdsLimits {
+    /// The connections of the process.
+    pub(crate) connections: Arc<ConnectionTable>,
+    /// The memory for data of unknown proxies.
+    pub(crate) bodies: Arc<BodyBudget>,
+}
+
+/// The state that every stream needs.
+#[derive(Debug)]
+pub(crate) struct AdsState {
+    pub(super) account: AccountId,
+    pub(super) streams_per_proxy: usize,
+    pub(super) cache: SnapshotCache,
+    pub(super) secrets: Arc<dyn Secrets>,
+    pub(super) instances: Arc<dyn Instances>,
+    pub(super) files: Option<CertificateFiles>,
+    pub(super) registry: Arc<StreamRegistry>,
+    pub(super) stop: watch::Receiver<bool>,
+}

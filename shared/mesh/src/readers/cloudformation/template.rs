@@ -1,0 +1,17 @@
+//! A CloudFormation template with its file.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::super::spots::Spot;
+
+/// A template with its file.
+#[derive(Debug)]
+pub(super) struct Template {
+    pub(super) file: String,
+    pub(super) document: Value,
+    pub(super) spot: Spot,
+    /// The loops that make resources, by the resource.
+    pub(super) loops: HashMap<String, String>,
+}
