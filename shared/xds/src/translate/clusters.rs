@@ -23,7 +23,7 @@ use mesh::spec::{
 use mesh::validate::envoy::control_character;
 
 use super::backends::Destination;
-use super::breakers::{Limits, breakers};
+use super::breakers::{PoolLimits, breakers};
 use super::draft::{CalledFor, Draft, member_names};
 use super::proto::{LOOPBACK, address, ads, any, http2_with_websockets, millis};
 use super::statistics::extension_metadata;
@@ -58,7 +58,9 @@ impl<'m> Draft<'m> {
         );
         let host = if v6 && !self.is_explicit() { "::1" } else { LOOPBACK };
         let cluster = Cluster {
-            circuit_breakers: Some(breakers(listener.connection_pool.as_ref().map(Limits::from).unwrap_or_default())),
+            circuit_breakers: Some(breakers(
+                listener.connection_pool.as_ref().map(PoolLimits::from).unwrap_or_default(),
+            )),
             ..fixed(&name, host, at, LOCAL_CONNECT, &mapping.protocol)
         };
         self.out.clusters.insert(name.clone(), cluster);
@@ -74,7 +76,7 @@ impl<'m> Draft<'m> {
         pool: Option<&GatewayConnectionPool>,
     ) {
         let cluster = Cluster {
-            circuit_breakers: Some(breakers(pool.map(Limits::from).unwrap_or_default())),
+            circuit_breakers: Some(breakers(pool.map(PoolLimits::from).unwrap_or_default())),
             ..fixed(name, LOOPBACK, at, LOCAL_CONNECT, protocol)
         };
         self.out.clusters.insert(name.to_owned(), cluster);
@@ -159,7 +161,7 @@ impl<'m> Draft<'m> {
         let upstream = self.upstream(policy, to.listener, &hostname)?;
         let base = Cluster {
             connect_timeout: millis(CONNECT),
-            circuit_breakers: Some(breakers(Limits::default())),
+            circuit_breakers: Some(breakers(PoolLimits::default())),
             metadata: Some(extension_metadata(&[("TargetVirtualNode", to.node.as_str())])),
             typed_extension_protocol_options: http_options(&mapping.protocol),
             health_checks: self.health_check(to, &hostname, &upstream).into_iter().collect(),
@@ -232,7 +234,7 @@ impl<'m> Draft<'m> {
             cluster_discovery_type: discovery_type(DiscoveryType::OriginalDst),
             lb_policy: LbPolicy::ClusterProvided.into(),
             connect_timeout: millis(CONNECT),
-            circuit_breakers: Some(breakers(Limits::default())),
+            circuit_breakers: Some(breakers(PoolLimits::default())),
             ..named(&name)
         };
         self.out.clusters.insert(name.clone(), cluster);

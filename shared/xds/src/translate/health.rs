@@ -35,16 +35,16 @@ impl<'m> Draft<'m> {
         let number = |number: i64| u32::try_from(number).ok();
         let checker = match &check.protocol {
             Protocol::Http | Protocol::Http2 => {
-                let asked = check.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
-                if control_character(asked).is_some() {
-                    let message = format!("health check path {asked:?} can't be sent; nothing is checked");
+                let check_path = check.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
+                if control_character(check_path).is_some() {
+                    let message = format!("health check path {check_path:?} can't be sent; nothing is checked");
                     self.find(finding::HEALTH_CHECK_PATH, path, message);
                     return None;
                 }
                 let codec = if speaks_http2(&check.protocol) { CodecClientType::Http2 } else { CodecClientType::Http1 };
                 HealthChecker::HttpHealthCheck(HttpHealthCheck {
                     host: format!("{hostname}:{}", mapping.port),
-                    path: asked.to_owned(),
+                    path: check_path.to_owned(),
                     codec_client_type: codec.into(),
                     ..HttpHealthCheck::default()
                 })

@@ -30,7 +30,7 @@ const HTTPS: u16 = 443;
 
 /// The port where a proxy accepts the traffic of a listener.
 #[derive(Debug, Clone, Copy)]
-enum Place {
+enum IngressPort {
     /// The port of all redirected traffic.
     Shared,
     /// A loopback port for this listener only.
@@ -74,7 +74,7 @@ impl<'m> Draft<'m> {
             if !self.is_known(protocol, at) {
                 continue;
             }
-            let Some(place) = self.ingress_place(name, at) else { continue };
+            let Some(ingress_port) = self.ingress_port(name, at) else { continue };
             let Some(cluster) = self.local_cluster(inner) else { continue };
             let Some(served) = self.served(inner.tls.as_ref(), protocol) else { continue };
             let both = matches!(served, Served::Both(_));
@@ -88,8 +88,8 @@ impl<'m> Draft<'m> {
                 self.out.routes.insert(routes.clone(), configuration);
                 http_manager(stat_prefix, routes, logs.clone())
             };
-            match place {
-                Place::Own(bound) => {
+            match ingress_port {
+                IngressPort::Own(bound) => {
                     let host = LOOPBACK;
                     let mut ingress =
                         listener(names::ingress_listener(host, bound), host, bound, TrafficDirection::Inbound);
@@ -97,7 +97,7 @@ impl<'m> Draft<'m> {
                     ingress.listener_filters.extend(both.then(tls_inspector));
                     self.out.listeners.insert(ingress.name.clone(), ingress);
                 }
-                Place::Shared => {
+                IngressPort::Shared => {
                     if both {
                         inspected.insert(at.get());
                     }
@@ -119,12 +119,12 @@ impl<'m> Draft<'m> {
     }
 
     /// The port where inbound traffic for a listener is accepted; `None` if no loopback port is left.
-    fn ingress_place(&mut self, name: &VirtualNodeName, port: Port) -> Option<Place> {
+    fn ingress_port(&mut self, name: &VirtualNodeName, port: Port) -> Option<IngressPort> {
         if !self.is_explicit() {
-            return Some(Place::Shared);
+            return Some(IngressPort::Shared);
         }
         let of = PortUse::Ingress { mesh: self.mesh.name.clone(), proxy: Proxy::Node(name.clone()), port };
-        self.assigned(&of).map(Place::Own)
+        self.assigned(&of).map(IngressPort::Own)
     }
 
     /// Whether a protocol is known; adds a finding if not.

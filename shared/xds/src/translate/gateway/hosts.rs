@@ -80,7 +80,7 @@ mod tests {
     use super::Hosts;
 
     #[test]
-    fn hosts_are_read_by_name() {
+    fn hosts_are_parsed_from_names() {
         for (name, expected) in [
             ("Shop.Example.com", Hosts::Exact("shop.example.com".to_owned())),
             ("shop.example.com:8080", Hosts::Exact("shop.example.com".to_owned())),
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_include_what_envoy_would_take_for_them() {
+    fn hosts_include_the_names_that_match_them() {
         for (these, other, expected) in [
             ("*", "*", true),
             ("*", "*.b.c", true),
