@@ -59,7 +59,7 @@ fn active(finding: &Finding, history: &History, place: &Place, now: Timestamp) -
         "LastObservedAt": now,
         "Title": cut(title, limit::TITLE),
         "Description": cut(&format!("{}: {}", finding.resource, finding.message), limit::DESCRIPTION),
-        "Remediation": {"Recommendation": {"Text": cut(rule.map_or("", |rule| rule.mend), limit::RECOMMENDATION)}},
+        "Remediation": {"Recommendation": {"Text": cut(rule.map_or("", |rule| rule.remedy), limit::RECOMMENDATION)}},
         "Compliance": {"Status": "FAILED", "RelatedRequirements": requirements(finding)},
         "Resources": [resource(&finding.resource, place, details)],
         "RecordState": "ACTIVE",

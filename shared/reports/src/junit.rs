@@ -88,14 +88,14 @@ enum JunitOutcome {
 fn case(finding: &Finding, place: Option<&Place>, outcome: JunitOutcome) -> JunitCase {
     let Finding { rule, severity, resource, part, message, .. } = finding;
     let of = if part.is_empty() { String::new() } else { format!(" {part}") };
-    let mend = rule.rule().map_or("", |rule| rule.mend);
+    let remedy = rule.rule().map_or("", |rule| rule.remedy);
     let at = place.map(|Place { file, line }| (visible(file).into_owned(), *line));
     let shown = at.as_ref().map_or_else(String::new, |(file, line)| format!("{file}:{line}\n"));
     JunitCase {
         name: visible(&format!("{rule}: {resource}{of}")).into_owned(),
         class: format!("meshwarden.{rule}"),
         kind: severity.to_string(),
-        detail: format!("{shown}{}\n{mend}", visible(message)),
+        detail: format!("{shown}{}\n{remedy}", visible(message)),
         at,
         outcome,
     }

@@ -101,7 +101,7 @@ fn rule_descriptor(rule: &Rule) -> Value {
         "id": rule.id,
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": rule.why},
-        "help": {"text": rule.mend},
+        "help": {"text": rule.remedy},
         "defaultConfiguration": {"level": Level::from(rule.severity).as_str()},
         "properties": {"tags": [rule.group], "security-severity": score(rule.severity)},
     })

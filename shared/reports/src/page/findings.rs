@@ -69,7 +69,7 @@ fn rule_view(group_of_rule: &RuleGroup<'_>, context: &FindingContext<'_>) -> Rul
         worst: group_of_rule.worst,
         title: rule.map_or(group_of_rule.rule.as_str(), |rule| rule.title),
         why: rule.map_or("", |rule| rule.why),
-        fix: rule.map_or("", |rule| rule.mend),
+        fix: rule.map_or("", |rule| rule.remedy),
         counts,
         causes: group_of_rule.causes.iter().map(|cause| cause_view(cause, context)).collect(),
     }

@@ -19,7 +19,7 @@ const ADDRESS: Rule = Rule {
     on: &[ResourceKind::VirtualNode],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: CONFIGURATION,
     rests_on_certificates: false,
@@ -33,7 +33,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A mesh has another IP preference than the policy requires",
         why: "`addresses.ipPreference` sets the address family of proxies. A mesh with another preference, or none, \
               leaves the choice to each client.",
-        mend: "Set it on the mesh.",
+        remedy: "Set it on the mesh.",
         managed: &["appmesh-mesh-ip-pref-check"],
         check: of_mesh,
         ..ADDRESS
@@ -42,7 +42,7 @@ pub(super) const RULES: &[Rule] = &[
         id: "node-dns-ip-preference",
         title: "A virtual node with DNS discovery has another IP preference than the policy requires",
         why: "A node's preference overrides that of the mesh. Without one, the mesh's applies.",
-        mend: "Set it, or remove it from the node so that the mesh's applies.",
+        remedy: "Set it, or remove it from the node so that the mesh's applies.",
         managed: &["appmesh-virtual-node-dns-ip-pref-check"],
         check: of_dns,
         ..ADDRESS
@@ -51,7 +51,7 @@ pub(super) const RULES: &[Rule] = &[
         id: "node-cloud-map-ip-preference",
         title: "A virtual node with Cloud Map discovery has another IP preference than the policy requires",
         why: "A node's preference overrides that of the mesh. Without one, the mesh's applies.",
-        mend: "Set it, or remove it from the node so that the mesh's applies.",
+        remedy: "Set it, or remove it from the node so that the mesh's applies.",
         managed: &["appmesh-virtual-node-cloud-map-ip-pref-check"],
         check: of_cloud_map,
         ..ADDRESS
@@ -62,7 +62,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A virtual node and the mesh have no address family in common",
         why: "The mesh uses one address family only, and the node only the other: its clients may have no route to the \
               addresses that they get.",
-        mend: "Use the same family for both, or let one of them prefer it instead of requiring it.",
+        remedy: "Use the same family for both, or let one of them prefer it instead of requiring it.",
         check: disjoint,
         ..ADDRESS
     },
@@ -74,7 +74,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "A node with Cloud Map discovery has the instances with all of its attributes. The service has instances, \
               but none matches: each call gets 503. Evaluated where the instances are known, as in the control plane. \
               An attribute that is listed twice with different values never matches.",
-        mend: "Correct the attributes of the node, or register the instances with them.",
+        remedy: "Correct the attributes of the node, or register the instances with them.",
         check: matches_nothing,
         ..ADDRESS
     },
@@ -84,7 +84,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::High,
         title: "A virtual node's discovery returns the loopback address",
         why: "Each client that resolves the name reaches itself: the call never leaves the caller's task.",
-        mend: "Give the node a name that resolves to its tasks from other tasks.",
+        remedy: "Give the node a name that resolves to its tasks from other tasks.",
         check: loopback,
         ..ADDRESS
     },

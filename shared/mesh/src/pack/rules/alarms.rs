@@ -21,7 +21,7 @@ pub(super) const RULES: &[Rule] = &[Rule {
     why: "A failover drains the target, which then has no requests. With `TreatMissingData` `breaching` or `ignore`, \
           or with gaps that are filled with a breaching value, the alarm stays in ALARM, and the target never returns \
           automatically. An alarm without a metric with countable data points proves nothing when it turns OK.",
-    mend: "Set missing data to `notBreaching`, and use metrics of the target's requests; `meshwarden alarms` writes \
+    remedy: "Set missing data to `notBreaching`, and use metrics of the target's requests; `meshwarden alarms` writes \
            such alarms.",
     managed: &[],
     controls: AVAILABILITY,

@@ -18,7 +18,7 @@ const BACKEND: Rule = Rule {
     on: &[ResourceKind::VirtualNode],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: CONFIGURATION,
     rests_on_certificates: false,
@@ -34,7 +34,7 @@ pub(super) const RULES: &[Rule] = &[
         id: "backend-twice",
         title: "A virtual node names a backend twice",
         why: "Only one of the two client policies applies, and which one is not documented.",
-        mend: "Remove one of them.",
+        remedy: "Remove one of them.",
         check: twice,
         ..BACKEND
     },
@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Two backends of a virtual node cannot share a port",
         why: "A proxy distinguishes backends on one port by the host name of the request. It cannot distinguish two \
               TCP backends on the same port, or TCP and HTTP: only one of them works, or the proxy refuses all.",
-        mend: "Call one of the services on another port: that of its router's listener.",
+        remedy: "Call one of the services on another port: that of its router's listener.",
         check: port_conflict,
         ..BACKEND
     },
@@ -55,7 +55,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A backend uses a protocol in which the server sends first",
         why: "The proxy waits for the client's first bytes to detect TLS. With a protocol such as MySQL or SMTP, where \
               the server sends a greeting first, both sides wait and the connection hangs.",
-        mend: "Call the service outside the mesh: exclude the port from the proxy, and declare no backend for it.",
+        remedy: "Call the service outside the mesh: exclude the port from the proxy, and declare no backend for it.",
         check: server_first,
         ..BACKEND
     },
@@ -66,7 +66,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Virtual nodes call each other in a cycle",
         why: "A call that returns to its origin can do so again: time limits and retries accumulate without bound, and \
               neither side can be started or moved first.",
-        mend: "Break the cycle, or make sure that such calls end: with a hop count, or with a queue in between.",
+        remedy: "Break the cycle, or make sure that such calls end: with a hop count, or with a queue in between.",
         controls: FLOWS,
         check: circle,
         ..BACKEND

@@ -19,7 +19,7 @@ const CALL: Rule = Rule {
     on: &[ResourceKind::VirtualNode],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: AVAILABILITY,
     rests_on_certificates: false,
@@ -36,7 +36,7 @@ pub(super) const RULES: &[Rule] = &[
               at the failing service. Without a retry policy there are three attempts by default, so this happens \
               without any configured retry. The finding is on the hop that exceeds `routing.retryAmplification`; in a \
               cycle of calls each hop counts once.",
-        mend: "Retry at one place of the path, best close to the caller, and set `maxRetries` to 0 on the other \
+        remedy: "Retry at one place of the path, best close to the caller, and set `maxRetries` to 0 on the other \
                routes.",
         check: amplified,
         ..CALL
@@ -46,7 +46,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A virtual node waits longer for a backend than its caller waits for it",
         why: "The caller times out while the node still waits for its backend: the result has no receiver, and the \
               caller's retries start the work again. A route without a limit counts with the default of 15 s.",
-        mend: "Give the inner route the shorter limit, or the outer one the longer.",
+        remedy: "Give the inner route the shorter limit, or the outer one the longer.",
         check: limits,
         ..CALL
     },

@@ -16,7 +16,7 @@ const COST: Rule = Rule {
     on: &[ResourceKind::VirtualNode],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: INVENTORY,
     rests_on_certificates: false,
@@ -29,7 +29,7 @@ pub(super) const RULES: &[Rule] = &[
         profile: Profile::Strict,
         title: "No virtual service leads to a virtual node, and it calls none",
         why: "No call reaches it and it makes none, but its tasks and proxies may still run.",
-        mend: "Remove it, or let a route or a service lead to it.",
+        remedy: "Remove it, or let a route or a service lead to it.",
         check: unused_node,
         ..COST
     },
@@ -40,7 +40,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "No caller uses a virtual service",
         why: "No virtual node has it as a backend and no gateway route leads to it, so the nodes behind it get no \
               traffic of the mesh.",
-        mend: "Declare it as a backend of its callers, or remove it.",
+        remedy: "Declare it as a backend of its callers, or remove it.",
         check: unused_service,
         ..COST
     },
@@ -50,7 +50,7 @@ pub(super) const RULES: &[Rule] = &[
         on: &[ResourceKind::VirtualRouter],
         title: "A virtual router provides no virtual service",
         why: "Its routes get no traffic.",
-        mend: "Make it the provider of a service, or remove it.",
+        remedy: "Make it the provider of a service, or remove it.",
         check: unused_router,
         ..COST
     },
@@ -61,7 +61,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Several virtual nodes are the same but for their names",
         why: "They have the same discovery, listeners, backends and logs. One of them would suffice, and each counts \
               towards quotas and has to be updated with every change.",
-        mend: "Keep one, and use it in the routes.",
+        remedy: "Keep one, and use it in the routes.",
         check: alike,
         ..COST
     },
@@ -72,7 +72,7 @@ pub(super) const RULES: &[Rule] = &[
         on: &[ResourceKind::Mesh],
         title: "A mesh has no virtual node",
         why: "Nothing runs in it.",
-        mend: "Delete it if it is no longer needed.",
+        remedy: "Delete it if it is no longer needed.",
         check: empty,
         ..COST
     },

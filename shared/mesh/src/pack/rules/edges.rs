@@ -20,7 +20,7 @@ const EDGE: Rule = Rule {
     on: &[ResourceKind::VirtualNode, ResourceKind::VirtualGateway],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: ENCRYPTION,
     rests_on_certificates: false,
@@ -34,7 +34,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A call is in plain text",
         why: "The verdict combines the client's policy for this port and the listener's mode. Neither results in TLS, \
               so an attacker on the path can read and change requests.",
-        mend: "Give the listener a certificate and the mode PERMISSIVE, then the caller an enforced client policy, then \
+        remedy: "Give the listener a certificate and the mode PERMISSIVE, then the caller an enforced client policy, then \
                the listener the mode STRICT.",
         check: plaintext,
         ..EDGE
@@ -48,7 +48,7 @@ pub(super) const RULES: &[Rule] = &[
               whole mesh, not a defect of each caller. The finding stands for the `edge-plaintext` of each call and \
               the `gateway-listener-without-tls` of each gateway. Profile `strict`, or a policy that names one of \
               these rules, reports those as well.",
-        mend: "Choose the source of certificates, then encrypt one service at a time: its listeners with the mode \
+        remedy: "Choose the source of certificates, then encrypt one service at a time: its listeners with the mode \
                PERMISSIVE, its callers with an enforced client policy, its listeners with the mode STRICT.",
         check: no_tls,
         ..EDGE
@@ -59,7 +59,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A call is encrypted, and the server is not verified",
         why: "The listener has TLS by file or SDS, and the caller has no policy for the port: it accepts any server \
               certificate.",
-        mend: "Give the caller a client policy with a validation.",
+        remedy: "Give the caller a client policy with a validation.",
         controls: AUTHENTICATION,
         check: unverified,
         ..EDGE
@@ -69,7 +69,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A call is made without a client certificate",
         why: "Reported where the policy requires mutual TLS: the listener requests no certificate, so it cannot \
               authenticate its callers.",
-        mend: "Give every caller a client certificate first, then add a validation to the listener.",
+        remedy: "Give every caller a client certificate first, then add a validation to the listener.",
         controls: AUTHENTICATION,
         check: without_client_certificate,
         ..EDGE
@@ -81,7 +81,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A call fails because a certificate has other names",
         why: "The client compares the names of the server's certificate with those in its policy or, without any, with \
               the host name of service discovery. A listener with names compares client certificates in the same way.",
-        mend: "Issue the certificate for the expected name, or list the certificate's name in the policy.",
+        remedy: "Issue the certificate for the expected name, or list the certificate's name in the policy.",
         controls: AVAILABILITY,
         rests_on_certificates: true,
         check: name_mismatch,
@@ -95,7 +95,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "One end requires something that the other does not have: TLS without a TLS listener, a client \
               certificate that is not presented, a trusted issuer other than the actual one, or a node that cannot be \
               discovered.",
-        mend: "Apply the remedy in the finding at the end that it names.",
+        remedy: "Apply the remedy in the finding at the end that it names.",
         controls: AVAILABILITY,
         rests_on_certificates: true,
         check: broken,

@@ -17,7 +17,7 @@ const ENVIRONMENT: Rule = Rule {
     on: &[ResourceKind::Mesh],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: SEPARATION,
     rests_on_certificates: false,
@@ -31,7 +31,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "A mesh is one trust zone, one egress filter and one set of quotas: a change for a test environment \
               affects production. The environment of a resource comes from its tag, or from a word of its name, as \
               listed in `environments.names`.",
-        mend: "Give each environment its own mesh.",
+        remedy: "Give each environment its own mesh.",
         check: mixed,
         ..ENVIRONMENT
     },
@@ -42,7 +42,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A call crosses from one environment into another",
         why: "A caller of one environment reaches a virtual node of another: test traffic in production, or production \
               on a test database.",
-        mend: "Change the caller to a service of its own environment.",
+        remedy: "Change the caller to a service of its own environment.",
         check: crossing,
         ..ENVIRONMENT
     },

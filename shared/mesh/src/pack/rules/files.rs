@@ -20,7 +20,7 @@ const FILE: Rule = Rule {
     on: &ResourceKind::ALL,
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: CONFIGURATION,
     rests_on_certificates: false,
@@ -36,7 +36,7 @@ const MEMBER_UNKNOWN: Rule = Rule {
     why: "CloudFormation, the Terraform provider and the App Mesh API refuse a document with an unknown member, and \
           Kubernetes drops the member. Names are case-sensitive and each form has its own spelling. The intended \
           setting is missing from the target, and it is not read here either.",
-    mend: "Write the member as in the finding, or remove it.",
+    remedy: "Write the member as in the finding, or remove it.",
     ..FILE
 };
 
@@ -47,7 +47,7 @@ const MESH_SELECTS_NOTHING: Rule = Rule {
     why: "The controller assigns an object to the one mesh with a `namespaceSelector` that matches the labels of the \
           object's namespace. A Mesh without a selector matches no namespace, and every object for it is refused. An \
           empty selector matches all namespaces.",
-    mend: "Add `namespaceSelector` with a label of the namespaces of the mesh, or `namespaceSelector: {}` for all.",
+    remedy: "Add `namespaceSelector` with a label of the namespaces of the mesh, or `namespaceSelector: {}` for all.",
     ..FILE
 };
 
@@ -57,7 +57,7 @@ const MESH_MISSING: Rule = Rule {
     title: "No mesh selects a namespace that has objects of a mesh",
     why: "The controller refuses an object in a namespace that no Mesh selects: `failed to find matching mesh for \
           namespace`.",
-    mend: "Label the namespace to match the Mesh's `namespaceSelector`, or change the selector.",
+    remedy: "Label the namespace to match the Mesh's `namespaceSelector`, or change the selector.",
     ..FILE
 };
 
@@ -67,7 +67,7 @@ const MESH_AMBIGUOUS: Rule = Rule {
     title: "Several meshes select the same namespace",
     why: "The controller refuses an object in a namespace that several Meshes select: `found multiple matching meshes \
           for namespace`.",
-    mend: "Change the `namespaceSelector` of all but one of the meshes, or the labels of the namespace.",
+    remedy: "Change the `namespaceSelector` of all but one of the meshes, or the labels of the namespace.",
     ..FILE
 };
 
@@ -78,7 +78,7 @@ const GATEWAY_MISSING: Rule = Rule {
     why: "A GatewayRoute belongs to the one VirtualGateway with a `namespaceSelector` that matches the labels of its \
           namespace and, if present, a `gatewayRouteSelector` that matches its own labels. A VirtualGateway without \
           `namespaceSelector` selects nothing. The controller refuses a route that no gateway selects.",
-    mend: "Add the labels that the gateway selects, or give the gateway a matching `namespaceSelector`.",
+    remedy: "Add the labels that the gateway selects, or give the gateway a matching `namespaceSelector`.",
     ..FILE
 };
 
@@ -88,7 +88,7 @@ const GATEWAY_AMBIGUOUS: Rule = Rule {
     title: "Several virtual gateways select the same gateway route",
     why: "The controller refuses a GatewayRoute that several VirtualGateways select: `found multiple matching \
           virtualGateways`. It is not attached to the first of them.",
-    mend: "Give each gateway a `gatewayRouteSelector`, and the route the labels of one of them.",
+    remedy: "Give each gateway a `gatewayRouteSelector`, and the route the labels of one of them.",
     ..FILE
 };
 
@@ -98,7 +98,7 @@ const PARTLY_READ: Rule = Rule {
     title: "A resource of a Terraform configuration was read in part",
     why: "Some of its values need Terraform to evaluate: data sources, modules from elsewhere, and variables without a \
           value. Rules on those values have no result.",
-    mend: "Check the output of `terraform show -json` for a plan, or give the variables values in `terraform.tfvars`.",
+    remedy: "Check the output of `terraform show -json` for a plan, or give the variables values in `terraform.tfvars`.",
     ..FILE
 };
 
@@ -108,7 +108,7 @@ const UNDECIDED: Rule = Rule {
     title: "The number of instances of a resource or block is unknown",
     why: "`count`, `for_each` and `dynamic` create as many instances as an expression says, and only Terraform can \
           evaluate this one. The resource was read once, and the content of a dynamic block was not read.",
-    mend: "Check the output of `terraform show -json` for a plan.",
+    remedy: "Check the output of `terraform show -json` for a plan.",
     ..FILE
 };
 

@@ -19,7 +19,7 @@ pub(super) const RULES: &[Rule] = &[Rule {
           requests. A tcpRoute matches no request of an HTTP port, and only a tcpRoute matches the connections of a \
           TCP port. If the route matches nothing, the finding is high, and critical where a called router has no other \
           route.",
-    mend: "Give the router a listener of the route's protocol, or change the kind of the route.",
+    remedy: "Give the router a listener of the route's protocol, or change the kind of the route.",
     managed: &[],
     controls: CONFIGURATION,
     rests_on_certificates: false,

@@ -28,7 +28,7 @@ const LIMIT: Rule = Rule {
     on: &[ResourceKind::Route],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: AVAILABILITY,
     rests_on_certificates: false,
@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "The route at the caller and the listener at the target each end a stream or connection without traffic, \
               after 300 s by default. Raising the idle limit of the route alone has no effect beyond the listener's. \
               This applies to HTTP, gRPC and TCP.",
-        mend: "Raise the listener's `timeout.idle` to that of the route.",
+        remedy: "Raise the listener's `timeout.idle` to that of the route.",
         check: idle_cut,
         ..LIMIT
     },
@@ -54,7 +54,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A route ends requests before its idle limit can have an effect",
         why: "The route has an idle limit and no `perRequest`, so every request and stream ends after 15 s, idle or \
               not. Long streams need both.",
-        mend: "Give the route a `timeout.perRequest` of the longest stream (0 is no limit), and the listeners of its \
+        remedy: "Give the route a `timeout.perRequest` of the longest stream (0 is no limit), and the listeners of its \
                targets too.",
         check: idle_in_vain,
         ..LIMIT
@@ -67,7 +67,7 @@ pub(super) const RULES: &[Rule] = &[
               15 s for a request and 300 s for an idle stream. A virtual node that provides a service without a router \
               has no route on which a limit could be raised, so the default applies to nodes and gateways that call \
               it.",
-        mend: "Raise the limit on the routes that lead to the listener. Where the node provides a service itself, put \
+        remedy: "Raise the limit on the routes that lead to the listener. Where the node provides a service itself, put \
                a virtual router with a route between them.",
         check: listener_in_vain,
         ..LIMIT
@@ -79,7 +79,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A virtual node allows longer idle streams to a backend than its caller does",
         why: "A stream through the node is idle on both sides. The caller's side ends it first, so the longer limit \
               towards the backend has no effect for such streams.",
-        mend: "Raise `timeout.idle` on the outer route, and on the listener of the node.",
+        remedy: "Raise `timeout.idle` on the outer route, and on the listener of the node.",
         check: idle_crossed,
         ..LIMIT
     },

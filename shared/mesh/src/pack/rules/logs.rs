@@ -18,7 +18,7 @@ const LOG: Rule = Rule {
     on: &[ResourceKind::VirtualNode, ResourceKind::VirtualGateway],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: LOGS,
     rests_on_certificates: false,
@@ -48,7 +48,7 @@ pub(super) const RULES: &[Rule] = &[
         on: &[ResourceKind::VirtualNode],
         title: "A virtual node logs no requests",
         why: "After an incident there is no record of the calls and their responses.",
-        mend: "Log to `/dev/stdout`, from which the container runtime collects it. That is the remediation.",
+        remedy: "Log to `/dev/stdout`, from which the container runtime collects it. That is the remediation.",
         managed: &["appmesh-virtual-node-logging-file-path-exists"],
         check: node_without,
         ..LOG
@@ -59,7 +59,7 @@ pub(super) const RULES: &[Rule] = &[
         on: &[ResourceKind::VirtualGateway],
         title: "A virtual gateway logs no requests",
         why: "Outside traffic enters at the gateway; without a log there is no record of it.",
-        mend: "Log to `/dev/stdout`, from which the container runtime collects it. That is the remediation.",
+        remedy: "Log to `/dev/stdout`, from which the container runtime collects it. That is the remediation.",
         managed: &["appmesh-virtual-gateway-logging-file-path-exists"],
         check: gateway_without,
         ..LOG
@@ -69,7 +69,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::High,
         title: "An access log contains a header with credentials",
         why: "Every reader of the logs can use the tokens and session cookies in them, for as long as logs are kept.",
-        mend: "Remove the header from the format, and revoke the credentials that were logged.",
+        remedy: "Remove the header from the format, and revoke the credentials that were logged.",
         controls: SECRETS,
         check: secret,
         ..LOG
@@ -80,7 +80,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "An access log goes to a file that is neither collected nor rotated",
         why: "The file is in the proxy's container: it is deleted with the task, and until then it grows until the \
               disk is full. A path that cannot be opened makes the proxy refuse its whole listener.",
-        mend: "Log to `/dev/stdout` or `/dev/stderr`, or waive the finding where the file is collected.",
+        remedy: "Log to `/dev/stdout` or `/dev/stderr`, or waive the finding where the file is collected.",
         check: on_disk,
         ..LOG
     },
@@ -91,7 +91,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "An access log cannot be correlated between proxies",
         why: "Its format has neither the request id nor a trace header, so the lines of one request in the logs of \
               several proxies cannot be joined.",
-        mend: "Add `%REQ(X-REQUEST-ID)%` to the format.",
+        remedy: "Add `%REQ(X-REQUEST-ID)%` to the format.",
         check: no_request_id,
         ..LOG
     },

@@ -14,7 +14,7 @@ const NAME: Rule = Rule {
     on: &ResourceKind::ALL,
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: INVENTORY,
     rests_on_certificates: false,
@@ -27,7 +27,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A name does not match the pattern of the policy",
         why: "`naming.patterns` has a regular expression for the names of this kind of resource. Tools that select \
               resources by name miss this one.",
-        mend: "A resource cannot be renamed: create one with the right name, change the references to it, and delete \
+        remedy: "A resource cannot be renamed: create one with the right name, change the references to it, and delete \
                this one.",
         check: pattern,
         ..NAME
@@ -39,7 +39,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "The name of a virtual service is not a valid host name",
         why: "Clients use the name as the host of their requests. A name with a space, a slash or an underscore does \
               not resolve, and many HTTP clients refuse it.",
-        mend: "Create a virtual service with a name such as `orders.shop.local`.",
+        remedy: "Create a virtual service with a name such as `orders.shop.local`.",
         check: no_host,
         ..NAME
     },
@@ -49,7 +49,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Two names differ only by case",
         why: "Host names are compared case-insensitively, so two virtual services that differ only by case are the \
               same for a proxy. Operators confuse them as well.",
-        mend: "Keep one of them.",
+        remedy: "Keep one of them.",
         check: case,
         ..NAME
     },

@@ -61,7 +61,7 @@ pub(super) const RULES: &[Rule] = &[Rule {
     why: "On ports such as 443 a server expects TLS, on 5432, 3306 or 6379 a database answers. The proxy sends HTTP in \
           plain text, and the call fails (clients report `wrong version number`). Declaring an external HTTPS API this \
           way is a common mistake: traffic that the application encrypts is TCP for the proxy.",
-    mend: "If the application itself uses TLS or a protocol other than HTTP, set the protocol to `tcp`. If the proxy \
+    remedy: "If the application itself uses TLS or a protocol other than HTTP, set the protocol to `tcp`. If the proxy \
            should use TLS, give every caller an enforced client policy, or the listener TLS.",
     managed: &[],
     controls: ENCRYPTION,

@@ -20,7 +20,7 @@ const QUOTA: Rule = Rule {
     ],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: &[],
     rests_on_certificates: false,
@@ -35,7 +35,7 @@ pub(super) const RULES: &[Rule] = &[
               `quotas.headroom`. The quotas are those in `quotas`, such as the control plane's; with `defaults: aws` \
               also those that App Mesh had on AWS. Fixed quotas are 10 weighted targets per route and 50 tags per \
               resource.",
-        mend: "Request a higher quota, or remove unused resources.",
+        remedy: "Request a higher quota, or remove unused resources.",
         check: near,
         ..QUOTA
     },
@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "The mesh exceeds a quota",
         why: "The API refuses resources beyond a quota: the deployment of a file fails halfway. In a mesh, the finding \
               means that the policy's quotas are not those of the server.",
-        mend: "Request a higher quota, or correct the quota in the policy.",
+        remedy: "Request a higher quota, or correct the quota in the policy.",
         check: exceeded,
         ..QUOTA
     },

@@ -20,7 +20,7 @@ const RETRY: Rule = Rule {
     on: &[ResourceKind::Route],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: AVAILABILITY,
     rests_on_certificates: false,
@@ -36,7 +36,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "The time limit of a route ends its retries early",
         why: "Each attempt may take `perRetryTimeout`, and all of them together the route's limit (15 s by default). \
               If the attempts do not fit, the last ones are cut off or never made.",
-        mend: "Raise the route's `timeout.perRequest`, or allow fewer or shorter attempts.",
+        remedy: "Raise the route's `timeout.perRequest`, or allow fewer or shorter attempts.",
         check: no_room,
         ..RETRY
     },
@@ -46,7 +46,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Write requests may be executed twice",
         why: "The route matches only POST or PATCH and retries on server errors. The first attempt may have been \
               executed before the error: an order is placed twice.",
-        mend: "Retry on `connection-error`, `stream-error` and `client-error` only, or make the requests idempotent \
+        remedy: "Retry on `connection-error`, `stream-error` and `client-error` only, or make the requests idempotent \
                and waive the finding.",
         check: writes,
         ..RETRY
@@ -57,7 +57,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A retry policy names no event",
         why: "A policy without events replaces the default retries by none: callers notice the restart of a single \
               task.",
-        mend: "Name `gateway-error`, `stream-error` and `connection-error`, or set `maxRetries` to 0 if no retries are \
+        remedy: "Name `gateway-error`, `stream-error` and `connection-error`, or set `maxRetries` to 0 if no retries are \
                intended.",
         check: no_event,
         ..RETRY
@@ -67,7 +67,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A route has no time limit",
         why: "A limit of 0 disables it. Requests to a hanging target accumulate in its callers, one connection each, \
               until these hang too.",
-        mend: "Set the longest time that a request may reasonably take.",
+        remedy: "Set the longest time that a request may reasonably take.",
         check: off,
         ..RETRY
     },
@@ -76,7 +76,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "The listener of a target ends requests before their route does",
         why: "The route at the caller and the listener at the target each bound a request, at 15 s by default. Raising \
               only the route's limit has no effect beyond the listener's.",
-        mend: "Raise the listener's `timeout.perRequest` to that of the route.",
+        remedy: "Raise the listener's `timeout.perRequest` to that of the route.",
         check: cut_by_listener,
         ..RETRY
     },
@@ -85,7 +85,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Low,
         title: "A time limit has no unit or no value",
         why: "The API accepts it, but its meaning is undefined; the data plane ignores it.",
-        mend: "Give both `unit` and `value`.",
+        remedy: "Give both `unit` and `value`.",
         check: incomplete,
         ..RETRY
     },

@@ -18,7 +18,7 @@ const SPREAD: Rule = Rule {
     on: &[ResourceKind::Route],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: AVAILABILITY,
     rests_on_certificates: false,
@@ -32,7 +32,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A route has a single target",
         why: "When the target fails, no other target can take over, and a new version cannot be tried with a part of \
               the traffic.",
-        mend: "Add a second virtual node, at weight 0 if it is a standby.",
+        remedy: "Add a second virtual node, at weight 0 if it is a standby.",
         check: single,
         ..SPREAD
     },
@@ -42,7 +42,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "When the zone fails, so does everything behind the route. The zone of a node comes from its tag or from \
               an attribute of its Cloud Map instances, as named in `resilience.zoneKeys`. A route with a target in an \
               unknown zone is not evaluated.",
-        mend: "Add a target in another zone.",
+        remedy: "Add a target in another zone.",
         check: single_zone,
         ..SPREAD
     },
@@ -52,7 +52,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Two targets of a route are the same endpoints",
         why: "Both virtual nodes have the same discovery name and port. Moving weight from one to the other moves no \
               traffic: a failover or a canary between them has no effect.",
-        mend: "Give each its own host name, Cloud Map service or instance attributes.",
+        remedy: "Give each its own host name, Cloud Map service or instance attributes.",
         check: same_endpoints,
         ..SPREAD
     },
@@ -64,7 +64,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A virtual node provides a virtual service directly",
         why: "Without a router there are no routes: the time limit stays 15 s, retries stay at the default, and \
               traffic cannot be failed over or shifted.",
-        mend: "Put a virtual router with one route between them.",
+        remedy: "Put a virtual router with one route between them.",
         check: direct,
         ..SPREAD
     },

@@ -28,7 +28,7 @@ const TAG: Rule = Rule {
     on: &ResourceKind::ALL,
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: INVENTORY,
     rests_on_certificates: false,
@@ -42,7 +42,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A resource has no tag at all",
         why: "Reported where the policy requires no tag of the kind. Without a tag, the owner, the payer and the \
               purpose of the resource are unknown. Tags of AWS and of Meshwarden do not count.",
-        mend: "Set the tags that the policy requires, or at least one that names the owner.",
+        remedy: "Set the tags that the policy requires, or at least one that names the owner.",
         managed: MANAGED,
         check: untagged,
         ..TAG
@@ -54,7 +54,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "`tags.required` in the policy lists the tags that a resource of this kind must have. The resource above \
               it may have the value: a route inherits it from its router, a router from the services that it provides, \
               a service from the mesh, unless the policy sets other sources.",
-        mend: "Set the tag. Where all resources above agree on a value, that value is the remediation; where they \
+        remedy: "Set the tag. Where all resources above agree on a value, that value is the remediation; where they \
                differ, the finding names each.",
         managed: MANAGED,
         check: missing,
@@ -64,7 +64,7 @@ pub(super) const RULES: &[Rule] = &[
         id: "tag-key-case",
         title: "A required tag is written in another case",
         why: "Keys are case-sensitive: reports, budgets and access policies that use `owner` do not match `Owner`.",
-        mend: "Set the tag in the spelling of the policy. The other tag stays until an operator removes it.",
+        remedy: "Set the tag in the spelling of the policy. The other tag stays until an operator removes it.",
         check: other_case,
         ..TAG
     },
@@ -73,7 +73,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Medium,
         title: "A required tag has a value that is not allowed",
         why: "The policy lists the values or a pattern. Reports and budgets do not count any other value.",
-        mend: "Set one of the allowed values. Where one differs from the present value by case alone, it is the \
+        remedy: "Set one of the allowed values. Where one differs from the present value by case alone, it is the \
                remediation.",
         check: value,
         ..TAG
@@ -85,7 +85,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A missing tag cannot be inherited, since the resources above differ",
         why: "A resource that serves several owners, such as a virtual router that provides services of two teams, has \
               no single value to inherit.",
-        mend: "Choose the owner and set the tag by hand, or split the resource.",
+        remedy: "Choose the owner and set the tag by hand, or split the resource.",
         check: conflict,
         ..TAG
     },
@@ -95,7 +95,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A tag has another value than the resources above",
         why: "All resources above agree on a value, and this resource has another. That may be intended; often the \
               resource was copied from another one.",
-        mend: "Set the value of the resources above, or keep it if it is intended.",
+        remedy: "Set the value of the resources above, or keep it if it is intended.",
         check: differs,
         ..TAG
     },

@@ -14,7 +14,7 @@ pub(super) const RULES: &[Rule] = &[Rule {
     title: "A waiver has ended",
     why: "A waiver allowed a finding until a date that has passed. The finding is reported again, and the entry was \
           not reviewed.",
-    mend: "Resolve the waived finding and remove the entry, or have its owner set another end.",
+    remedy: "Resolve the waived finding and remove the entry, or have its owner set another end.",
     managed: &[],
     controls: &[],
     rests_on_certificates: false,
