@@ -26,7 +26,7 @@ use tokio::runtime::Handle;
 use crate::auth::Caller;
 use crate::metrics::Metrics;
 use crate::state::{Realm, Resource, Write};
-use queue::Queue;
+use queue::EventQueue;
 pub use webhook::{Webhook, WebhookError};
 
 /// A receiver of change events.
@@ -59,7 +59,7 @@ impl ReceiverKind {
 /// Sends change events to all receivers.
 #[derive(Debug)]
 pub(crate) struct Events {
-    queues: Vec<Queue>,
+    queues: Vec<EventQueue>,
 }
 
 /// The caller and the circumstances of a request.
@@ -94,7 +94,7 @@ impl fmt::Display for AdmissionOutcome {
 impl Events {
     /// Starts a queue for each receiver.
     pub(crate) fn start(receivers: Vec<EventReceiver>, metrics: &Metrics) -> Self {
-        let queue = |receiver: EventReceiver| Queue::start(receiver, metrics.events(), &Handle::current());
+        let queue = |receiver: EventReceiver| EventQueue::start(receiver, metrics.events(), &Handle::current());
         Self { queues: receivers.into_iter().map(queue).collect() }
     }
 

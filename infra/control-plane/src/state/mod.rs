@@ -30,8 +30,8 @@ pub use request::{Action, Answer, Change, Operation, Read, Write};
 pub use resource::{Resource, Stamp, Status};
 pub use spec::ValidSpec;
 pub use tokens::{ClientToken, Remembered};
-pub(crate) use write::Planned;
-pub use write::Written;
+pub(crate) use write::PlannedChange;
+pub use write::WriteOutcome;
 
 use crate::error::ApiError;
 use crate::quotas::Quotas;

@@ -48,15 +48,15 @@ impl fmt::Display for ClientToken {
 /// again under the same name has no tokens of the deleted one.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Tokens {
-    answers: HashMap<Key, Arc<Remembered>>,
+    answers: HashMap<TokenKey, Arc<Remembered>>,
     /// The numbers and keys of the answers, oldest first.
-    order: VecDeque<(u64, Key)>,
+    order: VecDeque<(u64, TokenKey)>,
     /// The number of the next answer.
     next: u64,
     bytes: usize,
 }
 
-type Key = (Uuid, ClientToken);
+type TokenKey = (Uuid, ClientToken);
 
 /// A request with a client token, and its answer. The request is stored completely; it shares its spec with the
 /// answer.
@@ -73,7 +73,7 @@ pub struct Remembered {
 }
 
 impl Remembered {
-    fn key(&self) -> Key {
+    fn key(&self) -> TokenKey {
         (self.answer.uid, self.token.clone())
     }
 
@@ -86,7 +86,7 @@ impl Remembered {
 
 /// The result of looking up a token.
 #[derive(Debug, PartialEq)]
-pub(super) enum Recall {
+pub(super) enum TokenUse {
     /// It was not used on this resource, or too long ago.
     New,
     /// It was used for the same request, with this answer.
@@ -102,13 +102,13 @@ impl Tokens {
     }
 
     /// Looks up a write's token on the resource with this uid.
-    pub(super) fn recall(&self, uid: Uuid, token: &ClientToken, write: &Write) -> Recall {
+    pub(super) fn recall(&self, uid: Uuid, token: &ClientToken, write: &Write) -> TokenUse {
         match self.answers.get(&(uid, token.clone())) {
-            None => Recall::New,
+            None => TokenUse::New,
             Some(known) if known.action == write.action && known.if_version == write.if_version => {
-                Recall::Same(Arc::clone(&known.answer))
+                TokenUse::Same(Arc::clone(&known.answer))
             }
-            Some(_) => Recall::Different,
+            Some(_) => TokenUse::Different,
         }
     }
 

@@ -65,12 +65,12 @@ pub(super) struct Description {
 
 /// The sources of secrets and instances.
 #[derive(Debug, Clone)]
-pub(super) struct Sources {
+pub(super) struct SnapshotSources {
     pub(super) secrets: Arc<dyn Secrets>,
     pub(super) instances: Arc<dyn Instances>,
 }
 
-impl Default for Sources {
+impl Default for SnapshotSources {
     fn default() -> Self {
         Self { secrets: Arc::new(NoSecrets::default()), instances: Arc::new(NoInstances::default()) }
     }
@@ -97,7 +97,7 @@ impl SnapshotCache {
     pub(super) fn start(
         follower: Follower,
         models: MeshModels,
-        sources: Sources,
+        sources: SnapshotSources,
         stop: watch::Receiver<bool>,
     ) -> (Self, JoinHandle<()>) {
         let watchers = Watchers::default();
@@ -150,7 +150,7 @@ impl SnapshotCache {
 async fn run(
     mut follower: Follower,
     mut models: MeshModels,
-    sources: Sources,
+    sources: SnapshotSources,
     watchers: Watchers,
     mut received: mpsc::UnboundedReceiver<CacheRequest>,
     mut stop: watch::Receiver<bool>,

@@ -49,7 +49,7 @@ use crate::certificates::CertificateFiles;
 use crate::connections::{BodyBudget, ConnectionTable};
 use crate::instances::Instances;
 use crate::store::Store;
-use cache::{SnapshotCache, Sources};
+use cache::{SnapshotCache, SnapshotSources};
 use follow::Follower;
 use listen::ListeningSockets;
 use models::MeshModels;
@@ -116,7 +116,7 @@ impl Ads {
         };
         let secrets = settings.secrets;
         let instances = settings.instances;
-        let sources = Sources { secrets: Arc::clone(&secrets), instances: Arc::clone(&instances) };
+        let sources = SnapshotSources { secrets: Arc::clone(&secrets), instances: Arc::clone(&instances) };
         let models = MeshModels::new(&sources, settings.bound, ports)
             .with_stat_names(settings.stat_names)
             .with_client_address(settings.client_address)

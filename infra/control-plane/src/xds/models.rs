@@ -10,7 +10,7 @@ use xds::{ClientAddress, Listeners, Proxy, ProxyId, SdsSource, StatNames, Surrou
 
 use super::affected::{Affected, affected_by};
 use super::allowed::{AllowedSecrets, CertificateRule};
-use super::cache::Sources;
+use super::cache::SnapshotSources;
 use super::follow::StoreUpdate;
 use super::ports::PortAssigner;
 use super::proxy_snapshot::{BuildInputs, NotReady, ProxySnapshot, Served, build_proxy_snapshot};
@@ -37,7 +37,7 @@ pub(super) type AffectedByMesh = BTreeMap<MeshName, Affected>;
 
 impl MeshModels {
     /// `bound` are the secret names that are sent over ADS.
-    pub(super) fn new(sources: &Sources, bound: BTreeSet<String>, ports: Option<PortAssigner>) -> Self {
+    pub(super) fn new(sources: &SnapshotSources, bound: BTreeSet<String>, ports: Option<PortAssigner>) -> Self {
         let (secrets, source) = (Arc::clone(&sources.secrets), Arc::clone(&sources.instances));
         let book = source.known();
         Self {

@@ -28,13 +28,13 @@ pub(super) struct ProxySnapshot {
     /// The secrets that the resources name.
     pub(super) secrets: BTreeMap<SecretRef, SecretState>,
     /// The secrets of each resource, from any source.
-    pub(super) uses: Uses,
+    pub(super) uses: SecretUses,
     /// The Cloud Map services whose instances are its endpoints.
     pub(super) services: BTreeSet<CloudMapService>,
 }
 
 /// The secrets of each listener and cluster.
-pub(super) type Uses = BTreeMap<(ResourceType, String), BTreeSet<SecretUse>>;
+pub(super) type SecretUses = BTreeMap<(ResourceType, String), BTreeSet<SecretUse>>;
 
 /// The state of a secret that a proxy needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,7 +133,7 @@ fn assemble(translation: Translation, path: &ResourcePath, inputs: BuildInputs<'
     })
 }
 
-fn roles(uses: &Uses, secret: &SecretRef) -> BTreeSet<SecretRole> {
+fn roles(uses: &SecretUses, secret: &SecretRef) -> BTreeSet<SecretRole> {
     let name = secret.name();
     uses.values().flatten().filter(|usage| usage.name == name).map(|usage| usage.role).collect()
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mesh::name::ResourcePath;
 use xds::{Finding, Resource, ResourceType, SecretFrom, SecretRef, SecretRole, SecretUse};
 
-use super::proxy_snapshot::{BuildInputs, ProxySnapshot, SecretState, Uses, look_up};
+use super::proxy_snapshot::{BuildInputs, ProxySnapshot, SecretState, SecretUses, look_up};
 
 /// Encoded resources by type and name.
 pub(super) type Resources = BTreeMap<(ResourceType, String), Resource>;
@@ -27,13 +27,13 @@ pub(super) struct SendPlan {
     /// All secrets that the resources name.
     pub(super) secrets: BTreeMap<SecretRef, SecretState>,
     /// The secrets of each resource, including withheld ones.
-    pub(super) uses: Uses,
+    pub(super) uses: SecretUses,
 }
 
 /// Separates the resources.
 pub(super) fn separate(
     resources: Resources,
-    uses: Uses,
+    uses: SecretUses,
     known: BTreeMap<SecretRef, (SecretState, Option<Resource>)>,
     inputs: BuildInputs<'_>,
 ) -> SendPlan {

@@ -63,7 +63,7 @@ fn rest_of_line(text: &str, word: &str) -> Option<String> {
 
 /// A server that was started on a selected port, and may not be ready yet.
 #[derive(Debug)]
-pub(super) struct Starting {
+pub(super) struct StartingServer {
     record: Record,
     log: PathBuf,
     pub(super) address: String,
@@ -82,16 +82,16 @@ pub(super) fn start_agent(workspace: &Workspace, folder: &Folder, endpoints: &En
 }
 
 /// Starts moto.
-pub(super) fn start_moto(workspace: &Workspace, folder: &Folder) -> Result<Starting> {
+pub(super) fn start_moto(workspace: &Workspace, folder: &Folder) -> Result<StartingServer> {
     let port = free_port()?;
     let mut command = Command::new(workspace.venv_program("python"));
     command.arg(workspace.file("infra/local/moto_server.py")).arg(port.to_string());
     command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-    Starting::begin("moto", command, folder, port)
+    StartingServer::begin("moto", command, folder, port)
 }
 
 /// Starts `MiniStack`. `certificates` is the address of moto, which its functions use.
-pub(super) fn start_ministack(workspace: &Workspace, folder: &Folder, certificates: &str) -> Result<Starting> {
+pub(super) fn start_ministack(workspace: &Workspace, folder: &Folder, certificates: &str) -> Result<StartingServer> {
     let scratch = folder.path().join("ministack");
     if scratch.exists() {
         fs::remove_dir_all(&scratch).map_err(Failure::file("empty", &scratch))?;
@@ -100,10 +100,10 @@ pub(super) fn start_ministack(workspace: &Workspace, folder: &Folder, certificat
     let port = free_port()?;
     let mut command = ministack(workspace, &scratch, &format!("http://127.0.0.1:{port}"), port);
     command.envs(endpoints::certificate_variables(certificates));
-    Starting::begin("ministack", command, folder, port)
+    StartingServer::begin("ministack", command, folder, port)
 }
 
-impl Starting {
+impl StartingServer {
     fn begin(name: &str, command: Command, folder: &Folder, port: u16) -> Result<Self> {
         let record = Record::start(name, command, folder.path())?;
         let log = log_file(folder.path(), &record.name);

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 use xds::{Proxy, ProxyId, SecretMaterial, Snapshot};
 
-use super::super::cache::Sources;
+use super::super::cache::SnapshotSources;
 use super::super::follow::StoreUpdate;
 use super::super::models::MeshModels;
 use super::super::proxy_snapshot::Served;
@@ -50,7 +50,7 @@ impl SnapshotFixture {
     fn new() -> Self {
         let secrets = Arc::new(TestSecrets { known: Mutex::default(), never: watch::Sender::new(0) });
         let bound = BTreeSet::from(["bound".to_owned()]);
-        let sources = Sources { secrets: Arc::<TestSecrets>::clone(&secrets), ..Sources::default() };
+        let sources = SnapshotSources { secrets: Arc::<TestSecrets>::clone(&secrets), ..SnapshotSources::default() };
         let mut fixture = Self { models: MeshModels::new(&sources, bound, None), secrets };
         fixture.models.apply_update(StoreUpdate::Everything(Vec::new()));
         fixture
