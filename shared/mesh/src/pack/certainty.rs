@@ -58,7 +58,7 @@ impl Certainty<'_> {
             let mesh = ResourcePath::Mesh(finding.resource.mesh().clone()).to_string();
             self.is_open(finding.resource.name()) || finding.facts.values().any(|fact| self.has_open(fact, &mesh))
         };
-        // Whose listeners they are is of no matter to what is wrong with the value.
+        // The fact that names the resource of the listeners has no effect on the violation.
         let values = || finding.facts.iter().filter(|(name, _)| *name != "listenersOf").map(|(_, fact)| fact);
         let is_of_open_value = OF_A_VALUE.contains(&rule) && values().any(|fact| self.has_open(fact, ""));
         !is_missing && !is_open && !is_of_open_value

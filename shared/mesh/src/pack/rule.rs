@@ -176,12 +176,12 @@ impl fmt::Display for Severity {
     }
 }
 
-/// The id of a rule that there is.
+/// The id of an existing rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct RuleName(&'static str);
 
-// Derived, this would want to borrow the text for ever, since that is how the name holds it.
+// The derived implementation would borrow the text for `'static`, because the name stores a `&'static str`.
 impl<'de> Deserialize<'de> for RuleName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::try_from(String::deserialize(deserializer)?).map_err(D::Error::custom)
@@ -236,7 +236,7 @@ impl JsonSchema for RuleName {
     }
 }
 
-/// An id that no rule has.
+/// The error for an id that no rule has.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("there is no rule `{given}`; did you mean `{nearest}`?")]
 pub struct UnknownRule {

@@ -1,4 +1,4 @@
-//! How hosts are found.
+//! Addresses and service discovery.
 
 use std::collections::BTreeMap;
 
@@ -94,7 +94,7 @@ fn of_mesh(scene: &Scene<'_>, found: &mut Found<'_>) {
     let Some(required) = scene.policy.addresses.ip_preference.map(IpPreference::from) else { return };
     let Some(spec) = &scene.mesh.spec else { return };
     let present = spec.service_discovery.as_ref().and_then(|discovery| discovery.ip_preference.as_ref());
-    // A mesh that insists on one kind of address cuts off nodes that insist on the other.
+    // A mesh that requires one address family makes nodes that require the other unreachable.
     let cut_off = scene.nodes().any(|(_, node)| insists_otherwise(&required, own_preference(node)));
     report(found, scene.mesh_path(), present, &required, !cut_off);
 }
@@ -139,7 +139,7 @@ fn own_preference(node: &VirtualNodeSpec) -> Option<&IpPreference> {
     }
 }
 
-/// Whether a node takes only addresses that its mesh doesn't.
+/// Whether a node uses only addresses that its mesh does not use.
 fn insists_otherwise(of_mesh: &IpPreference, own: Option<&IpPreference>) -> bool {
     matches!(
         (of_mesh, own),
@@ -160,7 +160,7 @@ fn report(
     let is = present.map_or("none", IpPreference::as_str);
     let change = Change::SetIpPreference { resource: path.clone(), preference: required.clone() };
     let message = format!("its IP preference is {is}; {required} is required");
-    // Who has no preference takes any address; who has another one may have nothing else to offer.
+    // A node without a preference uses any address. A node with another preference may have no other address.
     found.on(path, message, facts! {"preference": present, "required": required}).remediation =
         (safe && present.is_none()).then_some(change);
 }

@@ -1,4 +1,4 @@
-//! What a virtual node names as its backends.
+//! The backends of virtual nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ const BACKEND: Rule = Rule {
     check: twice,
 };
 
-/// Ports whose protocols begin with a word of the server.
+/// Ports of protocols in which the server sends first.
 const SERVER_FIRST: [(u16, &str); 7] =
     [(21, "FTP"), (25, "SMTP"), (110, "POP3"), (143, "IMAP"), (587, "SMTP"), (3306, "MySQL"), (5672, "AMQP")];
 
@@ -91,8 +91,8 @@ fn twice(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// By virtual service, the ports on which it is called, with what is spoken there: those of its router's listeners, or
-/// of the node that provides it.
+/// By virtual service, the ports on which it is called, with their protocols: those of its router's listeners, or of
+/// the node that provides it.
 fn ports<'a>(links: &Links<'a>) -> Vec<Vec<(Port, &'a Protocol)>> {
     let of_service = |service: usize| match links.provider(service) {
         Some(Provider::Router(router)) => {
@@ -127,7 +127,7 @@ fn port_conflict(scene: &Scene<'_>, found: &mut Found<'_>) {
     let name_of = |service: usize| links.services.name(service).map(VirtualServiceName::as_str).unwrap_or_default();
     for (number, name, _) in scene.numbered_nodes() {
         let called = called(links, &ports, number);
-        // Services by HTTP share a port without trouble, so there is nothing to look for without TCP.
+        // Services of HTTP can share a port, so a conflict needs a TCP port.
         let by_tcp = |(_, ports): &(usize, &[(Port, &Protocol)])| ports.iter().any(|(_, of)| **of == Protocol::Tcp);
         if called.len() < 2 || !called.iter().any(by_tcp) {
             continue;
@@ -154,7 +154,7 @@ fn server_first(scene: &Scene<'_>, found: &mut Found<'_>) {
         let known = SERVER_FIRST.iter().find(|(number, _)| *protocol == Protocol::Tcp && *number == port.get());
         known.map(|(_, spoken)| *spoken)
     };
-    // Only few services are like that, if any.
+    // Few services, if any, are on such a port.
     let greet: Vec<bool> =
         ports.iter().map(|ports| ports.iter().any(|(port, of)| greeting(port, of).is_some())).collect();
     for (number, name, _) in scene.numbered_nodes() {

@@ -1,4 +1,4 @@
-//! Certificates: how long they last, and who else has them.
+//! Certificates: their validity, keys and users.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -117,7 +117,7 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-/// What is presented and was read.
+/// The presented certificates that were read.
 fn chains<'s>(scene: &'s Scene<'_>) -> impl Iterator<Item = (&'s Presented, &'s Chain)> {
     scene.presented.iter().filter_map(|one| match scene.readings.chains.get(&one.source)? {
         Reading::Known(chain) => Some((one, chain)),
@@ -186,7 +186,7 @@ fn weak(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 fn unread(scene: &Scene<'_>, found: &mut Found<'_>) {
     for Presented { by, part, source } in &scene.presented {
-        // What nobody tried to read, as in files before deploy, is not known either, and nobody's fault.
+        // A certificate that was never requested, as in files before deploy, is unknown and no defect.
         if let Some(Reading::Unread(why)) = scene.readings.chains.get(source) {
             let message = format!("{part}: {source} is not known: {why}");
             let facts = facts! {"source": source.to_string(), "why": why};
@@ -201,7 +201,7 @@ fn unread(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// What a client presents never comes from ACM, so this is about listeners.
+/// A client never presents a certificate of ACM, so the rule covers listeners only.
 fn not_distributable(scene: &Scene<'_>, found: &mut Found<'_>) {
     for Presented { by, part, source } in &scene.presented {
         let Source::Acm(arn) = source else { continue };

@@ -105,7 +105,7 @@ fn unused_router(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 fn alike(scene: &Scene<'_>, found: &mut Found<'_>) {
-    // Most differ by where they are found, so only those that don't are compared as a whole.
+    // Most nodes differ by their discovery, so only nodes with the same discovery are compared completely.
     let placed = scene.nodes().filter_map(|(name, node)| {
         let at = match node.service_discovery.as_ref()? {
             ServiceDiscovery::Dns(dns) => dns.hostname.clone(),

@@ -1,4 +1,4 @@
-//! Encryption of each call, from its two ends together.
+//! Encryption of each call, evaluated from both of its ends.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -117,20 +117,21 @@ fn report(found: &mut Found<'_>, edge: &JudgedEdge<'_>, message: impl fmt::Displ
     found.on_part(edge.from.clone(), part, message, facts);
 }
 
-/// The calls in plain text. TCP traffic to an outside host is left out, since the application may encrypt it.
+/// The calls in plain text. TCP traffic to a host outside the mesh is excluded, because the application may encrypt it.
 fn plaintext_calls<'s, 'a>(scene: &'s Scene<'a>) -> impl Iterator<Item = &'s JudgedEdge<'a>> + use<'s, 'a> {
     let is_unknown = |edge: &JudgedEdge<'_>| edge.is_outside && edge.protocol == Some(&Protocol::Tcp);
     scene.edges().iter().filter(move |edge| edge.verdict == Verdict::Plaintext && !is_unknown(edge))
 }
 
-/// What takes part in plain text where nothing in a mesh has TLS.
+/// The plain-text calls and gateways of a mesh without any TLS.
 struct Unencrypted<'s> {
     calls: usize,
     callers: BTreeSet<&'s ResourcePath>,
     gateways: BTreeSet<&'s ResourcePath>,
 }
 
-/// What one finding on the mesh stands for; `None` where something has TLS, or where there is only one thing to say.
+/// The calls and gateways that one finding on the mesh replaces. `None` if a listener or client policy has TLS, or if
+/// only one finding would be replaced.
 fn unencrypted<'s>(scene: &'s Scene<'_>) -> Option<Unencrypted<'s>> {
     let has_tls = |tls: &ListenerTls| tls.mode != TlsMode::Disabled;
     let is_anywhere = scene.sockets.iter().any(|socket| socket.tls.is_some_and(has_tls))
@@ -148,7 +149,7 @@ fn unencrypted<'s>(scene: &'s Scene<'_>) -> Option<Unencrypted<'s>> {
     })
 }
 
-/// Whether one finding on the mesh stands for those on its calls and gateways.
+/// Whether one finding on the mesh replaces the findings on its calls and gateways.
 pub(in crate::pack) fn is_unencrypted(scene: &Scene<'_>) -> bool {
     unencrypted(scene).is_some()
 }
@@ -202,7 +203,7 @@ fn without_client_certificate(scene: &Scene<'_>, found: &mut Found<'_>) {
     if scene.policy.tls.require < Protection::Mtls {
         return;
     }
-    // Whether a host outside asks for a certificate is not known.
+    // Whether a host outside the mesh requests a client certificate is unknown.
     for edge in scene.edges().iter().filter(|edge| edge.verdict == Verdict::Tls && !edge.is_outside) {
         report(found, edge, "the client presents no certificate", facts! {});
     }
@@ -220,7 +221,7 @@ fn broken(scene: &Scene<'_>, found: &mut Found<'_>) {
     for edge in scene.edges() {
         let Verdict::Broken(broken) = &edge.verdict else { continue };
         match broken {
-            // Routing and names have rules of their own.
+            // Separate rules cover routing and names.
             Broken::NoNode | Broken::NoListener { .. } | Broken::AmbiguousPort | Broken::NameMismatch { .. } => {}
             Broken::NoDiscovery | Broken::TlsNotServed | Broken::NoClientCertificate | Broken::Distrusted { .. } => {
                 report(found, edge, broken, facts! {"reason": broken.id()});

@@ -1,4 +1,4 @@
-//! What leaves the mesh.
+//! Traffic that leaves the mesh.
 
 use std::collections::BTreeMap;
 

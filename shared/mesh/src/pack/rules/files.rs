@@ -1,7 +1,7 @@
-//! Parts of files that their target drops, refuses, or decides otherwise than the file says.
+//! Members of a file that its target drops, refuses or resolves differently than the file states.
 //!
-//! A mesh that was read from the service has none of them, so these rules look at a [`Fault`] of a reader instead of
-//! at the mesh.
+//! A mesh that was read from the service has no such members. These rules evaluate a [`Fault`] of a reader instead of
+//! the mesh.
 
 use crate::name::ResourceKind;
 use crate::pack::controls::CONFIGURATION;
@@ -123,10 +123,10 @@ pub(super) const RULES: &[Rule] = &[
     UNDECIDED,
 ];
 
-/// A mesh has no spelling: what is wrong with files is in the faults of their readers.
+/// The check of these rules: a mesh has no spelling, and the faults of files come from their readers.
 const fn nothing_in_a_mesh(_: &Scene<'_>, _: &mut Found<'_>) {}
 
-/// The findings that faults come to.
+/// The findings of faults.
 pub(in crate::pack) fn of_faults(faults: &[Fault], policy: &Policy) -> Vec<Finding> {
     let mut all = Vec::new();
     for fault in faults {

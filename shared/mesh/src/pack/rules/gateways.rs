@@ -67,7 +67,7 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-/// What a gateway route matches, as a text that is equal for equal matches.
+/// The match of a gateway route as a text, which is equal for equal matches.
 fn matched(route: &GatewayRouteSpec) -> Option<String> {
     let written = match &route.rule {
         GatewayRouteRule::Http(route) | GatewayRouteRule::Http2(route) => route.matches.write(),
@@ -125,7 +125,7 @@ fn host_replaced(scene: &Scene<'_>, found: &mut Found<'_>) {
             }
             GatewayRouteRule::Unrecognised(_) => continue,
         };
-        // Whoever says it means it.
+        // A route that sets the member does so on purpose.
         let said = rewrite.is_some_and(|rewrite| rewrite.default_target_hostname.is_some());
         let (Some(host), Some(target), false) = (host, route.rule.target(), said) else { continue };
         let matched = match host {

@@ -24,7 +24,7 @@ const CHECK: Rule = Rule {
 
 const LISTENING: &[ResourceKind] = &[ResourceKind::VirtualNode, ResourceKind::VirtualGateway];
 
-/// Milliseconds after which a dead endpoint that is still used is too late to matter to its callers.
+/// The time to detect a dead endpoint, in milliseconds, from which its callers are affected for too long.
 const TOO_SLOW: i64 = 120_000;
 
 pub(super) const RULES: &[Rule] = &[

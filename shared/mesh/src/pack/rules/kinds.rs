@@ -36,14 +36,15 @@ fn kind(rule: &RouteRule) -> Option<Protocol> {
     }
 }
 
-/// What the listeners speak that a route is for.
+/// The protocols of the listeners that a route is for.
 fn spoken<'a>(router: &'a VirtualRouterSpec, route: &RouteSpec) -> Vec<&'a Protocol> {
     let of_route = |port| route.rule.match_port().is_none_or(|matched| matched == port);
     let listeners = router.listeners().iter().map(|listener| &listener.port_mapping);
     listeners.filter(|mapping| of_route(mapping.port)).map(|mapping| &mapping.protocol).collect()
 }
 
-/// Whether listeners of these protocols give a route nothing at all. What isn't known may give it something.
+/// Whether a route of this kind gets no traffic from listeners of these protocols. An unknown protocol may give it
+/// traffic.
 fn gives_nothing(spoken: &[&Protocol], kind: &Protocol) -> bool {
     let takes = |protocol: &Protocol| match protocol {
         Protocol::Unrecognised(_) => true,
@@ -57,7 +58,7 @@ fn is_dead(router: &VirtualRouterSpec, route: &RouteSpec) -> bool {
     kind(&route.rule).is_some_and(|kind| gives_nothing(&spoken(router, route), &kind))
 }
 
-/// How bad it is that nothing gets through a route.
+/// The severity of a route without traffic.
 fn severity(scene: &Scene<'_>, name: &VirtualRouterName, entry: &Router, router: &VirtualRouterSpec) -> Severity {
     let is_called = scene.links.services_of_router(name).any(|service| scene.is_called(service));
     let is_all = entry.routes.values().all(|route| is_dead(router, route));

@@ -1,12 +1,12 @@
-//! Time limits along a call path: what one end allows and the other takes back.
+//! Time limits along a call path: one end allows a time and the other end does not.
 //!
 //! ```text
 //!   caller ──▶ route: perRequest 15 s, idle 300 s ──▶ listener: perRequest 15 s, idle 300 s ──▶ application
 //!          └─▶ node as provider, no route: 15 s and 300 s for good ──▶ listener
 //! ```
 //!
-//! A gateway gives up no earlier than the longest of its service's routes, so that it adds no limit. A node that stands
-//! for a host outside has no proxy, so that its listener has no limit.
+//! A gateway times out no earlier than the longest of its service's routes, so it adds no limit. A node that stands for
+//! a host outside the mesh has no proxy, so its listener has no limit.
 
 use jiff::SignedDuration;
 
@@ -35,7 +35,7 @@ const LIMIT: Rule = Rule {
     check: idle_cut,
 };
 
-/// The idle limit where none is given.
+/// The default idle limit.
 pub(super) const OWN_IDLE: SignedDuration = SignedDuration::from_secs(300);
 
 pub(super) const RULES: &[Rule] = &[
@@ -124,7 +124,7 @@ fn has_requests(route: &RouteSpec) -> bool {
 
 fn idle_cut(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (route, flows) in scene.flows() {
-        // What nobody raised nobody expects to last.
+        // A default limit is not reported: the operator did not raise it.
         let Some(of_route) = idle_of_route(route.spec).and_then(|given| idle(Some(given))) else { continue };
         for flow in flows.iter().filter(|flow| !scene.is_outside(flow.virtual_node)) {
             let Landing::Listener(listener) = flow.landing else { continue };
@@ -155,7 +155,7 @@ fn idle_in_vain(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// A limit at a caller: how long it is, whether somebody chose it, and who has it.
+/// A limit at a caller: its length, whether it is configured, and the resource that sets it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Outer {
     limit: Limit,
@@ -171,7 +171,7 @@ fn ways(scene: &Scene<'_>, node: usize, name: &VirtualNodeName, listener: &Liste
         let lands = flows.iter().any(|flow| {
             flow.virtual_node == name && matches!(flow.landing, Landing::Listener(landing) if landing == listener)
         });
-        // A limit that can't be read is for another rule.
+        // Another rule reports an unreadable limit.
         if let (true, Some(of_idle)) = (lands, idle(idle_of_route(route.spec))) {
             let by = ResourcePath::Route(route.id.clone()).to_string();
             let request = limit_of_route(route.spec).map(|limit| Outer {

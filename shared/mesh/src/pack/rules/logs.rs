@@ -25,10 +25,10 @@ const LOG: Rule = Rule {
     check: node_without,
 };
 
-/// Where a log goes that the container runtime collects.
+/// The log file that the container runtime collects.
 const STANDARD_OUTPUT: &str = "/dev/stdout";
 
-/// Headers whose values let whoever reads them in, in lower case.
+/// Headers that contain credentials, in lower case.
 const SECRET_HEADERS: [&str; 9] = [
     "authorization",
     "cookie",
@@ -134,7 +134,7 @@ fn logs<'a>(scene: &Scene<'a>) -> Vec<(ResourcePath, &'a FileAccessLog)> {
     nodes.chain(gateways).collect()
 }
 
-/// The texts of a format in which commands may stand.
+/// The texts of a format that may contain operators.
 fn texts(format: &LoggingFormat) -> Vec<&str> {
     match format {
         LoggingFormat::Text(text) => vec![text.as_str()],
@@ -143,8 +143,8 @@ fn texts(format: &LoggingFormat) -> Vec<&str> {
     }
 }
 
-/// The headers that a text logs, in lower case: those of `%REQ(...)%`, `%RESP(...)%` and `%TRAILER(...)%`, with the one
-/// that stands in for it after the question mark.
+/// The headers that a text logs, in lower case: those of `%REQ(...)%`, `%RESP(...)%` and `%TRAILER(...)%`, with the
+/// alternative after the question mark.
 fn headers(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for command in text.split('%').skip(1).step_by(2) {
@@ -180,7 +180,7 @@ fn on_disk(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 fn no_request_id(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (path, log) in logs(scene) {
-        // The proxy's own format has the id.
+        // Envoy's default format contains the id.
         let Some(format) = &log.format else { continue };
         let known = matches!(format, LoggingFormat::Text(_) | LoggingFormat::Json(_));
         let follows = |header: String| {

@@ -1,4 +1,4 @@
-//! The rules, a file a domain.
+//! The rules, one file per domain.
 
 mod addresses;
 mod alarms;
@@ -32,7 +32,7 @@ use crate::likeness::distance;
 
 pub(super) use edges::is_unencrypted;
 
-/// Every rule; a group's rules stand together.
+/// Every rule, group by group.
 pub(super) const ALL: &[&[Rule]] = &[
     tags::RULES,
     egress::RULES,
@@ -62,7 +62,7 @@ pub(super) const ALL: &[&[Rule]] = &[
     waivers::RULES,
 ];
 
-/// The id that is most like a text.
+/// The rule id that is most similar to a text.
 pub(super) fn nearest(text: &str) -> &'static str {
     let ids = ALL.iter().flat_map(|rules| rules.iter()).map(|rule| rule.id);
     ids.min_by_key(|id| distance(id, text)).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Names.
+//! Names of resources.
 
 use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::INVENTORY;
@@ -70,7 +70,7 @@ fn pattern(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// Whether a text is a host name as DNS and HTTP clients take it, or an address.
+/// Whether a text is a host name that DNS and HTTP clients accept, or an address.
 fn is_host(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     let label = |label: &str| {
@@ -90,13 +90,13 @@ fn no_host(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 fn case(scene: &Scene<'_>, found: &mut Found<'_>) {
-    // Of two paths that differ by case alone, one has another letter than a small one.
+    // One of two paths that differ only by case has a letter that is not lower case.
     if scene.resources().all(is_small) {
         return;
     }
     let lowered = scene.resources().map(|path| (path.to_string().to_lowercase(), path));
     for mut alike in grouped(lowered).into_values().filter(|alike| alike.len() > 1) {
-        // In the order of their paths, whatever the order in which they came.
+        // The order of the paths makes the result independent of the order of the resources.
         alike.sort();
         let mut alike = alike.into_iter();
         let Some(first) = alike.next() else { continue };
@@ -107,7 +107,7 @@ fn case(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// Whether the names that tell a resource from the others of its mesh are certainly as they would be in small letters.
+/// Whether the names in a path within its mesh are certainly in lower case.
 fn is_small(path: &ResourcePath) -> bool {
     let parent = match path {
         ResourcePath::Route(id) => id.router.as_str(),
@@ -118,7 +118,7 @@ fn is_small(path: &ResourcePath) -> bool {
         | ResourcePath::VirtualRouter(..)
         | ResourcePath::VirtualService(..) => "",
     };
-    // There is only one mesh here.
+    // All resources are in one mesh, so its name does not distinguish them.
     let own = if path.kind() == ResourceKind::Mesh { "" } else { path.name() };
     own.bytes().chain(parent.bytes()).all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
 }

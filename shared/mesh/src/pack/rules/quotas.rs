@@ -1,4 +1,4 @@
-//! Limits of the service.
+//! Quotas of the service.
 
 use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::finding::{Found, facts};
@@ -60,7 +60,7 @@ struct Use {
     quota: u32,
 }
 
-/// The numbers that a rule asks for.
+/// The uses of quotas that the predicate selects.
 fn uses(scene: &Scene<'_>, asks: impl Fn(usize, u32) -> bool) -> Vec<Use> {
     let (mesh, quotas) = (scene.mesh, &scene.policy.quotas);
     let gateways = mesh.gateways.values().filter(|gateway| gateway.spec.is_some()).count();
@@ -83,7 +83,7 @@ fn uses(scene: &Scene<'_>, asks: impl Fn(usize, u32) -> bool) -> Vec<Use> {
     for (name, router) in scene.routers().filter(|(_, router)| router.spec.is_some()) {
         add(&|| scene.router_path(name), "routes", "L-BB90B7FF", router.routes.len(), of_router);
         for (route, spec) in &router.routes {
-            // A split has no more than its quota, so this is only ever near.
+            // The API refuses a route with more targets than its quota, so the use can only be near the quota.
             let targets = spec.rule.action().map_or(0, |action| action.weighted_targets.len());
             add(&|| scene.route_path(name, route), "weighted targets", "L-AE1D9567", targets, Some(10));
         }
@@ -101,7 +101,7 @@ fn uses(scene: &Scene<'_>, asks: impl Fn(usize, u32) -> bool) -> Vec<Use> {
     for (path, tags) in &mesh.tags {
         add(&|| path.clone(), "tags", "", tags.len(), most);
     }
-    // Tags may be known of what isn't there.
+    // Tags may be known of a resource that does not exist.
     all.retain(|one| !one.code.is_empty() || mesh.has(&one.resource));
     all
 }
@@ -110,7 +110,7 @@ fn near(scene: &Scene<'_>, found: &mut Found<'_>) {
     let headroom = u64::from(scene.policy.quotas.headroom.get());
     let is_near = |used: usize, quota: u32| {
         let (part, whole) = (u64::try_from(used).unwrap_or(u64::MAX), u64::from(quota));
-        // A quota so small that a first resource is near it says nothing by being near.
+        // A quota that a single resource almost uses up is not reported.
         part <= whole && whole > 4 && part.saturating_mul(100) >= whole.saturating_mul(headroom)
     };
     for Use { resource, of, code, used, quota } in uses(scene, is_near) {

@@ -1,4 +1,4 @@
-//! References that lead nowhere, and specs that the API would refuse.
+//! References to missing resources, and specs that the API would refuse.
 
 use crate::graph::dangling_along;
 use crate::name::{ResourceKind, ResourcePath};
@@ -120,7 +120,7 @@ fn other_protocol(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// Whether another rule finds what the API refuses, so that one defect is one finding.
+/// Whether another rule covers a refusal of the API, so that one defect is one finding.
 const fn has_rule_of_its_own(refusal: &Refusal) -> bool {
     matches!(
         refusal,
@@ -167,7 +167,7 @@ fn refused(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// Reports a refusal. `owner` is the resource whose listeners the refused member does not fit.
+/// Reports a refusal. `owner` is the resource with the listeners that the refused member does not fit.
 fn report_refusal(found: &mut Found<'_>, path: ResourcePath, violation: Violation, owner: Option<&ResourcePath>) {
     if has_rule_of_its_own(&violation.refusal) {
         return;

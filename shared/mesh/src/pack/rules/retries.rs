@@ -27,7 +27,7 @@ const RETRY: Rule = Rule {
     check: no_room,
 };
 
-/// The time limit of a request where none is given.
+/// The default time limit of a request.
 pub(super) const OWN_LIMIT: SignedDuration = SignedDuration::from_secs(15);
 
 pub(super) const RULES: &[Rule] = &[
@@ -91,14 +91,14 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-/// How long a request may take.
+/// The time limit of a request.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Limit {
     At(SignedDuration),
     Never,
 }
 
-/// The limit by a duration of a spec, or by default; `None` where it can't be read.
+/// The limit from a duration of a spec, or the default. `None` if the duration cannot be read.
 pub(super) fn limit(given: Option<&Duration>, default: SignedDuration) -> Option<Limit> {
     match given {
         None => Some(Limit::At(default)),
@@ -114,7 +114,7 @@ pub(super) fn per_request(route: &RouteSpec) -> Option<&Duration> {
     }
 }
 
-/// How long a route lets a request take; `None` for one without requests, and where it can't be read.
+/// The time limit of a route's requests. `None` for a route without requests, and for an unreadable limit.
 pub(super) fn limit_of_route(route: &RouteSpec) -> Option<Limit> {
     match &route.rule {
         RouteRule::Http(_) | RouteRule::Http2(_) | RouteRule::Grpc(_) => limit(per_request(route), OWN_LIMIT),
@@ -133,7 +133,7 @@ fn limit_of_listener(listener: &Listener) -> Option<Limit> {
     }
 }
 
-/// A length of time as people read it.
+/// A time limit as text.
 pub(super) fn shown(limit: Limit) -> String {
     match limit {
         Limit::At(length) => format!("{length:#}"),

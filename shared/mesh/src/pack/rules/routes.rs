@@ -1,4 +1,4 @@
-//! Routes that get nothing, or send nothing.
+//! Routes without traffic or without targets.
 
 use std::collections::BTreeMap;
 
@@ -99,7 +99,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 fn shadowed(scene: &Scene<'_>, found: &mut Found<'_>) {
-    // Pairs of a router's routes are compared, which is quick only while there are few of them.
+    // All pairs of a router's routes are compared, which is fast only for few routes.
     let most = 4 * usize::try_from(scene.policy.quotas.routes_per_router.unwrap_or(50).min(250)).unwrap_or(50);
     for (router, entry) in scene.routers().filter(|(_, entry)| entry.routes.len() <= most) {
         for shadowed in shadowed_routes_of(scene.mesh, router, entry) {
@@ -159,7 +159,7 @@ fn not_100(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (router, name, route) in scene.routes() {
         let Some(action) = route.rule.action() else { continue };
         let sum: u16 = action.weighted_targets.iter().map(|target| u16::from(target.weight.get())).sum();
-        // One target gets everything whatever its weight, and a drained route is another finding.
+        // A single target gets all traffic for any weight, and a separate rule covers a drained route.
         if sum != 0 && sum != 100 && action.weighted_targets.len() > 1 {
             let message = format!("its weights add up to {sum}");
             found.on(scene.route_path(router, name), message, facts! {"sum": sum});

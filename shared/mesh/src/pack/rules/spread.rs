@@ -1,4 +1,4 @@
-//! Whether a failure of one target is survived.
+//! Whether a service survives the failure of one target.
 
 use std::collections::BTreeSet;
 
@@ -124,7 +124,7 @@ fn single_zone(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// The port of a target, and how the node behind it is found.
+/// The port of a target, and the service discovery of its node.
 fn found_at<'a>(scene: &Scene<'a>, node: usize, target: &TargetEntry) -> Option<(Port, &'a ServiceDiscovery)> {
     let spec = scene.links.nodes.get(node)?;
     let port = match (target.port, spec.listeners()) {
@@ -135,7 +135,7 @@ fn found_at<'a>(scene: &Scene<'a>, node: usize, target: &TargetEntry) -> Option<
     Some((port, spec.service_discovery.as_ref()?))
 }
 
-/// Whether two nodes are found under the same name. Ports and attributes may still tell their endpoints apart.
+/// Whether two nodes have the same discovery name. Ports and attributes may still distinguish their endpoints.
 fn same_name(one: &ServiceDiscovery, other: &ServiceDiscovery) -> bool {
     match (one, other) {
         (ServiceDiscovery::Dns(one), ServiceDiscovery::Dns(other)) => {
@@ -149,7 +149,7 @@ fn same_name(one: &ServiceDiscovery, other: &ServiceDiscovery) -> bool {
     }
 }
 
-/// Where a target is found, as a text that is equal for equal endpoints.
+/// The endpoints of a target as a text, which is equal for equal endpoints.
 fn endpoints(port: Port, discovery: &ServiceDiscovery) -> Option<String> {
     match discovery {
         ServiceDiscovery::Dns(dns) => Some(format!("{}:{port}", dns.hostname.to_ascii_lowercase())),

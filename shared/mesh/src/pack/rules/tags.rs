@@ -1,4 +1,4 @@
-//! Tags.
+//! Tags of resources.
 
 use std::collections::BTreeMap;
 
@@ -111,7 +111,7 @@ fn each(scene: &Scene<'_>, mut look: impl FnMut(&ResourcePath, &TagFault)) {
 
 fn untagged(scene: &Scene<'_>, found: &mut Found<'_>) {
     each(scene, |path, fault| {
-        // What it should have is said by the other rules.
+        // The other rules report the missing required tags.
         let asked = scene.policy.tags.required.iter().any(|required| required.is_for(path.kind()));
         if matches!(fault, TagFault::Untagged) && !asked {
             found.on(path.clone(), "it has no tags", facts! {});
@@ -185,7 +185,7 @@ fn differs(scene: &Scene<'_>, found: &mut Found<'_>) {
     });
 }
 
-/// Takes a finding about a tag, with the tag that mends it where one does.
+/// Adds a finding about a tag, with the tag that resolves it if one is known.
 fn mend(
     scene: &Scene<'_>,
     found: &mut Found<'_>,

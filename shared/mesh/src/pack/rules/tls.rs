@@ -277,7 +277,7 @@ fn wildcard(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 impl Scene<'_> {
-    /// Whether all that may answer for a virtual service has TLS.
+    /// Whether every listener that may receive calls of a virtual service has TLS.
     fn has_tls(&self, service: &crate::name::VirtualServiceName) -> bool {
         let listeners = self.listeners_behind(service);
         let with_tls = |tls: &ListenerTls| matches!(tls.mode, TlsMode::Strict | TlsMode::Permissive);

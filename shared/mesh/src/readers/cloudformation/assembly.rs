@@ -1,10 +1,10 @@
-//! The cloud assembly that `cdk synth` writes beside its templates, and where the template of a nested stack is.
+//! The cloud assembly that `cdk synth` writes next to its templates, and the location of a nested stack's template.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-/// What the manifests of cloud assemblies say.
+/// The contents of the manifests of cloud assemblies.
 #[derive(Debug, Default)]
 pub(in super::super) struct Assembly {
     /// Stack names by the path of the template.
@@ -21,7 +21,7 @@ pub(in super::super) fn is_assembly(document: &Map<String, Value>) -> bool {
 }
 
 impl Assembly {
-    /// Takes what a document says.
+    /// Adds the contents of a document.
     pub(in super::super) fn add(&mut self, file: &str, document: &Value) {
         let members = |name: &str| document.get(name).and_then(Value::as_object).into_iter().flatten();
         for (id, artifact) in members("artifacts") {
@@ -45,8 +45,8 @@ impl Assembly {
         self.stacks.get(&normal(file)).cloned()
     }
 
-    /// The file, by its number, that holds the template of a nested stack: by the asset's path, by a path beside the
-    /// parent, by the asset's hash, else by the name at the end of the URL if one file only has it.
+    /// The number of the file with the template of a nested stack. It is found by the asset's path, by a path relative
+    /// to the parent, or by the asset's hash; otherwise by the last part of the URL if it is unique.
     pub(super) fn locate(&self, parent: &str, url: &str, asset: Option<&str>, files: &[&str]) -> Option<usize> {
         let find = |path: &str| files.iter().position(|file| normal(file) == path);
         if let Some(found) = asset.and_then(|asset| find(&beside(parent, asset))) {
@@ -80,7 +80,7 @@ impl Assembly {
     }
 }
 
-/// A path that is relative to the folder of a file.
+/// A path relative to the folder of a file.
 fn beside(file: &str, path: &str) -> String {
     let path = path.strip_prefix("file://").unwrap_or(path);
     match file.replace('\\', "/").rsplit_once('/') {

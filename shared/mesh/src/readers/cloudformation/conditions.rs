@@ -1,15 +1,15 @@
-//! Conditions: true, false, or not known from the template.
+//! Conditions: true, false, or unknown from the template.
 
 use serde_json::Value;
 
 use super::scope::Scope;
 
-/// What a condition comes to.
+/// The value of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Truth {
     True,
     False,
-    /// It depends on a value that isn't known.
+    /// It depends on an unknown value.
     Unknown,
 }
 
@@ -67,7 +67,7 @@ impl Scope<'_> {
         }
     }
 
-    /// One item settles the matter by itself; without it all must be known.
+    /// The value of `Fn::And` or `Fn::Or`: one `settling` item decides, otherwise every item must be known.
     fn settled(&mut self, items: &[Value], settling: Truth, otherwise: Truth) -> Truth {
         let truths: Vec<Truth> = items.iter().map(|item| self.truth(item)).collect();
         if truths.contains(&settling) {

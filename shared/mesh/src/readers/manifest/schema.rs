@@ -14,7 +14,7 @@ const FREE: Node = Node::Free;
 /// A reference to an object, by namespace and name.
 const REFERENCE: Node = Node::Members(&[("name", FREE), ("namespace", FREE)]);
 
-/// A reference to an object that the controller writes itself.
+/// A reference to an object, as the controller itself writes it.
 const WRITTEN_REFERENCE: Node = Node::Members(&[("name", FREE), ("namespace", FREE), ("uid", FREE)]);
 
 const SELECTOR: Node = Node::Members(&[
@@ -71,7 +71,7 @@ const GATEWAY_ROUTE: Node = Node::With(
 const BACKEND_GROUP: Node =
     Node::Members(&[("meshRef", WRITTEN_REFERENCE), ("virtualservices", Node::List(&REFERENCE))]);
 
-/// The members of an object, and of its metadata as Kubernetes has them.
+/// The members of an object, and of its metadata, as in Kubernetes.
 const OBJECT: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
 const METADATA: [&str; 15] = [
     "annotations",
@@ -91,7 +91,7 @@ const METADATA: [&str; 15] = [
     "selfLink",
 ];
 
-/// The references that the custom resources have in place of a name of the API.
+/// The references that the custom resources have in place of a name in the API.
 pub(in super::super) fn in_place_of(name: &str, shape: Shape) -> Option<&'static [(&'static str, Node)]> {
     match (name, shape) {
         ("virtualNode" | "virtualNodeName", Shape::Text) => {
@@ -103,7 +103,7 @@ pub(in super::super) fn in_place_of(name: &str, shape: Shape) -> Option<&'static
     }
 }
 
-/// The spec of an object without the members that its custom resource does not have, and all such members.
+/// The spec of an object without the members that its custom resource does not have, and a list of those members.
 pub(super) fn checked(kind: Kind, object: &Map<String, Value>, spec: &Value) -> (Value, Vec<Misspelt>) {
     let node = match kind {
         Kind::Resource(ResourceKind::Mesh) => MESH,
@@ -113,7 +113,7 @@ pub(super) fn checked(kind: Kind, object: &Map<String, Value>, spec: &Value) -> 
         Kind::Resource(ResourceKind::VirtualService) => VIRTUAL_SERVICE,
         Kind::Resource(ResourceKind::GatewayRoute) => GATEWAY_ROUTE,
         Kind::BackendGroup => BACKEND_GROUP,
-        // Routes are no objects of their own, and namespaces are not the controller's.
+        // Routes are not separate objects, and namespaces do not belong to the controller.
         Kind::Resource(ResourceKind::Route) | Kind::Namespace => return (spec.clone(), Vec::new()),
     };
     let mut misspelt = unknown_members(object, &OBJECT, &[]);
