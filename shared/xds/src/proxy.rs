@@ -88,7 +88,7 @@ impl fmt::Display for ProxyId {
 /// The error for a node id that names no virtual node or virtual gateway.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "node id {id:?} names no virtual node or virtual gateway: use mesh/<mesh>/virtualNode/<name>, mesh/<mesh>/virtualGateway/<name>, or the ARN"
+    "invalid node id {id:?}: expected mesh/<mesh>/virtualNode/<name>, mesh/<mesh>/virtualGateway/<name>, or the ARN"
 )]
 pub struct ProxyError {
     id: String,

@@ -123,7 +123,8 @@ impl<'m> Draft<'m> {
         let mapping = &to.listener.port_mapping;
         let path = self.node_path(to.node);
         let Some(discovery) = spec.service_discovery.as_ref() else {
-            let message = format!("virtual node {} has no service discovery, so nobody can call it; add one", to.node);
+            let message =
+                format!("virtual node {} has no service discovery, so clients can't call it; add one", to.node);
             self.find(finding::NO_DISCOVERY, path, message);
             return None;
         };
@@ -139,14 +140,15 @@ impl<'m> Draft<'m> {
             }
             ServiceDiscovery::Unrecognised(kind) => {
                 let kinds = member_names(kind);
-                let message = format!("service discovery {kinds:?} isn't known, so the node can't be called");
+                let message = format!("service discovery {kinds:?} is unknown, so clients can't call the node");
                 self.find(finding::UNRECOGNISED, path, message);
                 return None;
             }
         };
         if hostname.is_empty() || control_character(&hostname).is_some() {
-            let message =
-                format!("host name {hostname:?} leads nowhere, so nobody can call the node; give another one");
+            let message = format!(
+                "host name {hostname:?} is empty or has a control character, so clients can't call the node; change it"
+            );
             self.find(finding::UNUSABLE_HOSTNAME, path, message);
             return None;
         }
@@ -219,7 +221,7 @@ impl<'m> Draft<'m> {
         if !instances.is_empty() && !instances.iter().any(|instance| has_attributes(instance, map)) {
             let (count, (namespace, service)) = (instances.len(), &key);
             let message = format!(
-                "none of the {count} instances of service {service}.{namespace} has all of its attributes: it has no endpoints"
+                "none of the {count} instances of service {service}.{namespace} has all attributes of the virtual node, so it has no endpoints"
             );
             self.find(finding::NO_INSTANCE_MATCHES, self.node_path(to.node), message);
         }

@@ -39,29 +39,26 @@ impl Translation {
             }
         };
         for name in &references.clusters {
-            check(self.clusters.contains_key(name), format!("cluster {name} is named and isn't there"));
+            check(self.clusters.contains_key(name), format!("cluster {name} is referenced and missing"));
         }
         for name in &references.routes {
-            check(self.routes.contains_key(name), format!("route configuration {name} is named and isn't there"));
+            check(self.routes.contains_key(name), format!("route configuration {name} is referenced and missing"));
         }
         for name in &references.endpoints {
-            check(self.endpoints.contains_key(name), format!("the endpoints of cluster {name} aren't there"));
+            check(self.endpoints.contains_key(name), format!("the endpoints of cluster {name} are missing"));
         }
         for name in &references.secrets {
-            check(secrets.contains(name), format!("secret {name} is named and isn't there"));
+            check(secrets.contains(name), format!("secret {name} is referenced and missing"));
         }
         for name in &secrets {
-            check(references.secrets.contains(name), format!("secret {name} is there and nothing names it"));
+            check(references.secrets.contains(name), format!("secret {name} is not referenced"));
         }
         for name in self.endpoints.keys() {
-            check(
-                references.endpoints.contains(name),
-                format!("the endpoints of cluster {name} are there for nothing"),
-            );
+            check(references.endpoints.contains(name), format!("the endpoints of cluster {name} are not referenced"));
         }
         check(secrets.len() == self.secrets.len(), "two secrets have the same name".to_owned());
         for (name, own) in self.own_names() {
-            check(name == own, format!("{own} is there as {name}"));
+            check(name == own, format!("resource {own} is stored under the name {name}"));
         }
         faults
     }

@@ -37,7 +37,9 @@ impl<'m> Draft<'m> {
             Protocol::Http | Protocol::Http2 => {
                 let check_path = check.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
                 if control_character(check_path).is_some() {
-                    let message = format!("health check path {check_path:?} can't be sent; nothing is checked");
+                    let message = format!(
+                        "health check path {check_path:?} has a control character, which a request can't contain; the health check is left out"
+                    );
                     self.find(finding::HEALTH_CHECK_PATH, path, message);
                     return None;
                 }
@@ -52,7 +54,7 @@ impl<'m> Draft<'m> {
             Protocol::Grpc => {
                 if !speaks_http2(&mapping.protocol) {
                     let message = format!(
-                        "the health check of port {} speaks gRPC and its listener {}, which Envoy refuses; nothing is checked",
+                        "the health check of port {} uses gRPC and its listener uses {}, which Envoy refuses; the health check is left out",
                         mapping.port, mapping.protocol
                     );
                     self.find(finding::GRPC_HEALTH_CHECK, path, message);
@@ -62,7 +64,7 @@ impl<'m> Draft<'m> {
             }
             Protocol::Tcp => HealthChecker::TcpHealthCheck(TcpHealthCheck::default()),
             Protocol::Unrecognised(protocol) => {
-                let message = format!("health check protocol {protocol} isn't known, so nothing is checked");
+                let message = format!("health check protocol {protocol} is unknown; the health check is left out");
                 self.find(finding::UNRECOGNISED, path, message);
                 return None;
             }

@@ -66,7 +66,7 @@ impl<'m> Draft<'m> {
                 self.find(
                     finding::DUPLICATE_LISTENER,
                     path,
-                    format!("another listener has port {at} already; this one is left out"),
+                    format!("another listener already uses port {at}; this listener is left out"),
                 );
                 continue;
             }
@@ -130,7 +130,7 @@ impl<'m> Draft<'m> {
     /// Whether a protocol is known; adds a finding if not.
     pub(super) fn is_known(&mut self, protocol: &Protocol, at: Port) -> bool {
         let Protocol::Unrecognised(protocol) = protocol else { return true };
-        let message = format!("protocol {protocol} of port {at} isn't known, so the port is left out");
+        let message = format!("protocol {protocol} of port {at} is unknown, so the port is left out");
         let path = self.path();
         self.find(finding::UNRECOGNISED, path, message);
         false
@@ -144,7 +144,7 @@ impl<'m> Draft<'m> {
                 Backend::VirtualService(backend) => backend,
                 Backend::Unrecognised(_) => {
                     let path = self.path();
-                    self.find(finding::UNRECOGNISED, path, "a backend of a kind that isn't known is left out");
+                    self.find(finding::UNRECOGNISED, path, "a backend of an unknown kind is left out");
                     continue;
                 }
             };
@@ -251,7 +251,7 @@ impl<'m> Draft<'m> {
     fn port_conflict(&mut self, left_out: &VirtualServiceName, by: &VirtualServiceName, at: Port) {
         let path = self.path();
         let message = format!(
-            "backends {by} and {left_out} are both called on port {at}, which can't be told apart; {left_out} is left out"
+            "backends {by} and {left_out} both use port {at}, and a TCP connection does not name its backend; {left_out} is left out"
         );
         self.find(finding::PORT_CONFLICT, path, message);
     }
@@ -271,8 +271,10 @@ impl<'m> Draft<'m> {
             let own: Vec<String> = domains(backend.service, at);
             if own.iter().any(|domain| taken.contains(&domain.to_ascii_lowercase())) {
                 let path = self.service_path(backend.service);
-                let message =
-                    format!("another backend has the name {} on port {at} already; it is left out", backend.service);
+                let message = format!(
+                    "another backend already has the name {} on port {at}; this backend is left out",
+                    backend.service
+                );
                 self.find(finding::DUPLICATE_DOMAIN, path, message);
                 continue;
             }

@@ -63,12 +63,12 @@ impl Draft<'_> {
             Some(HostnameMatch::Exact(name)) => Hosts::of(name.as_str()),
             Some(HostnameMatch::Suffix(suffix)) => Hosts::of(&format!("*{}", suffix.as_str().trim_start_matches('*'))),
             Some(HostnameMatch::Unrecognised(kind)) => {
-                let why = format!("hostname match {:?} isn't known", member_names(kind));
+                let why = format!("hostname match {:?} is unknown", member_names(kind));
                 return self.left_out(finding::UNRECOGNISED, &why, path);
             }
         };
         if hosts.domain().is_empty() || hosts.domain().contains(char::is_control) {
-            let why = format!("there can't be a host {:?}", hosts.domain());
+            let why = format!("{:?} is not a valid host name", hosts.domain());
             return self.left_out(finding::IMPOSSIBLE_MATCH, &why, path);
         }
         Some(hosts)

@@ -132,7 +132,7 @@ pub(super) fn retry_policy(
 
 fn report_unknown_event(draft: &mut Draft<'_>, path: &ResourcePath, event: &str) {
     let message = format!(
-        "retry event {event:?} isn't one; use server-error, gateway-error, client-error, stream-error, connection-error \
+        "invalid retry event {event:?}: expected server-error, gateway-error, client-error, stream-error, connection-error \
          or a gRPC status"
     );
     draft.find(finding::UNKNOWN_RETRY_EVENT, path.clone(), message);
