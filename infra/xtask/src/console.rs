@@ -26,7 +26,7 @@ pub(crate) fn print_failure(failure: &Failure) {
     eprintln!("\nxtask: {failure}");
 }
 
-/// Runs `work` as a step whose name and duration are printed.
+/// Runs `work` as a step. Prints the name and the duration of the step.
 pub(crate) fn step<T>(name: &str, work: impl FnOnce(&mut Progress) -> Result<T>) -> Result<T> {
     let mut progress = Progress::new(name, OutputMode::for_stdout());
     progress.draw("");

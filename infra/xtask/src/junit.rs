@@ -10,7 +10,7 @@ use crate::failure::{Failure, Result};
 /// The number of output lines that are shown for a failing test: a screenful for three of them.
 const SHOWN_LINES: usize = 12;
 
-/// The number of failing tests whose output is shown. Only the names of the others are shown.
+/// The number of failing tests with shown output. Only the names of the others are shown.
 const SHOWN_TESTS: usize = 3;
 
 /// The length limit of a shown line. One assertion can print a whole document as one line.

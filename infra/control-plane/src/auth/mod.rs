@@ -94,7 +94,7 @@ pub(crate) enum Caller {
     },
 }
 
-/// The check that remains for a request whose head has passed.
+/// The remaining check for a request after its head was accepted.
 #[derive(Debug)]
 pub(crate) enum Claim<'a> {
     /// No check remains.

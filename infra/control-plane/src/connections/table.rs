@@ -16,8 +16,8 @@ use crate::metrics::ConnectionMetrics;
 /// The interval between checks of the deadlines.
 const SWEEP: Duration = Duration::from_millis(500);
 
-/// The timeout of requests in progress whose caller is unknown: the body, and the request to STS. Both have shorter
-/// deadlines of their own.
+/// The timeout of requests in progress from an unknown caller: the body, and the request to STS. Both have separate,
+/// shorter deadlines.
 const UNKNOWN_CALLER: Duration = Duration::from_secs(30);
 
 /// All connections of one process.
@@ -53,7 +53,7 @@ struct TrackedConnection {
     since: Instant,
     /// Its rank among the idle connections; `None` while it is busy.
     rank: Option<Rank>,
-    /// Requests in progress whose caller is unknown.
+    /// Requests in progress from unknown callers.
     unauthenticated: usize,
     /// Authenticated requests and streams of known proxies in progress.
     busy: usize,

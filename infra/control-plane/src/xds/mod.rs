@@ -6,8 +6,8 @@
 //! ```
 //!
 //! - `follow` reads changes of the store, `models` holds the meshes and translates them, `cache` schedules the rebuilds.
-//! - `proxy_snapshot` builds the snapshot of one proxy. `withhold` leaves out resources whose secrets are not available,
-//!   `endpoints` handles unknown endpoints.
+//! - `proxy_snapshot` builds the snapshot of one proxy. `withhold` leaves out resources with secrets that are not
+//! available, `endpoints` handles unknown endpoints.
 //! - `ads_stream` serves one stream; the state machine in the crate `xds` decides its responses.
 //! - `listen` opens sockets and identifies peers; `peer` decides which proxy a peer may be.
 //! - `sds` serves only secrets, on a socket on the proxy's machine.

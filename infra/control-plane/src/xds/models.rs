@@ -195,7 +195,7 @@ impl MeshModels {
     }
 }
 
-/// The services whose instances or problems changed.
+/// The services with changed instances or problems.
 fn changed_services<'b>(previous: &'b InstanceBook, now: &'b InstanceBook) -> BTreeSet<&'b CloudMapService> {
     fn differing<'b, T: PartialEq>(
         previous: &'b BTreeMap<CloudMapService, T>,

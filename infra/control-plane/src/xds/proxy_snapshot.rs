@@ -21,7 +21,7 @@ use crate::secrets::{SecretLookup, SecretProblem, Secrets, ServedCertificate, pr
 pub(super) struct ProxySnapshot {
     /// The resources to send.
     pub(super) snapshot: Snapshot,
-    /// The same with withheld resources, and without unknown endpoints; `None` if there is no difference.
+    /// The same with withheld resources, and without unknown endpoints; `None` if both are equal.
     pub(super) whole: Option<Snapshot>,
     /// The problems, including the reasons for withheld resources.
     pub(super) findings: Vec<Finding>,
@@ -29,7 +29,7 @@ pub(super) struct ProxySnapshot {
     pub(super) secrets: BTreeMap<SecretRef, SecretState>,
     /// The secrets of each resource, from any source.
     pub(super) uses: SecretUses,
-    /// The Cloud Map services whose instances are its endpoints.
+    /// The Cloud Map services with instances that are its endpoints.
     pub(super) services: BTreeSet<CloudMapService>,
 }
 
@@ -138,7 +138,7 @@ fn roles(uses: &SecretUses, secret: &SecretRef) -> BTreeSet<SecretRole> {
     uses.values().flatten().filter(|usage| usage.name == name).map(|usage| usage.role).collect()
 }
 
-/// The state of a secret, with the resource to send: the previous one if there is no newer one.
+/// The state of a secret, with the resource to send: the previous one if no newer one exists.
 pub(super) fn look_up(
     secret: &SecretRef,
     roles: &BTreeSet<SecretRole>,

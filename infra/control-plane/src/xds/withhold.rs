@@ -1,4 +1,4 @@
-//! Withholding of resources whose secrets are not available.
+//! Withholding of resources with secrets that are not available.
 //!
 //! Envoy waits fifteen seconds for a secret that a listener or cluster names, and then uses the resource without it:
 //! the previous configuration is lost, and connections are reset. So a resource that names an unavailable secret is

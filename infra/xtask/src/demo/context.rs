@@ -44,7 +44,7 @@ pub(super) struct DemoContext {
     /// The load, if there is one.
     traffic: Option<Traffic>,
     policy: String,
-    /// The nodes whose proxy was stopped.
+    /// The nodes with a stopped proxy.
     stopped: BTreeSet<String>,
 }
 

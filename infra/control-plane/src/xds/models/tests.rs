@@ -1,4 +1,4 @@
-//! Every proxy whose snapshot a change alters is among the affected ones.
+//! Every proxy with a snapshot that a change alters is among the affected ones.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
