@@ -28,19 +28,19 @@ use crate::function::Answer;
 use crate::way::Way;
 use front::Front;
 pub use misbehaviour::Misbehaviour;
-use twist::Twister;
+use twist::ResponseChanger;
 
 /// The maximum memory of a function, in bytes: the template gives the smallest function 256 MB.
 pub const MOST_MEMORY: u64 = 200 * 1024 * 1024;
 
 /// The time-out of an invocation.
-const TIME: Duration = Duration::from_secs(9);
+const INVOCATION_TIME: Duration = Duration::from_secs(9);
 
 /// The maximum time of a process to start and to answer: a start makes at most one call, of 12 seconds.
-const MOST_TIME: Duration = Duration::from_secs(30);
+const PROCESS_TIME: Duration = Duration::from_secs(30);
 
 /// The number of concurrent cases: most of them wait.
-const AT_A_TIME: usize = 3;
+const CONCURRENT_CASES: usize = 3;
 
 /// The totals of all cases of a function.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,14 +58,14 @@ pub struct Figures {
 }
 
 /// The result of one run.
-struct Outcome {
+struct AttackOutcome {
     answer: Answer,
     log: String,
     took: Duration,
     memory: u64,
     hits: usize,
     effects: BTreeMap<String, Value>,
-    told: BTreeSet<(String, String)>,
+    evaluations: BTreeSet<(String, String)>,
     pages: usize,
     escaped: usize,
 }
@@ -84,25 +84,25 @@ fn effects(end: BTreeMap<String, Value>) -> BTreeMap<String, Value> {
 /// Panics if one of the properties in the module documentation does not hold.
 pub async fn withstand<S: Scene>(function: &str, set: impl AsyncFn(String) -> S) -> Figures {
     let full = std::env::var_os("ATTACK_ROUNDS").is_some();
-    let calm = set("attack-calm".to_owned()).await;
-    let before = effects(calm.end().await);
-    let variables: Vec<String> = called(&calm).await;
+    let undisturbed = set("attack-calm".to_owned()).await;
+    let before = effects(undisturbed.end().await);
+    let variables: Vec<String> = called_services(&undisturbed).await;
     assert!(!variables.is_empty(), "{function} calls no service");
-    let calm = run(&calm, None).await;
-    calm.answer.as_ref().expect("an undisturbed run succeeds");
+    let undisturbed = run(&undisturbed, None).await;
+    undisturbed.answer.as_ref().expect("an undisturbed run succeeds");
     let all = Misbehaviour::ALL.into_iter();
     let cases: Vec<(String, Misbehaviour)> = if full {
         all.flat_map(|one| variables.iter().map(move |variable| (variable.clone(), one))).collect()
     } else {
         all.enumerate().map(|(number, one)| (variables[number % variables.len()].clone(), one)).collect()
     };
-    let (set, calm, before, count) = (&set, &calm, &before, cases.len());
+    let (set, undisturbed, before, count) = (&set, &undisturbed, &before, cases.len());
     let done: Vec<(Figures, Option<String>)> = stream::iter(cases.into_iter().enumerate())
         .map(|(number, (variable, misbehaviour))| async move {
             let scene = set(format!("attack-{number}")).await;
             let outcome = run(&scene, Some((&variable, misbehaviour))).await;
             let service = service(&variable);
-            let wrong = problem(misbehaviour, &service, &outcome, calm, before);
+            let wrong = problem(misbehaviour, &service, &outcome, undisturbed, before);
             let figures = Figures {
                 cases: 1,
                 met: usize::from(outcome.hits > 0),
@@ -113,7 +113,7 @@ pub async fn withstand<S: Scene>(function: &str, set: impl AsyncFn(String) -> S)
             println!("{function}: {misbehaviour:?} at {service}: {figures:?}");
             (figures, wrong.map(|why| format!("{misbehaviour:?} at {service}: {why}")))
         })
-        .buffer_unordered(AT_A_TIME)
+        .buffer_unordered(CONCURRENT_CASES)
         .collect()
         .await;
     let wrong: Vec<&String> = done.iter().filter_map(|(_, wrong)| wrong.as_ref()).collect();
@@ -130,7 +130,7 @@ pub async fn withstand<S: Scene>(function: &str, set: impl AsyncFn(String) -> S)
 }
 
 /// The variables of the services that an undisturbed run calls, and of the services that can store a policy.
-async fn called<S: Scene>(scene: &S) -> Vec<String> {
+async fn called_services<S: Scene>(scene: &S) -> Vec<String> {
     let way = scene.way();
     let fronts: Vec<(String, Front)> = {
         let mut fronts = Vec::new();
@@ -153,27 +153,27 @@ fn service(variable: &str) -> String {
     variable.trim_start_matches("AWS_ENDPOINT_URL_").replace('_', " ").to_lowercase()
 }
 
-enum Between {
+enum AttackServer {
     Raw(Front),
-    Twist(Twister),
+    Change(ResponseChanger),
 }
 
-async fn run(scene: &impl Scene, attacked: Option<(&str, Misbehaviour)>) -> Outcome {
+async fn run(scene: &impl Scene, attacked: Option<(&str, Misbehaviour)>) -> AttackOutcome {
     let way = scene.way();
-    let mut build = scene.build().with_time(TIME);
-    let mut between = None;
+    let mut build = scene.build().with_time(INVOCATION_TIME);
+    let mut server = None;
     if let Some((variable, misbehaviour)) = attacked {
         let (_, address) = way.variables().iter().find(|(known, _)| known == variable).unwrap();
-        let front = if misbehaviour.is_twist() {
-            Between::Twist(Twister::open(address, misbehaviour).await)
+        let front = if misbehaviour.changes_responses() {
+            AttackServer::Change(ResponseChanger::open(address, misbehaviour).await)
         } else {
-            Between::Raw(Front::open(address, Some(misbehaviour)).await)
+            AttackServer::Raw(Front::open(address, Some(misbehaviour)).await)
         };
         build = build.with(
             variable,
             match &front {
-                Between::Raw(front) => front.endpoint().to_owned(),
-                Between::Twist(twister) => twister.endpoint().to_owned(),
+                AttackServer::Raw(front) => front.endpoint().to_owned(),
+                AttackServer::Change(changer) => changer.endpoint().to_owned(),
             },
         );
         // The function also reads its policy from S3.
@@ -182,7 +182,7 @@ async fn run(scene: &impl Scene, attacked: Option<(&str, Misbehaviour)>) -> Outc
         } else if variable.ends_with("_SSM") {
             build = build.with("MESHWARDEN_POLICY", "ssm:/meshwarden/policy");
         }
-        between = Some(front);
+        server = Some(front);
     }
     let begun = Instant::now();
     let mut function = build.start().await;
@@ -190,22 +190,22 @@ async fn run(scene: &impl Scene, attacked: Option<(&str, Misbehaviour)>) -> Outc
     // For a process that never requested an event, this is the time since its start.
     let took = function.took().unwrap_or_else(|| begun.elapsed());
     let memory = function.peak_memory().unwrap_or_default();
-    let (hits, escaped) = match &between {
-        Some(Between::Raw(front)) => (front.hits(), front.escaped()),
-        Some(Between::Twist(twister)) => (twister.hits(), 0),
+    let (hits, escaped) = match &server {
+        Some(AttackServer::Raw(front)) => (front.hits(), front.escaped()),
+        Some(AttackServer::Change(changer)) => (changer.hits(), 0),
         None => (0, 0),
     };
     let log = function.log();
     drop(function);
-    drop(between);
-    Outcome {
+    drop(server);
+    AttackOutcome {
         answer,
         log,
         took,
         memory,
         hits,
         effects: effects(scene.end().await),
-        told: config_answers(way),
+        evaluations: config_answers(way),
         pages: way.pages().len(),
         escaped,
     }
@@ -215,42 +215,42 @@ async fn run(scene: &impl Scene, attacked: Option<(&str, Misbehaviour)>) -> Outc
 fn problem(
     misbehaviour: Misbehaviour,
     service: &str,
-    outcome: &Outcome,
-    calm: &Outcome,
+    outcome: &AttackOutcome,
+    undisturbed: &AttackOutcome,
     before: &BTreeMap<String, Value>,
 ) -> Option<String> {
-    let said = format!("{:?}\n{}", outcome.answer, outcome.log);
-    if said.contains("panicked at") {
-        return Some(format!("it panicked: {said}"));
+    let output = format!("{:?}\n{}", outcome.answer, outcome.log);
+    if output.contains("panicked at") {
+        return Some(format!("it panicked: {output}"));
     }
     let started = outcome.answer.as_ref().is_ok_and(|_| true) || outcome.answer.as_ref().is_err_and(Value::is_object);
-    let most = if started { TIME } else { MOST_TIME };
+    let most = if started { INVOCATION_TIME } else { PROCESS_TIME };
     if outcome.took >= most {
-        return Some(format!("it took {:?} of {most:?}", outcome.took));
+        return Some(format!("it took {:?}, and the limit is {most:?}", outcome.took));
     }
     if outcome.memory > MOST_MEMORY {
-        return Some(format!("it took {} MiB of memory", outcome.memory / 1024 / 1024));
+        return Some(format!("it used {} MiB of memory", outcome.memory / 1024 / 1024));
     }
     for (name, found) in &outcome.effects {
-        if Some(found) != before.get(name) && Some(found) != calm.effects.get(name) {
-            return Some(format!("{name} is {found}, neither as it was nor as it should be"));
+        if Some(found) != before.get(name) && Some(found) != undisturbed.effects.get(name) {
+            return Some(format!("{name} is {found}, neither the previous nor the expected value"));
         }
     }
-    if !outcome.told.is_subset(&calm.told) {
-        return Some(format!("AWS Config was told {:?} and not {:?}", outcome.told, calm.told));
+    if !outcome.evaluations.is_subset(&undisturbed.evaluations) {
+        return Some(format!("AWS Config received {:?} and not {:?}", outcome.evaluations, undisturbed.evaluations));
     }
-    if outcome.pages > calm.pages + 1 {
+    if outcome.pages > undisturbed.pages + 1 {
         return Some(format!("{} pages", outcome.pages));
     }
     if outcome.escaped > 0 {
         return Some("it followed a redirection".to_owned());
     }
     // An S3 object has no protocol: only the parser of the policy detects the error in its content.
-    let is_policy = service == "s3" && said.contains("failed to load the policy");
-    let named = is_policy || said.to_lowercase().contains(&format!("[{service} "));
+    let is_policy = service == "s3" && output.contains("failed to load the policy");
+    let named = is_policy || output.to_lowercase().contains(&format!("[{service} "));
     if outcome.hits > 0 && (misbehaviour.fails_every_call() || outcome.answer.is_err()) && !named {
-        let brief: String = said.chars().take(2000).collect();
-        return Some(format!("neither log nor answer names the service and the operation: {brief}"));
+        let brief: String = output.chars().take(2000).collect();
+        return Some(format!("the log and the answer do not name the service and the operation: {brief}"));
     }
     None
 }
@@ -266,7 +266,7 @@ pub async fn two_copies<S: Scene>(function: &str, set: impl AsyncFn(String) -> S
         in_turn.build().start().await.answer(&in_turn.event()).await.expect("an undisturbed run succeeds");
         in_turn.settle().await;
     }
-    // A function's records of its own runs, such as a plan that the other copy executed, are not records of a resource.
+    // Records of runs, such as a plan that the other copy executed, are not records of a resource.
     let records = |mut end: BTreeMap<String, Value>| {
         end.retain(|name, _| !name.starts_with(&format!("{function} ")));
         end
@@ -292,7 +292,7 @@ pub async fn two_copies<S: Scene>(function: &str, set: impl AsyncFn(String) -> S
             (records(scene.end().await), changes(scene.way()), scene.way().pages().len(), config_answers(scene.way()));
         assert_eq!(found, expected, "{function}, round {round}: {log}");
     }
-    println!("{function}: two copies at once do what one does: {:?}", expected.1);
+    println!("{function}: two concurrent copies have the effects of one: {:?}", expected.1);
 }
 
 /// The number of executions of each changing operation. Requests with the same token are one order or version, and

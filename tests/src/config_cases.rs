@@ -21,16 +21,16 @@ const V2: &str = "mesh/shop/virtualNode/recommendations-v2";
 
 /// The maximum time of a case. A call that is throttled for long is retried while there is time, but no case uses all
 /// thirty seconds of an invocation.
-const MOST: Duration = Duration::from_secs(30);
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// The expected end of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ends {
+enum ExpectedEnd {
     /// The function sends the evaluation of an undisturbed run.
     Undisturbed,
     /// The invocation fails without an evaluation of the virtual node, or with the right one, and the event is
     /// delivered again.
-    ComesAgain,
+    DeliveredAgain,
     /// The invocation succeeds without an evaluation of the virtual node, and no event is delivered again: an operator
     /// has to act.
     Unknown,
@@ -42,7 +42,7 @@ struct Case {
     event: &'static str,
     /// The operation, or a part of the address, the fault that replaces its response, and how often.
     faults: &'static [(&'static str, Fault, usize)],
-    ends: Ends,
+    expected: ExpectedEnd,
 }
 
 const fn error(status: u16, code: &'static str, message: &'static str) -> Fault {
@@ -50,7 +50,7 @@ const fn error(status: u16, code: &'static str, message: &'static str) -> Fault 
 }
 
 /// More than all attempts of a call.
-const FOR_LONG: usize = 10_000;
+const PERSISTENT: usize = 10_000;
 
 /// The response of AWS Config if it accepts the request but not the evaluation.
 const FAILED_EVALUATION: Fault = Fault::Answer(concat!(
@@ -67,79 +67,79 @@ const CASES: &[Case] = &[
         name: "41 an oversized item with a throttled history",
         event: "config-oversized",
         faults: &[("GetResourceConfigHistory", Fault::Throttle, 1)],
-        ends: Ends::Undisturbed,
+        expected: ExpectedEnd::Undisturbed,
     },
     Case {
-        name: "41 an oversized item whose history is throttled twice with another code",
+        name: "41 an oversized item with a history that is throttled twice with another code",
         event: "config-oversized",
         faults: &[("GetResourceConfigHistory", error(400, "RequestLimitExceeded", "Request limit exceeded."), 2)],
-        ends: Ends::Undisturbed,
+        expected: ExpectedEnd::Undisturbed,
     },
     Case {
-        name: "41 an oversized item whose history is throttled for long",
+        name: "41 an oversized item with a history that stays throttled",
         event: "config-oversized",
-        faults: &[("GetResourceConfigHistory", Fault::Throttle, FOR_LONG)],
-        ends: Ends::ComesAgain,
+        faults: &[("GetResourceConfigHistory", Fault::Throttle, PERSISTENT)],
+        expected: ExpectedEnd::DeliveredAgain,
     },
     Case {
-        name: "41 an oversized item whose history fails for long",
+        name: "41 an oversized item with a history that keeps failing",
         event: "config-oversized",
-        faults: &[("GetResourceConfigHistory", error(500, "InternalError", "try again"), FOR_LONG)],
-        ends: Ends::ComesAgain,
+        faults: &[("GetResourceConfigHistory", error(500, "InternalError", "try again"), PERSISTENT)],
+        expected: ExpectedEnd::DeliveredAgain,
     },
     Case {
         name: "43 evaluations refused once",
         event: "config-change-node",
         faults: &[("PutEvaluations", Fault::Throttle, 1)],
-        ends: Ends::Undisturbed,
+        expected: ExpectedEnd::Undisturbed,
     },
     Case {
         name: "43 evaluations refused by the server once",
         event: "config-change-node",
         faults: &[("PutEvaluations", error(500, "InternalFailure", "try again"), 2)],
-        ends: Ends::Undisturbed,
+        expected: ExpectedEnd::Undisturbed,
     },
     Case {
-        name: "43 evaluations refused for long",
+        name: "43 evaluations that stay refused",
         event: "config-change-node",
-        faults: &[("PutEvaluations", Fault::Unavailable, FOR_LONG)],
-        ends: Ends::ComesAgain,
+        faults: &[("PutEvaluations", Fault::Unavailable, PERSISTENT)],
+        expected: ExpectedEnd::DeliveredAgain,
     },
     Case {
         name: "20 evaluations with an expired signature once",
         event: "config-change-node",
         faults: &[("PutEvaluations", error(403, "InvalidSignatureException", EXPIRED), 1)],
-        ends: Ends::Undisturbed,
+        expected: ExpectedEnd::Undisturbed,
     },
     Case {
         name: "20 a mesh read with an expired token once",
         event: "config-change-node",
         faults: &[("GET /v20190125/meshes/shop", error(403, "ExpiredTokenException", EXPIRED_TOKEN), 1)],
-        ends: Ends::Undisturbed,
+        expected: ExpectedEnd::Undisturbed,
     },
     Case {
         name: "20 a mesh read with a wrong clock once",
         event: "config-change-node",
         faults: &[("GET /v20190125/meshes/shop", Fault::SkewedClock, 1)],
-        ends: Ends::Undisturbed,
+        expected: ExpectedEnd::Undisturbed,
     },
     Case {
-        name: "20 a mesh read with an expired token for long",
+        name: "20 a mesh read with a token that stays expired",
         event: "config-change-node",
-        faults: &[("GET /v20190125/meshes/shop", error(403, "ExpiredTokenException", EXPIRED_TOKEN), FOR_LONG)],
-        ends: Ends::ComesAgain,
+        faults: &[("GET /v20190125/meshes/shop", error(403, "ExpiredTokenException", EXPIRED_TOKEN), PERSISTENT)],
+        expected: ExpectedEnd::DeliveredAgain,
     },
     Case {
         name: "19 a mesh read that is throttled once",
         event: "config-change-node",
         faults: &[("GET /v20190125/meshes/shop", Fault::TooManyRequests, 1)],
-        ends: Ends::Undisturbed,
+        expected: ExpectedEnd::Undisturbed,
     },
     Case {
-        name: "19 a mesh read that is throttled for long",
+        name: "19 a mesh read that stays throttled",
         event: "config-change-node",
-        faults: &[("/v20190125/meshes/shop", Fault::TooManyRequests, FOR_LONG)],
-        ends: Ends::ComesAgain,
+        faults: &[("/v20190125/meshes/shop", Fault::TooManyRequests, PERSISTENT)],
+        expected: ExpectedEnd::DeliveredAgain,
     },
     Case {
         name: "19f a state table that is throttled once",
@@ -149,37 +149,37 @@ const CASES: &[Case] = &[
             error(400, "ProvisionedThroughputExceededException", "The level of configured throughput was exceeded"),
             1,
         )],
-        ends: Ends::Undisturbed,
+        expected: ExpectedEnd::Undisturbed,
     },
     Case {
-        name: "43 evaluations that AWS Config does not take once",
+        name: "43 evaluations that AWS Config refuses once",
         event: "config-change-node",
         faults: &[("PutEvaluations", FAILED_EVALUATION, 1)],
-        ends: Ends::Undisturbed,
+        expected: ExpectedEnd::Undisturbed,
     },
     Case {
         name: "41 a node's item with an expired token, and evaluations that are throttled",
         event: "config-oversized",
         faults: &[("GetResourceConfigHistory", Fault::ExpiredToken, 1), ("PutEvaluations", Fault::Throttle, 2)],
-        ends: Ends::Undisturbed,
+        expected: ExpectedEnd::Undisturbed,
     },
     Case {
-        name: "47b a mesh whose node may not be described: only that is not known",
+        name: "47b a node of which the description is denied: only its compliance is unknown",
         event: "config-change-node",
-        faults: &[("virtualNodes/recommendations-v2", Fault::Denied, FOR_LONG)],
-        ends: Ends::Unknown,
+        faults: &[("virtualNodes/recommendations-v2", Fault::Denied, PERSISTENT)],
+        expected: ExpectedEnd::Unknown,
     },
     Case {
-        name: "47b another node that may not be described",
+        name: "47b another node of which the description is denied",
         event: "config-change-node",
-        faults: &[("virtualNodes/recommendations-v1", Fault::Denied, FOR_LONG)],
-        ends: Ends::Undisturbed,
+        faults: &[("virtualNodes/recommendations-v1", Fault::Denied, PERSISTENT)],
+        expected: ExpectedEnd::Undisturbed,
     },
     Case {
-        name: "a mesh that may not be read: a run that observes nothing fails",
+        name: "a mesh of which all reads are denied: a run that observes nothing fails",
         event: "config-change-node",
-        faults: &[("/v20190125/meshes/shop", Fault::Denied, FOR_LONG)],
-        ends: Ends::ComesAgain,
+        faults: &[("/v20190125/meshes/shop", Fault::Denied, PERSISTENT)],
+        expected: ExpectedEnd::DeliveredAgain,
     },
 ];
 
@@ -194,42 +194,42 @@ const WITHOUT_ARN: &[(&str, Edit)] = &[
 ];
 
 /// Cases for functions that read tags.
-const OF_TAGS: &[Case] = &[
+const TAG_CASES: &[Case] = &[
     Case {
-        name: "47b tags of the resource that may not be listed",
+        name: "47b a denied list of the resource's tags",
         event: "config-change-node",
-        faults: &[("virtualNode%2Frecommendations-v2", Fault::Denied, FOR_LONG)],
-        ends: Ends::Unknown,
+        faults: &[("virtualNode%2Frecommendations-v2", Fault::Denied, PERSISTENT)],
+        expected: ExpectedEnd::Unknown,
     },
     Case {
-        name: "47b tags of another resource that may not be listed",
+        name: "47b a denied list of another resource's tags",
         event: "config-change-node",
-        faults: &[("virtualNode%2Frecommendations-v1", Fault::Denied, FOR_LONG)],
-        ends: Ends::Undisturbed,
+        faults: &[("virtualNode%2Frecommendations-v1", Fault::Denied, PERSISTENT)],
+        expected: ExpectedEnd::Undisturbed,
     },
     Case {
-        name: "47b tags of the resource that are throttled for long",
+        name: "47b a list of the resource's tags that stays throttled",
         event: "config-change-node",
-        faults: &[("virtualNode%2Frecommendations-v2", Fault::TooManyRequests, FOR_LONG)],
-        ends: Ends::ComesAgain,
+        faults: &[("virtualNode%2Frecommendations-v2", Fault::TooManyRequests, PERSISTENT)],
+        expected: ExpectedEnd::DeliveredAgain,
     },
 ];
 
 /// Runs all cases with a function, `env!("CARGO_BIN_EXE_<name>")`. The policy gives `recommendations-v2` the compliance
-/// `standing`. Returns the number of cases.
-pub async fn play(name: &'static str, binary: &str, policy: &str, standing: &str) -> usize {
+/// `compliance_of_node`. Returns the number of cases.
+pub async fn play(name: &'static str, binary: &str, policy: &str, compliance_of_node: &str) -> usize {
     let Some(services) = Services::start().await else { return 0 };
-    let of_tags = if name == "tag-compliance" { OF_TAGS } else { &[] };
+    let of_tags = if name == "tag-compliance" { TAG_CASES } else { &[] };
     let (mut wrong, mut played) = (Vec::new(), 0);
     for case in CASES.iter().chain(of_tags) {
         played += 1;
-        if let Err(why) = play_one(&services, name, binary, policy, standing, case).await {
+        if let Err(why) = run_case(&services, name, binary, policy, compliance_of_node, case).await {
             wrong.push(format!("{}: {why}", case.name));
         }
     }
     for (member, change) in WITHOUT_ARN {
         played += 1;
-        if let Err(why) = play_without_arn(&services, name, binary, policy, standing, *change).await {
+        if let Err(why) = run_without_arn(&services, name, binary, policy, compliance_of_node, *change).await {
             wrong.push(format!("an item with {member}: {why}"));
         }
     }
@@ -239,12 +239,12 @@ pub async fn play(name: &'static str, binary: &str, policy: &str, standing: &str
 
 /// Runs a case with an item without an ARN. The evaluation must name the resource that AWS Config has recorded, never
 /// another kind.
-async fn play_without_arn(
+async fn run_without_arn(
     services: &Arc<Services>,
     name: &'static str,
     binary: &str,
     policy: &str,
-    standing: &str,
+    compliance_of_node: &str,
     change: fn(&mut Value),
 ) -> Result<(), String> {
     let (stage, event) = stage_of_node(services, name, policy, "config-change-node").await;
@@ -253,10 +253,10 @@ async fn play_without_arn(
     change(&mut invoking["configurationItem"]);
     event["invokingEvent"] = json!(invoking.to_string());
     let answer = stage.build(binary).start().await.answer(&event).await;
-    let told: Vec<(String, String)> =
-        stage.told().into_iter().flatten().map(|(path, told)| (path, told.compliance)).collect();
-    let right = answer.is_ok() && told == [(V2.to_owned(), standing.to_owned())];
-    if right { Ok(()) } else { Err(format!("told {told:?}, answered {answer:?}")) }
+    let evaluations: Vec<(String, String)> =
+        stage.evaluations().into_iter().flatten().map(|(path, evaluation)| (path, evaluation.compliance)).collect();
+    let right = answer.is_ok() && evaluations == [(V2.to_owned(), compliance_of_node.to_owned())];
+    if right { Ok(()) } else { Err(format!("received {evaluations:?}, answer {answer:?}")) }
 }
 
 /// A mesh with the virtual node of the sample events, and the name of the sample event.
@@ -282,12 +282,12 @@ async fn stage_of_node(
     (stage, event)
 }
 
-async fn play_one(
+async fn run_case(
     services: &Arc<Services>,
     name: &'static str,
     binary: &str,
     policy: &str,
-    standing: &str,
+    compliance_of_node: &str,
     case: &Case,
 ) -> Result<(), String> {
     let (stage, event) = stage_of_node(services, name, policy, case.event).await;
@@ -302,30 +302,34 @@ async fn play_one(
     let took = begun.elapsed();
     let met = stage.way().happened().len();
     stage.way().heal();
-    check(case, standing, &stage, &answer)?;
+    check(case, compliance_of_node, &stage, &answer)?;
     if met == 0 {
-        return Err("the fault was never met".to_owned());
+        return Err("no request met the fault".to_owned());
     }
-    if took > MOST {
-        return Err(format!("it took {took:?}"));
+    if took > TIME_LIMIT {
+        return Err(format!("it took {took:?}, and the limit is {TIME_LIMIT:?}"));
     }
-    if case.ends == Ends::ComesAgain {
+    if case.expected == ExpectedEnd::DeliveredAgain {
         // The event is delivered again, and the services have no more faults.
         let again = function.answer(&stage.trial(event)).await;
-        check(&Case { ends: Ends::Undisturbed, ..*case }, standing, &stage, &again)?;
+        check(&Case { expected: ExpectedEnd::Undisturbed, ..*case }, compliance_of_node, &stage, &again)?;
     }
     Ok(())
 }
 
-fn check(case: &Case, standing: &str, stage: &Stage, answer: &Result<Value, Value>) -> Result<(), String> {
-    let told: BTreeMap<String, String> =
-        stage.told().into_iter().flatten().map(|(path, told)| (path, told.compliance)).collect();
-    let of_node = told.get(V2).map(String::as_str);
-    let right = match case.ends {
-        Ends::Undisturbed => answer.is_ok() && of_node == Some(standing),
+fn check(case: &Case, compliance_of_node: &str, stage: &Stage, answer: &Result<Value, Value>) -> Result<(), String> {
+    let evaluations: BTreeMap<String, String> =
+        stage.evaluations().into_iter().flatten().map(|(path, evaluation)| (path, evaluation.compliance)).collect();
+    let compliance = evaluations.get(V2).map(String::as_str);
+    let right = match case.expected {
+        ExpectedEnd::Undisturbed => answer.is_ok() && compliance == Some(compliance_of_node),
         // An evaluation may have been sent without being accepted.
-        Ends::ComesAgain => answer.is_err() && of_node.is_none_or(|told| told == standing),
-        Ends::Unknown => answer.is_ok() && of_node.is_none(),
+        ExpectedEnd::DeliveredAgain => answer.is_err() && compliance.is_none_or(|found| found == compliance_of_node),
+        ExpectedEnd::Unknown => answer.is_ok() && compliance.is_none(),
     };
-    if right { Ok(()) } else { Err(format!("{:?} expected: told {told:?}, answered {answer:?}", case.ends)) }
+    if right {
+        Ok(())
+    } else {
+        Err(format!("{:?} expected: received {evaluations:?}, answer {answer:?}", case.expected))
+    }
 }

@@ -51,7 +51,7 @@ impl ConfigService {
         let recorder = Recorder { moto: moto.to_owned(), client, items };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let app = Router::new().fallback(ask).with_state(recorder);
+        let app = Router::new().fallback(relay).with_state(recorder);
         let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self { endpoint, serving }
     }
@@ -63,7 +63,7 @@ impl Drop for ConfigService {
     }
 }
 
-async fn ask(State(recorder): State<Recorder>, headers: HeaderMap, body: Bytes) -> Response {
+async fn relay(State(recorder): State<Recorder>, headers: HeaderMap, body: Bytes) -> Response {
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
     if target.ends_with(".GetResourceConfigHistory") {
         let request: Value = serde_json::from_slice(&body).unwrap();
@@ -92,7 +92,7 @@ pub struct Stage {
     policy: PathBuf,
     table: String,
     client: reqwest::Client,
-    /// The number of `PutEvaluations` requests that [`Stage::told`] has returned.
+    /// The number of `PutEvaluations` requests that [`Stage::evaluations`] has returned.
     seen: AtomicUsize,
     _config: ConfigService,
     services: Arc<Services>,
@@ -124,7 +124,7 @@ impl Services {
 
 /// One evaluation that AWS Config received.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct ReceivedEvaluation {
     /// The resource's type, as in `AWS::AppMesh::VirtualNode`.
     pub resource_type: String,
     /// The compliance of the resource.
@@ -194,11 +194,11 @@ impl Stage {
 
     /// The evaluations that AWS Config has received since the last call of this method, one map for each request. The
     /// keys are resources, as in `mesh/shop/virtualNode/cart`. Every request must be in test mode.
-    pub fn told(&self) -> Vec<BTreeMap<String, Told>> {
+    pub fn evaluations(&self) -> Vec<BTreeMap<String, ReceivedEvaluation>> {
         let put = self.way.passed().into_iter().filter(|passed| passed.operation == "PutEvaluations");
         let put: Vec<Value> = put.map(|passed| serde_json::from_str(&passed.body).unwrap()).collect();
         let seen = self.seen.swap(put.len(), Ordering::Relaxed);
-        put[seen..].iter().map(told).collect()
+        put[seen..].iter().map(evaluations_of).collect()
     }
 
     /// Converts it into the fixture of one case: the built function, invoked with one sample event.
@@ -217,14 +217,14 @@ impl Stage {
     }
 }
 
-fn told(request: &Value) -> BTreeMap<String, Told> {
+fn evaluations_of(request: &Value) -> BTreeMap<String, ReceivedEvaluation> {
     assert_eq!((&request["TestMode"], &request["ResultToken"]), (&json!(true), &json!("TESTMODE")));
     let evaluations = request["Evaluations"].as_array().unwrap();
-    assert!(evaluations.len() <= 100, "AWS Config takes no more at a time");
-    evaluations.iter().map(of_resource).collect()
+    assert!(evaluations.len() <= 100, "AWS Config accepts at most 100 evaluations a request");
+    evaluations.iter().map(evaluation_of_resource).collect()
 }
 
-fn of_resource(evaluation: &Value) -> (String, Told) {
+fn evaluation_of_resource(evaluation: &Value) -> (String, ReceivedEvaluation) {
     let text = |member: &str| evaluation[member].as_str().unwrap_or_default().to_owned();
     let id = text("ComplianceResourceId");
     let path = id.split_once(":mesh/").map_or(id.clone(), |(_, path)| format!("mesh/{path}"));
@@ -232,7 +232,7 @@ fn of_resource(evaluation: &Value) -> (String, Told) {
     #[expect(clippy::cast_possible_truncation, reason = "times of this century in milliseconds")]
     let at = (evaluation["OrderingTimestamp"].as_f64().unwrap() * 1000.0).round() as i64;
     let (resource_type, compliance) = (text("ComplianceResourceType"), text("ComplianceType"));
-    (path, Told { resource_type, compliance, annotation: text("Annotation"), at })
+    (path, ReceivedEvaluation { resource_type, compliance, annotation: text("Annotation"), at })
 }
 
 /// The fixture of one case of a function that answers AWS Config.

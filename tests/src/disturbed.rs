@@ -40,19 +40,19 @@ pub trait Scene {
 
 /// The result of a case.
 #[derive(Debug)]
-struct Outcome {
+struct CaseOutcome {
     answer: Result<Value, Value>,
     again: Option<Result<Value, Value>>,
     end: BTreeMap<String, Value>,
     end_again: Option<BTreeMap<String, Value>>,
-    told: BTreeSet<(String, String)>,
+    evaluations: BTreeSet<(String, String)>,
     pages: Vec<String>,
     requests: usize,
     happened: Vec<(String, Fault)>,
 }
 
 /// The number of concurrent cases: processes wait for each other's answers most of the time.
-const AT_A_TIME: usize = 4;
+const CONCURRENT_CASES: usize = 4;
 
 /// The number of cases, and how many of them needed another invocation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,28 +83,28 @@ pub fn every(requests: usize) -> Vec<(usize, Fault)> {
 /// Runs the cases that `choose` returns for the number of requests of the undisturbed run. `set` creates the fixture of
 /// each case by a name.
 pub async fn run<S: Scene>(set: impl AsyncFn(String) -> S, choose: impl Fn(usize) -> Vec<(usize, Fault)>) -> Tally {
-    let calm = case(&set("calm".to_owned()).await, None).await;
-    calm.answer.as_ref().expect("an undisturbed run succeeds");
+    let undisturbed = case(&set("calm".to_owned()).await, None).await;
+    undisturbed.answer.as_ref().expect("an undisturbed run succeeds");
     // On a loaded machine an undisturbed run may repeat a call that took too long.
-    let requests = calm.requests.min(case(&set("calm-again".to_owned()).await, None).await.requests);
+    let requests = undisturbed.requests.min(case(&set("calm-again".to_owned()).await, None).await.requests);
     assert!(requests > 2, "{requests} requests");
     let cases = choose(requests);
-    let (set, calm) = (&set, &calm);
+    let (set, undisturbed) = (&set, &undisturbed);
     let outcomes: Vec<_> = stream::iter(cases)
         .map(|(request, fault)| async move {
             let name = format!("{request}-{fault:?}").to_lowercase();
             let scene = set(name).await;
             (request, fault, case(&scene, Some((request, fault))).await)
         })
-        .buffer_unordered(AT_A_TIME)
+        .buffer_unordered(CONCURRENT_CASES)
         .collect()
         .await;
     let (mut tally, mut wrong) = (Tally::default(), Vec::new());
     for (request, fault, outcome) in outcomes {
         tally.cases += 1;
         tally.again += usize::from(outcome.again.is_some());
-        tally.paged += usize::from(outcome.pages.len() > calm.pages.len());
-        if let Some(problem) = problem(fault, &outcome, calm) {
+        tally.paged += usize::from(outcome.pages.len() > undisturbed.pages.len());
+        if let Some(problem) = problem(fault, &outcome, undisturbed) {
             let operation = outcome.happened.first().map_or("none", |(operation, _)| operation.as_str());
             wrong.push(format!("{fault:?} at request {request} ({operation}): {problem}"));
         }
@@ -113,7 +113,7 @@ pub async fn run<S: Scene>(set: impl AsyncFn(String) -> S, choose: impl Fn(usize
     tally
 }
 
-async fn case(scene: &impl Scene, fault: Option<(usize, Fault)>) -> Outcome {
+async fn case(scene: &impl Scene, fault: Option<(usize, Fault)>) -> CaseOutcome {
     let (way, event) = (scene.way(), scene.event());
     let mut function = scene.build().start().await;
     if let Some((request, fault)) = fault {
@@ -135,12 +135,12 @@ async fn case(scene: &impl Scene, fault: Option<(usize, Fault)>) -> Outcome {
     } else {
         (None, None)
     };
-    Outcome {
+    CaseOutcome {
         answer,
         again,
         end,
         end_again,
-        told: config_answers(way),
+        evaluations: config_answers(way),
         pages: way.pages(),
         requests,
         happened: way.happened(),
@@ -166,12 +166,12 @@ pub fn config_answers(way: &Way) -> BTreeSet<(String, String)> {
 pub fn difference(found: &BTreeMap<String, Value>, expected: &BTreeMap<String, Value>) -> Option<String> {
     expected.iter().find_map(|(name, expected)| {
         let found = found.get(name).unwrap_or(&Value::Null);
-        (found != expected).then(|| format!("{name} is {found} and not {expected}"))
+        (found != expected).then(|| format!("{name} is {found}, expected {expected}"))
     })
 }
 
 /// The reason why a case fails; `None` if it passes.
-fn problem(fault: Fault, outcome: &Outcome, calm: &Outcome) -> Option<String> {
+fn problem(fault: Fault, outcome: &CaseOutcome, undisturbed: &CaseOutcome) -> Option<String> {
     if outcome.happened.is_empty() {
         return Some("the function never made that request".to_owned());
     }
@@ -180,27 +180,27 @@ fn problem(fault: Fault, outcome: &Outcome, calm: &Outcome) -> Option<String> {
             return Some(format!("the invocation failed: {error}"));
         }
         if !error.to_string().contains(fault.class()) {
-            return Some(format!("the error does not say `{}`: {error}", fault.class()));
+            return Some(format!("the error does not contain `{}`: {error}", fault.class()));
         }
     }
     if let Some(Err(error)) = &outcome.again {
         return Some(format!("the next invocation failed, too: {error}"));
     }
-    let (found, expected) = match (&outcome.end_again, &calm.end_again) {
+    let (found, expected) = match (&outcome.end_again, &undisturbed.end_again) {
         (Some(found), Some(expected)) => (found, expected),
-        (_, _) => (&outcome.end, &calm.end),
+        (_, _) => (&outcome.end, &undisturbed.end),
     };
     if let Some(difference) = difference(found, expected) {
         return Some(difference);
     }
-    if outcome.told != calm.told {
-        return Some(format!("AWS Config was told {:?} and not {:?}", outcome.told, calm.told));
+    if outcome.evaluations != undisturbed.evaluations {
+        return Some(format!("AWS Config received {:?} and not {:?}", outcome.evaluations, undisturbed.evaluations));
     }
-    let pages = outcome.pages.len().saturating_sub(calm.pages.len());
+    let pages = outcome.pages.len().saturating_sub(undisturbed.pages.len());
     if pages > usize::from(!fault.is_retried()) {
         return Some(format!("{pages} pages: {:?}", outcome.pages));
     }
-    let extra = outcome.requests.saturating_sub(calm.requests);
+    let extra = outcome.requests.saturating_sub(undisturbed.requests);
     if fault.is_retried() && fault != Fault::LostAnswer && extra > 1 {
         return Some(format!("{extra} more requests than undisturbed"));
     }

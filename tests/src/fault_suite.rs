@@ -109,7 +109,7 @@ pub struct Lasted {
 }
 
 /// The number of concurrent fixtures of lasting faults: throttled processes wait most of the time.
-const AT_A_TIME: usize = 6;
+const CONCURRENT_FIXTURES: usize = 6;
 
 /// The number of runs of a throttle at an operation that need not page.
 const THROTTLED_RUNS: usize = 12;
@@ -155,16 +155,16 @@ pub async fn lasting<S: Scene>(
     every: SignedDuration,
     runs: usize,
 ) -> Vec<Lasted> {
-    let calm = set("calm".to_owned()).await;
-    calm.build().start().await.answer(&calm.event()).await.expect("an undisturbed run succeeds");
-    let calm = config_answers(calm.way());
+    let undisturbed = set("calm".to_owned()).await;
+    undisturbed.build().start().await.answer(&undisturbed.event()).await.expect("an undisturbed run succeeds");
+    let undisturbed = config_answers(undisturbed.way());
     let cases: Vec<(usize, &str, Fault)> = operations
         .iter()
         .flat_map(|operation| faults.iter().map(move |fault| (*operation, *fault)))
         .enumerate()
         .map(|(number, (operation, fault))| (number, operation, fault))
         .collect();
-    let (set, calm) = (&set, &calm);
+    let (set, undisturbed) = (&set, &undisturbed);
     stream::iter(cases)
         .map(|(number, operation, fault)| async move {
             let scene = set(number.to_string()).await;
@@ -185,10 +185,10 @@ pub async fn lasting<S: Scene>(
                 scene.pass(every).await;
             }
             let answers = config_answers(way);
-            assert!(answers.is_subset(calm), "{operation} {fault:?}: AWS Config received {answers:?}");
+            assert!(answers.is_subset(undisturbed), "{operation} {fault:?}: AWS Config received {answers:?}");
             lasted
         })
-        .buffer_unordered(AT_A_TIME)
+        .buffer_unordered(CONCURRENT_FIXTURES)
         .collect()
         .await
 }

@@ -117,7 +117,7 @@ impl Fault {
 
     /// The response in the protocol of the request; `None` if the fault is not a response.
     pub(crate) fn answer(self, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Option<Response> {
-        let protocol = Protocol::of(uri, headers, body);
+        let protocol = Protocol::detect(uri, headers, body);
         let Some((status, code, message)) = self.error() else {
             let text = match self {
                 Self::Malformed => "<html>moved</html{",
@@ -155,7 +155,7 @@ enum Protocol {
 }
 
 impl Protocol {
-    fn of(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Self {
+    fn detect(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Self {
         let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let kind = header("content-type");
         if kind.contains("cbor") || header("smithy-protocol").contains("cbor") {

@@ -104,19 +104,19 @@ pub struct Function {
 
 impl Function {
     async fn start(build: &Build) -> Self {
-        let (events, given) = mpsc::unbounded_channel();
-        let (said, answers) = mpsc::unbounded_channel();
+        let (events, queued) = mpsc::unbounded_channel();
+        let (results, answers) = mpsc::unbounded_channel();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let times = Arc::<StdMutex<(Option<Instant>, Option<Instant>)>>::default();
-        let given = Arc::new(Mutex::new(given));
-        let desk = Desk { function: build.name, time: build.time, given, said, times: Arc::clone(&times) };
+        let queued = Arc::new(Mutex::new(queued));
+        let state = RuntimeState { function: build.name, time: build.time, queued, results, times: Arc::clone(&times) };
         let runtime = tokio::spawn(async move {
             let app = Router::new()
                 .route("/2018-06-01/runtime/invocation/next", get(next))
                 .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
                 .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
-                .with_state(desk);
+                .with_state(state);
             axum::serve(listener, app).await.unwrap();
         });
         let credentials: &[(&str, &str)] = if build.credentials {
@@ -148,20 +148,20 @@ impl Function {
 
     /// Sends the event, and waits for the answer of the process.
     pub async fn answer(&mut self, event: &Value) -> Answer {
-        self.hand(event);
+        self.send_event(event);
         tokio::select! {
-            answer = self.answers.recv() => answer.expect("the runtime goes on"),
-            status = self.child.wait() => unreachable!("the function ended, {status:?}: {}", self.log()),
+            answer = self.answers.recv() => answer.expect("the runtime API is running"),
+            status = self.child.wait() => unreachable!("the function ended with {status:?}: {}", self.log()),
             // The function has all of its time, and answers within it.
-            () = tokio::time::sleep(PATIENCE * 2) => unreachable!("the function gives no answer: {}", self.log()),
+            () = tokio::time::sleep(PATIENCE * 2) => unreachable!("the function did not answer: {}", self.log()),
         }
     }
 
     /// Works like [`Self::answer`] for a process that may fail to start, which Lambda counts as a failed invocation.
     pub async fn answer_or_end(&mut self, event: &Value) -> Answer {
-        self.hand(event);
+        self.send_event(event);
         tokio::select! {
-            answer = self.answers.recv() => answer.expect("the runtime goes on"),
+            answer = self.answers.recv() => answer.expect("the runtime API is running"),
             status = self.child.wait() => {
                 // The whole output of the process is read before a test checks it.
                 for copying in self.copying.drain(..) {
@@ -169,7 +169,7 @@ impl Function {
                 }
                 Err(Value::from(format!("the process ended: {status:?}")))
             }
-            () = tokio::time::sleep(PATIENCE * 2) => unreachable!("the function gives no answer: {}", self.log()),
+            () = tokio::time::sleep(PATIENCE * 2) => unreachable!("the function did not answer: {}", self.log()),
         }
     }
 
@@ -202,25 +202,25 @@ impl Function {
             if log.contains(text) {
                 return log;
             }
-            assert!(Instant::now() < give_up, "{text} is never logged: {log}");
+            assert!(Instant::now() < give_up, "{text} was not logged in time: {log}");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 
     /// Sends the event and kills the process (SIGKILL) as soon as `when` completes.
     pub async fn die(mut self, event: &Value, when: impl Future<Output = ()>) {
-        self.hand(event);
-        let struck = async {
+        self.send_event(event);
+        let reached = async {
             tokio::select! {
                 () = when => {}
-                answer = self.answers.recv() => panic!("it came to its end: {answer:?}"),
+                answer = self.answers.recv() => panic!("the function answered before the expected point: {answer:?}"),
             }
         };
-        tokio::time::timeout(PATIENCE, struck).await.expect("the function never comes so far");
+        tokio::time::timeout(PATIENCE, reached).await.expect("the function did not reach the expected point in time");
         self.child.kill().await.unwrap();
     }
 
-    fn hand(&self, event: &Value) {
+    fn send_event(&self, event: &Value) {
         self.events.send(event.to_string()).unwrap();
     }
 }
@@ -249,22 +249,22 @@ async fn copy(output: impl AsyncRead + Unpin, log: Arc<StdMutex<String>>) {
 
 /// The runtime API from which the process receives events, and to which it sends answers.
 #[derive(Clone)]
-struct Desk {
+struct RuntimeState {
     function: &'static str,
     time: Duration,
-    given: Arc<Mutex<mpsc::UnboundedReceiver<String>>>,
-    said: mpsc::UnboundedSender<Answer>,
+    queued: Arc<Mutex<mpsc::UnboundedReceiver<String>>>,
+    results: mpsc::UnboundedSender<Answer>,
     times: Arc<StdMutex<(Option<Instant>, Option<Instant>)>>,
 }
 
-async fn next(State(desk): State<Desk>) -> Response {
-    let Some(event) = desk.given.lock().await.recv().await else {
+async fn next(State(state): State<RuntimeState>) -> Response {
+    let Some(event) = state.queued.lock().await.recv().await else {
         // The test is over.
         return StatusCode::GONE.into_response();
     };
-    *desk.times.lock().unwrap() = (Some(Instant::now()), None);
-    let deadline = (Timestamp::now() + desk.time).as_millisecond().to_string();
-    let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", desk.function);
+    *state.times.lock().unwrap() = (Some(Instant::now()), None);
+    let deadline = (Timestamp::now() + state.time).as_millisecond().to_string();
+    let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", state.function);
     let headers: HeaderMap = [
         ("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
         ("lambda-runtime-deadline-ms", &deadline),
@@ -276,14 +276,14 @@ async fn next(State(desk): State<Desk>) -> Response {
     (headers, event).into_response()
 }
 
-async fn response(State(desk): State<Desk>, body: Bytes) -> StatusCode {
-    desk.times.lock().unwrap().1 = Some(Instant::now());
-    desk.said.send(Ok(serde_json::from_slice(&body).unwrap())).ok();
+async fn response(State(state): State<RuntimeState>, body: Bytes) -> StatusCode {
+    state.times.lock().unwrap().1 = Some(Instant::now());
+    state.results.send(Ok(serde_json::from_slice(&body).unwrap())).ok();
     StatusCode::ACCEPTED
 }
 
-async fn error(State(desk): State<Desk>, body: Bytes) -> StatusCode {
-    desk.times.lock().unwrap().1 = Some(Instant::now());
-    desk.said.send(Err(serde_json::from_slice(&body).unwrap())).ok();
+async fn error(State(state): State<RuntimeState>, body: Bytes) -> StatusCode {
+    state.times.lock().unwrap().1 = Some(Instant::now());
+    state.results.send(Err(serde_json::from_slice(&body).unwrap())).ok();
     StatusCode::ACCEPTED
 }

@@ -14,7 +14,7 @@
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
     clippy::print_stdout,
-    reason = "a test fails by panicking and says what it skips"
+    reason = "a test fails by panicking and prints what it skips"
 )]
 
 pub mod alarms;

@@ -7,7 +7,7 @@ use crate::function::Function;
 use crate::way::Way;
 
 /// More than all attempts of a call.
-const FOR_LONG: usize = 10_000;
+const PERSISTENT: usize = 10_000;
 
 /// The faults of this test.
 pub const FAULTS: [Fault; 4] = [Fault::Unavailable, Fault::TooManyRequests, Fault::InternalError, Fault::Reset];
@@ -18,7 +18,7 @@ pub async fn check(function: &mut Function, way: &Way, fault: Fault, event: impl
     let of_shop = event("shop").to_string();
     let bodies = [("shop", of_shop.as_str()), ("lab", &event("lab").to_string()), ("cut", &of_shop[..40])]
         .map(|(id, body)| json!({ "messageId": id, "body": body, "eventSource": "aws:sqs" }));
-    way.inject_next("/meshes/lab", fault, FOR_LONG);
+    way.inject_next("/meshes/lab", fault, PERSISTENT);
     let answer = function.answer(&json!({ "Records": bodies })).await.unwrap();
     way.heal();
     let failures = answer["batchItemFailures"].as_array().unwrap().iter();

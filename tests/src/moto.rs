@@ -31,13 +31,13 @@ impl Moto {
     pub async fn start() -> Option<Self> {
         let python = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(".local/venv/bin/python");
         if !python.is_file() {
-            println!("skipped: {} is not there; `cargo xtask setup` installs it", python.display());
+            println!("skipped: {} does not exist; `cargo xtask setup` installs it", python.display());
             return None;
         }
         let found = "import importlib.util, sys; sys.exit(importlib.util.find_spec('moto') is None)";
         if !Command::new(&python).args(["-c", found]).status().unwrap().success() {
             println!(
-                "skipped: moto is not installed; `cargo xtask setup` installs what infra/local/requirements.txt names"
+                "skipped: moto is not installed; `cargo xtask setup` installs the packages of infra/local/requirements.txt"
             );
             return None;
         }
@@ -52,8 +52,8 @@ impl Moto {
         let ready = format!("{}/moto-api/data.json", moto.endpoint);
         let give_up = Instant::now() + READY_WITHIN;
         while reqwest::get(&ready).await.is_err() {
-            assert_eq!(moto.child.try_wait().unwrap(), None, "moto ended before it answered");
-            assert!(Instant::now() < give_up, "moto does not answer");
+            assert_eq!(moto.child.try_wait().unwrap(), None, "moto ended before it was ready");
+            assert!(Instant::now() < give_up, "moto does not respond");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Some(moto)

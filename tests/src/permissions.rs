@@ -101,7 +101,7 @@ pub async fn check<S: Scenario>(
         world.play(&mut player).await;
         let (log, errors) = player.ended();
         if alarms::on(&alarms, &log, errors).contains(&alarm) {
-            wrong.push(format!("{scenario}: `{alarm}` is on although nothing is denied: {}", denials(&log)));
+            wrong.push(format!("{scenario}: `{alarm}` is in ALARM although no call is denied: {}", denials(&log)));
         }
         let needs: BTreeSet<Need> = world.way().passed().into_iter().flat_map(|passed| passed.needs).collect();
         wrong.extend(needs.iter().filter_map(|need| Some(format!("{scenario}: {}", iam::lacks(&role, need)?))));
@@ -124,16 +124,16 @@ pub async fn check<S: Scenario>(
             let (log, errors) = player.ended();
             let on = alarms::on(alarms, &log, errors);
             let met = world.way().happened().len();
-            println!("{action}: denied {met} times in `{scenario}`; on: {on:?}");
+            println!("{action}: denied {met} times in `{scenario}`; alarms: {on:?}");
             (met == 0 || !on.contains(alarm))
-                .then(|| format!("{action}, denied {met} times in `{scenario}`, turns on {on:?}: {}", denials(&log)))
+                .then(|| format!("{action}, denied {met} times in `{scenario}`, sets off {on:?}: {}", denials(&log)))
         })
         .buffer_unordered(AT_A_TIME)
         .filter_map(std::future::ready)
         .collect()
         .await;
     assert!(wrong.is_empty(), "{} of {count} actions of {function}:\n{}", wrong.len(), wrong.join("\n"));
-    println!("{function}: {count} actions, each denied in turn, turn `{alarm}` on; {} more are exempt", exempt.len());
+    println!("{function}: {count} actions, each denied in turn, set off `{alarm}`; {} more are exempt", exempt.len());
 }
 
 /// The actions in a role that no scenario needs.
@@ -141,13 +141,12 @@ fn unneeded(role: &[Grant], needed_by: &BTreeMap<String, &str>, exempt: &[Exempt
     let granted: BTreeSet<&str> = role.iter().filter(|grant| grant.allows).map(|grant| grant.action.as_str()).collect();
     let is_exempt = |action: &str| exempt.iter().any(|(known, _)| *known == action);
     let wildcards = granted.iter().filter(|action| action.contains('*'));
-    let wildcards =
-        wildcards.map(|action| format!("{action}: name each action, so that none is given that no code needs"));
+    let wildcards = wildcards.map(|action| format!("{action}: replace the wildcard by the needed actions"));
     let unused = granted.iter().filter(|action| !needed_by.contains_key(**action) && !is_exempt(action));
     let unused = unused.filter(|action| !action.contains('*'));
-    let unused = unused.map(|action| format!("{action} is in the role, and no scenario needs it"));
+    let unused = unused.map(|action| format!("{action} is in the role, but no scenario needs it"));
     let stale = exempt.iter().filter(|(action, _)| needed_by.contains_key(*action) || !granted.contains(action));
-    let stale = stale.map(|(action, _)| format!("{action} is exempt, and needed or not in the role"));
+    let stale = stale.map(|(action, _)| format!("{action} is exempt, but a scenario needs it or the role lacks it"));
     wildcards.chain(unused).chain(stale).collect()
 }
 

@@ -131,11 +131,11 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// Starts a control plane without event receivers.
     pub async fn start() -> Self {
-        Self::telling(Vec::new()).await
+        Self::with_event_receivers(Vec::new()).await
     }
 
     /// Starts a control plane that sends its changes to these receivers.
-    pub async fn telling(events: Vec<EventReceiver>) -> Self {
+    pub async fn with_event_receivers(events: Vec<EventReceiver>) -> Self {
         let region = control_plane::state::Region::parse(REGION).unwrap();
         let listener = XdsListener { address: "127.0.0.1:0".parse().unwrap(), auth: XdsAuth::None };
         // The control plane builds the xDS model of a mesh only while it serves xDS.
@@ -192,7 +192,7 @@ impl MiniStack {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let python = root.join(".local/venv/bin/python");
         if !python.is_file() {
-            println!("skipped: {} is not there; `cargo xtask setup` installs it", python.display());
+            println!("skipped: {} does not exist; `cargo xtask setup` installs it", python.display());
             return None;
         }
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
@@ -220,8 +220,8 @@ impl MiniStack {
         let ready = format!("{}/_ministack/ready", stack.endpoint);
         let give_up = Instant::now() + READY_WITHIN;
         while !answers(&ready).await {
-            assert_eq!(stack.child.try_wait().unwrap(), None, "MiniStack ended before it answered");
-            assert!(Instant::now() < give_up, "MiniStack does not answer");
+            assert_eq!(stack.child.try_wait().unwrap(), None, "MiniStack ended before it was ready");
+            assert!(Instant::now() < give_up, "MiniStack does not respond");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Some(stack)

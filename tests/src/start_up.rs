@@ -22,16 +22,16 @@ use crate::stack::{ACCOUNT, REGION};
 pub struct Case {
     set: Vec<(&'static str, OsString)>,
     unset: Vec<&'static str>,
-    says: Vec<String>,
+    expected: Vec<String>,
 }
 
 impl Case {
     /// A case with an invalid value of one variable, which the error must name and explain.
     #[must_use]
-    pub fn variable(name: &'static str, value: &str, says: &str) -> Self {
+    pub fn variable(name: &'static str, value: &str, expected: &str) -> Self {
         let quoted = if value.is_empty() { String::new() } else { format!("`{value}`") };
-        let says = vec![name.to_owned(), quoted, says.to_owned()];
-        Self { set: vec![(name, value.into())], unset: Vec::new(), says }
+        let expected = vec![name.to_owned(), quoted, expected.to_owned()];
+        Self { set: vec![(name, value.into())], unset: Vec::new(), expected }
     }
 
     fn with(self, name: &'static str, value: impl Into<OsString>) -> Self {
@@ -44,8 +44,8 @@ impl Case {
         Self { unset: names.to_vec(), ..self }
     }
 
-    fn saying(says: &[&str]) -> Self {
-        Self { set: Vec::new(), unset: Vec::new(), says: says.iter().map(|text| (*text).to_owned()).collect() }
+    fn expecting(expected: &[&str]) -> Self {
+        Self { set: Vec::new(), unset: Vec::new(), expected: expected.iter().map(|text| (*text).to_owned()).collect() }
     }
 }
 
@@ -71,7 +71,7 @@ fn common(folder: &Folder) -> Vec<Case> {
     let broken = folder.file("broken.yaml", b"version: 1\nfailover:\n  dwell: soon\n");
     let binary = folder.file("binary.yaml", &[0xff, 0xfe, 0x00]);
     let absent = folder.0.join("absent.yaml");
-    let policy = |path: &Path, says: &[&str]| Case::saying(says).with("MESHWARDEN_POLICY", path.as_os_str());
+    let policy = |path: &Path, expected: &[&str]| Case::expecting(expected).with("MESHWARDEN_POLICY", path.as_os_str());
     let not_text = || OsString::from_vec(vec![b'x', 0xff]);
     vec![
         Case::variable("MESHWARDEN_POLICY", "s3://rules", "write `s3://bucket/key`"),
@@ -81,21 +81,22 @@ fn common(folder: &Folder) -> Vec<Case> {
         Case::variable("MESHWARDEN_REPORTS", "s3://", "names no bucket"),
         Case::variable("MESHWARDEN_CONTROL_PLANE_AUDIENCE", "my mesh", "audience of a control plane"),
         Case::variable("MESHWARDEN_LOG", "a=chatty", "expected a level"),
-        Case::saying(&["invalid MESHWARDEN_TABLE", "UTF-8"]).with("MESHWARDEN_TABLE", not_text()),
+        Case::expecting(&["invalid MESHWARDEN_TABLE", "UTF-8"]).with("MESHWARDEN_TABLE", not_text()),
         policy(&absent, &["failed to load the policy", "absent.yaml", "not found", "Check MESHWARDEN_POLICY"]),
         policy(&folder.0, &["failed to load the policy", "Check MESHWARDEN_POLICY"]),
         policy(&binary, &["failed to load the policy", "binary.yaml", "UTF-8"]),
         policy(&broken, &["failed to load the policy", "line 3, column", "`failover.dwell`", "write it like"]),
-        Case::saying(&["no region", "set AWS_REGION"]).without(&["AWS_REGION"]),
+        Case::expecting(&["no region", "set AWS_REGION"]).without(&["AWS_REGION"]),
         Case::variable("AWS_REGION", "", "set AWS_REGION").with("AWS_EC2_METADATA_DISABLED", "true"),
         Case::variable("AWS_REGION", "EU (Ireland)", "expected a region such as `eu-west-1`"),
         Case::variable("AWS_ENDPOINT_URL_APP_MESH", "mesh.internal", "expected a URL"),
         Case::variable("AWS_ENDPOINT_URL", "localhost:4566", "expected a URL"),
-        Case::saying(&["no credentials", "give the function a role"])
+        Case::expecting(&["no credentials", "give the function a role"])
             .with("MESHWARDEN_POLICY", "s3://rules/policy.yaml")
             .without(&["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]),
-        Case::saying(&["AWS_LAMBDA_RUNTIME_API is not set", "cargo lambda watch"]).without(&["AWS_LAMBDA_RUNTIME_API"]),
-        Case::saying(&["AWS_LAMBDA_FUNCTION_NAME is not set"]).without(&["AWS_LAMBDA_FUNCTION_NAME"]),
+        Case::expecting(&["AWS_LAMBDA_RUNTIME_API is not set", "cargo lambda watch"])
+            .without(&["AWS_LAMBDA_RUNTIME_API"]),
+        Case::expecting(&["AWS_LAMBDA_FUNCTION_NAME is not set"]).without(&["AWS_LAMBDA_FUNCTION_NAME"]),
     ]
 }
 
@@ -107,9 +108,9 @@ pub async fn check(name: &str, binary: &str, own: &[Case]) {
     let reported = Arc::<Mutex<Vec<Value>>>::default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let runtime = listener.local_addr().unwrap().to_string();
-    let keep = Arc::clone(&reported);
+    let recorder = Arc::clone(&reported);
     let error = move |body: Bytes| async move {
-        keep.lock().unwrap().push(serde_json::from_slice(&body).unwrap());
+        recorder.lock().unwrap().push(serde_json::from_slice(&body).unwrap());
         StatusCode::ACCEPTED
     };
     let app = Router::new().route("/2018-06-01/runtime/init/error", post(error));
@@ -120,17 +121,17 @@ pub async fn check(name: &str, binary: &str, own: &[Case]) {
         assert!(!output.status.success(), "{name} {case:?}: {stdout}{stderr}");
         assert_eq!(stderr.lines().count(), 1, "{name} {case:?}: {stderr}");
         assert!(stderr.starts_with(&format!("{name}: failed to start: ")), "{name} {case:?}: {stderr}");
-        for part in &case.says {
+        for part in &case.expected {
             assert!(stderr.contains(part.as_str()), "{name} {case:?} lacks {part}: {stderr}");
         }
         for part in ["Error", " { ", "Some(", "None", "panicked", "Box<"] {
             assert!(!stderr.contains(part), "{name} {case:?}: {stderr}");
         }
         assert!(!stdout.contains("panicked"), "{name} {case:?}: {stdout}");
-        let told: Vec<Value> = std::mem::take(&mut *reported.lock().unwrap());
+        let reports: Vec<Value> = std::mem::take(&mut *reported.lock().unwrap());
         if !case.unset.contains(&"AWS_LAMBDA_RUNTIME_API") {
-            assert_eq!(told.len(), 1, "{name} {case:?}: {told:?}");
-            assert_eq!(told[0]["errorMessage"], stderr.trim_end(), "{name} {case:?}");
+            assert_eq!(reports.len(), 1, "{name} {case:?}: {reports:?}");
+            assert_eq!(reports[0]["errorMessage"], stderr.trim_end(), "{name} {case:?}");
         }
     }
     serving.abort();
@@ -157,5 +158,5 @@ async fn start(name: &str, binary: &str, runtime: &str, case: &Case) -> Output {
     command.envs(case.set.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let ended = tokio::time::timeout(PATIENCE, command.spawn().unwrap().wait_with_output()).await;
-    ended.unwrap_or_else(|_| unreachable!("{name} starts with {case:?}")).unwrap()
+    ended.unwrap_or_else(|_| unreachable!("{name} started despite {case:?}")).unwrap()
 }

@@ -43,15 +43,15 @@ pub struct Passed {
 #[derive(Debug)]
 pub struct Way {
     addresses: Vec<(String, String)>,
-    book: Arc<Book>,
+    state: Arc<RelayState>,
     serving: Vec<JoinHandle<()>>,
 }
 
 /// The forwarded requests, and the planned strike and faults.
 #[derive(Debug, Default)]
-struct Book {
+struct RelayState {
     passed: Mutex<Vec<Passed>>,
-    state: Mutex<Strike>,
+    death: Mutex<PlannedDeath>,
     faults: Mutex<Faults>,
     struck: Notify,
     /// Whether the relay removes the headers of requests that only our own control plane supports.
@@ -72,7 +72,7 @@ struct Faults {
 }
 
 #[derive(Debug, Default)]
-struct Strike {
+struct PlannedDeath {
     seen: usize,
     at: Option<(usize, Side)>,
     /// Whether the strike has happened. After it no request is forwarded, as if the caller were dead.
@@ -82,15 +82,15 @@ struct Strike {
 impl Way {
     /// Starts a relay for each service: `("AWS_ENDPOINT_URL_APP_MESH", "http://127.0.0.1:8080")`.
     pub async fn to(services: &[(&str, &str)]) -> Self {
-        let book = Arc::<Book>::default();
+        let state = Arc::<RelayState>::default();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let (mut addresses, mut serving) = (Vec::new(), Vec::new());
         for (variable, endpoint) in services {
-            let (address, task) = open(endpoint, &book, &client).await;
+            let (address, task) = open(endpoint, &state, &client).await;
             addresses.push(((*variable).to_owned(), address));
             serving.push(task);
         }
-        Self { addresses, book, serving }
+        Self { addresses, state, serving }
     }
 
     /// The addresses of the relay, by the variables of the services' endpoints.
@@ -101,39 +101,39 @@ impl Way {
 
     /// Restarts the count, and strikes the request with this number, counted from 0.
     pub fn strike(&self, request: usize, side: Side) {
-        *self.book.state.lock().unwrap() = Strike { seen: 0, at: Some((request, side)), shut: false };
+        *self.state.death.lock().unwrap() = PlannedDeath { seen: 0, at: Some((request, side)), shut: false };
     }
 
     /// Restarts the count, and replaces the response to the request with this number, counted from 0, with a fault.
     pub fn inject(&self, request: usize, fault: Fault) {
-        let mut faults = self.book.faults.lock().unwrap();
+        let mut faults = self.state.faults.lock().unwrap();
         (faults.seen, faults.at) = (0, Some((request, fault)));
     }
 
     /// Replaces every response to this operation with a fault, until [`Way::heal`].
     pub fn inject_always(&self, operation: &str, fault: Fault) {
-        self.book.faults.lock().unwrap().lasting = Some((operation.to_owned(), fault));
+        self.state.faults.lock().unwrap().lasting = Some((operation.to_owned(), fault));
     }
 
     /// Replaces the next `times` responses to an operation, or to requests with an address that contains this text,
     /// with a fault.
     pub fn inject_next(&self, operation: &str, fault: Fault, times: usize) {
-        self.book.faults.lock().unwrap().next.push((operation.to_owned(), fault, times));
+        self.state.faults.lock().unwrap().next.push((operation.to_owned(), fault, times));
     }
 
     /// Removes an action from the caller's role, as in `appmesh:DescribeRoute`.
     pub fn deny(&self, action: &str) {
-        self.book.faults.lock().unwrap().denied = Some(action.to_owned());
+        self.state.faults.lock().unwrap().denied = Some(action.to_owned());
     }
 
     /// Makes the services respond as AWS does, without members that only our own control plane adds.
     pub fn answer_as_aws(&self) {
-        self.book.is_plain.store(true, Ordering::Relaxed);
+        self.state.is_plain.store(true, Ordering::Relaxed);
     }
 
     /// Stops injecting faults.
     pub fn heal(&self) {
-        let mut faults = self.book.faults.lock().unwrap();
+        let mut faults = self.state.faults.lock().unwrap();
         (faults.at, faults.lasting, faults.denied) = (None, None, None);
         faults.next.clear();
     }
@@ -141,7 +141,7 @@ impl Way {
     /// The faults that happened, each with its operation.
     #[must_use]
     pub fn happened(&self) -> Vec<(String, Fault)> {
-        self.book.faults.lock().unwrap().happened.clone()
+        self.state.faults.lock().unwrap().happened.clone()
     }
 
     /// The subjects of the pages that were forwarded, as a form encodes them. Notices of other urgencies are not
@@ -155,12 +155,12 @@ impl Way {
 
     /// Waits for the strike.
     pub async fn struck(&self) {
-        self.book.struck.notified().await;
+        self.state.struck.notified().await;
     }
 
     /// Forwards all requests again.
     pub fn clear(&self) {
-        *self.book.state.lock().unwrap() = Strike::default();
+        *self.state.death.lock().unwrap() = PlannedDeath::default();
     }
 
     /// The subjects of all notices that were forwarded, as a form encodes them.
@@ -173,7 +173,7 @@ impl Way {
     /// The forwarded requests, in order.
     #[must_use]
     pub fn passed(&self) -> Vec<Passed> {
-        self.book.passed.lock().unwrap().clone()
+        self.state.passed.lock().unwrap().clone()
     }
 
     /// The number of forwarded requests of this operation.
@@ -189,26 +189,26 @@ impl Drop for Way {
     }
 }
 
-async fn open(target: &str, book: &Arc<Book>, client: &reqwest::Client) -> (String, JoinHandle<()>) {
+async fn open(target: &str, state: &Arc<RelayState>, client: &reqwest::Client) -> (String, JoinHandle<()>) {
     let listener = SeverableListener::bind().await;
     let address = format!("http://{}", listener.local_addr().unwrap());
-    let toll = Toll { target: target.to_owned(), book: Arc::clone(book), client: client.clone() };
+    let relay = RelayTarget { target: target.to_owned(), state: Arc::clone(state), client: client.clone() };
     let serving = tokio::spawn(async move {
-        let app = Router::new().fallback(pass).with_state(toll);
+        let app = Router::new().fallback(pass).with_state(relay);
         axum::serve(listener, app.into_make_service_with_connect_info::<Connection>()).await.unwrap();
     });
     (address, serving)
 }
 
 #[derive(Clone)]
-struct Toll {
+struct RelayTarget {
     target: String,
-    book: Arc<Book>,
+    state: Arc<RelayState>,
     client: reqwest::Client,
 }
 
 async fn pass(
-    State(toll): State<Toll>,
+    State(relay): State<RelayTarget>,
     ConnectInfo(connection): ConnectInfo<Connection>,
     method: Method,
     uri: Uri,
@@ -217,12 +217,12 @@ async fn pass(
 ) -> Response {
     let needs = iam::needs(&method, &uri, &headers, &String::from_utf8_lossy(&body));
     let named = || operation(&method, &uri, &headers, &String::from_utf8_lossy(&body));
-    if toll.book.denies(&needs, named)
+    if relay.state.denies(&needs, named)
         && let Some(answer) = Fault::Denied.answer(&uri, &headers, &body)
     {
         return answer;
     }
-    let fault = toll.book.fault(named, &uri.to_string());
+    let fault = relay.state.fault(named, &uri.to_string());
     // A client only checks the status of a call without output, and does not read the body. With `Fault::Malformed`
     // such a call is executed.
     let has_output = !["/v20190125/tag", "/v20190125/untag"].contains(&uri.path());
@@ -235,21 +235,21 @@ async fn pass(
         Some(Fault::NoAnswer) => return std::future::pending().await,
         _ => {}
     }
-    let side = match toll.book.enter() {
+    let side = match relay.state.enter() {
         Entry::Open => None,
         Entry::Struck(side) => Some(side),
         Entry::Shut => return std::future::pending().await,
     };
     if side == Some(Side::Before) {
-        toll.book.struck.notify_one();
+        relay.state.struck.notify_one();
         return std::future::pending().await;
     }
     let text = String::from_utf8_lossy(&body).into_owned();
     let operation = operation(&method, &uri, &headers, &text);
     let passed = Passed { operation, body: text, answer: String::new(), needs };
-    let number = toll.book.note(passed);
-    let mut onward = toll.client.request(method, format!("{}{uri}", toll.target)).body(body);
-    let is_plain = toll.book.is_plain.load(Ordering::Relaxed);
+    let number = relay.state.note(passed);
+    let mut onward = relay.client.request(method, format!("{}{uri}", relay.target)).body(body);
+    let is_plain = relay.state.is_plain.load(Ordering::Relaxed);
     let left_out =
         |name: &str| ["host", "content-length"].contains(&name) || is_plain && name == "x-meshwarden-include";
     for (name, value) in headers.iter().filter(|(name, _)| !left_out(name.as_str())) {
@@ -258,12 +258,12 @@ async fn pass(
     let Ok(answer) = onward.send().await else { return StatusCode::BAD_GATEWAY.into_response() };
     let (status, mut headers) = (answer.status(), answer.headers().clone());
     let body = answer.bytes().await.unwrap();
-    toll.book.passed.lock().unwrap()[number].answer = String::from_utf8_lossy(&body).into_owned();
+    relay.state.passed.lock().unwrap()[number].answer = String::from_utf8_lossy(&body).into_owned();
     if fault == Some(Fault::LostAnswer) {
         return connection.reset().await;
     }
     if side == Some(Side::After) {
-        toll.book.struck.notify_one();
+        relay.state.struck.notify_one();
         return std::future::pending().await;
     }
     headers.remove("transfer-encoding");
@@ -292,7 +292,7 @@ enum Entry {
     Shut,
 }
 
-impl Book {
+impl RelayState {
     fn note(&self, passed: Passed) -> usize {
         let mut all = self.passed.lock().unwrap();
         all.push(passed);
@@ -334,15 +334,15 @@ impl Book {
     }
 
     fn enter(&self) -> Entry {
-        let mut state = self.state.lock().unwrap();
-        if state.shut {
+        let mut death = self.death.lock().unwrap();
+        if death.shut {
             return Entry::Shut;
         }
-        let number = state.seen;
-        state.seen += 1;
-        match state.at {
+        let number = death.seen;
+        death.seen += 1;
+        match death.at {
             Some((at, side)) if at == number => {
-                state.shut = true;
+                death.shut = true;
                 Entry::Struck(side)
             }
             Some(_) | None => Entry::Open,

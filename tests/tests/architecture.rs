@@ -105,7 +105,7 @@ fn dependencies_point_one_way() {
     let allowed: BTreeMap<&str, &[&str]> = ALLOWED.into_iter().collect();
     for package in &packages {
         let may = allowed.get(package.name.as_str());
-        let may = may.unwrap_or_else(|| panic!("say in this test what {} may depend on", package.name));
+        let may = may.unwrap_or_else(|| panic!("add the allowed dependencies of {} to this test", package.name));
         for dependency in package.depends.iter().filter(|name| own.contains(name.as_str())) {
             assert!(may.contains(&dependency.as_str()), "{} must not depend on {dependency}", package.name);
         }
@@ -144,7 +144,7 @@ fn pure_crates_stay_pure() {
 }
 
 #[test]
-fn a_function_is_called_like_its_folder() {
+fn function_is_named_like_its_folder() {
     let functions = root().join("functions");
     let found: Vec<_> = packages().into_iter().filter(|package| package.folder.parent() == Some(&functions)).collect();
     assert!(!found.is_empty());
@@ -154,18 +154,18 @@ fn a_function_is_called_like_its_folder() {
 }
 
 #[test]
-fn every_crate_takes_the_workspaces_lints_and_opens_with_its_purpose() {
+fn every_crate_has_the_workspace_lints_and_crate_documentation() {
     for package in packages() {
         let manifest = std::fs::read_to_string(package.folder.join("Cargo.toml")).unwrap();
         assert!(manifest.contains("[lints]\nworkspace = true"), "{}", package.name);
         let entry = ["src/lib.rs", "src/main.rs"].map(|file| std::fs::read_to_string(package.folder.join(file)));
         let documented = entry.into_iter().flatten().next().is_some_and(|text| text.starts_with("//!"));
-        assert!(documented, "{} does not open with its purpose", package.name);
+        assert!(documented, "{} does not start with its purpose", package.name);
     }
 }
 
 #[test]
-fn no_source_file_is_too_long() {
+fn source_files_respect_the_length_limit() {
     let mut long = Vec::new();
     for folder in ["functions", "shared", "infra", "tests"] {
         visit(&root().join(folder), &mut |file, text| {

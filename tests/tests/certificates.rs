@@ -3,7 +3,7 @@
 //! moto is the more complete stand-in. It parses certificates, exports keys, issues real certificates from private CAs,
 //! and moves the labels of secrets. `MiniStack` parses no certificate: every import becomes an RSA key for a made-up
 //! name. It supports no private certificates, leaves old versions of a secret pending, and its `RenewCertificate` does
-//! nothing. Each fixture's `does` names the behaviour that it lacks. The tests in `shared/aws/tests/wire` replay
+//! nothing. Each fixture's `supports` names the behaviour that it lacks. The tests in `shared/aws/tests/wire` replay
 //! behaviour that both lack.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -44,7 +44,7 @@ fn root_in(ports: &CertificatePorts, name: &str) -> AuthorityArn {
 }
 
 #[async_trait]
-impl authorities::World for InMemory {
+impl authorities::AuthoritiesUnderTest for InMemory {
     fn authorities(&self) -> &dyn CertificateAuthority {
         &self.ports.authorities
     }
@@ -57,13 +57,13 @@ impl authorities::World for InMemory {
         self.ports.authorities.set_status(authority, AuthorityStatus::Disabled);
     }
 
-    fn does(&self, _: authorities::Trait) -> bool {
+    fn supports(&self, _: authorities::AuthorityBehaviour) -> bool {
         true
     }
 }
 
 #[async_trait]
-impl certificates::World for InMemory {
+impl certificates::CertificatesUnderTest for InMemory {
     fn store(&self) -> &dyn CertificateStore {
         &self.ports.certificates
     }
@@ -72,18 +72,18 @@ impl certificates::World for InMemory {
         self.root.clone()
     }
 
-    fn put_to_use(&self, arn: &CertificateArn) -> bool {
+    fn mark_in_use(&self, arn: &CertificateArn) -> bool {
         self.ports.certificates.set_in_use_by(arn, &["arn:aws:elasticloadbalancing:…"]);
         true
     }
 
-    fn does(&self, _: certificates::Trait) -> bool {
+    fn supports(&self, _: certificates::CertificateBehaviour) -> bool {
         true
     }
 }
 
 #[async_trait]
-impl bundles::World for InMemory {
+impl bundles::BundlesUnderTest for InMemory {
     fn bundles(&self) -> &dyn SecretBundles {
         &self.ports.bundles
     }
@@ -94,7 +94,7 @@ impl bundles::World for InMemory {
         version.clone()
     }
 
-    fn does(&self, _: bundles::Trait) -> bool {
+    fn supports(&self, _: bundles::BundleBehaviour) -> bool {
         true
     }
 }
@@ -106,7 +106,7 @@ struct PrivateCas {
 }
 
 #[async_trait]
-impl authorities::World for PrivateCas {
+impl authorities::AuthoritiesUnderTest for PrivateCas {
     fn authorities(&self) -> &dyn CertificateAuthority {
         &self.port
     }
@@ -121,13 +121,13 @@ impl authorities::World for PrivateCas {
     }
 
     /// moto returns an internal error for invalid input. `infra/local/moto_server.py` adds the other behaviour.
-    fn does(&self, what: authorities::Trait) -> bool {
-        match what {
-            authorities::Trait::HonoursValidity
-            | authorities::Trait::KnowsTokens
-            | authorities::Trait::RefusesLongValidity
-            | authorities::Trait::RefusesWhenDisabled => true,
-            authorities::Trait::TellsWhatIsWrong => false,
+    fn supports(&self, behaviour: authorities::AuthorityBehaviour) -> bool {
+        match behaviour {
+            authorities::AuthorityBehaviour::HonoursValidity
+            | authorities::AuthorityBehaviour::HonoursTokens
+            | authorities::AuthorityBehaviour::RefusesLongValidity
+            | authorities::AuthorityBehaviour::RefusesWhenDisabled => true,
+            authorities::AuthorityBehaviour::ReportsInvalidInput => false,
         }
     }
 }
@@ -136,27 +136,27 @@ impl authorities::World for PrivateCas {
 struct Certificates(aws::Acm);
 
 #[async_trait]
-impl certificates::World for Certificates {
+impl certificates::CertificatesUnderTest for Certificates {
     fn store(&self) -> &dyn CertificateStore {
         &self.0
     }
 
     fn authority(&self) -> AuthorityArn {
-        AuthorityArn::parse("arn:aws:acm-pca:eu-west-1:123456789012:certificate-authority/never-asked").unwrap()
+        AuthorityArn::parse("arn:aws:acm-pca:eu-west-1:123456789012:certificate-authority/never-called").unwrap()
     }
 
-    fn put_to_use(&self, _: &CertificateArn) -> bool {
+    fn mark_in_use(&self, _: &CertificateArn) -> bool {
         false
     }
 
     /// moto accepts any import and renews nothing. It signs requested certificates with its own RSA key instead of a
     /// private CA's.
-    fn does(&self, what: certificates::Trait) -> bool {
-        match what {
-            certificates::Trait::ChecksImports
-            | certificates::Trait::Renews
-            | certificates::Trait::KeepsTags
-            | certificates::Trait::IssuesAsAsked => false,
+    fn supports(&self, behaviour: certificates::CertificateBehaviour) -> bool {
+        match behaviour {
+            certificates::CertificateBehaviour::ChecksImports
+            | certificates::CertificateBehaviour::Renews
+            | certificates::CertificateBehaviour::KeepsTags
+            | certificates::CertificateBehaviour::IssuesAsRequested => false,
         }
     }
 }
@@ -165,19 +165,19 @@ impl certificates::World for Certificates {
 struct Secrets {
     port: aws::Secrets,
     client: aws_sdk_secretsmanager::Client,
-    does: fn(bundles::Trait) -> bool,
+    supports: fn(bundles::BundleBehaviour) -> bool,
 }
 
 impl Secrets {
-    async fn at(endpoint: &str, does: fn(bundles::Trait) -> bool) -> Self {
+    async fn at(endpoint: &str, supports: fn(bundles::BundleBehaviour) -> bool) -> Self {
         let config = sdk_config(endpoint).await;
         let client = aws_sdk_secretsmanager::Client::new(&config);
-        Self { port: Aws::with_config(config).bundles(), client, does }
+        Self { port: Aws::with_config(config).bundles(), client, supports }
     }
 }
 
 #[async_trait]
-impl bundles::World for Secrets {
+impl bundles::BundlesUnderTest for Secrets {
     fn bundles(&self) -> &dyn SecretBundles {
         &self.port
     }
@@ -188,8 +188,8 @@ impl bundles::World for Secrets {
         VersionId::parse(&made.version_id.unwrap()).unwrap()
     }
 
-    fn does(&self, what: bundles::Trait) -> bool {
-        (self.does)(what)
+    fn supports(&self, behaviour: bundles::BundleBehaviour) -> bool {
+        (self.supports)(behaviour)
     }
 }
 
@@ -226,24 +226,24 @@ async fn certificates_on_moto() {
 async fn bundles_on_moto() {
     let Some(moto) = Moto::start().await else { return };
     // It overwrites a version as long as the version is pending.
-    let does = |what| match what {
-        bundles::Trait::MovesLabels => true,
-        bundles::Trait::KeepsVersions => false,
+    let supports = |behaviour| match behaviour {
+        bundles::BundleBehaviour::MovesLabels => true,
+        bundles::BundleBehaviour::KeepsVersions => false,
     };
-    bundles::all(&Secrets::at(&moto.endpoint, does).await).await;
+    bundles::all(&Secrets::at(&moto.endpoint, supports).await).await;
 }
 
 #[tokio::test]
 async fn bundles_on_ministack() {
     let Some(stack) = MiniStack::start().await else { return };
-    let does = |what| match what {
-        bundles::Trait::MovesLabels | bundles::Trait::KeepsVersions => false,
+    let supports = |behaviour| match behaviour {
+        bundles::BundleBehaviour::MovesLabels | bundles::BundleBehaviour::KeepsVersions => false,
     };
-    bundles::all(&Secrets::at(&stack.endpoint, does).await).await;
+    bundles::all(&Secrets::at(&stack.endpoint, supports).await).await;
 }
 
 #[tokio::test]
-async fn a_control_plane_without_proxies_has_none() {
+async fn control_plane_without_proxies_reports_none() {
     let plane = ControlPlane::start().await;
     let aws = Aws::with_config(sdk_config(&plane.endpoint).await);
     assert_eq!(aws.mesh().proxies().await.unwrap(), []);

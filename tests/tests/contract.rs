@@ -15,14 +15,14 @@ const TABLE: &str = "meshwarden";
 
 #[tokio::test]
 async fn meshes_in_memory() {
-    mesh::all(&mesh::InMemory(MemoryMesh::new(Faults::default()))).await;
+    mesh::all(&mesh::MeshInMemory(MemoryMesh::new(Faults::default()))).await;
 }
 
 #[tokio::test]
 async fn meshes_over_the_api() {
     let plane = ControlPlane::start().await;
     let aws = Aws::with_config(sdk_config(&plane.endpoint).await);
-    mesh::all(&mesh::OverTheApi { mesh: aws.mesh(), endpoint: plane.endpoint.clone() }).await;
+    mesh::all(&mesh::MeshOverApi { mesh: aws.mesh(), endpoint: plane.endpoint.clone() }).await;
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn alarms_over_the_api() {
     let Some(stack) = MiniStack::start().await else { return };
     let config = sdk_config(&stack.endpoint).await;
     let client = aws_sdk_cloudwatch::Client::new(&config);
-    alarms::all(&alarms::OverTheApi { alarms: Aws::with_config(config).alarms(), client }).await;
+    alarms::all(&alarms::AlarmsOverApi { alarms: Aws::with_config(config).alarms(), client }).await;
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn instances_over_the_api() {
     let Some(moto) = Moto::start().await else { return };
     let config = sdk_config(&moto.endpoint).await;
     let client = aws_sdk_servicediscovery::Client::new(&config);
-    instances::all(&instances::OverTheApi { directory: Aws::with_config(config).instances(), client }).await;
+    instances::all(&instances::InstancesOverApi { directory: Aws::with_config(config).instances(), client }).await;
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn config_rules_on_moto() {
 
 #[tokio::test]
 async fn security_hub_in_memory() {
-    security_hub::all(&security_hub::InMemory(MemorySecurityHub::new(Faults::default()))).await;
+    security_hub::all(&security_hub::SecurityHubInMemory(MemorySecurityHub::new(Faults::default()))).await;
 }
 
 #[tokio::test]
@@ -89,7 +89,8 @@ async fn security_hub_on_moto() {
     let Some(moto) = Moto::start().await else { return };
     let way = Way::to(&[("AWS_ENDPOINT_URL_SECURITYHUB", &moto.endpoint)]).await;
     let aws = Aws::with_config(sdk_config(&way.variables()[0].1).await);
-    security_hub::all(&security_hub::OnMoto { hub: aws.security_hub(), endpoint: moto.endpoint.clone() }).await;
+    security_hub::all(&security_hub::SecurityHubOnMoto { hub: aws.security_hub(), endpoint: moto.endpoint.clone() })
+        .await;
     // moto accepts any number of findings in one request; AWS accepts a hundred.
     let passed = way.passed();
     let imports = passed.iter().filter(|passed| passed.operation == "POST /findings/import");

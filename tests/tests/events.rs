@@ -49,9 +49,9 @@ async fn received(stack: &MiniStack, queue: &str, count: usize) -> Vec<String> {
     let give_up = Instant::now() + WITHIN;
     let mut bodies = Vec::new();
     while bodies.len() < count {
-        assert!(Instant::now() < give_up, "only {bodies:?} came");
-        let asked = json!({ "QueueUrl": queue, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1 });
-        let answer = call(stack, "sqs", "AmazonSQS.ReceiveMessage", &asked).await;
+        assert!(Instant::now() < give_up, "only {bodies:?} arrived");
+        let request = json!({ "QueueUrl": queue, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1 });
+        let answer = call(stack, "sqs", "AmazonSQS.ReceiveMessage", &request).await;
         for message in answer["Messages"].as_array().into_iter().flatten() {
             let handle = json!({ "QueueUrl": queue, "ReceiptHandle": message["ReceiptHandle"] });
             call(stack, "sqs", "AmazonSQS.DeleteMessage", &handle).await;
@@ -62,11 +62,11 @@ async fn received(stack: &MiniStack, queue: &str, count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_write_comes_out_of_the_queue_as_what_it_was() {
+async fn mesh_write_arrives_in_the_queue_unchanged() {
     let Some(stack) = MiniStack::start().await else { return };
     let queue = bus(&stack).await;
     let bus = Aws::with_config(sdk_config(&stack.endpoint).await).bus_of_mesh_writes("mesh");
-    let plane = ControlPlane::telling(vec![EventReceiver { kind: ReceiverKind::Bus, bus }]).await;
+    let plane = ControlPlane::with_event_receivers(vec![EventReceiver { kind: ReceiverKind::Bus, bus }]).await;
     let appmesh = aws_sdk_appmesh::Client::new(&sdk_config(&plane.endpoint).await);
     appmesh.create_mesh().mesh_name("shop").send().await.unwrap();
     appmesh.update_mesh().mesh_name("shop").send().await.unwrap();
@@ -83,13 +83,14 @@ async fn a_write_comes_out_of_the_queue_as_what_it_was() {
         }
     }
     writes.sort_by_key(|write| (write.version.is_none(), write.version));
-    let told: Vec<(&str, Option<u64>)> = writes.iter().map(|write| (write.operation.as_str(), write.version)).collect();
-    assert_eq!(told, [("CreateMesh", Some(1)), ("UpdateMesh", Some(2)), ("TagResource", None)]);
+    let received_writes: Vec<(&str, Option<u64>)> =
+        writes.iter().map(|write| (write.operation.as_str(), write.version)).collect();
+    assert_eq!(received_writes, [("CreateMesh", Some(1)), ("UpdateMesh", Some(2)), ("TagResource", None)]);
     for write in &writes {
         assert_eq!(write.resource.as_ref().unwrap().to_string(), "mesh/shop");
         assert_eq!((&write.region, &write.error), (&Some(REGION.to_owned()), &None));
         assert!(write.at.is_some() && write.id.is_some());
-        assert_eq!(write.caller.who, Who::Unknown, "nobody asks on loopback");
+        assert_eq!(write.caller.who, Who::Unknown, "callers on loopback are not authenticated");
         assert_eq!(write.caller.address.as_deref(), Some("127.0.0.1"));
         assert!(write.caller.agent.as_ref().unwrap().contains("aws-sdk-rust"), "{:?}", write.caller);
     }

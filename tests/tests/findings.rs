@@ -29,8 +29,8 @@ use serde_json::{Value, json};
 const MESHES: [(&str, bool); 3] = [("shop", true), ("front", true), ("loose", false)];
 
 #[tokio::test]
-async fn a_mesh_has_the_same_findings_wherever_it_was_read() {
-    for (name, is_taken) in MESHES {
+async fn mesh_has_the_same_findings_from_every_source() {
+    for (name, is_accepted) in MESHES {
         let api = one(&read(&api_file(name)));
         let expected = text(&api);
         assert!(expected.lines().count() > 5, "{name}: {expected}");
@@ -42,18 +42,22 @@ async fn a_mesh_has_the_same_findings_wherever_it_was_read() {
         // A manifest cannot contain tags.
         let manifest = one(&read(&[format!("{name}/manifest.yaml")]));
         assert_eq!(text(&manifest), text(&one(&untagged(read(&api_file(name))))), "{name}");
-        if is_taken {
+        if is_accepted {
             let plane = ControlPlane::start().await;
             create(&plane, &read(&api_file(name))).await;
             let surveyed = surveyed(&plane, &name.parse().unwrap()).await;
-            assert_eq!(text(&surveyed.model(&name.parse().unwrap()).unwrap()), expected, "{name}, as sweeps read it");
-            audited(&surveyed, &name.parse().unwrap(), &api);
+            assert_eq!(
+                text(&surveyed.model(&name.parse().unwrap()).unwrap()),
+                expected,
+                "{name}, as compliance-sweep reads it"
+            );
+            check_audit(&surveyed, &name.parse().unwrap(), &api);
         }
     }
 }
 
 #[tokio::test]
-async fn a_mesh_has_the_same_findings_as_proxies_are_sent_it() {
+async fn proxy_model_has_the_same_findings() {
     for name in ["shop", "front"] {
         let reading = read(&api_file(name));
         let plane = ControlPlane::start().await;
@@ -63,7 +67,7 @@ async fn a_mesh_has_the_same_findings_as_proxies_are_sent_it() {
 }
 
 #[tokio::test]
-async fn a_mesh_that_proxies_are_not_sent_has_no_findings() {
+async fn unknown_mesh_has_no_findings_endpoint() {
     let plane = ControlPlane::start().await;
     for path in ["/findings/none", "/findings/", "/findings/a%2Fb"] {
         let answer = reqwest::get(format!("{}{path}", plane.endpoint)).await.unwrap();
@@ -73,7 +77,7 @@ async fn a_mesh_that_proxies_are_not_sent_has_no_findings() {
 
 /// The findings that change-audit reports for each resource as the last write: each must be one of the findings of the
 /// whole mesh.
-fn audited(surveyed: &Survey, name: &MeshName, whole: &Mesh) {
+fn check_audit(surveyed: &Survey, name: &MeshName, whole: &Mesh) {
     let seen = |without: Option<&ResourcePath>| {
         let resources = surveyed.resources.iter().filter(|(path, _)| Some(*path) != without);
         let resources = resources.map(|(path, one)| {
@@ -92,14 +96,14 @@ fn audited(surveyed: &Survey, name: &MeshName, whole: &Mesh) {
     let all = judge_each(whole, &Readings::default(), &policy(), Timestamp::now());
     let all: BTreeSet<String> = all.findings.iter().map(line).collect();
     let after = seen(None);
-    let mut told = BTreeSet::new();
+    let mut created = BTreeSet::new();
     for path in surveyed.resources.keys().filter(|path| !matches!(path, ResourcePath::Mesh(_))) {
         let before = seen(Some(path));
         let facts = AuditInput { before: Some(&before), after: &after, writes: &[], open: &[] };
-        let look = audit_changes(&facts, &policy(), Timestamp::now()).unwrap();
-        told.extend(look.effect.created.iter().map(line));
+        let audit = audit_changes(&facts, &policy(), Timestamp::now()).unwrap();
+        created.extend(audit.effect.created.iter().map(line));
     }
-    assert!(!told.is_empty() && told.is_subset(&all), "{name}: {:#?}", told.difference(&all));
+    assert!(!created.is_empty() && created.is_subset(&all), "{name}: {:#?}", created.difference(&all));
 }
 
 /// The findings that the control plane reports for the configuration of its proxies.
@@ -176,7 +180,7 @@ fn untagged(mut reading: Reading) -> Reading {
 
 fn one(reading: &Reading) -> Mesh {
     let mut meshes = reading.meshes().into_values();
-    let (Some(mesh), None) = (meshes.next(), meshes.next()) else { panic!("one mesh in a file") };
+    let (Some(mesh), None) = (meshes.next(), meshes.next()) else { panic!("a file contains one mesh") };
     mesh
 }
 

@@ -56,7 +56,7 @@ fn violations(sources: &[(String, String)]) -> BTreeMap<String, Vec<String>> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (file, message) in &calls {
         let violation = match message.as_deref() {
-            None => "a message is missing or built from values; put the values into fields".to_owned(),
+            None => "a message is missing or interpolated; put the values into fields".to_owned(),
             Some(text) if uses.get(text).is_some_and(|uses| *uses > 1) => format!("{text} is used in several places"),
             Some(_) => continue,
         };
@@ -103,7 +103,7 @@ fn log_messages_are_constant_and_unique() {
 }
 
 #[test]
-fn every_form_of_a_log_call_is_read() {
+fn every_form_of_log_call_is_found() {
     let source = r##"
         /// tracing::error!("in a comment {}");
         fn log(value: u8) {
@@ -127,7 +127,7 @@ fn every_form_of_a_log_call_is_read() {
 }
 
 #[test]
-fn a_shared_message_is_a_violation_of_both_places() {
+fn shared_message_is_a_violation_in_both_places() {
     let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
     let found = violations(&[
         file("a.rs", r#"fn a() { info!("same"); info!("own") }"#),

@@ -117,7 +117,7 @@ fn every_call_in_the_sources_is_in_the_role() {
         let found: BTreeSet<String> = texts.flat_map(|text| calls(&text)).collect();
         for call in found.iter().filter(|call| !NEVER.contains(&(function.as_str(), call.as_str()))) {
             let Some((_, needed)) = CALLS.iter().chain(&WRITER).find(|(known, _)| known == call) else {
-                wrong.push(format!("{function}: name the actions that `{call}` needs in this test"));
+                wrong.push(format!("{function}: add the actions that `{call}` needs to this test"));
                 continue;
             };
             checked += 1;

@@ -8,7 +8,7 @@ fn stand_ins_pass_their_own_tests() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let python = root.join(".local/venv/bin/python");
     if !python.is_file() {
-        println!("skipped: .local/venv/bin/python is not there; `cargo xtask setup` installs it");
+        println!("skipped: .local/venv/bin/python does not exist; `cargo xtask setup` installs it");
         return;
     }
     // `-B` writes no bytecode into the source folder.

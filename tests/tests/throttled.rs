@@ -19,7 +19,7 @@ use serde_json::json;
 const NODES: usize = 120;
 
 /// The time for which the proxy throttles.
-const BUSY: Duration = Duration::from_millis(300);
+const THROTTLE_TIME: Duration = Duration::from_millis(300);
 
 /// An HTTP proxy that forwards `pass` calls, then answers 429 for a while, and then forwards all calls again.
 #[derive(Clone)]
@@ -32,11 +32,11 @@ struct Proxy {
     client: reqwest::Client,
 }
 
-async fn hand_on(State(proxy): State<Proxy>, request: Request) -> Response {
+async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
     proxy.calls.fetch_add(1, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_millis(5)).await;
     let passes = proxy.pass.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
-    if !passes && Instant::now() < *proxy.busy_until.get_or_init(|| Instant::now() + BUSY) {
+    if !passes && Instant::now() < *proxy.busy_until.get_or_init(|| Instant::now() + THROTTLE_TIME) {
         proxy.refused.fetch_add(1, Ordering::Relaxed);
         let body = json!({"message": "slow down"}).to_string();
         let response = Response::builder().status(429).header("x-amzn-errortype", "TooManyRequestsException");
@@ -54,7 +54,7 @@ async fn hand_on(State(proxy): State<Proxy>, request: Request) -> Response {
 }
 
 #[tokio::test]
-async fn the_whole_mesh_is_read_with_fewer_calls_at_a_time_and_then_with_more() {
+async fn throttled_survey_reads_the_whole_mesh_and_adapts_its_pace() {
     let plane = ControlPlane::start().await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let put = async |path: &str, body: serde_json::Value| {
@@ -75,7 +75,7 @@ async fn the_whole_mesh_is_read_with_fewer_calls_at_a_time_and_then_with_more() 
     };
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let slow = format!("http://{}", listener.local_addr().unwrap());
-    let router = Router::new().fallback(hand_on).with_state(proxy.clone());
+    let router = Router::new().fallback(forward).with_state(proxy.clone());
     let proxying = tokio::spawn(async move { axum::serve(listener, router).await });
     // The SDK's own retries are disabled, so that the test observes the pace of the survey.
     let config = sdk_config(&slow).await.into_builder().retry_config(RetryConfig::disabled()).build();
@@ -93,7 +93,7 @@ async fn the_whole_mesh_is_read_with_fewer_calls_at_a_time_and_then_with_more() 
     proxy.pass.store(30, Ordering::Relaxed);
     let whole = survey(&meshes, &mesh, &mut pace).await.unwrap();
     assert_eq!((whole.is_whole(), whole.resources.len()), (true, NODES + 1));
-    assert!(proxy.refused.load(Ordering::Relaxed) > 0, "it was asked for patience");
+    assert!(proxy.refused.load(Ordering::Relaxed) > 0, "the proxy throttled no request");
     let fallen = pace.at_a_time();
     assert!(fallen < before, "{before}, then {fallen}");
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use meshwarden_tests::config_events::{Stage, Told, arn};
+use meshwarden_tests::config_events::{ReceivedEvaluation, Stage, arn};
 use meshwarden_tests::function::Function;
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ async fn stage(items: &[(&str, Value)]) -> Option<(Stage, Function)> {
 }
 
 /// The content of one evaluation: resource type, compliance, the beginning of its annotation, and time.
-fn says(told: &Told) -> (&str, &str, &str, i64) {
+fn says(told: &ReceivedEvaluation) -> (&str, &str, &str, i64) {
     let annotation = told.annotation.split(';').next().unwrap_or_default();
     (&told.resource_type, &told.compliance, annotation, told.at)
 }
@@ -49,7 +49,7 @@ async fn every_kind_of_message_about_a_resource_is_answered() {
         ("config-left-scope", (node, "NOT_APPLICABLE", "it left the scope of the rule", CAPTURED)),
     ] {
         let report = function.answer(&stage.trial(event)).await.unwrap();
-        let told = stage.told();
+        let told = stage.evaluations();
         assert_eq!(told.len(), 1, "{event}: {report:#}");
         assert_eq!(told[0].keys().collect::<Vec<_>>(), [V2], "{event}");
         assert_eq!(says(&told[0][V2]), expected, "{event}");
@@ -65,9 +65,9 @@ async fn a_schedule_is_answered_for_all_resources_a_hundred_at_a_time() {
         stage.create("virtualNodes", json!({ "virtualNodeName": format!("n{number}"), "spec": {} })).await;
     }
     function.answer(&stage.trial("config-scheduled")).await.unwrap();
-    let told = stage.told();
+    let told = stage.evaluations();
     assert_eq!(told.iter().map(BTreeMap::len).collect::<Vec<_>>(), [100, 23]);
-    let all: BTreeMap<&String, &Told> = told.iter().flatten().collect();
+    let all: BTreeMap<&String, &ReceivedEvaluation> = told.iter().flatten().collect();
     assert_eq!(all.values().filter(|told| told.compliance == "NON_COMPLIANT").count(), 121);
     let of = |path: &str| says(all[&path.to_owned()]);
     assert_eq!(of("mesh/shop"), ("AWS::AppMesh::Mesh", "COMPLIANT", "", ASKED));

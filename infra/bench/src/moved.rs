@@ -18,12 +18,12 @@ const TURNS: usize = 200;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Processes and a folder that are ended and removed with this value.
-struct Running {
+struct Processes {
     children: Vec<Child>,
     folder: std::path::PathBuf,
 }
 
-impl Drop for Running {
+impl Drop for Processes {
     fn drop(&mut self) {
         for child in &mut self.children {
             child.kill().ok();
@@ -36,7 +36,7 @@ impl Drop for Running {
 pub(crate) async fn measure(control_plane: &Path, envoy: &Path) -> Result<Vec<Row>, Box<dyn Error>> {
     let folder = std::env::temp_dir().join(format!("meshwarden-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let mut running = Running { children: Vec::new(), folder };
+    let mut running = Processes { children: Vec::new(), folder };
     let mut server = Command::new(control_plane)
         .args(["--api", "127.0.0.1:0", "--xds", "127.0.0.1:0", "--listeners", "explicit:21000-29999"])
         .env("MESHWARDEN_LOG", "error")

@@ -63,8 +63,8 @@ pub(crate) fn measure() -> Result<Vec<Row>, Box<dyn Error>> {
     Ok(rows)
 }
 
-/// A mesh of about this many resources: services behind routers with two routes each, whose nodes call later services,
-/// some of them behind gateways.
+/// A mesh with about this many resources: services behind routers with two routes each. Their nodes call later
+/// services, and some services are behind gateways.
 fn large_mesh(resources: usize, quality: Quality) -> Result<Mesh, Box<dyn Error>> {
     let services = resources / RESOURCES_PER_SERVICE;
     let mut mesh = Mesh::new(MeshName::parse("large")?);

@@ -21,7 +21,7 @@ use xds::{ClientAddress, Listeners, Proxy, ResourceType, SdsSource, StatNames, S
 
 use crate::{Row, median};
 
-/// The nodes of the mesh whose snapshots are built: App Mesh's quota.
+/// The nodes of the mesh for which snapshots are built: App Mesh's quota.
 const NODES: usize = 200;
 /// The backends of each of them.
 const BACKENDS: usize = 10;

@@ -20,9 +20,9 @@ use tokio::sync::broadcast;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
 use crate::quotas::Quotas;
-use crate::state::{Action, Answer, Change, Planned, Read, Record, Stamp, State, Write};
+use crate::state::{Action, Answer, Change, PlannedChange, Read, Record, Stamp, State, Write};
 use crate::storage::{Memory, Storage};
-use committer::{Committer, StoreShared, Stored};
+use committer::{Committer, Durability, StoreShared};
 
 /// The state and its storage. One lock protects all of it: a write takes microseconds, and its checks (existing
 /// targets, references to the resource) read more than one resource.
@@ -35,12 +35,12 @@ pub struct Store {
 
 /// A write that is decided, and may not be stored yet.
 #[derive(Debug)]
-pub(crate) struct Decided {
+pub(crate) struct DecidedWrite {
     outcome: Result<Answer, ApiError>,
-    stored: Stored,
+    stored: Durability,
 }
 
-impl Decided {
+impl DecidedWrite {
     /// Waits until the write is stored or has failed.
     pub(crate) async fn wait(self) -> Result<Answer, ApiError> {
         if self.stored.wait().await { self.outcome } else { Err(ApiError::Unavailable) }
@@ -82,17 +82,17 @@ impl Store {
         &self,
         write: &Write,
         stamp: &Stamp,
-        check: impl FnOnce(&State, &Planned<'_>) -> Result<(), ApiError>,
-    ) -> Decided {
+        check: impl FnOnce(&State, &PlannedChange<'_>) -> Result<(), ApiError>,
+    ) -> DecidedWrite {
         let is_deletion = matches!(write.action, Action::Delete | Action::Untag(_));
         if self.shared.is_full() && !is_deletion {
-            return Decided { outcome: Err(ApiError::Unavailable), stored: Stored::Already };
+            return DecidedWrite { outcome: Err(ApiError::Unavailable), stored: Durability::Already };
         }
         let (outcome, stored) = self.stage(|state| match state.write_if(write, stamp, check) {
             Ok(written) => (Ok(written.answer), written.records, written.change),
             Err(error) => (Err(error), Vec::new(), None),
         });
-        Decided { outcome, stored }
+        DecidedWrite { outcome, stored }
     }
 
     /// Assigns a listener port to a key, or removes it. Completes when the change is stored or has failed.
@@ -105,7 +105,7 @@ impl Store {
         if stored.wait().await { Ok(()) } else { Err(ApiError::Unavailable) }
     }
 
-    fn stage<T>(&self, decide: impl FnOnce(&mut State) -> (T, Vec<Record>, Option<Change>)) -> (T, Stored) {
+    fn stage<T>(&self, decide: impl FnOnce(&mut State) -> (T, Vec<Record>, Option<Change>)) -> (T, Durability) {
         let staged = self.shared.stage(decide);
         if self.committer.is_none() {
             self.shared.commit();

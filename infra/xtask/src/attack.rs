@@ -17,7 +17,7 @@ const BUDGET: Duration = Duration::from_mins(10);
 /// The factors of the suite's size. A round starts only if it probably fits into the time limit.
 const ROUNDS: [u32; 3] = [1, 3, 10];
 
-/// The functions, each a crate with a suite of its own.
+/// The functions, each a crate with a separate suite.
 const FUNCTIONS: [&str; 6] = [
     "certificate-rotation",
     "change-audit",

@@ -76,7 +76,7 @@ pub(crate) enum Task {
     },
 }
 
-/// What is attacked.
+/// The target of the attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Attacked {
     /// The control plane, by its clients and proxies

@@ -26,9 +26,9 @@ pub(crate) fn print_failure(failure: &Failure) {
     eprintln!("\nxtask: {failure}");
 }
 
-/// Runs `work` as a step whose name and duration are printed.
+/// Runs `work` as a step. Prints the name and the duration of the step.
 pub(crate) fn step<T>(name: &str, work: impl FnOnce(&mut Progress) -> Result<T>) -> Result<T> {
-    let mut progress = Progress::new(name, Shown::for_stdout());
+    let mut progress = Progress::new(name, OutputMode::for_stdout());
     progress.draw("");
     let result = work(&mut progress);
     progress.close(if result.is_ok() { "" } else { "failed" });
@@ -46,7 +46,7 @@ pub(crate) fn background<T: Send + 'static>(
     name: &str,
     work: impl FnOnce(&mut Progress) -> Result<T> + Send + 'static,
 ) -> Background<T> {
-    let mut progress = Progress::new(name, Shown::Never);
+    let mut progress = Progress::new(name, OutputMode::Never);
     let thread = thread::spawn(move || {
         let result = work(&mut progress);
         progress.stop();
@@ -80,7 +80,7 @@ impl<T> Drop for Background<T> {
 
 /// Where the progress of a step is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shown {
+enum OutputMode {
     /// One line that is updated.
     Terminal,
     /// A line at intervals.
@@ -89,7 +89,7 @@ enum Shown {
     Never,
 }
 
-impl Shown {
+impl OutputMode {
     fn for_stdout() -> Self {
         if std::io::stdout().is_terminal() { Self::Terminal } else { Self::Lines }
     }
@@ -101,7 +101,7 @@ pub(crate) struct Progress {
     name: String,
     started: Instant,
     drawn: Instant,
-    shown: Shown,
+    shown: OutputMode,
     last: String,
     /// The time of a build's first count, and the number of units built then.
     counted: Option<(Instant, u32)>,
@@ -109,7 +109,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    fn new(name: &str, shown: Shown) -> Self {
+    fn new(name: &str, shown: OutputMode) -> Self {
         let now = Instant::now();
         let name = name.to_owned();
         Self { name, started: now, drawn: now, shown, last: String::new(), counted: None, took: None }
@@ -127,9 +127,9 @@ impl Progress {
     /// Shows the last activity again, with the updated time.
     pub(crate) fn again(&mut self) {
         let pause = match self.shown {
-            Shown::Terminal => Duration::from_millis(100),
-            Shown::Lines => PROGRESS_INTERVAL,
-            Shown::Never => return,
+            OutputMode::Terminal => Duration::from_millis(100),
+            OutputMode::Lines => PROGRESS_INTERVAL,
+            OutputMode::Never => return,
         };
         if self.drawn.elapsed() >= pause {
             let last = std::mem::take(&mut self.last);
@@ -154,9 +154,9 @@ impl Progress {
         let short: String = what.chars().take(60).collect();
         let seconds = self.started.elapsed().as_secs();
         match self.shown {
-            Shown::Terminal => put(&format!("\r\x1b[K  {} ... {seconds} s  {short}", self.name)),
-            Shown::Lines if !short.is_empty() => put(&format!("  {} ... {seconds} s  {short}\n", self.name)),
-            Shown::Lines | Shown::Never => {}
+            OutputMode::Terminal => put(&format!("\r\x1b[K  {} ... {seconds} s  {short}", self.name)),
+            OutputMode::Lines if !short.is_empty() => put(&format!("  {} ... {seconds} s  {short}\n", self.name)),
+            OutputMode::Lines | OutputMode::Never => {}
         }
     }
 
@@ -166,7 +166,7 @@ impl Progress {
 
     fn close(&self, verdict: &str) {
         let seconds = self.took.unwrap_or_else(|| self.started.elapsed()).as_secs_f32();
-        let start = if self.shown == Shown::Terminal { "\r\x1b[K" } else { "" };
+        let start = if self.shown == OutputMode::Terminal { "\r\x1b[K" } else { "" };
         put(&format!("{start}  {:<44} {seconds:>6.1} s  {verdict}\n", self.name));
     }
 }

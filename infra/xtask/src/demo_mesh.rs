@@ -30,7 +30,7 @@ pub(crate) const PERIOD: u32 = 10;
 
 /// A resource kind: its member in the files, and the path of its collection. Kinds are listed before the kinds that
 /// refer to them.
-struct Kind {
+struct CollectionKind {
     member: &'static str,
     /// The path of the collection, and the member that names the parent, if it has one.
     collection: &'static str,
@@ -38,13 +38,18 @@ struct Kind {
     children: &'static str,
 }
 
-const KINDS: [Kind; 6] = [
-    Kind::in_mesh("virtualNodes"),
-    Kind::in_mesh("virtualRouters"),
-    Kind { member: "routes", collection: "virtualRouter", parent: Some("virtualRouterName"), children: "routes" },
-    Kind::in_mesh("virtualServices"),
-    Kind::in_mesh("virtualGateways"),
-    Kind {
+const KINDS: [CollectionKind; 6] = [
+    CollectionKind::in_mesh("virtualNodes"),
+    CollectionKind::in_mesh("virtualRouters"),
+    CollectionKind {
+        member: "routes",
+        collection: "virtualRouter",
+        parent: Some("virtualRouterName"),
+        children: "routes",
+    },
+    CollectionKind::in_mesh("virtualServices"),
+    CollectionKind::in_mesh("virtualGateways"),
+    CollectionKind {
         member: "gatewayRoutes",
         collection: "virtualGateway",
         parent: Some("virtualGatewayName"),
@@ -52,7 +57,7 @@ const KINDS: [Kind; 6] = [
     },
 ];
 
-impl Kind {
+impl CollectionKind {
     const fn in_mesh(name: &'static str) -> Self {
         Self { member: name, collection: name, parent: None, children: "" }
     }

@@ -10,7 +10,7 @@ use crate::failure::{Failure, Result};
 /// The number of output lines that are shown for a failing test: a screenful for three of them.
 const SHOWN_LINES: usize = 12;
 
-/// The number of failing tests whose output is shown. Only the names of the others are shown.
+/// The number of failing tests with shown output. Only the names of the others are shown.
 const SHOWN_TESTS: usize = 3;
 
 /// The length limit of a shown line. One assertion can print a whole document as one line.
@@ -18,7 +18,7 @@ const SHOWN_WIDTH: usize = 160;
 
 /// Tests by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
+pub(crate) struct TestCounts {
     pub(crate) passed: u32,
     pub(crate) failed: u32,
 }
@@ -32,7 +32,7 @@ struct FailedTest {
     output: String,
 }
 
-impl Counts {
+impl TestCounts {
     /// Reads the attributes of the outermost element.
     pub(crate) fn from_junit(xml: &str) -> Option<Self> {
         let (_, rest) = xml.split_once("<testsuites ")?;
@@ -146,8 +146,8 @@ left &lt;b&gt; &amp;amp; &quot;c&quot;
 
     #[test]
     fn run_is_counted() {
-        assert_eq!(Counts::from_junit(RUN), Some(Counts { passed: 2, failed: 1 }));
-        assert_eq!(Counts::from_junit("<html>"), None);
+        assert_eq!(TestCounts::from_junit(RUN), Some(TestCounts { passed: 2, failed: 1 }));
+        assert_eq!(TestCounts::from_junit("<html>"), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::command::Run;
 use crate::console::{say, step};
 use crate::demo;
 use crate::failure::{Failure, Result};
-use crate::junit::{Counts, report_failures};
+use crate::junit::{TestCounts, report_failures};
 use crate::setup::{self, DENY, NEXTEST};
 use crate::workspace::Workspace;
 
@@ -38,12 +38,13 @@ struct Tally {
     seed: String,
     times: Vec<(&'static str, Duration)>,
     failed: Vec<&'static str>,
-    counts: Counts,
+    counts: TestCounts,
 }
 
 /// Runs the suite. It ends at the first failing step: later, slower ones would only repeat the failure.
 pub(crate) fn run(workspace: &Workspace, extent: Extent, seed: u64) -> Result<()> {
-    let mut tally = Tally { seed: seed.to_string(), times: Vec::new(), failed: Vec::new(), counts: Counts::default() };
+    let mut tally =
+        Tally { seed: seed.to_string(), times: Vec::new(), failed: Vec::new(), counts: TestCounts::default() };
     let result = match extent {
         Extent::Fast => fast_steps(workspace, &mut tally),
         Extent::Full => all_steps(workspace, &mut tally),
@@ -190,7 +191,7 @@ impl Tally {
         });
         let report = fs::read_to_string(&junit).unwrap_or_default();
         report_failures(&report, &workspace.local("logs/tests"))?;
-        if let Some(counts) = Counts::from_junit(&report) {
+        if let Some(counts) = TestCounts::from_junit(&report) {
             self.counts = counts;
         }
         match (&result, self.counts.passed) {

@@ -37,20 +37,20 @@ pub const MOST_PAGES: u32 = 1_000;
 
 /// The bound because of which a response is not read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TooLong {
-    #[error("the answer is longer than {} MiB, the most that is read", LONGEST_ANSWER / MIB)]
+pub(crate) enum ResponseLimit {
+    #[error("the response is longer than the limit of {} MiB", LONGEST_ANSWER / MIB)]
     Answer,
-    #[error("the answers that are being read are longer than {} MiB together", LONGEST_TOGETHER / MIB)]
+    #[error("the concurrent responses are together longer than the limit of {} MiB", LONGEST_TOGETHER / MIB)]
     Together,
-    #[error("the list has more than {MOST_PAGES} pages, the most that are read")]
+    #[error("the list has more than {MOST_PAGES} pages, which is the limit")]
     Pages,
     #[error("the list repeats the token of its next page")]
     RepeatedToken,
 }
 
-impl TooLong {
-    /// Finds a `TooLong` among the error and its sources.
-    pub(crate) fn of(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+impl ResponseLimit {
+    /// Finds a `ResponseLimit` among the error and its sources.
+    pub(crate) fn find_in(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
         let mut cause = Some(error);
         while let Some(error) = cause {
             if let Some(found) = error.downcast_ref::<Self>() {
@@ -120,15 +120,15 @@ struct BoundedBody {
 }
 
 impl BoundedBody {
-    fn count(&mut self, bytes: usize) -> Result<(), TooLong> {
+    fn count(&mut self, bytes: usize) -> Result<(), ResponseLimit> {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.read = self.read.saturating_add(bytes);
         let together = self.reading.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         if self.read > LONGEST_ANSWER {
-            return Err(TooLong::Answer);
+            return Err(ResponseLimit::Answer);
         }
         if together > LONGEST_TOGETHER {
-            return Err(TooLong::Together);
+            return Err(ResponseLimit::Together);
         }
         Ok(())
     }
@@ -144,7 +144,7 @@ impl Body for BoundedBody {
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         // A response is not read at all if its `content-length` exceeds the bound.
         if self.announced > LONGEST_ANSWER {
-            return Poll::Ready(Some(Err(TooLong::Answer.into())));
+            return Poll::Ready(Some(Err(ResponseLimit::Answer.into())));
         }
         Poll::Ready(match ready!(self.body.as_mut().poll_frame(context)) {
             Some(Ok(frame)) => {
@@ -182,23 +182,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn answer_up_to_the_bound_is_read_and_a_longer_one_is_not() {
+    async fn response_up_to_the_limit_is_read_and_longer_one_is_refused() {
         let reading = Arc::default();
         for (length, announced, expected) in [
             (0, 0, None),
             (LONGEST_ANSWER, LONGEST_ANSWER, None),
-            (LONGEST_ANSWER + 1, 0, Some(TooLong::Answer)),
-            (1, LONGEST_ANSWER + 1, Some(TooLong::Answer)),
+            (LONGEST_ANSWER + 1, 0, Some(ResponseLimit::Answer)),
+            (1, LONGEST_ANSWER + 1, Some(ResponseLimit::Answer)),
         ] {
             let read = body(length, announced, &reading).collect().await;
-            let why = read.err().and_then(|error| TooLong::of(error.as_ref()));
+            let why = read.err().and_then(|error| ResponseLimit::find_in(error.as_ref()));
             assert_eq!(why, expected, "{length} {announced}");
         }
         assert_eq!(reading.load(Ordering::Relaxed), 0, "nothing is left counted");
     }
 
     #[tokio::test]
-    async fn answers_at_the_same_time_are_bounded_together() {
+    async fn concurrent_responses_share_a_limit() {
         let reading = Arc::default();
         let mut held = Vec::new();
         for _ in 0..2 {
@@ -208,7 +208,7 @@ mod tests {
         }
         let mut third = body(1, 0, &reading);
         let error = third.frame().await.unwrap().unwrap_err();
-        assert_eq!(TooLong::of(error.as_ref()), Some(TooLong::Together));
+        assert_eq!(ResponseLimit::find_in(error.as_ref()), Some(ResponseLimit::Together));
         held.clear();
         body(LONGEST_ANSWER, 0, &reading).collect().await.unwrap();
     }

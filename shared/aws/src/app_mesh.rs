@@ -18,7 +18,7 @@ use ports::{Described, MeshReader, PortError, PortErrorKind, ResourceRef};
 use serde_json::Value;
 
 use crate::call::call;
-pub(crate) use identity::ShowIdentity;
+pub(crate) use identity::PresentIdentity;
 use raw::{INCLUDE, KeepBody, TAGS};
 
 /// Meshes in the App Mesh API, or in a compatible control plane.
@@ -111,7 +111,7 @@ impl MeshReader for AppMesh {
         let tags = body.as_object_mut().and_then(|members| members.remove(TAGS));
         let resource = resource_of(path.kind(), &body, what)?;
         let tags = match tags {
-            Some(tags) => pairs(&tags).ok_or_else(|| unreadable(what, "its tags are no list of keys and values")),
+            Some(tags) => pairs(&tags).ok_or_else(|| unreadable(what, "its tags are not a list of keys and values")),
             // The server does not support the request for tags in a description.
             None => self.tags(&resource.metadata().arn.to_string()).await,
         };
@@ -155,5 +155,5 @@ fn pairs(tags: &Value) -> Option<BTreeMap<String, String>> {
 }
 
 fn unreadable(what: impl Fn() -> String, why: &str) -> PortError {
-    PortError::new(what(), PortErrorKind::Other, format!("the answer of App Mesh can't be read: {why}"))
+    PortError::new(what(), PortErrorKind::Other, format!("the response of App Mesh can't be read: {why}"))
 }

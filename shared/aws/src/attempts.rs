@@ -22,8 +22,8 @@ use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::date_time::Format;
 use ports::PortErrorKind;
 
-use crate::answer::{MOST_PAGES, TooLong};
-use crate::error_kind::{kind_of, tells_expired_token};
+use crate::answer::{MOST_PAGES, ResponseLimit};
+use crate::error_kind::{kind_of, reports_expired_token};
 
 tokio::task_local! {
     static LOG: Mutex<CallLog>;
@@ -49,16 +49,16 @@ pub(crate) struct CallLog {
 
 /// Logs a call that its caller dropped. Without this, an invocation that runs out of time would not log what it waited
 /// for.
-struct Unfinished {
+struct UnfinishedCall {
     is_over: bool,
 }
 
-impl Drop for Unfinished {
+impl Drop for UnfinishedCall {
     fn drop(&mut self) {
         let log = CallLog::current();
         if !self.is_over && !log.operation.is_empty() {
             let error = format!("no answer in time{}{}", log.history(), log.named());
-            tracing::warn!(error, attempts = log.begun, "gave up a call");
+            tracing::warn!(error, attempts = log.begun, "dropped a call without a response");
         }
     }
 }
@@ -80,7 +80,7 @@ impl CallLog {
     /// Runs a call and returns its output with its log.
     pub(crate) async fn keep<T>(call: impl Future<Output = T>) -> (T, Self) {
         LOG.scope(Mutex::default(), async {
-            let mut unfinished = Unfinished { is_over: false };
+            let mut unfinished = UnfinishedCall { is_over: false };
             let outcome = call.await;
             unfinished.is_over = true;
             (outcome, Self::current())
@@ -152,7 +152,7 @@ impl Intercept for RecordAttempts {
             let (operation, page) = (std::mem::take(&mut log.operation), log.page.take());
             *log = CallLog { operation, pages, page, ..CallLog::default() };
         });
-        if pages > MOST_PAGES { Err(TooLong::Pages.into()) } else { Ok(()) }
+        if pages > MOST_PAGES { Err(ResponseLimit::Pages.into()) } else { Ok(()) }
     }
 
     // The SDK silently ends a list when a token repeats, and the items left out would look deleted. The paginators
@@ -170,7 +170,7 @@ impl Intercept for RecordAttempts {
             repeats = log.pages > 1 && log.page.as_ref() == Some(&page);
             log.page = Some(page);
         });
-        if repeats { Err(TooLong::RepeatedToken.into()) } else { Ok(()) }
+        if repeats { Err(ResponseLimit::RepeatedToken.into()) } else { Ok(()) }
     }
 
     fn read_before_attempt(
@@ -269,7 +269,7 @@ impl AttemptFailure {
                 _ => PortErrorKind::Unavailable,
             });
         }
-        if TooLong::of(error).is_some() {
+        if ResponseLimit::find_in(error).is_some() {
             let status = response.map(|response| response.status().as_u16());
             return Self { code: Some(TOO_LONG), status, ..without_answer(PortErrorKind::Other) };
         }
@@ -285,7 +285,7 @@ impl AttemptFailure {
         Self {
             kind: kind_of(status, code, text, skewed),
             code,
-            renews: code.is_some_and(|code| CREDENTIALS.contains(&code)) || is_error && tells_expired_token(text),
+            renews: code.is_some_and(|code| CREDENTIALS.contains(&code)) || is_error && reports_expired_token(text),
             status: Some(status),
         }
     }
@@ -317,7 +317,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_code_is_found_in_every_protocol() {
+    fn error_code_is_found_in_every_protocol() {
         use PortErrorKind::{Denied, Expired, Other, Throttled, Unavailable};
         for (status, text, kind, renews) in [
             (400, r#"{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException"}"#, Throttled, false),
@@ -363,7 +363,7 @@ mod tests {
             (400, r#"{"__type":"AccessDeniedException"}"#, Other, false),
             (403, r#"{"__type":"AccessDeniedException"}"#, Denied, false),
             (400, "LimitExceededException", Other, false),
-            (200, "ThrottlingException of a body that is no error", Other, false),
+            (200, "ThrottlingException in the body of a successful response", Other, false),
         ] {
             let failure = AttemptFailure::of_answer(status, text, false);
             assert_eq!((failure.kind, failure.renews), (kind, renews), "{status} {text}");
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_unknown_outcome_is_kept() {
+    fn earlier_unknown_outcome_is_kept() {
         use PortErrorKind::{Throttled, TimedOut, Unavailable};
         let log = |kinds: &[PortErrorKind], in_flight| CallLog {
             operation: String::new(),

@@ -9,7 +9,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use ports::{Deadline, DeniedCalls, PortError, PortErrorKind};
 
-use crate::answer::TooLong;
+use crate::answer::ResponseLimit;
 use crate::attempts::{AttemptFailure, CallLog, is_skewed};
 use crate::error_kind::kind_of;
 
@@ -127,10 +127,10 @@ where
             (PortErrorKind::Unavailable, format!("status {}", answer.raw().status()))
         }
         SdkError::ResponseError(answer) => {
-            (PortErrorKind::Other, format!("an unreadable answer with status {}", answer.raw().status()))
+            (PortErrorKind::Other, format!("an unreadable response with status {}", answer.raw().status()))
         }
         SdkError::ServiceError(answer) if answer.raw().status().is_success() => {
-            (PortErrorKind::Other, format!("an unreadable answer with status {}", answer.raw().status().as_u16()))
+            (PortErrorKind::Other, format!("an unreadable response with status {}", answer.raw().status().as_u16()))
         }
         SdkError::ServiceError(answer) => {
             let (status, code) = (answer.raw().status().as_u16(), answer.err().code());
@@ -142,7 +142,7 @@ where
     };
     // Some causes are only in the sources of the SDK's error, for example a name that does not resolve. The message
     // includes them.
-    let message = match (TooLong::of(&error), &error, request_id(&error)) {
+    let message = match (ResponseLimit::find_in(&error), &error, request_id(&error)) {
         (Some(why), ..) => why.to_string(),
         (None, _, Some(id)) => format!("{message}, request {id}"),
         (None, SdkError::ServiceError(answer), None) if !answer.raw().status().is_success() => message,
@@ -206,14 +206,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_of_a_service_is_bounded_and_harmless() {
+    fn service_text_is_bounded_and_escaped() {
         assert_eq!(bounded("Rate exceeded"), "Rate exceeded");
         assert_eq!(bounded("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
         assert_eq!(bounded(&"é".repeat(5_000_000)).chars().count(), LONGEST_TEXT + 1);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_ends_with_the_invocation() {
+    async fn call_ends_at_the_deadline() {
         let what = || "describe route shop/recs/main".to_owned();
         let endless = until_deadline(what, std::future::pending::<()>());
         let error = Deadline::after(Duration::from_secs(2)).cover(endless).await.unwrap_err();
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_time_left_nothing_is_sent() {
+    async fn no_request_is_sent_after_the_deadline() {
         let sent = std::cell::Cell::new(false);
         let request = async { sent.set(true) };
         let outcome = Deadline::after(Duration::ZERO).cover(until_deadline(|| "tag".to_owned(), request)).await;
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_deadline_a_call_takes_what_it_takes() {
+    async fn call_without_deadline_is_not_limited() {
         assert_eq!(until_deadline(|| "tag".to_owned(), async { 7 }).await.unwrap(), 7);
     }
 }

@@ -18,7 +18,7 @@ use mesh::alarm::{Alarm, AlarmName, Contributor, MuteRule};
 use mesh::failover::{CountedMetric, MetricData};
 use ports::{AlarmReader, PortError, PortErrorKind};
 
-use crate::answer::{MOST_PAGES, TooLong};
+use crate::answer::{MOST_PAGES, ResponseLimit};
 use crate::call::call;
 
 /// The maximum number of names in one request, and of alarms in a page (`DescribeAlarms`).
@@ -58,7 +58,7 @@ impl CloudWatch {
             }
         }
         let unreadable = |error| {
-            PortError::new(what(), PortErrorKind::Other, format!("the answer of CloudWatch can't be read: {error}"))
+            PortError::new(what(), PortErrorKind::Other, format!("the response of CloudWatch can't be read: {error}"))
         };
         alarms.into_iter().collect::<Result<_, _>>().map_err(unreadable)
     }
@@ -91,7 +91,7 @@ impl AlarmReader for CloudWatch {
 
     async fn contributors(&self, alarm: &AlarmName) -> Result<Vec<Contributor>, PortError> {
         let what = || format!("describe contributors of alarm {alarm}");
-        let endless = |why: TooLong| {
+        let endless = |why: ResponseLimit| {
             let message = format!("{why} [CloudWatch DescribeAlarmContributors]");
             PortError::new(what(), PortErrorKind::Other, message)
         };
@@ -106,11 +106,11 @@ impl AlarmReader for CloudWatch {
                 return Ok(contributors);
             }
             if next == token {
-                return Err(endless(TooLong::RepeatedToken));
+                return Err(endless(ResponseLimit::RepeatedToken));
             }
             token = next;
         }
-        Err(endless(TooLong::Pages))
+        Err(endless(ResponseLimit::Pages))
     }
 
     async fn active_mute_rules(&self) -> Result<Vec<MuteRule>, PortError> {

@@ -115,12 +115,16 @@ fn sdk_evaluation(
         .build()
 }
 
-fn item(asked: &ConfigResource, found: &ConfigurationItem, what: impl Fn() -> String) -> Result<ConfigItem, PortError> {
+fn item(
+    requested: &ConfigResource,
+    found: &ConfigurationItem,
+    what: impl Fn() -> String,
+) -> Result<ConfigItem, PortError> {
     let unreadable = |member: &str| {
         PortError::new(
             what(),
             PortErrorKind::Other,
-            format!("the answer of AWS Config can't be read: it lacks `{member}`"),
+            format!("the response of AWS Config can't be read: it lacks `{member}`"),
         )
     };
     let status = found.configuration_item_status().ok_or_else(|| unreadable("configurationItemStatus"))?;
@@ -129,5 +133,5 @@ fn item(asked: &ConfigResource, found: &ConfigurationItem, what: impl Fn() -> St
         .and_then(|time| time.to_millis().ok())
         .and_then(|time| Timestamp::from_millisecond(time).ok())
         .ok_or_else(|| unreadable("configurationItemCaptureTime"))?;
-    Ok(ConfigItem::new(asked.clone(), found.arn(), ItemStatus::read(status.as_str()), captured))
+    Ok(ConfigItem::new(requested.clone(), found.arn(), ItemStatus::read(status.as_str()), captured))
 }

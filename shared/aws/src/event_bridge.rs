@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_is_neither_too_many_nor_too_long() {
+    fn batch_respects_count_and_size_limits() {
         let event = |length: usize| BusEvent {
             detail_type: "t".to_owned(),
             detail: "x".repeat(length).into(),

@@ -18,10 +18,10 @@ const SAME_RENEWAL: Duration = Duration::from_secs(1);
 
 /// The request for other credentials. All clients of a process share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Renewal(Arc<Mutex<Wish>>);
+pub(crate) struct Renewal(Arc<Mutex<RenewalRequest>>);
 
 #[derive(Debug, Default)]
-struct Wish {
+struct RenewalRequest {
     count: u64,
     last: Option<Instant>,
 }
@@ -29,10 +29,10 @@ struct Wish {
 impl Renewal {
     /// Makes the SDK fetch the credentials again before the next attempt.
     pub(crate) fn renew(&self) {
-        let mut wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if wish.last.is_none_or(|last| last.elapsed() >= SAME_RENEWAL) {
-            wish.count += 1;
-            wish.last = Some(Instant::now());
+        let mut request = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if request.last.is_none_or(|last| last.elapsed() >= SAME_RENEWAL) {
+            request.count += 1;
+            request.last = Some(Instant::now());
         }
     }
 
@@ -56,11 +56,11 @@ impl FreshIdentities {
     }
 
     fn cache(&self) -> SharedIdentityCache {
-        let wished = self.renewal.count();
+        let requested = self.renewal.count();
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.0 != wished {
-            tracing::info!("fetching credentials again: a service rejected the present ones");
-            *current = (wished, IdentityCache::lazy().build());
+        if current.0 != requested {
+            tracing::info!("fetch credentials again: a service rejected the current ones");
+            *current = (requested, IdentityCache::lazy().build());
         }
         current.1.clone()
     }

@@ -57,7 +57,7 @@ use ports::{BuiltInPolicy, EventBus, Notifier, PolicyLocation, PolicySource, Rep
 
 pub use answer::{LONGEST_ANSWER, LONGEST_TOGETHER, MOST_PAGES};
 pub use app_mesh::AppMesh;
-use app_mesh::ShowIdentity;
+use app_mesh::PresentIdentity;
 #[cfg(feature = "certificates")]
 pub use certificates::{Acm, PrivateCa, Secrets};
 #[cfg(feature = "cloud-map")]
@@ -127,7 +127,7 @@ impl Aws {
     #[must_use]
     pub fn mesh_known_to(&self, audience: Option<&str>) -> AppMesh {
         let (Some(audience), Some(region)) = (audience, self.connection.config.region()) else { return self.mesh() };
-        let identity = ShowIdentity::to(audience, region.as_ref(), self.sts.as_deref());
+        let identity = PresentIdentity::new(audience, region.as_ref(), self.sts.as_deref());
         let config = client_config!(aws_sdk_appmesh, &self.connection).push_auth_scheme(identity);
         AppMesh::new(aws_sdk_appmesh::Client::from_conf(config.build()))
     }

@@ -29,7 +29,7 @@ impl ReportStore for ReportsFolder {
     async fn put(&self, name: &str, body: &[u8]) -> Result<String, PortError> {
         let what = || format!("store report {name} in {}", self.0.display());
         if !stays_below(Path::new(name)) {
-            return Err(PortError::new(what(), PortErrorKind::Other, "the name leads out of the folder"));
+            return Err(PortError::new(what(), PortErrorKind::Other, "the name is outside the folder"));
         }
         let (path, body) = (self.0.join(name), body.to_vec());
         let place = path.display().to_string();
@@ -47,7 +47,7 @@ impl ReportStore for ReportsFolder {
     async fn get(&self, name: &str) -> Result<Vec<u8>, PortError> {
         let what = || format!("read report {name} in {}", self.0.display());
         if !stays_below(Path::new(name)) {
-            return Err(PortError::new(what(), PortErrorKind::Other, "the name leads out of the folder"));
+            return Err(PortError::new(what(), PortErrorKind::Other, "the name is outside the folder"));
         }
         let path = self.0.join(name);
         let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
@@ -75,7 +75,7 @@ pub struct Unset;
 #[async_trait]
 impl Notifier for Unset {
     async fn notify(&self, notice: &Notice) -> Result<(), PortError> {
-        tracing::warn!(subject = notice.subject, body = notice.body, urgency = ?notice.urgency, "no topic is set up for this notice");
+        tracing::warn!(subject = notice.subject, body = notice.body, urgency = ?notice.urgency, "did not send a notification: no topic is configured");
         Ok(())
     }
 }
@@ -84,7 +84,7 @@ impl Notifier for Unset {
 impl EventBus for Unset {
     async fn put(&self, events: &[BusEvent]) -> Result<(), PortError> {
         for event in events {
-            tracing::info!(detail_type = event.detail_type, detail = %event.detail, "no bus is set up for this event");
+            tracing::info!(detail_type = event.detail_type, detail = %event.detail, "did not put an event: no bus is configured");
         }
         Ok(())
     }
@@ -93,12 +93,12 @@ impl EventBus for Unset {
 #[async_trait]
 impl ReportStore for Unset {
     async fn put(&self, name: &str, body: &[u8]) -> Result<String, PortError> {
-        tracing::info!(name, bytes = body.len(), "no place is set up for this report");
+        tracing::info!(name, bytes = body.len(), "did not store a report: no location is configured");
         Ok(String::new())
     }
 
     async fn get(&self, name: &str) -> Result<Vec<u8>, PortError> {
-        let why = "no place is set up for reports";
+        let why = "no location is configured for reports";
         Err(PortError::new(format!("read report {name}"), PortErrorKind::NotFound, why))
     }
 }
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_policy_file_is_read_anew_each_time_and_a_missing_one_is_named() {
+    async fn policy_file_is_read_each_time_and_a_missing_one_is_named() {
         let path = std::env::temp_dir().join(format!("meshwarden-policy-{}.yaml", std::process::id()));
         let source = PolicyFile(path.clone());
         let missing = source.read().await.unwrap_err();

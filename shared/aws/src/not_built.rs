@@ -21,7 +21,7 @@ impl NotBuilt {
     /// The error of every call. It is permanent: a retry would meet the same build.
     fn refuse<T>(self, call: impl Into<String>) -> Result<T, PortError> {
         let message =
-            format!("this build has no client for it; build with the feature `{}` of the crate `aws`", self.0);
+            format!("this build does not contain the client; build with the feature `{}` of the crate `aws`", self.0);
         Err(PortError::new(call, PortErrorKind::Other, message))
     }
 }
@@ -65,7 +65,7 @@ impl Queues for NotBuilt {
     }
 
     async fn sources(&self, address: &str) -> Result<Vec<String>, PortError> {
-        self.refuse(format!("list the queues whose dead letters go to {address}"))
+        self.refuse(format!("list the source queues of dead-letter queue {address}"))
     }
 
     async fn receive(&self, address: &str, _: Duration) -> Result<Vec<QueueMessage>, PortError> {

@@ -44,11 +44,11 @@ impl Queues for Sqs {
             _ => request.queue_name(queue),
         };
         let answer = call(what, request.send()).await?;
-        answer.queue_url.ok_or_else(|| PortError::new(what(), PortErrorKind::Other, "the answer has no address"))
+        answer.queue_url.ok_or_else(|| PortError::new(what(), PortErrorKind::Other, "the response has no address"))
     }
 
     async fn sources(&self, address: &str) -> Result<Vec<String>, PortError> {
-        let what = || format!("list the queues whose dead letters go to {address}");
+        let what = || format!("list the source queues of dead-letter queue {address}");
         let mut sources = Vec::new();
         let mut next = None;
         loop {

@@ -45,11 +45,11 @@ pub const SHORTEST_DELAY: Duration = Duration::from_millis(50);
 pub const LONGEST_DELAY: Duration = Duration::from_secs(1);
 
 /// The minimum time that another attempt takes. No attempt is started with less time left until the deadline.
-const LEAST_ATTEMPT: Duration = Duration::from_millis(100);
+const SHORTEST_ATTEMPT: Duration = Duration::from_millis(100);
 
 /// The retries that one client has in stock, and the number that are refilled each second. A scheduled run each minute
 /// has at least sixty, more than its calls need. A service that is down gets no more than that.
-const STOCK: (usize, f32) = (60, 1.0);
+const RETRY_QUOTA: (usize, f32) = (60, 1.0);
 
 /// The retry settings of every client that [`crate::Aws::open`] creates.
 #[must_use]
@@ -63,7 +63,7 @@ pub fn config() -> RetryConfig {
 /// The stock of retries of one client. Each client has a separate stock, so that the outage of one service does not use
 /// up the others' retries.
 pub(crate) fn tokens() -> RetryPartition {
-    let (capacity, refill_rate) = STOCK;
+    let (capacity, refill_rate) = RETRY_QUOTA;
     let bucket = TokenBucket::builder().capacity(capacity).refill_rate(refill_rate);
     let bucket = bucket.retry_cost(1).throttling_retry_cost(1).timeout_retry_cost(1);
     RetryPartition::custom("meshwarden").token_bucket(bucket.build()).build()
@@ -150,7 +150,7 @@ fn decide(
     let drawn = SHORTEST_DELAY + Duration::from_millis(span).mul_f64(draw.clamp(0.0, 1.0));
     let wanted = suggested.and_then(|(_, retry_after)| retry_after).unwrap_or_default();
     let delay = drawn.max(wanted).min(LONGEST_DELAY);
-    let has_time = left.is_none_or(|left| left >= delay + LEAST_ATTEMPT);
+    let has_time = left.is_none_or(|left| left >= delay + SHORTEST_ATTEMPT);
     has_time.then_some((kind, delay))
 }
 
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn each_class_has_its_retries() {
+    fn each_error_kind_has_its_retries() {
         use PortErrorKind::{Conflict, Denied, Expired, NotFound, Other, Throttled, TimedOut, Unavailable};
         for (kind, attempts) in [
             (Throttled, &[1, 2][..]),
@@ -202,25 +202,28 @@ mod tests {
     }
 
     #[test]
-    fn a_throttle_costs_50_to_1000_ms() {
+    fn throttle_delays_are_50_to_1000_ms() {
         for attempt in 1..ATTEMPTS {
             for draw in [0.0, 0.3, 1.0] {
-                for asked in
+                for suggested_delay in
                     [None, Some(Duration::ZERO), Some(Duration::from_millis(700)), Some(Duration::from_mins(1))]
                 {
-                    let suggested = Some((ErrorKind::ThrottlingError, asked));
+                    let suggested = Some((ErrorKind::ThrottlingError, suggested_delay));
                     let retry = decide(&failure(PortErrorKind::Throttled), suggested, attempt, None, draw);
                     let (kind, delay) = retry.unwrap();
                     assert_eq!(kind, ErrorKind::ThrottlingError);
                     assert!((SHORTEST_DELAY..=LONGEST_DELAY).contains(&delay), "{delay:?}");
-                    assert!(delay >= asked.unwrap_or_default().min(LONGEST_DELAY), "{delay:?} for {asked:?}");
+                    assert!(
+                        delay >= suggested_delay.unwrap_or_default().min(LONGEST_DELAY),
+                        "{delay:?} for {suggested_delay:?}"
+                    );
                 }
             }
         }
     }
 
     #[test]
-    fn no_retry_is_begun_that_the_deadline_would_cut_off() {
+    fn no_retry_starts_that_the_deadline_would_cut_off() {
         let throttled = failure(PortErrorKind::Throttled);
         for (left, retries) in [(60, false), (149, false), (150, true), (3000, true)] {
             let retry = decide(&throttled, None, 1, Some(Duration::from_millis(left)), 0.0);

@@ -5,7 +5,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use ports::{PolicySource, PortError, PortErrorKind, ReportStore};
 
-use crate::answer::TooLong;
+use crate::answer::ResponseLimit;
 use crate::call::{call, until_deadline, with_sources};
 use crate::connection::OPERATION_TIMEOUT;
 use crate::lazy::Lazy;
@@ -48,7 +48,7 @@ async fn read(client: &Lazy<Client>, bucket: &str, key: &str, what: impl Fn() ->
     let failed = |kind, why: &str| PortError::new(what(), kind, format!("{why} [S3 GetObject]"));
     match until_deadline(&what, body).await? {
         Ok(Ok(body)) => Ok(body.to_vec()),
-        Ok(Err(error)) => Err(match TooLong::of(&error) {
+        Ok(Err(error)) => Err(match ResponseLimit::find_in(&error) {
             Some(why) => failed(PortErrorKind::Other, &why.to_string()),
             None => failed(PortErrorKind::Unavailable, &with_sources(&error)),
         }),

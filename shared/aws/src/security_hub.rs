@@ -51,8 +51,8 @@ impl SecurityHub for FindingsImport {
                 message: failed.error_message().unwrap_or_default().to_owned(),
             });
             let failed: Vec<RefusedFinding> = failed.collect();
-            if let Some(passing) = failed.iter().find(|failed| will_pass(&failed.code)) {
-                let message = format!("{} were not taken: {} {}", failed.len(), passing.code, passing.message);
+            if let Some(passing) = failed.iter().find(|failed| is_transient(&failed.code)) {
+                let message = format!("{} findings were refused: {} {}", failed.len(), passing.code, passing.message);
                 return Err(PortError::new(what(), PortErrorKind::Unavailable, message));
             }
             refused.extend(failed);
@@ -62,7 +62,7 @@ impl SecurityHub for FindingsImport {
 }
 
 /// Whether the reason of a refusal is not in the finding itself, so that a later import may succeed.
-fn will_pass(code: &str) -> bool {
+fn is_transient(code: &str) -> bool {
     ["Internal", "Throttl", "LimitExceeded", "ServiceUnavailable"].iter().any(|part| code.contains(part))
 }
 
@@ -75,7 +75,9 @@ fn batches(findings: &[Value]) -> (Vec<Vec<AwsSecurityFinding>>, Vec<RefusedFind
         let read = if bytes > LARGEST {
             Err(("TooLarge", format!("it has {bytes} bytes of {LARGEST}")))
         } else {
-            Written::deserialize(finding).map(Written::finding).map_err(|error| ("NotAFinding", error.to_string()))
+            WrittenFinding::deserialize(finding)
+                .map(WrittenFinding::finding)
+                .map_err(|error| ("NotAFinding", error.to_string()))
         };
         match read {
             Ok(read) => {
@@ -101,7 +103,7 @@ fn batches(findings: &[Value]) -> (Vec<Vec<AwsSecurityFinding>>, Vec<RefusedFind
 /// The members of the format that our findings have. An unknown member is an error, so that no member is lost.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Written {
+struct WrittenFinding {
     schema_version: String,
     id: String,
     product_arn: String,
@@ -163,7 +165,7 @@ struct WrittenDetails {
     other: HashMap<String, String>,
 }
 
-impl Written {
+impl WrittenFinding {
     fn finding(self) -> AwsSecurityFinding {
         let compliance = Compliance::builder()
             .status(ComplianceStatus::from(self.compliance.status.as_str()))

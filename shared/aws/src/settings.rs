@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_region_is_required_and_fits_into_a_host_name() {
+    fn region_is_required_and_valid_in_a_host_name() {
         for good in ["eu-west-1", "us-gov-west-1", "local"] {
             assert_eq!(region(Some(good)), Ok(()), "{good}");
         }

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn subjects_fit() {
+    fn subjects_are_within_the_limit() {
         for (text, expected) in [
             ("recommendations-v2 drained", "recommendations-v2 drained"),
             (" two\nlines\t", "two lines"),

@@ -41,12 +41,12 @@ impl StateTable {
         for chunk in keys.chunks(BATCH) {
             let mut missing = chunk.to_vec();
             while !missing.is_empty() {
-                let asked = missing.len();
+                let requested = missing.len();
                 missing = self.read_batch(missing, &mut found).await?;
                 // The table may return a part of a batch. Requesting the rest is not a retry as long as each response
                 // returns some items.
-                if missing.len() == asked {
-                    let message = format!("{asked} items were left out");
+                if missing.len() == requested {
+                    let message = format!("{requested} items were not returned");
                     return Err(PortError::new(self.what("read"), PortErrorKind::Throttled, message));
                 }
             }
@@ -126,7 +126,7 @@ impl StateStore for StateTable {
         let what = || format!("finish the change of {}", finish.key.as_str());
         match Transaction::finish(finish).run(&self.client, &self.table, what).await? {
             Ok(()) => Ok(StoreOutcome::Stored),
-            Err(cancelled) => self.judged(&cancelled, what, |stored| finish.admission(stored)),
+            Err(cancelled) => self.begin_outcome(&cancelled, what, |stored| finish.admission(stored)),
         }
     }
 
@@ -134,7 +134,7 @@ impl StateStore for StateTable {
         let what = || format!("note {}", note.key.as_str());
         match Transaction::note(note).run(&self.client, &self.table, what).await? {
             Ok(()) => Ok(StoreOutcome::Stored),
-            Err(cancelled) => self.judged(&cancelled, what, |stored| note.admission(stored)),
+            Err(cancelled) => self.begin_outcome(&cancelled, what, |stored| note.admission(stored)),
         }
     }
 
@@ -182,7 +182,7 @@ impl StateStore for StateTable {
 
 impl StateTable {
     /// Distinguishes a superseded write from one that was already made.
-    fn judged(
+    fn begin_outcome(
         &self,
         cancelled: &Cancelled,
         what: impl Fn() -> String,

@@ -9,7 +9,7 @@ use crate::history::{Changes, Dated};
 use crate::{History, MeshReport};
 
 /// Bounds of the format, in characters.
-mod most {
+mod limit {
     pub(super) const TITLE: usize = 256;
     pub(super) const DESCRIPTION: usize = 1024;
     pub(super) const RECOMMENDATION: usize = 512;
@@ -49,17 +49,17 @@ fn active(finding: &Finding, history: &History, place: &Place, now: Timestamp) -
     let details: Map<String, Value> = finding
         .facts
         .iter()
-        .take(most::DETAILS)
-        .map(|(name, fact)| (name.to_string(), cut(&text(fact), most::DETAIL).into()))
+        .take(limit::DETAILS)
+        .map(|(name, fact)| (name.to_string(), cut(&text(fact), limit::DETAIL).into()))
         .collect();
     let of_finding = json!({
         "Types": [kind(rule.map(|rule| rule.group))],
         "FirstObservedAt": first_seen,
         "CreatedAt": first_seen,
         "LastObservedAt": now,
-        "Title": cut(title, most::TITLE),
-        "Description": cut(&format!("{}: {}", finding.resource, finding.message), most::DESCRIPTION),
-        "Remediation": {"Recommendation": {"Text": cut(rule.map_or("", |rule| rule.mend), most::RECOMMENDATION)}},
+        "Title": cut(title, limit::TITLE),
+        "Description": cut(&format!("{}: {}", finding.resource, finding.message), limit::DESCRIPTION),
+        "Remediation": {"Recommendation": {"Text": cut(rule.map_or("", |rule| rule.remedy), limit::RECOMMENDATION)}},
         "Compliance": {"Status": "FAILED", "RelatedRequirements": requirements(finding)},
         "Resources": [resource(&finding.resource, place, details)],
         "RecordState": "ACTIVE",
@@ -74,8 +74,8 @@ fn archived(id: &str, dated: &Dated, place: &Place, now: Timestamp) -> Value {
         "Types": [kind(None)],
         "FirstObservedAt": dated.first_seen,
         "CreatedAt": dated.first_seen,
-        "Title": cut(&dated.rule, most::TITLE),
-        "Description": cut(&format!("{}: {} is no longer found", dated.resource, dated.rule), most::DESCRIPTION),
+        "Title": cut(&dated.rule, limit::TITLE),
+        "Description": cut(&format!("{}: {} is resolved", dated.resource, dated.rule), limit::DESCRIPTION),
         "Compliance": {"Status": "PASSED"},
         "Resources": [resource(&dated.resource, place, Map::new())],
         "RecordState": "ARCHIVED",
@@ -150,12 +150,12 @@ fn text(fact: &Value) -> String {
     }
 }
 
-/// Shortens a text to at most `most` characters and marks the cut.
-fn cut(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
+/// Shortens a text to at most `limit` characters and marks the cut.
+fn cut(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
         return text.to_owned();
     }
-    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+    text.chars().take(limit.saturating_sub(1)).chain(['…']).collect()
 }
 
 fn extend(written: &mut Value, more: Value) {

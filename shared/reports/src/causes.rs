@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_follow_from_others_exist_and_form_no_circle() {
+    fn consequence_rules_exist_and_form_no_cycle() {
         let all: Vec<RuleName> = rules().map(mesh::pack::Rule::name).collect();
         for (rule, causes) in FOLLOWS {
             for name in causes.iter().chain([&rule]) {
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn consequences_are_listed_under_their_cause_and_nothing_is_lost() {
+    fn every_consequence_is_listed_under_its_cause() {
         let edge = |from: &str, reason: &str| {
             let facts = json!({"virtualNode": "gone", "reason": reason, "port": 80});
             finding("edge-broken", &format!("mesh/shop/virtualNode/{from}"), "svc at gone", facts)

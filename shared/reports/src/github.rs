@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_can_end_its_command_or_begin_another() {
+    fn text_cannot_end_its_command_or_start_another() {
         let mut text = String::new();
         let place = Place { file: "./a,b: 100%\n::error::x.yaml".to_owned(), line: 7 };
         command(&mut text, Level::Warning, Some(&place), "a rule: b, c", "one\n::stop-commands::x\r\u{1b}[0m %");

@@ -16,40 +16,41 @@ pub fn junit(
     clean: &[&str],
     fails: impl Fn(Severity) -> bool,
 ) -> String {
-    let of_result = |placed: &Placed<'_>| {
+    let result_case = |placed: &Placed<'_>| {
         let Placed { finding, place, waived } = placed;
         let outcome = match (waived, fails(finding.severity)) {
-            (true, _) => Outcome::Skipped,
-            (false, true) => Outcome::Failure,
-            (false, false) => Outcome::Passed,
+            (true, _) => JunitOutcome::Skipped,
+            (false, true) => JunitOutcome::Failure,
+            (false, false) => JunitOutcome::Passed,
         };
         case(finding, place.as_ref(), outcome)
     };
-    let of_notification = |Notification { level, message, place }: &Notification| {
+    let notification_case = |Notification { level, message, place }: &Notification| {
         let outcome = match level {
-            Level::Error => Outcome::Error,
-            Level::Warning | Level::Note => Outcome::Skipped,
+            Level::Error => JunitOutcome::Error,
+            Level::Warning | Level::Note => JunitOutcome::Skipped,
         };
         let name = visible(message).into_owned();
         let (class, kind) = ("meshwarden".to_owned(), "reading".to_owned());
         let at = place.as_ref().map(|Place { file, line }| (visible(file).into_owned(), *line));
-        Case { detail: name.clone(), name, class, at, kind, outcome }
+        JunitCase { detail: name.clone(), name, class, at, kind, outcome }
     };
-    let of_clean = |file: &&str| Case {
+    let clean_case = |file: &&str| JunitCase {
         name: format!("{}: no findings", visible(file)),
         class: "meshwarden".to_owned(),
         at: None,
         kind: String::new(),
         detail: String::new(),
-        outcome: Outcome::Passed,
+        outcome: JunitOutcome::Passed,
     };
-    let notified = notifications.iter().map(of_notification);
-    let cases: Vec<Case> = notified.chain(results.iter().map(of_result)).chain(clean.iter().map(of_clean)).collect();
+    let notified = notifications.iter().map(notification_case);
+    let cases: Vec<JunitCase> =
+        notified.chain(results.iter().map(result_case)).chain(clean.iter().map(clean_case)).collect();
     let count = |outcome| cases.iter().filter(|case| case.outcome == outcome).count();
-    let report = Report {
-        failures: count(Outcome::Failure),
-        errors: count(Outcome::Error),
-        skipped: count(Outcome::Skipped),
+    let report = JunitReport {
+        failures: count(JunitOutcome::Failure),
+        errors: count(JunitOutcome::Error),
+        skipped: count(JunitOutcome::Skipped),
         cases: &cases,
     };
     // The template writes to a string and calls nothing that can fail.
@@ -58,14 +59,14 @@ pub fn junit(
 
 #[derive(Template)]
 #[template(path = "junit.xml")]
-struct Report<'c> {
+struct JunitReport<'c> {
     failures: usize,
     errors: usize,
     skipped: usize,
-    cases: &'c [Case],
+    cases: &'c [JunitCase],
 }
 
-struct Case {
+struct JunitCase {
     name: String,
     class: String,
     /// The file and the line.
@@ -73,28 +74,28 @@ struct Case {
     /// The severity of the finding; `reading` for a notification; empty for a clean file.
     kind: String,
     detail: String,
-    outcome: Outcome,
+    outcome: JunitOutcome,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+enum JunitOutcome {
     Passed,
     Failure,
     Error,
     Skipped,
 }
 
-fn case(finding: &Finding, place: Option<&Place>, outcome: Outcome) -> Case {
+fn case(finding: &Finding, place: Option<&Place>, outcome: JunitOutcome) -> JunitCase {
     let Finding { rule, severity, resource, part, message, .. } = finding;
     let of = if part.is_empty() { String::new() } else { format!(" {part}") };
-    let mend = rule.rule().map_or("", |rule| rule.mend);
+    let remedy = rule.rule().map_or("", |rule| rule.remedy);
     let at = place.map(|Place { file, line }| (visible(file).into_owned(), *line));
     let shown = at.as_ref().map_or_else(String::new, |(file, line)| format!("{file}:{line}\n"));
-    Case {
+    JunitCase {
         name: visible(&format!("{rule}: {resource}{of}")).into_owned(),
         class: format!("meshwarden.{rule}"),
         kind: severity.to_string(),
-        detail: format!("{shown}{}\n{mend}", visible(message)),
+        detail: format!("{shown}{}\n{remedy}", visible(message)),
         at,
         outcome,
     }

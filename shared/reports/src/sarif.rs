@@ -70,16 +70,16 @@ impl From<Severity> for Level {
 #[must_use]
 pub fn log(version: &str, results: &[Placed<'_>], notifications: &[Notification]) -> Value {
     let complete = notifications.iter().all(|notification| notification.level != Level::Error);
-    let told = |Notification { level, message, place }: &Notification| {
+    let encoded = |Notification { level, message, place }: &Notification| {
         let locations: Vec<Value> =
             place.iter().map(|place| json!({"physicalLocation": physical_location(place)})).collect();
-        let mut told = json!({"level": level.as_str(), "message": {"text": message}});
-        if let (Value::Object(told), false) = (&mut told, locations.is_empty()) {
-            told.insert("locations".to_owned(), Value::Array(locations));
+        let mut encoded = json!({"level": level.as_str(), "message": {"text": message}});
+        if let (Value::Object(encoded), false) = (&mut encoded, locations.is_empty()) {
+            encoded.insert("locations".to_owned(), Value::Array(locations));
         }
-        told
+        encoded
     };
-    let notifications: Vec<Value> = notifications.iter().map(told).collect();
+    let notifications: Vec<Value> = notifications.iter().map(encoded).collect();
     json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
@@ -87,7 +87,7 @@ pub fn log(version: &str, results: &[Placed<'_>], notifications: &[Notification]
             "tool": {"driver": {
                 "name": "meshwarden",
                 "semanticVersion": version,
-                "rules": rules().map(described).collect::<Vec<_>>(),
+                "rules": rules().map(rule_descriptor).collect::<Vec<_>>(),
             }},
             "invocations": [{"executionSuccessful": complete, "toolExecutionNotifications": notifications}],
             "columnKind": "utf16CodeUnits",
@@ -96,12 +96,12 @@ pub fn log(version: &str, results: &[Placed<'_>], notifications: &[Notification]
     })
 }
 
-fn described(rule: &Rule) -> Value {
+fn rule_descriptor(rule: &Rule) -> Value {
     json!({
         "id": rule.id,
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": rule.why},
-        "help": {"text": rule.mend},
+        "help": {"text": rule.remedy},
         "defaultConfiguration": {"level": Level::from(rule.severity).as_str()},
         "properties": {"tags": [rule.group], "security-severity": score(rule.severity)},
     })

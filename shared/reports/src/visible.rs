@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hidden_characters_are_written_out_and_all_others_stay() {
+    fn hidden_characters_are_escaped_and_others_unchanged() {
         for (text, expected) in [
             ("orders-v1 é 日本", "orders-v1 é 日本"),
             ("a\u{1b}[31mred", "a\\u{1b}[31mred"),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn json_keeps_its_meaning() {
+    fn escaped_json_has_the_same_value() {
         let value = serde_json::json!({ "a\u{202e}b": ["\u{9b}31m", "\u{1b}", "\u{e0041}", "é\n"] });
         let text = serde_json::to_string_pretty(&value).unwrap();
         let shown = visible_json(&text);

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use services::Services;
 
 /// The time-out of loading a page, and of each interaction.
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_LIMIT: Duration = Duration::from_mins(1);
 
 /// A headless browser, driven by the `WebDriver` protocol. It ends with the test.
 struct Browser {
@@ -38,9 +38,9 @@ impl Browser {
         // A full pipe would block the driver. This thread ends with it.
         std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
         let mut browser = Self { driver, session: format!("http://127.0.0.1:{port}") };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_LIMIT;
         while ureq::get(format!("{}/status", browser.session)).call().is_err() {
-            assert!(Instant::now() < deadline, "chromedriver does not answer");
+            assert!(Instant::now() < deadline, "chromedriver does not respond");
             std::thread::sleep(Duration::from_millis(50));
         }
         let arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"];
@@ -78,7 +78,7 @@ impl Browser {
 
     /// Waits until a script returns true.
     fn wait(&self, condition: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_LIMIT;
         while self.run(&format!("return {condition}")) != true {
             assert!(
                 Instant::now() < deadline,
@@ -98,7 +98,7 @@ impl Browser {
     }
 
     /// The messages that the page has written to the console, including those about content that its policy blocks.
-    fn complaints(&self) -> Value {
+    fn console_errors(&self) -> Value {
         self.post("/se/log", &json!({"type": "browser"}))
     }
 }
@@ -134,21 +134,21 @@ fn page_works_in_chromium_with_few_and_many_services() {
             let begun = Instant::now();
             browser.open(&address, width);
             println!("{count} virtual nodes, {width} pixels: loaded in {:?}", begun.elapsed());
-            looks_right(&browser, &services, width);
-            filters(&browser, &services);
-            focuses(&browser, &services);
+            check_layout(&browser, &services, width);
+            check_filters(&browser, &services);
+            check_focus(&browser, &services);
             // A link to one finding opens it.
             let id = services.evaluation.findings.last().unwrap().id();
             browser.open(&format!("{address}#finding-{id}"), width);
             browser
                 .wait(&format!("document.querySelector('[data-finding=\"{id}\"]').getBoundingClientRect().height > 0"));
-            assert_eq!(browser.complaints(), json!([]), "{count} virtual nodes at {width} pixels");
+            assert_eq!(browser.console_errors(), json!([]), "{count} virtual nodes at {width} pixels");
         }
     }
 }
 
 /// Checks that nothing is wider than the window, every box is in the drawing, and all counts are shown.
-fn looks_right(browser: &Browser, services: &Services, width: u32) {
+fn check_layout(browser: &Browser, services: &Services, width: u32) {
     browser.wait("!document.querySelector('.toolbar').hidden");
     let wide = browser.run("return document.documentElement.scrollWidth");
     assert!(wide.as_u64().unwrap() <= u64::from(width), "{wide} pixels wide");
@@ -158,7 +158,7 @@ fn looks_right(browser: &Browser, services: &Services, width: u32) {
             return inner.left < outer.left - 1 || inner.right > outer.right + 1 || inner.top < outer.top - 1 || inner.bottom > outer.bottom + 1;
         }}).length"
     ));
-    assert_eq!(outside, 0, "boxes outside of the fitted drawing");
+    assert_eq!(outside, 0, "boxes outside the visible drawing");
     let findings = services.evaluation.findings.len();
     let shown = browser.run("return document.querySelector('.shown').textContent");
     let calls = services.edges.len();
@@ -167,7 +167,7 @@ fn looks_right(browser: &Browser, services: &Services, width: u32) {
 }
 
 /// Checks the search, the verdict and severity filters, and their reset.
-fn filters(browser: &Browser, services: &Services) {
+fn check_filters(browser: &Browser, services: &Services) {
     let with_findings = |name: &String| {
         services.evaluation.findings.iter().any(|finding| finding.resource.to_string().contains(name.as_str()))
     };
@@ -191,7 +191,7 @@ fn filters(browser: &Browser, services: &Services) {
 
 /// Checks the focus by keyboard alone: on a service, on its neighbours only, and back. Then checks the buttons: zoom
 /// in, and fit again.
-fn focuses(browser: &Browser, services: &Services) {
+fn check_focus(browser: &Browser, services: &Services) {
     browser.run("document.querySelector('.workload[tabindex=\"0\"]').focus()");
     browser.keys(RIGHT);
     let resource = browser.run("return document.activeElement.dataset.resource").as_str().unwrap().to_owned();

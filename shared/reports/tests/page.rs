@@ -39,7 +39,7 @@ fn page_shows_every_workload_call_and_finding_once() {
     for finding in findings {
         let id = finding.id();
         for part in [format!("data-finding=\"{id}\""), format!("href=\"#finding-{id}\"")] {
-            assert_eq!(html.matches(&part).count(), 1, "{part}: each is named once, and its link leads to it");
+            assert_eq!(html.matches(&part).count(), 1, "{part}: the page must contain it exactly once");
         }
     }
     assert_eq!(between(&html, "<tbody>", "</tbody>").matches("<tr ").count(), services.edges.len());
@@ -53,7 +53,7 @@ fn page_shows_every_workload_call_and_finding_once() {
 
 /// A page that is opened from a file fetches nothing, and runs only its own style and script.
 #[test]
-fn policy_allows_the_own_style_and_script_only() {
+fn content_policy_allows_only_the_style_and_script_of_the_page() {
     let html = Services::new(3).page();
     let policy = between(&html, "http-equiv=\"Content-Security-Policy\" content=\"", "\"");
     for (tag, directive) in [("style", "style-src"), ("script", "script-src")] {
@@ -71,7 +71,7 @@ fn policy_allows_the_own_style_and_script_only() {
 }
 
 #[test]
-fn text_of_a_mesh_is_never_markup_and_never_hides() {
+fn text_of_a_mesh_is_escaped_and_visible() {
     let mut services = Services::new(3);
     let hostile = "\"><img onerror=x></script></style>'\u{202e}\u{1b}[31m";
     for finding in &mut services.evaluation.findings {
@@ -98,7 +98,7 @@ fn text_of_a_mesh_is_never_markup_and_never_hides() {
         place: &place,
     };
     for html in [page(&report), files_page(&of_files)] {
-        assert!(!html.contains("<img"), "a text became markup");
+        assert!(!html.contains("<img"), "text of the mesh became markup");
         assert_eq!((html.matches("<script>").count(), html.matches("</script>").count()), (1, 1));
         let hidden: Vec<char> = html.chars().filter(|c| reports::is_hidden(*c) && *c != '\n').collect();
         assert!(hidden.is_empty(), "{hidden:?}");
@@ -135,7 +135,7 @@ fn names_in_the_drawing_are_escaped() {
 
 /// The text on a page without findings depends on whether everything was read.
 #[test]
-fn unknown_is_never_shown_as_no_findings() {
+fn unreadable_mesh_is_not_shown_as_without_findings() {
     let services = Services::new(2);
     let evaluation = Evaluation { findings: Vec::new(), waived: Vec::new() };
     let (mesh, edges, history) = (&services.mesh, &services.edges, &History::default());
@@ -144,13 +144,13 @@ fn unknown_is_never_shown_as_no_findings() {
     let known = page(&MeshReport { mesh, edges, evaluation: &evaluation, history, at, unread: &[] });
     assert!(known.contains(">no findings</span>") && !known.contains("Not known</h2>"));
     let partly = page(&MeshReport { mesh, edges, evaluation: &evaluation, history, at, unread: &unread });
-    assert!(partly.contains(">no findings in what was read</span>") && partly.contains("Not known</h2>"));
+    assert!(partly.contains(">no findings in the readable part</span>") && partly.contains("Not known</h2>"));
     assert!(!partly.contains(">no findings</span>"));
 }
 
 /// The sizes are small enough for a browser to open at once, and for a mail gateway to accept.
 #[test]
-fn page_of_many_services_stays_small() {
+fn page_of_many_services_is_small() {
     for (count, budget) in [(10, 150_000), (120, 900_000), (500, 4_000_000)] {
         let services = Services::new(count);
         let html = services.page();

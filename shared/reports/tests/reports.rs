@@ -15,7 +15,7 @@ use reports::sarif::{Placed, log};
 use reports::{Changes, History, MeshReport, Place, SEVERITIES, asff, json};
 use serde_json::{Value, json as value};
 
-struct Judged {
+struct EvaluatedMesh {
     mesh: Mesh,
     edges: Vec<Edge>,
     evaluation: Evaluation,
@@ -28,27 +28,27 @@ fn now() -> Timestamp {
 }
 
 /// The meshes that the readers' tests have in every spelling.
-fn fixtures() -> Vec<Judged> {
+fn fixtures() -> Vec<EvaluatedMesh> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../mesh/tests/readers/fixtures");
-    let judged = ["shop", "front", "loose"].map(|name| {
+    let evaluated = ["shop", "front", "loose"].map(|name| {
         let text = std::fs::read_to_string(folder.join(name).join("api.json")).unwrap();
         let reading = read(&text, "api.json", &Surroundings::default()).unwrap();
         let (_, mesh) = reading.meshes().pop_first().unwrap();
-        judged(mesh)
+        evaluated(mesh)
     });
-    judged.into()
+    evaluated.into()
 }
 
-fn judged(mesh: Mesh) -> Judged {
+fn evaluated(mesh: Mesh) -> EvaluatedMesh {
     let readings = Readings::default();
     let evaluation = judge(&mesh, &readings, &Policy::built_in().unwrap(), now());
     let edges = edges(&mesh, &readings, now());
     let mut history = History::default();
     let changes = history.update(&evaluation.findings, now());
-    Judged { mesh, edges, evaluation, history, changes }
+    EvaluatedMesh { mesh, edges, evaluation, history, changes }
 }
 
-impl Judged {
+impl EvaluatedMesh {
     fn report(&self) -> MeshReport<'_> {
         let Self { mesh, edges, evaluation, history, .. } = self;
         MeshReport { mesh, edges, evaluation, history, at: now(), unread: &[] }
@@ -56,18 +56,18 @@ impl Judged {
 }
 
 #[test]
-fn asff_holds_the_bounds_of_the_format() {
+fn asff_respects_the_limits_of_the_format() {
     let place = Place { partition: "aws".into(), region: "eu-west-1".into(), account: "123456789012".into() };
-    let mut judged = fixtures().remove(2);
-    judged.evaluation.findings[0].message = "x".repeat(5000);
-    judged.evaluation.findings[0].facts.insert("long".into(), "y".repeat(5000).into());
+    let mut evaluated = fixtures().remove(2);
+    evaluated.evaluation.findings[0].message = "x".repeat(5000);
+    evaluated.evaluation.findings[0].facts.insert("long".into(), "y".repeat(5000).into());
     for n in 0..60 {
-        judged.evaluation.findings[0].facts.insert(format!("fact {n}").into(), n.into());
+        evaluated.evaluation.findings[0].facts.insert(format!("fact {n}").into(), n.into());
     }
-    let gone = judged.changes.new.remove(0);
-    judged.changes.resolved.push(gone);
-    let findings = asff(&judged.report(), &judged.changes, &place);
-    assert_eq!(findings.len(), judged.evaluation.findings.len() + 1);
+    let gone = evaluated.changes.new.remove(0);
+    evaluated.changes.resolved.push(gone);
+    let findings = asff(&evaluated.report(), &evaluated.changes, &place);
+    assert_eq!(findings.len(), evaluated.evaluation.findings.len() + 1);
     let length = |value: &Value| value.as_str().unwrap().chars().count();
     for finding in &findings {
         for required in
@@ -92,12 +92,12 @@ fn asff_holds_the_bounds_of_the_format() {
 #[test]
 fn asff_dates_a_finding_by_its_history() {
     let place = Place { partition: "aws".into(), region: "eu-west-1".into(), account: "123456789012".into() };
-    let mut judged = fixtures().remove(2);
-    let gone = judged.changes.new.remove(0);
-    judged.changes.resolved.push(gone);
+    let mut evaluated = fixtures().remove(2);
+    let gone = evaluated.changes.new.remove(0);
+    evaluated.changes.resolved.push(gone);
     let later: Timestamp = "2026-11-22T09:00:00Z".parse().unwrap();
-    let report = MeshReport { at: later, ..judged.report() };
-    for finding in asff(&report, &judged.changes, &place) {
+    let report = MeshReport { at: later, ..evaluated.report() };
+    for finding in asff(&report, &evaluated.changes, &place) {
         let dates = ["CreatedAt", "FirstObservedAt", "UpdatedAt"].map(|member| finding[member].clone());
         assert_eq!(dates, [value!(now()), value!(now()), value!(later)], "{finding}");
         let is_active = finding["RecordState"] == "ACTIVE";
@@ -122,43 +122,43 @@ fn sarif_levels_follow_severities() {
 
 /// The policy may change the severity of a rule: a finding stays the same one, with its current severity.
 #[test]
-fn a_finding_is_as_severe_as_it_is_found_now() {
-    let mut judged = fixtures().remove(2);
+fn finding_has_its_current_severity() {
+    let mut evaluated = fixtures().remove(2);
     let later: Timestamp = "2026-11-22T09:00:00Z".parse().unwrap();
-    let (now_info, others) = judged.evaluation.findings.split_first_mut().unwrap();
+    let (now_info, others) = evaluated.evaluation.findings.split_first_mut().unwrap();
     assert!(now_info.severity != Severity::Info && !others.is_empty());
     now_info.severity = Severity::Info;
     let id = now_info.id();
-    assert!(judged.history.update(&judged.evaluation.findings, later).is_empty());
+    assert!(evaluated.history.update(&evaluated.evaluation.findings, later).is_empty());
     // A finding that was not checked stays.
-    let changes = judged.history.update_known(&[], later, |dated| dated.severity == Severity::Info);
+    let changes = evaluated.history.update_known(&[], later, |dated| dated.severity == Severity::Info);
     let resolved = changes.resolved.iter().find(|(resolved, _)| *resolved == id);
     assert_eq!(resolved.map(|(_, dated)| dated.first_seen), Some(now()));
-    assert!(!judged.history.is_empty());
+    assert!(!evaluated.history.is_empty());
 }
 
 #[test]
-fn a_finding_keeps_its_first_date_until_it_is_gone() {
-    let judged = fixtures().remove(2);
-    let mut history = judged.history.clone();
+fn finding_keeps_its_first_date_until_it_is_resolved() {
+    let evaluated = fixtures().remove(2);
+    let mut history = evaluated.history.clone();
     let later: Timestamp = "2026-11-22T09:00:00Z".parse().unwrap();
-    assert!(history.update(&judged.evaluation.findings, later).is_empty());
-    let first = &judged.evaluation.findings[0];
+    assert!(history.update(&evaluated.evaluation.findings, later).is_empty());
+    let first = &evaluated.evaluation.findings[0];
     assert_eq!(history.first_seen(first), Some(now()));
-    let changes = history.update(&judged.evaluation.findings[1..], later);
+    let changes = history.update(&evaluated.evaluation.findings[1..], later);
     assert_eq!(changes.resolved.len(), 1);
-    let changes = history.update(&judged.evaluation.findings, later);
+    let changes = history.update(&evaluated.evaluation.findings, later);
     assert_eq!((changes.new.len(), history.first_seen(first)), (1, Some(later)));
     let stored = serde_json::to_string(&history).unwrap();
     assert_eq!(serde_json::from_str::<History>(&stored).unwrap(), history);
 }
 
 #[test]
-fn json_has_everything() {
-    for judged in fixtures() {
-        let report = json(&judged.report());
-        assert_eq!(report["findings"].as_array().unwrap().len(), judged.evaluation.findings.len());
-        assert_eq!(report["edges"].as_array().unwrap().len(), judged.edges.len());
+fn json_contains_every_finding_and_edge() {
+    for evaluated in fixtures() {
+        let report = json(&evaluated.report());
+        assert_eq!(report["findings"].as_array().unwrap().len(), evaluated.evaluation.findings.len());
+        assert_eq!(report["edges"].as_array().unwrap().len(), evaluated.edges.len());
         assert!(report["findings"].as_array().unwrap().iter().all(|finding| finding["firstSeen"].is_string()));
     }
 }

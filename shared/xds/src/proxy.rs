@@ -88,7 +88,7 @@ impl fmt::Display for ProxyId {
 /// The error for a node id that names no virtual node or virtual gateway.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "node id {id:?} names no virtual node or virtual gateway: use mesh/<mesh>/virtualNode/<name>, mesh/<mesh>/virtualGateway/<name>, or the ARN"
+    "invalid node id {id:?}: expected mesh/<mesh>/virtualNode/<name>, mesh/<mesh>/virtualGateway/<name>, or the ARN"
 )]
 pub struct ProxyError {
     id: String,
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_and_an_owner_are_read() {
+    fn node_ids_parse_in_both_forms_with_owner() {
         for (id, shown) in [
             ("mesh/shop/virtualNode/cart-v1", "mesh/shop/virtualNode/cart-v1"),
             ("mesh/shop/virtualGateway/web", "mesh/shop/virtualGateway/web"),
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_proxy_is_refused() {
+    fn invalid_node_id_is_refused() {
         for id in [
             "",
             "cart-v1",

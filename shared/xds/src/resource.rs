@@ -71,7 +71,7 @@ impl Version {
     }
 
     /// A version that a client reports. Another server may have sent it.
-    pub(crate) fn told(text: &str) -> Self {
+    pub(crate) fn from_client(text: &str) -> Self {
         Self(text.to_owned())
     }
 

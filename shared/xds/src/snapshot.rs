@@ -32,14 +32,14 @@ impl Snapshot {
         self.resources.get(&kind)?.get(name)
     }
 
-    /// This snapshot, with the endpoints and secrets of `former` that it lacks. Clusters of `former` need those to
+    /// This snapshot, with the endpoints and secrets of `previous` that it lacks. Clusters of `previous` need those to
     /// become warm.
-    pub(crate) fn with_support_of(&self, former: &Self) -> Self {
-        if Arc::ptr_eq(&self.resources, &former.resources) {
+    pub(crate) fn with_support_of(&self, previous: &Self) -> Self {
+        if Arc::ptr_eq(&self.resources, &previous.resources) {
             return self.clone();
         }
         let kinds = [ResourceType::Endpoint, ResourceType::Secret].into_iter();
-        let support = kinds.flat_map(|kind| former.of(kind).map(move |(name, resource)| (kind, name, resource)));
+        let support = kinds.flat_map(|kind| previous.of(kind).map(move |(name, resource)| (kind, name, resource)));
         let missing = support.filter(|(kind, name, _)| self.find(*kind, name).is_none());
         let mut missing = missing.map(|(kind, name, resource)| (kind, name.clone(), resource.clone())).peekable();
         if missing.peek().is_none() {

@@ -18,36 +18,36 @@ use crate::cbor;
 use crate::faults::Fault;
 
 /// The offset of the service's clock, which is ahead.
-const AHEAD: SignedDuration = SignedDuration::from_hours(1);
+const CLOCK_OFFSET: SignedDuration = SignedDuration::from_hours(1);
 
 /// The maximum difference between the time of a signature and the service's clock.
-const OFF: SignedDuration = SignedDuration::from_mins(5);
+const ALLOWED_SKEW: SignedDuration = SignedDuration::from_mins(5);
 
 /// The server; dropping it ends it.
 #[derive(Debug)]
-pub(super) struct Twister {
+pub(super) struct ResponseChanger {
     endpoint: String,
     hits: Arc<AtomicUsize>,
     serving: JoinHandle<()>,
 }
 
 #[derive(Clone)]
-struct Twist {
+struct ChangerState {
     target: String,
     misbehaviour: Misbehaviour,
     hits: Arc<AtomicUsize>,
     client: reqwest::Client,
 }
 
-impl Twister {
+impl ResponseChanger {
     /// Starts a server in front of this endpoint.
     pub(super) async fn open(endpoint: &str, misbehaviour: Misbehaviour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let own = format!("http://{}", listener.local_addr().unwrap());
         let hits = Arc::<AtomicUsize>::default();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let twist = Twist { target: endpoint.to_owned(), misbehaviour, hits: Arc::clone(&hits), client };
-        let app = Router::new().fallback(answer).with_state(twist);
+        let state = ChangerState { target: endpoint.to_owned(), misbehaviour, hits: Arc::clone(&hits), client };
+        let app = Router::new().fallback(answer).with_state(state);
         let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self { endpoint: own, hits, serving }
     }
@@ -62,23 +62,29 @@ impl Twister {
     }
 }
 
-impl Drop for Twister {
+impl Drop for ResponseChanger {
     fn drop(&mut self) {
         self.serving.abort();
     }
 }
 
-async fn answer(State(twist): State<Twist>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let number = twist.hits.fetch_add(1, Ordering::Relaxed);
-    let theirs = Timestamp::now() + AHEAD;
-    if twist.misbehaviour == Misbehaviour::ClockSkew
-        && signed_at(&headers).is_none_or(|at| theirs.duration_since(at).abs() > OFF)
+async fn answer(
+    State(state): State<ChangerState>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let number = state.hits.fetch_add(1, Ordering::Relaxed);
+    let theirs = Timestamp::now() + CLOCK_OFFSET;
+    if state.misbehaviour == Misbehaviour::ClockSkew
+        && signed_at(&headers).is_none_or(|at| theirs.duration_since(at).abs() > ALLOWED_SKEW)
         && let Some(mut refused) = Fault::ExpiredSignature.answer(&uri, &headers, &body)
     {
         refused.headers_mut().insert("date", http_date(theirs).parse().unwrap());
         return refused;
     }
-    let mut onward = twist.client.request(method, format!("{}{uri}", twist.target)).body(body);
+    let mut onward = state.client.request(method, format!("{}{uri}", state.target)).body(body);
     for (name, value) in headers.iter().filter(|(name, _)| !["host", "content-length"].contains(&name.as_str())) {
         onward = onward.header(name, value);
     }
@@ -87,7 +93,7 @@ async fn answer(State(twist): State<Twist>, method: Method, uri: Uri, headers: H
     let mut body = answer.bytes().await.unwrap();
     headers.remove("transfer-encoding");
     headers.remove("content-length");
-    match twist.misbehaviour {
+    match state.misbehaviour {
         Misbehaviour::WrongContentType => drop(headers.insert("content-type", "text/html".parse().unwrap())),
         Misbehaviour::ClockSkew => drop(headers.insert("date", http_date(theirs).parse().unwrap())),
         Misbehaviour::EndlessPages if status.is_success() => body = changed(&body, |value| page(value, number)),

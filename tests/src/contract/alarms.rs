@@ -17,7 +17,7 @@ use super::kind;
 
 /// A test fixture that can set up alarms without the port.
 #[async_trait]
-pub trait World: Sync {
+pub trait AlarmsUnderTest: Sync {
     /// The port under test.
     fn reader(&self) -> &dyn AlarmReader;
     /// Creates an alarm on the sum, over a minute, of a metric with the alarm's name, of node `name`.
@@ -31,13 +31,13 @@ pub trait World: Sync {
 }
 
 /// Runs every check.
-pub async fn all(world: &dyn World) {
-    an_alarm_is_read_with_its_state_and_metric(world).await;
-    composite_alarms_are_found_by_name_too(world).await;
-    what_does_not_exist_is_left_out(world).await;
-    more_than_a_request_and_a_page_are_read(world).await;
-    tags_are_read(world).await;
-    data_points_are_counted(world).await;
+pub async fn all(fixture: &dyn AlarmsUnderTest) {
+    alarm_has_its_state_and_metric(fixture).await;
+    composite_alarms_are_found_by_name(fixture).await;
+    missing_alarm_is_left_out(fixture).await;
+    more_than_one_request_and_page_are_read(fixture).await;
+    tags_are_read(fixture).await;
+    data_points_are_counted(fixture).await;
 }
 
 fn name(text: &str) -> AlarmName {
@@ -48,18 +48,18 @@ fn arn(name: &str) -> String {
     format!("arn:aws:cloudwatch:{}:{}:alarm:{name}", crate::stack::REGION, crate::stack::ACCOUNT)
 }
 
-async fn one(world: &dyn World, text: &str) -> Alarm {
-    let mut alarms = world.reader().by_name(&[name(text)]).await.unwrap();
+async fn one(fixture: &dyn AlarmsUnderTest, text: &str) -> Alarm {
+    let mut alarms = fixture.reader().by_name(&[name(text)]).await.unwrap();
     assert_eq!(alarms.len(), 1);
     alarms.remove(0)
 }
 
-async fn an_alarm_is_read_with_its_state_and_metric(world: &dyn World) {
+async fn alarm_has_its_state_and_metric(fixture: &dyn AlarmsUnderTest) {
     for (text, state) in
         [("read-ok", AlarmState::Ok), ("read-alarm", AlarmState::Alarm), ("read-none", AlarmState::InsufficientData)]
     {
-        world.metric(text, state.clone()).await;
-        let alarm = one(world, text).await;
+        fixture.metric(text, state.clone()).await;
+        let alarm = one(fixture, text).await;
         assert_eq!((alarm.name.as_str(), alarm.arn.as_str(), &alarm.state), (text, arn(text).as_str(), &state));
         assert!(alarm.since.is_some());
         assert!(alarm.actions_enabled && alarm.suppressed.is_none());
@@ -67,58 +67,58 @@ async fn an_alarm_is_read_with_its_state_and_metric(world: &dyn World) {
     }
 }
 
-async fn composite_alarms_are_found_by_name_too(world: &dyn World) {
-    world.metric("child", AlarmState::Alarm).await;
-    world.composite("parent", "ALARM(\"child\")").await;
-    let alarms = world.reader().by_name(&[name("child"), name("parent")]).await.unwrap();
+async fn composite_alarms_are_found_by_name(fixture: &dyn AlarmsUnderTest) {
+    fixture.metric("child", AlarmState::Alarm).await;
+    fixture.composite("parent", "ALARM(\"child\")").await;
+    let alarms = fixture.reader().by_name(&[name("child"), name("parent")]).await.unwrap();
     let parent = alarms.iter().find(|alarm| alarm.name.as_str() == "parent").unwrap();
     assert_eq!(alarms.len(), 2);
     assert_eq!(parent.source, AlarmSource::Composite("ALARM(\"child\")".into()));
     assert_eq!(parent.state, AlarmState::Alarm);
-    assert_eq!(world.reader().data_points(parent, &[], Timestamp::UNIX_EPOCH, Timestamp::now()).await.unwrap(), []);
+    assert_eq!(fixture.reader().data_points(parent, &[], Timestamp::UNIX_EPOCH, Timestamp::now()).await.unwrap(), []);
 }
 
-async fn what_does_not_exist_is_left_out(world: &dyn World) {
-    world.metric("there", AlarmState::Ok).await;
-    let alarms = world.reader().by_name(&[name("not-there"), name("there")]).await.unwrap();
+async fn missing_alarm_is_left_out(fixture: &dyn AlarmsUnderTest) {
+    fixture.metric("there", AlarmState::Ok).await;
+    let alarms = fixture.reader().by_name(&[name("not-there"), name("there")]).await.unwrap();
     assert_eq!(alarms.into_iter().map(|alarm| alarm.name).collect::<Vec<_>>(), [name("there")]);
-    assert_eq!(world.reader().by_name(&[]).await.unwrap(), []);
-    assert_eq!(kind(world.reader().tags(&arn("not-there")).await), PortErrorKind::NotFound);
+    assert_eq!(fixture.reader().by_name(&[]).await.unwrap(), []);
+    assert_eq!(kind(fixture.reader().tags(&arn("not-there")).await), PortErrorKind::NotFound);
 }
 
-async fn more_than_a_request_and_a_page_are_read(world: &dyn World) {
+async fn more_than_one_request_and_page_are_read(fixture: &dyn AlarmsUnderTest) {
     let names: Vec<_> = (0..130).map(|n| format!("many-{n:03}")).collect();
     for name in &names {
-        world.metric(name, AlarmState::Ok).await;
+        fixture.metric(name, AlarmState::Ok).await;
     }
     let found = |alarms: Vec<Alarm>| {
         let mut names: Vec<_> = alarms.into_iter().map(|alarm| alarm.name.as_str().to_owned()).collect();
         names.sort();
         names
     };
-    let asked: Vec<_> = names.iter().map(|text| name(text)).collect();
-    assert_eq!(found(world.reader().by_name(&asked).await.unwrap()), names);
-    assert_eq!(found(world.reader().all("many-").await.unwrap()), names);
-    assert!(found(world.reader().all("").await.unwrap()).len() > 130);
+    let requested: Vec<_> = names.iter().map(|text| name(text)).collect();
+    assert_eq!(found(fixture.reader().by_name(&requested).await.unwrap()), names);
+    assert_eq!(found(fixture.reader().all("many-").await.unwrap()), names);
+    assert!(found(fixture.reader().all("").await.unwrap()).len() > 130);
 }
 
-async fn tags_are_read(world: &dyn World) {
-    world.metric("tagged", AlarmState::Ok).await;
-    assert_eq!(world.reader().tags(&arn("tagged")).await.unwrap(), BTreeMap::new());
-    world.tag("tagged", "meshwarden:target", "shop/recommendations-v2").await;
+async fn tags_are_read(fixture: &dyn AlarmsUnderTest) {
+    fixture.metric("tagged", AlarmState::Ok).await;
+    assert_eq!(fixture.reader().tags(&arn("tagged")).await.unwrap(), BTreeMap::new());
+    fixture.tag("tagged", "meshwarden:target", "shop/recommendations-v2").await;
     let tags = BTreeMap::from([("meshwarden:target".to_owned(), "shop/recommendations-v2".to_owned())]);
-    assert_eq!(world.reader().tags(&arn("tagged")).await.unwrap(), tags);
+    assert_eq!(fixture.reader().tags(&arn("tagged")).await.unwrap(), tags);
 }
 
-async fn data_points_are_counted(world: &dyn World) {
-    world.metric("counted", AlarmState::Ok).await;
+async fn data_points_are_counted(fixture: &dyn AlarmsUnderTest) {
+    fixture.metric("counted", AlarmState::Ok).await;
     let minute = Timestamp::from_second(Timestamp::now().as_second() / 60 * 60).unwrap();
     let ago = |minutes: i64| minute - SignedDuration::from_mins(minutes);
     for minutes in [30, 5, 4, 3] {
-        world.data("counted", ago(minutes)).await;
+        fixture.data("counted", ago(minutes)).await;
     }
-    let alarm = one(world, "counted").await;
-    let reader = world.reader();
+    let alarm = one(fixture, "counted").await;
+    let reader = fixture.reader();
     let metrics = counted_metrics(&alarm, &VirtualNodeName::parse("counted").unwrap()).unwrap();
     for (from, until, expected) in
         [(ago(6), ago(0), 3), (ago(4), ago(0), 2), (ago(6), ago(3), 2), (ago(20), ago(10), 0)]
@@ -142,7 +142,7 @@ fn query(name: &str) -> MetricQuery {
 }
 
 #[async_trait]
-impl World for MemoryAlarms {
+impl AlarmsUnderTest for MemoryAlarms {
     fn reader(&self) -> &dyn AlarmReader {
         self
     }
@@ -171,7 +171,7 @@ fn alarm(text: &str, state: AlarmState, source: AlarmSource) -> Alarm {
 
 /// The fixture over a CloudWatch endpoint.
 #[derive(Debug)]
-pub struct OverTheApi {
+pub struct AlarmsOverApi {
     /// The adapter under test.
     pub alarms: aws::CloudWatch,
     /// The client that sets up the alarms.
@@ -184,7 +184,7 @@ fn dimensions(text: &str) -> Vec<Dimension> {
 }
 
 #[async_trait]
-impl World for OverTheApi {
+impl AlarmsUnderTest for AlarmsOverApi {
     fn reader(&self) -> &dyn AlarmReader {
         &self.alarms
     }

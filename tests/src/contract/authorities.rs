@@ -13,52 +13,52 @@ use super::x509::Leaf;
 
 /// A test fixture that can set up authorities without the port.
 #[async_trait]
-pub trait World: Sync {
+pub trait AuthoritiesUnderTest: Sync {
     /// The port under test.
     fn authorities(&self) -> &dyn CertificateAuthority;
     /// Creates an active root with an RSA key of 2048 bits, valid for a year or more.
     async fn root(&self, name: &str) -> AuthorityArn;
     /// Disables an authority.
     async fn disable(&self, authority: &AuthorityArn);
-    /// Whether the implementation behaves as AWS in this respect; see [`Trait`].
-    fn does(&self, what: Trait) -> bool;
+    /// Whether the implementation behaves as AWS in this respect; see [`AuthorityBehaviour`].
+    fn supports(&self, behaviour: AuthorityBehaviour) -> bool;
 }
 
 /// Behaviour of AWS that some stand-ins lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trait {
+pub enum AuthorityBehaviour {
     /// The certificate ends at the requested time.
     HonoursValidity,
     /// The same token within five minutes is the same order.
-    KnowsTokens,
+    HonoursTokens,
     /// Refuses a validity beyond the authority's own.
     RefusesLongValidity,
     /// A disabled authority does not issue.
     RefusesWhenDisabled,
     /// Reports a missing certificate and an invalid request as such, instead of an internal error.
-    TellsWhatIsWrong,
+    ReportsInvalidInput,
 }
 
 /// Runs every check.
-pub async fn all(world: &dyn World) {
-    an_authority_is_described(world).await;
-    an_order_becomes_a_certificate(world).await;
-    another_token_is_another_certificate(world).await;
-    what_does_not_exist_is_not_found(world).await;
-    if world.does(Trait::HonoursValidity) {
-        it_ends_when_it_was_ordered_to(world).await;
+pub async fn all(fixture: &dyn AuthoritiesUnderTest) {
+    authority_is_described(fixture).await;
+    order_becomes_a_certificate(fixture).await;
+    another_token_issues_another_certificate(fixture).await;
+    missing_authority_is_not_found(fixture).await;
+    if fixture.supports(AuthorityBehaviour::HonoursValidity) {
+        certificate_ends_at_the_requested_time(fixture).await;
     }
-    if world.does(Trait::KnowsTokens) {
-        the_same_token_is_the_same_order(world).await;
+    if fixture.supports(AuthorityBehaviour::HonoursTokens) {
+        same_token_is_the_same_order(fixture).await;
     }
-    if world.does(Trait::RefusesLongValidity) {
-        nothing_outlives_its_authority(world).await;
+    if fixture.supports(AuthorityBehaviour::RefusesLongValidity) {
+        validity_beyond_the_authority_is_refused(fixture).await;
     }
-    if world.does(Trait::RefusesWhenDisabled) {
-        what_is_switched_off_does_not_issue(world).await;
+    if fixture.supports(AuthorityBehaviour::RefusesWhenDisabled) {
+        disabled_authority_does_not_issue(fixture).await;
     }
-    if world.does(Trait::TellsWhatIsWrong) {
-        what_is_no_request_is_refused(world).await;
+    if fixture.supports(AuthorityBehaviour::ReportsInvalidInput) {
+        invalid_request_is_refused(fixture).await;
     }
 }
 
@@ -90,39 +90,39 @@ fn in_days(days: i64) -> Timestamp {
     Timestamp::from_second(Timestamp::now().as_second()).unwrap() + SignedDuration::from_hours(24 * days)
 }
 
-async fn issue(world: &dyn World, order: &Order) -> (IssuedArn, Chain) {
-    let arn = world.authorities().issue(order).await.unwrap();
+async fn issue(fixture: &dyn AuthoritiesUnderTest, order: &Order) -> (IssuedArn, Chain) {
+    let arn = fixture.authorities().issue(order).await.unwrap();
     assert_eq!(arn.authority(), order.authority);
-    match world.authorities().issued(&arn).await.unwrap() {
+    match fixture.authorities().issued(&arn).await.unwrap() {
         Issuance::Issued(chain) => (arn, chain),
-        other => unreachable!("nobody set a delay or a failure: {other:?}"),
+        other => unreachable!("no delay or failure is configured: {other:?}"),
     }
 }
 
-async fn described(world: &dyn World, name: &str) -> Authority {
-    let arn = world.root(name).await;
-    world.authorities().describe(&arn).await.unwrap()
+async fn described(fixture: &dyn AuthoritiesUnderTest, name: &str) -> Authority {
+    let arn = fixture.root(name).await;
+    fixture.authorities().describe(&arn).await.unwrap()
 }
 
-async fn an_authority_is_described(world: &dyn World) {
-    let authority = described(world, "described").await;
+async fn authority_is_described(fixture: &dyn AuthoritiesUnderTest) {
+    let authority = described(fixture, "described").await;
     assert_eq!(authority.kind, AuthorityKind::Root);
     assert_eq!(authority.status, AuthorityStatus::Active);
     assert_eq!(authority.common_name.as_deref(), Some("described"));
     assert_eq!(authority.key_algorithm, Some(KeyAlgorithm::Rsa2048));
     assert!(authority.not_before.unwrap() <= Timestamp::now() && in_days(300) < authority.not_after.unwrap());
-    let chain = world.authorities().certificate(&authority.arn).await.unwrap();
+    let chain = fixture.authorities().certificate(&authority.arn).await.unwrap();
     let root = Leaf::read(&chain.leaf);
     assert!(root.is_signed_by(&chain.leaf));
     assert_eq!(Some(root.not_after), authority.not_after);
 }
 
-async fn an_order_becomes_a_certificate(world: &dyn World) {
-    let authority = described(world, "orders").await;
-    let root = world.authorities().certificate(&authority.arn).await.unwrap().leaf;
+async fn order_becomes_a_certificate(fixture: &dyn AuthoritiesUnderTest) {
+    let authority = described(fixture, "orders").await;
+    let root = fixture.authorities().certificate(&authority.arn).await.unwrap().leaf;
     for (token, algorithm) in [("ec", KeyAlgorithm::EcPrime256v1), ("rsa", KeyAlgorithm::Rsa2048)] {
         let fresh = fresh(&algorithm);
-        let (_, chain) = issue(world, &order(&authority, &fresh.request, token)).await;
+        let (_, chain) = issue(fixture, &order(&authority, &fresh.request, token)).await;
         let leaf = Leaf::read(&chain.leaf);
         assert_eq!(leaf.names, ["orders.shop.local", "orders", "spiffe://shop/orders"]);
         assert!(leaf.belongs_to(&fresh.key), "{algorithm}");
@@ -132,64 +132,64 @@ async fn an_order_becomes_a_certificate(world: &dyn World) {
     }
 }
 
-async fn another_token_is_another_certificate(world: &dyn World) {
-    let authority = described(world, "twice").await;
+async fn another_token_issues_another_certificate(fixture: &dyn AuthoritiesUnderTest) {
+    let authority = described(fixture, "twice").await;
     let request = fresh(&KeyAlgorithm::EcPrime256v1).request;
-    let (one, first) = issue(world, &order(&authority, &request, "one")).await;
-    let (other, second) = issue(world, &order(&authority, &request, "other")).await;
+    let (one, first) = issue(fixture, &order(&authority, &request, "one")).await;
+    let (other, second) = issue(fixture, &order(&authority, &request, "other")).await;
     assert_ne!(one, other);
     assert_ne!(Leaf::read(&first.leaf).serial, Leaf::read(&second.leaf).serial);
 }
 
-async fn what_does_not_exist_is_not_found(world: &dyn World) {
-    let authority = described(world, "there").await;
+async fn missing_authority_is_not_found(fixture: &dyn AuthoritiesUnderTest) {
+    let authority = described(fixture, "there").await;
     let nowhere = AuthorityArn::parse(&format!("{}0", authority.arn)).unwrap();
     let request = fresh(&KeyAlgorithm::EcPrime256v1).request;
     let order = Order { authority: nowhere.clone(), ..order(&authority, &request, "nowhere") };
-    assert_eq!(kind(world.authorities().describe(&nowhere).await), PortErrorKind::NotFound);
-    assert_eq!(kind(world.authorities().certificate(&nowhere).await), PortErrorKind::NotFound);
-    assert_eq!(kind(world.authorities().issue(&order).await), PortErrorKind::NotFound);
-    if world.does(Trait::TellsWhatIsWrong) {
+    assert_eq!(kind(fixture.authorities().describe(&nowhere).await), PortErrorKind::NotFound);
+    assert_eq!(kind(fixture.authorities().certificate(&nowhere).await), PortErrorKind::NotFound);
+    assert_eq!(kind(fixture.authorities().issue(&order).await), PortErrorKind::NotFound);
+    if fixture.supports(AuthorityBehaviour::ReportsInvalidInput) {
         let nothing = IssuedArn::parse(&format!("{}/certificate/0b0b", authority.arn)).unwrap();
-        assert_eq!(kind(world.authorities().issued(&nothing).await), PortErrorKind::NotFound);
+        assert_eq!(kind(fixture.authorities().issued(&nothing).await), PortErrorKind::NotFound);
     }
 }
 
-async fn it_ends_when_it_was_ordered_to(world: &dyn World) {
-    let authority = described(world, "ends").await;
+async fn certificate_ends_at_the_requested_time(fixture: &dyn AuthoritiesUnderTest) {
+    let authority = described(fixture, "ends").await;
     let order = order(&authority, &fresh(&KeyAlgorithm::EcPrime256v1).request, "ends");
-    let leaf = Leaf::read(&issue(world, &order).await.1.leaf);
+    let leaf = Leaf::read(&issue(fixture, &order).await.1.leaf);
     assert_eq!(leaf.not_after, order.not_after);
     assert!(leaf.not_before < Timestamp::now());
 }
 
-async fn the_same_token_is_the_same_order(world: &dyn World) {
-    let authority = described(world, "once").await;
+async fn same_token_is_the_same_order(fixture: &dyn AuthoritiesUnderTest) {
+    let authority = described(fixture, "once").await;
     let order = order(&authority, &fresh(&KeyAlgorithm::EcPrime256v1).request, "once");
-    let first = issue(world, &order).await;
-    assert_eq!(issue(world, &order).await, first);
+    let first = issue(fixture, &order).await;
+    assert_eq!(issue(fixture, &order).await, first);
 }
 
-async fn nothing_outlives_its_authority(world: &dyn World) {
-    let authority = described(world, "shorter").await;
+async fn validity_beyond_the_authority_is_refused(fixture: &dyn AuthoritiesUnderTest) {
+    let authority = described(fixture, "shorter").await;
     let request = fresh(&KeyAlgorithm::EcPrime256v1).request;
     let at_the_end = Order { not_after: authority.not_after.unwrap(), ..order(&authority, &request, "end") };
     let beyond = at_the_end.not_after + SignedDuration::from_secs(1);
     let beyond = Order { not_after: beyond, ..order(&authority, &request, "beyond") };
-    assert_eq!(kind(world.authorities().issue(&beyond).await), PortErrorKind::Other);
-    issue(world, &at_the_end).await;
+    assert_eq!(kind(fixture.authorities().issue(&beyond).await), PortErrorKind::Other);
+    issue(fixture, &at_the_end).await;
 }
 
-async fn what_is_switched_off_does_not_issue(world: &dyn World) {
-    let authority = described(world, "off").await;
-    world.disable(&authority.arn).await;
-    assert_eq!(world.authorities().describe(&authority.arn).await.unwrap().status, AuthorityStatus::Disabled);
+async fn disabled_authority_does_not_issue(fixture: &dyn AuthoritiesUnderTest) {
+    let authority = described(fixture, "off").await;
+    fixture.disable(&authority.arn).await;
+    assert_eq!(fixture.authorities().describe(&authority.arn).await.unwrap().status, AuthorityStatus::Disabled);
     let order = order(&authority, &fresh(&KeyAlgorithm::EcPrime256v1).request, "off");
-    assert_eq!(kind(world.authorities().issue(&order).await), PortErrorKind::Other);
+    assert_eq!(kind(fixture.authorities().issue(&order).await), PortErrorKind::Other);
 }
 
-async fn what_is_no_request_is_refused(world: &dyn World) {
-    let authority = described(world, "refuses").await;
+async fn invalid_request_is_refused(fixture: &dyn AuthoritiesUnderTest) {
+    let authority = described(fixture, "refuses").await;
     let order = order(&authority, "no request", "none");
-    assert_eq!(kind(world.authorities().issue(&order).await), PortErrorKind::Other);
+    assert_eq!(kind(fixture.authorities().issue(&order).await), PortErrorKind::Other);
 }

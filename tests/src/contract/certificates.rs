@@ -17,20 +17,20 @@ use super::{authorities, kind};
 
 /// A test fixture with a store of certificates.
 #[async_trait]
-pub trait World: Sync {
+pub trait CertificatesUnderTest: Sync {
     /// The port under test.
     fn store(&self) -> &dyn CertificateStore;
     /// The private CA that issues its private certificates.
     fn authority(&self) -> AuthorityArn;
     /// Makes an AWS resource use a certificate; returns whether the implementation supports that.
-    fn put_to_use(&self, arn: &CertificateArn) -> bool;
-    /// Whether the implementation behaves as AWS in this respect; see [`Trait`].
-    fn does(&self, what: Trait) -> bool;
+    fn mark_in_use(&self, arn: &CertificateArn) -> bool;
+    /// Whether the implementation behaves as AWS in this respect; see [`CertificateBehaviour`].
+    fn supports(&self, behaviour: CertificateBehaviour) -> bool;
 }
 
 /// Behaviour of AWS that some stand-ins lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trait {
+pub enum CertificateBehaviour {
     /// Checks an import against its key and against the certificate that it replaces.
     ChecksImports,
     /// Renews certificates that were exported, and only those.
@@ -38,26 +38,26 @@ pub enum Trait {
     /// Keeps the tags when a certificate is replaced.
     KeepsTags,
     /// Creates the requested key, and has the private CA sign its certificate.
-    IssuesAsAsked,
+    IssuesAsRequested,
 }
 
 /// Runs every check.
-pub async fn all(world: &dyn World) {
+pub async fn all(fixture: &dyn CertificatesUnderTest) {
     let issuer = Issuer::new();
-    an_imported_certificate_is_described(world, &issuer).await;
-    it_is_replaced_on_its_arn(world, &issuer).await;
-    what_has_expired_is_not_imported(world, &issuer).await;
-    an_imported_certificate_does_not_come_out(world, &issuer).await;
-    a_requested_certificate_comes_out_with_its_key(world).await;
-    the_same_token_is_the_same_request(world).await;
-    every_key_type_is_listed(world, &issuer).await;
-    tags_are_kept(world, &issuer).await;
-    what_is_deleted_is_gone(world, &issuer).await;
-    if world.does(Trait::ChecksImports) {
-        an_import_is_held_against_its_key_and_what_it_replaces(world, &issuer).await;
+    imported_certificate_is_described(fixture, &issuer).await;
+    reimport_replaces_the_certificate_of_an_arn(fixture, &issuer).await;
+    expired_certificate_is_not_imported(fixture, &issuer).await;
+    imported_certificate_is_not_exported(fixture, &issuer).await;
+    requested_certificate_is_exported_with_its_key(fixture).await;
+    same_token_is_the_same_request(fixture).await;
+    every_key_type_is_listed(fixture, &issuer).await;
+    tags_are_kept(fixture, &issuer).await;
+    deleted_certificate_is_not_found(fixture, &issuer).await;
+    if fixture.supports(CertificateBehaviour::ChecksImports) {
+        import_must_match_its_key_and_the_replaced_certificate(fixture, &issuer).await;
     }
-    if world.does(Trait::Renews) {
-        a_renewal_takes_an_export_first(world).await;
+    if fixture.supports(CertificateBehaviour::Renews) {
+        renewal_requires_an_export(fixture).await;
     }
 }
 
@@ -88,7 +88,7 @@ impl Issuer {
         let arn = self.authorities.issue(&authorities::order(&authority, &fresh.request, token)).await.unwrap();
         match self.authorities.issued(&arn).await.unwrap() {
             Issuance::Issued(chain) => (chain, fresh.key),
-            other => unreachable!("nobody set a delay or a failure: {other:?}"),
+            other => unreachable!("no delay or failure is configured: {other:?}"),
         }
     }
 
@@ -98,9 +98,9 @@ impl Issuer {
     }
 }
 
-fn request(world: &dyn World, token: &str) -> PrivateRequest {
+fn request(fixture: &dyn CertificatesUnderTest, token: &str) -> PrivateRequest {
     PrivateRequest {
-        authority: world.authority(),
+        authority: fixture.authority(),
         common_name: "cart.shop.local".into(),
         other_names: vec!["cart".into()],
         key_algorithm: KeyAlgorithm::EcPrime256v1,
@@ -109,12 +109,12 @@ fn request(world: &dyn World, token: &str) -> PrivateRequest {
     }
 }
 
-async fn an_imported_certificate_is_described(world: &dyn World, issuer: &Issuer) {
+async fn imported_certificate_is_described(fixture: &dyn CertificatesUnderTest, issuer: &Issuer) {
     for (token, key) in [("imported_ec", KeyAlgorithm::EcPrime256v1), ("imported_rsa", KeyAlgorithm::Rsa2048)] {
         let import = issuer.import(&key, token).await;
         let leaf = Leaf::read(&import.chain.leaf);
-        let arn = world.store().import(&import).await.unwrap();
-        let found = world.store().describe(&arn).await.unwrap();
+        let arn = fixture.store().import(&import).await.unwrap();
+        let found = fixture.store().describe(&arn).await.unwrap();
         assert_eq!(
             (&found.arn, &found.kind, &found.status),
             (&arn, &CertificateKind::Imported, &CertificateStatus::Issued)
@@ -125,23 +125,23 @@ async fn an_imported_certificate_is_described(world: &dyn World, issuer: &Issuer
         assert_eq!((found.not_before, found.not_after), (Some(leaf.not_before), Some(leaf.not_after)));
         assert_eq!(found.eligibility, Some(Eligibility::Ineligible));
         assert_eq!(found.authority, None);
-        let chain = world.store().chain(&arn).await.unwrap().unwrap();
+        let chain = fixture.store().chain(&arn).await.unwrap().unwrap();
         assert_eq!(Leaf::read(&chain.leaf), leaf);
         assert!(leaf.is_signed_by(&chain.issuers));
     }
 }
 
-async fn it_is_replaced_on_its_arn(world: &dyn World, issuer: &Issuer) {
-    let arn = world.store().import(&issuer.import(&KeyAlgorithm::EcPrime256v1, "old").await).await.unwrap();
-    let old = world.store().describe(&arn).await.unwrap();
+async fn reimport_replaces_the_certificate_of_an_arn(fixture: &dyn CertificatesUnderTest, issuer: &Issuer) {
+    let arn = fixture.store().import(&issuer.import(&KeyAlgorithm::EcPrime256v1, "old").await).await.unwrap();
+    let old = fixture.store().describe(&arn).await.unwrap();
     let new = Import { onto: Some(arn.clone()), ..issuer.import(&KeyAlgorithm::EcPrime256v1, "new").await };
-    assert_eq!(world.store().import(&new).await.unwrap(), arn);
-    assert_ne!(world.store().describe(&arn).await.unwrap().serial, old.serial);
-    let chain = world.store().chain(&arn).await.unwrap().unwrap();
+    assert_eq!(fixture.store().import(&new).await.unwrap(), arn);
+    assert_ne!(fixture.store().describe(&arn).await.unwrap().serial, old.serial);
+    let chain = fixture.store().chain(&arn).await.unwrap().unwrap();
     assert_eq!(Leaf::read(&chain.leaf), Leaf::read(&new.chain.leaf));
 }
 
-async fn what_has_expired_is_not_imported(world: &dyn World, issuer: &Issuer) {
+async fn expired_certificate_is_not_imported(fixture: &dyn CertificatesUnderTest, issuer: &Issuer) {
     let year = SignedDuration::from_hours(365 * 24);
     issuer.clock.advance(-year);
     // The order ends in a month from the real time, so the test sets its end back.
@@ -152,70 +152,70 @@ async fn what_has_expired_is_not_imported(world: &dyn World, issuer: &Issuer) {
     let arn = issuer.authorities.issue(&order).await.unwrap();
     issuer.clock.advance(year);
     let Issuance::Issued(chain) = issuer.authorities.issued(&arn).await.unwrap() else {
-        unreachable!("nobody set a delay or a failure")
+        unreachable!("no delay or failure is configured")
     };
     let import = Import { onto: None, chain, key: fresh.key, tags: BTreeMap::new() };
-    assert_eq!(kind(world.store().import(&import).await), PortErrorKind::Other);
+    assert_eq!(kind(fixture.store().import(&import).await), PortErrorKind::Other);
 }
 
-async fn an_imported_certificate_does_not_come_out(world: &dyn World, issuer: &Issuer) {
-    let arn = world.store().import(&issuer.import(&KeyAlgorithm::EcPrime256v1, "inside").await).await.unwrap();
-    assert_eq!(kind(world.store().export(&arn).await), PortErrorKind::Other);
+async fn imported_certificate_is_not_exported(fixture: &dyn CertificatesUnderTest, issuer: &Issuer) {
+    let arn = fixture.store().import(&issuer.import(&KeyAlgorithm::EcPrime256v1, "inside").await).await.unwrap();
+    assert_eq!(kind(fixture.store().export(&arn).await), PortErrorKind::Other);
 }
 
-async fn a_requested_certificate_comes_out_with_its_key(world: &dyn World) {
-    let request = request(world, "comes_out");
-    let arn = world.store().request(&request).await.unwrap();
-    let found = world.store().describe(&arn).await.unwrap();
+async fn requested_certificate_is_exported_with_its_key(fixture: &dyn CertificatesUnderTest) {
+    let request = request(fixture, "comes_out");
+    let arn = fixture.store().request(&request).await.unwrap();
+    let found = fixture.store().describe(&arn).await.unwrap();
     assert_eq!((found.kind, found.status), (CertificateKind::Private, CertificateStatus::Issued));
     assert_eq!(found.authority, Some(request.authority));
     assert_eq!(found.common_name, "cart.shop.local");
-    let exported = world.store().export(&arn).await.unwrap();
+    let exported = fixture.store().export(&arn).await.unwrap();
     let leaf = Leaf::read(&exported.chain.leaf);
     assert!(leaf.belongs_to(&exported.key));
-    assert_eq!(world.store().chain(&arn).await.unwrap().unwrap().leaf, exported.chain.leaf);
-    if world.does(Trait::IssuesAsAsked) {
+    assert_eq!(fixture.store().chain(&arn).await.unwrap().unwrap().leaf, exported.chain.leaf);
+    if fixture.supports(CertificateBehaviour::IssuesAsRequested) {
         assert_eq!(found.key_algorithm, Some(request.key_algorithm));
         assert_eq!(leaf.names, ["cart.shop.local", "cart"]);
         assert!(leaf.is_signed_by(&exported.chain.issuers));
     }
 }
 
-async fn the_same_token_is_the_same_request(world: &dyn World) {
-    let one = world.store().request(&request(world, "same")).await.unwrap();
-    assert_eq!(world.store().request(&request(world, "same")).await.unwrap(), one);
-    assert_ne!(world.store().request(&request(world, "another")).await.unwrap(), one);
+async fn same_token_is_the_same_request(fixture: &dyn CertificatesUnderTest) {
+    let one = fixture.store().request(&request(fixture, "same")).await.unwrap();
+    assert_eq!(fixture.store().request(&request(fixture, "same")).await.unwrap(), one);
+    assert_ne!(fixture.store().request(&request(fixture, "another")).await.unwrap(), one);
 }
 
-async fn every_key_type_is_listed(world: &dyn World, issuer: &Issuer) {
+async fn every_key_type_is_listed(fixture: &dyn CertificatesUnderTest, issuer: &Issuer) {
     for (token, key) in [("listed_ec", KeyAlgorithm::EcSecp384r1), ("listed_rsa", KeyAlgorithm::Rsa3072)] {
-        let arn = world.store().import(&issuer.import(&key, token).await).await.unwrap();
-        let listed = world.store().list().await.unwrap();
+        let arn = fixture.store().import(&issuer.import(&key, token).await).await.unwrap();
+        let listed = fixture.store().list().await.unwrap();
         let found = listed.iter().find(|found| found.arn == arn).unwrap();
         assert_eq!((&found.kind, &found.status), (&CertificateKind::Imported, &CertificateStatus::Issued));
-        assert_eq!(found.not_after, world.store().describe(&arn).await.unwrap().not_after);
+        assert_eq!(found.not_after, fixture.store().describe(&arn).await.unwrap().not_after);
     }
 }
 
-async fn tags_are_kept(world: &dyn World, issuer: &Issuer) {
+async fn tags_are_kept(fixture: &dyn CertificatesUnderTest, issuer: &Issuer) {
     let of = |key: &str| BTreeMap::from([(key.to_owned(), "shop".to_owned())]);
     let import = Import { tags: of("mesh"), ..issuer.import(&KeyAlgorithm::EcPrime256v1, "tagged").await };
-    let arn = world.store().import(&import).await.unwrap();
-    assert_eq!(world.store().tags(&arn).await.unwrap(), of("mesh"));
-    world.store().tag(&arn, &of("owner")).await.unwrap();
+    let arn = fixture.store().import(&import).await.unwrap();
+    assert_eq!(fixture.store().tags(&arn).await.unwrap(), of("mesh"));
+    fixture.store().tag(&arn, &of("owner")).await.unwrap();
     let both: BTreeMap<_, _> = of("mesh").into_iter().chain(of("owner")).collect();
-    assert_eq!(world.store().tags(&arn).await.unwrap(), both);
+    assert_eq!(fixture.store().tags(&arn).await.unwrap(), both);
     let new = Import { onto: Some(arn.clone()), ..issuer.import(&KeyAlgorithm::EcPrime256v1, "tagged_anew").await };
-    world.store().import(&new).await.unwrap();
-    if world.does(Trait::KeepsTags) {
-        assert_eq!(world.store().tags(&arn).await.unwrap(), both);
+    fixture.store().import(&new).await.unwrap();
+    if fixture.supports(CertificateBehaviour::KeepsTags) {
+        assert_eq!(fixture.store().tags(&arn).await.unwrap(), both);
     }
 }
 
-async fn what_is_deleted_is_gone(world: &dyn World, issuer: &Issuer) {
-    let arn = world.store().import(&issuer.import(&KeyAlgorithm::EcPrime256v1, "gone").await).await.unwrap();
-    world.store().delete(&arn).await.unwrap();
-    let store = world.store();
+async fn deleted_certificate_is_not_found(fixture: &dyn CertificatesUnderTest, issuer: &Issuer) {
+    let arn = fixture.store().import(&issuer.import(&KeyAlgorithm::EcPrime256v1, "gone").await).await.unwrap();
+    fixture.store().delete(&arn).await.unwrap();
+    let store = fixture.store();
     assert_eq!(kind(store.describe(&arn).await), PortErrorKind::NotFound);
     assert_eq!(kind(store.chain(&arn).await), PortErrorKind::NotFound);
     assert_eq!(kind(store.export(&arn).await), PortErrorKind::NotFound);
@@ -224,14 +224,14 @@ async fn what_is_deleted_is_gone(world: &dyn World, issuer: &Issuer) {
     let onto = Import { onto: Some(arn), ..issuer.import(&KeyAlgorithm::EcPrime256v1, "gone_again").await };
     assert_eq!(kind(store.import(&onto).await), PortErrorKind::NotFound);
     let used = store.import(&issuer.import(&KeyAlgorithm::EcPrime256v1, "used").await).await.unwrap();
-    if world.put_to_use(&used) {
+    if fixture.mark_in_use(&used) {
         assert_eq!(kind(store.delete(&used).await), PortErrorKind::Conflict);
     }
 }
 
-async fn an_import_is_held_against_its_key_and_what_it_replaces(world: &dyn World, issuer: &Issuer) {
+async fn import_must_match_its_key_and_the_replaced_certificate(fixture: &dyn CertificatesUnderTest, issuer: &Issuer) {
     let import = issuer.import(&KeyAlgorithm::EcPrime256v1, "held").await;
-    let arn = world.store().import(&import).await.unwrap();
+    let arn = fixture.store().import(&import).await.unwrap();
     let other = issuer.import(&KeyAlgorithm::EcPrime256v1, "held_other").await;
     let other_key = Import { key: other.key.clone(), ..import.clone() };
     let other_issuer =
@@ -240,20 +240,20 @@ async fn an_import_is_held_against_its_key_and_what_it_replaces(world: &dyn Worl
     let larger = issuer.import(&KeyAlgorithm::EcSecp384r1, "held_larger").await;
     let larger = Import { onto: Some(arn.clone()), ..larger };
     let rsa = Import { onto: Some(arn.clone()), ..issuer.import(&KeyAlgorithm::Rsa2048, "held_rsa").await };
-    let private = world.store().request(&request(world, "held_private")).await.unwrap();
+    let private = fixture.store().request(&request(fixture, "held_private")).await.unwrap();
     let onto_private = Import { onto: Some(private), ..other.clone() };
     let tagged = BTreeMap::from([("mesh".to_owned(), "shop".to_owned())]);
     let tagged = Import { onto: Some(arn.clone()), tags: tagged, ..other };
     for refused in [other_key, other_issuer, no_issuer, larger, rsa, onto_private, tagged] {
-        let serial = world.store().describe(&arn).await.unwrap().serial;
-        assert_eq!(kind(world.store().import(&refused).await), PortErrorKind::Other);
-        assert_eq!(world.store().describe(&arn).await.unwrap().serial, serial);
+        let serial = fixture.store().describe(&arn).await.unwrap().serial;
+        assert_eq!(kind(fixture.store().import(&refused).await), PortErrorKind::Other);
+        assert_eq!(fixture.store().describe(&arn).await.unwrap().serial, serial);
     }
 }
 
-async fn a_renewal_takes_an_export_first(world: &dyn World) {
-    let store = world.store();
-    let arn = store.request(&request(world, "renewed")).await.unwrap();
+async fn renewal_requires_an_export(fixture: &dyn CertificatesUnderTest) {
+    let store = fixture.store();
+    let arn = store.request(&request(fixture, "renewed")).await.unwrap();
     assert_eq!(store.describe(&arn).await.unwrap().eligibility, Some(Eligibility::Ineligible));
     assert_eq!(kind(store.renew(&arn).await), PortErrorKind::Other);
     let old = store.export(&arn).await.unwrap();

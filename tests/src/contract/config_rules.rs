@@ -7,9 +7,9 @@ use ports::{
 
 /// Runs every check.
 pub async fn all(rules: &dyn ConfigRules) {
-    many_evaluations_are_taken(rules).await;
-    nothing_is_an_answer_too(rules).await;
-    what_is_not_recorded_has_no_item(rules).await;
+    many_evaluations_are_accepted(rules).await;
+    empty_evaluations_are_accepted(rules).await;
+    unrecorded_resource_has_no_item(rules).await;
 }
 
 fn resource(number: u32) -> ConfigResource {
@@ -23,7 +23,7 @@ fn trial() -> ResultToken {
     ResultToken::new("TESTMODE")
 }
 
-async fn many_evaluations_are_taken(rules: &dyn ConfigRules) {
+async fn many_evaluations_are_accepted(rules: &dyn ConfigRules) {
     let kinds = [RuleCompliance::Compliant, RuleCompliance::NonCompliant, RuleCompliance::NotApplicable];
     let evaluations: Vec<_> = (0..250)
         .zip(kinds.into_iter().cycle())
@@ -39,11 +39,11 @@ async fn many_evaluations_are_taken(rules: &dyn ConfigRules) {
     assert_eq!(outcome.accepted, evaluations.len());
 }
 
-async fn nothing_is_an_answer_too(rules: &dyn ConfigRules) {
+async fn empty_evaluations_are_accepted(rules: &dyn ConfigRules) {
     let nothing = PutAnswer::Taken { failed: Vec::new() };
     assert_eq!(rules.put_evaluations(&trial(), &[]).await.unwrap(), nothing);
 }
 
-async fn what_is_not_recorded_has_no_item(rules: &dyn ConfigRules) {
+async fn unrecorded_resource_has_no_item(rules: &dyn ConfigRules) {
     assert_eq!(rules.newest_item(&resource(0)).await.unwrap(), None);
 }

@@ -10,7 +10,7 @@ use ports::{InstanceDirectory, PortErrorKind};
 
 /// A test fixture with a directory that the contract can change.
 #[async_trait]
-pub trait World: Sync {
+pub trait InstancesUnderTest: Sync {
     /// The port under test.
     fn directory(&self) -> &dyn InstanceDirectory;
 
@@ -20,8 +20,8 @@ pub trait World: Sync {
 }
 
 /// Runs every check.
-pub async fn all(world: &impl World) {
-    let missing = world.directory().discover("prod", "cart").await.unwrap_err();
+pub async fn all(fixture: &impl InstancesUnderTest) {
+    let missing = fixture.directory().discover("prod", "cart").await.unwrap_err();
     assert_eq!(missing.kind, PortErrorKind::NotFound, "{missing}");
     for (instances, found) in [
         (&[(1, true), (2, true)][..], &[1, 2][..]),
@@ -30,14 +30,14 @@ pub async fn all(world: &impl World) {
         (&[(3, true)], &[3]),
         (&[], &[]),
     ] {
-        world.set(instances).await;
-        let answer = world.directory().discover("prod", "cart").await.unwrap();
+        fixture.set(instances).await;
+        let answer = fixture.directory().discover("prod", "cart").await.unwrap();
         let addresses: BTreeSet<String> =
             answer.iter().map(|attributes| attributes["AWS_INSTANCE_IPV4"].clone()).collect();
         assert_eq!(addresses, found.iter().map(|last| address(*last)).collect(), "{instances:?}");
         assert!(answer.iter().all(|attributes| attributes["version"] == "7"), "{answer:?}");
     }
-    let missing = world.directory().discover("prod", "nobody").await.unwrap_err();
+    let missing = fixture.directory().discover("prod", "absent").await.unwrap_err();
     assert_eq!(missing.kind, PortErrorKind::NotFound, "{missing}");
 }
 
@@ -46,7 +46,7 @@ fn address(last: u8) -> String {
 }
 
 #[async_trait]
-impl World for MemoryInstances {
+impl InstancesUnderTest for MemoryInstances {
     fn directory(&self) -> &dyn InstanceDirectory {
         self
     }
@@ -62,14 +62,14 @@ impl World for MemoryInstances {
 
 /// The fixture over a Cloud Map endpoint.
 #[derive(Debug)]
-pub struct OverTheApi {
+pub struct InstancesOverApi {
     /// The adapter under test.
     pub directory: aws::CloudMap,
     /// The client that changes the directory.
     pub client: Client,
 }
 
-impl OverTheApi {
+impl InstancesOverApi {
     /// The id of the namespace, which is created if it does not exist.
     async fn namespace(&self) -> String {
         let is_it = |namespace: &NamespaceSummary| namespace.name.as_deref() == Some("prod");
@@ -96,15 +96,15 @@ impl OverTheApi {
 }
 
 #[async_trait]
-impl World for OverTheApi {
+impl InstancesUnderTest for InstancesOverApi {
     fn directory(&self) -> &dyn InstanceDirectory {
         &self.directory
     }
 
     async fn set(&self, instances: &[(u8, bool)]) {
         let service = self.service().await;
-        let former = self.client.list_instances().service_id(&service).send().await.unwrap();
-        for instance in former.instances.unwrap_or_default() {
+        let registered = self.client.list_instances().service_id(&service).send().await.unwrap();
+        for instance in registered.instances.unwrap_or_default() {
             let request = self.client.deregister_instance().service_id(&service);
             request.instance_id(instance.id.unwrap()).send().await.unwrap();
         }

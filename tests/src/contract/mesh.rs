@@ -18,7 +18,7 @@ use super::kind;
 
 /// A test fixture that can set up meshes without the port.
 #[async_trait]
-pub trait World: Sync {
+pub trait MeshUnderTest: Sync {
     /// The port that reads meshes.
     fn reader(&self) -> &dyn MeshReader;
     /// The port that writes routes.
@@ -33,10 +33,10 @@ pub trait World: Sync {
 
 /// The fixture in memory.
 #[derive(Debug)]
-pub struct InMemory(pub MemoryMesh);
+pub struct MeshInMemory(pub MemoryMesh);
 
 #[async_trait]
-impl World for InMemory {
+impl MeshUnderTest for MeshInMemory {
     fn reader(&self) -> &dyn MeshReader {
         &self.0
     }
@@ -60,14 +60,14 @@ impl World for InMemory {
 
 /// The fixture over the App Mesh API at `endpoint`.
 #[derive(Debug)]
-pub struct OverTheApi {
+pub struct MeshOverApi {
     /// The adapter under test.
     pub mesh: aws::AppMesh,
     /// The endpoint of the API.
     pub endpoint: String,
 }
 
-impl OverTheApi {
+impl MeshOverApi {
     async fn put(&self, uri: &str, body: &Value) {
         let url = format!("{}/v20190125/{uri}", self.endpoint);
         let answer = reqwest::Client::new().put(url).json(body).send().await.unwrap();
@@ -77,7 +77,7 @@ impl OverTheApi {
 }
 
 #[async_trait]
-impl World for OverTheApi {
+impl MeshUnderTest for MeshOverApi {
     fn reader(&self) -> &dyn MeshReader {
         &self.mesh
     }
@@ -116,19 +116,19 @@ impl World for OverTheApi {
 }
 
 /// Runs every check, each with a separate mesh.
-pub async fn all(world: &dyn World) {
-    a_spec_is_read_as_it_was_written(world).await;
-    an_update_on_the_current_version_is_applied(world).await;
-    an_update_on_an_older_version_changes_nothing(world).await;
-    the_same_write_twice_is_done_once(world).await;
-    of_two_writers_at_once_one_wins(world).await;
-    every_kind_of_route_is_written(world).await;
-    what_does_not_exist_is_not_found(world).await;
-    lists_are_whole(world).await;
-    tags_are_merged_and_removed(world).await;
-    all_seven_kinds_are_tagged(world).await;
-    meshes_and_nodes_are_written_on_the_version_they_were_read_at(world).await;
-    refused_updates_change_nothing(world).await;
+pub async fn all(fixture: &dyn MeshUnderTest) {
+    spec_is_read_as_written(fixture).await;
+    update_of_the_current_version_is_applied(fixture).await;
+    update_of_an_older_version_changes_nothing(fixture).await;
+    repeated_write_is_applied_once(fixture).await;
+    one_of_two_concurrent_writers_wins(fixture).await;
+    every_kind_of_route_is_written(fixture).await;
+    missing_resource_is_not_found(fixture).await;
+    lists_are_complete(fixture).await;
+    tags_are_merged_and_removed(fixture).await;
+    all_seven_kinds_are_tagged(fixture).await;
+    mesh_and_node_updates_require_the_read_version(fixture).await;
+    refused_updates_change_nothing(fixture).await;
 }
 
 fn path(text: &str) -> ResourcePath {
@@ -153,26 +153,26 @@ fn routed(spec: &Value) -> RouteSpec {
 }
 
 /// Creates a mesh with two nodes, a router for each protocol of a route, and one http route.
-async fn setting(world: &dyn World, mesh: &str) -> RouteId {
-    world.create(&path(&format!("mesh/{mesh}")), &json!({})).await;
+async fn prepared_route(fixture: &dyn MeshUnderTest, mesh: &str) -> RouteId {
+    fixture.create(&path(&format!("mesh/{mesh}")), &json!({})).await;
     for node in ["v1", "v2"] {
-        world.create(&path(&format!("mesh/{mesh}/virtualNode/{node}")), &json!({})).await;
+        fixture.create(&path(&format!("mesh/{mesh}/virtualNode/{node}")), &json!({})).await;
     }
     let listeners = json!({ "listeners": [{ "portMapping": { "port": 8080, "protocol": "http" } }] });
-    world.create(&path(&format!("mesh/{mesh}/virtualRouter/recs")), &listeners).await;
-    world.create(&path(&format!("mesh/{mesh}/virtualRouter/recs/route/all")), &spec(60, 40)).await;
+    fixture.create(&path(&format!("mesh/{mesh}/virtualRouter/recs")), &listeners).await;
+    fixture.create(&path(&format!("mesh/{mesh}/virtualRouter/recs/route/all")), &spec(60, 40)).await;
     RouteId::parse(&format!("{mesh}/recs/all")).unwrap()
 }
 
-async fn read(world: &dyn World, route: &RouteId) -> Option<RouteData> {
-    match world.reader().describe(&ResourcePath::Route(route.clone())).await.unwrap() {
+async fn read(fixture: &dyn MeshUnderTest, route: &RouteId) -> Option<RouteData> {
+    match fixture.reader().describe(&ResourcePath::Route(route.clone())).await.unwrap() {
         Resource::Route(data) => Some(data),
         _ => None,
     }
 }
 
-async fn found(world: &dyn World, route: &RouteId) -> (i64, Value) {
-    let data = read(world, route).await.unwrap();
+async fn found(fixture: &dyn MeshUnderTest, route: &RouteId) -> (i64, Value) {
+    let data = read(fixture, route).await.unwrap();
     (data.metadata.version.get(), serde_json::to_value(&data.spec).unwrap())
 }
 
@@ -186,47 +186,47 @@ fn write(route: &RouteId, if_version: u64, spec: &Value, token: &str) -> RouteWr
     }
 }
 
-async fn a_spec_is_read_as_it_was_written(world: &dyn World) {
-    let route = setting(world, "echo").await;
-    assert_eq!(found(world, &route).await, (1, spec(60, 40)));
+async fn spec_is_read_as_written(fixture: &dyn MeshUnderTest) {
+    let route = prepared_route(fixture, "echo").await;
+    assert_eq!(found(fixture, &route).await, (1, spec(60, 40)));
 }
 
-async fn an_update_on_the_current_version_is_applied(world: &dyn World) {
-    let route = setting(world, "applied").await;
-    let written = world.writer().update_route(&write(&route, 1, &spec(100, 0), "t-applied")).await.unwrap();
+async fn update_of_the_current_version_is_applied(fixture: &dyn MeshUnderTest) {
+    let route = prepared_route(fixture, "applied").await;
+    let written = fixture.writer().update_route(&write(&route, 1, &spec(100, 0), "t-applied")).await.unwrap();
     assert_eq!(written, Written::Applied { version: 2 });
-    assert_eq!(found(world, &route).await, (2, spec(100, 0)));
+    assert_eq!(found(fixture, &route).await, (2, spec(100, 0)));
 }
 
-async fn an_update_on_an_older_version_changes_nothing(world: &dyn World) {
-    let route = setting(world, "older").await;
-    world.edit(&route, &spec(50, 50)).await;
-    let written = world.writer().update_route(&write(&route, 1, &spec(100, 0), "t-older")).await.unwrap();
+async fn update_of_an_older_version_changes_nothing(fixture: &dyn MeshUnderTest) {
+    let route = prepared_route(fixture, "older").await;
+    fixture.edit(&route, &spec(50, 50)).await;
+    let written = fixture.writer().update_route(&write(&route, 1, &spec(100, 0), "t-older")).await.unwrap();
     assert_eq!(written, Written::Superseded);
-    assert_eq!(found(world, &route).await, (2, spec(50, 50)));
+    assert_eq!(found(fixture, &route).await, (2, spec(50, 50)));
 }
 
-async fn the_same_write_twice_is_done_once(world: &dyn World) {
-    let route = setting(world, "twice").await;
+async fn repeated_write_is_applied_once(fixture: &dyn MeshUnderTest) {
+    let route = prepared_route(fixture, "twice").await;
     let write = write(&route, 1, &spec(100, 0), "t-twice");
     for _ in 0..2 {
-        assert_eq!(world.writer().update_route(&write).await.unwrap(), Written::Applied { version: 2 });
+        assert_eq!(fixture.writer().update_route(&write).await.unwrap(), Written::Applied { version: 2 });
     }
-    assert_eq!(found(world, &route).await, (2, spec(100, 0)));
+    assert_eq!(found(fixture, &route).await, (2, spec(100, 0)));
 }
 
-async fn of_two_writers_at_once_one_wins(world: &dyn World) {
-    let route = setting(world, "race").await;
+async fn one_of_two_concurrent_writers_wins(fixture: &dyn MeshUnderTest) {
+    let route = prepared_route(fixture, "race").await;
     let (one, other) = (write(&route, 1, &spec(100, 0), "t-one"), write(&route, 1, &spec(0, 100), "t-other"));
-    let (one, other) = join(world.writer().update_route(&one), world.writer().update_route(&other)).await;
+    let (one, other) = join(fixture.writer().update_route(&one), fixture.writer().update_route(&other)).await;
     let (one, other) = (one.unwrap(), other.unwrap());
     let (winner, loser) = if one == Written::Superseded { (other, one) } else { (one, other) };
     assert_eq!((&winner, &loser), (&Written::Applied { version: 2 }, &Written::Superseded));
-    assert_eq!(found(world, &route).await.0, 2);
+    assert_eq!(found(fixture, &route).await.0, 2);
 }
 
-async fn every_kind_of_route_is_written(world: &dyn World) {
-    setting(world, "kinds").await;
+async fn every_kind_of_route_is_written(fixture: &dyn MeshUnderTest) {
+    prepared_route(fixture, "kinds").await;
     let action = |weight: u32| json!({ "weightedTargets": [{ "virtualNode": "v1", "weight": weight }, { "virtualNode": "v2", "weight": 1 }] });
     for (name, rule) in [
         ("http", json!({ "match": { "prefix": "/a" } })),
@@ -240,34 +240,34 @@ async fn every_kind_of_route_is_written(world: &dyn World) {
             Value::Object(Map::from_iter([(format!("{name}Route"), rule)]))
         };
         let route = RouteId::parse(&format!("kinds/recs/{name}")).unwrap();
-        world.create(&ResourcePath::Route(route.clone()), &spec(7)).await;
+        fixture.create(&ResourcePath::Route(route.clone()), &spec(7)).await;
         let token = format!("t-kind-{name}");
-        let written = world.writer().update_route(&write(&route, 1, &spec(9), &token)).await.unwrap();
+        let written = fixture.writer().update_route(&write(&route, 1, &spec(9), &token)).await.unwrap();
         assert_eq!(written, Written::Applied { version: 2 });
-        assert_eq!(found(world, &route).await, (2, spec(9)));
+        assert_eq!(found(fixture, &route).await, (2, spec(9)));
     }
 }
 
-async fn what_does_not_exist_is_not_found(world: &dyn World) {
-    let route = setting(world, "missing").await;
-    let arn = read(world, &route).await.unwrap().metadata.arn.to_string().replace("/all", "/none");
+async fn missing_resource_is_not_found(fixture: &dyn MeshUnderTest) {
+    let route = prepared_route(fixture, "missing").await;
+    let arn = read(fixture, &route).await.unwrap().metadata.arn.to_string().replace("/all", "/none");
     let none = RouteId::parse("missing/recs/none").unwrap();
-    let reader = world.reader();
+    let reader = fixture.reader();
     assert_eq!(kind(reader.describe(&ResourcePath::Route(none.clone())).await), PortErrorKind::NotFound);
     assert_eq!(kind(reader.list(&path("mesh/nowhere"), ResourceKind::VirtualNode).await), PortErrorKind::NotFound);
     assert_eq!(kind(reader.tags(&arn).await), PortErrorKind::NotFound);
     let write = write(&none, 1, &spec(1, 1), "t-none");
-    assert_eq!(kind(world.writer().update_route(&write).await), PortErrorKind::NotFound);
-    assert_eq!(kind(world.writer().untag(&arn, &["a".to_owned()]).await), PortErrorKind::NotFound);
+    assert_eq!(kind(fixture.writer().update_route(&write).await), PortErrorKind::NotFound);
+    assert_eq!(kind(fixture.writer().untag(&arn, &["a".to_owned()]).await), PortErrorKind::NotFound);
 }
 
-async fn lists_are_whole(world: &dyn World) {
-    setting(world, "many").await;
+async fn lists_are_complete(fixture: &dyn MeshUnderTest) {
+    prepared_route(fixture, "many").await;
     // This is more than one page.
     for n in 0..120 {
-        world.create(&path(&format!("mesh/many/virtualNode/n{n}")), &json!({})).await;
+        fixture.create(&path(&format!("mesh/many/virtualNode/n{n}")), &json!({})).await;
     }
-    let reader = world.reader();
+    let reader = fixture.reader();
     let nodes = reader.list(&path("mesh/many"), ResourceKind::VirtualNode).await.unwrap();
     assert_eq!(nodes.len(), 122);
     assert!(nodes.iter().all(|node| node.version == 1 && node.mesh_owner.as_str() == super::super::stack::ACCOUNT));
@@ -280,29 +280,29 @@ async fn lists_are_whole(world: &dyn World) {
     assert!(meshes.iter().any(|mesh| mesh.path == path("mesh/many")));
 }
 
-async fn tags_are_merged_and_removed(world: &dyn World) {
-    let route = setting(world, "tags").await;
-    let arn = read(world, &route).await.unwrap().metadata.arn.to_string();
+async fn tags_are_merged_and_removed(fixture: &dyn MeshUnderTest) {
+    let route = prepared_route(fixture, "tags").await;
+    let arn = read(fixture, &route).await.unwrap().metadata.arn.to_string();
     let tags = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     };
-    world.writer().tag(&arn, &tags(&[("team", "recs"), ("meshwarden:restore", "1.5.ab.60-40")])).await.unwrap();
-    world.writer().tag(&arn, &tags(&[("team", ""), ("tier", "2")])).await.unwrap();
+    fixture.writer().tag(&arn, &tags(&[("team", "recs"), ("meshwarden:restore", "1.5.ab.60-40")])).await.unwrap();
+    fixture.writer().tag(&arn, &tags(&[("team", ""), ("tier", "2")])).await.unwrap();
     let gone = ["meshwarden:restore".to_owned(), "never there".to_owned()];
-    world.writer().untag(&arn, &gone).await.unwrap();
-    assert_eq!(world.reader().tags(&arn).await.unwrap(), tags(&[("team", ""), ("tier", "2")]));
-    assert_eq!(found(world, &route).await.0, 1, "tags are no new version");
+    fixture.writer().untag(&arn, &gone).await.unwrap();
+    assert_eq!(fixture.reader().tags(&arn).await.unwrap(), tags(&[("team", ""), ("tier", "2")]));
+    assert_eq!(found(fixture, &route).await.0, 1, "a change of tags does not change the version");
 }
 
-async fn all_seven_kinds_are_tagged(world: &dyn World) {
-    setting(world, "seven").await;
+async fn all_seven_kinds_are_tagged(fixture: &dyn MeshUnderTest) {
+    prepared_route(fixture, "seven").await;
     let gateway = json!({ "listeners": [{ "portMapping": { "port": 80, "protocol": "http" } }] });
-    world.create(&path("mesh/seven/virtualGateway/edge"), &gateway).await;
+    fixture.create(&path("mesh/seven/virtualGateway/edge"), &gateway).await;
     let provider = json!({ "provider": { "virtualNode": { "virtualNodeName": "v1" } } });
-    world.create(&path("mesh/seven/virtualService/recs.local"), &provider).await;
+    fixture.create(&path("mesh/seven/virtualService/recs.local"), &provider).await;
     let target = json!({ "virtualService": { "virtualServiceName": "recs.local" } });
     let route = json!({ "httpRoute": { "match": { "prefix": "/" }, "action": { "target": target } } });
-    world.create(&path("mesh/seven/virtualGateway/edge/gatewayRoute/all"), &route).await;
+    fixture.create(&path("mesh/seven/virtualGateway/edge/gatewayRoute/all"), &route).await;
     let tags = BTreeMap::from([("owner".to_owned(), "a b:/=+-@_.".to_owned())]);
     for resource in [
         "mesh/seven",
@@ -313,16 +313,16 @@ async fn all_seven_kinds_are_tagged(world: &dyn World) {
         "mesh/seven/virtualGateway/edge",
         "mesh/seven/virtualGateway/edge/gatewayRoute/all",
     ] {
-        let arn = world.reader().describe(&path(resource)).await.unwrap().metadata().arn.to_string();
-        world.writer().tag(&arn, &tags).await.unwrap();
-        assert_eq!(world.reader().tags(&arn).await.unwrap(), tags, "{resource}");
+        let arn = fixture.reader().describe(&path(resource)).await.unwrap().metadata().arn.to_string();
+        fixture.writer().tag(&arn, &tags).await.unwrap();
+        assert_eq!(fixture.reader().tags(&arn).await.unwrap(), tags, "{resource}");
     }
 }
 
-async fn meshes_and_nodes_are_written_on_the_version_they_were_read_at(world: &dyn World) {
-    setting(world, "owned").await;
+async fn mesh_and_node_updates_require_the_read_version(fixture: &dyn MeshUnderTest) {
+    prepared_route(fixture, "owned").await;
     let spec = |resource: &Resource| (resource.metadata().version.get(), resource.clone().into_spec().to_json());
-    let found = async |resource: &str| spec(&world.reader().describe(&path(resource)).await.unwrap());
+    let found = async |resource: &str| spec(&fixture.reader().describe(&path(resource)).await.unwrap());
 
     let closed = json!({ "egressFilter": { "type": "DROP_ALL" } });
     let mesh = |if_version, token: &str, spec: &Value| MeshWrite {
@@ -332,10 +332,10 @@ async fn meshes_and_nodes_are_written_on_the_version_they_were_read_at(world: &d
         client_token: token.to_owned(),
     };
     for _ in 0..2 {
-        let written = world.owner().update_mesh(&mesh(1, "t-mesh", &closed)).await.unwrap();
+        let written = fixture.owner().update_mesh(&mesh(1, "t-mesh", &closed)).await.unwrap();
         assert_eq!(written, Written::Applied { version: 2 });
     }
-    let late = world.owner().update_mesh(&mesh(1, "t-mesh-late", &json!({}))).await.unwrap();
+    let late = fixture.owner().update_mesh(&mesh(1, "t-mesh-late", &json!({}))).await.unwrap();
     assert_eq!(late, Written::Superseded);
     assert_eq!(found("mesh/owned").await, (2, closed.clone()));
 
@@ -348,7 +348,7 @@ async fn meshes_and_nodes_are_written_on_the_version_they_were_read_at(world: &d
         if_version,
         client_token: token.to_owned(),
     };
-    let owner = world.owner();
+    let owner = fixture.owner();
     let written = owner.update_virtual_node(&node("v1", 1, "t-node", &backend)).await.unwrap();
     assert_eq!(written, Written::Applied { version: 2 });
     let late = owner.update_virtual_node(&node("v1", 1, "t-node-late", &json!({}))).await.unwrap();
@@ -358,7 +358,7 @@ async fn meshes_and_nodes_are_written_on_the_version_they_were_read_at(world: &d
     assert_eq!(kind(nowhere), PortErrorKind::NotFound);
 
     let edge = json!({ "listeners": [{ "portMapping": { "port": 8443, "protocol": "http" } }] });
-    world.create(&path("mesh/owned/virtualGateway/edge"), &edge).await;
+    fixture.create(&path("mesh/owned/virtualGateway/edge"), &edge).await;
     let wider = json!({ "listeners": [{ "portMapping": { "port": 8443, "protocol": "http2" } }] });
     let gateway = |name: &str, if_version, token: &str, spec: &Value| VirtualGatewayWrite {
         mesh: "owned".parse().unwrap(),
@@ -384,17 +384,17 @@ async fn meshes_and_nodes_are_written_on_the_version_they_were_read_at(world: &d
 
 /// Four updates are refused: one that breaks a rule of one resource, and one that a proxy could not use. The others
 /// break a resource that refers to the updated one, or refer to a resource that does not exist.
-async fn refused_updates_change_nothing(world: &dyn World) {
-    let route = setting(world, "refused").await;
+async fn refused_updates_change_nothing(fixture: &dyn MeshUnderTest) {
+    let route = prepared_route(fixture, "refused").await;
     let listening = |ports: &[u32]| {
         let listener = |port: &u32| json!({ "portMapping": { "port": port, "protocol": "http" } });
         let listeners: Vec<Value> = ports.iter().map(listener).collect();
         json!({ "listeners": listeners, "serviceDiscovery": { "dns": { "hostname": "v3.local" } } })
     };
-    world.create(&path("mesh/refused/virtualNode/v3"), &listening(&[8080])).await;
+    fixture.create(&path("mesh/refused/virtualNode/v3"), &listening(&[8080])).await;
     let to_v3 = json!({ "httpRoute": { "match": { "prefix": "/v3" },
         "action": { "weightedTargets": [{ "virtualNode": "v3", "weight": 1 }] } } });
-    world.create(&path("mesh/refused/virtualRouter/recs/route/v3"), &to_v3).await;
+    fixture.create(&path("mesh/refused/virtualRouter/recs/route/v3"), &to_v3).await;
 
     let changed = |pointer: &str, value: Value| {
         let mut changed = spec(60, 40);
@@ -411,9 +411,9 @@ async fn refused_updates_change_nothing(world: &dyn World) {
         ),
     ];
     for (what, refused, expected) in cases {
-        let written = world.writer().update_route(&write(&route, 1, &refused, &format!("t-refused-{what}"))).await;
+        let written = fixture.writer().update_route(&write(&route, 1, &refused, &format!("t-refused-{what}"))).await;
         assert_eq!(kind(written), expected, "{what}");
-        assert_eq!(found(world, &route).await, (1, spec(60, 40)), "{what}");
+        assert_eq!(found(fixture, &route).await, (1, spec(60, 40)), "{what}");
     }
 
     let node = |spec: &Value, token: &str| VirtualNodeWrite {
@@ -424,10 +424,10 @@ async fn refused_updates_change_nothing(world: &dyn World) {
         if_version: 1,
         client_token: token.to_owned(),
     };
-    let two = world.owner().update_virtual_node(&node(&listening(&[8080, 9090]), "t-two")).await;
+    let two = fixture.owner().update_virtual_node(&node(&listening(&[8080, 9090]), "t-two")).await;
     let error = two.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::Other);
     assert!(error.message.contains("refused/virtualRouter/recs/route/v3"), "{error}");
-    let other = world.owner().update_virtual_node(&node(&listening(&[9090]), "t-other")).await.unwrap();
+    let other = fixture.owner().update_virtual_node(&node(&listening(&[9090]), "t-other")).await.unwrap();
     assert_eq!(other, Written::Applied { version: 2 });
 }

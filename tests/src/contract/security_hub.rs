@@ -18,24 +18,24 @@ use serde_json::{Value, json};
 
 /// A test fixture with a separate Security Hub that can be read.
 #[async_trait]
-pub trait Hub {
+pub trait SecurityHubUnderTest {
     /// The port under test.
     fn port(&self) -> &dyn SecurityHub;
 
     /// Every finding that was accepted, by its id.
-    async fn kept(&self) -> BTreeMap<String, Value>;
+    async fn stored(&self) -> BTreeMap<String, Value>;
 
     /// Changes a finding so that it is not accepted.
-    fn spoil(&self, finding: &mut Value);
+    fn invalidate(&self, finding: &mut Value);
 }
 
 /// The fixture in memory.
 #[derive(Debug)]
-pub struct InMemory(pub MemorySecurityHub);
+pub struct SecurityHubInMemory(pub MemorySecurityHub);
 
 /// The fixture on moto.
 #[derive(Debug)]
-pub struct OnMoto {
+pub struct SecurityHubOnMoto {
     /// The port over the SDK.
     pub hub: aws::FindingsImport,
     /// The endpoint of moto.
@@ -43,28 +43,28 @@ pub struct OnMoto {
 }
 
 #[async_trait]
-impl Hub for InMemory {
+impl SecurityHubUnderTest for SecurityHubInMemory {
     fn port(&self) -> &dyn SecurityHub {
         &self.0
     }
 
-    async fn kept(&self) -> BTreeMap<String, Value> {
+    async fn stored(&self) -> BTreeMap<String, Value> {
         self.0.findings()
     }
 
-    fn spoil(&self, finding: &mut Value) {
+    fn invalidate(&self, finding: &mut Value) {
         self.0.refuse(finding["Id"].as_str().unwrap());
     }
 }
 
 #[async_trait]
-impl Hub for OnMoto {
+impl SecurityHubUnderTest for SecurityHubOnMoto {
     fn port(&self) -> &dyn SecurityHub {
         &self.hub
     }
 
-    async fn kept(&self) -> BTreeMap<String, Value> {
-        let (mut kept, mut token) = (BTreeMap::new(), Value::Null);
+    async fn stored(&self) -> BTreeMap<String, Value> {
+        let (mut stored, mut token) = (BTreeMap::new(), Value::Null);
         loop {
             let mut request = json!({ "MaxResults": 100 });
             if !token.is_null() {
@@ -76,26 +76,26 @@ impl Hub for OnMoto {
             let answer = post.header("authorization", authorization).json(&request).send().await.unwrap();
             let answer: Value = answer.error_for_status().unwrap().json().await.unwrap();
             for finding in answer["Findings"].as_array().unwrap() {
-                kept.insert(finding["Id"].as_str().unwrap().to_owned(), finding.clone());
+                stored.insert(finding["Id"].as_str().unwrap().to_owned(), finding.clone());
             }
             token = answer["NextToken"].clone();
             if token.is_null() {
-                return kept;
+                return stored;
             }
         }
     }
 
-    fn spoil(&self, finding: &mut Value) {
+    fn invalidate(&self, finding: &mut Value) {
         finding["Resources"] = json!([]);
     }
 }
 
 /// Runs every check, one after the other on the same hub.
-pub async fn all(hub: &dyn Hub) {
-    nothing_is_an_import_too(hub).await;
-    many_findings_are_kept_as_they_were_written(hub).await;
-    what_is_imported_again_is_updated(hub).await;
-    one_that_is_not_taken_keeps_no_other_out(hub).await;
+pub async fn all(hub: &dyn SecurityHubUnderTest) {
+    empty_import_is_accepted(hub).await;
+    many_findings_are_stored_as_written(hub).await;
+    repeated_import_updates_findings(hub).await;
+    refused_finding_does_not_block_the_others(hub).await;
 }
 
 /// The findings on a mesh with this many nodes. The first `gone` findings are resolved.
@@ -125,30 +125,30 @@ fn id(finding: &Value) -> &str {
     finding["Id"].as_str().unwrap()
 }
 
-async fn nothing_is_an_import_too(hub: &dyn Hub) {
+async fn empty_import_is_accepted(hub: &dyn SecurityHubUnderTest) {
     assert_eq!(hub.port().import(&[]).await.unwrap(), []);
-    assert_eq!(hub.kept().await.len(), 0);
+    assert_eq!(hub.stored().await.len(), 0);
 }
 
-async fn many_findings_are_kept_as_they_were_written(hub: &dyn Hub) {
+async fn many_findings_are_stored_as_written(hub: &dyn SecurityHubUnderTest) {
     let all = findings("shop", 60, 0);
     assert!(all.len() > 200, "{}", all.len());
     assert_eq!(hub.port().import(&all).await.unwrap(), []);
-    let kept = hub.kept().await;
-    assert_eq!(kept.len(), all.len());
+    let stored = hub.stored().await;
+    assert_eq!(stored.len(), all.len());
     for finding in &all {
-        assert_eq!(kept[id(finding)], *finding);
+        assert_eq!(stored[id(finding)], *finding);
     }
 }
 
-async fn what_is_imported_again_is_updated(hub: &dyn Hub) {
-    let count = hub.kept().await.len();
+async fn repeated_import_updates_findings(hub: &dyn SecurityHubUnderTest) {
+    let count = hub.stored().await.len();
     let all = findings("shop", 60, 3);
     assert_eq!(hub.port().import(&all).await.unwrap(), []);
-    let kept = hub.kept().await;
-    assert_eq!(kept.len(), count, "no finding is there twice");
+    let stored = hub.stored().await;
+    assert_eq!(stored.len(), count, "each finding is stored once");
     let (archived, active): (Vec<&Value>, Vec<&Value>) =
-        kept.values().partition(|finding| finding["RecordState"] == "ARCHIVED");
+        stored.values().partition(|finding| finding["RecordState"] == "ARCHIVED");
     assert_eq!((archived.len(), active.len()), (3, count - 3));
     assert!(archived.iter().all(|finding| finding["Compliance"]["Status"] == "PASSED"));
     // Users of Security Hub own these members; an import that contains them would be refused or ignored.
@@ -157,19 +157,19 @@ async fn what_is_imported_again_is_updated(hub: &dyn Hub) {
     }
 }
 
-async fn one_that_is_not_taken_keeps_no_other_out(hub: &dyn Hub) {
-    let before = hub.kept().await.len();
+async fn refused_finding_does_not_block_the_others(hub: &dyn SecurityHubUnderTest) {
+    let before = hub.stored().await.len();
     let mut all = findings("depot", 40, 0);
     assert!(all.len() > 100, "{}", all.len());
     let last = all.len() - 1;
     for at in [5, last] {
-        hub.spoil(&mut all[at]);
+        hub.invalidate(&mut all[at]);
     }
     let refused = hub.port().import(&all).await.unwrap();
     let ids: Vec<&str> = refused.iter().map(|refused| refused.id.as_str()).collect();
     assert_eq!(ids, [id(&all[5]), id(&all[last])]);
     assert!(refused.iter().all(|refused| refused.code == "InvalidInput" && !refused.message.is_empty()), "{refused:?}");
-    assert_eq!(hub.kept().await.len(), before + all.len() - 2);
+    assert_eq!(hub.stored().await.len(), before + all.len() - 2);
 }
 
 /// A policy with every rule, so that there are many findings.

@@ -10,17 +10,17 @@ use serde_json::{Value, json};
 /// Runs every check, each with separate documents. The last checks use the kill switch, which applies to the whole
 /// table.
 pub async fn all(store: &dyn StateStore) {
-    what_was_never_written_is_not_there(store).await;
-    a_begin_takes_the_lease_and_a_finish_gives_it_back(store).await;
-    a_lease_keeps_others_out_until_it_runs_out(store).await;
-    a_late_holder_is_fenced_out(store).await;
-    a_moved_revision_is_refused(store).await;
-    a_begin_whose_answer_was_lost_is_granted_once(store).await;
-    a_finish_whose_answer_was_lost_is_stored_once(store).await;
-    the_same_holder_gets_its_lease_again(store).await;
-    notes_need_the_revision_and_nobody_s_lease(store).await;
-    a_note_over_a_lapsed_lease_fences_its_holder_out(store).await;
-    a_budget_is_spent_to_its_cap_and_not_further(store).await;
+    unwritten_document_is_missing(store).await;
+    begin_takes_the_lease_and_finish_releases_it(store).await;
+    lease_excludes_others_until_it_expires(store).await;
+    late_holder_is_fenced(store).await;
+    changed_revision_is_refused(store).await;
+    begin_with_a_lost_response_is_granted_once(store).await;
+    finish_with_a_lost_response_is_stored_once(store).await;
+    same_holder_gets_its_lease_again(store).await;
+    notes_need_the_revision_and_no_lease(store).await;
+    note_over_an_expired_lease_fences_its_holder(store).await;
+    budget_is_spent_up_to_its_cap(store).await;
     the_journal_is_read_newest_first(store).await;
     many_documents_are_read_at_once(store).await;
     the_kill_switch_refuses_every_begin(store).await;
@@ -90,12 +90,12 @@ fn granted(epoch: u64) -> Begun {
     Begun::Granted { epoch, revision: epoch }
 }
 
-async fn what_was_never_written_is_not_there(store: &dyn StateStore) {
+async fn unwritten_document_is_missing(store: &dyn StateStore) {
     assert_eq!(view(store, "never", "never").await, StateView::default());
     assert_eq!(journal(store, "never").await, Vec::<String>::new());
 }
 
-async fn a_begin_takes_the_lease_and_a_finish_gives_it_back(store: &dyn StateStore) {
+async fn begin_takes_the_lease_and_finish_releases_it(store: &dyn StateStore) {
     assert_eq!(store.begin(&begin("cycle", 0, "a", now())).await.unwrap(), granted(1));
     let held = stored(store, "cycle").await;
     assert_eq!((held.revision, held.epoch), (1, 1));
@@ -110,7 +110,7 @@ async fn a_begin_takes_the_lease_and_a_finish_gives_it_back(store: &dyn StateSto
     assert_eq!(store.begin(&begin("cycle", 2, "b", later(2))).await.unwrap(), granted(3));
 }
 
-async fn a_lease_keeps_others_out_until_it_runs_out(store: &dyn StateStore) {
+async fn lease_excludes_others_until_it_expires(store: &dyn StateStore) {
     store.begin(&begin("leased", 0, "a", now())).await.unwrap();
     for at in [now(), later(29)] {
         let begun = store.begin(&begin("leased", 1, "b", at)).await.unwrap();
@@ -120,7 +120,7 @@ async fn a_lease_keeps_others_out_until_it_runs_out(store: &dyn StateStore) {
     assert_eq!(store.begin(&begin("leased", 1, "b", later(30))).await.unwrap(), granted(2));
 }
 
-async fn a_late_holder_is_fenced_out(store: &dyn StateStore) {
+async fn late_holder_is_fenced(store: &dyn StateStore) {
     store.begin(&begin("late", 0, "a", now())).await.unwrap();
     store.begin(&begin("late", 1, "b", later(31))).await.unwrap();
     assert_eq!(store.finish(&finish("late", 1, json!("a's"))).await.unwrap(), StoreOutcome::Overtaken);
@@ -130,16 +130,16 @@ async fn a_late_holder_is_fenced_out(store: &dyn StateStore) {
     assert_eq!(store.finish(&finish("nowhere", 1, json!(1))).await.unwrap(), StoreOutcome::Overtaken);
 }
 
-async fn a_moved_revision_is_refused(store: &dyn StateStore) {
+async fn changed_revision_is_refused(store: &dyn StateStore) {
     let moved = Begun::Refused(Refusal::RevisionMoved);
-    assert_eq!(store.begin(&begin("moved", 3, "a", now())).await.unwrap(), moved, "of a document that is not there");
+    assert_eq!(store.begin(&begin("moved", 3, "a", now())).await.unwrap(), moved, "the document does not exist");
     store.note(&note("moved", 0, now(), json!(1))).await.unwrap();
     assert_eq!(store.begin(&begin("moved", 0, "a", now())).await.unwrap(), moved);
     assert_eq!(store.begin(&begin("moved", 2, "a", now())).await.unwrap(), moved);
     assert_eq!(store.begin(&begin("moved", 1, "a", now())).await.unwrap(), granted(2));
 }
 
-async fn a_begin_whose_answer_was_lost_is_granted_once(store: &dyn StateStore) {
+async fn begin_with_a_lost_response_is_granted_once(store: &dyn StateStore) {
     let spend = Some(Spend { window: window("lost"), cap: 1 });
     let begin = Begin { spend, ..begin("lost", 0, "a", now()) };
     for _ in 0..3 {
@@ -153,7 +153,7 @@ async fn a_begin_whose_answer_was_lost_is_granted_once(store: &dyn StateStore) {
     assert_eq!(store.begin(&other).await.unwrap(), Begun::Refused(Refusal::RevisionMoved));
 }
 
-async fn a_finish_whose_answer_was_lost_is_stored_once(store: &dyn StateStore) {
+async fn finish_with_a_lost_response_is_stored_once(store: &dyn StateStore) {
     store.begin(&begin("finished", 0, "a", now())).await.unwrap();
     let finish = finish("finished", 1, json!("done"));
     for _ in 0..3 {
@@ -166,20 +166,20 @@ async fn a_finish_whose_answer_was_lost_is_stored_once(store: &dyn StateStore) {
     assert_eq!(stored(store, "finished").await.document, json!("seen"));
 }
 
-async fn the_same_holder_gets_its_lease_again(store: &dyn StateStore) {
+async fn same_holder_gets_its_lease_again(store: &dyn StateStore) {
     store.begin(&begin("again", 0, "a", now())).await.unwrap();
     assert_eq!(store.begin(&begin("again", 1, "a", later(10))).await.unwrap(), granted(2));
     assert_eq!(stored(store, "again").await.lease.unwrap().until, later(40));
     assert_eq!(store.finish(&finish("again", 1, json!(1))).await.unwrap(), StoreOutcome::Overtaken);
 }
 
-async fn notes_need_the_revision_and_nobody_s_lease(store: &dyn StateStore) {
+async fn notes_need_the_revision_and_no_lease(store: &dyn StateStore) {
     assert_eq!(store.note(&note("noted", 0, now(), json!(1))).await.unwrap(), StoreOutcome::Stored);
     assert_eq!(stored(store, "noted").await, Stored { revision: 1, epoch: 0, lease: None, document: json!(1) });
     assert_eq!(store.note(&note("noted", 0, now(), json!(2))).await.unwrap(), StoreOutcome::Overtaken);
     for _ in 0..2 {
         let again = Note { journal: None, ..note("noted", 1, now(), json!(3)) };
-        assert_eq!(store.note(&again).await.unwrap(), StoreOutcome::Stored, "a note whose answer was lost");
+        assert_eq!(store.note(&again).await.unwrap(), StoreOutcome::Stored, "a repeated note after a lost response");
     }
     assert_eq!(stored(store, "noted").await.revision, 2);
     store.begin(&begin("noted", 2, "a", now())).await.unwrap();
@@ -187,27 +187,35 @@ async fn notes_need_the_revision_and_nobody_s_lease(store: &dyn StateStore) {
     assert_eq!(journal(store, "noted").await, ["note", "begin-a"]);
 }
 
-async fn a_note_over_a_lapsed_lease_fences_its_holder_out(store: &dyn StateStore) {
+async fn note_over_an_expired_lease_fences_its_holder(store: &dyn StateStore) {
     store.begin(&begin("lapsed", 0, "a", now())).await.unwrap();
     assert_eq!(store.note(&note("lapsed", 1, later(30), json!("seen"))).await.unwrap(), StoreOutcome::Stored);
     assert_eq!(store.finish(&finish("lapsed", 1, json!("late"))).await.unwrap(), StoreOutcome::Overtaken);
     assert_eq!(stored(store, "lapsed").await, Stored { revision: 2, epoch: 1, lease: None, document: json!("seen") });
 }
 
-async fn a_budget_is_spent_to_its_cap_and_not_further(store: &dyn StateStore) {
+async fn budget_is_spent_up_to_its_cap(store: &dyn StateStore) {
     let spending = |name: &str, class: &str, cap: u32| Begin {
         spend: Some(Spend { window: window(class), cap }),
         ..begin(name, 0, "a", now())
     };
     let spent = Begun::Refused(Refusal::BudgetSpent);
-    assert_eq!(store.begin(&spending("spend-0", "zero", 0)).await.unwrap(), spent, "there is nothing to spend");
+    assert_eq!(store.begin(&spending("spend-0", "zero", 0)).await.unwrap(), spent, "the budget is empty");
     assert_eq!(store.begin(&spending("spend-1", "two", 2)).await.unwrap(), granted(1));
     assert_eq!(store.begin(&spending("spend-2", "two", 2)).await.unwrap(), granted(1));
     assert_eq!(store.begin(&spending("spend-3", "two", 2)).await.unwrap(), spent);
     let view = view(store, "spend-3", "two").await;
     assert_eq!((view.budget.used, view.documents.len()), (2, 0), "a refusal stores nothing");
-    assert_eq!(store.begin(&begin("spend-3", 0, "a", now())).await.unwrap(), granted(1), "a restore never spends");
-    assert_eq!(store.begin(&spending("spend-4", "other", 2)).await.unwrap(), granted(1), "classes are apart");
+    assert_eq!(
+        store.begin(&begin("spend-3", 0, "a", now())).await.unwrap(),
+        granted(1),
+        "a restore does not use the budget"
+    );
+    assert_eq!(
+        store.begin(&spending("spend-4", "other", 2)).await.unwrap(),
+        granted(1),
+        "each class has a separate budget"
+    );
 }
 
 async fn the_journal_is_read_newest_first(store: &dyn StateStore) {

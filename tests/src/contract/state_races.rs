@@ -7,11 +7,11 @@ use super::state::{begin, now, view, window};
 
 /// Runs every check, each with separate documents.
 pub async fn all(store: &dyn StateStore) {
-    of_many_who_begin_at_once_one_is_granted(store).await;
-    a_budget_holds_when_many_spend_at_once(store).await;
+    one_of_many_concurrent_begins_is_granted(store).await;
+    budget_holds_with_many_concurrent_spends(store).await;
 }
 
-async fn of_many_who_begin_at_once_one_is_granted(store: &dyn StateStore) {
+async fn one_of_many_concurrent_begins_is_granted(store: &dyn StateStore) {
     let begins: Vec<_> = (0..8).map(|n| begin("raced", 0, &format!("holder-{n}"), now())).collect();
     let begun = join_all(begins.iter().map(|begin| store.begin(begin))).await;
     let mut granted = 0;
@@ -25,7 +25,7 @@ async fn of_many_who_begin_at_once_one_is_granted(store: &dyn StateStore) {
     assert_eq!(granted, 1);
 }
 
-async fn a_budget_holds_when_many_spend_at_once(store: &dyn StateStore) {
+async fn budget_holds_with_many_concurrent_spends(store: &dyn StateStore) {
     let spend = || Some(Spend { window: window("raced"), cap: 3 });
     let begins: Vec<_> =
         (0..8).map(|n| Begin { spend: spend(), ..begin(&format!("raced-{n}"), 0, "a", now()) }).collect();

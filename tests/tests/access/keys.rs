@@ -7,20 +7,20 @@ use aws_sdk_appmesh::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError
 use aws_sdk_appmesh::types::TagRef;
 use control_plane::ApiAuth;
 
-use crate::door::{Between, Door, Meddling, Off, Scratch};
+use crate::plane::{ClockOffset, GuardedControlPlane, Interceptor, KeyFile, RequestChange};
 
 const KEYS: &str = r#"{"keys": [
     {"id": "AKIDWRITER", "secret": "writer's", "name": "functions"},
     {"id": "AKIDREADER", "secret": "reader's", "name": "dashboard", "readOnly": true}
 ]}"#;
 
-async fn door(test: &str) -> (Door, Scratch) {
-    let keys = Scratch::keys(test, KEYS);
-    (Door::guarded_by(ApiAuth::Keys(keys.path().to_owned())).await, keys)
+async fn plane(test: &str) -> (GuardedControlPlane, KeyFile) {
+    let keys = KeyFile::keys(test, KEYS);
+    (GuardedControlPlane::start(ApiAuth::Keys(keys.path().to_owned())).await, keys)
 }
 
-fn writer(door: &Door) -> Client {
-    Client::from_conf(door.client("AKIDWRITER", "writer's").build())
+fn writer(plane: &GuardedControlPlane) -> Client {
+    Client::from_conf(plane.client("AKIDWRITER", "writer's").build())
 }
 
 /// The server's reason of a refusal.
@@ -30,16 +30,16 @@ where
     SdkError<E>: ProvideErrorMetadata,
     E: std::error::Error + Send + Sync + 'static,
 {
-    let Err(error) = result else { unreachable!("it was let in") };
-    let said = format!("{}: {}", error.code().unwrap_or("?"), error.message().unwrap_or("?"));
+    let Err(error) = result else { unreachable!("the request was accepted") };
+    let output = format!("{}: {}", error.code().unwrap_or("?"), error.message().unwrap_or("?"));
     assert!(error.raw_response().is_some(), "{}", DisplayErrorContext(&error));
-    said
+    output
 }
 
 #[tokio::test]
-async fn the_sdk_s_requests_pass_whatever_is_in_them() {
-    let (door, _keys) = door("pass").await;
-    let client = writer(&door);
+async fn sdk_requests_with_any_content_are_accepted() {
+    let (plane, _keys) = plane("pass").await;
+    let client = writer(&plane);
     let mesh = client.create_mesh().mesh_name("shop").send().await.unwrap();
     let arn = mesh.mesh().unwrap().metadata().unwrap().arn().to_owned();
     let name = "a b/orders.local";
@@ -51,26 +51,26 @@ async fn the_sdk_s_requests_pass_whatever_is_in_them() {
     client.tag_resource().resource_arn(&arn).tags(tag).send().await.unwrap();
     client.untag_resource().resource_arn(&arn).tag_keys("a").send().await.unwrap();
     client.delete_virtual_service().mesh_name("shop").virtual_service_name(name).send().await.unwrap();
-    let reader = Client::from_conf(door.client("AKIDREADER", "reader's").build());
+    let reader = Client::from_conf(plane.client("AKIDREADER", "reader's").build());
     assert_eq!(reader.list_meshes().limit(7).send().await.unwrap().meshes().len(), 1);
     assert!(refusal(reader.delete_mesh().mesh_name("shop").send().await).contains("read-only"));
 }
 
 #[tokio::test]
-async fn nobody_else_gets_in() {
-    let (door, _keys) = door("else").await;
-    writer(&door).create_mesh().mesh_name("shop").send().await.unwrap();
+async fn other_keys_and_unsigned_requests_are_denied() {
+    let (plane, _keys) = plane("else").await;
+    writer(&plane).create_mesh().mesh_name("shop").send().await.unwrap();
     for (key, secret) in [("AKIDWRITER", "reader's"), ("AKIDREADER", ""), ("AKIDOTHER", "writer's"), ("", "")] {
-        let stranger = Client::from_conf(door.client(key, secret).build());
-        let said = refusal(stranger.list_meshes().send().await);
-        assert!(said.starts_with("ForbiddenException: "), "{key} {said}");
+        let stranger = Client::from_conf(plane.client(key, secret).build());
+        let output = refusal(stranger.list_meshes().send().await);
+        assert!(output.starts_with("ForbiddenException: "), "{key} {output}");
     }
-    for (off, says) in [(-400, "has expired"), (400, "is not valid yet")] {
-        let late = Client::from_conf(door.client("AKIDWRITER", "writer's").time_source(Off(off)).build());
-        let said = refusal(late.list_meshes().send().await);
-        assert!(said.contains(says), "{said}");
+    for (off, expected) in [(-400, "has expired"), (400, "is not valid yet")] {
+        let late = Client::from_conf(plane.client("AKIDWRITER", "writer's").time_source(ClockOffset(off)).build());
+        let output = refusal(late.list_meshes().send().await);
+        assert!(output.contains(expected), "{output}");
     }
-    let elsewhere = door.client("AKIDWRITER", "writer's").region(aws_config::Region::new("us-east-1"));
+    let elsewhere = plane.client("AKIDWRITER", "writer's").region(aws_config::Region::new("us-east-1"));
     assert!(refusal(Client::from_conf(elsewhere.build()).list_meshes().send().await).contains("scope"));
     for path in [
         "/v20190125/meshes",
@@ -81,40 +81,40 @@ async fn nobody_else_gets_in() {
         "/",
         "/%2e/metrics",
     ] {
-        assert_eq!(door.status(path).await, 403, "{path}");
+        assert_eq!(plane.status(path).await, 403, "{path}");
     }
     for path in ["/healthz", "/readyz"] {
-        assert_eq!(door.status(path).await, 200, "{path}");
+        assert_eq!(plane.status(path).await, 200, "{path}");
     }
 }
 
 #[tokio::test]
-async fn a_signed_request_can_not_be_changed() {
-    let (door, _keys) = door("changed").await;
-    for (meddling, says) in [
-        (Meddling::Body(r#"{"meshName": "other"}"#), "does not match"),
-        (Meddling::Query("meshOwner=123456789012"), "does not match"),
-        (Meddling::Header("x-meshwarden-if-version", "0"), "x-meshwarden- headers must be signed"),
-        (Meddling::Header("host", "other.example"), "does not match"),
-        (Meddling::Without("x-amz-date"), "must be signed"),
-        (Meddling::Without("authorization"), "is not signed"),
-        (Meddling::Header("x-amz-date", "20200102T030405Z"), "scope"),
+async fn changed_signed_request_is_denied() {
+    let (plane, _keys) = plane("changed").await;
+    for (change, expected) in [
+        (RequestChange::Body(r#"{"meshName": "other"}"#), "does not match"),
+        (RequestChange::Query("meshOwner=123456789012"), "does not match"),
+        (RequestChange::Header("x-meshwarden-if-version", "0"), "x-meshwarden- headers must be signed"),
+        (RequestChange::Header("host", "other.example"), "does not match"),
+        (RequestChange::Without("x-amz-date"), "must be signed"),
+        (RequestChange::Without("authorization"), "is not signed"),
+        (RequestChange::Header("x-amz-date", "20200102T030405Z"), "scope"),
     ] {
-        let client = door.client("AKIDWRITER", "writer's").interceptor(Between::with(meddling));
-        let said = refusal(Client::from_conf(client.build()).create_mesh().mesh_name("shop").send().await);
-        assert!(said.contains(says), "{meddling:?}: {said}");
+        let client = plane.client("AKIDWRITER", "writer's").interceptor(Interceptor::with(change));
+        let output = refusal(Client::from_conf(client.build()).create_mesh().mesh_name("shop").send().await);
+        assert!(output.contains(expected), "{change:?}: {output}");
     }
-    assert!(writer(&door).list_meshes().send().await.unwrap().meshes().is_empty());
+    assert!(writer(&plane).list_meshes().send().await.unwrap().meshes().is_empty());
 }
 
 #[tokio::test]
-async fn a_write_that_was_overheard_can_not_be_repeated_but_a_retry_is_served() {
-    let (door, _keys) = door("overheard").await;
-    let between = Between::default();
-    let client = Client::from_conf(door.client("AKIDWRITER", "writer's").interceptor(between.clone()).build());
+async fn replayed_write_is_denied_after_the_time_of_a_retry() {
+    let (plane, _keys) = plane("overheard").await;
+    let interceptor = Interceptor::default();
+    let client = Client::from_conf(plane.client("AKIDWRITER", "writer's").interceptor(interceptor.clone()).build());
     client.create_mesh().mesh_name("shop").send().await.unwrap();
     client.delete_mesh().mesh_name("shop").send().await.unwrap();
-    let deleted = between.heard()[1].clone();
+    let deleted = interceptor.recorded()[1].clone();
     assert_eq!(deleted.again().await, 404, "an SDK's retry within the second gets the API's own answer");
     client.create_mesh().mesh_name("shop").send().await.unwrap();
     let give_up = Instant::now() + Duration::from_secs(20);
@@ -126,34 +126,34 @@ async fn a_write_that_was_overheard_can_not_be_repeated_but_a_retry_is_served() 
             200 => drop(client.create_mesh().mesh_name("shop").send().await.unwrap()),
             other => assert_eq!(other, 404),
         }
-        assert!(Instant::now() < give_up, "still served");
+        assert!(Instant::now() < give_up, "the replay was not denied in time");
         tokio::task::yield_now().await;
     }
     assert_eq!(client.list_meshes().send().await.unwrap().meshes().len(), 1);
 }
 
 #[tokio::test]
-async fn a_key_that_is_taken_away_is_refused_and_a_broken_file_is_told() {
-    let (door, keys) = door("taken").await;
-    let client = writer(&door);
+async fn removed_key_is_denied_and_invalid_file_is_reported() {
+    let (plane, keys) = plane("taken").await;
+    let client = writer(&plane);
     client.list_meshes().send().await.unwrap();
     keys.write(r#"{"keys": []}"#);
     assert!(refusal(client.list_meshes().send().await).starts_with("ForbiddenException"));
     keys.write(r#"{"keys": "#);
     assert!(refusal(client.list_meshes().send().await).starts_with("ServiceUnavailableException"));
-    assert_eq!((door.status("/readyz").await, door.status("/healthz").await), (503, 200));
+    assert_eq!((plane.status("/readyz").await, plane.status("/healthz").await), (503, 200));
     keys.write(KEYS);
     client.list_meshes().send().await.unwrap();
-    assert_eq!(door.status("/readyz").await, 200);
+    assert_eq!(plane.status("/readyz").await, 200);
 }
 
 #[tokio::test]
-async fn a_body_is_not_taken_in_for_a_stranger() {
-    let (door, _keys) = door("body").await;
+async fn unsigned_request_is_denied_before_its_body() {
+    let (plane, _keys) = plane("body").await;
     // The server must refuse the request by its headers: the body never ends.
     let head = "PUT /v20190125/meshes HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n";
     let answer = tokio::task::spawn_blocking({
-        let addr = door.endpoint.strip_prefix("http://").unwrap().to_owned();
+        let addr = plane.endpoint.strip_prefix("http://").unwrap().to_owned();
         move || {
             use std::io::{Read as _, Write as _};
             let mut stream = std::net::TcpStream::connect(addr).unwrap();

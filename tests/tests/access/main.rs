@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod boto3;
-mod door;
 mod keys;
+mod plane;
 mod sts;
 mod sts_server;

@@ -12,16 +12,16 @@ use control_plane::{ApiAuth, Audience, StsSettings};
 use meshwarden_tests::stack::REGION;
 use ports::{MeshReader as _, PortErrorKind, TagWriter as _};
 
-use crate::door::{Door, Off, Sent};
-use crate::sts_server::{Mood, PEOPLE, Sts, Wire};
+use crate::plane::{ClockOffset, GuardedControlPlane, RecordedRequest};
+use crate::sts_server::{IDENTITIES, RecordingRelay, Sts, StsBehaviour};
 
 const AUDIENCE: &str = "mesh.internal";
 const ARN: &str = "arn:aws:appmesh:eu-west-1:123456789012:mesh/shop";
 const IDENTITY: &str = "x-meshwarden-identity";
 
-async fn door(sts: &str) -> Door {
+async fn plane(sts: &str) -> GuardedControlPlane {
     let pattern = "arn:aws:iam::123456789012:role/meshwarden-*".parse().unwrap();
-    Door::guarded_by(ApiAuth::Sts(StsSettings {
+    GuardedControlPlane::start(ApiAuth::Sts(StsSettings {
         audience: Audience::parse(AUDIENCE).unwrap(),
         roles: vec![pattern],
         endpoint: Some(sts.parse().unwrap()),
@@ -39,7 +39,7 @@ fn config(endpoint: &str, (key, secret, token): (&str, &str, &str), off: i64) ->
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .http_client(aws_smithy_http_client::Builder::new().build_http())
         .retry_config(RetryConfig::disabled())
-        .time_source(Off(off))
+        .time_source(ClockOffset(off))
         .build()
 }
 
@@ -47,8 +47,8 @@ fn mesh(config: SdkConfig, sts: &str, audience: &str) -> AppMesh {
     Aws::with_config(config).asking_sts_at(sts).mesh_known_to(Some(audience))
 }
 
-fn person(n: usize) -> (&'static str, &'static str, &'static str) {
-    (PEOPLE[n].0, PEOPLE[n].1, PEOPLE[n].2)
+fn identity_of(n: usize) -> (&'static str, &'static str, &'static str) {
+    (IDENTITIES[n].0, IDENTITIES[n].1, IDENTITIES[n].2)
 }
 
 fn tags() -> BTreeMap<String, String> {
@@ -56,93 +56,98 @@ fn tags() -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn a_function_is_known_by_its_role_and_aws_is_asked_once_about_reads_and_about_each_write() {
-    let sts = Sts::start(Mood::Honest).await;
-    let door = door(&sts.endpoint).await;
-    let mesh = mesh(config(&door.endpoint, person(0), 0), &sts.endpoint, AUDIENCE);
+async fn function_is_authenticated_by_its_role_with_one_sts_call_for_reads_and_one_per_write() {
+    let sts = Sts::start(StsBehaviour::Honest).await;
+    let plane = plane(&sts.endpoint).await;
+    let mesh = mesh(config(&plane.endpoint, identity_of(0), 0), &sts.endpoint, AUDIENCE);
     for _ in 0..3 {
         assert_eq!(mesh.meshes().await.unwrap(), []);
     }
-    assert_eq!(sts.asked(), 1);
+    assert_eq!(sts.calls(), 1);
     for n in 2..4 {
         let error = mesh.tag(ARN, &tags()).await.unwrap_err();
-        assert_eq!(error.kind, PortErrorKind::NotFound, "let in, and there is no such mesh: {error}");
-        assert_eq!(sts.asked(), n);
+        assert_eq!(
+            error.kind,
+            PortErrorKind::NotFound,
+            "the request is accepted, and the mesh does not exist: {error}"
+        );
+        assert_eq!(sts.calls(), n);
     }
     for path in ["/metrics", "/proxies", "/v20190125/meshes"] {
-        assert_eq!(door.status(path).await, 403, "{path}");
+        assert_eq!(plane.status(path).await, 403, "{path}");
     }
-    assert_eq!((door.status("/healthz").await, door.status("/readyz").await), (200, 200));
+    assert_eq!((plane.status("/healthz").await, plane.status("/readyz").await), (200, 200));
 }
 
 #[tokio::test]
-async fn nobody_else_gets_in() {
-    let sts = Sts::start(Mood::Honest).await;
-    let door = door(&sts.endpoint).await;
-    let role = person(0);
-    for (who, off, audience, says) in [
-        (person(1), 0, AUDIENCE, "not a session of an allowed role"),
-        (person(2), 0, AUDIENCE, "not a session of an allowed role"),
-        (person(3), 0, AUDIENCE, "not a session of an allowed role"),
+async fn other_identities_are_denied() {
+    let sts = Sts::start(StsBehaviour::Honest).await;
+    let plane = plane(&sts.endpoint).await;
+    let role = identity_of(0);
+    for (who, off, audience, expected) in [
+        (identity_of(1), 0, AUDIENCE, "not a session of an allowed role"),
+        (identity_of(2), 0, AUDIENCE, "not a session of an allowed role"),
+        (identity_of(3), 0, AUDIENCE, "not a session of an allowed role"),
         ((role.0, "guess", role.2), 0, AUDIENCE, "STS refuses the identity"),
         ((role.0, role.1, "other token"), 0, AUDIENCE, "STS refuses the identity"),
-        (("ASIANOBODY", role.1, role.2), 0, AUDIENCE, "STS refuses the identity"),
+        (("ASIAUNKNOWN", role.1, role.2), 0, AUDIENCE, "STS refuses the identity"),
         (role, 0, "other.internal", "STS refuses the identity"),
         (role, -400, AUDIENCE, "has expired"),
         (role, 400, AUDIENCE, "not valid yet"),
     ] {
-        let mesh = mesh(config(&door.endpoint, who, off), &sts.endpoint, audience);
+        let mesh = mesh(config(&plane.endpoint, who, off), &sts.endpoint, audience);
         for error in [mesh.meshes().await.unwrap_err(), mesh.tag(ARN, &tags()).await.unwrap_err()] {
             assert_eq!(error.kind, PortErrorKind::Denied, "{who:?} {error}");
-            assert!(error.to_string().contains(says), "{who:?} {says}: {error}");
+            assert!(error.to_string().contains(expected), "{who:?} {expected}: {error}");
         }
     }
-    let unknown = Aws::with_config(config(&door.endpoint, role, 0)).mesh_known_to(None);
+    let unknown = Aws::with_config(config(&plane.endpoint, role, 0)).mesh_known_to(None);
     let error = unknown.meshes().await.unwrap_err();
     assert!(error.kind == PortErrorKind::Denied && error.to_string().contains(IDENTITY), "{error}");
 }
 
 #[tokio::test]
-async fn only_sts_is_asked_and_it_leads_nowhere_else() {
-    let forged = Sts::start(Mood::Honest).await;
-    let real = Sts::start(Mood::Honest).await;
-    let door_of_real = door(&real.endpoint).await;
+async fn only_the_configured_sts_is_called_without_redirects() {
+    let forged = Sts::start(StsBehaviour::Honest).await;
+    let real = Sts::start(StsBehaviour::Honest).await;
+    let door_of_real = plane(&real.endpoint).await;
     for host in
         [forged.endpoint.as_str(), "https://sts.amazonaws.com", "https://sts.eu-west-1.amazonaws.com.evil.example"]
     {
-        let error = mesh(config(&door_of_real.endpoint, person(0), 0), host, AUDIENCE).meshes().await.unwrap_err();
+        let error = mesh(config(&door_of_real.endpoint, identity_of(0), 0), host, AUDIENCE).meshes().await.unwrap_err();
         assert!(error.kind == PortErrorKind::Denied && error.to_string().contains("must have the host"), "{error}");
     }
-    assert_eq!((forged.asked(), real.asked()), (0, 0));
+    assert_eq!((forged.calls(), real.calls()), (0, 0));
 
-    for mood in [Mood::Redirecting(forged.endpoint.clone()), Mood::Down] {
-        let sts = Sts::start(mood).await;
-        let door = door(&sts.endpoint).await;
-        let error = mesh(config(&door.endpoint, person(0), 0), &sts.endpoint, AUDIENCE).meshes().await.unwrap_err();
+    for behaviour in [StsBehaviour::Redirecting(forged.endpoint.clone()), StsBehaviour::Down] {
+        let sts = Sts::start(behaviour).await;
+        let plane = plane(&sts.endpoint).await;
+        let error =
+            mesh(config(&plane.endpoint, identity_of(0), 0), &sts.endpoint, AUDIENCE).meshes().await.unwrap_err();
         assert_eq!(error.kind, PortErrorKind::Unavailable, "{error}");
-        assert_eq!((sts.asked(), forged.asked()), (1, 0));
+        assert_eq!((sts.calls(), forged.calls()), (1, 0));
     }
 }
 
 #[tokio::test]
-async fn an_identity_that_was_overheard_on_a_write_is_good_for_nothing_else() {
-    let sts = Sts::start(Mood::Honest).await;
-    let door = door(&sts.endpoint).await;
-    let wire = Wire::to(&door.endpoint).await;
-    let mesh = mesh(config(&wire.endpoint, person(0), 0), &sts.endpoint, AUDIENCE);
+async fn recorded_identity_of_a_write_is_valid_for_no_other_request() {
+    let sts = Sts::start(StsBehaviour::Honest).await;
+    let plane = plane(&sts.endpoint).await;
+    let relay = RecordingRelay::to(&plane.endpoint).await;
+    let mesh = mesh(config(&relay.endpoint, identity_of(0), 0), &sts.endpoint, AUDIENCE);
     mesh.meshes().await.unwrap();
-    let read = wire.last();
+    let read = relay.last();
     assert_eq!(mesh.tag(ARN, &tags()).await.unwrap_err().kind, PortErrorKind::NotFound);
-    let write = wire.last();
+    let write = relay.last();
 
     assert_eq!(write.again().await, 404, "an SDK's retry within the second");
-    let changed = |change: &dyn Fn(&mut Sent)| {
+    let changed = |change: &dyn Fn(&mut RecordedRequest)| {
         let mut sent = write.clone();
         change(&mut sent);
         sent
     };
-    let identity = |sent: &Sent| sent.headers.iter().find(|(name, _)| name == IDENTITY).unwrap().1.clone();
-    let show = |sent: &mut Sent, shown: String| {
+    let identity = |sent: &RecordedRequest| sent.headers.iter().find(|(name, _)| name == IDENTITY).unwrap().1.clone();
+    let show = |sent: &mut RecordedRequest, shown: String| {
         sent.headers.retain(|(name, _)| name != IDENTITY);
         sent.headers.push((IDENTITY.to_owned(), shown));
     };
@@ -162,15 +167,19 @@ async fn an_identity_that_was_overheard_on_a_write_is_good_for_nothing_else() {
     }
     let mut reading = read.clone();
     show(&mut reading, identity(&write));
-    assert_eq!(reading.again().await, 403, "a write's identity does not read");
+    assert_eq!(reading.again().await, 403, "the identity of a write is not valid for reads");
 
     let give_up = Instant::now() + Duration::from_secs(20);
     while write.again().await != 403 {
-        assert!(Instant::now() < give_up, "still served");
+        assert!(Instant::now() < give_up, "the replay was not denied in time");
         tokio::task::yield_now().await;
     }
-    let asked = sts.asked();
-    assert_eq!((read.again().await, sts.asked()), (200, asked), "a read's is a bearer token until it expires");
+    let calls = sts.calls();
+    assert_eq!(
+        (read.again().await, sts.calls()),
+        (200, calls),
+        "the identity of a read is a bearer token until it expires"
+    );
 }
 
 /// Replaces the first occurrence in a body.

@@ -14,10 +14,10 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::door::Sent;
+use crate::plane::RecordedRequest;
 
 /// The identities: key, secret, session token, and the ARN that AWS returns for them.
-pub(crate) const PEOPLE: [(&str, &str, &str, &str); 4] = [
+pub(crate) const IDENTITIES: [(&str, &str, &str, &str); 4] = [
     ("ASIAROLE", "role's", "to+ken/of=role", "arn:aws:sts::123456789012:assumed-role/meshwarden-failover/lambda-1"),
     ("ASIAOTHER", "other's", "token", "arn:aws:sts::123456789012:assumed-role/billing/lambda-2"),
     ("ASIAFOREIGN", "foreign", "token", "arn:aws:sts::210987654321:assumed-role/meshwarden-failover/lambda-1"),
@@ -26,37 +26,37 @@ pub(crate) const PEOPLE: [(&str, &str, &str, &str); 4] = [
 
 /// The behaviour of the STS server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Mood {
+pub(crate) enum StsBehaviour {
     Honest,
     Redirecting(String),
     Down,
 }
 
 #[derive(Debug, Clone)]
-struct Desk {
-    mood: Mood,
-    asked: Arc<Mutex<usize>>,
+struct StsState {
+    behaviour: StsBehaviour,
+    calls: Arc<Mutex<usize>>,
 }
 
 /// An STS server, which ends with the test.
 #[derive(Debug)]
 pub(crate) struct Sts {
     pub(crate) endpoint: String,
-    asked: Arc<Mutex<usize>>,
+    calls: Arc<Mutex<usize>>,
     serving: JoinHandle<()>,
 }
 
 impl Sts {
-    pub(crate) async fn start(mood: Mood) -> Self {
-        let asked = Arc::<Mutex<usize>>::default();
-        let desk = Desk { mood, asked: Arc::clone(&asked) };
-        let (endpoint, serving) = serve(Router::new().fallback(answer).with_state(desk)).await;
-        Self { endpoint, asked, serving }
+    pub(crate) async fn start(behaviour: StsBehaviour) -> Self {
+        let calls = Arc::<Mutex<usize>>::default();
+        let state = StsState { behaviour, calls: Arc::clone(&calls) };
+        let (endpoint, serving) = serve(Router::new().fallback(answer).with_state(state)).await;
+        Self { endpoint, calls, serving }
     }
 
     /// The number of requests to the server.
-    pub(crate) fn asked(&self) -> usize {
-        *self.asked.lock().unwrap()
+    pub(crate) fn calls(&self) -> usize {
+        *self.calls.lock().unwrap()
     }
 }
 
@@ -72,12 +72,14 @@ async fn serve(router: Router) -> (String, JoinHandle<()>) {
     (endpoint, tokio::spawn(async move { axum::serve(listener, router).await.unwrap() }))
 }
 
-async fn answer(State(desk): State<Desk>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
-    *desk.asked.lock().unwrap() += 1;
-    match desk.mood {
-        Mood::Redirecting(to) => (StatusCode::TEMPORARY_REDIRECT, [("location", format!("{to}{uri}"))]).into_response(),
-        Mood::Down => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        Mood::Honest => match signer(&method, &uri, &headers) {
+async fn answer(State(state): State<StsState>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    *state.calls.lock().unwrap() += 1;
+    match state.behaviour {
+        StsBehaviour::Redirecting(to) => {
+            (StatusCode::TEMPORARY_REDIRECT, [("location", format!("{to}{uri}"))]).into_response()
+        }
+        StsBehaviour::Down => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        StsBehaviour::Honest => match signer(&method, &uri, &headers) {
             Some(arn) => {
                 let result = json!({"Account": "123456789012", "Arn": arn, "UserId": "AROA:x"});
                 let response = json!({"GetCallerIdentityResult": result, "ResponseMetadata": {"RequestId": "r"}});
@@ -96,7 +98,7 @@ fn signer(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<&'static st
     let value = |name: &str| url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned());
     let credential = value("X-Amz-Credential")?;
     let [key, _, region, "sts", "aws4_request"] = credential.split('/').collect::<Vec<_>>()[..] else { return None };
-    let (_, secret, token, arn) = PEOPLE.into_iter().find(|(known, ..)| *known == key)?;
+    let (_, secret, token, arn) = IDENTITIES.into_iter().find(|(known, ..)| *known == key)?;
     (value("X-Amz-Security-Token")? == token).then_some(())?;
     let at = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", value("X-Amz-Date")?).ok()?;
     let at = SystemTime::from(at.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp());
@@ -118,45 +120,45 @@ fn signer(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<&'static st
 
 /// An eavesdropper that forwards every request and records it.
 #[derive(Debug)]
-pub(crate) struct Wire {
+pub(crate) struct RecordingRelay {
     pub(crate) endpoint: String,
-    line: Line,
+    state: RelayState,
     serving: JoinHandle<()>,
 }
 
 #[derive(Debug, Clone)]
-struct Line {
+struct RelayState {
     to: String,
-    heard: Arc<Mutex<Vec<Sent>>>,
+    recorded: Arc<Mutex<Vec<RecordedRequest>>>,
 }
 
-impl Wire {
+impl RecordingRelay {
     pub(crate) async fn to(endpoint: &str) -> Self {
-        let line = Line { to: endpoint.to_owned(), heard: Arc::default() };
-        let (endpoint, serving) = serve(Router::new().fallback(pass_on).with_state(line.clone())).await;
-        Self { endpoint, line, serving }
+        let state = RelayState { to: endpoint.to_owned(), recorded: Arc::default() };
+        let (endpoint, serving) = serve(Router::new().fallback(relay).with_state(state.clone())).await;
+        Self { endpoint, state, serving }
     }
 
-    pub(crate) fn last(&self) -> Sent {
-        self.line.heard.lock().unwrap().last().unwrap().clone()
+    pub(crate) fn last(&self) -> RecordedRequest {
+        self.state.recorded.lock().unwrap().last().unwrap().clone()
     }
 }
 
-impl Drop for Wire {
+impl Drop for RecordingRelay {
     fn drop(&mut self) {
         self.serving.abort();
     }
 }
 
-async fn pass_on(State(line): State<Line>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn relay(State(state): State<RelayState>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
-    let sent = Sent {
+    let sent = RecordedRequest {
         method: method.to_string(),
-        uri: format!("{}{uri}", line.to),
+        uri: format!("{}{uri}", state.to),
         headers: headers.collect(),
         body: body.to_vec(),
     };
-    line.heard.lock().unwrap().push(sent.clone());
+    state.recorded.lock().unwrap().push(sent.clone());
     let answer = sent.send().await;
     let (status, kind) = (answer.status(), answer.headers().get("x-amzn-errortype").cloned());
     let mut response = (status, answer.bytes().await.unwrap()).into_response();

@@ -93,7 +93,7 @@ impl Page {
             self.line(&format!("  and {folded} more; --all shows each"));
         }
         if let Some(rule) = of_rule.rule.rule() {
-            self.wrapped(&format!("Fix: {}", rule.mend), INDENT);
+            self.wrapped(&format!("Fix: {}", rule.remedy), INDENT);
         }
         self.text.push('\n');
     }

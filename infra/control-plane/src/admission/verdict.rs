@@ -10,7 +10,7 @@ use mesh::pack::{Finding, Severity};
 use mesh::policy::Policy;
 
 use crate::error::ApiError;
-use crate::state::{Planned, Resource, State};
+use crate::state::{PlannedChange, Resource, State};
 
 /// A mesh before a write, and the resource that the write stores or deletes.
 #[derive(Debug)]
@@ -26,12 +26,12 @@ pub(super) struct AdmissionCase {
 pub(super) struct AdmissionVerdict(WriteVerdict);
 
 impl AdmissionCase {
-    pub(super) fn new(state: &State, planned: &Planned<'_>) -> Self {
+    pub(super) fn new(state: &State, planned: &PlannedChange<'_>) -> Self {
         let path = planned.path().clone();
         let before = state.whole_mesh(path.mesh()).cloned().collect();
         let after = match planned {
-            Planned::Put(resource) => Some((*resource).clone()),
-            Planned::Remove(_) => None,
+            PlannedChange::Put(resource) => Some((*resource).clone()),
+            PlannedChange::Remove(_) => None,
         };
         Self { before, path, after }
     }

@@ -76,7 +76,7 @@ pub(crate) struct KeyGuard {
     seen: ReplayMemory,
 }
 
-/// The check that remains for a request whose head has passed.
+/// The remaining check for a request after its head was accepted.
 #[derive(Debug)]
 pub(crate) enum Claim<'a> {
     /// No check remains.

@@ -12,7 +12,7 @@ use crate::connections::ConnectionMetrics;
 /// The most writes in the memory: some tens of megabytes.
 const MAX_WRITES: usize = 250_000;
 
-/// The most writes of one owner: a steady 200 writes a second by a key whose signatures are valid for five minutes.
+/// The most writes of one owner: a steady 200 writes a second by a key with signatures that are valid for five minutes.
 const MAX_WRITES_PER_OWNER: usize = MAX_WRITES / 4;
 
 /// The room that every owner has even while other owners fill the memory.

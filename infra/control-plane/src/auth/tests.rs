@@ -22,9 +22,9 @@ const SCOPE: &str = "AKID/20260102/us-east-1/appmesh/aws4_request";
 const SIGNED: &str = "host;x-amz-date";
 
 /// A key file in a temporary folder.
-struct Keys(PathBuf);
+struct TestKeyFile(PathBuf);
 
-impl Keys {
+impl TestKeyFile {
     fn new(test: &str, secret: &str, read_only: bool) -> Self {
         let keys = Self(std::env::temp_dir().join(format!("meshwarden-keys-{test}-{}", std::process::id())));
         keys.write(0o600, &content(secret, read_only));
@@ -42,7 +42,7 @@ impl Keys {
     }
 }
 
-impl Drop for Keys {
+impl Drop for TestKeyFile {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }
@@ -79,7 +79,7 @@ fn at(seconds: i64) -> Timestamp {
 
 #[test]
 fn a_signature_of_botocore_is_accepted_for_exactly_its_request() {
-    let keys = Keys::new("table", "secret", false);
+    let keys = TestKeyFile::new("table", "secret", false);
     let guard = keys.guard().unwrap();
     let altered = SERVICE.replace("a%2Fb", "a/b");
     let query = SERVICE.replace("limit=5", "limit=6");
@@ -121,7 +121,7 @@ fn a_signature_of_botocore_is_accepted_for_exactly_its_request() {
 #[test]
 fn another_secret_or_a_read_only_key_cannot_write() {
     let write = parts("PUT", MESHES, SCOPE, SIGNED, WRITE);
-    let (other, reader) = (Keys::new("other", "guess", false), Keys::new("reader", "secret", true));
+    let (other, reader) = (TestKeyFile::new("other", "guess", false), TestKeyFile::new("reader", "secret", true));
     assert_eq!(admit(&other.guard().unwrap(), &write, BODY, at(0)), Err(Denial::Mismatch));
     let reader = reader.guard().unwrap();
     assert_eq!(admit(&reader, &write, BODY, at(0)), Err(Denial::ReadOnly));
@@ -130,7 +130,7 @@ fn another_secret_or_a_read_only_key_cannot_write() {
 
 #[test]
 fn a_version_header_has_to_be_signed() {
-    let keys = Keys::new("version", "secret", false);
+    let keys = TestKeyFile::new("version", "secret", false);
     let guard = keys.guard().unwrap();
     let write = |signed: &str, versions: &[&'static str]| {
         let mut parts = parts("PUT", "/v20190125/meshes/shop", SCOPE, signed, VERSION_WRITE);
@@ -152,7 +152,7 @@ fn a_version_header_has_to_be_signed() {
 
 #[test]
 fn a_removed_key_is_refused_at_once_even_if_the_file_is_invalid() {
-    let keys = Keys::new("removed", "secret", false);
+    let keys = TestKeyFile::new("removed", "secret", false);
     let guard = keys.guard().unwrap();
     let read = parts("GET", SERVICE, SCOPE, SIGNED, READ);
     for (mode, content, expected) in [

@@ -31,7 +31,7 @@ pub(super) fn judge(material: SecretMaterial) -> Result<KnownSecret, SecretProbl
     Ok(KnownSecret { material, certificates })
 }
 
-/// The problem of a served secret whose certificates have expired.
+/// The problem of a served secret with expired certificates.
 pub(super) fn expired(known: &KnownSecret, now: Timestamp) -> Option<SecretProblem> {
     // One of several roots may have expired and still wait for its removal.
     let last = known.certificates.iter().map(|certificate| certificate.not_after).max()?;

@@ -120,7 +120,9 @@ impl Sources {
                 "is imported, and ACM never exports the key of an imported certificate".to_owned()
             }
             CertificateKind::AmazonIssued => "is a public certificate that was not requested for export".to_owned(),
-            CertificateKind::Unrecognised(kind) => format!("is of the kind {kind}, whose key ACM does not export"),
+            CertificateKind::Unrecognised(kind) => {
+                format!("is of the kind {kind}, for which ACM does not export the key")
+            }
         };
         for secret in self.bindings.secrets() {
             let Ok(Some(stored)) = self.bundles.read(secret, Stage::Current).await else { continue };

@@ -39,20 +39,20 @@ struct Bodies {
     next: u64,
     total: usize,
     /// By client, oldest first.
-    open: BTreeMap<(Client, u64), Body>,
+    open: BTreeMap<(Client, u64), BufferedBody>,
     per_client: BTreeMap<Client, usize>,
 }
 
 #[derive(Debug)]
-struct Body {
+struct BufferedBody {
     bytes: usize,
     complete: bool,
-    displaced: Arc<Displaced>,
+    displaced: Arc<Displacement>,
 }
 
 /// Whether another body has displaced this one.
 #[derive(Debug, Default)]
-struct Displaced {
+struct Displacement {
     is: AtomicBool,
     waker: AtomicWaker,
 }
@@ -63,7 +63,7 @@ pub(crate) struct Reservation {
     budget: Arc<BodyBudget>,
     client: Client,
     id: u64,
-    displaced: Arc<Displaced>,
+    displaced: Arc<Displacement>,
 }
 
 /// No memory is available for a body of an unknown caller.
@@ -80,8 +80,8 @@ impl BodyBudget {
         let mut bodies = self.lock();
         let id = bodies.next;
         bodies.next += 1;
-        let displaced = Arc::<Displaced>::default();
-        let body = Body { bytes: 0, complete: false, displaced: Arc::clone(&displaced) };
+        let displaced = Arc::<Displacement>::default();
+        let body = BufferedBody { bytes: 0, complete: false, displaced: Arc::clone(&displaced) };
         bodies.open.insert((client, id), body);
         Reservation { budget: Arc::clone(self), client, id, displaced }
     }
@@ -142,7 +142,7 @@ impl Bodies {
         }
     }
 
-    fn remove(&mut self, key: (Client, u64)) -> Option<Body> {
+    fn remove(&mut self, key: (Client, u64)) -> Option<BufferedBody> {
         let body = self.open.remove(&key)?;
         self.total = self.total.saturating_sub(body.bytes);
         let left = self.bytes_of(key.0).saturating_sub(body.bytes);

@@ -1,4 +1,4 @@
-//! A connection whose reads and writes fail once the table closes it.
+//! A connection with reads and writes that fail once the table closes it.
 
 use std::io;
 use std::pin::Pin;

@@ -31,8 +31,7 @@ pub struct ConnectionLimits {
     pub handshake: Duration,
     /// The timeout of the first request's head, after the handshake.
     pub request: Duration,
-    /// How long a connection may be idle after its first request. Also the timeout of a request whose caller is
-    /// unknown.
+    /// How long a connection may be idle after its first request. Also the timeout of a request from an unknown caller.
     pub keep_alive: Duration,
     /// How long a client may leave sent data unread.
     pub write: Duration,

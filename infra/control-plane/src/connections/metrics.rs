@@ -40,13 +40,13 @@ impl ConnectionMetrics {
         registry.register("connections_limit", help, metrics.limits.clone());
         let help = "Connections that the server closed or did not serve, by service and reason";
         registry.register("connections_closed", help, metrics.closed.clone());
-        let help = "Bytes held of requests whose caller is not known yet";
+        let help = "Bytes of buffered requests from callers that are not authenticated yet";
         registry.register("unauthenticated_bytes", help, metrics.unknown_bytes.clone());
-        let help = "Request bodies of unknown callers that were refused or displaced for want of memory";
+        let help = "Request bodies of unauthenticated callers that were refused or displaced because the memory limit was reached";
         registry.register("unauthenticated_bodies_refused", help, metrics.bodies_refused.clone());
-        let help = "Signatures of writes that are remembered against replay";
+        let help = "Remembered signatures of writes, against replay";
         registry.register("replay_entries", help, metrics.replay_entries.clone());
-        let help = "Identities that callers showed with --api-auth sts, by what became of them";
+        let help = "Presented identities with --api-auth sts, by outcome";
         registry.register("sts_identities", help, metrics.sts.clone());
         for service in Service::ALL {
             metrics.count(service, 0, 0);

@@ -16,8 +16,8 @@ use crate::log::LogThrottle;
 /// The interval between checks of the deadlines.
 const SWEEP: Duration = Duration::from_millis(500);
 
-/// The timeout of requests in progress whose caller is unknown: the body, and the request to STS. Both have shorter
-/// deadlines of their own.
+/// The timeout of requests in progress from an unknown caller: the body, and the request to STS. Both have separate,
+/// shorter deadlines.
 const UNKNOWN_CALLER: Duration = Duration::from_secs(30);
 
 /// All connections of one process.
@@ -25,15 +25,15 @@ const UNKNOWN_CALLER: Duration = Duration::from_secs(30);
 pub(crate) struct ConnectionTable {
     limits: ConnectionLimits,
     metrics: ConnectionMetrics,
-    connections: Mutex<Connections>,
+    connections: Mutex<ConnectionSet>,
     /// One for each reason, so that frequent reasons do not suppress others.
     closes: [LogThrottle; Closed::ALL.len() + 1],
 }
 
 #[derive(Debug, Default)]
-struct Connections {
+struct ConnectionSet {
     next: u64,
-    open: HashMap<u64, Connection>,
+    open: HashMap<u64, TrackedConnection>,
     /// The idle connections of each client, in the order in which they are closed.
     idle: BTreeMap<(Service, Client), BTreeSet<Rank>>,
     /// The clients with idle connections, by the number of these.
@@ -46,14 +46,14 @@ struct Connections {
 type Rank = (ConnectionStage, u64, u64);
 
 #[derive(Debug)]
-struct Connection {
+struct TrackedConnection {
     service: Service,
     client: Client,
     stage: ConnectionStage,
     since: Instant,
     /// Its rank among the idle connections; `None` while it is busy.
     rank: Option<Rank>,
-    /// Requests in progress whose caller is unknown.
+    /// Requests in progress from unknown callers.
     unauthenticated: usize,
     /// Authenticated requests and streams of known proxies in progress.
     busy: usize,
@@ -161,7 +161,7 @@ impl ConnectionTable {
         let (since, rank) = (Instant::now(), None);
         let shared_slot = Arc::clone(&shared);
         let connection =
-            Connection { service, client, stage, since, rank, unauthenticated: 0, busy: 0, shared: shared_slot };
+            TrackedConnection { service, client, stage, since, rank, unauthenticated: 0, busy: 0, shared: shared_slot };
         connections.insert(id, connection);
         self.count(&connections, service);
         drop(connections);
@@ -193,7 +193,7 @@ impl ConnectionTable {
 
     pub(super) fn close_overdue(&self) {
         let now = Instant::now();
-        let overdue = |connection: &Connection| {
+        let overdue = |connection: &TrackedConnection| {
             if connection.shared.is_stalled(now, self.limits.write) {
                 return Some(Closed::WriteTimeout);
             }
@@ -219,7 +219,7 @@ impl ConnectionTable {
         }
     }
 
-    fn close_first(&self, connections: &mut Connections, service: Service, client: Client, why: Closed) {
+    fn close_first(&self, connections: &mut ConnectionSet, service: Service, client: Client, why: Closed) {
         let first = connections.idle.get(&(service, client)).and_then(BTreeSet::first).map(|(_, _, id)| *id);
         if let Some(id) = first {
             self.close(connections, id, why);
@@ -227,7 +227,7 @@ impl ConnectionTable {
     }
 
     /// Closes a connection. It no longer counts, though its task may take a moment to end.
-    fn close(&self, connections: &mut Connections, id: u64, why: Closed) {
+    fn close(&self, connections: &mut ConnectionSet, id: u64, why: Closed) {
         let Some(connection) = connections.remove(id) else { return };
         if connection.shared.close(why) {
             self.closed(connection.service, why);
@@ -235,16 +235,16 @@ impl ConnectionTable {
         self.count(connections, connection.service);
     }
 
-    fn count(&self, connections: &Connections, service: Service) {
+    fn count(&self, connections: &ConnectionSet, service: Service) {
         let open = connections.open_count.get(service as usize).copied().unwrap_or(0);
         self.metrics.count(service, open, connections.idle_in(service));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Connections> {
+    fn lock(&self) -> MutexGuard<'_, ConnectionSet> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, id: u64, change: impl FnOnce(&mut Connection)) {
+    fn change(&self, id: u64, change: impl FnOnce(&mut TrackedConnection)) {
         let mut connections = self.lock();
         let Some(connection) = connections.open.get_mut(&id) else { return };
         change(connection);
@@ -254,7 +254,7 @@ impl ConnectionTable {
     }
 }
 
-impl Connections {
+impl ConnectionSet {
     fn idle_of(&self, service: Service, client: Client) -> usize {
         self.idle.get(&(service, client)).map_or(0, BTreeSet::len)
     }
@@ -295,7 +295,7 @@ impl Connections {
         });
     }
 
-    fn insert(&mut self, id: u64, connection: Connection) {
+    fn insert(&mut self, id: u64, connection: TrackedConnection) {
         if let Some(count) = self.open_count.get_mut(connection.service as usize) {
             *count += 1;
         }
@@ -303,7 +303,7 @@ impl Connections {
         self.place(id);
     }
 
-    fn remove(&mut self, id: u64) -> Option<Connection> {
+    fn remove(&mut self, id: u64) -> Option<TrackedConnection> {
         self.displace(id);
         let connection = self.open.remove(&id)?;
         if let Some(count) = self.open_count.get_mut(connection.service as usize) {

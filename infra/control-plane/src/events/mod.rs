@@ -25,7 +25,7 @@ use tokio::runtime::Handle;
 use crate::metrics::Metrics;
 use crate::state::{Realm, Resource, Write};
 pub(crate) use admission_outcome::AdmissionOutcome;
-use queue::Queue;
+use queue::EventQueue;
 pub use receiver::{EventReceiver, ReceiverKind};
 pub(crate) use request_context::RequestContext;
 pub use webhook::{Webhook, WebhookError};
@@ -33,13 +33,13 @@ pub use webhook::{Webhook, WebhookError};
 /// Sends change events to all receivers.
 #[derive(Debug)]
 pub(crate) struct Events {
-    queues: Vec<Queue>,
+    queues: Vec<EventQueue>,
 }
 
 impl Events {
     /// Starts a queue for each receiver.
     pub(crate) fn start(receivers: Vec<EventReceiver>, metrics: &Metrics) -> Self {
-        let queue = |receiver: EventReceiver| Queue::start(receiver, metrics.events(), &Handle::current());
+        let queue = |receiver: EventReceiver| EventQueue::start(receiver, metrics.events(), &Handle::current());
         Self { queues: receivers.into_iter().map(queue).collect() }
     }
 

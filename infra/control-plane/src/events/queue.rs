@@ -39,7 +39,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A queue and its worker task.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(super) struct EventQueue {
     kind: &'static str,
     metrics: EventMetrics,
     sender: Mutex<Option<mpsc::Sender<BusEvent>>>,
@@ -47,7 +47,7 @@ pub(super) struct Queue {
     worker: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Queue {
+impl EventQueue {
     pub(super) fn start(receiver: EventReceiver, metrics: EventMetrics, runtime: &Handle) -> Self {
         let (sender, queued) = mpsc::channel(QUEUE_LENGTH);
         let (ending, ends) = watch::channel(false);
@@ -79,7 +79,7 @@ impl Queue {
     }
 }
 
-impl Drop for Queue {
+impl Drop for EventQueue {
     fn drop(&mut self) {
         if let Some(worker) = self.worker.lock().unwrap_or_else(PoisonError::into_inner).take() {
             worker.abort();

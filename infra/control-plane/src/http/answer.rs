@@ -16,7 +16,7 @@ use crate::xds::AdsState;
 
 /// The body of a successful response, and the version of its resource for the header if it is about one.
 #[derive(Debug)]
-pub(super) struct Body {
+pub(super) struct AnswerBody {
     text: String,
     version: Option<u64>,
     findings: Option<String>,
@@ -25,7 +25,7 @@ pub(super) struct Body {
 /// How many findings the header names. Some clients refuse longer headers.
 const MAX_FINDINGS: usize = 10;
 
-impl Body {
+impl AnswerBody {
     /// Adds the findings that the write created.
     pub(super) fn with_findings(self, created: &[Finding]) -> Self {
         let ids: Vec<String> = created.iter().take(MAX_FINDINGS).map(|finding| finding.id().to_string()).collect();
@@ -37,7 +37,7 @@ impl Body {
 /// Writes an answer as JSON. A single resource has no wrapper, as in the API model; lists have one.
 ///
 /// A single resource contains its tags if `with_tags` is set.
-pub(super) fn render(answer: &Answer, realm: &Realm, with_tags: bool) -> Body {
+pub(super) fn render(answer: &Answer, realm: &Realm, with_tags: bool) -> AnswerBody {
     let (value, version) = match answer {
         Answer::Resource(resource) => {
             let mut value = whole(resource, realm);
@@ -56,11 +56,11 @@ pub(super) fn render(answer: &Answer, realm: &Realm, with_tags: bool) -> Body {
         }
         Answer::Nothing => (json!({}), None),
     };
-    Body { text: value.to_string(), version, findings: None }
+    AnswerBody { text: value.to_string(), version, findings: None }
 }
 
 /// The response for a result.
-pub(super) fn respond(outcome: Result<Body, ApiError>, id: &Uuid) -> Response<HttpBody> {
+pub(super) fn respond(outcome: Result<AnswerBody, ApiError>, id: &Uuid) -> Response<HttpBody> {
     let (status, text, version, error, findings) = match outcome {
         Ok(body) => (StatusCode::OK, body.text, body.version, None, body.findings),
         Err(error) => {

@@ -85,7 +85,7 @@ async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
     answer::respond(outcome, &id)
 }
 
-async fn operate(api: &Arc<Api>, request: Request, id: &Uuid) -> Result<answer::Body, ApiError> {
+async fn operate(api: &Arc<Api>, request: Request, id: &Uuid) -> Result<answer::AnswerBody, ApiError> {
     let (parts, body) = request.into_parts();
     // Read in any case, so that the sender is not cut off and the connection can be used again.
     let body = body::read(body, None).await;
@@ -107,7 +107,7 @@ async fn operate(api: &Arc<Api>, request: Request, id: &Uuid) -> Result<answer::
 }
 
 /// Executes a write and sends its events.
-async fn execute_write(api: &Api, write: &Write, request: &RequestContext) -> Result<answer::Body, ApiError> {
+async fn execute_write(api: &Api, write: &Write, request: &RequestContext) -> Result<answer::AnswerBody, ApiError> {
     let stamp = stamp();
     let (answer, created) = match &api.admission {
         None => (api.store.write(write, &stamp).await?, Vec::new()),

@@ -153,15 +153,15 @@ pub enum InstanceFileError {
 mod tests {
     use super::*;
 
-    struct Scratch(PathBuf);
+    struct TestFile(PathBuf);
 
-    impl Scratch {
+    impl TestFile {
         fn new(name: &str) -> Self {
             Self(std::env::temp_dir().join(format!("meshwarden-instances-{name}-{}", std::process::id())))
         }
     }
 
-    impl Drop for Scratch {
+    impl Drop for TestFile {
         fn drop(&mut self) {
             let _ = fs::remove_file(&self.0);
         }
@@ -173,7 +173,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_changed_file_is_reloaded_unless_it_is_invalid() {
-        let scratch = Scratch::new("changes");
+        let scratch = TestFile::new("changes");
         fs::write(&scratch.0, r#"{"prod": {"cart": [{"AWS_INSTANCE_IPV4": "10.0.0.1", "version": "1"}]}}"#).unwrap();
         let file = InstanceFile::open(scratch.0.clone()).unwrap();
         assert_eq!(count(&file), 1);
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn an_invalid_file_is_refused() {
-        let scratch = Scratch::new("refused");
+        let scratch = TestFile::new("refused");
         assert!(matches!(read(&scratch.0), Err(InstanceFileError::Unreadable { .. })));
         for (text, at_address) in [
             ("[]", false),

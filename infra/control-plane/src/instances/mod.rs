@@ -77,7 +77,7 @@ pub enum Unlisted {
 pub struct InstanceCounts {
     /// Services without a problem.
     pub well: u64,
-    /// Services whose last valid instances are served, or some of whose instances cannot be served.
+    /// Services with last valid instances that are served, or with some instances that cannot be served.
     pub with_problem: u64,
     /// Services without known instances.
     pub missing: u64,

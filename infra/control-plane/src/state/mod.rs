@@ -34,8 +34,8 @@ pub use remembered::Remembered;
 pub use request::{Action, Answer, Change, Operation, Read, Write};
 pub use resource::{Resource, Stamp, Status};
 pub use spec::ValidSpec;
-pub(crate) use write::Planned;
-pub use write::Written;
+pub(crate) use write::PlannedChange;
+pub use write::WriteOutcome;
 
 use crate::error::ApiError;
 use crate::quotas::Quotas;

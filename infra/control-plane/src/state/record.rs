@@ -16,7 +16,7 @@ pub enum Record {
     Deleted(ResourcePath),
     /// The remembered answer to a request. The numbers increase.
     Remembered(u64, Arc<Remembered>),
-    /// The answer of this number is no longer remembered.
+    /// The answer of this number was forgotten.
     Forgotten(u64),
     /// The listener port of this key, or `None` if it has none any more.
     Port(String, Option<u16>),

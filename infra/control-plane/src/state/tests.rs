@@ -106,8 +106,8 @@ proptest! {
             let before = state.clone();
             match state.write(write, &stamp(n)) {
                 Err(_) => prop_assert_eq!(&state, &before, "a refused write changes nothing"),
-                Ok(Written { change: None, .. }) => prop_assert_eq!(&state, &before, "a repeated write changes nothing"),
-                Ok(Written { change: Some(change), records, .. }) => {
+                Ok(WriteOutcome { change: None, .. }) => prop_assert_eq!(&state, &before, "a repeated write changes nothing"),
+                Ok(WriteOutcome { change: Some(change), records, .. }) => {
                     for record in &records {
                         applied.apply(record);
                     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::client_token::ClientToken;
 use super::record::Record;
-use super::remembered::{Key, Remembered};
+use super::remembered::{Remembered, TokenKey};
 use super::request::Write;
 use super::resource::Resource;
 
@@ -22,9 +22,9 @@ const REMEMBERED_BYTES: usize = 16 * 1024 * 1024;
 /// again under the same name has no tokens of the deleted one.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Tokens {
-    answers: HashMap<Key, Arc<Remembered>>,
+    answers: HashMap<TokenKey, Arc<Remembered>>,
     /// The numbers and keys of the answers, oldest first.
-    order: VecDeque<(u64, Key)>,
+    order: VecDeque<(u64, TokenKey)>,
     /// The number of the next answer.
     next: u64,
     bytes: usize,
@@ -32,7 +32,7 @@ pub(super) struct Tokens {
 
 /// The result of looking up a token.
 #[derive(Debug, PartialEq)]
-pub(super) enum Recall {
+pub(super) enum TokenUse {
     /// It was not used on this resource, or too long ago.
     New,
     /// It was used for the same request, with this answer.
@@ -48,13 +48,13 @@ impl Tokens {
     }
 
     /// Looks up a write's token on the resource with this uid.
-    pub(super) fn recall(&self, uid: Uuid, token: &ClientToken, write: &Write) -> Recall {
+    pub(super) fn recall(&self, uid: Uuid, token: &ClientToken, write: &Write) -> TokenUse {
         match self.answers.get(&(uid, token.clone())) {
-            None => Recall::New,
+            None => TokenUse::New,
             Some(known) if known.action == write.action && known.if_version == write.if_version => {
-                Recall::Same(Arc::clone(&known.answer))
+                TokenUse::Same(Arc::clone(&known.answer))
             }
-            Some(_) => Recall::Different,
+            Some(_) => TokenUse::Different,
         }
     }
 

@@ -9,14 +9,14 @@ use mesh::resource::{Tag, Tags, TooManyTags};
 use super::record::Record;
 use super::request::{Action, Answer, Change, Operation, Write};
 use super::resource::{Resource, Stamp};
-use super::tokens::Recall;
+use super::tokens::TokenUse;
 use super::{Collection, State};
 use crate::error::{ApiError, Relation};
 use crate::quotas::Quota;
 
 /// The answer to a write, and its change: `None` for a repeated request.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Written {
+pub struct WriteOutcome {
     /// The answer.
     pub answer: Answer,
     /// The change.
@@ -27,14 +27,14 @@ pub struct Written {
 
 /// The effect of a write that has passed all checks.
 #[derive(Debug)]
-pub(crate) enum Planned<'a> {
+pub(crate) enum PlannedChange<'a> {
     /// Stores this resource.
     Put(&'a Resource),
     /// Removes the resource at this path.
     Remove(&'a ResourcePath),
 }
 
-impl Planned<'_> {
+impl PlannedChange<'_> {
     /// The path of the written resource.
     pub(crate) const fn path(&self) -> &ResourcePath {
         match self {
@@ -49,7 +49,7 @@ impl State {
     ///
     /// A repeated request is recognised before its version is checked: its own first success incremented the version,
     /// and a caller that lost that answer must be able to repeat the request.
-    pub fn write(&mut self, write: &Write, stamp: &Stamp) -> Result<Written, ApiError> {
+    pub fn write(&mut self, write: &Write, stamp: &Stamp) -> Result<WriteOutcome, ApiError> {
         self.write_if(write, stamp, |_, _| Ok(()))
     }
 
@@ -58,10 +58,10 @@ impl State {
         &mut self,
         write: &Write,
         stamp: &Stamp,
-        check: impl FnOnce(&Self, &Planned<'_>) -> Result<(), ApiError>,
-    ) -> Result<Written, ApiError> {
+        check: impl FnOnce(&Self, &PlannedChange<'_>) -> Result<(), ApiError>,
+    ) -> Result<WriteOutcome, ApiError> {
         if let Some(answer) = self.recall(write)? {
-            return Ok(Written { answer: Answer::Resource(answer), change: None, records: Vec::new() });
+            return Ok(WriteOutcome { answer: Answer::Resource(answer), change: None, records: Vec::new() });
         }
         let current = self.find(&write.path).cloned();
         is_as_expected(write, current.as_deref())?;
@@ -83,7 +83,7 @@ impl State {
             Action::Delete => {
                 let deleted = existing()?.deleted(stamp.now);
                 self.is_unused(&write.path)?;
-                check(self, &Planned::Remove(&write.path))?;
+                check(self, &PlannedChange::Remove(&write.path))?;
                 return Ok(self.remove(deleted));
             }
             Action::Tag(tags) => {
@@ -97,7 +97,7 @@ impl State {
                 (existing.tagged(tags), Operation::Retagged)
             }
         };
-        check(self, &Planned::Put(&resource))?;
+        check(self, &PlannedChange::Put(&resource))?;
         let written = self.put(write, resource, operation);
         Ok(if operation == Operation::Retagged { written.without_answer() } else { written })
     }
@@ -113,9 +113,9 @@ impl State {
             return Ok(None);
         };
         match self.tokens.recall(current.uid, token, write) {
-            Recall::New => Ok(None),
-            Recall::Same(answer) => Ok(Some(answer)),
-            Recall::Different => Err(ApiError::TokenReused {
+            TokenUse::New => Ok(None),
+            TokenUse::Same(answer) => Ok(Some(answer)),
+            TokenUse::Different => Err(ApiError::TokenReused {
                 path: write.path.clone(),
                 token: token.to_string(),
                 version: current.version,
@@ -173,7 +173,7 @@ impl State {
             .flat_map(|(_, members)| members.values())
     }
 
-    fn put(&mut self, write: &Write, resource: Resource, operation: Operation) -> Written {
+    fn put(&mut self, write: &Write, resource: Resource, operation: Operation) -> WriteOutcome {
         let resource = Arc::new(resource);
         let mut records = vec![Record::Resource(Arc::clone(&resource))];
         if let Some(token) = &write.token {
@@ -182,21 +182,21 @@ impl State {
         self.done(resource, operation, records)
     }
 
-    fn remove(&mut self, deleted: Resource) -> Written {
+    fn remove(&mut self, deleted: Resource) -> WriteOutcome {
         let records = vec![Record::Deleted(deleted.path.clone())];
         self.done(Arc::new(deleted), Operation::Deleted, records)
     }
 
-    fn done(&mut self, resource: Arc<Resource>, operation: Operation, records: Vec<Record>) -> Written {
+    fn done(&mut self, resource: Arc<Resource>, operation: Operation, records: Vec<Record>) -> WriteOutcome {
         for record in &records {
             self.apply(record);
         }
         let change = Change { path: resource.path.clone(), version: resource.version, operation };
-        Written { answer: Answer::Resource(resource), change: Some(change), records }
+        WriteOutcome { answer: Answer::Resource(resource), change: Some(change), records }
     }
 }
 
-impl Written {
+impl WriteOutcome {
     fn without_answer(self) -> Self {
         Self { answer: Answer::Nothing, ..self }
     }

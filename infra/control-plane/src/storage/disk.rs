@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::acknowledged::Acknowledged;
 use super::backend::Backend;
-use super::encoding::{self, Entry, Table};
+use super::encoding::{self, StoredEntry, Table};
 use super::folder::{Folder, system};
 use super::identity::{Identity, PathContent};
 use super::reserve::Reserve;
@@ -150,7 +150,12 @@ impl fmt::Debug for Disk {
 }
 
 /// Creates a store with these entries, replacing any file at the path.
-fn build(device: &Device, path: &Path, before: &Seal, entries: &[Entry]) -> Result<(Database, Seal), CommitError> {
+fn build(
+    device: &Device,
+    path: &Path,
+    before: &Seal,
+    entries: &[StoredEntry],
+) -> Result<(Database, Seal), CommitError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove an old draft")(error)),
         _ => {}
@@ -163,7 +168,7 @@ fn build(device: &Device, path: &Path, before: &Seal, entries: &[Entry]) -> Resu
 }
 
 /// Writes entries, and the seal of the resulting content.
-fn put(transaction: &WriteTransaction, entries: &[Entry], before: &Seal) -> Result<Seal, redb::Error> {
+fn put(transaction: &WriteTransaction, entries: &[StoredEntry], before: &Seal) -> Result<Seal, redb::Error> {
     let mut digest = before.digest;
     for table in Table::ALL {
         let mut rows = transaction.open_table(definition(table))?;
@@ -186,7 +191,7 @@ fn put(transaction: &WriteTransaction, entries: &[Entry], before: &Seal) -> Resu
     Ok(seal)
 }
 
-fn encoded(records: &[Record]) -> Result<Vec<Entry>, CommitError> {
+fn encoded(records: &[Record]) -> Result<Vec<StoredEntry>, CommitError> {
     records.iter().map(|record| encoding::encode(record).map_err(failed("encode a record"))).collect()
 }
 

@@ -36,14 +36,14 @@ impl Table {
 
 /// The value to store under a key; `None` removes the key.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Entry {
+pub(super) struct StoredEntry {
     pub(super) table: Table,
     pub(super) key: String,
     pub(super) value: Option<Vec<u8>>,
 }
 
 /// The entry of a record.
-pub(super) fn encode(record: &Record) -> Result<Entry, serde_json::Error> {
+pub(super) fn encode(record: &Record) -> Result<StoredEntry, serde_json::Error> {
     let (table, key, value) = match record {
         Record::Resource(resource) => {
             let value = serde_json::to_vec(&ResourceDocument::from_resource(resource))?;
@@ -57,7 +57,7 @@ pub(super) fn encode(record: &Record) -> Result<Entry, serde_json::Error> {
         Record::Forgotten(number) => (Table::Remembered, number_key(*number), None),
         Record::Port(key, port) => (Table::Ports, key.clone(), port.map(|port| port.to_string().into_bytes())),
     };
-    Ok(Entry { table, key, value })
+    Ok(StoredEntry { table, key, value })
 }
 
 /// The record of an entry, or the reason why the entry is invalid.

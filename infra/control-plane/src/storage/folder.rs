@@ -88,8 +88,8 @@ impl Folder {
         Some(self.path.with_file_name(format!(".{name}.meshwarden")))
     }
 
-    /// Creates the marker file. If it cannot be written, as in a container whose folder is a volume, only the folder
-    /// itself shows that there is a store.
+    /// Creates the marker file. If it cannot be written, as in a container with a volume as folder, only the folder
+    /// itself shows that a store exists.
     pub(super) fn mark(&self) {
         let Some(marker) = self.marker() else { return };
         let text = format!(

@@ -23,7 +23,7 @@ const RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct StoreShared {
     storage: Mutex<StorageState>,
-    queue: Mutex<Queue>,
+    queue: Mutex<CommitQueue>,
     /// Signals a write in the queue, or the end.
     work_available: Condvar,
     /// The stored state.
@@ -42,10 +42,10 @@ struct StorageState {
 }
 
 #[derive(Debug)]
-struct Queue {
+struct CommitQueue {
     /// The state including all writes that are queued or being committed.
     staged: State,
-    waiting: Vec<Waiting>,
+    waiting: Vec<QueuedWrite>,
     /// The number of writes that the staged state has and the stored one does not.
     ahead: usize,
     ending: bool,
@@ -53,7 +53,7 @@ struct Queue {
 
 /// A decided write that is not stored.
 #[derive(Debug)]
-struct Waiting {
+struct QueuedWrite {
     records: Vec<Record>,
     change: Option<Change>,
     stored: oneshot::Sender<bool>,
@@ -61,14 +61,14 @@ struct Waiting {
 
 /// Whether a decision is based on stored writes only.
 #[derive(Debug)]
-pub(super) enum Stored {
+pub(super) enum Durability {
     /// Everything that it depends on is stored.
     Already,
     /// It depends on a commit in progress.
     Later(oneshot::Receiver<bool>),
 }
 
-impl Stored {
+impl Durability {
     pub(super) async fn wait(self) -> bool {
         match self {
             Self::Already => true,
@@ -79,7 +79,7 @@ impl Stored {
 
 impl StoreShared {
     pub(super) fn new(state: State, storage: Box<dyn Storage>) -> Self {
-        let queue = Queue { staged: state.clone(), waiting: Vec::new(), ahead: 0, ending: false };
+        let queue = CommitQueue { staged: state.clone(), waiting: Vec::new(), ahead: 0, ending: false };
         Self {
             storage: Mutex::new(StorageState { storage, failed: None }),
             queue: Mutex::new(queue),
@@ -93,17 +93,20 @@ impl StoreShared {
 
     /// Makes a decision on the staged state. A decision without changes waits for the staged writes as well: a
     /// refusal may depend on a write that still fails.
-    pub(super) fn stage<T>(&self, decide: impl FnOnce(&mut State) -> (T, Vec<Record>, Option<Change>)) -> (T, Stored) {
+    pub(super) fn stage<T>(
+        &self,
+        decide: impl FnOnce(&mut State) -> (T, Vec<Record>, Option<Change>),
+    ) -> (T, Durability) {
         let mut queue = self.queue();
         let (outcome, records, change) = decide(&mut queue.staged);
         if records.is_empty() && queue.ahead == 0 {
-            return (outcome, Stored::Already);
+            return (outcome, Durability::Already);
         }
         let (stored, waits) = oneshot::channel();
-        queue.waiting.push(Waiting { records, change, stored });
+        queue.waiting.push(QueuedWrite { records, change, stored });
         queue.ahead = queue.ahead.saturating_add(1);
         self.work_available.notify_one();
-        (outcome, Stored::Later(waits))
+        (outcome, Durability::Later(waits))
     }
 
     /// Commits the waiting writes.
@@ -158,7 +161,7 @@ impl StoreShared {
         }
     }
 
-    fn publish(&self, group: Vec<Waiting>, records: &[Record]) {
+    fn publish(&self, group: Vec<QueuedWrite>, records: &[Record]) {
         // A write changes the state only after all checks, so a panic in a check left it consistent.
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         for record in records {
@@ -177,7 +180,7 @@ impl StoreShared {
     }
 
     /// Fails the group, and all later decisions, which assumed that it would be stored.
-    fn fail(&self, group: Vec<Waiting>) {
+    fn fail(&self, group: Vec<QueuedWrite>) {
         let mut queue = self.queue();
         queue.staged = self.state().clone();
         queue.ahead = 0;
@@ -191,14 +194,14 @@ impl StoreShared {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, CommitQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Commits whenever writes are waiting, until the end. Tests a failed storage at intervals.
     fn run(&self) {
         loop {
-            let idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.ending;
+            let idle = |queue: &mut CommitQueue| queue.waiting.is_empty() && !queue.ending;
             let (queue, _) = self
                 .work_available
                 .wait_timeout_while(self.queue(), RETRY, idle)
@@ -234,7 +237,7 @@ impl StorageState {
     }
 }
 
-fn notify(group: Vec<Waiting>, outcome: bool) {
+fn notify(group: Vec<QueuedWrite>, outcome: bool) {
     for waiting in group {
         // The writer may have stopped waiting.
         let _ = waiting.stored.send(outcome);

@@ -175,7 +175,7 @@ impl<P: Protocol> UnidentifiedStream<P> {
     }
 }
 
-/// A stream whose proxy is known.
+/// A stream of a known proxy.
 struct AdsStream<P: Protocol> {
     shared: Arc<AdsState>,
     id: ProxyId,

@@ -7,7 +7,7 @@ use mesh::graph::{Caller, Links, Mesh};
 use mesh::name::{MeshName, ResourcePath, VirtualNodeName, VirtualServiceName};
 use xds::Proxy;
 
-/// The proxies of a mesh whose snapshots may change.
+/// The proxies of a mesh with snapshots that may change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Affected {
     /// All proxies.

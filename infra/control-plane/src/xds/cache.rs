@@ -25,7 +25,7 @@ use super::affected::{self, Affected};
 use super::follow::Follower;
 use super::models::{AffectedByMesh, MeshModels};
 use super::proxy_snapshot::{ProxySnapshot, Served};
-use super::sources::Sources;
+use super::sources::SnapshotSources;
 use crate::metrics::XdsMetrics;
 use crate::store::Store;
 
@@ -83,7 +83,7 @@ impl SnapshotCache {
     pub(super) fn start(
         follower: Follower,
         models: MeshModels,
-        sources: Sources,
+        sources: SnapshotSources,
         stop: watch::Receiver<bool>,
     ) -> (Self, JoinHandle<()>) {
         let watchers = Watchers::default();
@@ -136,7 +136,7 @@ impl SnapshotCache {
 async fn run(
     mut follower: Follower,
     mut models: MeshModels,
-    sources: Sources,
+    sources: SnapshotSources,
     watchers: Watchers,
     mut received: mpsc::UnboundedReceiver<CacheRequest>,
     mut stop: watch::Receiver<bool>,

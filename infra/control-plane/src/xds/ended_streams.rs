@@ -1,4 +1,4 @@
-//! The clusters of clients whose streams ended, until they reconnect.
+//! The clusters of clients after the end of their streams, until they reconnect.
 //!
 //! In the state-of-the-world protocol a client reports only the version of its clusters. Without the clusters behind
 //! that version, one that was deleted meanwhile would be removed from the client before the route that uses it.
@@ -29,7 +29,7 @@ struct EndedSets {
 }
 
 impl EndedStreams {
-    /// Remembers the clusters of a client whose stream ended now.
+    /// Remembers the clusters of a client at the end of its stream.
     pub(super) fn keep(&self, id: &ProxyId, clusters: Vec<FormerClusters>, now: Instant) {
         if clusters.is_empty() {
             return;

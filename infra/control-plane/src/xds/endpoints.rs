@@ -16,7 +16,7 @@ use crate::instances::{CloudMapService, InstanceProblem, Unlisted, problem};
 pub(super) struct EndpointState {
     /// The services that it needs.
     pub(super) services: BTreeSet<CloudMapService>,
-    /// The clusters whose endpoints are unknown.
+    /// The clusters with unknown endpoints.
     pub(super) unknown: BTreeSet<String>,
     /// The problems of the services.
     pub(super) findings: Vec<Finding>,

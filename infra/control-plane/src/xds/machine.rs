@@ -19,12 +19,12 @@ const REMEMBERED: usize = 8;
 pub(super) struct Machine<P> {
     state: Mutex<P>,
     /// The certificates in each version of a secret, latest last.
-    certificates: Mutex<BTreeMap<String, Vec<Contents>>>,
+    certificates: Mutex<BTreeMap<String, Vec<VersionCertificates>>>,
     /// Whether the client had a configuration before.
     pub(super) returning: bool,
 }
 
-type Contents = (Version, Vec<ServedCertificate>);
+type VersionCertificates = (Version, Vec<ServedCertificate>);
 
 impl<P: Protocol> Machine<P> {
     pub(super) fn begin(returning: bool, previous: Vec<FormerClusters>) -> Self {

@@ -1,4 +1,4 @@
-//! Limits on the memory of streams whose proxy is unknown.
+//! Limits on the memory of streams from unknown proxies.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl<S> Layer<S> for Metering {
     }
 }
 
-/// A service whose requests are counted.
+/// A service with counted requests.
 #[derive(Debug, Clone)]
 pub(super) struct Metered<S> {
     inner: S,

@@ -7,7 +7,7 @@
 //!
 //! - `follow` reads changes of the store, `models` holds the meshes and translates them, `cache` schedules the rebuilds.
 //! - `build` builds the `proxy_snapshot` of one proxy. `find_secret` looks up its secrets, `withhold` leaves out resources
-//!   whose secrets are not available, `endpoints` handles unknown endpoints.
+//!   with secrets that are not available, `endpoints` handles unknown endpoints.
 //! - `ads_stream` serves one stream; the state machine in the crate `xds` decides its responses.
 //! - `listen` opens sockets and identifies peers; `peer` decides which proxy a peer may be.
 //! - `sds` serves only secrets, on a socket on the proxy's machine.
@@ -57,7 +57,7 @@ use listen::ListeningSockets;
 use models::MeshModels;
 use ports::PortAssigner;
 use registry::StreamRegistry;
-use sources::Sources;
+use sources::SnapshotSources;
 
 pub use crate::secrets::{
     KnownSecret, NoSecrets, SecretLookup, SecretProblem, SecretReport, Secrets, ServedCertificate, problem,
@@ -98,7 +98,7 @@ impl Ads {
         };
         let secrets = settings.secrets;
         let instances = settings.instances;
-        let sources = Sources { secrets: Arc::clone(&secrets), instances: Arc::clone(&instances) };
+        let sources = SnapshotSources { secrets: Arc::clone(&secrets), instances: Arc::clone(&instances) };
         let models = MeshModels::new(&sources, settings.bound, ports)
             .with_stat_names(settings.stat_names)
             .with_client_address(settings.client_address)

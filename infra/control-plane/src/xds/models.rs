@@ -15,7 +15,7 @@ use super::build_inputs::{BuildInputs, NotReady};
 use super::follow::StoreUpdate;
 use super::ports::PortAssigner;
 use super::proxy_snapshot::{ProxySnapshot, Served};
-use super::sources::Sources;
+use super::sources::SnapshotSources;
 use crate::instances::{CloudMapService, InstanceBook, Instances};
 use crate::secrets::Secrets;
 use crate::state::Resource;
@@ -39,7 +39,7 @@ pub(super) type AffectedByMesh = BTreeMap<MeshName, Affected>;
 
 impl MeshModels {
     /// `bound` are the secret names that are sent over ADS.
-    pub(super) fn new(sources: &Sources, bound: BTreeSet<String>, ports: Option<PortAssigner>) -> Self {
+    pub(super) fn new(sources: &SnapshotSources, bound: BTreeSet<String>, ports: Option<PortAssigner>) -> Self {
         let (secrets, source) = (Arc::clone(&sources.secrets), Arc::clone(&sources.instances));
         let book = source.known();
         Self {
@@ -197,7 +197,7 @@ impl MeshModels {
     }
 }
 
-/// The services whose instances or problems changed.
+/// The services with changed instances or problems.
 fn changed_services<'b>(previous: &'b InstanceBook, now: &'b InstanceBook) -> BTreeSet<&'b CloudMapService> {
     fn differing<'b, T: PartialEq>(
         previous: &'b BTreeMap<CloudMapService, T>,

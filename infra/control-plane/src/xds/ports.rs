@@ -73,7 +73,7 @@ impl PortAssigner {
         &self.book
     }
 
-    /// Assigns and frees the ports of a mesh. Returns the resources whose ports changed.
+    /// Assigns and frees the ports of a mesh. Returns the resources with changed ports.
     pub(super) fn settle(&mut self, name: &MeshName, mesh: Option<&Mesh>) -> BTreeSet<ResourcePath> {
         let wanted = mesh.map(uses).unwrap_or_default();
         let had = self.uses.remove(name).unwrap_or_default();

@@ -17,7 +17,7 @@ pub(super) trait Protocol: std::fmt::Debug + Send + 'static {
     /// The response message.
     type Response: Send + 'static;
 
-    /// Starts a stream whose client, if it reconnects, may have one of these sets of clusters.
+    /// Starts a stream. A client that reconnects may have one of these sets of clusters.
     fn begin(previous: Vec<FormerClusters>) -> Self;
     /// The clusters that the client may have if the stream breaks now; empty if the client will report them itself.
     fn clusters(&self) -> Vec<FormerClusters>;

@@ -14,20 +14,20 @@ use crate::secrets::{SecretProblem, ServedCertificate};
 pub(super) struct ProxySnapshot {
     /// The resources to send.
     pub(super) snapshot: Snapshot,
-    /// The same with withheld resources, and without unknown endpoints; `None` if there is no difference.
+    /// The same with withheld resources, and without unknown endpoints; `None` if both are equal.
     pub(super) whole: Option<Snapshot>,
     /// The problems, including the reasons for withheld resources.
     pub(super) findings: Vec<Finding>,
     /// The secrets that the resources name.
     pub(super) secrets: BTreeMap<SecretRef, SecretState>,
     /// The secrets of each resource, from any source.
-    pub(super) uses: Uses,
-    /// The Cloud Map services whose instances are its endpoints.
+    pub(super) uses: SecretUses,
+    /// The Cloud Map services with instances that are its endpoints.
     pub(super) services: BTreeSet<CloudMapService>,
 }
 
 /// The secrets of each listener and cluster.
-pub(super) type Uses = BTreeMap<(ResourceType, String), BTreeSet<SecretUse>>;
+pub(super) type SecretUses = BTreeMap<(ResourceType, String), BTreeSet<SecretUse>>;
 
 /// The state of a secret that a proxy needs.
 #[derive(Debug, Clone, PartialEq, Eq)]

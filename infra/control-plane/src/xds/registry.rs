@@ -84,8 +84,8 @@ impl StreamRegistry {
         Self { streams: Mutex::default(), ended: EndedStreams::default(), next: AtomicU64::new(0), store }
     }
 
-    /// The clusters that a reconnecting client of this proxy may have: those of ended streams, and of streams whose
-    /// end was not noticed yet.
+    /// The clusters that a reconnecting client of this proxy may have: those of ended streams, and of streams with an
+    /// end that was not noticed yet.
     pub(super) fn previous_clusters(&self, id: &ProxyId) -> Vec<FormerClusters> {
         let open = self.entries_of(id).into_iter().flat_map(|entry| entry.acknowledged.clusters());
         let mut previous = self.ended.clusters_of(id, Instant::now());

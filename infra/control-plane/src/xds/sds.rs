@@ -130,7 +130,7 @@ struct SdsService {
 }
 
 impl SdsService {
-    fn stream<P: Protocol>(&self, request: Request<Streaming<P::Request>>) -> Response<Responses<P::Response>> {
+    fn stream<P: Protocol>(&self, request: Request<Streaming<P::Request>>) -> Response<SecretResponses<P::Response>> {
         let connected_peer = request.extensions().get::<ConnectedPeer>();
         if let Some(connected_peer) = connected_peer {
             tracing::info!(peer = %connected_peer.peer.address, protocol = P::NAME, "SDS stream opened");
@@ -154,7 +154,7 @@ impl SdsService {
     }
 }
 
-type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type SecretResponses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 struct SecretStream<P: Protocol> {
     machine: P,
@@ -209,8 +209,8 @@ impl<P: Protocol> SecretStream<P> {
 
 #[tonic::async_trait]
 impl SecretDiscoveryService for SdsService {
-    type StreamSecretsStream = Responses<DiscoveryResponse>;
-    type DeltaSecretsStream = Responses<DeltaDiscoveryResponse>;
+    type StreamSecretsStream = SecretResponses<DiscoveryResponse>;
+    type DeltaSecretsStream = SecretResponses<DeltaDiscoveryResponse>;
 
     async fn stream_secrets(
         &self,

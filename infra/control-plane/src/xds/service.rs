@@ -44,12 +44,12 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 struct AdsService(Arc<AdsState>);
 
-type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type AdsResponses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl AggregatedDiscoveryService for AdsService {
-    type StreamAggregatedResourcesStream = Responses<DiscoveryResponse>;
-    type DeltaAggregatedResourcesStream = Responses<DeltaDiscoveryResponse>;
+    type StreamAggregatedResourcesStream = AdsResponses<DiscoveryResponse>;
+    type DeltaAggregatedResourcesStream = AdsResponses<DeltaDiscoveryResponse>;
 
     async fn stream_aggregated_resources(
         &self,

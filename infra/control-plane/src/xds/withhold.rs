@@ -1,4 +1,4 @@
-//! Withholding of resources whose secrets are not available.
+//! Withholding of resources with secrets that are not available.
 //!
 //! Envoy waits fifteen seconds for a secret that a listener or cluster names, and then uses the resource without it:
 //! the previous configuration is lost, and connections are reset. So a resource that names an unavailable secret is
@@ -12,7 +12,7 @@ use xds::{Finding, Resource, ResourceType, SecretFrom, SecretRef, SecretRole, Se
 
 use super::build_inputs::BuildInputs;
 use super::find_secret::look_up;
-use super::proxy_snapshot::{ProxySnapshot, SecretState, Uses};
+use super::proxy_snapshot::{ProxySnapshot, SecretState, SecretUses};
 
 /// Encoded resources by type and name.
 pub(super) type Resources = BTreeMap<(ResourceType, String), Resource>;
@@ -29,13 +29,13 @@ pub(super) struct SendPlan {
     /// All secrets that the resources name.
     pub(super) secrets: BTreeMap<SecretRef, SecretState>,
     /// The secrets of each resource, including withheld ones.
-    pub(super) uses: Uses,
+    pub(super) uses: SecretUses,
 }
 
 /// Separates the resources.
 pub(super) fn separate(
     resources: Resources,
-    uses: Uses,
+    uses: SecretUses,
     known: BTreeMap<SecretRef, (SecretState, Option<Resource>)>,
     inputs: BuildInputs<'_>,
 ) -> SendPlan {

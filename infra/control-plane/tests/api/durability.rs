@@ -91,7 +91,7 @@ async fn a_mesh_is_unchanged_after_a_graceful_end_and_after_a_kill() {
 struct Known {
     /// The last answer: version, uid and hostname. `None` after a deletion.
     node: Option<(u64, String, String)>,
-    /// The write whose answer did not arrive.
+    /// The write with an answer that did not arrive.
     unanswered: Option<Unanswered>,
 }
 
@@ -284,7 +284,7 @@ async fn a_full_disk_refuses_writes_and_loses_none() {
     assert_eq!((create(0).await, create(1).await, ready().await), (200, 200, 200));
     let before = list(&addr).await;
     if limit(&running, "1000").is_none() {
-        println!("skipped: there is no prlimit");
+        println!("skipped: the command prlimit is missing");
         return;
     }
     for n in 2..5 {

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::client::Plane;
 use crate::fixture::{samples, shop};
 
-/// A storage whose commits wait for the test, and fail on request.
+/// A storage with commits that wait for the test, and fail on request.
 #[derive(Debug, Clone)]
 struct TestStorage(Arc<(Mutex<StorageControl>, Condvar)>);
 

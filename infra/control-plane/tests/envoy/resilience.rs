@@ -18,7 +18,7 @@ struct One {
     running: Vec<Envoy>,
 }
 
-/// A client, a server whose listener has these members, and an optional route.
+/// A client, a server with these members in its listener, and an optional route.
 async fn one(behaviour: Behaviour, listener: Value, route: Option<Value>) -> Option<One> {
     let stage = Stage::set().await?;
     let mut server = node("http", &[]);

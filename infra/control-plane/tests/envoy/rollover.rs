@@ -67,7 +67,7 @@ async fn ca_rollover_completes_with_delta_proxies_across_restarts() {
     restart(&mut stage, &vault).await;
     until_acknowledged(&stage, LEAVES, leaves).await;
 
-    // The old root is no longer trusted; the change is made while the control plane is stopped.
+    // The old root has left the trust; the change is made while the control plane is stopped.
     stage.stop_here().await;
     vault.put_bundle("server", Bundle { trust: Some(next.pem()), ..server.bundle(None) });
     stage.start_here(vault.sources(&BINDINGS)).await;

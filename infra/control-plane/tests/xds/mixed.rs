@@ -81,7 +81,7 @@ async fn each_listener_serves_clients_with_its_authentication() {
 #[tokio::test]
 async fn a_proof_for_one_listener_is_not_valid_at_another() {
     let fixture = MixedFixture::new(false).await;
-    // A certificate is valid for its node only, whatever other listeners accept.
+    // A certificate is valid for its node only, regardless of what other listeners accept.
     let named = fixture.ca.client(Some(&fixture.clients.uri(OTHER)));
     let status = refusal(fixture.mutual(named.clone()).await.unwrap(), FRONT).await;
     assert_eq!(status.code(), Code::PermissionDenied, "{}", status.message());

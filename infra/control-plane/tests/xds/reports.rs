@@ -47,7 +47,7 @@ async fn a_report_includes_all_earlier_writes() {
     plane.proxy_once(|report| report["upToDate"] == true).await;
     for weight in 0..50 {
         plane.weigh(weight, 100 - weight).await;
-        // The proxy has not acknowledged what was not read from its stream.
+        // The proxy has not acknowledged a response that was not read from its stream.
         assert_eq!(plane.proxies().await[0]["upToDate"], false, "{weight}");
         front.take(Route).await;
         plane.proxy_once(|report| report["upToDate"] == true).await;

@@ -14,7 +14,7 @@ use crate::failure::Result;
 
 const FUNCTION: &str = "change-audit";
 
-/// Rules whose findings were cleared.
+/// Rules with cleared findings.
 pub(super) type Cleared = BTreeSet<String>;
 
 /// Runs the function as by its schedule: it finds the changes, but not their callers.

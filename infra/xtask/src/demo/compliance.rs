@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::audit;
 use super::context::{DemoContext, ensure};
-use super::kiosk::{Finding, Swept};
+use super::kiosk::{Finding, SweepReport};
 use crate::console::say;
 use crate::demo_mesh::KIOSK;
 use crate::failure::{Failure, Result};
@@ -65,7 +65,7 @@ pub(super) fn play(context: &mut DemoContext) -> Result<()> {
 }
 
 /// Runs the sweep, and reads its report.
-fn sweep(context: &mut DemoContext) -> Result<Swept> {
+fn sweep(context: &mut DemoContext) -> Result<SweepReport> {
     let decisions = context.run_sweep()?;
     let swept = decisions.iter().any(|decision| text(decision, "decision") == "sweep");
     ensure(swept, "the kiosk is swept", || json!(decisions).to_string())?;
@@ -84,7 +84,7 @@ fn explain(finding: &Finding) {
     }
 }
 
-fn only(swept: &Swept, rule: &str, resource: &str) -> Result<()> {
+fn only(swept: &SweepReport, rule: &str, resource: &str) -> Result<()> {
     let resources: Vec<&str> = swept.with_rule(rule).map(|finding| finding.resource.as_str()).collect();
     ensure(resources == [resource], &format!("{rule} is found at {resource} alone"), || format!("{resources:?}"))
 }
@@ -172,14 +172,15 @@ fn edit(context: &DemoContext, node: &str, part: &str, member: &str, value: Valu
     context.write_kiosk(node, &json!({"spec": body.get("spec")}))
 }
 
-fn compare(before: &Swept, after: &Swept) -> Result<()> {
+fn compare(before: &SweepReport, after: &SweepReport) -> Result<()> {
     say("\n    findings of the scenario      before   after");
     for rule in [UNTAGGED, OPEN, PLAIN] {
         let (was, is) = (before.with_rule(rule).count(), after.with_rule(rule).count());
         say(format_args!("    {rule:<26} {was:>8} {is:>7}"));
         ensure(was > 0 && is == 0, &format!("{rule} is gone"), || format!("{was} before, {is} after"))?;
     }
-    let calls = |swept: &Swept| swept.edges.iter().map(|edge| (edge.from.clone(), edge.service.clone())).collect();
+    let calls =
+        |swept: &SweepReport| swept.edges.iter().map(|edge| (edge.from.clone(), edge.service.clone())).collect();
     let mut all: BTreeSet<(String, String)> = calls(before);
     all.extend(calls(after));
     say("\n    call                                             before         after");

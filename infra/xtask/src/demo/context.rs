@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::decision::Decision;
 use super::route::{Route, RouteName};
-use super::traffic::{Counts, Load, Traffic};
+use super::traffic::{Load, RequestCounts, Traffic};
 use crate::console::say;
 use crate::demo_mesh::{self, PERIOD, alarm_name, now};
 use crate::failure::{Failure, Result};
@@ -44,7 +44,7 @@ pub(super) struct DemoContext {
     /// The load, if there is one.
     traffic: Option<Traffic>,
     policy: String,
-    /// The nodes whose proxy was stopped.
+    /// The nodes with a stopped proxy.
     stopped: BTreeSet<String>,
 }
 
@@ -100,10 +100,10 @@ impl DemoContext {
     }
 
     /// Ends the load.
-    pub(super) fn end_traffic(&mut self) -> Result<Counts> {
+    pub(super) fn end_traffic(&mut self) -> Result<RequestCounts> {
         match self.traffic.take() {
             Some(traffic) => traffic.end(),
-            None => Ok(Counts::default()),
+            None => Ok(RequestCounts::default()),
         }
     }
 
@@ -114,8 +114,8 @@ impl DemoContext {
     }
 
     /// The results of the load so far.
-    pub(super) fn counts(&self) -> Result<Counts> {
-        self.traffic.as_ref().map_or_else(|| Ok(Counts::default()), Traffic::counts)
+    pub(super) fn counts(&self) -> Result<RequestCounts> {
+        self.traffic.as_ref().map_or_else(|| Ok(RequestCounts::default()), Traffic::counts)
     }
 
     /// Waits for a while under load.

@@ -25,20 +25,20 @@ pub(super) struct Finding {
 
 /// The sweep's report on the mesh.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Swept {
+pub(super) struct SweepReport {
     pub(super) findings: Vec<Finding>,
-    pub(super) edges: Vec<Edge>,
+    pub(super) edges: Vec<SweptEdge>,
 }
 
 /// A call, and its encryption.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Edge {
+pub(super) struct SweptEdge {
     pub(super) from: String,
     pub(super) service: String,
     pub(super) verdict: String,
 }
 
-impl Swept {
+impl SweepReport {
     /// The findings of a rule.
     pub(super) fn with_rule(&self, rule: &str) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(move |finding| finding.rule == rule)
@@ -126,7 +126,7 @@ impl DemoContext {
     }
 
     /// The findings of the sweep's report.
-    pub(super) fn kiosk_findings(&mut self) -> Result<Swept> {
+    pub(super) fn kiosk_findings(&mut self) -> Result<SweepReport> {
         let text = self.kiosk_report("findings.json")?;
         serde_json::from_str(&text)
             .map_err(|why| Failure::Unreadable { path: "findings.json".into(), why: why.to_string() })

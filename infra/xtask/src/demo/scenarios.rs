@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::certificates;
 use super::context::{DemoContext, ensure};
 use super::route::{Route, RouteName, table};
-use super::traffic::{Counts, Load, PRODUCTS};
+use super::traffic::{Load, PRODUCTS, RequestCounts};
 use crate::cli::Scenario;
 use crate::console::say;
 use crate::demo_mesh::{scale_out_alarm, scale_out_alarm_name};
@@ -112,7 +112,7 @@ fn traffic(context: &mut DemoContext) -> Result<()> {
     ensure(late.failures() == 0, "no request failed during the return", || format!("{late:?}"))
 }
 
-fn measured(moment: &str, counts: &Counts) -> String {
+fn measured(moment: &str, counts: &RequestCounts) -> String {
     let share = |node: &str| format!("{:.1} %", counts.share(node));
     let (first, second) = (share("catalog-v1"), share("catalog-v2"));
     format!("    {moment:<40} {:>3}   {:>6}   {first:>10}   {second:>10}", counts.total(), counts.failures())

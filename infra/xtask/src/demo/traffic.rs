@@ -37,7 +37,7 @@ impl Load {
 
 /// Requests by the nodes that served them, and by outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(super) struct RequestCounts {
     succeeded: BTreeMap<String, u64>,
     failed: BTreeMap<String, u64>,
 }
@@ -49,7 +49,7 @@ pub(super) struct Traffic {
     client: Client,
     /// The nodes with a column; without them, no line is printed.
     nodes: Option<[&'static str; 2]>,
-    shown: Counts,
+    shown: RequestCounts,
     next: Instant,
     second: u32,
 }
@@ -65,7 +65,7 @@ impl Traffic {
             data_plane: data_plane.clone(),
             client,
             nodes,
-            shown: Counts::default(),
+            shown: RequestCounts::default(),
             next: Instant::now() + INTERVAL,
             second: 0,
         };
@@ -77,9 +77,9 @@ impl Traffic {
     }
 
     /// All requests since the start.
-    pub(super) fn counts(&self) -> Result<Counts> {
+    pub(super) fn counts(&self) -> Result<RequestCounts> {
         let tally = self.client.get(&format!("{}/tally", self.data_plane.shop))?.success("the tally")?;
-        Counts::from_tally(&tally)
+        RequestCounts::from_tally(&tally)
             .ok_or_else(|| Failure::Refused { what: "the tally".to_owned(), answer: tally.to_string() })
     }
 
@@ -107,13 +107,13 @@ impl Traffic {
     }
 
     /// Ends the load.
-    pub(super) fn end(self) -> Result<Counts> {
+    pub(super) fn end(self) -> Result<RequestCounts> {
         self.client.delete(&format!("{}/load", self.data_plane.shop))?.success("the load")?;
         self.counts()
     }
 }
 
-impl Counts {
+impl RequestCounts {
     fn from_tally(tally: &Value) -> Option<Self> {
         let read = |member: &str| -> Option<BTreeMap<String, u64>> {
             let counts = tally.get(member)?.as_object()?;
@@ -162,11 +162,11 @@ mod tests {
     #[test]
     fn requests_are_counted_by_the_nodes_that_took_part() {
         let tally = json!({"succeeded": {"a-1,web": 6, "a-2,web": 3}, "failed": {"a-1,web": 1}});
-        let counts = Counts::from_tally(&tally).unwrap();
+        let counts = RequestCounts::from_tally(&tally).unwrap();
         assert!((counts.share("a-1") - 70.0).abs() < 1e-9);
         assert!((counts.share("web") - 100.0).abs() < 1e-9);
         assert_eq!((counts.total(), counts.failures()), (10, 1));
         assert_eq!(counts.since(&counts).total(), 0);
-        assert!(Counts::from_tally(&json!({})).is_none());
+        assert!(RequestCounts::from_tally(&json!({})).is_none());
     }
 }

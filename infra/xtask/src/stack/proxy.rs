@@ -116,8 +116,8 @@ fn start_envoy(envoy: &Path, bootstrap: &Path, folder: &Path, name: &str) -> Res
     Record::start(&format!("envoy-{name}"), command, folder)
 }
 
-/// A bootstrap whose Envoy also counts TLS handshakes, for the scenario on certificates. By default the Envoy keeps
-/// only the statistics that alarms need.
+/// A bootstrap with an Envoy that also counts TLS handshakes, for the scenario on certificates. By default the Envoy
+/// keeps only the statistics that alarms need.
 fn with_handshakes(bootstrap: &[u8]) -> Option<Value> {
     let mut bootstrap: Value = serde_json::from_slice(bootstrap).ok()?;
     let kept = "/stats_config/stats_matcher/inclusion_list/patterns";

@@ -62,7 +62,7 @@ fn rest_of_line(text: &str, word: &str) -> Option<String> {
 
 /// A server that has bound its port, and may not be ready yet.
 #[derive(Debug)]
-pub(super) struct Starting {
+pub(super) struct StartingServer {
     record: Record,
     log: PathBuf,
     pub(super) address: String,
@@ -81,15 +81,15 @@ pub(super) fn start_agent(workspace: &Workspace, folder: &Folder, endpoints: &En
 }
 
 /// Starts moto.
-pub(super) fn start_moto(workspace: &Workspace, folder: &Folder) -> Result<Starting> {
+pub(super) fn start_moto(workspace: &Workspace, folder: &Folder) -> Result<StartingServer> {
     let mut command = Command::new(workspace.venv_program("python"));
     command.arg(workspace.file("infra/local/moto_server.py"));
     command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-    Starting::begin("moto", command, folder)
+    StartingServer::begin("moto", command, folder)
 }
 
 /// Starts `MiniStack`. `certificates` is the address of moto, which its functions use.
-pub(super) fn start_ministack(workspace: &Workspace, folder: &Folder, certificates: &str) -> Result<Starting> {
+pub(super) fn start_ministack(workspace: &Workspace, folder: &Folder, certificates: &str) -> Result<StartingServer> {
     let scratch = folder.path().join("ministack");
     if scratch.exists() {
         fs::remove_dir_all(&scratch).map_err(Failure::file("empty", &scratch))?;
@@ -97,10 +97,10 @@ pub(super) fn start_ministack(workspace: &Workspace, folder: &Folder, certificat
     fs::create_dir_all(&scratch).map_err(Failure::file("create", &scratch))?;
     let mut command = ministack(workspace, &scratch);
     command.envs(endpoints::certificate_variables(certificates));
-    Starting::begin("ministack", command, folder)
+    StartingServer::begin("ministack", command, folder)
 }
 
-impl Starting {
+impl StartingServer {
     /// Starts the process, and waits until it has printed the port that it bound.
     fn begin(name: &str, command: Command, folder: &Folder) -> Result<Self> {
         let record = Record::start(name, command, folder.path())?;

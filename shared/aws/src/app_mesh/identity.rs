@@ -34,32 +34,32 @@ const RENEWED_AFTER: Duration = Duration::from_mins(2);
 /// Signs as the SDK does, and adds the identity to every attempt. An interceptor cannot do this: the SDK gives the
 /// credentials to the signer only.
 #[derive(Debug)]
-pub(crate) struct ShowIdentity {
+pub(crate) struct PresentIdentity {
     sdk: SigV4AuthScheme,
     audience: String,
     region: String,
     sts: String,
-    shown: Mutex<Option<Shown>>,
+    last_read_identity: Mutex<Option<PresignedIdentity>>,
 }
 
 /// The presigned identity of the last read, with the credentials that signed it.
-struct Shown {
+struct PresignedIdentity {
     identity: String,
     made: SystemTime,
     key: String,
     token: Option<String>,
 }
 
-impl std::fmt::Debug for Shown {
+impl std::fmt::Debug for PresignedIdentity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shown").field("made", &self.made).field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("PresignedIdentity").field("made", &self.made).field("key", &self.key).finish_non_exhaustive()
     }
 }
 
-impl ShowIdentity {
+impl PresentIdentity {
     /// Creates the scheme for a control plane with this audience. `sts` is the endpoint of STS; the default is AWS's
     /// endpoint of the region.
-    pub(crate) fn to(audience: &str, region: &str, sts: Option<&str>) -> Self {
+    pub(crate) fn new(audience: &str, region: &str, sts: Option<&str>) -> Self {
         let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
         let sts =
             sts.map_or_else(|| format!("https://sts.{region}.{domain}"), |sts| sts.trim_end_matches('/').to_owned());
@@ -68,25 +68,25 @@ impl ShowIdentity {
             audience: audience.to_owned(),
             region: region.to_owned(),
             sts,
-            shown: Mutex::default(),
+            last_read_identity: Mutex::default(),
         }
     }
 
     /// The identity for reads. It is the same for two minutes, so that the control plane calls STS once for all of
     /// them.
     fn for_reads(&self, identity: &Identity, now: SystemTime) -> Result<String, BoxError> {
-        let credentials = identity.data::<Credentials>().ok_or("the identity is not made of credentials")?;
+        let credentials = identity.data::<Credentials>().ok_or("the identity contains no AWS credentials")?;
         let (key, token) = (credentials.access_key_id(), credentials.session_token());
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shown) = &*shown {
-            let fresh = now.duration_since(shown.made).is_ok_and(|age| age < RENEWED_AFTER);
-            if fresh && shown.key == key && shown.token.as_deref() == token {
-                return Ok(shown.identity.clone());
+        let mut last = self.last_read_identity.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = &*last {
+            let fresh = now.duration_since(last.made).is_ok_and(|age| age < RENEWED_AFTER);
+            if fresh && last.key == key && last.token.as_deref() == token {
+                return Ok(last.identity.clone());
             }
         }
         let made = self.presign(identity, now, None)?;
         let token = token.map(str::to_owned);
-        *shown = Some(Shown { identity: made.clone(), made: now, key: key.to_owned(), token });
+        *last = Some(PresignedIdentity { identity: made.clone(), made: now, key: key.to_owned(), token });
         Ok(made)
     }
 
@@ -111,7 +111,7 @@ impl ShowIdentity {
     }
 }
 
-impl AuthScheme for ShowIdentity {
+impl AuthScheme for PresentIdentity {
     fn scheme_id(&self) -> AuthSchemeId {
         self.sdk.scheme_id()
     }
@@ -125,7 +125,7 @@ impl AuthScheme for ShowIdentity {
     }
 }
 
-impl Sign for ShowIdentity {
+impl Sign for PresentIdentity {
     fn sign_http_request(
         &self,
         request: &mut HttpRequest,
@@ -136,11 +136,11 @@ impl Sign for ShowIdentity {
     ) -> Result<(), BoxError> {
         refuse_plain_http(request.uri())?;
         let now = components.time_source().unwrap_or_default().now();
-        let shown = match request.method() {
+        let presigned = match request.method() {
             "GET" => self.for_reads(identity, now)?,
             _ => self.presign(identity, now, Some(&fingerprint(request)?))?,
         };
-        request.headers_mut().try_insert(IDENTITY, shown)?;
+        request.headers_mut().try_insert(IDENTITY, presigned)?;
         self.sdk.signer().sign_http_request(request, identity, endpoint, components, config)
     }
 }
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn identity_leaves_the_machine_only_over_tls() {
+    fn identity_is_sent_only_over_tls() {
         for allowed in [
             "https://mesh.internal/v20190125/meshes",
             "https://10.0.0.7:9443/",

@@ -80,6 +80,6 @@ fn readable(
     what: impl Fn() -> String,
 ) -> Result<Vec<ResourceRef>, PortError> {
     refs.collect::<Result<_, _>>().map_err(|error| {
-        PortError::new(what(), PortErrorKind::Other, format!("the answer of App Mesh can't be read: {error}"))
+        PortError::new(what(), PortErrorKind::Other, format!("the response of App Mesh can't be read: {error}"))
     })
 }

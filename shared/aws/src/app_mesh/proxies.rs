@@ -17,7 +17,7 @@ use super::raw::KeepBody;
 use crate::call::call;
 
 /// The path of the SDK operation that carries this request.
-const BORROWED: &str = "/v20190125/meshes";
+const SIGNED_PATH: &str = "/v20190125/meshes";
 
 #[async_trait]
 impl ProxyEvidence for AppMesh {
@@ -27,10 +27,10 @@ impl ProxyEvidence for AppMesh {
             PortError::new(
                 what(),
                 PortErrorKind::Other,
-                format!("the answer of the control plane can't be read: {why}"),
+                format!("the response of the control plane can't be read: {why}"),
             )
         };
-        let body = ask(&self.client, what).await?;
+        let body = get(&self.client, what).await?;
         let body: Value = serde_json::from_slice(&body).map_err(|error| unreadable(error.to_string()))?;
         let streams = body.get("proxies").and_then(Value::as_array);
         let streams = streams.ok_or_else(|| unreadable("it has no `proxies`".to_owned()))?;
@@ -39,10 +39,10 @@ impl ProxyEvidence for AppMesh {
     }
 }
 
-async fn ask(client: &Client, what: impl Fn() -> String) -> Result<bytes::Bytes, PortError> {
+async fn get(client: &Client, what: impl Fn() -> String) -> Result<bytes::Bytes, PortError> {
     let kept = KeepBody::default();
     let elsewhere = |request: &mut HttpRequest| {
-        let to = request.uri().replacen(BORROWED, "/proxies", 1);
+        let to = request.uri().replacen(SIGNED_PATH, "/proxies", 1);
         // With an invalid URI the request keeps its original one, and that response has no proxies.
         drop(request.set_uri(to));
     };

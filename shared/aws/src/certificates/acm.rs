@@ -146,5 +146,5 @@ fn tags(what: impl Fn() -> String, tags: &BTreeMap<String, String>) -> Result<Op
 }
 
 fn unreadable(call: String, why: &dyn std::fmt::Display) -> PortError {
-    PortError::new(call, PortErrorKind::Other, format!("the answer of ACM can't be read: {why}"))
+    PortError::new(call, PortErrorKind::Other, format!("the response of ACM can't be read: {why}"))
 }

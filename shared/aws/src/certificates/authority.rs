@@ -66,7 +66,7 @@ impl CertificateAuthority for PrivateCa {
             Err(error) => match error.as_service_error() {
                 Some(GetCertificateError::RequestInProgressException(_)) => Ok(Issuance::InProgress),
                 Some(GetCertificateError::RequestFailedException(why)) => {
-                    Ok(Issuance::Failed { reason: why.message().unwrap_or("it does not say why").to_owned() })
+                    Ok(Issuance::Failed { reason: why.message().unwrap_or("the CA gave no reason").to_owned() })
                 }
                 _ => Err(classify(what(), error)),
             },
@@ -129,5 +129,5 @@ fn text(found: Option<&str>) -> String {
 }
 
 fn unreadable(call: String, why: &dyn std::fmt::Display) -> PortError {
-    PortError::new(call, PortErrorKind::Other, format!("the answer of ACM Private CA can't be read: {why}"))
+    PortError::new(call, PortErrorKind::Other, format!("the response of ACM Private CA can't be read: {why}"))
 }

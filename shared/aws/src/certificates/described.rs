@@ -13,7 +13,7 @@ use super::moment;
 
 /// A required member that is missing in a response.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer has no readable {0}")]
+#[error("the response has no readable {0}")]
 pub(super) struct Missing(&'static str);
 
 pub(super) fn listed(summary: &CertificateSummary) -> Result<CertificateListed, Missing> {

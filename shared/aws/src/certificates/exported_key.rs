@@ -10,13 +10,13 @@ use zeroize::Zeroizing;
 /// The reason why an exported key cannot be used. It contains nothing of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ExportedKeyError {
-    #[error("the exported key is no PEM text")]
+    #[error("invalid exported key: expected PEM text")]
     Pem,
-    #[error("the exported key is not encrypted as PKCS#8 has it")]
+    #[error("invalid exported key: expected an encrypted PKCS#8 key")]
     Encryption,
-    #[error("the exported key does not open with its passphrase")]
+    #[error("failed to decrypt the exported key with its passphrase")]
     Passphrase,
-    #[error("what was in the exported key is no PKCS#8 key")]
+    #[error("invalid exported key: the decrypted content is not a PKCS#8 key")]
     Key,
 }
 
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_opens_however_it_was_encrypted() {
+    fn key_is_decrypted_for_each_encryption_scheme() {
         let key = SystemKeys.make(&KeyAlgorithm::EcPrime256v1, &SubjectNames::default()).unwrap().key;
         let (_, der) = SecretDocument::from_pem(key.pem()).unwrap();
         let info: PrivateKeyInfoRef<'_> = der.decode_msg().unwrap();
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn each_passphrase_is_another_and_fits() {
+    fn each_passphrase_is_unique_and_accepted_by_acm() {
         let [one, other] = [passphrase(), passphrase()];
         assert_ne!(one, other);
         // ACM: 4 to 128 ASCII characters, none of `#`, `$` and `%`.
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_says_nothing_of_itself() {
+    fn error_of_an_invalid_key_hides_its_text() {
         for text in ["", "hush", "-----BEGIN PRIVATE KEY-----\naHVzaA==\n-----END PRIVATE KEY-----\n"] {
             let error = open(text, "pass").unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hush"));

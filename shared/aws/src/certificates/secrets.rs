@@ -107,5 +107,5 @@ impl SecretBundles for Secrets {
 }
 
 fn unreadable(call: String, why: &dyn std::fmt::Display) -> PortError {
-    PortError::new(call, PortErrorKind::Other, format!("the answer of Secrets Manager can't be read: {why}"))
+    PortError::new(call, PortErrorKind::Other, format!("the response of Secrets Manager can't be read: {why}"))
 }

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_metric_becomes_one_query() {
+    fn single_metric_becomes_one_query() {
         let found = MetricAlarm::builder()
             .alarm_name("a")
             .alarm_arn("arn:a")
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn an_extended_statistic_is_kept_and_an_update_dates_where_nothing_else_does() {
+    fn extended_statistic_is_kept_and_update_time_is_the_fallback() {
         let found = MetricAlarm::builder()
             .alarm_name("a")
             .state_updated_timestamp(DateTime::from_secs(20))
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn metric_math_and_bands_are_kept_line_by_line() {
+    fn metric_math_and_bands_are_kept_per_query() {
         let metric_stat = MetricStat::builder()
             .metric(
                 Metric::builder()
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_t_be_read_is_kept_as_unreadable() {
+    fn unreadable_alarm_is_kept_as_unreadable() {
         for (found, why) in [
             (MetricAlarm::builder(), "it names no metric"),
             (MetricAlarm::builder().namespace("n").metric_name("m").period(60), "it has no statistic"),
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_composite_alarm_says_why_its_actions_are_suppressed() {
+    fn composite_alarm_has_the_reason_of_its_suppression() {
         let found =
             CompositeAlarm::builder().alarm_name("c").alarm_rule("ALARM(a)").state_value(StateValue::from("PAUSED"));
         let plain = composite(&found.clone().build()).unwrap();

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn query_asks_the_account_that_holds_the_metric_and_returns_data() {
+    fn query_uses_the_account_of_the_metric_and_returns_data() {
         let request = query("q0", &metric(Some("210987654321")).query).unwrap();
         assert_eq!((request.account_id(), request.return_data()), (Some("210987654321"), Some(true)));
         assert_eq!(request.metric_stat().unwrap().metric().unwrap().metric_name(), Some("Errors"));
@@ -187,7 +187,7 @@ mod tests {
         };
         assert_eq!(counted("Complete"), Ok((2, 1, None)));
         assert_eq!(counted("PartialData"), Ok((2, 1, None)));
-        assert!(counted("InternalError").is_err(), "it passes by itself");
+        assert!(counted("InternalError").is_err(), "an internal error is transient");
         for status in ["Forbidden", "Odd"] {
             let (points, _, why) = counted(status).unwrap();
             assert!(points == 0 && why.is_some(), "{status}");

@@ -15,7 +15,7 @@ impl ClassifyRetry for RetryConflicts {
         let error = context.output_or_error().and_then(Result::err).and_then(|error| error.as_operation_error());
         match error.and_then(|error| error.downcast_ref::<TransactWriteItemsError>()) {
             Some(TransactWriteItemsError::TransactionCanceledException(cancelled))
-                if may_pass(cancelled.cancellation_reasons()) =>
+                if is_transient(cancelled.cancellation_reasons()) =>
             {
                 RetryAction::transient_error()
             }
@@ -29,7 +29,7 @@ impl ClassifyRetry for RetryConflicts {
 }
 
 /// Whether only other transactions or load caused the cancellation.
-fn may_pass(reasons: &[CancellationReason]) -> bool {
+fn is_transient(reasons: &[CancellationReason]) -> bool {
     let mut passing = false;
     for reason in reasons {
         match reason.code() {
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_passing_reasons_are_tried_again() {
+    fn only_transient_reasons_are_retried() {
         for (codes, expected) in [
             (&["None", "TransactionConflict"][..], true),
             (&["ThrottlingError", "None"], true),
@@ -57,7 +57,7 @@ mod tests {
             (&[], false),
         ] {
             let reasons: Vec<_> = codes.iter().map(|code| CancellationReason::builder().code(*code).build()).collect();
-            assert_eq!(may_pass(&reasons), expected, "{codes:?}");
+            assert_eq!(is_transient(&reasons), expected, "{codes:?}");
         }
     }
 }

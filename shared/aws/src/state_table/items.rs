@@ -92,8 +92,12 @@ pub(super) fn journal_entry(item: &Item) -> Result<JournalEntry, ItemError> {
 /// Parses the kill switch's item. The switch is on for any content: an operator who created the item by hand may have
 /// left out attributes.
 pub(super) fn kill_switch(item: &Item) -> KillSwitch {
-    let said = |attribute: &'static str| string(item, attribute).unwrap_or("somebody who did not say").to_owned();
-    KillSwitch { by: said("by"), reason: said("reason"), at: instant(item, "at").unwrap_or(Timestamp::UNIX_EPOCH) }
+    let text_or_not_given = |attribute: &'static str| string(item, attribute).unwrap_or("not given").to_owned();
+    KillSwitch {
+        by: text_or_not_given("by"),
+        reason: text_or_not_given("reason"),
+        at: instant(item, "at").unwrap_or(Timestamp::UNIX_EPOCH),
+    }
 }
 
 /// Parses how much of a budget is spent.
@@ -118,7 +122,7 @@ fn broken(item: &Item, attribute: &'static str, problem: impl Into<String>) -> I
 fn string<'a>(item: &'a Item, attribute: &'static str) -> Result<&'a str, ItemError> {
     match item.get(attribute) {
         Some(AttributeValue::S(text)) => Ok(text),
-        Some(_) => Err(broken(item, attribute, "no text")),
+        Some(_) => Err(broken(item, attribute, "not a text")),
         None => Err(broken(item, attribute, "missing")),
     }
 }
@@ -126,21 +130,21 @@ fn string<'a>(item: &'a Item, attribute: &'static str) -> Result<&'a str, ItemEr
 fn integer(item: &Item, attribute: &'static str) -> Result<u64, ItemError> {
     match item.get(attribute) {
         Some(AttributeValue::N(digits)) => {
-            digits.parse().map_err(|_| broken(item, attribute, format!("`{digits}`, no whole number")))
+            digits.parse().map_err(|_| broken(item, attribute, format!("`{digits}`, not a whole number")))
         }
-        Some(_) => Err(broken(item, attribute, "no number")),
+        Some(_) => Err(broken(item, attribute, "not a number")),
         None => Err(broken(item, attribute, "missing")),
     }
 }
 
 fn instant(item: &Item, attribute: &'static str) -> Result<Timestamp, ItemError> {
     let text = string(item, attribute)?;
-    text.parse().map_err(|error| broken(item, attribute, format!("no time: {error}")))
+    text.parse().map_err(|error| broken(item, attribute, format!("not a time: {error}")))
 }
 
 fn json(item: &Item, attribute: &'static str) -> Result<Value, ItemError> {
     let text = string(item, attribute)?;
-    serde_json::from_str(text).map_err(|error| broken(item, attribute, format!("no JSON: {error}")))
+    serde_json::from_str(text).map_err(|error| broken(item, attribute, format!("not valid JSON: {error}")))
 }
 
 /// Formats a time for the table, as in `2026-11-20T10:00:00.000000000Z`.
@@ -174,24 +178,25 @@ mod tests {
     }
 
     #[test]
-    fn a_document_that_can_t_be_read_is_named() {
+    fn unreadable_attribute_is_named() {
         let mut item = keys("route/shop/recs/main", "document");
         for (name, value) in [("revision", number(3)), ("epoch", number(2)), ("document", text("{\"broken\""))] {
             item.insert(name.to_owned(), value);
         }
-        let said = stored(&item).unwrap_err().to_string();
+        let error = stored(&item).unwrap_err().to_string();
         assert!(
-            said.starts_with("the attribute `document` of item `route/shop/recs/main document` is no JSON: EOF"),
-            "{said}"
+            error
+                .starts_with("the attribute `document` of item `route/shop/recs/main document` is not valid JSON: EOF"),
+            "{error}"
         );
         item.remove("revision");
-        let said = stored(&item).unwrap_err().to_string();
-        assert_eq!(said, "the attribute `revision` of item `route/shop/recs/main document` is missing");
+        let error = stored(&item).unwrap_err().to_string();
+        assert_eq!(error, "the attribute `revision` of item `route/shop/recs/main document` is missing");
     }
 
     #[test]
-    fn a_kill_switch_turned_by_hand_is_on() {
+    fn kill_switch_without_attributes_is_on() {
         let switch = kill_switch(&kill_switch_key());
-        assert_eq!((switch.by.as_str(), switch.at), ("somebody who did not say", Timestamp::UNIX_EPOCH));
+        assert_eq!((switch.by.as_str(), switch.at), ("not given", Timestamp::UNIX_EPOCH));
     }
 }

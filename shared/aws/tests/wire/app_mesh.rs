@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::canned::{Answer, Canned};
+use crate::canned::{CannedResponse, CannedServer};
 use mesh::name::{ResourceKind, ResourcePath, RouteId};
 use mesh::resource::{Resource, RouteData};
 use ports::{
@@ -43,7 +43,7 @@ fn route(version: u64) -> Value {
 }
 
 async fn described(body: &Value) -> RouteData {
-    let server = Canned::answering([Answer::ok(body)]).await;
+    let server = CannedServer::start([CannedResponse::ok(body)]).await;
     let path = ResourcePath::Route(route_id());
     match server.aws().await.mesh().describe(&path).await.unwrap() {
         Resource::Route(data) => data,
@@ -55,59 +55,67 @@ fn write(data: RouteData) -> RouteWrite {
     RouteWrite { route: route_id(), mesh_owner: None, spec: data.spec, if_version: 7, client_token: "t-1".into() }
 }
 
-async fn updated(answers: Vec<Answer>) -> (Canned, Result<Written, ports::PortError>) {
-    let server = Canned::answering(answers).await;
+async fn updated(answers: Vec<CannedResponse>) -> (CannedServer, Result<Written, ports::PortError>) {
+    let server = CannedServer::start(answers).await;
     let written = server.aws().await.mesh().update_route(&write(described(&route(7)).await)).await;
     (server, written)
 }
 
 #[tokio::test]
-async fn a_spec_survives_describe_and_update_with_every_member() {
-    let (server, written) = updated(vec![Answer::ok(route(8))]).await;
+async fn spec_survives_describe_and_update_with_every_member() {
+    let (server, written) = updated(vec![CannedResponse::ok(route(8))]).await;
     assert_eq!(written.unwrap(), Written::Applied { version: 8 });
-    let asked = server.asked();
-    assert_eq!(asked.len(), 1);
-    assert_eq!(asked[0].method, "PUT");
-    assert_eq!(asked[0].uri.path(), "/v20190125/meshes/shop/virtualRouter/recommendations/routes/all");
-    assert_eq!(asked[0].json(), json!({ "clientToken": "t-1", "spec": route(7)["spec"] }));
-    assert_eq!(asked[0].header("x-meshwarden-if-version"), Some("7"));
-    assert_eq!(asked[0].header("content-length"), Some(asked[0].body.len().to_string().as_str()));
-    assert!(asked[0].header("authorization").unwrap().starts_with("AWS4-HMAC-SHA256"));
+    let requests = server.requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].method, "PUT");
+    assert_eq!(requests[0].uri.path(), "/v20190125/meshes/shop/virtualRouter/recommendations/routes/all");
+    assert_eq!(requests[0].json(), json!({ "clientToken": "t-1", "spec": route(7)["spec"] }));
+    assert_eq!(requests[0].header("x-meshwarden-if-version"), Some("7"));
+    assert_eq!(requests[0].header("content-length"), Some(requests[0].body.len().to_string().as_str()));
+    assert!(requests[0].header("authorization").unwrap().starts_with("AWS4-HMAC-SHA256"));
 }
 
 #[tokio::test]
-async fn a_version_that_is_not_the_successor_is_overwritten_and_a_conflict_is_superseded() {
-    let (_, written) = updated(vec![Answer::ok(route(9))]).await;
+async fn lost_update_is_overwritten_and_conflict_is_superseded() {
+    let (_, written) = updated(vec![CannedResponse::ok(route(9))]).await;
     assert_eq!(written.unwrap(), Written::Overwrote { version: 9 });
-    let conflict = Answer::error(409, "ConflictException", json!({ "message": "version 8" }));
+    let conflict = CannedResponse::error(409, "ConflictException", json!({ "message": "version 8" }));
     let (_, written) = updated(vec![conflict]).await;
     assert_eq!(written.unwrap(), Written::Superseded);
 }
 
 #[tokio::test]
-async fn the_sdk_s_retry_sends_the_same_token_version_and_spec() {
-    let unavailable = Answer::error(503, "ServiceUnavailableException", json!({ "message": "later" }));
-    let (server, written) = updated(vec![unavailable, Answer::ok(route(8))]).await;
+async fn sdk_retry_sends_the_same_token_version_and_spec() {
+    let unavailable = CannedResponse::error(503, "ServiceUnavailableException", json!({ "message": "later" }));
+    let (server, written) = updated(vec![unavailable, CannedResponse::ok(route(8))]).await;
     assert_eq!(written.unwrap(), Written::Applied { version: 8 });
-    let asked = server.asked();
-    assert_eq!(asked.len(), 2);
-    assert_eq!(asked[0].body, asked[1].body);
-    assert_eq!(asked[1].header("x-meshwarden-if-version"), Some("7"));
+    let requests = server.requests();
+    assert_eq!(requests.len(), 2);
+    assert_eq!(requests[0].body, requests[1].body);
+    assert_eq!(requests[1].header("x-meshwarden-if-version"), Some("7"));
 }
 
 #[tokio::test]
 async fn failures_are_classified_and_name_the_request() {
     for (answer, tries, kind) in [
-        (Answer::error(404, "NotFoundException", json!({ "message": "no route" })), 1, PortErrorKind::NotFound),
-        (Answer::error(403, "ForbiddenException", json!({ "message": "no" })), 1, PortErrorKind::Denied),
-        (Answer::error(429, "TooManyRequestsException", json!({ "message": "slow" })), 3, PortErrorKind::Throttled),
-        (Answer::error(500, "InternalServerErrorException", json!({ "message": "oh" })), 3, PortErrorKind::Unavailable),
-        (Answer::error(400, "BadRequestException", json!({ "message": "bad" })), 1, PortErrorKind::Other),
+        (CannedResponse::error(404, "NotFoundException", json!({ "message": "no route" })), 1, PortErrorKind::NotFound),
+        (CannedResponse::error(403, "ForbiddenException", json!({ "message": "no" })), 1, PortErrorKind::Denied),
+        (
+            CannedResponse::error(429, "TooManyRequestsException", json!({ "message": "slow" })),
+            3,
+            PortErrorKind::Throttled,
+        ),
+        (
+            CannedResponse::error(500, "InternalServerErrorException", json!({ "message": "oh" })),
+            3,
+            PortErrorKind::Unavailable,
+        ),
+        (CannedResponse::error(400, "BadRequestException", json!({ "message": "bad" })), 1, PortErrorKind::Other),
     ] {
         let (server, written) = updated(vec![answer.clone(); 3]).await;
         let error = written.unwrap_err();
         assert_eq!(error.kind, kind, "{answer:?}");
-        assert_eq!(server.asked().len(), tries, "{answer:?}");
+        assert_eq!(server.requests().len(), tries, "{answer:?}");
         let text = error.to_string();
         assert!(text.starts_with("failed to update route shop/recommendations/all: "), "{text}");
         assert!(text.contains(", request req-7"), "{text}");
@@ -116,8 +124,8 @@ async fn failures_are_classified_and_name_the_request() {
 }
 
 #[tokio::test]
-async fn no_server_is_unavailable_and_silence_is_timed_out() {
-    let gone = Canned::answering([]).await;
+async fn missing_server_is_unavailable_and_silent_server_times_out() {
+    let gone = CannedServer::start([]).await;
     let mesh = gone.aws().await.mesh();
     drop(gone);
     let error = mesh.meshes().await.unwrap_err();
@@ -138,7 +146,7 @@ async fn no_server_is_unavailable_and_silence_is_timed_out() {
 }
 
 #[tokio::test]
-async fn every_page_is_read_and_a_shared_mesh_is_asked_for_under_its_owner() {
+async fn every_page_is_read_and_shared_mesh_is_requested_with_its_owner() {
     let reference = |name: &str, owner: &str| {
         json!({ "arn": format!("arn:aws:appmesh:eu-west-1:{owner}:mesh/{name}"), "createdAt": 1, "lastUpdatedAt": 1,
             "meshName": name, "meshOwner": owner, "resourceOwner": owner, "version": 2 })
@@ -148,11 +156,11 @@ async fn every_page_is_read_and_a_shared_mesh_is_asked_for_under_its_owner() {
         node["virtualNodeName"] = json!(name);
         node
     };
-    let server = Canned::answering([
-        Answer::ok(json!({ "meshes": [reference("shop", "123456789012")], "nextToken": "more" })),
-        Answer::ok(json!({ "meshes": [reference("shared", "210987654321")] })),
-        Answer::ok(json!({ "virtualNodes": [node("a")], "nextToken": "n+2/=" })),
-        Answer::ok(json!({ "virtualNodes": [node("b"), node("c")] })),
+    let server = CannedServer::start([
+        CannedResponse::ok(json!({ "meshes": [reference("shop", "123456789012")], "nextToken": "more" })),
+        CannedResponse::ok(json!({ "meshes": [reference("shared", "210987654321")] })),
+        CannedResponse::ok(json!({ "virtualNodes": [node("a")], "nextToken": "n+2/=" })),
+        CannedResponse::ok(json!({ "virtualNodes": [node("b"), node("c")] })),
     ])
     .await;
     let mesh = server.aws().await.mesh();
@@ -163,7 +171,8 @@ async fn every_page_is_read_and_a_shared_mesh_is_asked_for_under_its_owner() {
     let nodes = mesh.list(&"mesh/shared".parse().unwrap(), ResourceKind::VirtualNode).await.unwrap();
     let paths: Vec<_> = nodes.iter().map(|node| node.path.to_string()).collect();
     assert_eq!(paths, ["a", "b", "c"].map(|name| format!("mesh/shared/virtualNode/{name}")));
-    let queries: Vec<_> = server.asked().iter().map(|asked| asked.uri.query().unwrap_or_default().to_owned()).collect();
+    let queries: Vec<_> =
+        server.requests().iter().map(|request| request.uri.query().unwrap_or_default().to_owned()).collect();
     assert_eq!(queries[1], "nextToken=more");
     assert!(queries[2].contains("meshOwner=210987654321"), "{queries:?}");
     assert!(queries[3].contains("nextToken=n%2B2%2F%3D"), "{queries:?}");
@@ -171,17 +180,17 @@ async fn every_page_is_read_and_a_shared_mesh_is_asked_for_under_its_owner() {
 
 #[tokio::test]
 async fn names_are_percent_encoded_by_the_sdk() {
-    let server = Canned::answering([]).await;
+    let server = CannedServer::start([]).await;
     let path = ResourcePath::parse("mesh/shop/virtualService/a b/c.local").unwrap();
     server.aws().await.mesh().describe(&path).await.unwrap_err();
-    assert_eq!(server.asked()[0].uri.path(), "/v20190125/meshes/shop/virtualServices/a%20b%2Fc.local");
+    assert_eq!(server.requests()[0].uri.path(), "/v20190125/meshes/shop/virtualServices/a%20b%2Fc.local");
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_the_model_is_an_error_that_names_the_member() {
+async fn invalid_response_is_an_error_that_names_the_member() {
     let mut body = route(7);
     body["spec"]["httpRoute"]["action"]["weightedTargets"][0]["weight"] = json!(700);
-    let server = Canned::answering([Answer::ok(body)]).await;
+    let server = CannedServer::start([CannedResponse::ok(body)]).await;
     let error = server.aws().await.mesh().describe(&ResourcePath::Route(route_id())).await.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::Other);
     assert!(error.message.contains("spec.httpRoute.action.weightedTargets[0].weight"), "{error}");
@@ -190,11 +199,11 @@ async fn an_answer_that_breaks_the_model_is_an_error_that_names_the_member() {
 #[tokio::test]
 async fn tags_are_read_written_and_removed() {
     let arn = "arn:aws:appmesh:eu-west-1:123456789012:mesh/shop/virtualRouter/recommendations/route/all";
-    let server = Canned::answering([
-        Answer::ok(json!({ "tags": [{ "key": "a", "value": "1" }], "nextToken": "t" })),
-        Answer::ok(json!({ "tags": [{ "key": "b", "value": "" }] })),
-        Answer::ok(json!({})),
-        Answer::ok(json!({})),
+    let server = CannedServer::start([
+        CannedResponse::ok(json!({ "tags": [{ "key": "a", "value": "1" }], "nextToken": "t" })),
+        CannedResponse::ok(json!({ "tags": [{ "key": "b", "value": "" }] })),
+        CannedResponse::ok(json!({})),
+        CannedResponse::ok(json!({})),
     ])
     .await;
     let mesh = server.aws().await.mesh();
@@ -202,23 +211,23 @@ async fn tags_are_read_written_and_removed() {
     assert_eq!(mesh.tags(arn).await.unwrap(), tags);
     mesh.tag(arn, &tags).await.unwrap();
     mesh.untag(arn, &["a".to_owned()]).await.unwrap();
-    let asked = server.asked();
-    assert_eq!(asked[2].json()["tags"], json!([{ "key": "a", "value": "1" }, { "key": "b", "value": "" }]));
-    assert_eq!(asked[3].json()["tagKeys"], json!(["a"]));
+    let requests = server.requests();
+    assert_eq!(requests[2].json()["tags"], json!([{ "key": "a", "value": "1" }, { "key": "b", "value": "" }]));
+    assert_eq!(requests[3].json()["tagKeys"], json!(["a"]));
 }
 
 #[tokio::test]
-async fn meshes_and_nodes_are_written_with_every_member_and_the_version_they_were_read_at() {
+async fn mesh_and_node_updates_send_every_member_and_the_read_version() {
     let answer = |names: Value, version: u64| {
         let mut body = names;
         body["metadata"] = json!({ "arn": "arn:aws:appmesh:eu-west-1:123456789012:mesh/shop", "createdAt": 1, "lastUpdatedAt": 1,
             "meshOwner": "123456789012", "resourceOwner": "123456789012", "uid": "u-1", "version": version });
         body["spec"] = json!({});
         body["status"] = json!({ "status": "ACTIVE" });
-        Answer::ok(body)
+        CannedResponse::ok(body)
     };
-    let conflict = Answer::error(409, "ConflictException", json!({ "message": "version 8" }));
-    let server = Canned::answering([
+    let conflict = CannedResponse::error(409, "ConflictException", json!({ "message": "version 8" }));
+    let server = CannedServer::start([
         answer(json!({ "meshName": "shop" }), 8),
         conflict.clone(),
         answer(json!({ "meshName": "shop", "virtualNodeName": "cart" }), 9),
@@ -247,14 +256,14 @@ async fn meshes_and_nodes_are_written_with_every_member_and_the_version_they_wer
     };
     assert_eq!(mesh.update_virtual_node(&write).await.unwrap(), Written::Overwrote { version: 9 });
     assert_eq!(mesh.update_virtual_node(&write).await.unwrap(), Written::Superseded);
-    let asked = server.asked();
-    for (asked, path, token, spec) in [
-        (&asked[0], "/v20190125/meshes/shop", "t-1", open),
-        (&asked[2], "/v20190125/meshes/shop/virtualNodes/cart", "t-2", backends),
+    let requests = server.requests();
+    for (request, path, token, spec) in [
+        (&requests[0], "/v20190125/meshes/shop", "t-1", open),
+        (&requests[2], "/v20190125/meshes/shop/virtualNodes/cart", "t-2", backends),
     ] {
-        assert_eq!((asked.method.as_str(), asked.uri.path()), ("PUT", path));
-        assert_eq!(asked.json(), json!({ "clientToken": token, "spec": spec }));
-        assert_eq!(asked.header("x-meshwarden-if-version"), Some("7"));
+        assert_eq!((request.method.as_str(), request.uri.path()), ("PUT", path));
+        assert_eq!(request.json(), json!({ "clientToken": token, "spec": spec }));
+        assert_eq!(request.header("x-meshwarden-if-version"), Some("7"));
     }
-    assert_eq!(asked[2].uri.query(), Some("meshOwner=210987654321"));
+    assert_eq!(requests[2].uri.query(), Some("meshOwner=210987654321"));
 }

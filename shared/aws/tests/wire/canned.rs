@@ -20,14 +20,14 @@ const ATTEMPT: Duration = Duration::from_millis(500);
 
 /// One request as it was received.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct ReceivedRequest {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-impl Asked {
+impl ReceivedRequest {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
@@ -39,13 +39,13 @@ impl Asked {
 
 /// One canned response.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct CannedResponse {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
 }
 
-impl Answer {
+impl CannedResponse {
     #[expect(clippy::needless_pass_by_value, reason = "reads better where a body is made on the spot")]
     pub(crate) fn ok(body: impl ToString) -> Self {
         Self { status: 200, headers: Vec::new(), body: body.to_string().into_bytes() }
@@ -79,36 +79,37 @@ impl Answer {
 }
 
 #[derive(Clone, Default)]
-struct Shared {
-    answers: Arc<Mutex<VecDeque<Answer>>>,
-    asked: Arc<Mutex<Vec<Asked>>>,
+struct ServerState {
+    responses: Arc<Mutex<VecDeque<CannedResponse>>>,
+    requests: Arc<Mutex<Vec<ReceivedRequest>>>,
 }
 
 /// The server; it ends with the test.
-pub(crate) struct Canned {
-    shared: Shared,
+pub(crate) struct CannedServer {
+    shared: ServerState,
     endpoint: String,
     serving: tokio::task::JoinHandle<()>,
 }
 
-impl Drop for Canned {
+impl Drop for CannedServer {
     fn drop(&mut self) {
         self.serving.abort();
     }
 }
 
-impl Canned {
-    pub(crate) async fn answering(answers: impl IntoIterator<Item = Answer>) -> Self {
-        let shared = Shared { answers: Arc::new(Mutex::new(answers.into_iter().collect())), ..Shared::default() };
+impl CannedServer {
+    pub(crate) async fn start(responses: impl IntoIterator<Item = CannedResponse>) -> Self {
+        let shared =
+            ServerState { responses: Arc::new(Mutex::new(responses.into_iter().collect())), ..ServerState::default() };
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().fallback(answer).with_state(shared.clone());
+        let router = Router::new().fallback(respond).with_state(shared.clone());
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { shared, endpoint, serving }
     }
 
-    pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.shared.asked.lock().unwrap().clone()
+    pub(crate) fn requests(&self) -> Vec<ReceivedRequest> {
+        self.shared.requests.lock().unwrap().clone()
     }
 
     /// Creates adapters that call this server.
@@ -132,22 +133,22 @@ impl Canned {
     }
 }
 
-async fn answer(
-    State(shared): State<Shared>,
+async fn respond(
+    State(shared): State<ServerState>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> (StatusCode, HeaderMap, Vec<u8>) {
-    shared.asked.lock().unwrap().push(Asked { method, uri, headers, body });
-    let answer = shared.answers.lock().unwrap().pop_front();
-    let answer = answer.unwrap_or_else(|| Answer::error(400, "NothingLeftToAnswer", serde_json::json!({})));
-    if answer.status == 0 {
+    shared.requests.lock().unwrap().push(ReceivedRequest { method, uri, headers, body });
+    let respond = shared.responses.lock().unwrap().pop_front();
+    let respond = respond.unwrap_or_else(|| CannedResponse::error(400, "NothingLeftToAnswer", serde_json::json!({})));
+    if respond.status == 0 {
         return std::future::pending().await;
     }
-    let headers = answer
+    let headers = respond
         .headers
         .iter()
         .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
-    (StatusCode::from_u16(answer.status).unwrap(), headers.collect(), answer.body)
+    (StatusCode::from_u16(respond.status).unwrap(), headers.collect(), respond.body)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use crate::canned::{Answer, Canned};
+use crate::canned::{CannedResponse, CannedServer};
 use ports::PortErrorKind;
 use ports::certificates::{
     AuthorityArn, AuthorityKind, AuthorityStatus, AuthorityUsage, Bundle, CertificateArn, CertificateAuthority,
@@ -29,7 +29,7 @@ fn token() -> IdempotencyToken {
 }
 
 #[tokio::test]
-async fn a_description_tells_how_a_renewal_went() {
+async fn description_has_the_renewal_status() {
     let detail = json!({ "Certificate": {
         "CertificateArn": ARN,
         "DomainName": "cart.shop.local",
@@ -50,7 +50,7 @@ async fn a_description_tells_how_a_renewal_went() {
             "UpdatedAt": 1_750_000_000,
         },
     } });
-    let server = Canned::answering([Answer::ok(detail)]).await;
+    let server = CannedServer::start([CannedResponse::ok(detail)]).await;
     let found = server.aws().await.certificates().describe(&arn()).await.unwrap();
     assert_eq!((found.kind, found.status), (CertificateKind::Private, CertificateStatus::Issued));
     assert_eq!(found.key_algorithm, Some(KeyAlgorithm::Rsa2048));
@@ -61,16 +61,17 @@ async fn a_description_tells_how_a_renewal_went() {
     assert_eq!((found.eligibility, found.authority), (Some(Eligibility::Eligible), Some(ca())));
     let renewal = found.renewal.unwrap();
     assert_eq!((renewal.state, renewal.reason.as_deref()), (RenewalState::Failed, Some("PCA_ACCESS_DENIED")));
-    assert_eq!(server.asked()[0].header("x-amz-target"), Some("CertificateManager.DescribeCertificate"));
+    assert_eq!(server.requests()[0].header("x-amz-target"), Some("CertificateManager.DescribeCertificate"));
 }
 
 #[tokio::test]
-async fn what_is_new_to_us_is_not_taken_for_something_else() {
+async fn unknown_values_are_kept_as_unrecognised() {
     let detail = json!({ "Certificate": {
         "CertificateArn": ARN, "Status": "SLEEPING", "Type": "BORROWED", "KeyAlgorithm": "ML-DSA-44",
         "RenewalEligibility": "PERHAPS",
     } });
-    let server = Canned::answering([Answer::ok(detail), Answer::ok(json!({ "Certificate": {} }))]).await;
+    let server =
+        CannedServer::start([CannedResponse::ok(detail), CannedResponse::ok(json!({ "Certificate": {} }))]).await;
     let store = server.aws().await.certificates();
     let found = store.describe(&arn()).await.unwrap();
     assert_eq!(found.kind, CertificateKind::Unrecognised("BORROWED".into()));
@@ -81,31 +82,31 @@ async fn what_is_new_to_us_is_not_taken_for_something_else() {
 }
 
 #[tokio::test]
-async fn a_list_asks_for_every_key_type_and_every_page() {
+async fn list_requests_every_key_type_and_every_page() {
     let page = |id: &str, next: Option<&str>| {
         let arn = ARN.replace("c1", id);
         let one = json!({ "CertificateArn": arn, "Type": "IMPORTED", "Status": "EXPIRED", "Exported": false });
-        Answer::ok(json!({ "CertificateSummaryList": [one], "NextToken": next }))
+        CannedResponse::ok(json!({ "CertificateSummaryList": [one], "NextToken": next }))
     };
-    let server = Canned::answering([page("c1", Some("more")), page("c2", None)]).await;
+    let server = CannedServer::start([page("c1", Some("more")), page("c2", None)]).await;
     let listed = server.aws().await.certificates().list().await.unwrap();
     assert_eq!(listed.len(), 2);
     assert_eq!((&listed[1].status, listed[1].exported), (&CertificateStatus::Expired, Some(false)));
-    let asked = server.asked()[0].json();
-    let types = asked["Includes"]["keyTypes"].as_array().unwrap();
+    let request = server.requests()[0].json();
+    let types = request["Includes"]["keyTypes"].as_array().unwrap();
     for key in ["RSA_2048", "RSA_4096", "EC_prime256v1", "EC_secp521r1"] {
         assert!(types.contains(&json!(key)), "{types:?}");
     }
-    assert_eq!(server.asked()[1].json()["NextToken"], "more");
+    assert_eq!(server.requests()[1].json()["NextToken"], "more");
 }
 
 #[tokio::test]
-async fn a_renewal_is_started_or_refused_or_under_way() {
-    let server = Canned::answering([
-        Answer::ok(""),
-        Answer::error(400, "ValidationException", json!({ "message": "not eligible for renewal" })),
-        Answer::error(400, "RequestInProgressException", json!({})),
-        Answer::error(400, "ResourceNotFoundException", json!({})),
+async fn renewal_is_started_refused_or_in_progress() {
+    let server = CannedServer::start([
+        CannedResponse::ok(""),
+        CannedResponse::error(400, "ValidationException", json!({ "message": "not eligible for renewal" })),
+        CannedResponse::error(400, "RequestInProgressException", json!({})),
+        CannedResponse::error(400, "ResourceNotFoundException", json!({})),
     ])
     .await;
     let store = server.aws().await.certificates();
@@ -115,60 +116,60 @@ async fn a_renewal_is_started_or_refused_or_under_way() {
     assert!(refused.message.contains("not eligible for renewal"), "{refused}");
     assert_eq!(store.renew(&arn()).await.unwrap_err().kind, PortErrorKind::Conflict);
     assert_eq!(store.renew(&arn()).await.unwrap_err().kind, PortErrorKind::NotFound);
-    assert_eq!(server.asked()[0].json(), json!({ "CertificateArn": ARN }));
+    assert_eq!(server.requests()[0].json(), json!({ "CertificateArn": ARN }));
 }
 
 #[tokio::test]
-async fn what_is_being_issued_has_no_chain_yet_and_no_export() {
-    let in_progress = || Answer::error(400, "RequestInProgressException", json!({}));
-    let server = Canned::answering([in_progress(), in_progress()]).await;
+async fn certificate_in_issuance_has_no_chain_and_no_export() {
+    let in_progress = || CannedResponse::error(400, "RequestInProgressException", json!({}));
+    let server = CannedServer::start([in_progress(), in_progress()]).await;
     let store = server.aws().await.certificates();
     assert_eq!(store.chain(&arn()).await.unwrap(), None);
     assert_eq!(store.export(&arn()).await.unwrap_err().kind, PortErrorKind::Conflict);
 }
 
 #[tokio::test]
-async fn every_export_has_a_passphrase_of_its_own_and_tells_nothing_of_the_key() {
+async fn every_export_has_a_new_passphrase_and_errors_hide_the_key() {
     let hush = json!({ "Certificate": "leaf", "CertificateChain": "ca", "PrivateKey": "hush" });
-    let server = Canned::answering([Answer::ok(&hush), Answer::ok(&hush)]).await;
+    let server = CannedServer::start([CannedResponse::ok(&hush), CannedResponse::ok(&hush)]).await;
     let store = server.aws().await.certificates();
     for _ in 0..2 {
         let error = store.export(&arn()).await.unwrap_err();
         assert_eq!(error.kind, PortErrorKind::Other);
         assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
     }
-    let [one, other] = [0, 1].map(|n| server.asked()[n].json()["Passphrase"].as_str().unwrap().to_owned());
+    let [one, other] = [0, 1].map(|n| server.requests()[n].json()["Passphrase"].as_str().unwrap().to_owned());
     assert_ne!(one, other);
     assert!(one.len() > 40, "{one}");
 }
 
 #[tokio::test]
-async fn a_new_import_is_sent_once_and_a_replacement_until_it_arrives() {
-    let down = || Answer::error(503, "ServiceUnavailable", json!({}));
+async fn new_import_is_sent_once_and_reimport_is_retried() {
+    let down = || CannedResponse::error(503, "ServiceUnavailable", json!({}));
     let import = |onto: Option<CertificateArn>, issuers: &str| Import {
         onto,
         chain: Chain { leaf: "leaf".into(), issuers: issuers.into() },
         key: PrivateKey::new("key".to_owned().into()),
         tags: BTreeMap::new(),
     };
-    let server = Canned::answering([down()]).await;
+    let server = CannedServer::start([down()]).await;
     let error = server.aws().await.certificates().import(&import(None, "")).await.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::Unavailable);
-    assert_eq!(server.asked().len(), 1);
-    assert_eq!(server.asked()[0].json(), json!({ "Certificate": "bGVhZg==", "PrivateKey": "a2V5" }));
+    assert_eq!(server.requests().len(), 1);
+    assert_eq!(server.requests()[0].json(), json!({ "Certificate": "bGVhZg==", "PrivateKey": "a2V5" }));
 
-    let server = Canned::answering([down(), Answer::ok(json!({ "CertificateArn": ARN }))]).await;
+    let server = CannedServer::start([down(), CannedResponse::ok(json!({ "CertificateArn": ARN }))]).await;
     let onto = server.aws().await.certificates().import(&import(Some(arn()), "ca")).await.unwrap();
-    assert_eq!((onto, server.asked().len()), (arn(), 2));
+    assert_eq!((onto, server.requests().len()), (arn(), 2));
     let expected = json!({
         "CertificateArn": ARN, "Certificate": "bGVhZg==", "PrivateKey": "a2V5", "CertificateChain": "Y2E=",
     });
-    assert_eq!(server.asked()[1].json(), expected);
+    assert_eq!(server.requests()[1].json(), expected);
 }
 
 #[tokio::test]
-async fn a_request_names_its_authority_and_its_token() {
-    let server = Canned::answering([Answer::ok(json!({ "CertificateArn": ARN }))]).await;
+async fn certificate_request_sends_authority_and_token() {
+    let server = CannedServer::start([CannedResponse::ok(json!({ "CertificateArn": ARN }))]).await;
     let request = PrivateRequest {
         authority: ca(),
         common_name: "cart.shop.local".into(),
@@ -182,18 +183,18 @@ async fn a_request_names_its_authority_and_its_token() {
         "DomainName": "cart.shop.local", "CertificateAuthorityArn": CA, "KeyAlgorithm": "EC_prime256v1",
         "IdempotencyToken": "r_1", "Tags": [{ "Key": "mesh", "Value": "shop" }],
     });
-    assert_eq!(server.asked()[0].json(), expected);
+    assert_eq!(server.requests()[0].json(), expected);
 }
 
 #[tokio::test]
-async fn what_is_used_is_not_deleted() {
-    let server = Canned::answering([Answer::error(400, "ResourceInUseException", json!({}))]).await;
+async fn certificate_in_use_is_not_deleted() {
+    let server = CannedServer::start([CannedResponse::error(400, "ResourceInUseException", json!({}))]).await;
     let error = server.aws().await.certificates().delete(&arn()).await.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::Conflict);
 }
 
 #[tokio::test]
-async fn an_authority_is_read_whole() {
+async fn authority_is_read_with_all_members() {
     let facts = json!({ "CertificateAuthority": {
         "Arn": CA, "Type": "SUBORDINATE", "Status": "ACTIVE", "UsageMode": "SHORT_LIVED_CERTIFICATE",
         "NotBefore": 1_700_000_000, "NotAfter": 1_900_000_000,
@@ -201,7 +202,7 @@ async fn an_authority_is_read_whole() {
             "KeyAlgorithm": "EC_secp384r1", "SigningAlgorithm": "SHA384WITHECDSA", "Subject": { "CommonName": "mesh" },
         },
     } });
-    let server = Canned::answering([Answer::ok(facts)]).await;
+    let server = CannedServer::start([CannedResponse::ok(facts)]).await;
     let found = server.aws().await.authorities().describe(&ca()).await.unwrap();
     assert_eq!((found.kind, found.status), (AuthorityKind::Subordinate, AuthorityStatus::Active));
     assert_eq!((found.usage, found.common_name.as_deref()), (AuthorityUsage::ShortLived, Some("mesh")));
@@ -210,9 +211,9 @@ async fn an_authority_is_read_whole() {
 }
 
 #[tokio::test]
-async fn an_order_says_its_end_its_template_and_its_token() {
+async fn issue_request_sends_end_template_and_token() {
     let issued = format!("{CA}/certificate/0a0b");
-    let server = Canned::answering([Answer::ok(json!({ "CertificateArn": issued }))]).await;
+    let server = CannedServer::start([CannedResponse::ok(json!({ "CertificateArn": issued }))]).await;
     let order = Order {
         authority: ca(),
         request: "csr".into(),
@@ -228,17 +229,17 @@ async fn an_order_says_its_end_its_template_and_its_token() {
         "TemplateArn": "arn:aws-cn:acm-pca:::template/EndEntityCertificate/V1",
         "Validity": { "Type": "ABSOLUTE", "Value": 1_772_359_200 }, "IdempotencyToken": "r_1",
     });
-    assert_eq!(server.asked()[0].json(), expected);
+    assert_eq!(server.requests()[0].json(), expected);
 }
 
 #[tokio::test]
-async fn an_order_is_under_way_or_failed_or_done() {
-    let server = Canned::answering([
-        Answer::error(400, "RequestInProgressException", json!({})),
-        Answer::error(400, "RequestFailedException", json!({ "message": "the key is too weak" })),
-        Answer::ok(json!({ "Certificate": "leaf", "CertificateChain": "ca" })),
-        Answer::error(400, "ResourceNotFoundException", json!({})),
-        Answer::ok(json!({})),
+async fn issued_certificate_is_pending_failed_or_done() {
+    let server = CannedServer::start([
+        CannedResponse::error(400, "RequestInProgressException", json!({})),
+        CannedResponse::error(400, "RequestFailedException", json!({ "message": "the key is too weak" })),
+        CannedResponse::ok(json!({ "Certificate": "leaf", "CertificateChain": "ca" })),
+        CannedResponse::error(400, "ResourceNotFoundException", json!({})),
+        CannedResponse::ok(json!({})),
     ])
     .await;
     let authorities = server.aws().await.authorities();
@@ -249,7 +250,7 @@ async fn an_order_is_under_way_or_failed_or_done() {
     assert_eq!(authorities.issued(&arn).await.unwrap(), Issuance::Issued(chain));
     assert_eq!(authorities.issued(&arn).await.unwrap_err().kind, PortErrorKind::NotFound);
     assert_eq!(authorities.issued(&arn).await.unwrap_err().kind, PortErrorKind::Other);
-    assert_eq!(server.asked()[0].json()["CertificateAuthorityArn"], CA);
+    assert_eq!(server.requests()[0].json()["CertificateAuthorityArn"], CA);
 }
 
 #[derive(Clone, Default)]
@@ -268,7 +269,7 @@ impl std::io::Write for Log {
 
 /// The SDK prints its requests at the level `trace`, though in this version without their bodies.
 #[tokio::test]
-async fn no_key_is_in_the_most_talkative_log() {
+async fn trace_log_contains_no_key() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber =
@@ -280,12 +281,12 @@ async fn no_key_is_in_the_most_talkative_log() {
     let key = PrivateKey::new("hush, a key".to_owned().into());
     let value =
         json!({ "VersionId": version, "VersionStages": [], "SecretString": "{\"privateKey\":\"hush, a key\"}" });
-    let server = Canned::answering([
-        Answer::ok(json!({ "CertificateArn": ARN })),
-        Answer::ok(json!({ "Certificate": "leaf", "PrivateKey": "hush, a key" })),
-        Answer::ok(json!({})),
-        Answer::ok(value),
-        Answer::ok(json!({ "Tags": [] })),
+    let server = CannedServer::start([
+        CannedResponse::ok(json!({ "CertificateArn": ARN })),
+        CannedResponse::ok(json!({ "Certificate": "leaf", "PrivateKey": "hush, a key" })),
+        CannedResponse::ok(json!({})),
+        CannedResponse::ok(value),
+        CannedResponse::ok(json!({ "Tags": [] })),
     ])
     .await;
     let aws = server.aws().await;
@@ -304,10 +305,10 @@ async fn no_key_is_in_the_most_talkative_log() {
     for hidden in ["hush", "aHVzaCwgYSBrZXk"] {
         assert!(!log.contains(hidden), "the log has {hidden}");
     }
-    let asked = server.asked();
-    assert!(!log.contains(asked[1].json()["Passphrase"].as_str().unwrap()));
+    let requests = server.requests();
+    assert!(!log.contains(requests[1].json()["Passphrase"].as_str().unwrap()));
     // The keys were really sent and received: to ACM as base64, to the secret as text, and back from it.
-    assert_eq!(asked[0].json()["PrivateKey"], "aHVzaCwgYSBrZXk=");
-    assert!(asked[2].json()["SecretString"].as_str().unwrap().contains("hush, a key"));
+    assert_eq!(requests[0].json()["PrivateKey"], "aHVzaCwgYSBrZXk=");
+    assert!(requests[2].json()["SecretString"].as_str().unwrap().contains("hush, a key"));
     assert!(read.unwrap().bundle.key.is_some_and(|key| key.pem() == "hush, a key"));
 }

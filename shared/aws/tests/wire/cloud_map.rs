@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ports::{InstanceDirectory as _, PortErrorKind};
 use serde_json::{Value, json};
 
-use crate::canned::{Answer, Canned};
+use crate::canned::{CannedResponse, CannedServer};
 
 fn instance(id: &str, attributes: &Value) -> Value {
     json!({ "InstanceId": id, "NamespaceName": "prod", "ServiceName": "cart", "HealthStatus": "HEALTHY",
@@ -13,14 +13,14 @@ fn instance(id: &str, attributes: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn the_healthy_are_asked_for_or_else_all_at_the_endpoint_as_it_is_given() {
+async fn healthy_or_all_instances_are_requested_at_the_configured_endpoint() {
     let found = json!([
         instance("a", &json!({ "AWS_INSTANCE_IPV4": "10.0.0.1", "version": "1" })),
         { "InstanceId": "b" },
     ]);
-    let server = Canned::answering([
-        Answer::ok(json!({ "Instances": found, "InstancesRevision": 7 })),
-        Answer::ok(json!({ "Instances": [] })),
+    let server = CannedServer::start([
+        CannedResponse::ok(json!({ "Instances": found, "InstancesRevision": 7 })),
+        CannedResponse::ok(json!({ "Instances": [] })),
     ])
     .await;
     let directory = server.aws().await.instances();
@@ -28,16 +28,16 @@ async fn the_healthy_are_asked_for_or_else_all_at_the_endpoint_as_it_is_given() 
     let first: BTreeMap<_, _> = first.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     assert_eq!(directory.discover("prod", "cart").await.unwrap(), [first, BTreeMap::new()]);
     assert!(directory.discover("prod", "cart").await.unwrap().is_empty());
-    let asked = &server.asked()[0];
+    let request = &server.requests()[0];
     let expected = json!({ "NamespaceName": "prod", "ServiceName": "cart", "MaxResults": 1000,
         "HealthStatus": "HEALTHY_OR_ELSE_ALL" });
-    assert_eq!(asked.json(), expected);
-    assert_eq!(asked.header("x-amz-target"), Some("Route53AutoNaming_v20170314.DiscoverInstances"));
-    assert!(asked.header("host").unwrap().starts_with("127.0.0.1:"), "{:?}", asked.header("host"));
+    assert_eq!(request.json(), expected);
+    assert_eq!(request.header("x-amz-target"), Some("Route53AutoNaming_v20170314.DiscoverInstances"));
+    assert!(request.header("host").unwrap().starts_with("127.0.0.1:"), "{:?}", request.header("host"));
 }
 
 #[tokio::test]
-async fn what_is_not_there_and_what_asks_for_patience_are_told_apart() {
+async fn missing_service_and_throttle_have_different_kinds() {
     for (code, kind) in [
         ("ServiceNotFound", PortErrorKind::NotFound),
         ("NamespaceNotFound", PortErrorKind::NotFound),
@@ -46,7 +46,7 @@ async fn what_is_not_there_and_what_asks_for_patience_are_told_apart() {
         ("InvalidInput", PortErrorKind::Other),
     ] {
         // The SDK sends this many attempts when it is throttled.
-        let server = Canned::answering(vec![Answer::error(400, code, json!({ "Message": "no" })); 3]).await;
+        let server = CannedServer::start(vec![CannedResponse::error(400, code, json!({ "Message": "no" })); 3]).await;
         let error = server.aws().await.instances().discover("prod", "cart").await.unwrap_err();
         assert_eq!(error.kind, kind, "{code}");
         assert!(error.to_string().starts_with("failed to discover the instances of cart.prod"), "{error}");

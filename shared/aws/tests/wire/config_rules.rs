@@ -1,6 +1,6 @@
 //! What goes over the wire to AWS Config.
 
-use crate::canned::{Answer, Canned};
+use crate::canned::{CannedResponse, CannedServer};
 use ports::{
     Annotation, ConfigItem, ConfigResource, ConfigRules, Evaluation, ItemStatus, PortErrorKind, PutAnswer, ResultToken,
     RuleCompliance, put_all_evaluations,
@@ -24,16 +24,22 @@ fn evaluation(number: usize) -> Evaluation {
 }
 
 #[tokio::test]
-async fn evaluations_go_in_batches_of_a_hundred() {
-    let server = Canned::answering([Answer::ok(json!({})), Answer::ok(json!({})), Answer::ok(json!({}))]).await;
+async fn evaluations_are_sent_in_batches_of_100() {
+    let server = CannedServer::start([
+        CannedResponse::ok(json!({})),
+        CannedResponse::ok(json!({})),
+        CannedResponse::ok(json!({})),
+    ])
+    .await;
     let config = server.aws().await.config_rules();
     let all: Vec<_> = (0..250).map(evaluation).collect();
     let outcome = put_all_evaluations(&config, &ResultToken::new("token"), &all).await;
     assert!(outcome.is_complete() && outcome.accepted == 250, "{outcome:?}");
-    let asked = server.asked();
-    let sizes: Vec<_> = asked.iter().map(|asked| asked.json()["Evaluations"].as_array().unwrap().len()).collect();
+    let requests = server.requests();
+    let sizes: Vec<_> =
+        requests.iter().map(|request| request.json()["Evaluations"].as_array().unwrap().len()).collect();
     assert_eq!(sizes, [100, 100, 50]);
-    let body = asked[0].json();
+    let body = requests[0].json();
     assert_eq!((&body["ResultToken"], &body["TestMode"]), (&json!("token"), &json!(false)));
     let expected = json!({
         "ComplianceResourceType": "AWS::AppMesh::VirtualNode",
@@ -43,25 +49,25 @@ async fn evaluations_go_in_batches_of_a_hundred() {
         "OrderingTimestamp": 1_795_169_030.512,
     });
     assert_eq!(body["Evaluations"][0], expected);
-    assert_eq!(asked[2].json()["Evaluations"][49]["ComplianceResourceId"], resource(249).resource_id);
+    assert_eq!(requests[2].json()["Evaluations"][49]["ComplianceResourceId"], resource(249).resource_id);
 }
 
 #[tokio::test]
-async fn a_test_invocation_is_answered_as_one_and_nothing_is_sent_for_nothing() {
-    let server = Canned::answering([Answer::ok(json!({}))]).await;
+async fn test_mode_is_passed_on_and_no_evaluation_sends_no_request() {
+    let server = CannedServer::start([CannedResponse::ok(json!({}))]).await;
     let config = server.aws().await.config_rules();
     let token = ResultToken::new("TESTMODE");
     config.put_evaluations(&token, &[evaluation(1)]).await.unwrap();
     config.put_evaluations(&token, &[]).await.unwrap();
-    assert_eq!(server.asked().len(), 1);
-    assert_eq!(server.asked()[0].json()["TestMode"], true);
+    assert_eq!(server.requests().len(), 1);
+    assert_eq!(server.requests()[0].json()["TestMode"], true);
 }
 
 #[tokio::test]
-async fn what_is_not_taken_is_given_back() {
+async fn refused_evaluations_are_returned() {
     let failed = json!({ "FailedEvaluations": [{ "ComplianceResourceType": "AWS::AppMesh::VirtualNode",
         "ComplianceResourceId": resource(1).resource_id, "ComplianceType": "NON_COMPLIANT", "OrderingTimestamp": 1 }] });
-    let server = Canned::answering([Answer::ok(failed)]).await;
+    let server = CannedServer::start([CannedResponse::ok(failed)]).await;
     let config = server.aws().await.config_rules();
     let all = [evaluation(0), evaluation(1)];
     let answer = config.put_evaluations(&ResultToken::new("token"), &all).await.unwrap();
@@ -73,7 +79,7 @@ async fn what_is_not_taken_is_given_back() {
         ("InvalidParameterValueException", Some(PutAnswer::Invalid { message: message.to_owned() })),
         ("AccessDeniedException", None),
     ] {
-        let server = Canned::answering([Answer::error(400, code, json!({ "message": message }))]).await;
+        let server = CannedServer::start([CannedResponse::error(400, code, json!({ "message": message }))]).await;
         let config = server.aws().await.config_rules();
         match (config.put_evaluations(&ResultToken::new("token"), &all).await, expected) {
             (Ok(answer), Some(expected)) => assert_eq!(answer, expected, "{code}"),
@@ -84,7 +90,7 @@ async fn what_is_not_taken_is_given_back() {
 }
 
 #[tokio::test]
-async fn the_newest_item_is_read_and_none_is_no_error() {
+async fn newest_item_is_read_and_missing_item_is_not_an_error() {
     let arn = resource(1).resource_id;
     let found = |status: &str| -> Value {
         json!({ "configurationItems": [{ "version": "1.3", "accountId": "123456789012", "arn": arn,
@@ -92,24 +98,24 @@ async fn the_newest_item_is_read_and_none_is_no_error() {
             "resourceType": "AWS::AppMesh::VirtualNode", "resourceId": arn, "configuration": "{}" }] })
     };
     let unknown = json!({ "message": "Resource n1 of resourceType: AWS::AppMesh::VirtualNode is unknown" });
-    let server = Canned::answering([
-        Answer::ok(found("ResourceDeleted")),
-        Answer::ok(found("Vanished")),
-        Answer::ok(json!({ "configurationItems": [] })),
-        Answer::error(400, "ResourceNotDiscoveredException", unknown),
-        Answer::error(400, "NoAvailableConfigurationRecorderException", json!({ "message": "none" })),
+    let server = CannedServer::start([
+        CannedResponse::ok(found("ResourceDeleted")),
+        CannedResponse::ok(found("Vanished")),
+        CannedResponse::ok(json!({ "configurationItems": [] })),
+        CannedResponse::error(400, "ResourceNotDiscoveredException", unknown),
+        CannedResponse::error(400, "NoAvailableConfigurationRecorderException", json!({ "message": "none" })),
     ])
     .await;
     let config = server.aws().await.config_rules();
     let item =
         |status| Some(ConfigItem::new(resource(1), Some(&arn), status, "2026-11-20T10:03:50.512Z".parse().unwrap()));
-    let asked = resource(1);
-    assert_eq!(config.newest_item(&asked).await.unwrap(), item(ItemStatus::ResourceDeleted));
-    assert_eq!(config.newest_item(&asked).await.unwrap(), item(ItemStatus::Unrecognised("Vanished".into())));
-    assert_eq!(config.newest_item(&asked).await.unwrap(), None);
-    assert_eq!(config.newest_item(&asked).await.unwrap(), None);
-    assert_eq!(config.newest_item(&asked).await.unwrap_err().kind, PortErrorKind::Other);
-    let body = server.asked()[0].json();
+    let wanted = resource(1);
+    assert_eq!(config.newest_item(&wanted).await.unwrap(), item(ItemStatus::ResourceDeleted));
+    assert_eq!(config.newest_item(&wanted).await.unwrap(), item(ItemStatus::Unrecognised("Vanished".into())));
+    assert_eq!(config.newest_item(&wanted).await.unwrap(), None);
+    assert_eq!(config.newest_item(&wanted).await.unwrap(), None);
+    assert_eq!(config.newest_item(&wanted).await.unwrap_err().kind, PortErrorKind::Other);
+    let body = server.requests()[0].json();
     assert_eq!((&body["resourceType"], &body["resourceId"]), (&json!("AWS::AppMesh::VirtualNode"), &json!(arn)));
     assert_eq!(body["limit"], 1);
 }

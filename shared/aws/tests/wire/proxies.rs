@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::canned::{Answer, Canned};
+use crate::canned::{CannedResponse, CannedServer};
 use ports::PortErrorKind;
 use ports::certificates::{AcknowledgedSecrets, ProxyEvidence, SeenCertificate, SeenSecret};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ fn stream(certificates: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn each_secret_has_what_is_known_of_it() {
+async fn each_secret_has_its_known_certificates() {
     let held = json!([{ "fingerprint": "0a0b", "notAfter": "2026-09-01T00:00:00Z" }]);
     let known = json!({
         "taken": { "source": "sent", "acknowledged": true, "certificates": held },
@@ -34,7 +34,7 @@ async fn each_secret_has_what_is_known_of_it() {
         "newer": { "source": "thin air" },
     });
     let streams = json!({ "proxies": [stream(&known), stream(&Value::Null)] });
-    let server = Canned::answering([Answer::ok(streams)]).await;
+    let server = CannedServer::start([CannedResponse::ok(streams)]).await;
     let proxies = server.aws().await.mesh().proxies().await.unwrap();
     let certificates =
         vec![SeenCertificate { fingerprint: "0a0b".into(), not_after: "2026-09-01T00:00:00Z".parse().unwrap() }];
@@ -51,22 +51,22 @@ async fn each_secret_has_what_is_known_of_it() {
     assert_eq!(proxies[0].peer, "127.0.0.1:40000");
     assert!(proxies[0].up_to_date);
     assert_eq!(proxies[1].secrets, AcknowledgedSecrets::Unknown);
-    let asked = server.asked();
-    assert_eq!((asked[0].method.as_str(), asked[0].uri.path()), ("GET", "/proxies"));
+    let requests = server.requests();
+    assert_eq!((requests[0].method.as_str(), requests[0].uri.path()), ("GET", "/proxies"));
     // The request has the same signature as every other request to the control plane.
-    assert!(asked[0].header("authorization").unwrap().contains("/appmesh/aws4_request"));
+    assert!(requests[0].header("authorization").unwrap().contains("/appmesh/aws4_request"));
 }
 
 #[tokio::test]
-async fn what_can_not_be_read_is_not_left_out() {
+async fn unreadable_proxy_is_an_error() {
     let mut broken = stream(&Value::Null);
     broken["upToDate"] = Value::Null;
     for (answer, kind) in [
-        (Answer::ok(json!({ "proxies": [stream(&Value::Null), broken] })), PortErrorKind::Other),
-        (Answer::ok(json!({ "meshes": [] })), PortErrorKind::Other),
-        (Answer::error(404, "NotFoundException", json!({})), PortErrorKind::NotFound),
+        (CannedResponse::ok(json!({ "proxies": [stream(&Value::Null), broken] })), PortErrorKind::Other),
+        (CannedResponse::ok(json!({ "meshes": [] })), PortErrorKind::Other),
+        (CannedResponse::error(404, "NotFoundException", json!({})), PortErrorKind::NotFound),
     ] {
-        let server = Canned::answering([answer]).await;
+        let server = CannedServer::start([answer]).await;
         assert_eq!(server.aws().await.mesh().proxies().await.unwrap_err().kind, kind);
     }
 }

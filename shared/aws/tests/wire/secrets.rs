@@ -1,6 +1,6 @@
 //! What goes over the wire to Secrets Manager, and how its responses are read.
 
-use crate::canned::{Answer, Canned};
+use crate::canned::{CannedResponse, CannedServer};
 use ports::PortErrorKind;
 use ports::certificates::{Bundle, PrivateKey, SecretBundles, SecretId, Stage, VersionId};
 use serde_json::{Value, json};
@@ -16,29 +16,31 @@ fn version(text: &str) -> VersionId {
     VersionId::parse(text).unwrap()
 }
 
-fn value(stages: &[&str]) -> Answer {
-    Answer::ok(json!({ "VersionId": NEW, "VersionStages": stages, "SecretString": "{\"trust\":\"root\"}" }))
+fn value(stages: &[&str]) -> CannedResponse {
+    CannedResponse::ok(json!({ "VersionId": NEW, "VersionStages": stages, "SecretString": "{\"trust\":\"root\"}" }))
 }
 
-fn description(stages: &Value) -> Answer {
-    Answer::ok(json!({ "ARN": "arn:aws:secretsmanager:x", "RotationEnabled": true, "VersionIdsToStages": stages,
-        "Tags": [{ "Key": "mesh", "Value": "shop" }] }))
+fn description(stages: &Value) -> CannedResponse {
+    CannedResponse::ok(
+        json!({ "ARN": "arn:aws:secretsmanager:x", "RotationEnabled": true, "VersionIdsToStages": stages,
+        "Tags": [{ "Key": "mesh", "Value": "shop" }] }),
+    )
 }
 
 #[tokio::test]
-async fn a_missing_version_is_not_a_missing_secret() {
-    let missing = || Answer::error(400, "ResourceNotFoundException", json!({}));
-    let server = Canned::answering([missing(), description(&json!({})), missing(), missing()]).await;
+async fn missing_version_is_not_a_missing_secret() {
+    let missing = || CannedResponse::error(400, "ResourceNotFoundException", json!({}));
+    let server = CannedServer::start([missing(), description(&json!({})), missing(), missing()]).await;
     let bundles = server.aws().await.bundles();
     assert_eq!(bundles.read(&secret(), Stage::Previous).await.unwrap(), None);
     assert_eq!(bundles.read(&secret(), Stage::Previous).await.unwrap_err().kind, PortErrorKind::NotFound);
-    assert_eq!(server.asked()[0].json(), json!({ "SecretId": "mesh/orders", "VersionStage": "AWSPREVIOUS" }));
+    assert_eq!(server.requests()[0].json(), json!({ "SecretId": "mesh/orders", "VersionStage": "AWSPREVIOUS" }));
 }
 
 #[tokio::test]
-async fn what_is_current_is_not_pending() {
+async fn current_version_is_not_pending() {
     let both = json!({ NEW: ["AWSCURRENT", "AWSPENDING"], OLD: ["AWSPREVIOUS", "blue"], "1": ["old"] });
-    let server = Canned::answering([
+    let server = CannedServer::start([
         value(&["AWSPENDING", "AWSCURRENT"]),
         value(&["AWSPENDING", "AWSCURRENT"]),
         value(&["AWSPENDING"]),
@@ -60,9 +62,12 @@ async fn what_is_current_is_not_pending() {
 }
 
 #[tokio::test]
-async fn a_bundle_is_put_as_pending_under_its_version() {
-    let server =
-        Canned::answering([Answer::ok(json!({})), Answer::error(400, "ResourceExistsException", json!({}))]).await;
+async fn bundle_is_stored_as_pending_under_its_version() {
+    let server = CannedServer::start([
+        CannedResponse::ok(json!({})),
+        CannedResponse::error(400, "ResourceExistsException", json!({})),
+    ])
+    .await;
     let bundles = server.aws().await.bundles();
     let key = PrivateKey::new("key".to_owned().into());
     let bundle = Bundle { key: Some(key), request: Some("csr".into()), ..Bundle::default() };
@@ -73,14 +78,17 @@ async fn a_bundle_is_put_as_pending_under_its_version() {
         "SecretId": "mesh/orders", "ClientRequestToken": NEW, "VersionStages": ["AWSPENDING"],
         "SecretString": "{\"privateKey\":\"key\",\"signingRequest\":\"csr\"}",
     });
-    assert_eq!(server.asked()[0].json(), expected);
+    assert_eq!(server.requests()[0].json(), expected);
 }
 
 #[tokio::test]
-async fn a_promotion_that_was_overtaken_is_a_conflict() {
+async fn overtaken_promotion_is_a_conflict() {
     let overtaken = json!({ "message": "the label is attached to another version" });
-    let server =
-        Canned::answering([Answer::ok(json!({})), Answer::error(400, "InvalidParameterException", overtaken)]).await;
+    let server = CannedServer::start([
+        CannedResponse::ok(json!({})),
+        CannedResponse::error(400, "InvalidParameterException", overtaken),
+    ])
+    .await;
     let bundles = server.aws().await.bundles();
     bundles.promote(&secret(), Some(&version(OLD)), &version(NEW)).await.unwrap();
     let error = bundles.promote(&secret(), Some(&version(OLD)), &version(NEW)).await.unwrap_err();
@@ -88,21 +96,21 @@ async fn a_promotion_that_was_overtaken_is_a_conflict() {
     let expected = json!({
         "SecretId": "mesh/orders", "VersionStage": "AWSCURRENT", "MoveToVersionId": NEW, "RemoveFromVersionId": OLD,
     });
-    assert_eq!(server.asked()[0].json(), expected);
+    assert_eq!(server.requests()[0].json(), expected);
 }
 
 #[tokio::test]
-async fn what_is_no_bundle_is_told_without_what_it_holds() {
+async fn invalid_bundle_is_reported_without_its_content() {
     let stages = ["AWSCURRENT"];
-    for (member, text, told) in [
+    for (member, text, expected) in [
         ("SecretBinary", "aHVzaA==", "binary"),
         ("SecretString", "hush", "line 1"),
         ("SecretString", "{\"chain\": \"hush\"}", "`certificate`"),
     ] {
         let answer = json!({ "VersionId": NEW, "VersionStages": stages, member: text });
-        let server = Canned::answering([Answer::ok(answer)]).await;
+        let server = CannedServer::start([CannedResponse::ok(answer)]).await;
         let error = server.aws().await.bundles().read(&secret(), Stage::Current).await.unwrap_err();
         assert_eq!(error.kind, PortErrorKind::Other);
-        assert!(error.message.contains(told) && !format!("{error:?}").contains("hush"), "{error:?}");
+        assert!(error.message.contains(expected) && !format!("{error:?}").contains("hush"), "{error:?}");
     }
 }

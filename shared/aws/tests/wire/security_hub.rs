@@ -1,6 +1,6 @@
 //! What goes over the wire to Security Hub.
 
-use crate::canned::{Answer, Canned};
+use crate::canned::{CannedResponse, CannedServer};
 use jiff::Timestamp;
 use mesh::certificates::Readings;
 use mesh::edges::edges;
@@ -34,20 +34,20 @@ fn findings(nodes: usize) -> Vec<Value> {
     asff(&report, &changes, &place)
 }
 
-fn taken(count: usize) -> Answer {
-    Answer::ok(json!({"FailedCount": 0, "SuccessCount": count, "FailedFindings": []}))
+fn accepted(count: usize) -> CannedResponse {
+    CannedResponse::ok(json!({"FailedCount": 0, "SuccessCount": count, "FailedFindings": []}))
 }
 
 #[tokio::test]
-async fn findings_go_in_batches_of_a_hundred_and_whole() {
+async fn findings_are_sent_complete_in_batches_of_100() {
     let all = findings(50);
     assert!((201..=400).contains(&all.len()), "{}", all.len());
-    let server = Canned::answering((0..4).map(|_| taken(100))).await;
+    let server = CannedServer::start((0..4).map(|_| accepted(100))).await;
     assert_eq!(server.aws().await.security_hub().import(&all).await.unwrap(), []);
-    let asked = server.asked();
-    assert_eq!((asked[0].method.as_str(), asked[0].uri.path()), ("POST", "/findings/import"));
+    let requests = server.requests();
+    assert_eq!((requests[0].method.as_str(), requests[0].uri.path()), ("POST", "/findings/import"));
     let sent: Vec<Vec<Value>> =
-        asked.iter().map(|asked| asked.json()["Findings"].as_array().unwrap().clone()).collect();
+        requests.iter().map(|request| request.json()["Findings"].as_array().unwrap().clone()).collect();
     assert!(sent.iter().all(|batch| batch.len() <= 100));
     assert_eq!(sent.iter().map(Vec::len).min(), Some(all.len() % 100));
     // No finding is lost or changed on the way.
@@ -56,49 +56,51 @@ async fn findings_go_in_batches_of_a_hundred_and_whole() {
 }
 
 #[tokio::test]
-async fn a_finding_that_is_not_taken_is_told() {
+async fn refused_finding_is_returned() {
     let all = findings(1);
     let id = all[0]["Id"].as_str().unwrap();
     let failed = json!([{"Id": id, "ErrorCode": "InvalidInput", "ErrorMessage": "Title is too long"}]);
-    let server =
-        Canned::answering([Answer::ok(json!({"FailedCount": 1, "SuccessCount": 0, "FailedFindings": failed}))]).await;
+    let server = CannedServer::start([CannedResponse::ok(
+        json!({"FailedCount": 1, "SuccessCount": 0, "FailedFindings": failed}),
+    )])
+    .await;
     let refused = server.aws().await.security_hub().import(&all).await.unwrap();
     let expected = RefusedFinding { id: id.into(), code: "InvalidInput".into(), message: "Title is too long".into() };
     assert_eq!(refused, [expected]);
 }
 
 #[tokio::test]
-async fn what_the_service_would_not_take_is_not_sent() {
+async fn invalid_finding_is_not_sent() {
     let mut all = findings(1);
     all.truncate(3);
     all[0]["Description"] = "x".repeat(250_000).into();
     all[1]["Region"] = "eu-west-1".into();
-    let server = Canned::answering([taken(1)]).await;
+    let server = CannedServer::start([accepted(1)]).await;
     let refused = server.aws().await.security_hub().import(&all).await.unwrap();
     let codes: Vec<&str> = refused.iter().map(|refused| refused.code.as_str()).collect();
     assert_eq!(codes, ["TooLarge", "NotAFinding"]);
     assert!(refused[1].message.contains("Region"), "{}", refused[1].message);
-    assert_eq!(server.asked()[0].json()["Findings"].as_array().unwrap().len(), 1);
-    let server = Canned::answering([]).await;
+    assert_eq!(server.requests()[0].json()["Findings"].as_array().unwrap().len(), 1);
+    let server = CannedServer::start([]).await;
     assert_eq!(server.aws().await.security_hub().import(&[]).await.unwrap(), []);
-    assert_eq!(server.asked().len(), 0);
+    assert_eq!(server.requests().len(), 0);
 }
 
 #[tokio::test]
-async fn failures_are_told_apart() {
+async fn failures_have_different_kinds() {
     let all = findings(1);
     let id = all[0]["Id"].as_str().unwrap();
     let internal = json!([{"Id": id, "ErrorCode": "InternalError", "ErrorMessage": "later"}]);
     let not_subscribed = json!({"Message": "Account is not subscribed to AWS Security Hub"});
     for (answer, kind) in [
         (
-            Answer::ok(json!({"FailedCount": 1, "SuccessCount": 0, "FailedFindings": internal})),
+            CannedResponse::ok(json!({"FailedCount": 1, "SuccessCount": 0, "FailedFindings": internal})),
             PortErrorKind::Unavailable,
         ),
-        (Answer::error(403, "AccessDeniedException", json!({"Message": "no"})), PortErrorKind::Denied),
-        (Answer::error(401, "InvalidAccessException", not_subscribed), PortErrorKind::Denied),
+        (CannedResponse::error(403, "AccessDeniedException", json!({"Message": "no"})), PortErrorKind::Denied),
+        (CannedResponse::error(401, "InvalidAccessException", not_subscribed), PortErrorKind::Denied),
     ] {
-        let server = Canned::answering([answer]).await;
+        let server = CannedServer::start([answer]).await;
         let error = server.aws().await.security_hub().import(&all).await.unwrap_err();
         assert_eq!(error.kind, kind, "{error}");
         assert!(!error.message.is_empty());

@@ -1,6 +1,6 @@
 //! What goes over the wire to the state table, and how its refusals are read.
 
-use crate::canned::{Answer, Canned};
+use crate::canned::{CannedResponse, CannedServer};
 use jiff::{SignedDuration, Timestamp};
 use ports::{
     Begin, Begun, BudgetWindow, Finish, JournalEntry, Note, PortErrorKind, Refusal, Spend, StateKey, StateStore,
@@ -51,9 +51,9 @@ fn item(revision: u64, epoch: u64, lease: Option<(&str, &str)>, document: &Value
     item
 }
 
-fn cancelled(reasons: &[Value]) -> Answer {
+fn cancelled(reasons: &[Value]) -> CannedResponse {
     let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
-    Answer::error(400, kind, json!({ "Message": "cancelled", "CancellationReasons": reasons }))
+    CannedResponse::error(400, kind, json!({ "Message": "cancelled", "CancellationReasons": reasons }))
 }
 
 fn none() -> Value {
@@ -69,11 +69,11 @@ fn failed(item: Option<Value>) -> Value {
 }
 
 #[tokio::test]
-async fn a_begin_is_one_transaction_and_its_epoch_needs_no_answer() {
-    let server = Canned::answering([Answer::ok(json!({}))]).await;
+async fn begin_is_one_transaction_and_needs_no_response_for_its_epoch() {
+    let server = CannedServer::start([CannedResponse::ok(json!({}))]).await;
     let begun = server.aws().await.state("meshwarden").begin(&begin()).await.unwrap();
     assert_eq!(begun, Begun::Granted { epoch: 5, revision: 5 });
-    let body = server.asked()[0].json();
+    let body = server.requests()[0].json();
     assert!(body["ClientRequestToken"].is_string());
     let items = body["TransactItems"].as_array().unwrap();
     assert_eq!(items.len(), 4);
@@ -87,7 +87,7 @@ async fn a_begin_is_one_transaction_and_its_epoch_needs_no_answer() {
 }
 
 #[tokio::test]
-async fn refusals_of_a_begin_have_a_fixed_order() {
+async fn begin_refusals_have_a_fixed_order() {
     let document = json!({ "intent": "shift" });
     let ours = item(5, 5, Some(("r-1", "2026-11-20T10:00:30Z")), &document);
     let theirs = item(5, 5, Some(("r-2", "2026-11-20T10:00:30Z")), &document);
@@ -103,30 +103,30 @@ async fn refusals_of_a_begin_have_a_fixed_order() {
         // This client's own begin, with a lost response: it may have spent the budget.
         ([none(), failed(Some(ours)), failed(None), none()], granted),
     ] {
-        let server = Canned::answering([cancelled(&reasons)]).await;
+        let server = CannedServer::start([cancelled(&reasons)]).await;
         let begun = server.aws().await.state("meshwarden").begin(&begin()).await.unwrap();
         assert_eq!(begun, expected, "{reasons:?}");
-        assert_eq!(server.asked().len(), 1, "a condition that did not hold is an answer, not a failure");
+        assert_eq!(server.requests().len(), 1, "a condition that did not hold is an answer, not a failure");
     }
 }
 
 #[tokio::test]
-async fn a_conflict_with_another_transaction_is_tried_again_by_the_sdk() {
+async fn transaction_conflict_is_retried_by_the_sdk() {
     let conflict = || json!({ "Code": "TransactionConflict", "Message": "Transaction is ongoing for the item" });
     let busy = || cancelled(&[none(), none(), conflict(), none()]);
-    let server = Canned::answering([busy(), Answer::ok(json!({}))]).await;
+    let server = CannedServer::start([busy(), CannedResponse::ok(json!({}))]).await;
     let begun = server.aws().await.state("meshwarden").begin(&begin()).await.unwrap();
     assert_eq!(begun, Begun::Granted { epoch: 5, revision: 5 });
-    let asked = server.asked();
-    assert_eq!(asked[0].json()["ClientRequestToken"], asked[1].json()["ClientRequestToken"]);
+    let requests = server.requests();
+    assert_eq!(requests[0].json()["ClientRequestToken"], requests[1].json()["ClientRequestToken"]);
 
-    let server = Canned::answering([busy(), busy(), busy()]).await;
+    let server = CannedServer::start([busy(), busy(), busy()]).await;
     let error = server.aws().await.state("meshwarden").begin(&begin()).await.unwrap_err();
-    assert_eq!((error.kind, server.asked().len()), (PortErrorKind::Conflict, 3));
+    assert_eq!((error.kind, server.requests().len()), (PortErrorKind::Conflict, 3));
 }
 
 #[tokio::test]
-async fn a_finish_that_was_done_before_is_stored_and_any_other_is_overtaken() {
+async fn repeated_finish_is_stored_and_a_different_one_is_overtaken() {
     let document = json!({ "phase": "shifted" });
     let finish = Finish { key: key(), epoch: 5, document: document.clone(), journal: entry() };
     for (found, expected) in [
@@ -136,14 +136,14 @@ async fn a_finish_that_was_done_before_is_stored_and_any_other_is_overtaken() {
         (Some(item(6, 6, Some(("r-2", "2026-11-20T10:00:30Z")), &document)), StoreOutcome::Overtaken),
         (None, StoreOutcome::Overtaken),
     ] {
-        let server = Canned::answering([cancelled(&[failed(found.clone()), none()])]).await;
+        let server = CannedServer::start([cancelled(&[failed(found.clone()), none()])]).await;
         let outcome = server.aws().await.state("meshwarden").finish(&finish).await.unwrap();
         assert_eq!(outcome, expected, "{found:?}");
     }
 }
 
 #[tokio::test]
-async fn a_note_that_was_done_before_is_stored_and_any_other_is_overtaken() {
+async fn repeated_note_is_stored_and_a_different_one_is_overtaken() {
     let document = json!({ "seen": "edit" });
     let note = Note { key: key(), revision: 5, now: now(), document: document.clone(), journal: None };
     for (found, expected) in [
@@ -151,20 +151,20 @@ async fn a_note_that_was_done_before_is_stored_and_any_other_is_overtaken() {
         (Some(item(5, 5, Some(("r-2", "2026-11-20T10:00:30Z")), &document)), StoreOutcome::Overtaken),
         (Some(item(7, 5, None, &document)), StoreOutcome::Overtaken),
     ] {
-        let server = Canned::answering([cancelled(&[failed(found.clone())])]).await;
+        let server = CannedServer::start([cancelled(&[failed(found.clone())])]).await;
         let outcome = server.aws().await.state("meshwarden").note(&note).await.unwrap();
         assert_eq!(outcome, expected, "{found:?}");
     }
 }
 
 #[tokio::test]
-async fn load_is_one_consistent_read_and_asks_again_for_what_was_left_out() {
+async fn load_is_one_consistent_read_and_repeats_unprocessed_keys() {
     let left = json!({ "meshwarden": { "Keys": [{ "pk": { "S": key().as_str() }, "sk": { "S": "document" } }] } });
     let budget = json!({ "pk": { "S": "budget/failover" }, "sk": { "S": "window#2026-11-20T10:00:00.000000000Z" }, "used": { "N": "3" } });
     let document = item(4, 2, Some(("r-9", "2026-11-20T09:59:00.25Z")), &json!({ "phase": "normal" }));
-    let server = Canned::answering([
-        Answer::ok(json!({ "Responses": { "meshwarden": [budget] }, "UnprocessedKeys": left })),
-        Answer::ok(json!({ "Responses": { "meshwarden": [document] }, "UnprocessedKeys": {} })),
+    let server = CannedServer::start([
+        CannedResponse::ok(json!({ "Responses": { "meshwarden": [budget] }, "UnprocessedKeys": left })),
+        CannedResponse::ok(json!({ "Responses": { "meshwarden": [document] }, "UnprocessedKeys": {} })),
     ])
     .await;
     let view = server.aws().await.state("meshwarden").load(&[key(), key()], &window()).await.unwrap();
@@ -172,26 +172,26 @@ async fn load_is_one_consistent_read_and_asks_again_for_what_was_left_out() {
     let stored = &view.documents[&key()];
     assert_eq!((stored.revision, stored.epoch), (4, 2));
     assert_eq!(stored.lease.as_ref().unwrap().until, "2026-11-20T09:59:00.25Z".parse().unwrap());
-    let first = &server.asked()[0].json()["RequestItems"]["meshwarden"];
+    let first = &server.requests()[0].json()["RequestItems"]["meshwarden"];
     assert_eq!((first["Keys"].as_array().unwrap().len(), &first["ConsistentRead"]), (3, &json!(true)));
 }
 
 #[tokio::test]
-async fn a_table_that_serves_nothing_of_a_batch_is_throttled() {
+async fn batch_without_any_processed_key_is_throttled() {
     let left = json!({ "meshwarden": { "Keys": [
         { "pk": { "S": "kill-switch" }, "sk": { "S": "state" } },
         { "pk": { "S": "budget/failover" }, "sk": { "S": "window#2026-11-20T10:00:00.000000000Z" } },
     ] } });
-    let server = Canned::answering([Answer::ok(json!({ "Responses": {}, "UnprocessedKeys": left }))]).await;
+    let server = CannedServer::start([CannedResponse::ok(json!({ "Responses": {}, "UnprocessedKeys": left }))]).await;
     let error = server.aws().await.state("meshwarden").load(&[], &window()).await.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::Throttled);
 }
 
 #[tokio::test]
-async fn a_document_that_can_t_be_read_is_an_error_that_names_it() {
+async fn unreadable_document_is_an_error_with_its_name() {
     let mut broken = item(4, 2, None, &json!({}));
     broken["document"] = json!({ "S": "{" });
-    let server = Canned::answering([Answer::ok(json!({ "Responses": { "meshwarden": [broken] } }))]).await;
+    let server = CannedServer::start([CannedResponse::ok(json!({ "Responses": { "meshwarden": [broken] } }))]).await;
     let error = server.aws().await.state("meshwarden").load(&[key()], &window()).await.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::Other);
     assert!(error.message.contains("`route/shop/recommendations/all document`"), "{error}");

@@ -133,7 +133,7 @@ fn effect(body: &mut String, effect: &Effect, policy: &Policy) {
         line(body, &format!("New finding {}, {severity}: {rule} on {resource}: {message}", finding.id()));
         match (&finding.remediation, rule.rule()) {
             (Some(change), _) => line(body, &format!("  Remediation: {change}")),
-            (None, Some(rule)) => line(body, &format!("  Remediation: {}", rule.mend)),
+            (None, Some(rule)) => line(body, &format!("  Remediation: {}", rule.remedy)),
             (None, None) => {}
         }
     }

@@ -44,7 +44,7 @@ pub fn documentation() -> String {
 fn page(rule: &Rule, text: &mut String) {
     let kinds: Vec<&str> = rule.on.iter().map(|kind| kind.words()).collect();
     let _ = write!(text, "\n### {}\n\n{}.\n\n{}\n\n", rule.id, rule.title, rule.why);
-    let _ = write!(text, "**Remedy:** {}\n\n", rule.mend);
+    let _ = write!(text, "**Remedy:** {}\n\n", rule.remedy);
     let _ = write!(text, "Severity: {}. Profile: {}. On: {}.", rule.severity, rule.profile, kinds.join(", "));
     let managed = rule.managed.iter().map(|id| format!("AWS Config {id}"));
     let controls = rule.controls.iter().map(|control| format!("{} {}", control.framework, control.id));

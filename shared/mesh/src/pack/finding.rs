@@ -82,12 +82,12 @@ impl fmt::Display for FindingId {
     }
 }
 
-/// Takes what one rule finds.
+/// Collects the findings of one rule.
 pub(super) struct Found<'a> {
     rule: RuleName,
     /// The severity of the rule's findings, unless the policy sets another.
     severity: Severity,
-    /// What the policy says of its severity.
+    /// The severity that the policy sets for the rule, if it sets one.
     set: Option<Severity>,
     all: &'a mut Vec<Finding>,
 }
@@ -102,12 +102,12 @@ impl<'a> Found<'a> {
         Self { rule, severity, set, all }
     }
 
-    /// Takes a finding on a resource as a whole.
+    /// Adds a finding on a resource as a whole.
     pub(super) fn on(&mut self, resource: ResourcePath, message: impl Into<String>, facts: Facts) -> &mut Finding {
         self.on_part(resource, String::new(), message, facts)
     }
 
-    /// Takes a finding on a resource as a whole that is as severe as its effect, unless the policy sets a severity.
+    /// Adds a finding on a resource as a whole, with the severity of its effect unless the policy sets one.
     pub(super) fn by_effect(
         &mut self,
         severity: Severity,
@@ -121,7 +121,7 @@ impl<'a> Found<'a> {
         finding
     }
 
-    /// Takes a finding on a part of a resource.
+    /// Adds a finding on a part of a resource.
     pub(super) fn on_part(
         &mut self,
         resource: ResourcePath,
@@ -137,7 +137,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// Items as people read them: `80, 443`.
+/// Items as a comma-separated text: `80, 443`.
 pub(super) fn listed<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
     items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
 }

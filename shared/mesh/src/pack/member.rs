@@ -1,13 +1,13 @@
-//! Which member of a resource a finding is about.
+//! Maps a finding to the member of the resource that it is about.
 //!
-//! A part of a finding is for people (`listener 8080`, `target orders@80`, `backend pay.local`). Here it becomes the path
-//! of a member in the API's spelling, so that a reader can say on which line of a file it is.
+//! The part of a finding is a text for operators (`listener 8080`, `target orders@80`, `backend pay.local`). This
+//! module maps it to the path of a member in the API's spelling, so that a report can name the line of a file.
 
 use serde_json::Value;
 
 use super::finding::Finding;
 
-/// What a rule looks at, below the listener, weighted target or backend that its part names.
+/// The member that a rule evaluates, below the listener, weighted target or backend that its part names.
 const BELOW_PART: [(&str, &str); 25] = [
     ("backend-tls-not-enforced", ".virtualService.clientPolicy"),
     ("certificate-expired", ".tls.certificate"),
@@ -36,8 +36,8 @@ const BELOW_PART: [(&str, &str); 25] = [
     ("route-target-not-listening", ".port"),
 ];
 
-/// What a rule looks at, whatever its part is. `KIND` stands for the kind of the route, such as `httpRoute`.
-const OF_RULE: [(&str, &str); 34] = [
+/// The member that a rule evaluates, for every part. `KIND` stands for the kind of the route, such as `httpRoute`.
+const MEMBER_OF_RULE: [(&str, &str); 34] = [
     ("discovery-matches-no-instance", "spec.serviceDiscovery.awsCloudMap.attributes"),
     ("discovery-on-loopback", "spec.serviceDiscovery.dns.hostname"),
     ("egress-aws-not-allowed", "spec.egressFilter"),
@@ -78,8 +78,8 @@ const OF_RULE: [(&str, &str); 34] = [
 const ROUTE_KINDS: [&str; 4] = ["httpRoute", "http2Route", "grpcRoute", "tcpRoute"];
 
 impl Finding {
-    /// The member of its resource that it is about: `spec.listeners[0].tls.mode`, `tags`. Empty for the resource as a
-    /// whole. The member itself may be absent, which is often what is wrong. `spec` is that of the resource.
+    /// The member of the resource that the finding is about: `spec.listeners[0].tls.mode`, `tags`. Empty for the
+    /// resource as a whole. The member may be absent, which is often the violation. `spec` is the spec of the resource.
     #[must_use]
     pub fn member(&self, spec: &Value) -> String {
         let (rule, part) = (self.rule.as_str(), self.part.as_str());
@@ -90,7 +90,7 @@ impl Finding {
             return part.to_owned();
         }
         let kind = ROUTE_KINDS.into_iter().find(|kind| spec.get(kind).is_some());
-        if let Some((_, member)) = OF_RULE.iter().find(|(id, _)| *id == rule) {
+        if let Some((_, member)) = MEMBER_OF_RULE.iter().find(|(id, _)| *id == rule) {
             return member.replace("KIND", kind.unwrap_or_default());
         }
         if let (true, Some(kind)) = (part.starts_with("timeout."), kind) {
@@ -99,7 +99,8 @@ impl Finding {
         match of_part(part, spec, kind).or_else(|| self.of_backend(spec)) {
             Some(base) => {
                 let below = BELOW_PART.iter().find(|(id, _)| *id == rule).map_or("", |(_, below)| *below);
-                // A client has its certificate in its policy, and a listener in its own member.
+                // The certificate of a client is in its policy, the certificate of a listener in a member of the
+                // listener.
                 let of_client = part == "client" || part.starts_with("client of ");
                 format!("{base}{}", if of_client { "" } else { below })
             }
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn part_of_a_finding_names_a_member() {
+    fn part_of_a_finding_maps_to_a_member() {
         let node = json!({
             "listeners": [{"portMapping": {"port": 80}}, {"portMapping": {"port": 443}, "tls": {"mode": "PERMISSIVE"}}],
             "backends": [{"virtualService": {"virtualServiceName": "a.local"}},
@@ -237,8 +238,8 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_are_named_exist() {
-        for (id, _) in BELOW_PART.iter().chain(&OF_RULE) {
+    fn every_named_rule_exists() {
+        for (id, _) in BELOW_PART.iter().chain(&MEMBER_OF_RULE) {
             assert!(rules().any(|rule| rule.id == *id), "{id}");
         }
     }

@@ -1,12 +1,12 @@
-//! Call paths: what becomes of one request on its way through the mesh.
+//! Call paths: the number of attempts that one request causes on its way through the mesh.
 //!
 //! ```text
 //!   node or gateway ──▶ virtual service ──▶ router ──▶ node, with the tries of the route
 //!                              └──────────────────────▶ node, with the service's own tries
 //! ```
 //!
-//! Services and routers are steps of their own, so the number of steps grows with the references, and not with who
-//! calls times who answers.
+//! Services and routers are separate vertices, so the number of steps grows with the references, and not with the
+//! product of callers and targets.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,16 +14,16 @@ use crate::graph::{Links, Provider};
 use crate::name::{RouteName, VirtualNodeName, VirtualRouterName};
 use crate::spec::RouteRule;
 
-/// How often the service tries on its own, where no retry policy says otherwise: once, and two retries.
-pub(super) const OWN_TRIES: u64 = 3;
+/// The attempts of a request without a retry policy: the first one and two retries.
+pub(super) const DEFAULT_ATTEMPTS: u64 = 3;
 
 /// The call paths of a mesh.
 pub(super) struct Paths<'m> {
     vertices: Vec<Vertex<'m>>,
     steps: Vec<Vec<Step<'m>>>,
-    /// The component of each vertex: vertices that reach each other share one. Whatever is called has a smaller number.
+    /// The component of each vertex: vertices that reach each other share one. A called vertex has a smaller number.
     component: Vec<usize>,
-    /// The most tries that one request can become on its way to each vertex, and the vertex before it on that way.
+    /// The most attempts that one request causes on its way to each vertex, and the previous vertex on that way.
     tries: Vec<(u64, Option<usize>)>,
 }
 
@@ -43,45 +43,45 @@ struct Step<'m> {
     route: Option<&'m RouteName>,
 }
 
-/// Where a request becomes more tries than are allowed.
+/// A step at which a request causes more attempts than allowed.
 pub(super) struct Amplified<'m> {
     pub(super) router: Option<&'m VirtualRouterName>,
     pub(super) route: Option<&'m RouteName>,
     pub(super) node: &'m VirtualNodeName,
     pub(super) tries: u64,
-    /// The nodes on the way, the first caller first, with the tries that have come together at each.
+    /// The nodes on the way, the first caller first, each with the accumulated attempts.
     pub(super) path: Vec<(&'m VirtualNodeName, u64)>,
 }
 
 impl<'m> Paths<'m> {
     pub(super) fn of(links: &Links<'m>) -> Self {
-        let mut paths = Draft::default().read(links);
+        let mut paths = PathsBuilder::default().read(links);
         paths.component = components(&paths.steps);
-        paths.tries = paths.most_tries();
+        paths.tries = paths.most_attempts();
         paths
     }
 
-    /// The nodes that call each other in a circle, circle by circle, in the order of their names.
-    pub(super) fn circles(&self) -> Vec<Vec<&'m VirtualNodeName>> {
+    /// The nodes that call each other in a cycle, cycle by cycle, in the order of their names.
+    pub(super) fn cycles(&self) -> Vec<Vec<&'m VirtualNodeName>> {
         let mut members: BTreeMap<usize, Vec<&VirtualNodeName>> = BTreeMap::new();
         for (vertex, component) in self.vertices.iter().zip(&self.component) {
             if let Vertex::Node(name) = vertex {
                 members.entry(*component).or_default().push(name);
             }
         }
-        // A node alone in its component is in a circle only if a service or router is there with it.
+        // A node alone in its component is in a cycle only if a service or router is in the component too.
         let mut sizes: HashMap<usize, usize> = HashMap::new();
         for component in &self.component {
             *sizes.entry(*component).or_default() += 1;
         }
         let size = |component: &usize| sizes.get(component).copied().unwrap_or_default();
-        let circular = members.into_iter().filter(|(component, _)| size(component) > 1);
-        let mut circles: Vec<_> = circular.map(|(_, nodes)| nodes).collect();
-        circles.sort();
-        circles
+        let is_in_cycle = members.into_iter().filter(|(component, _)| size(component) > 1);
+        let mut cycles: Vec<_> = is_in_cycle.map(|(_, nodes)| nodes).collect();
+        cycles.sort();
+        cycles
     }
 
-    /// Every step by which a request becomes more tries than allowed, of which the caller had not yet that many.
+    /// Every step at which a request exceeds the allowed attempts and its caller does not exceed them yet.
     pub(super) fn amplified(&self, limit: u64) -> Vec<Amplified<'m>> {
         let mut found = Vec::new();
         for (from, steps) in self.steps.iter().enumerate() {
@@ -90,7 +90,7 @@ impl<'m> Paths<'m> {
                 step.tries > 1
                     && before <= limit
                     && before.saturating_mul(step.tries) > limit
-                    && !self.circular(from, step)
+                    && !self.is_in_cycle(from, step)
             });
             for step in crossing {
                 let Some(Vertex::Node(node)) = self.vertices.get(step.to) else { continue };
@@ -107,15 +107,15 @@ impl<'m> Paths<'m> {
         found
     }
 
-    fn circular(&self, from: usize, step: &Step<'_>) -> bool {
+    fn is_in_cycle(&self, from: usize, step: &Step<'_>) -> bool {
         self.component.get(from) == self.component.get(step.to)
     }
 
-    /// The nodes on the way with the most tries to a vertex.
+    /// The nodes on the way with the most attempts to a vertex.
     fn way_to(&self, vertex: usize) -> Vec<(&'m VirtualNodeName, u64)> {
         let mut way = Vec::new();
         let mut at = Some(vertex);
-        // Each step back leads to a component that comes earlier, so this ends.
+        // Each step back leads to an earlier component, so the loop ends.
         while let Some(index) = at {
             let Some((tries, before)) = self.tries.get(index) else { break };
             if let Some(Vertex::Node(name)) = self.vertices.get(index) {
@@ -127,15 +127,15 @@ impl<'m> Paths<'m> {
         way
     }
 
-    /// The most tries on the way to each vertex. Within a circle they would be without bound; they count once there.
-    fn most_tries(&self) -> Vec<(u64, Option<usize>)> {
+    /// The most attempts on the way to each vertex. Steps within a cycle would have no bound, so they count once.
+    fn most_attempts(&self) -> Vec<(u64, Option<usize>)> {
         let mut tries = vec![(1_u64, None); self.vertices.len()];
         let mut order: Vec<usize> = (0..self.vertices.len()).collect();
         // Callers first; within a component in the order of the vertices.
         order.sort_by_key(|index| (std::cmp::Reverse(self.component.get(*index).copied()), *index));
         for from in order {
             let before = tries.get(from).map_or(1, |(tries, _)| *tries);
-            for step in self.steps.get(from).into_iter().flatten().filter(|step| !self.circular(from, step)) {
+            for step in self.steps.get(from).into_iter().flatten().filter(|step| !self.is_in_cycle(from, step)) {
                 let arrives = before.saturating_mul(step.tries);
                 if let Some(most) = tries.get_mut(step.to)
                     && (arrives > most.0 || most.1.is_none())
@@ -148,14 +148,14 @@ impl<'m> Paths<'m> {
     }
 }
 
-/// Vertices and steps, as they are read.
+/// Vertices and steps while the links are read.
 #[derive(Default)]
-struct Draft<'m> {
+struct PathsBuilder<'m> {
     vertices: Vec<Vertex<'m>>,
     steps: Vec<Vec<Step<'m>>>,
 }
 
-impl<'m> Draft<'m> {
+impl<'m> PathsBuilder<'m> {
     fn add(&mut self, vertex: Vertex<'m>) -> usize {
         self.vertices.push(vertex);
         self.steps.push(Vec::new());
@@ -169,7 +169,8 @@ impl<'m> Draft<'m> {
     }
 
     fn read(mut self, links: &Links<'m>) -> Paths<'m> {
-        // Nodes, services and routers have the numbers of the links, moved on by those before them.
+        // Nodes, services and routers keep the order of the links. The index of each is offset by the vertices before
+        // it.
         let nodes: Vec<usize> = links.nodes.iter().map(|(name, _)| self.add(Vertex::Node(name))).collect();
         let services: Vec<usize> = links.services.iter().map(|_| self.add(Vertex::Service)).collect();
         let routers: Vec<usize> = links.routers.iter().map(|(name, _)| self.add(Vertex::Router(name))).collect();
@@ -190,7 +191,7 @@ impl<'m> Draft<'m> {
             let step = match links.provider(number) {
                 Some(Provider::Router(router)) => plain(vertex(&routers, router)),
                 Some(Provider::Node(node)) => {
-                    let tries = links.nodes.get(node).map_or(1, own_tries_towards);
+                    let tries = links.nodes.get(node).map_or(1, default_attempts_towards);
                     Step { to: vertex(&nodes, node), tries, route: None }
                 }
                 None => continue,
@@ -210,7 +211,7 @@ impl<'m> Draft<'m> {
     }
 }
 
-/// How often a route tries a request at the most.
+/// The most attempts of a route for one request.
 pub(super) fn tries(rule: &RouteRule) -> u64 {
     let given = match rule {
         RouteRule::Http(route) | RouteRule::Http2(route) => {
@@ -219,15 +220,16 @@ pub(super) fn tries(rule: &RouteRule) -> u64 {
         RouteRule::Grpc(route) => route.retry_policy.as_ref().map(|policy| policy.max_retries),
         RouteRule::Tcp(_) | RouteRule::Unrecognised(_) => return 1,
     };
-    given.map_or(OWN_TRIES, |retries| u64::try_from(retries.get()).unwrap_or(0).saturating_add(1))
+    given.map_or(DEFAULT_ATTEMPTS, |retries| u64::try_from(retries.get()).unwrap_or(0).saturating_add(1))
 }
 
-fn own_tries_towards(node: &crate::spec::VirtualNodeSpec) -> u64 {
+fn default_attempts_towards(node: &crate::spec::VirtualNodeSpec) -> u64 {
     let tcp = |listener: &crate::spec::Listener| listener.port_mapping.protocol == crate::spec::Protocol::Tcp;
-    if node.listeners().iter().all(tcp) { 1 } else { OWN_TRIES }
+    if node.listeners().iter().all(tcp) { 1 } else { DEFAULT_ATTEMPTS }
 }
 
-/// The strongly connected components by Tarjan's algorithm, without recursion: deep call paths must not end the stack.
+/// The strongly connected components by Tarjan's algorithm, without recursion: a deep call path must not overflow the
+/// stack.
 fn components(steps: &[Vec<Step<'_>>]) -> Vec<usize> {
     const UNSEEN: usize = usize::MAX;
     let count = steps.len();

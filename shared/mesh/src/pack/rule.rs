@@ -26,8 +26,8 @@ pub struct Rule {
     pub title: &'static str,
     /// The condition that it evaluates and the effect of a violation, for operators.
     pub why: &'static str,
-    /// The remedy.
-    pub mend: &'static str,
+    /// The change that resolves a finding, for operators.
+    pub remedy: &'static str,
     /// The managed rules of AWS Config with the same condition.
     pub managed: &'static [&'static str],
     /// The controls that it serves.

@@ -33,21 +33,21 @@ pub(super) struct Scene<'a> {
     pub(super) register: Register<'a>,
     /// The flows of each route, by the number of the route.
     flows: Vec<Vec<Flow<'a>>>,
-    /// Every listener of a proxy.
+    /// Every listener of a proxy, by resource and port.
     pub(super) sockets: Vec<Socket<'a>>,
-    /// The presented certificates, with their place.
+    /// The presented certificates, each with its part of the spec.
     pub(super) presented: Vec<Presented>,
-    /// By place, the environment of a resource, from its tag or else its name.
+    /// The environment of each resource, from its tag or otherwise its name, by position.
     environments: Vec<Option<&'a str>>,
     tag_faults: Vec<(usize, Vec<TagFault>)>,
     egresses: Egresses<'a>,
-    /// By virtual service, every listener at which its calls may arrive.
+    /// Every listener at which calls of a virtual service may arrive, by virtual service.
     listeners: Vec<Vec<&'a Listener>>,
     paths: Paths<'a>,
     edges: Vec<JudgedEdge<'a>>,
-    /// The virtual nodes that stand for hosts outside.
+    /// The virtual nodes that stand for hosts outside the mesh.
     outside: OutsideNodes<'a>,
-    /// Whether one finding on the mesh stands for its calls in plain text.
+    /// Whether one finding on the mesh replaces the findings on its plain-text calls.
     pub(super) folds_plaintext: bool,
 }
 
@@ -61,7 +61,7 @@ pub(super) struct Socket<'a> {
 /// A certificate that is presented.
 pub(super) struct Presented {
     pub(super) by: ResourcePath,
-    /// Where in its spec: `listener 8080`, `client`, `client of s.local`.
+    /// The part of the spec: `listener 8080`, `client`, `client of s.local`.
     pub(super) part: String,
     pub(super) source: Source,
 }
@@ -75,7 +75,7 @@ impl<'a> Scene<'a> {
         let egresses = Egresses::new(mesh, &links, &policy.egress);
         let listeners = listeners_behind(&links);
         let paths = Paths::of(&links);
-        // A gateway of which only routes are known can't be found at fault, so it is not among the callers.
+        // A gateway with known routes and an unknown spec cannot be at fault, so it is not among the callers.
         let outside = OutsideNodes::find(mesh, &policy.egress);
         let edges = judged_edges(mesh, &links, &flows, readings, &outside, now);
         let environments = environments(&register, policy);
@@ -124,7 +124,7 @@ impl<'a> Scene<'a> {
         self.register.iter().map(|(_, entry)| &entry.path)
     }
 
-    /// What becomes of a request on its way through the mesh.
+    /// The call paths of the mesh.
     pub(super) const fn paths(&self) -> &Paths<'a> {
         &self.paths
     }
@@ -134,12 +134,12 @@ impl<'a> Scene<'a> {
         &self.edges
     }
 
-    /// Whether a virtual node stands for a host outside the mesh, at which no proxy runs.
+    /// Whether a virtual node stands for a host outside the mesh, where no proxy runs.
     pub(super) fn is_outside(&self, node: &VirtualNodeName) -> bool {
         self.outside.contains(node)
     }
 
-    /// What each proxy reaches.
+    /// The egress set of each proxy.
     pub(super) const fn egresses(&self) -> &Egresses<'a> {
         &self.egresses
     }
@@ -196,12 +196,12 @@ impl<'a> Scene<'a> {
         self.links.nodes.iter().enumerate().filter_map(|(number, (name, node))| Some((number, name, node?)))
     }
 
-    /// Every route with what it sends where.
+    /// Every route with its flows: the targets and their shares.
     pub(super) fn flows(&self) -> impl Iterator<Item = (&LinkedRoute<'a>, &[Flow<'a>])> {
         self.links.routes.iter().zip(self.flows.iter().map(Vec::as_slice))
     }
 
-    /// A route by its number, with what it sends where.
+    /// A route by its number, with its flows.
     pub(super) fn flows_of(&self, route: usize) -> Option<(&LinkedRoute<'a>, &[Flow<'a>])> {
         Some((self.links.routes.get(route)?, self.flows.get(route)?))
     }
@@ -231,7 +231,7 @@ impl<'a> Scene<'a> {
         })
     }
 
-    /// Whether something calls a virtual service.
+    /// Whether a resource calls a virtual service.
     pub(super) fn is_called(&self, service: &VirtualServiceName) -> bool {
         self.links.services.number(service).is_some_and(|service| !self.links.callers(service).is_empty())
     }

@@ -1,4 +1,4 @@
-//! Inputs and outputs of the App Mesh API: whole resources, answers that wrap one, lists, and specs alone.
+//! Inputs and outputs of the App Mesh API: whole resources, responses that wrap one, lists, and bare specs.
 
 use serde_json::{Map, Value};
 
@@ -11,7 +11,7 @@ use super::spots::{Spot, Step};
 use super::stand_ins::{StandIns, stand_in};
 use crate::name::ResourceKind;
 
-/// Whether a document is of the API.
+/// Whether a document is an API resource, a response or a list.
 pub(super) fn is_resource(object: &Map<String, Value>) -> bool {
     kind_by_names(object).is_some()
         || kind_by_spec(object).is_some()
@@ -26,7 +26,7 @@ fn is_one(item: &Value) -> bool {
     item.as_object().is_some_and(is_resource)
 }
 
-/// Whether a document is a spec as the API takes it, be it of a kind or not. Kubernetes calls its own so as well.
+/// Whether a document is a bare spec of the API, even if its kind is unknown. Kubernetes names the spec the same way.
 pub(super) fn is_spec_alone(document: &Value) -> bool {
     let is_other = |name: &str| document.get(name).is_some();
     document.get("spec").is_some() && !is_other("kind") && !is_other("apiVersion")
@@ -101,7 +101,7 @@ fn resource(
     let no_spec = Value::Object(Map::new());
     let spec = match object.get("spec") {
         Some(spec) => spec,
-        // CreateMesh and CreateVirtualRouter take no spec for an empty one; an entry of a list has none at all.
+        // CreateMesh and CreateVirtualRouter may omit an empty spec; a list entry never has a spec.
         None if !object.contains_key("arn") && kind != ResourceKind::Route && kind != ResourceKind::GatewayRoute => {
             &no_spec
         }
@@ -135,7 +135,7 @@ fn resource(
     );
 }
 
-/// The members of the API's inputs and outputs that are no part of the spec.
+/// The members of the API's inputs and outputs outside the spec.
 const OUTSIDE_SPEC: [&str; 11] = [
     "arn",
     "clientToken",
@@ -150,18 +150,18 @@ const OUTSIDE_SPEC: [&str; 11] = [
     "tags",
 ];
 
-/// The members that neither the API's inputs nor its outputs have.
+/// The members that the API's inputs and outputs do not have.
 fn misspelt(kind: ResourceKind, object: &Map<String, Value>) -> Vec<super::spelling::Misspelt> {
-    // Lists of the API's outputs carry their version beside the names.
+    // Lists in the API's outputs contain the version next to the names.
     let mut known: Vec<&str> = vec![own_name_member(kind), "version"];
     known.extend(super::declare::parent_name_member(kind));
     known.extend(OUTSIDE_SPEC);
-    // The command line writes the metadata of an answer here.
+    // The AWS CLI writes the metadata of a response here.
     known.push("ResponseMetadata");
     unknown_members(object, &known, &[])
 }
 
-/// Calls by the file's name what has none of its own, as a spec alone does.
+/// Names a resource after its file if it has no name, as a bare spec does.
 fn assume(
     names: &mut Names,
     kind: ResourceKind,
@@ -189,7 +189,7 @@ fn assume(
     }
 }
 
-/// The last part of a file's name without its ending.
+/// The last part of a file name, without its extension.
 fn stem(file: &str) -> String {
     let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
     let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
@@ -208,23 +208,23 @@ fn plural(kind: ResourceKind) -> String {
     }
 }
 
-/// The kind of a whole resource, by the most telling of its names.
+/// The kind of a whole resource, from its most specific name.
 fn kind_by_names(object: &Map<String, Value>) -> Option<ResourceKind> {
     use ResourceKind::{GatewayRoute, Mesh, Route, VirtualGateway, VirtualNode, VirtualRouter, VirtualService};
     let whole = ["spec", "arn", "metadata", "status", "tags"].iter().any(|name| object.contains_key(*name));
-    // A route names its router too, so it comes first.
+    // A route also names its router, so routes are tested first.
     [Route, GatewayRoute, VirtualNode, VirtualGateway, VirtualRouter, VirtualService, Mesh]
         .into_iter()
         .find(|kind| object.contains_key(own_name_member(*kind)))
         .filter(|kind| match kind {
-            // A provider and a target hold names as well, and nothing of a resource.
+            // A provider and a target also contain names, but they are not resources.
             Mesh => whole || object.len() == 1,
             Route | GatewayRoute | VirtualNode | VirtualGateway | VirtualRouter | VirtualService => {
                 whole || object.contains_key("meshName")
             }
         })
         .map(|kind| match kind {
-            // An input for a route without its own name names its router and has a route's spec.
+            // An input for a route without a name names its router and contains a route's spec.
             VirtualRouter | VirtualGateway => {
                 object.get("spec").and_then(Value::as_object).and_then(route_kind).unwrap_or(kind)
             }
@@ -233,7 +233,7 @@ fn kind_by_names(object: &Map<String, Value>) -> Option<ResourceKind> {
         })
 }
 
-/// The kind of a spec alone, or of a resource without any name.
+/// The kind of a bare spec, or of a resource without any name.
 fn kind_by_spec(object: &Map<String, Value>) -> Option<ResourceKind> {
     match object.get("spec") {
         Some(Value::Object(spec)) if !object.contains_key("kind") && !object.contains_key("apiVersion") => {
@@ -269,7 +269,8 @@ fn kind_of_spec(spec: &Map<String, Value>) -> Option<ResourceKind> {
         || listens("healthCheck")
         || listens("connectionPool")
     {
-        // A node that nothing discovers serves no one, so a spec with listeners and clients is rather a gateway's.
+        // A node without service discovery has no callers, so a spec with listeners and clients is probably a
+        // gateway's.
         Some(ResourceKind::VirtualGateway)
     } else if listens("portMapping") && spec.len() == 1 {
         Some(ResourceKind::VirtualRouter)

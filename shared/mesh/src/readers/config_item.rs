@@ -1,7 +1,7 @@
 //! AWS Config configuration items.
 //!
-//! An item's `configuration` is spelt neither as the API nor as CloudFormation spells it (`Tls` and `Acm`, yet
-//! `AWSCloudMap` and `DNS`), so names are read without regard to case. It is an object in a notification and a text of
+//! An item's `configuration` is spelt neither like the API nor like CloudFormation (`Tls` and `Acm`, but `AWSCloudMap`
+//! and `DNS`), so names are compared without case. It is an object in a notification, and a JSON text in a response.
 //! JSON in an answer.
 
 use serde_json::{Map, Value};
@@ -15,13 +15,13 @@ use super::spots::{Spot, Step};
 use super::stand_ins::StandIns;
 use crate::name::{Arn, ResourceKind, ResourcePath};
 
-/// Where items are in what holds several.
+/// The members that contain a list of items.
 const LISTS: [&str; 4] = ["configurationItems", "baseConfigurationItems", "results", "items"];
 
-/// What holds one item or a message about one.
+/// The members that contain one item, or a message about one.
 const HOLDERS: [&str; 4] = ["configurationItem", "configurationItemSummary", "invokingEvent", "detail"];
 
-/// Whether a document is an item, or holds items.
+/// Whether a document is an item, or contains items.
 pub(super) fn is_item(object: &Map<String, Value>) -> bool {
     let is_one = |object: &Map<String, Value>| {
         member(object, "resourceType").is_some_and(|kind| kind.as_str().is_some_and(|kind| kind.starts_with("AWS::")))
@@ -34,7 +34,7 @@ pub(super) fn is_item(object: &Map<String, Value>) -> bool {
         })
 }
 
-/// Reads all items that a document holds.
+/// Reads all items in a document.
 pub(super) fn read(file: &str, document: &Value, spot: &Spot, reading: &mut Reading) {
     if let Value::Array(items) = document {
         for (index, item) in items.iter().enumerate() {
@@ -87,7 +87,7 @@ fn item(file: &str, item: &Map<String, Value>, spot: &Spot, reading: &mut Readin
     if let Some(Ok(arn)) = arn.as_deref().map(Arn::parse) {
         names.complete(arn.path());
     }
-    // Config keeps tags beside the configuration; only some answers have them within.
+    // AWS Config stores tags next to the configuration; some responses have them only within.
     let tags = member(item, "tags").or_else(|| member(&configuration, "tags"));
     let none = Value::Object(Map::new());
     declare(
@@ -109,7 +109,7 @@ fn item(file: &str, item: &Map<String, Value>, spot: &Spot, reading: &mut Readin
 }
 
 impl Names {
-    /// Takes from a path what is missing.
+    /// Adds the missing names from a path.
     fn complete(&mut self, path: &ResourcePath) {
         let parent = match path {
             ResourcePath::Route(id) => Some(id.router.to_string()),
@@ -136,7 +136,7 @@ fn held(object: &Map<String, Value>, name: &str) -> Option<Map<String, Value>> {
     member(object, name).and_then(opened)
 }
 
-/// An object, also when it is a text of JSON.
+/// An object, or the object in a JSON text.
 fn opened(value: &Value) -> Option<Map<String, Value>> {
     match value {
         Value::Object(object) => Some(object.clone()),

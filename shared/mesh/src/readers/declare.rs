@@ -1,4 +1,4 @@
-//! The last step of every reader: names and a spec, put together to a resource or refused.
+//! The last step of every reader: it combines names and a spec to a resource, or refuses them.
 
 use serde_json::{Map, Value};
 
@@ -18,38 +18,38 @@ use crate::resource::Tags;
 use crate::spec::{Spec, Violation};
 use crate::validate;
 
-/// A resource as a form has it, not yet judged.
+/// A resource in the form's spelling, before validation.
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     pub(super) source: Source,
-    /// The place of the resource in the file.
+    /// The position of the resource in the file.
     pub(super) spot: &'a Spot,
     pub(super) kind: ResourceKind,
     pub(super) names: Names,
-    /// In the form's spelling.
+    /// The spec in the form's spelling.
     pub(super) spec: &'a Value,
-    /// The way from the place of the resource to its spec; empty where the resource is its spec.
+    /// The steps from the position of the resource to its spec; empty if the resource is its spec.
     pub(super) way: &'a [Step],
-    /// Members outside the spec that the form has no place for.
+    /// Members outside the spec that the form does not have.
     pub(super) misspelt: Vec<Misspelt>,
     pub(super) spelling: Spelling,
     pub(super) stand_ins: &'a StandIns,
-    /// `None` where the form has no place for tags.
+    /// The tags; `None` if the form has no tags.
     pub(super) tags: Option<Vec<(String, String)>>,
     pub(super) mesh_owner: Option<String>,
 }
 
-/// The names that make a path. What is `None` is missing in the file.
+/// The names in a path. A `None` name is missing in the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Names {
     pub(super) mesh: Option<String>,
     /// The virtual router of a route, the virtual gateway of a gateway route.
     pub(super) parent: Option<String>,
-    /// The resource's own name; that of a mesh is in `mesh`.
+    /// The resource's own name; the name of a mesh is in `mesh`.
     pub(super) own: Option<String>,
 }
 
-/// The member that a resource's own name has in the API.
+/// The API's member for a resource's own name.
 pub(super) const fn own_name_member(kind: ResourceKind) -> &'static str {
     match kind {
         ResourceKind::Mesh => "meshName",
@@ -62,7 +62,7 @@ pub(super) const fn own_name_member(kind: ResourceKind) -> &'static str {
     }
 }
 
-/// The member that the name of what holds a resource has in the API.
+/// The API's member for the name of the parent of a resource.
 pub(super) const fn parent_name_member(kind: ResourceKind) -> Option<&'static str> {
     match kind {
         ResourceKind::Route => Some("virtualRouterName"),
@@ -76,7 +76,7 @@ pub(super) const fn parent_name_member(kind: ResourceKind) -> Option<&'static st
 }
 
 impl Names {
-    /// Reads the names from the members that the API has for them, as a form spells them.
+    /// Reads the names from the API's members, in the spelling of a form.
     pub(super) fn read(kind: ResourceKind, object: &Map<String, Value>, spelling: Spelling) -> Self {
         let text = |name: &str| match spelling {
             Spelling::ConfigItem => member(object, name).and_then(text_of),
@@ -89,7 +89,7 @@ impl Names {
     }
 }
 
-/// A text, also when YAML took it for a number.
+/// A text, even if YAML parsed it as a number.
 pub(super) fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -115,11 +115,11 @@ pub(super) fn tags_of(value: &Value) -> Vec<(String, String)> {
     }
 }
 
-/// Judges a draft and adds what comes of it.
+/// Validates a draft, and adds its resource, remarks, refusals and faults.
 pub(super) fn declare(draft: Draft<'_>, reading: &mut Reading) {
     let Draft { source, spot, kind, names, spec, way, mut misspelt, spelling, stand_ins, tags, mesh_owner } = draft;
     let lines = lines(kind, spec, spot, way, spelling);
-    // The members of manifests are compared where the objects are gathered.
+    // The members of manifests are checked when the objects are collected.
     let Respelt { value, notes, twice } = if spelling == Spelling::Manifest {
         respell(spec, Spec::shape(kind), spelling, stand_ins, "spec")
     } else {
@@ -179,10 +179,10 @@ pub(super) fn declare(draft: Draft<'_>, reading: &mut Reading) {
     }
 }
 
-/// The lines of a resource's members, whose spec is at the end of a way from its place.
+/// The lines of a resource's members. The spec is at the end of the steps from the resource's position.
 fn lines(kind: ResourceKind, spec: &Value, spot: &Spot, way: &[Step], spelling: Spelling) -> MemberLines {
     let mut lines = lines_of_spec(spec, spot.follow(way), Spec::shape(kind), spelling);
-    // The spec is a member of what has the tags beside it.
+    // The spec is a member of the object that also contains the tags.
     let is_spec = |step: &Step| matches!(step, Step::Member(name) if name.eq_ignore_ascii_case("spec"));
     let holder = spot.follow(way.iter().position(is_spec).and_then(|before| way.get(..before)).unwrap_or_default());
     for member in ["spec", "tags"] {
@@ -193,7 +193,7 @@ fn lines(kind: ResourceKind, spec: &Value, spot: &Spot, way: &[Step], spelling: 
     lines
 }
 
-/// A misspelt member of a resource that is refused anyway: it is often the reason.
+/// The violation of a misspelt member in a resource that is refused anyway. The misspelling is often the cause.
 pub(super) fn violation_of(misspelt: &Misspelt) -> Violation {
     let remedy = match &misspelt.suggestion {
         Some(name) => format!("write `{name}`"),
@@ -202,7 +202,7 @@ pub(super) fn violation_of(misspelt: &Misspelt) -> Violation {
     Violation::malformed(misspelt.member.clone(), format!("is not a member here: {remedy}"))
 }
 
-/// The form whose spelling it is; AWS Config records what exists, so nothing in it can be misspelt.
+/// The form with this spelling. AWS Config records existing resources, so none of its members is misspelt.
 const fn form_of(spelling: Spelling) -> Option<Form> {
     match spelling {
         Spelling::Api => Some(Form::Api),
@@ -213,7 +213,7 @@ const fn form_of(spelling: Spelling) -> Option<Form> {
     }
 }
 
-/// A member that is required and was left out for want of a value isn't missing in the file.
+/// Explains that a required member is not missing in the file, but was left out because its value is unknown.
 fn explain(mut violation: Violation, notes: &[(String, Note)]) -> Violation {
     let left_out = notes.iter().find_map(|(path, note)| match note {
         Note::LeftOut { expression } if violation.path.starts_with(path) => Some(expression),

@@ -1,22 +1,22 @@
-//! JSON that names each member once. The usual reader keeps the last of two and drops the other without a word.
+//! JSON with unique member names. serde_json's own map keeps the last of two equal names and silently drops the first.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// Reads a document. An error is a line and what is wrong there.
+/// Reads a document. An error is a line and the problem in it.
 pub(super) fn document(text: &str) -> Result<Value, (usize, String)> {
     serde_json::from_str::<Once>(text).map(|Once(value)| value).map_err(|error| {
-        let told = error.to_string();
-        // The place stands at the end of serde_json's message and is told apart from it here.
-        let message = told.rsplit_once(" at line ").map_or(told.as_str(), |(message, _)| message);
+        let text_of_error = error.to_string();
+        // The position at the end of serde_json's message is separated from the text.
+        let message = text_of_error.rsplit_once(" at line ").map_or(text_of_error.as_str(), |(message, _)| message);
         (error.line(), message.to_owned())
     })
 }
 
-/// Reads several documents that follow each other, as logs, exports of queries and `jq` write them. Each comes with the
-/// offset at which the one before ended. `None` where one of them can't be read.
+/// Reads several consecutive documents, as in logs, query exports and the output of `jq`. Each comes with the offset of
+/// the end of the previous one. `None` if one of them cannot be read.
 pub(super) fn documents(text: &str) -> Option<Vec<(Value, usize)>> {
     let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Once>();
     let mut all = Vec::new();
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_given_twice_is_refused() {
+    fn duplicate_member_is_refused() {
         assert_eq!(document("{\"a\": 1,\n \"a\": 2}"), Err((2, "`a` is given twice: remove one".to_owned())));
     }
 }

@@ -1,4 +1,4 @@
-//! Patches of Kustomize: manifests that change others, and are no resources themselves.
+//! Patches of Kustomize: manifests that change other manifests, and are not resources themselves.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::input::File;
 use super::yaml;
 
-/// The files that a kustomization of the same run lists as patches, by the file without `.` and `..`, each with the
+/// The files that a kustomization of the same run lists as patches, by their path without `.` and `..`, each with its
 /// kustomization.
 pub(super) fn patches(files: &[File<'_>]) -> HashMap<String, String> {
     let mut all = HashMap::new();
@@ -23,7 +23,7 @@ pub(super) fn patches(files: &[File<'_>]) -> HashMap<String, String> {
     all
 }
 
-/// A name without `.` and `..`, as far as that is possible.
+/// A path without `.` and `..`, if they can be resolved.
 pub(super) fn plain(name: &str) -> String {
     joined("", name)
 }
@@ -33,7 +33,7 @@ fn listed(kustomization: &Value) -> impl Iterator<Item = &str> {
     let lists = ["patches", "patchesJson6902", "patchesStrategicMerge"].into_iter();
     let items = lists.filter_map(|list| kustomization.get(list)?.as_array()).flatten();
     let files = items.filter_map(|item| item.as_str().or_else(|| item.get("path").and_then(Value::as_str)));
-    // A patch may also stand in the list itself.
+    // The list may also contain the patch itself.
     files.filter(|file| !file.contains('\n') && !file.contains(": "))
 }
 

@@ -1,4 +1,4 @@
-//! On which lines of its file the members of a resource are.
+//! The lines of a resource's members in its file.
 //!
 //! ```text
 //!   spec as the form spells it ──┐
@@ -20,7 +20,8 @@ use crate::spec::wire::{Shape, ShapeMember};
 pub struct MemberLines(BTreeMap<String, usize>);
 
 impl MemberLines {
-    /// The line of a member, or of the nearest member around it that is in the file. `None` where neither is.
+    /// The line of a member, or of the nearest enclosing member that is in the file. `None` if the file contains
+    /// neither.
     #[must_use]
     pub fn line_of(&self, member: &str) -> Option<usize> {
         let mut path = member;
@@ -32,21 +33,21 @@ impl MemberLines {
         }
     }
 
-    /// Notes the line of a member.
+    /// Records the line of a member.
     pub(super) fn note(&mut self, member: &str, line: usize) {
         self.0.insert(member.to_owned(), line);
     }
 }
 
-/// The lines of a spec's members. `spot` is the place of the spec, whose value is as the form has it.
+/// The lines of a spec's members. `spot` is the position of the spec, and `value` is in the form's spelling.
 pub(super) fn lines_of_spec(value: &Value, spot: &Spot, shape: Shape, spelling: Spelling) -> MemberLines {
     let mut walk = Walk { spelling, path: "spec".to_owned(), lines: MemberLines::default() };
     walk.value(value, spot, shape);
     walk.lines
 }
 
-/// The lines of all members of a JSON or YAML document, by their path: `resource.aws_appmesh_mesh.shop[0].name`. Of a
-/// document that can't be followed none is known.
+/// The lines of all members of a JSON or YAML document, by their path: `resource.aws_appmesh_mesh.shop[0].name`. Empty
+/// if the document cannot be parsed.
 #[must_use]
 pub fn member_lines(text: &str) -> BTreeMap<String, usize> {
     let mut lines = BTreeMap::new();
@@ -81,7 +82,7 @@ impl Walk {
             (Shape::List(item), Value::Array(items)) if spot.has_items(items.len()) => {
                 self.items(items.iter().enumerate().map(|(index, value)| (value, spot.item(index))), item());
             }
-            // A lone block of a Terraform configuration.
+            // A single block of a Terraform configuration.
             (Shape::List(item), Value::Array(items)) if self.spelling == Spelling::Terraform && items.len() == 1 => {
                 self.items(items.iter().map(|value| (value, spot)), item());
             }
@@ -102,7 +103,7 @@ impl Walk {
         }
     }
 
-    /// A member whose value is in the text under its own name, or under that of a reference in its place.
+    /// A member with a value in the text, under its own name or that of a reference in its place.
     fn within(&mut self, value: &Value, spot: &Spot, given: &str, member: &ShapeMember) {
         let shape = (member.shape)();
         let reference = || {
@@ -119,12 +120,12 @@ impl Walk {
         self.path.truncate(length);
     }
 
-    /// The member of the API that a name of the form means.
+    /// The API's member for a name in the form.
     fn member<'m>(&self, members: &'m [ShapeMember], given: &str) -> Option<&'m ShapeMember> {
         let folded = fold(given);
         members.iter().find(|member| {
             let name = fold(member.name);
-            // Blocks that repeat have the singular as name.
+            // The name of a repeated block is singular.
             name == folded || (self.spelling == Spelling::Terraform && name.strip_suffix('s') == Some(&*folded))
         })
     }
@@ -135,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn line_of_an_absent_member_is_that_of_what_is_around_it() {
+    fn absent_member_has_the_line_of_the_enclosing_member() {
         let mut lines = MemberLines::default();
         lines.note("spec.listeners", 3);
         lines.note("spec.listeners[1]", 9);

@@ -1,4 +1,4 @@
-//! Every form that a mesh is written in, read into the one model.
+//! Readers for every form of a mesh, with one model as their result.
 //!
 //! ```text
 //!   AWS Config item ──┐
@@ -8,9 +8,9 @@
 //!   API JSON ─────────┘
 //! ```
 //!
-//! A reader takes text and gives a [`Reading`]. What a file leaves open (a parameter without a value, an attribute
-//! that is known after apply) stays visible: as text that stands in for it, and as a [`Remark`]. One resource that
-//! can't be read is a [`Refusal`] and leaves the others as they are.
+//! A reader parses text and returns a [`Reading`]. A value that a file leaves open (a parameter without a value, an
+//! attribute that is known after apply) stays visible: as a text that stands in for it, and as a [`Remark`]. An
+//! unreadable resource becomes a [`Refusal`] and does not affect the others.
 
 mod api;
 mod cloudformation;
@@ -43,21 +43,21 @@ pub use reading::{Declared, Defect, Fault, Note, ReadError, Reading, Refusal, Re
 pub use stand_ins::stand_in;
 pub use terraform::Configured;
 
-/// Reads one file on its own, in whatever form its content is.
+/// Reads one file alone; its content determines the form.
 pub fn read(text: &str, name: &str, around: &Surroundings) -> Result<Reading, ReadError> {
     let (reading, mut errors) = read_all(&[File { name, text }], around);
     errors.pop().map_or(Ok(reading), Err)
 }
 
-/// Reads files that belong together: manifests select and refer to each other across files. Files that can't be read
-/// at all are told apart from the rest.
+/// Reads files that belong together: manifests select and refer to each other across files. Unreadable files are
+/// returned separately.
 #[must_use]
 pub fn read_all(files: &[File<'_>], around: &Surroundings) -> (Reading, Vec<ReadError>) {
     read_with(files, &[], around)
 }
 
-/// Reads files together with resources of Terraform configurations, which are evaluated elsewhere. A resource that a
-/// plan among the files has is read from the plan.
+/// Reads files together with resources of Terraform configurations, which the caller evaluated. A resource that is also
+/// in a plan among the files is read from the plan.
 #[must_use]
 pub fn read_with(files: &[File<'_>], configured: &[Configured], around: &Surroundings) -> (Reading, Vec<ReadError>) {
     let mut reading = Reading::default();
@@ -102,8 +102,8 @@ pub fn read_with(files: &[File<'_>], configured: &[Configured], around: &Surroun
     (reading, errors)
 }
 
-/// Takes documents without resources of App Mesh that say something of those in other files: the labels of namespaces,
-/// and the manifests that the CDK writes beside its templates.
+/// Adds documents without App Mesh resources that affect those of other files: the labels of namespaces, and the
+/// manifests that the CDK writes next to its templates.
 fn add_context(
     file: &str,
     documents: &[(Value, Spot)],
@@ -122,7 +122,7 @@ fn add_context(
     is_read
 }
 
-/// The form of a file's content, if it is one that is read here.
+/// The form of a file's content. Returns an error if no reader supports it.
 pub fn detect(text: &str, name: &str) -> Result<Form, ReadError> {
     let documents = documents(&File { name, text }, &mut Reading::default())?;
     documents
@@ -131,7 +131,7 @@ pub fn detect(text: &str, name: &str) -> Result<Form, ReadError> {
         .ok_or_else(|| formless(&File { name, text }, &documents))
 }
 
-/// Why documents are of no form.
+/// The reason why documents have no known form.
 fn formless(file: &File<'_>, documents: &[(Value, Spot)]) -> ReadError {
     let name = file.name.to_owned();
     if documents.iter().any(|(document, _)| api::is_spec_alone(document)) {
@@ -141,7 +141,7 @@ fn formless(file: &File<'_>, documents: &[(Value, Spot)]) -> ReadError {
     }
 }
 
-/// What to give instead of a source file that another program has to work out first.
+/// The input to use instead of a source file that another program must evaluate first.
 fn remedy(file: &str) -> Option<&'static str> {
     let ending = file.rsplit(['/', '.']).next().unwrap_or_default();
     match ending.to_ascii_lowercase().as_str() {
@@ -154,19 +154,19 @@ fn remedy(file: &str) -> Option<&'static str> {
     }
 }
 
-/// The documents of a file with their places: one of JSON, any number of YAML. A YAML document that can't be read is
-/// refused alone.
+/// The documents of a file with their positions: one JSON document, or any number of YAML documents. An unreadable YAML
+/// document is refused alone.
 fn documents(file: &File<'_>, reading: &mut Reading) -> Result<Vec<(Value, Spot)>, ReadError> {
     let text = file.text.trim_start_matches('\u{feff}');
     let syntax = |(line, message): (usize, String)| {
-        // Helm and the like: what it will be is not known before somebody fills it in.
+        // A template of Helm or a similar tool has unknown values until it is rendered.
         let hint = if text.contains("{{") { "; it has `{{`, and a template is to be rendered first" } else { "" };
         let hint = remedy(file.name).unwrap_or(hint);
         ReadError::Syntax { file: file.name.to_owned(), line, message: format!("{message}{hint}") }
     };
     let mut of_json = None;
     if text.trim_start().starts_with(['{', '[']) {
-        // JSON is read as JSON for its exact escapes; YAML's flow style begins the same way.
+        // JSON is parsed as JSON because of its exact escapes; YAML's flow style starts the same way.
         match json::document(text) {
             Ok(document) => return Ok(placed(vec![document], text, 1)),
             Err(error) => {
@@ -195,7 +195,7 @@ fn documents(file: &File<'_>, reading: &mut Reading) -> Result<Vec<(Value, Spot)
     }
 }
 
-/// Several documents of JSON in one file, such as JSON lines, with their places.
+/// Several JSON documents in one file, such as JSON lines, with their positions.
 fn json_documents(text: &str) -> Option<Vec<(Value, Spot)>> {
     let documents = json::documents(text).filter(|documents| documents.len() > 1)?;
     let ends: Vec<usize> = documents.iter().skip(1).map(|(_, begin)| *begin).chain([text.len()]).collect();
@@ -206,7 +206,7 @@ fn json_documents(text: &str) -> Option<Vec<(Value, Spot)>> {
     Some(documents.collect())
 }
 
-/// The documents of a text, which begins at a line of its file, with their places.
+/// The documents of a text with their positions. The text starts at the line `begin` of its file.
 fn placed(documents: Vec<Value>, text: &str, begin: usize) -> Vec<(Value, Spot)> {
     let spots = spots::documents(text, begin).filter(|spots| spots.len() == documents.len());
     let spots = spots.unwrap_or_else(|| vec![Spot::at(begin); documents.len()]);

@@ -1,4 +1,4 @@
-//! What comes out of a reader.
+//! The result of a reader.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -14,16 +14,17 @@ use crate::name::{AccountId, MeshName, ResourceKind, ResourcePath};
 use crate::resource::Tags;
 use crate::spec::{Spec, Violation};
 
-/// The resources of one or several files, and all that has to be said of them.
+/// The resources of one or several files, with the remarks, refusals and faults about them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reading {
     /// The resources, sorted by path.
     pub resources: Vec<Declared>,
-    /// What was assumed, kept unread or left open.
+    /// Assumptions, unread parts and unknown values.
     pub remarks: Vec<Remark>,
-    /// The resources that can't be read.
+    /// The unreadable resources.
     pub refusals: Vec<Refusal>,
-    /// What the target of a file would drop, refuse or decide otherwise. The policy pack makes findings of them.
+    /// Parts of files that the target would drop, refuse or resolve differently. The policy pack turns them into
+    /// findings.
     pub faults: Vec<Fault>,
     /// The alarms that are declared with the resources.
     pub alarms: Vec<DeclaredAlarm>,
@@ -34,17 +35,17 @@ pub struct Reading {
 pub struct Fault {
     /// The resource.
     pub resource: ResourcePath,
-    /// Where the resource is declared.
+    /// The location of the declaration.
     pub source: Source,
     /// The line of the file, from 1.
     pub line: usize,
     /// The member as the file spells it, or another part of the resource.
     pub part: String,
-    /// What is wrong.
+    /// The defect.
     pub defect: Defect,
 }
 
-/// What is wrong with a part of a file.
+/// The defect of a part of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Defect {
@@ -52,14 +53,14 @@ pub enum Defect {
     UnknownMember {
         /// The form.
         form: Form,
-        /// The member that is most likely meant.
+        /// The most similar member of the form.
         suggestion: Option<String>,
     },
     /// No mesh of the files selects a Kubernetes namespace.
     MeshMissing {
         /// The namespace.
         namespace: String,
-        /// Why each of the meshes does not.
+        /// The reason of each mesh that does not select it.
         reasons: Vec<String>,
     },
     /// Several meshes of the files select a Kubernetes namespace.
@@ -73,7 +74,7 @@ pub enum Defect {
     MeshSelectsNothing,
     /// No virtual gateway of the files selects a gateway route.
     GatewayMissing {
-        /// Why each of the virtual gateways does not.
+        /// The reason of each virtual gateway that does not select it.
         reasons: Vec<String>,
     },
     /// Several virtual gateways of the files select a gateway route.
@@ -86,7 +87,7 @@ pub enum Defect {
         /// The expressions.
         expressions: Vec<String>,
     },
-    /// How often a Terraform configuration creates a resource, or a block of it, could not be evaluated.
+    /// The number of instances of a resource or block in a Terraform configuration could not be evaluated.
     Undecided {
         /// The meta-arguments and blocks.
         expressions: Vec<String>,
@@ -98,21 +99,21 @@ pub enum Defect {
 pub struct Declared {
     /// Its kind and names.
     pub path: ResourcePath,
-    /// What its owner says of it.
+    /// The spec.
     pub spec: Spec,
-    /// Its tags; `None` where the form has no place for them, which is not the same as having none.
+    /// Its tags; `None` if the form has no tags, which differs from a resource without tags.
     pub tags: Option<Tags>,
-    /// The account that owns the mesh, where it is said.
+    /// The account that owns the mesh, if the file names it.
     pub mesh_owner: Option<AccountId>,
-    /// Where it is declared.
+    /// The location of the declaration.
     pub source: Source,
-    /// On which line of the file, from 1.
+    /// The line of the file, from 1.
     pub line: usize,
-    /// On which lines its members are.
+    /// The lines of its members.
     pub lines: MemberLines,
 }
 
-/// Where something is declared.
+/// The location of a declaration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Source {
     /// The file.
@@ -127,14 +128,14 @@ impl fmt::Display for Source {
     }
 }
 
-/// Something to know about a resource that was read, or was passed over.
+/// A remark on a resource that was read or skipped.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Remark {
     /// The resource.
     pub source: Source,
     /// The member, as in `spec.listeners[0].portMapping.port`; empty for the resource as a whole.
     pub member: String,
-    /// What there is to know.
+    /// The remark.
     pub note: Note,
 }
 
@@ -147,95 +148,95 @@ impl fmt::Display for Remark {
     }
 }
 
-/// What there is to know.
+/// The content of a remark.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(tag = "code", rename_all = "camelCase")]
 pub enum Note {
-    /// The API has no such member; it is kept as it stands.
+    /// The API has no such member; it is kept unchanged.
     UnknownMember,
-    /// The value isn't in the file; the expression stands in for it.
+    /// The file does not contain the value; the expression stands in for it.
     Unresolved {
-        /// What it is made from.
+        /// The expression.
         expression: String,
     },
-    /// The value isn't in the file and nothing can stand in for it, so the member was left out.
+    /// The file does not contain the value, and no text can stand in for it, so the member was left out.
     LeftOut {
-        /// What it is made from.
+        /// The expression.
         expression: String,
     },
-    /// The file doesn't say of which kind the resource is; it is taken for one of this kind by its members.
+    /// The file does not name the kind of the resource; its members suggest this kind.
     KindAssumed {
         /// The kind.
         kind: ResourceKind,
     },
-    /// The resource has no name in the file; it is called this here.
+    /// The resource has no name in the file; this name is used.
     NameAssumed {
         /// The name.
         name: String,
     },
-    /// What is given as the mesh's owner is no account, so the owner isn't known.
+    /// The given owner of the mesh is not a valid account, so the owner is unknown.
     OwnerUnknown {
-        /// What is given.
+        /// The given owner.
         given: String,
     },
-    /// The file doesn't say which mesh the resource is in; it is read as one of this mesh.
+    /// The file does not name the mesh of the resource; this mesh is assumed.
     MeshAssumed {
         /// The mesh's name.
         mesh: String,
     },
-    /// What it refers to isn't declared in the files; the name that a controller gives was taken.
+    /// The files do not declare the target of a reference; the name that the controller would generate is assumed.
     ReferenceAssumed {
-        /// The name taken.
+        /// The assumed name.
         name: String,
     },
-    /// Selectors don't decide what it is part of; it is read as part of this.
+    /// Selectors do not decide the parent of the resource; this parent is assumed.
     SelectionAssumed {
-        /// The name.
+        /// The name of the parent.
         name: String,
     },
-    /// Whether the resource is created depends on a condition that isn't known; it is read as if it were.
+    /// The creation of the resource depends on an unknown condition, which counts as true.
     ConditionUnknown {
         /// The condition.
         condition: String,
     },
-    /// The same resource is declared more than once, first there.
+    /// The same resource is declared more than once.
     DeclaredBefore {
-        /// Where first.
+        /// The location of the first declaration.
         first: Source,
     },
-    /// The resource was passed over.
+    /// The resource was skipped.
     NotRead {
-        /// Why.
+        /// The reason.
         reason: Skipped,
     },
 }
 
-/// Why a resource was passed over.
+/// The reason why a resource was skipped.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(tag = "reason", rename_all = "camelCase")]
 pub enum Skipped {
-    /// Its condition is false, so it isn't created.
+    /// Its condition is false, so it is not created.
     ConditionFalse {
         /// The condition.
         condition: String,
     },
     /// It was deleted.
     Deleted,
-    /// The item was too large for its notification, which holds a summary only.
+    /// The item was too large for its notification, which contains only a summary.
     Oversized,
-    /// It is of a type that has no place in a mesh.
+    /// Its type does not exist in a mesh.
     OtherType {
         /// The type.
         kind: String,
     },
-    /// It is a list entry without spec.
+    /// It is a list entry without a spec.
     NoSpec,
     /// It is a patch, which only Kustomize applies.
     Patch {
         /// The kustomization that lists it.
         kustomization: String,
     },
-    /// It is a nested stack whose template is not among the files.
+    /// It is a nested stack with a template that is not among the files.
     NestedElsewhere {
         /// The URL of the template.
         template: String,
@@ -245,24 +246,24 @@ pub enum Skipped {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownMember => f.write_str("is no member that is known; kept as it stands"),
+            Self::UnknownMember => f.write_str("is not a known member; kept unchanged"),
             Self::Unresolved { expression } => write!(f, "`{expression}` has no value here and stands as text"),
             Self::LeftOut { expression } => write!(f, "`{expression}` has no value here; left out"),
-            Self::KindAssumed { kind } => write!(f, "names no kind; taken for a {} by its members", kind.words()),
-            Self::NameAssumed { name } => write!(f, "has no name; called `{name}` here"),
-            Self::OwnerUnknown { given } => write!(f, "`{given}` is no account; the owner is not known"),
+            Self::KindAssumed { kind } => write!(f, "names no kind; read as a {} because of its members", kind.words()),
+            Self::NameAssumed { name } => write!(f, "has no name; named `{name}` here"),
+            Self::OwnerUnknown { given } => write!(f, "`{given}` is not a valid account; the owner is unknown"),
             Self::MeshAssumed { mesh } => write!(f, "names no mesh; read as part of `{mesh}`"),
-            Self::ReferenceAssumed { name } => write!(f, "what it refers to is not declared here; taken as `{name}`"),
+            Self::ReferenceAssumed { name } => write!(f, "its target is not declared here; assumed to be `{name}`"),
             Self::SelectionAssumed { name } => {
-                write!(f, "selectors do not decide what it is part of; read under `{name}`")
+                write!(f, "selectors do not decide its parent; read under `{name}`")
             }
-            Self::ConditionUnknown { condition } => write!(f, "condition `{condition}` is not known; read as if true"),
-            Self::DeclaredBefore { first } => write!(f, "is declared before, at {first}"),
+            Self::ConditionUnknown { condition } => write!(f, "condition `{condition}` is unknown; read as true"),
+            Self::DeclaredBefore { first } => write!(f, "is already declared at {first}"),
             Self::NotRead { reason } => match reason {
                 Skipped::ConditionFalse { condition } => write!(f, "not read: condition `{condition}` is false"),
                 Skipped::Deleted => f.write_str("not read: it was deleted"),
                 Skipped::Oversized => f.write_str("not read: the notification holds a summary only"),
-                Skipped::OtherType { kind } => write!(f, "not read: {kind} is no resource of a mesh"),
+                Skipped::OtherType { kind } => write!(f, "not read: {kind} is not a resource type of a mesh"),
                 Skipped::NoSpec => f.write_str("not read: it has no spec"),
                 Skipped::Patch { kustomization } => {
                     write!(f, "not read: it is a patch of {kustomization}; check what `kustomize build` writes")
@@ -275,16 +276,16 @@ impl fmt::Display for Note {
     }
 }
 
-/// A resource that can't be read.
+/// An unreadable resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Refusal {
     /// The resource.
     #[serde(rename = "source")]
     pub source_: Source,
-    /// The line of the first member at fault, or of what is around it, where that is known.
+    /// The line of the first violating member or of the nearest enclosing member; `None` if neither is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
-    /// Every member at fault.
+    /// Every violation.
     pub violations: Vec<Violation>,
 }
 
@@ -301,7 +302,7 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// A file that can't be read.
+/// An unreadable file.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ReadError {
     /// It is neither JSON nor YAML.
@@ -311,22 +312,22 @@ pub enum ReadError {
         file: String,
         /// The line, from 1.
         line: usize,
-        /// What is wrong there.
+        /// The problem.
         message: String,
     },
-    /// It holds no App Mesh resource in any form that is read.
+    /// It contains no App Mesh resource in a known form.
     #[error(
-        "{file}: is none of: AWS Config item, CloudFormation template, Terraform plan, App Mesh manifest, API document{remedy}"
+        "{file}: unknown form: expected an AWS Config item, a CloudFormation template, a Terraform plan, an App Mesh manifest or an API document{remedy}"
     )]
     NoForm {
         /// The file.
         file: String,
-        /// What to give instead, with the sign that separates it; empty where nothing tells.
+        /// The input to use instead, with a leading separator; empty if none is known.
         remedy: &'static str,
     },
-    /// It holds a spec, and nothing says of which kind of resource.
+    /// It contains a spec of an unknown kind of resource.
     #[error(
-        "{file}: `spec` is that of no kind of resource: mend its members, or say the kind by the API's names beside it, such as `meshName` and `virtualNodeName`"
+        "{file}: the kind of resource of `spec` is unknown: correct its members, or add the API's names next to it, such as `meshName` and `virtualNodeName`"
     )]
     NoKind {
         /// The file.
@@ -335,19 +336,20 @@ pub enum ReadError {
 }
 
 impl Reading {
-    /// Whether nothing at all was read, not even with a fault.
+    /// Whether the reader found no resource, refusal or fault.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.resources.is_empty() && self.remarks.is_empty() && self.refusals.is_empty() && self.faults.is_empty()
     }
 
-    /// The resources by mesh with the tags that are known, as graphs. Of a path that is declared twice the last counts.
+    /// The resources by mesh with their known tags, as graphs. If a path is declared twice, the last declaration
+    /// counts.
     #[must_use]
     pub fn meshes(&self) -> BTreeMap<MeshName, Mesh> {
         let mut meshes = BTreeMap::new();
         for Declared { path, spec, tags, .. } in &self.resources {
             let mesh: &mut Mesh = meshes.entry(path.mesh().clone()).or_insert_with(|| Mesh::new(path.mesh().clone()));
-            // Path and spec are of the same kind and the mesh is the path's, so this can't fail.
+            // The spec has the kind of the path, and the mesh is the path's mesh, so the insertion cannot fail.
             drop(mesh.insert(path.clone(), spec.clone()));
             if let Some(tags) = tags {
                 mesh.set_tags(path.clone(), tags.clone());
@@ -369,7 +371,7 @@ impl Reading {
         self.refusals.push(Refusal { source_: source, line: None, violations: vec![violation] });
     }
 
-    /// Puts the resources in the order of their paths, says which are there more than once, and says nothing twice.
+    /// Sorts the resources by path, adds remarks on duplicates, and removes repeated remarks.
     pub(super) fn sort(&mut self) {
         self.resources.sort_by(|a, b| a.path.cmp(&b.path));
         let mut first: HashMap<&ResourcePath, &Source> = HashMap::new();
@@ -382,8 +384,8 @@ impl Reading {
         for (source, note) in again {
             self.remark(&source, "", note);
         }
-        let mut said = HashSet::new();
-        let first: Vec<bool> = self.remarks.iter().map(|remark| said.insert(remark)).collect();
+        let mut seen = HashSet::new();
+        let first: Vec<bool> = self.remarks.iter().map(|remark| seen.insert(remark)).collect();
         let mut first = first.into_iter();
         self.remarks.retain(|_| first.next().unwrap_or(true));
     }

@@ -1,7 +1,7 @@
-//! Writes a spec as the API spells it, led by the shape of the kind.
+//! Converts a spec to the API's spelling, along the shape of its kind.
 //!
-//! All forms hold the same tree. They differ in letter case, in underscores, in blocks as lists of one, in numbers as
-//! text. What a form spells wrong is reported by [`super::spelling`] before, and does not come here.
+//! All forms contain the same tree. They differ in letter case, in underscores, in blocks as lists of one item, and in
+//! numbers as text. [`super::spelling`] reports and removes misspelt members before.
 
 use serde_json::{Map, Value};
 
@@ -15,13 +15,13 @@ use crate::spec::wire::{Shape, ShapeMember};
 #[derive(Debug)]
 pub(super) struct Respelt {
     pub(super) value: Value,
-    /// Members and what there is to know of them.
+    /// The remarks, each with its member.
     pub(super) notes: Vec<(String, Note)>,
-    /// Members that stand twice, in two spellings.
+    /// Members that occur twice, in two spellings.
     pub(super) twice: Vec<String>,
 }
 
-/// Writes a value of a shape as the API does. Paths begin with `root`.
+/// Converts a value of a shape to the API's spelling. Paths start with `root`.
 pub(super) fn respell(value: &Value, shape: Shape, spelling: Spelling, stand_ins: &StandIns, root: &str) -> Respelt {
     let mut walk = Walk { spelling, stand_ins, path: root.to_owned(), notes: Vec::new(), twice: Vec::new() };
     let value = walk.value(value, shape).unwrap_or_else(|| match shape {
@@ -31,7 +31,7 @@ pub(super) fn respell(value: &Value, shape: Shape, spelling: Spelling, stand_ins
     Respelt { value, notes: walk.notes, twice: walk.twice }
 }
 
-/// A member by its name in any case.
+/// A member by its name, without case.
 pub(super) fn member<'v>(object: &'v Map<String, Value>, name: &str) -> Option<&'v Value> {
     object.get(name).or_else(|| {
         let folded = fold(name);
@@ -48,7 +48,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// The value in the API's spelling; `None` where it is absent.
+    /// The value in the API's spelling; `None` if it is absent.
     fn value(&mut self, value: &Value, shape: Shape) -> Option<Value> {
         if let Value::String(text) = value
             && let Some(expression) = self.stand_ins.within(text)
@@ -70,7 +70,7 @@ impl Walk<'_> {
             }
             (Shape::List(item), Value::Array(items)) => Some(self.items(items, item())),
             (Shape::List(item), Value::Object(pairs)) if self.spelling == Spelling::Terraform => {
-                // In JSON syntax, one block may stand without its list.
+                // In JSON syntax, a single block may be written without its list.
                 let one = std::slice::from_ref(value);
                 Some(self.pairs(pairs, item()).unwrap_or_else(|| self.items(one, item())))
             }
@@ -84,13 +84,13 @@ impl Walk<'_> {
         }
     }
 
-    /// A block is a list of one; `[null]` is one without arguments.
+    /// A block is a list of one item; `[null]` is a block without arguments.
     fn block(&mut self, items: &[Value], shape: Shape) -> Option<Value> {
         match items {
             [] => None,
             [Value::Null] => Some(Value::Object(Map::new())),
             [item] => self.value(item, shape),
-            // Too many for the shape, which is for its reader to say.
+            // The shape allows one item; its reader refuses several.
             several => Some(Value::Array(several.to_vec())),
         }
     }
@@ -103,7 +103,7 @@ impl Walk<'_> {
             let item = match item {
                 Value::Null if self.spelling == Spelling::Terraform => Some(Value::Object(Map::new())),
                 Value::Null => Some(Value::Null),
-                // An argument that is empty isn't set; an item that is empty was written.
+                // An empty argument is unset; an empty item was written.
                 Value::String(text) if text.is_empty() => Some(item.clone()),
                 item => self.value(item, shape),
             };
@@ -113,7 +113,7 @@ impl Walk<'_> {
         Value::Array(read)
     }
 
-    /// A map where the API has a list of keys and values.
+    /// A map in place of the API's list of keys and values.
     fn pairs(&mut self, pairs: &Map<String, Value>, item: Shape) -> Option<Value> {
         let Shape::Object([ShapeMember { name: "key", .. }, ShapeMember { name: "value", .. }]) = item else {
             return None;
@@ -155,7 +155,7 @@ impl Walk<'_> {
                 continue;
             }
             let name = self.unknown_name(given);
-            // Every other form has its misspelt members taken out and reported before.
+            // The misspelt members of every other form were removed and reported before.
             if self.spelling == Spelling::ConfigItem {
                 self.notes.push((format!("{}.{name}", self.path), Note::UnknownMember));
             }
@@ -164,8 +164,8 @@ impl Walk<'_> {
         Value::Object(read)
     }
 
-    /// Whether a number is the zero that the Terraform provider keeps for an argument that is not set. It sends none of
-    /// these to the API when they are zero.
+    /// Whether a number is the zero that the Terraform provider stores for an unset argument. The provider does not
+    /// send these arguments to the API when they are zero.
     fn is_unset(&self, name: &str, value: &Value) -> bool {
         let is_zero = value.as_f64() == Some(0.0);
         let is_required = || name == "port" && self.path.ends_with("portMapping");
@@ -175,7 +175,7 @@ impl Walk<'_> {
             && !is_required()
     }
 
-    /// The member of the shape that a name means.
+    /// The member of the shape for a name.
     fn place<'m>(&self, members: &'m [ShapeMember], given: &str) -> Option<&'m ShapeMember> {
         let exact = members.iter().find(|member| member.name == given);
         if exact.is_some() || self.spelling == Spelling::Api {
@@ -184,13 +184,13 @@ impl Walk<'_> {
         let folded = fold(given);
         members.iter().find(|member| {
             let name = fold(member.name);
-            // Blocks that repeat have the singular as name: `listener`, `weighted_target`.
+            // The name of a repeated block is singular: `listener`, `weighted_target`.
             let is_singular = || self.spelling == Spelling::Terraform && matches!((member.shape)(), Shape::List(_));
             name == folded || (name.strip_suffix('s') == Some(folded.as_str()) && is_singular())
         })
     }
 
-    /// What the API would call a member that isn't known.
+    /// The API's spelling of an unknown member.
     fn unknown_name(&self, given: &str) -> String {
         let mut chars = given.chars();
         match (self.spelling, chars.next()) {
@@ -201,11 +201,11 @@ impl Walk<'_> {
         }
     }
 
-    /// A number that is written as one, or as a text where the form lets it.
+    /// A number that is written as a number, or as a text if the form allows it.
     fn number(&self, value: &Value) -> Value {
         let whole = match value {
             Value::String(text) if self.spelling.has_text_for_values() => text.trim().parse::<i64>().ok(),
-            // Some writers of JSON have no whole numbers.
+            // Some JSON writers have no integers.
             Value::Number(number) if number.is_f64() => {
                 number.to_string().strip_suffix(".0").and_then(|n| n.parse().ok())
             }
@@ -214,7 +214,7 @@ impl Walk<'_> {
         whole.map_or_else(|| value.clone(), Value::from)
     }
 
-    /// YAML 1.1, which CloudFormation and Kubernetes read, has more words for yes and no.
+    /// A boolean text. YAML 1.1, which CloudFormation and Kubernetes read, has further words for true and false.
     fn boolean(&self, text: &str) -> Value {
         let spelt = self.spelling.has_text_for_values() || self.spelling == Spelling::Manifest;
         match text.to_ascii_lowercase().as_str() {

@@ -1,4 +1,4 @@
-//! How each form spells the members of a spec, and which of the given members it has no place for.
+//! The spelling of a spec's members in each form, and the members that a form does not have.
 //!
 //! ```text
 //!   value as written ──▶ check ──┬─▶ the value without the members that the target drops or refuses
@@ -18,11 +18,11 @@ use crate::spec::wire::{Shape, ShapeMember};
 /// A member that the target drops or refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Misspelt {
-    /// Where it is, from the root that was given.
+    /// The steps to it from the given root.
     pub(super) steps: Vec<Step>,
     /// Its path as written.
     pub(super) member: String,
-    /// The member that is most likely meant.
+    /// The most similar member of the form.
     pub(super) suggestion: Option<String>,
 }
 
@@ -33,14 +33,14 @@ pub(super) struct Checked {
     pub(super) misspelt: Vec<Misspelt>,
 }
 
-/// Compares the members of a value with those that a form has there. `root` is the value's own path.
+/// Compares the members of a value with the members that the form has there. `root` is the path of the value.
 pub(super) fn check(value: &Value, node: Node, spelling: Spelling, root: &[Step]) -> Checked {
     let mut walk = Walk { spelling, steps: root.to_vec(), misspelt: Vec::new() };
     let value = if spelling == Spelling::ConfigItem { value.clone() } else { walk.value(value, node) };
     Checked { value, misspelt: walk.misspelt }
 }
 
-/// The members of an object that are not among those known, at the path `root`.
+/// The members of an object that are not in `known`. `root` is the path of the object.
 pub(super) fn unknown_members(object: &Map<String, Value>, known: &[&str], root: &[Step]) -> Vec<Misspelt> {
     let given = object.iter().filter(|(name, value)| !value.is_null() && !known.contains(&name.as_str()));
     let misspelt = given.map(|(name, _)| {
@@ -56,7 +56,7 @@ pub(super) fn fold(name: &str) -> String {
     name.chars().filter(|c| !matches!(c, '_' | '-')).map(|c| c.to_ascii_lowercase()).collect()
 }
 
-/// The known name that is most like a given one, if any is like it.
+/// The known name that is most similar to a given one, if one is similar.
 pub(super) fn nearest<'k>(given: &str, known: impl Iterator<Item = &'k str>) -> Option<String> {
     let known: Vec<&str> = known.collect();
     let folded = fold(given);
@@ -65,13 +65,13 @@ pub(super) fn nearest<'k>(given: &str, known: impl Iterator<Item = &'k str>) -> 
     let far = |name: &str| distance(&fold(name), &folded);
     let alike = || {
         let nearest = known.iter().min_by_key(|name| far(name));
-        // One letter of three may be wrong: with more, short names are like any other.
+        // At most one letter of three may differ; with more, a short name is similar to any other.
         nearest.filter(|name| far(name) <= (folded.len() / 3).min(3))
     };
     same.or_else(alike).map(|name| (*name).to_owned())
 }
 
-/// A path as people read it: `spec.listeners[0].healthCheck`. The sections that hold properties are left out.
+/// A path as text: `spec.listeners[0].healthCheck`. Sections that contain properties are omitted.
 fn shown(steps: &[Step]) -> String {
     let mut text = String::new();
     for step in steps {
@@ -98,7 +98,7 @@ impl Spelling {
         }
     }
 
-    /// The name that a member of the API has in the form.
+    /// The name of an API member in the form.
     pub(super) fn name(self, member: &ShapeMember) -> Cow<'static, str> {
         let name = member.name;
         match self {
@@ -115,7 +115,7 @@ impl Spelling {
             },
             Self::Terraform => {
                 let snake = snake(name);
-                // A block that repeats has the singular as name; a list of texts is an argument, and a map is one too.
+                // The name of a repeated block is singular; a list of texts and a map are arguments.
                 match (member.shape)() {
                     Shape::List(item) if matches!(item(), Shape::Object(_)) && !is_pair(item()) => {
                         snake.strip_suffix('s').map(str::to_owned).unwrap_or(snake).into()
@@ -169,13 +169,13 @@ impl Walk {
             (Some(item), Value::Array(items)) => self.items(items, item),
             // A block is a list of one.
             (None, Value::Array(items)) if self.spelling == Spelling::Terraform => self.items(items, node),
-            // In Terraform's JSON syntax, one block may stand without its list.
+            // In Terraform's JSON syntax, a single block may be written without its list.
             (Some(item @ Node::Shape(shape)), Value::Object(_))
                 if self.spelling == Spelling::Terraform && !is_pair(shape) =>
             {
                 self.value(value, item)
             }
-            // A map in place of a list of keys and values has keys of its own.
+            // The keys of a map in place of a list of keys and values are data, not members.
             (None, Value::Object(object)) => match self.members(node) {
                 Some(members) => self.object(object, &members),
                 None => value.clone(),
@@ -217,7 +217,7 @@ impl Walk {
         Value::Object(kept)
     }
 
-    /// The members of an object; `None` where the node is none.
+    /// The members of an object; `None` if the node is not an object.
     fn members(&self, node: Node) -> Option<Members> {
         let own = |members: &[(&'static str, Node)]| -> Members {
             members.iter().map(|(name, node)| (Cow::Borrowed(*name), *node)).collect()
@@ -248,7 +248,7 @@ impl Walk {
     }
 }
 
-/// Whether a member says nothing, as unset arguments of the Terraform provider do.
+/// Whether a member counts as unset, such as a null argument of the Terraform provider.
 pub(super) fn is_nothing(value: &Value, spelling: Spelling) -> bool {
     match value {
         Value::Null => true,

@@ -1,19 +1,19 @@
-//! Where in a text its values are: the shape of its documents, with lines and without values.
+//! The positions of values in a text: the structure of its documents, with lines and without values.
 
 use std::collections::{BTreeMap, HashMap};
 
 use granit_parser::{Event, Parser};
 
-/// The most values whose places are kept, as many as are read: aliases are written out.
+/// The most values with stored positions. Aliases are expanded, and each copy counts.
 const MOST: usize = 300_000;
 
-/// The most items of a list that is made of lines.
+/// The most items of a list that is built from lines.
 const MOST_ITEMS: usize = 10_000;
 
-/// A value's place, and the places of what is in it.
+/// The position of a value, and the positions of its members and items.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Spot {
-    /// The line, from 1: of a member its key's.
+    /// The line, from 1; for a member, the line of its key.
     line: usize,
     within: Within,
 }
@@ -24,16 +24,16 @@ enum Part<'p> {
     Index(usize),
 }
 
-/// A step from a value to one in it.
+/// A step from a value to a contained value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
     /// Into a member.
     Member(String),
-    /// Into a member that messages leave out of a path, such as the `Properties` of a resource.
+    /// Into a member that messages omit from a path, such as the `Properties` of a resource.
     Hidden(String),
     /// Into an item of a list.
     Index(usize),
-    /// Into the only item of a Terraform block, which messages leave out of a path.
+    /// Into the only item of a Terraform block, which messages omit from a path.
     OnlyBlock,
 }
 
@@ -45,7 +45,7 @@ enum Within {
 }
 
 impl Spot {
-    /// A document of which nothing but its beginning is known.
+    /// A document with a known first line and unknown contents.
     pub(super) const fn at(line: usize) -> Self {
         Self { line, within: Within::Nothing }
     }
@@ -55,13 +55,13 @@ impl Spot {
         self.line
     }
 
-    /// The place of a member, in whatever case its name is written; of one that is not in the text itself, where it
-    /// would be.
+    /// The position of a member, by its name without case. A member that is not in the text has the position of its
+    /// object.
     pub(super) fn member(&self, name: &str) -> &Self {
         self.child(name).unwrap_or(self)
     }
 
-    /// The place of a member that is in the text itself, in whatever case its name is written.
+    /// The position of a member that is in the text, by its name without case.
     pub(super) fn child(&self, name: &str) -> Option<&Self> {
         let Within::Members(members) = &self.within else { return None };
         let exact = members.iter().find(|(key, _)| key == name);
@@ -96,7 +96,7 @@ impl Spot {
         }
     }
 
-    /// A place that is at a line, with members at others: the reverse of [`Self::flatten`].
+    /// A position at a line, with members at other lines: the reverse of [`Self::flatten`].
     pub(super) fn with_lines(line: usize, lines: &BTreeMap<String, usize>) -> Self {
         let mut root = Self::at(line);
         for (path, line) in lines {
@@ -110,7 +110,7 @@ impl Spot {
         root
     }
 
-    /// Sets the line of what parts of a path lead to, which is made where it is not there.
+    /// Sets the line at the end of a path, and creates missing positions on the way.
     fn insert(&mut self, parts: &[Part<'_>], line: usize) {
         let Some((first, rest)) = parts.split_first() else {
             self.line = line;
@@ -135,7 +135,7 @@ impl Spot {
                     self.within = Within::Items(Vec::new());
                 }
                 if let Within::Items(items) = &mut self.within {
-                    // Paths come in the order of their letters, the tenth item before the second.
+                    // Paths are sorted as text, so the tenth item comes before the second one.
                     while items.len() <= *index && items.len() < MOST_ITEMS {
                         items.push(Self::at(line));
                     }
@@ -147,7 +147,7 @@ impl Spot {
         }
     }
 
-    /// The place of an item of a list; of one that is not in the text itself, where it would be.
+    /// The position of an item of a list. An item that is not in the text has the position of its list.
     pub(super) fn item(&self, index: usize) -> &Self {
         match &self.within {
             Within::Items(items) => items.get(index).unwrap_or(self),
@@ -155,7 +155,7 @@ impl Spot {
         }
     }
 
-    /// The place of what the steps lead to, as far as they lead.
+    /// The position at the end of the steps, or at the last step that exists.
     pub(super) fn follow(&self, steps: &[Step]) -> &Self {
         steps.iter().fold(self, |spot, step| match step {
             Step::Member(name) | Step::Hidden(name) => spot.member(name),
@@ -165,8 +165,8 @@ impl Spot {
     }
 }
 
-/// The places of all documents of a text that can be read, which begins at a line of its file. JSON is YAML enough for
-/// that. Of what can't be followed as far as its end nothing is known.
+/// The positions of all documents of a text, which starts at the line `begin` of its file. JSON is parsed as YAML.
+/// `None` if the text cannot be parsed to its end.
 pub(super) fn documents(text: &str, begin: usize) -> Option<Vec<Spot>> {
     let mut builder = Builder::default();
     for next in Parser::new_from_str(text) {
@@ -184,13 +184,13 @@ struct Builder {
     count: usize,
 }
 
-/// A collection that isn't closed yet.
+/// An open collection.
 #[derive(Debug)]
 struct Open {
     spot: Spot,
     anchor: usize,
     count_before: usize,
-    /// Of an object, the key whose value comes next.
+    /// The key of the next value, in an object.
     key: Option<(String, usize)>,
 }
 
@@ -272,10 +272,10 @@ mod tests {
             (list.line(), list.item(0).line(), list.item(1).line(), list.item(1).member("b").line()),
             (5, 6, 8, 8)
         );
-        // An alias is where it stands, and what is in it where it was written.
+        // An alias has its own line, and its contents have the lines of the anchor.
         assert_eq!((resources.member("Api").line(), resources.member("Api").member("Type").line()), (9, 4));
         assert_eq!((all[1].line(), all[1].member("kind").line()), (11, 11));
-        // What is not there is where its holder is.
+        // A missing value has the line of its parent.
         assert_eq!((resources.member("None").line(), resources.item(3).line()), (2, 2));
         let json = "{\n \"a\": [\n  {\"b\": \"\\ud83d\\ude00\\/\"},\n\t{\"b\": null}]}";
         let all = documents(json, 10).unwrap();
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_followed_is_not_known() {
+    fn unparsable_text_has_no_positions() {
         for text in ["a: [", "a: *b", "? [a]\n: b"] {
             assert_eq!(documents(text, 1), None, "{text}");
         }

@@ -1,20 +1,20 @@
-//! Text that stands in for a value which isn't known.
+//! Texts that stand in for unknown values.
 
 use std::collections::BTreeSet;
 
-/// The stand-ins of a document. What merely looks like one, in a form that has none, is a text like any other.
+/// The stand-ins of a document. In a form without stand-ins, a similar text is an ordinary text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum StandIns {
-    /// The form has none.
+    /// The form has no stand-ins.
     None,
-    /// Those that a reader made itself.
+    /// The stand-ins that a reader created.
     Made(BTreeSet<String>),
-    /// What people leave in files for another program to fill in: `${NAME}`, `$NAME`, `{{ name }}`, `<NAME>`.
+    /// Placeholders that another program replaces: `${NAME}`, `$NAME`, `{{ name }}`, `<NAME>`.
     Placeholders,
 }
 
 impl StandIns {
-    /// A stand-in in a text: of several that a reader made the first of the alphabet, else the first in the text.
+    /// A stand-in in a text: the alphabetically first of those that a reader created, otherwise the first placeholder.
     pub(super) fn within<'t>(&'t self, text: &'t str) -> Option<&'t str> {
         match self {
             Self::Made(made) => made_within(text, made).min(),
@@ -24,7 +24,7 @@ impl StandIns {
     }
 }
 
-/// The stand-ins that a reader made in a text. None has a brace within it, so each ends at the first that follows.
+/// The created stand-ins in a text. No stand-in contains a brace, so each ends at the next closing brace.
 pub(super) fn made_within<'t>(text: &'t str, made: &BTreeSet<String>) -> impl Iterator<Item = &'t str> {
     text.match_indices("${").filter_map(|(at, _)| {
         let found = text.get(at..)?;
@@ -40,7 +40,7 @@ fn placeholder(text: &str) -> Option<&str> {
         .or_else(|| shell_variable(text))
 }
 
-/// The first piece from `open` to `close` that holds a word, both ends included.
+/// The first part from `open` to `close` that contains a word, with both delimiters.
 fn between<'t>(text: &'t str, open: &str, close: &str) -> Option<&'t str> {
     let (_, found) = text.split_at_checked(text.find(open)?)?;
     let inside = found.strip_prefix(open)?;
@@ -50,7 +50,7 @@ fn between<'t>(text: &'t str, open: &str, close: &str) -> Option<&'t str> {
     fits.then(|| found.get(..open.len() + inside.len() + close.len())).flatten()
 }
 
-/// The first `$NAME` in capitals, which regular expressions and log formats don't have.
+/// The first `$NAME` in upper case, which regular expressions and log formats do not contain.
 fn shell_variable(text: &str) -> Option<&str> {
     text.match_indices('$').find_map(|(at, _)| {
         let rest = text.get(at + 1..)?;
@@ -61,7 +61,8 @@ fn shell_variable(text: &str) -> Option<&str> {
     })
 }
 
-/// Makes a text that stands in for an expression: short enough for a name, and without the characters that no name has.
+/// Creates a text that stands in for an expression: short enough for a name, and without characters that names cannot
+/// contain.
 #[must_use]
 pub fn stand_in(expression: &str) -> String {
     let fit: String = expression
@@ -78,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn placeholders_are_told_from_other_text() {
+    fn placeholders_are_distinguished_from_other_text() {
         let table = [
             ("front.${APP_NAMESPACE}.svc", Some("${APP_NAMESPACE}")),
             ("${MESH}", Some("${MESH}")),
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stand_in_can_be_a_name() {
+    fn stand_in_is_a_valid_name() {
         assert_eq!(stand_in("Fn::ImportValue a/b"), "${Fn::ImportValue a.b}");
         let made = StandIns::Made([stand_in("AWS::Region")].into());
         assert_eq!(made.within("x-${AWS::Region}-y"), Some("${AWS::Region}"));

@@ -1,34 +1,34 @@
-//! YAML documents as JSON values, with CloudFormation's short tags written out: `!Sub x` is `{"Fn::Sub": "x"}`.
+//! YAML documents as JSON values, with CloudFormation's short tags expanded: `!Sub x` is `{"Fn::Sub": "x"}`.
 
 use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, Tag};
 use serde_json::{Map, Value};
 
-/// The most memory, in bytes, that anchors and aliases may add to a file. Without that bound a few lines could request more
-/// memory than there is; what a file says itself is as long as the file.
+/// The most memory, in bytes, that anchors and aliases may add to a file. Without the bound, a few lines could exhaust
+/// the memory. All other values need memory in proportion to the length of the file.
 const MOST_COPIED: usize = 32 * 1024 * 1024;
 
-/// What a value takes at least, in bytes, apart from its text.
+/// The minimum memory of a value, in bytes, in addition to its text.
 const VALUE_SIZE: usize = 72;
 
-/// The deepest nesting, which is that of JSON. What handles values goes down as deep as they are.
+/// The deepest nesting, as in JSON. Code that handles values recurses as deep as they nest.
 const DEEPEST: usize = 128;
 
 type Fault = (usize, String);
 
-/// A document of a file that can't be read.
+/// An unreadable document of a file.
 #[derive(Debug)]
 pub(super) struct Unread {
-    /// What it seems to be.
+    /// The probable kind and name of its object.
     pub(super) title: String,
     /// The line in the file, from 1.
     pub(super) line: usize,
-    /// What is wrong there.
+    /// The problem.
     pub(super) message: String,
 }
 
-/// Reads all documents. An error is a line and what is wrong there.
+/// Reads all documents. An error is a line and the problem in it.
 pub(super) fn documents(text: &str) -> Result<Vec<Value>, Fault> {
     let mut builder = Builder::default();
     for next in Parser::new_from_str(text) {
@@ -38,18 +38,18 @@ pub(super) fn documents(text: &str) -> Result<Vec<Value>, Fault> {
     Ok(builder.documents)
 }
 
-/// A part of a file that can be read.
+/// A readable part of a file.
 #[derive(Debug)]
 pub(super) struct Part {
-    /// What is in it.
+    /// Its documents.
     pub(super) documents: Vec<Value>,
-    /// What it says.
+    /// Its text.
     pub(super) text: String,
-    /// The line in the file that it begins at, from 1.
+    /// The line in the file at which it starts, from 1.
     pub(super) begin: usize,
 }
 
-/// Reads each document by itself, for a file in which not every one can be read.
+/// Reads each document separately, for a file with unreadable documents.
 pub(super) fn documents_apart(text: &str) -> (Vec<Part>, Vec<Unread>) {
     let (mut read, mut unread) = (Vec::new(), Vec::new());
     let mut begin = 1;
@@ -64,7 +64,7 @@ pub(super) fn documents_apart(text: &str) -> (Vec<Part>, Vec<Unread>) {
     (read, unread)
 }
 
-/// The text of each document, with the line that begins it.
+/// The text of each document, with the line that starts it.
 fn parts(text: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     for line in text.lines() {
@@ -79,7 +79,7 @@ fn parts(text: &str) -> Vec<String> {
     parts
 }
 
-/// What a document seems to be, from its lines: `VirtualRouter orders`.
+/// The probable kind and name of a document's object, from its lines: `VirtualRouter orders`.
 fn title(part: &str) -> String {
     let value = |key: &str| part.lines().find_map(|line| line.trim_start().strip_prefix(key)).map(str::trim);
     match (value("kind:"), value("name:")) {
@@ -89,19 +89,19 @@ fn title(part: &str) -> String {
     }
 }
 
-/// Puts events together to values.
+/// Builds values from parser events.
 #[derive(Debug, Default)]
 struct Builder {
     documents: Vec<Value>,
     open: Vec<Open>,
     anchors: HashMap<usize, (Value, usize)>,
-    /// The memory that all values take, in bytes.
+    /// The memory of all values, in bytes.
     size: usize,
-    /// The part of it that anchors and aliases added.
+    /// The memory that anchors and aliases added, in bytes.
     copied: usize,
 }
 
-/// A collection that isn't closed yet.
+/// An open collection.
 #[derive(Debug)]
 struct Open {
     tag: Option<String>,
@@ -134,7 +134,7 @@ impl Builder {
             Event::SequenceEnd | Event::MappingEnd => self.end(),
             Event::Alias(anchor) => {
                 let Some((value, size)) = self.anchors.get(&anchor).cloned() else {
-                    return Err("an alias to what isn't complete yet".to_owned());
+                    return Err("an alias to an anchor that is still open".to_owned());
                 };
                 self.copy(size)?;
                 self.size += size;
@@ -148,7 +148,7 @@ impl Builder {
         }
     }
 
-    /// Counts a copy of a value.
+    /// Counts the memory of a copied value.
     fn copy(&mut self, size: usize) -> Result<(), String> {
         self.copied = self.copied.saturating_add(size);
         if self.copied > MOST_COPIED {
@@ -218,7 +218,7 @@ impl Builder {
         self.take(value)
     }
 
-    /// Puts a complete value where it belongs.
+    /// Adds a complete value to its collection or document.
     fn take(&mut self, value: Value) -> Result<(), String> {
         match self.open.last_mut().map(|open| &mut open.content) {
             None => self.documents.push(value),
@@ -239,7 +239,7 @@ impl Builder {
     }
 }
 
-/// A merge key adds members that aren't there; a list of mappings adds those of the first first.
+/// A merge key adds absent members. In a list of mappings, the first mapping has precedence.
 fn merge(merged: &mut Map<String, Value>, value: Value) -> Result<(), String> {
     match value {
         Value::Object(added) => {
@@ -250,12 +250,12 @@ fn merge(merged: &mut Map<String, Value>, value: Value) -> Result<(), String> {
         }
         Value::Array(items) => items.into_iter().try_for_each(|item| merge(merged, item)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            Err("what `<<` merges must be a mapping".to_owned())
+            Err("`<<` must merge a mapping".to_owned())
         }
     }
 }
 
-/// CloudFormation's rule: the tag is the function's name, without `Fn::` for two of them.
+/// CloudFormation's rule: the tag is the name of the function; `Fn::` is omitted for two functions.
 fn tagged(tag: &str, value: Value) -> Value {
     let name = match tag {
         "Ref" | "Condition" => tag.to_owned(),
@@ -264,8 +264,8 @@ fn tagged(tag: &str, value: Value) -> Value {
     Value::Object(Map::from_iter([(name, value)]))
 }
 
-/// A plain scalar by YAML's core schema. A number that would be written otherwise stays a text, so that `1.10` and
-/// `007` keep their digits where a text is wanted.
+/// A plain scalar by YAML's core schema. A number that would be printed differently stays a text, so that `1.10` and
+/// `007` keep their digits where a text is expected.
 fn plain_value(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_yaml_is_refused_with_its_line() {
+    fn invalid_yaml_is_refused_with_its_line() {
         for (text, line) in [("a: 1\nb: [", 2), ("a: 1\na: 2", 2), ("a: *b", 1), ("? [a]\n: b", 1), ("<<: 1", 1)] {
             assert_eq!(documents(text).map_err(|(line, _)| line), Err(line), "{text}");
         }
@@ -353,7 +353,7 @@ mod tests {
             (nested, "anchors and aliases add"),
             (format!("{}{}", "[".repeat(129), "]".repeat(129)), "nested deeper than 128"),
             (format!("{}{}", "{a: ".repeat(129), "}".repeat(129)), "nested deeper than 128"),
-            // The parser has a bound of its own for those that come in one piece.
+            // The parser has its own limit for nesting in a single token sequence.
             ("[".repeat(1_000_000), ""),
             ("{a: ".repeat(500_000), ""),
             ("- ".repeat(1_000_000), ""),
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn one_broken_document_leaves_the_others() {
+    fn unreadable_document_does_not_affect_the_others() {
         let text = "kind: A\n---\nkind: B\nname: b\nx: [${Y}]\n---\nkind: C\n";
         assert!(documents(text).is_err());
         let (read, unread) = documents_apart(text);

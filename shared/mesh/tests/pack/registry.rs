@@ -92,7 +92,7 @@ fn rules_are_told_in_full() {
     for rule in rules() {
         assert!(ids.insert(rule.id), "{} is there twice", rule.id);
         assert!(rule.id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'));
-        for text in [rule.why, rule.mend] {
+        for text in [rule.why, rule.remedy] {
             assert!(text.ends_with('.') && !text.contains("  "), "{}: {text}", rule.id);
         }
         assert!(!rule.title.is_empty() && !rule.title.ends_with('.'), "{}", rule.id);

@@ -155,7 +155,7 @@ fn line(edge: &Edge, others: usize, layout: &Layout, numbers: &HashMap<&Resource
     // A call to the left, or to itself, leaves and arrives on the same sides and curves around the boxes.
     let swing = if x2 > x1 { (x2 - x1) / 2 } else { SPACE };
     let (c1, c2) = (x1 + swing, x2.saturating_sub(swing));
-    let more = if others > 0 { format!(", and {others} more like it") } else { String::new() };
+    let more = if others > 0 { format!(", and {others} more calls of this kind") } else { String::new() };
     let title = format!("{} → {}: {}{more}", edge.from.name(), edge.service, edge.verdict);
     Some(Line {
         from: *numbers.get(&edge.from)?,

@@ -7,32 +7,32 @@ use crate::causes::{Cause, RuleGroup, group};
 use crate::visible::visible;
 
 /// The texts about a finding that are not part of it; each is empty if nothing is known.
-pub(super) struct About<'a> {
+pub(super) struct FindingContext<'a> {
     pub(super) since: &'a dyn Fn(&Finding) -> String,
     pub(super) place: &'a dyn Fn(&Finding) -> String,
 }
 
 /// The findings of one rule.
-pub(super) struct Group {
+pub(super) struct RuleView {
     pub(super) rule: RuleName,
     pub(super) worst: Severity,
     pub(super) title: &'static str,
     pub(super) why: &'static str,
     pub(super) fix: &'static str,
     pub(super) counts: String,
-    pub(super) causes: Vec<Of>,
+    pub(super) causes: Vec<CauseView>,
 }
 
 /// The findings of one root cause, and their consequences.
-pub(super) struct Of {
+pub(super) struct CauseView {
     /// The root cause; empty if it is the resource of the only finding.
     pub(super) root: String,
     pub(super) counts: String,
-    pub(super) findings: Vec<Shown>,
+    pub(super) findings: Vec<FindingView>,
 }
 
 /// A finding as the page shows it.
-pub(super) struct Shown {
+pub(super) struct FindingView {
     pub(super) id: String,
     pub(super) rule: RuleName,
     pub(super) severity: Severity,
@@ -48,59 +48,59 @@ pub(super) struct Shown {
 }
 
 /// Groups the findings by rule, the worst first.
-pub(super) fn groups(findings: &[Finding], about: &About<'_>) -> Vec<Group> {
-    group(findings).iter().map(|of_rule| of_group(of_rule, about)).collect()
+pub(super) fn groups(findings: &[Finding], context: &FindingContext<'_>) -> Vec<RuleView> {
+    group(findings).iter().map(|group_of_rule| rule_view(group_of_rule, context)).collect()
 }
 
-fn of_group(of_rule: &RuleGroup<'_>, about: &About<'_>) -> Group {
-    let rule = of_rule.rule.rule();
-    let (findings, causes) = (of_rule.count(), of_rule.causes.len());
+fn rule_view(group_of_rule: &RuleGroup<'_>, context: &FindingContext<'_>) -> RuleView {
+    let rule = group_of_rule.rule.rule();
+    let (findings, causes) = (group_of_rule.count(), group_of_rule.causes.len());
     let mut counts = count(findings, "finding");
     if causes < findings {
         counts = format!("{counts}, {}", count(causes, "root cause"));
     }
-    match of_rule.consequences() {
+    match group_of_rule.consequences() {
         0 => {}
         1 => counts.push_str(", 1 more follows"),
         more => counts = format!("{counts}, {more} more follow"),
     }
-    Group {
-        rule: of_rule.rule,
-        worst: of_rule.worst,
-        title: rule.map_or(of_rule.rule.as_str(), |rule| rule.title),
+    RuleView {
+        rule: group_of_rule.rule,
+        worst: group_of_rule.worst,
+        title: rule.map_or(group_of_rule.rule.as_str(), |rule| rule.title),
         why: rule.map_or("", |rule| rule.why),
-        fix: rule.map_or("", |rule| rule.mend),
+        fix: rule.map_or("", |rule| rule.remedy),
         counts,
-        causes: of_rule.causes.iter().map(|cause| of_cause(cause, about)).collect(),
+        causes: group_of_rule.causes.iter().map(|cause| cause_view(cause, context)).collect(),
     }
 }
 
-fn of_cause(cause: &Cause<'_>, about: &About<'_>) -> Of {
-    let own = cause.findings.iter().map(|finding| shown(finding, about, false));
-    let consequences = cause.consequences.iter().map(|finding| shown(finding, about, true));
+fn cause_view(cause: &Cause<'_>, context: &FindingContext<'_>) -> CauseView {
+    let own = cause.findings.iter().map(|finding| finding_view(finding, context, false));
+    let consequences = cause.consequences.iter().map(|finding| finding_view(finding, context, true));
     let total = cause.findings.len() + cause.consequences.len();
     let root = if total > 1 { visible(&cause.root.to_string()).into_owned() } else { String::new() };
-    Of { root, counts: count(total, "finding"), findings: own.chain(consequences).collect() }
+    CauseView { root, counts: count(total, "finding"), findings: own.chain(consequences).collect() }
 }
 
-fn shown(finding: &Finding, about: &About<'_>, follows: bool) -> Shown {
+fn finding_view(finding: &Finding, context: &FindingContext<'_>, follows: bool) -> FindingView {
     let text = |text: &str| visible(text).into_owned();
-    Shown {
+    FindingView {
         id: finding.id().as_str().to_owned(),
         rule: finding.rule,
         severity: finding.severity,
         resource: text(&finding.resource.to_string()),
         part: text(&finding.part),
         message: text(&finding.message),
-        facts: finding.facts.iter().map(|(name, fact)| (text(name), text(&value(fact)))).collect(),
-        place: (about.place)(finding),
-        since: (about.since)(finding),
+        facts: finding.facts.iter().map(|(name, fact)| (text(name), text(&fact_text(fact)))).collect(),
+        place: (context.place)(finding),
+        since: (context.since)(finding),
         remediation: finding.remediation.as_ref().map_or_else(String::new, |change| text(&change.to_string())),
         follows,
     }
 }
 
-fn value(fact: &Value) -> String {
+fn fact_text(fact: &Value) -> String {
     match fact {
         Value::String(text) => text.clone(),
         Value::Array(items) if items.iter().all(Value::is_string) => {

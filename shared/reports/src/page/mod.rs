@@ -27,7 +27,7 @@ use crate::sarif::Place;
 use crate::visible::visible;
 use crate::{MeshReport, by_severity};
 use drawing::{Drawing, drawing, tags, verdict_tag};
-use findings::{Group, groups};
+use findings::{RuleView, groups};
 
 const STYLE: &str = include_str!("../../templates/page/page.css");
 const SCRIPT: &str = include_str!("../../templates/page/page.js");
@@ -60,14 +60,14 @@ pub fn page(report: &MeshReport<'_>) -> String {
     let at = |time: Timestamp| time.strftime("%Y-%m-%d %H:%M UTC").to_string();
     let Evaluation { findings, waived } = report.evaluation;
     let since = |finding: &Finding| at(report.history.first_seen(finding).unwrap_or(report.at));
-    let about = findings::About { since: &since, place: &|_| String::new() };
+    let context = findings::FindingContext { since: &since, place: &|_| String::new() };
     let resources = report.mesh.resources().len();
     let view = View {
         title: format!("Mesh {}", visible(report.mesh.name.as_str())),
         subtitle: format!("{resources} resources, {} calls, read {}", report.edges.len(), at(report.at)),
         unread: report.unread.iter().map(|text| visible(text).into_owned()).collect(),
         drawings: vec![drawing(0, report.mesh, report.edges, findings)],
-        groups: groups(findings, &about),
+        groups: groups(findings, &context),
         lists: vec![list("Waived", waived)],
         calls: report.edges.iter().map(Call::new).collect(),
         ..View::of(findings, report.unread.is_empty(), report.edges.iter())
@@ -83,7 +83,7 @@ pub fn files_page(report: &FilesReport<'_>) -> String {
         let place = (report.place)(finding);
         place.map_or_else(String::new, |Place { file, line }| visible(&format!("{file}:{line}")).into_owned())
     };
-    let about = findings::About { since: &|_| String::new(), place: &place };
+    let context = findings::FindingContext { since: &|_| String::new(), place: &place };
     let edges = || report.meshes.iter().flat_map(|(_, edges)| edges);
     let names: Vec<&str> = report.meshes.iter().map(|(mesh, _)| mesh.name.as_str()).collect();
     let view = View {
@@ -97,7 +97,7 @@ pub fn files_page(report: &FilesReport<'_>) -> String {
             .zip(report.meshes)
             .map(|(number, (mesh, edges))| drawing(number, mesh, edges, findings))
             .collect(),
-        groups: groups(findings, &about),
+        groups: groups(findings, &context),
         lists: vec![list("Waived", waived), list("Undecided, since not everything is known", report.undecided)],
         calls: edges().map(Call::new).collect(),
         ..View::of(findings, report.unread.is_empty() && report.undecided.is_empty(), edges())
@@ -123,7 +123,7 @@ struct View {
     drawings: Vec<Drawing>,
     /// The number of findings.
     total: usize,
-    groups: Vec<Group>,
+    groups: Vec<RuleView>,
     lists: Vec<List>,
     calls_in_words: String,
     calls: Vec<Call>,
@@ -164,7 +164,7 @@ impl View {
         let mut badges: Vec<Badge> = counts.iter().map(badge).collect();
         if badges.is_empty() {
             let (class, text) =
-                if is_complete { ("well", "no findings") } else { ("info", "no findings in what was read") };
+                if is_complete { ("well", "no findings") } else { ("info", "no findings in the readable part") };
             badges.push(Badge { class: class.to_owned(), text: text.to_owned() });
         }
         let mut numbers: BTreeMap<&'static str, usize> = BTreeMap::new();

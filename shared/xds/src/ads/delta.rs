@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource as Sent};
+use envoy_types::pb::envoy::service::discovery::v3::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource as DeltaResource,
+};
 use envoy_types::pb::google::protobuf::Any;
 
-use super::status::{Nack, Status, version_of};
-use super::{goes_last, leads};
+use super::status::{Nack, Status, combined_version};
+use super::{is_removed_last, uses_clusters};
 use crate::resource::{ResourceType, Version};
 use crate::snapshot::Snapshot;
 
@@ -15,7 +17,7 @@ use crate::snapshot::Snapshot;
 #[derive(Debug, Default)]
 pub struct DeltaStream {
     status: Status,
-    types: BTreeMap<ResourceType, Asked>,
+    types: BTreeMap<ResourceType, DeltaSubscription>,
     nonces: u64,
     /// Whether the client reported resource versions from an earlier stream.
     returning: bool,
@@ -26,16 +28,16 @@ pub struct DeltaStream {
 
 /// The subscription of a client to one resource type, and the resources that the client has.
 #[derive(Debug, Default)]
-struct Asked {
+struct DeltaSubscription {
     all: bool,
     names: BTreeSet<String>,
     /// The acknowledged resources with their versions.
-    held: BTreeMap<String, Version>,
+    acknowledged: BTreeMap<String, Version>,
     /// The refused resources with their versions. A refused version is not sent again.
     refused: BTreeMap<String, Version>,
     nonce: Option<String>,
     /// The last response, until the client acknowledges or refuses it.
-    outstanding: Option<Given>,
+    outstanding: Option<DeltaChanges>,
     /// The names that the client subscribed to and waits for, whether or not their resources changed.
     due: BTreeSet<String>,
     /// Whether the client waits for a response even if that response is empty.
@@ -43,13 +45,13 @@ struct Asked {
 }
 
 #[derive(Debug, Default)]
-struct Given {
+struct DeltaChanges {
     version: Option<Version>,
     changed: BTreeMap<String, Version>,
-    gone: BTreeSet<String>,
+    removed: BTreeSet<String>,
 }
 
-impl Asked {
+impl DeltaSubscription {
     fn includes(&self, name: &str) -> bool {
         self.all || self.names.contains(name)
     }
@@ -71,78 +73,84 @@ impl DeltaStream {
     /// The total length of the names that the client has subscribed to, in bytes.
     #[must_use]
     pub fn name_bytes(&self) -> usize {
-        self.types.values().flat_map(|asked| &asked.names).map(String::len).sum()
+        self.types.values().flat_map(|subscription| &subscription.names).map(String::len).sum()
     }
 
     /// Whether the client has acknowledged all resources of a snapshot that it subscribes to.
     #[must_use]
     pub fn has(&self, snapshot: &Snapshot) -> bool {
-        self.types.iter().all(|(kind, asked)| {
-            let given = Self::difference(*kind, asked, snapshot, true);
-            asked.outstanding.is_none() && asked.refused.is_empty() && given.changed.is_empty() && given.gone.is_empty()
+        self.types.iter().all(|(kind, subscription)| {
+            let changes = Self::difference(*kind, subscription, snapshot, true);
+            subscription.outstanding.is_none()
+                && subscription.refused.is_empty()
+                && changes.changed.is_empty()
+                && changes.removed.is_empty()
         })
     }
 
     /// Whether the response with this nonce was sent, and is neither acknowledged nor refused yet.
     #[must_use]
     pub fn awaits(&self, kind: ResourceType, nonce: &str) -> bool {
-        let asked = self.types.get(&kind);
-        asked.is_some_and(|asked| asked.outstanding.is_some() && asked.nonce.as_deref() == Some(nonce))
+        let subscription = self.types.get(&kind);
+        subscription.is_some_and(|subscription| {
+            subscription.outstanding.is_some() && subscription.nonce.as_deref() == Some(nonce)
+        })
     }
 
     /// Applies a request; returns the responses to send.
     pub fn on_request(&mut self, request: &DeltaDiscoveryRequest, snapshot: &Snapshot) -> Vec<DeltaDiscoveryResponse> {
         let Some(kind) = ResourceType::of_url(&request.type_url) else { return Vec::new() };
         let is_new = !self.types.contains_key(&kind);
-        let asked = self.types.entry(kind).or_default();
+        let subscription = self.types.entry(kind).or_default();
         self.returning |= is_new && !request.initial_resource_versions.is_empty();
         if is_new {
-            asked.held.extend(
+            subscription.acknowledged.extend(
                 request
                     .initial_resource_versions
                     .iter()
                     // A version that this server does not know differs from every version that it sends.
-                    .map(|(name, version)| (name.clone(), Version::told(version))),
+                    .map(|(name, version)| (name.clone(), Version::from_client(version))),
             );
-            asked.all = request.resource_names_subscribe.is_empty() && kind.is_wildcard();
+            subscription.all = request.resource_names_subscribe.is_empty() && kind.is_wildcard();
         }
         for name in &request.resource_names_subscribe {
             if name == "*" {
-                asked.all = true;
+                subscription.all = true;
             } else {
-                asked.names.insert(name.clone());
+                subscription.names.insert(name.clone());
                 // A returning client reports its version of the resource in the same request, and waits for no
                 // response.
                 if !(is_new && request.initial_resource_versions.contains_key(name)) {
-                    asked.due.insert(name.clone());
+                    subscription.due.insert(name.clone());
                 }
             }
         }
         for name in &request.resource_names_unsubscribe {
             if name == "*" {
-                asked.all = false;
+                subscription.all = false;
             } else {
-                asked.names.remove(name);
-                asked.due.remove(name);
+                subscription.names.remove(name);
+                subscription.due.remove(name);
             }
         }
-        let Asked { all, names, held, refused, .. } = asked;
-        held.retain(|name, _| *all || names.contains(name));
+        let DeltaSubscription { all, names, acknowledged, refused, .. } = subscription;
+        acknowledged.retain(|name, _| *all || names.contains(name));
         refused.retain(|name, _| *all || names.contains(name));
-        if is_new && !held.is_empty() {
+        if is_new && !acknowledged.is_empty() {
             // An earlier stream, perhaps of another process, got the ACK for these: versions follow from the content.
-            let version = version_of(&*held);
+            let version = combined_version(&*acknowledged);
             let status = self.status.of(kind);
             status.sent = Some(version.clone());
             status.acknowledged = Some(version);
-            status.resources = held.clone();
+            status.resources = acknowledged.clone();
         }
-        if !request.response_nonce.is_empty() && asked.nonce.as_deref() == Some(request.response_nonce.as_str()) {
-            self.settle(kind, request);
+        if !request.response_nonce.is_empty() && subscription.nonce.as_deref() == Some(request.response_nonce.as_str())
+        {
+            self.apply_reply(kind, request);
         }
-        if let Some(asked) = self.types.get_mut(&kind) {
+        if let Some(subscription) = self.types.get_mut(&kind) {
             // A client without any resource gets an empty response: it waits for one before it continues.
-            asked.waits |= is_new && kind.is_wildcard() && request.initial_resource_versions.is_empty();
+            subscription.waits |= is_new && kind.is_wildcard() && request.initial_resource_versions.is_empty();
         }
         self.advance(snapshot)
     }
@@ -153,52 +161,52 @@ impl DeltaStream {
     }
 
     /// Applies an ACK or a NACK.
-    fn settle(&mut self, kind: ResourceType, request: &DeltaDiscoveryRequest) {
-        let Some(asked) = self.types.get_mut(&kind) else { return };
-        let Some(given) = asked.outstanding.take() else { return };
+    fn apply_reply(&mut self, kind: ResourceType, request: &DeltaDiscoveryRequest) {
+        let Some(subscription) = self.types.get_mut(&kind) else { return };
+        let Some(changes) = subscription.outstanding.take() else { return };
         if kind == ResourceType::Cluster {
             self.warming = None;
         }
         let status = self.status.of(kind);
         if let Some(error) = &request.error_detail {
-            asked.refused.extend(given.changed);
-            status.nack = given.version.map(|version| Nack { version, message: error.message.clone() });
+            subscription.refused.extend(changes.changed);
+            status.nack = changes.version.map(|version| Nack { version, message: error.message.clone() });
             return;
         }
-        for name in given.changed.keys().chain(&given.gone) {
-            asked.refused.remove(name);
+        for name in changes.changed.keys().chain(&changes.removed) {
+            subscription.refused.remove(name);
         }
-        asked.held.retain(|name, _| !given.gone.contains(name));
-        asked.held.extend(given.changed);
-        let Asked { all, names, held, refused, .. } = asked;
-        held.retain(|name, _| *all || names.contains(name));
+        subscription.acknowledged.retain(|name, _| !changes.removed.contains(name));
+        subscription.acknowledged.extend(changes.changed);
+        let DeltaSubscription { all, names, acknowledged, refused, .. } = subscription;
+        acknowledged.retain(|name, _| *all || names.contains(name));
         if refused.is_empty() {
             status.nack = None;
         }
-        status.acknowledged = given.version;
-        status.resources = held.clone();
+        status.acknowledged = changes.version;
+        status.resources = acknowledged.clone();
     }
 
     /// Sends the first type with a difference or a waiting client, unless an earlier type must be acknowledged first.
     fn advance(&mut self, snapshot: &Snapshot) -> Vec<DeltaDiscoveryResponse> {
         let snapshot =
-            &self.warming.as_ref().map_or_else(|| snapshot.clone(), |former| snapshot.with_support_of(former));
-        let mut clusters_settle = false;
+            &self.warming.as_ref().map_or_else(|| snapshot.clone(), |previous| snapshot.with_support_of(previous));
+        let mut clusters_are_outstanding = false;
         for kind in ResourceType::ALL {
-            let Some(asked) = self.types.get(&kind) else { continue };
-            if leads(kind) && (clusters_settle || self.endpoints_are_missing(snapshot)) {
+            let Some(subscription) = self.types.get(&kind) else { continue };
+            if uses_clusters(kind) && (clusters_are_outstanding || self.endpoints_are_missing(snapshot)) {
                 break;
             }
-            if asked.outstanding.is_some() {
+            if subscription.outstanding.is_some() {
                 if kind == ResourceType::Cluster {
-                    clusters_settle = true;
+                    clusters_are_outstanding = true;
                     continue;
                 }
                 break;
             }
-            let may_go = !goes_last(kind) || self.nothing_names_them(snapshot);
-            let given = Self::difference(kind, asked, snapshot, may_go);
-            if given.changed.is_empty() && given.gone.is_empty() && !asked.waits {
+            let may_remove = !is_removed_last(kind) || self.references_are_acknowledged(snapshot);
+            let changes = Self::difference(kind, subscription, snapshot, may_remove);
+            if changes.changed.is_empty() && changes.removed.is_empty() && !subscription.waits {
                 continue;
             }
             return self.send(kind, snapshot).into_iter().collect();
@@ -210,79 +218,88 @@ impl DeltaStream {
     /// at once, even if it had no subscription to endpoints before.
     fn endpoints_are_missing(&self, snapshot: &Snapshot) -> bool {
         let Some(clusters) = self.types.get(&ResourceType::Cluster) else { return false };
-        let asked_for =
+        let is_subscribed =
             |name: &str| self.types.get(&ResourceType::Endpoint).is_some_and(|endpoints| endpoints.includes(name));
-        snapshot.of(ResourceType::Endpoint).any(|(name, _)| clusters.held.contains_key(name) && !asked_for(name))
+        snapshot
+            .of(ResourceType::Endpoint)
+            .any(|(name, _)| clusters.acknowledged.contains_key(name) && !is_subscribed(name))
     }
 
     /// The resources of a type to send. Resources that the client has and the snapshot lacks are removed only if
-    /// `may_go`.
-    fn difference(kind: ResourceType, asked: &Asked, snapshot: &Snapshot, may_go: bool) -> Given {
+    /// `may_remove`.
+    fn difference(
+        kind: ResourceType,
+        subscription: &DeltaSubscription,
+        snapshot: &Snapshot,
+        may_remove: bool,
+    ) -> DeltaChanges {
         let differs = |name: &String, version: &Version| {
-            asked.held.get(name) != Some(version) && asked.refused.get(name) != Some(version)
+            subscription.acknowledged.get(name) != Some(version) && subscription.refused.get(name) != Some(version)
         };
-        let changed = snapshot
-            .of(kind)
-            .map(|(name, resource)| (name, resource.version()))
-            .filter(|(name, version)| asked.includes(name) && (differs(name, version) || asked.due.contains(*name)));
+        let changed = snapshot.of(kind).map(|(name, resource)| (name, resource.version())).filter(|(name, version)| {
+            subscription.includes(name) && (differs(name, version) || subscription.due.contains(*name))
+        });
         // A cluster that exists keeps the endpoints that the client has, even if the snapshot has none for it.
         let stays = |name: &str| kind == ResourceType::Endpoint && snapshot.find(ResourceType::Cluster, name).is_some();
-        let held = asked.held.keys().chain(asked.refused.keys());
-        let gone = held.filter(|name| may_go && snapshot.find(kind, name).is_none() && !stays(name));
-        let missing = asked.due.iter().filter(|name| snapshot.find(kind, name).is_none());
-        Given {
+        let known = subscription.acknowledged.keys().chain(subscription.refused.keys());
+        let removed = known.filter(|name| may_remove && snapshot.find(kind, name).is_none() && !stays(name));
+        let missing = subscription.due.iter().filter(|name| snapshot.find(kind, name).is_none());
+        DeltaChanges {
             version: None,
             changed: changed.map(|(name, version)| (name.clone(), version.clone())).collect(),
-            gone: gone.chain(missing).cloned().collect(),
+            removed: removed.chain(missing).cloned().collect(),
         }
     }
 
     /// Whether the client has acknowledged the listeners and routes of the snapshot: only those name clusters.
-    fn nothing_names_them(&self, snapshot: &Snapshot) -> bool {
+    fn references_are_acknowledged(&self, snapshot: &Snapshot) -> bool {
         [ResourceType::Listener, ResourceType::Route].into_iter().all(|kind| {
-            let Some(asked) = self.types.get(&kind) else {
+            let Some(subscription) = self.types.get(&kind) else {
                 // A returning client has its earlier resources and subscribes soon, to routes only if a listener names
                 // them.
                 let has_none = kind == ResourceType::Route && snapshot.of(kind).next().is_none();
                 return !self.returning || has_none;
             };
-            let given = Self::difference(kind, asked, snapshot, true);
-            asked.outstanding.is_none() && asked.refused.is_empty() && given.changed.is_empty() && given.gone.is_empty()
+            let changes = Self::difference(kind, subscription, snapshot, true);
+            subscription.outstanding.is_none()
+                && subscription.refused.is_empty()
+                && changes.changed.is_empty()
+                && changes.removed.is_empty()
         })
     }
 
     fn send(&mut self, kind: ResourceType, snapshot: &Snapshot) -> Option<DeltaDiscoveryResponse> {
-        let may_go = !goes_last(kind) || self.nothing_names_them(snapshot);
-        let asked = self.types.get_mut(&kind)?;
-        let mut given = Self::difference(kind, asked, snapshot, may_go);
-        asked.due.clear();
-        asked.waits = false;
+        let may_remove = !is_removed_last(kind) || self.references_are_acknowledged(snapshot);
+        let subscription = self.types.get_mut(&kind)?;
+        let mut changes = Self::difference(kind, subscription, snapshot, may_remove);
+        subscription.due.clear();
+        subscription.waits = false;
         self.nonces += 1;
         let nonce = self.nonces.to_string();
-        let resources = given.changed.iter().filter_map(|(name, version)| {
+        let resources = changes.changed.iter().filter_map(|(name, version)| {
             let body = snapshot.find(kind, name)?.body().to_vec();
-            Some(Sent {
+            Some(DeltaResource {
                 name: name.clone(),
                 version: version.to_string(),
                 resource: Some(Any { type_url: kind.url().to_owned(), value: body }),
-                ..Sent::default()
+                ..DeltaResource::default()
             })
         });
-        let mut after = asked.held.clone();
-        after.retain(|name, _| !given.gone.contains(name));
-        after.extend(given.changed.clone());
-        let version = version_of(&after);
+        let mut after = subscription.acknowledged.clone();
+        after.retain(|name, _| !changes.removed.contains(name));
+        after.extend(changes.changed.clone());
+        let version = combined_version(&after);
         let response = DeltaDiscoveryResponse {
             system_version_info: version.to_string(),
             resources: resources.collect(),
-            removed_resources: given.gone.iter().cloned().collect(),
+            removed_resources: changes.removed.iter().cloned().collect(),
             type_url: kind.url().to_owned(),
             nonce: nonce.clone(),
             ..DeltaDiscoveryResponse::default()
         };
-        given.version = Some(version.clone());
-        asked.nonce = Some(nonce);
-        asked.outstanding = Some(given);
+        changes.version = Some(version.clone());
+        subscription.nonce = Some(nonce);
+        subscription.outstanding = Some(changes);
         self.status.of(kind).sent = Some(version);
         if kind == ResourceType::Cluster {
             self.warming = Some(snapshot.clone());

@@ -33,7 +33,7 @@ pub use status::{Nack, Status, TypeStatus};
 use crate::resource::ResourceType;
 
 /// Whether resources of this type are removed only when no acknowledged resource can name them any more.
-const fn goes_last(kind: ResourceType) -> bool {
+const fn is_removed_last(kind: ResourceType) -> bool {
     match kind {
         ResourceType::Cluster | ResourceType::Endpoint | ResourceType::Secret => true,
         ResourceType::Listener | ResourceType::Route => false,
@@ -41,7 +41,7 @@ const fn goes_last(kind: ResourceType) -> bool {
 }
 
 /// Whether resources of this type send traffic to clusters, which must exist and be warm.
-const fn leads(kind: ResourceType) -> bool {
+const fn uses_clusters(kind: ResourceType) -> bool {
     match kind {
         ResourceType::Listener | ResourceType::Route => true,
         ResourceType::Cluster | ResourceType::Endpoint | ResourceType::Secret => false,

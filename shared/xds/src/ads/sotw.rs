@@ -6,8 +6,8 @@ use std::sync::Arc;
 use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 use envoy_types::pb::google::protobuf::Any;
 
-use super::status::{Nack, Status, version_of};
-use super::{awaited_after, goes_last, leads};
+use super::status::{Nack, Status, combined_version};
+use super::{awaited_after, is_removed_last, uses_clusters};
 use crate::resource::{Resource, ResourceType, Version};
 use crate::snapshot::Snapshot;
 
@@ -15,7 +15,7 @@ use crate::snapshot::Snapshot;
 #[derive(Debug, Default)]
 pub struct SotwStream {
     status: Status,
-    types: BTreeMap<ResourceType, Asked>,
+    types: BTreeMap<ResourceType, SotwSubscription>,
     nonces: u64,
     /// Whether the client reported a version from an earlier stream.
     returning: bool,
@@ -24,7 +24,7 @@ pub struct SotwStream {
     /// A refused cluster that is kept for routes that may lead to it is new to the client in each response.
     warming: Option<Snapshot>,
     /// The clusters that the client may have from earlier streams.
-    former: Vec<FormerClusters>,
+    previous: Vec<FormerClusters>,
 }
 
 /// Clusters that a client was sent on a stream. A returning client reports only their version. It loses a deleted
@@ -38,18 +38,18 @@ pub struct FormerClusters {
 
 /// The subscription of a client to one resource type, and the resources that were sent.
 #[derive(Debug, Default)]
-struct Asked {
-    wanted: Wanted,
+struct SotwSubscription {
+    names: SubscribedNames,
     /// The nonce of the response sent last.
     nonce: Option<String>,
     /// The last response, until the client acknowledges or refuses it.
-    outstanding: Option<Given>,
+    outstanding: Option<OutstandingResponse>,
     /// The version that was acknowledged or refused last. It is not sent again.
     settled: Option<Version>,
     /// Whether the version in `settled` was refused.
     refused: bool,
     /// The resources that were sent last. The client may still use them.
-    given: Arc<BTreeMap<String, Resource>>,
+    sent: Arc<BTreeMap<String, Resource>>,
     /// The resources that were accepted last; `accepted_version` is their version.
     accepted: Arc<BTreeMap<String, Resource>>,
     accepted_version: Option<Version>,
@@ -60,13 +60,13 @@ struct Asked {
 }
 
 #[derive(Debug)]
-struct Given {
+struct OutstandingResponse {
     version: Version,
     resources: BTreeMap<String, Version>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-enum Wanted {
+enum SubscribedNames {
     #[default]
     Nothing,
     /// All resources of the type, because the first request named none.
@@ -75,7 +75,7 @@ enum Wanted {
     Named(BTreeSet<String>),
 }
 
-impl Wanted {
+impl SubscribedNames {
     fn includes(&self, name: &str) -> bool {
         match self {
             Self::Nothing => false,
@@ -94,7 +94,7 @@ impl Wanted {
     }
 
     /// Whether the subscription includes a name that `before` did not include.
-    fn exceeds(&self, before: &Self) -> bool {
+    fn is_wider_than(&self, before: &Self) -> bool {
         match (self, before) {
             (Self::Named(now), Self::Named(before)) => !now.is_subset(before),
             (now, before) => now != before,
@@ -103,11 +103,11 @@ impl Wanted {
 }
 
 impl SotwStream {
-    /// Creates a stream without subscriptions. A returning client has one of the `former` sets of clusters, or clusters
+    /// Creates a stream without subscriptions. A returning client has one of the `previous` sets of clusters, or clusters
     /// that this server does not know.
     #[must_use]
-    pub fn new(former: Vec<FormerClusters>) -> Self {
-        Self { former, ..Self::default() }
+    pub fn new(previous: Vec<FormerClusters>) -> Self {
+        Self { previous, ..Self::default() }
     }
 
     /// The versions that were sent, acknowledged and refused, by type.
@@ -119,9 +119,11 @@ impl SotwStream {
     /// The clusters that the client may have if the stream breaks now: the accepted ones, and those of an
     /// outstanding response.
     pub fn clusters(&self) -> impl Iterator<Item = FormerClusters> {
-        let asked = self.types.get(&ResourceType::Cluster);
-        let accepted = asked.and_then(|asked| Some((asked.accepted_version.clone()?, &asked.accepted)));
-        let sent = asked.and_then(|asked| Some((asked.outstanding.as_ref()?.version.clone(), &asked.given)));
+        let subscription = self.types.get(&ResourceType::Cluster);
+        let accepted = subscription
+            .and_then(|subscription| Some((subscription.accepted_version.clone()?, &subscription.accepted)));
+        let sent = subscription
+            .and_then(|subscription| Some((subscription.outstanding.as_ref()?.version.clone(), &subscription.sent)));
         let sets = accepted.into_iter().chain(sent);
         sets.map(|(version, clusters)| FormerClusters { version, clusters: Arc::clone(clusters) })
     }
@@ -129,18 +131,20 @@ impl SotwStream {
     /// Whether the client has acknowledged all resources of a snapshot that it subscribes to.
     #[must_use]
     pub fn has(&self, snapshot: &Snapshot) -> bool {
-        self.types.iter().all(|(kind, asked)| {
-            let target = self.target(*kind, asked, snapshot);
-            let same = target.is_none_or(|target| asked.settled.as_ref() == Some(&target.version));
-            asked.outstanding.is_none() && !asked.refused && same
-        }) && self.leftovers(ResourceType::Cluster, snapshot).next().is_none()
+        self.types.iter().all(|(kind, subscription)| {
+            let desired = self.desired(*kind, subscription, snapshot);
+            let same = desired.is_none_or(|desired| subscription.settled.as_ref() == Some(&desired.version));
+            subscription.outstanding.is_none() && !subscription.refused && same
+        }) && self.stale_resources(ResourceType::Cluster, snapshot).next().is_none()
     }
 
     /// Whether the response with this nonce was sent, and is neither acknowledged nor refused yet.
     #[must_use]
     pub fn awaits(&self, kind: ResourceType, nonce: &str) -> bool {
-        let asked = self.types.get(&kind);
-        asked.is_some_and(|asked| asked.outstanding.is_some() && asked.nonce.as_deref() == Some(nonce))
+        let subscription = self.types.get(&kind);
+        subscription.is_some_and(|subscription| {
+            subscription.outstanding.is_some() && subscription.nonce.as_deref() == Some(nonce)
+        })
     }
 
     /// Applies a request; returns the responses to send.
@@ -148,42 +152,46 @@ impl SotwStream {
         let Some(kind) = ResourceType::of_url(&request.type_url) else { return Vec::new() };
         let first = request.response_nonce.is_empty();
         if first && !self.types.contains_key(&kind) {
-            self.recall(kind, &request.version_info);
+            self.restore_reported_version(kind, &request.version_info);
         }
-        let asked = self.types.entry(kind).or_default();
-        if !first && asked.nonce.as_deref() != Some(request.response_nonce.as_str()) {
+        let subscription = self.types.entry(kind).or_default();
+        if !first && subscription.nonce.as_deref() != Some(request.response_nonce.as_str()) {
             // The request answers a response that a later one replaced. The answer to the later one is still to come.
             return Vec::new();
         }
-        let before = if first { Wanted::Nothing } else { std::mem::take(&mut asked.wanted) };
-        asked.wanted = before.after(kind, &request.resource_names);
-        let mut answer = asked.wanted.exceeds(&before);
+        let before = if first { SubscribedNames::Nothing } else { std::mem::take(&mut subscription.names) };
+        subscription.names = before.after(kind, &request.resource_names);
+        let mut answer = subscription.names.is_wider_than(&before);
         if first {
-            asked.outstanding = None;
+            subscription.outstanding = None;
             answer = true;
-        } else if let Some(given) = asked.outstanding.take() {
+        } else if let Some(sent) = subscription.outstanding.take() {
             let status = self.status.of(kind);
-            asked.settled = Some(given.version.clone());
-            asked.refused = request.error_detail.is_some();
+            subscription.settled = Some(sent.version.clone());
+            subscription.refused = request.error_detail.is_some();
             if let Some(error) = &request.error_detail {
-                status.nack = Some(Nack { version: given.version, message: error.message.clone() });
+                status.nack = Some(Nack { version: sent.version, message: error.message.clone() });
             } else {
                 status.nack = None;
-                status.acknowledged = Some(given.version.clone());
-                status.resources = given.resources;
-                (asked.accepted, asked.accepted_version) = (Arc::clone(&asked.given), Some(given.version));
+                status.acknowledged = Some(sent.version.clone());
+                status.resources = sent.resources;
+                (subscription.accepted, subscription.accepted_version) =
+                    (Arc::clone(&subscription.sent), Some(sent.version));
             }
-        } else if std::mem::take(&mut asked.due) {
+        } else if std::mem::take(&mut subscription.due) {
             answer = true;
         }
-        if kind == ResourceType::Cluster && !asked.refused && self.leftovers(kind, snapshot).next().is_none() {
+        if kind == ResourceType::Cluster
+            && !subscription.refused
+            && self.stale_resources(kind, snapshot).next().is_none()
+        {
             self.warming = None;
         }
-        if first && self.is_what_it_has(kind, request, snapshot) {
+        if first && self.has_desired_version(kind, request, snapshot) {
             answer = false;
         }
-        if let Some(asked) = self.types.get_mut(&kind) {
-            asked.waits |= answer;
+        if let Some(subscription) = self.types.get_mut(&kind) {
+            subscription.waits |= answer;
         }
         self.advance(snapshot)
     }
@@ -194,38 +202,38 @@ impl SotwStream {
     }
 
     /// Records the version that a returning client reports, and restores the clusters of that version.
-    fn recall(&mut self, kind: ResourceType, version: &str) {
+    fn restore_reported_version(&mut self, kind: ResourceType, version: &str) {
         self.returning |= !version.is_empty();
         if kind != ResourceType::Cluster {
             return;
         }
-        let former = std::mem::take(&mut self.former);
-        if let Some(held) = former.into_iter().find(|former| former.version.as_str() == version) {
-            let asked = self.types.entry(kind).or_default();
-            (asked.given, asked.accepted) = (Arc::clone(&held.clusters), held.clusters);
-            asked.accepted_version = Some(held.version);
+        let previous = std::mem::take(&mut self.previous);
+        if let Some(reported) = previous.into_iter().find(|previous| previous.version.as_str() == version) {
+            let subscription = self.types.entry(kind).or_default();
+            (subscription.sent, subscription.accepted) = (Arc::clone(&reported.clusters), reported.clusters);
+            subscription.accepted_version = Some(reported.version);
         }
     }
 
     /// Whether a returning client reports the version that it would be sent. That version is then recorded as
     /// acknowledged.
-    fn is_what_it_has(&mut self, kind: ResourceType, request: &DiscoveryRequest, snapshot: &Snapshot) -> bool {
-        let Some(asked) = self.types.get(&kind) else { return false };
-        let Some(target) = self.target(kind, asked, snapshot) else { return false };
-        if target.version.as_str() != request.version_info {
+    fn has_desired_version(&mut self, kind: ResourceType, request: &DiscoveryRequest, snapshot: &Snapshot) -> bool {
+        let Some(subscription) = self.types.get(&kind) else { return false };
+        let Some(desired) = self.desired(kind, subscription, snapshot) else { return false };
+        if desired.version.as_str() != request.version_info {
             return false;
         }
         let status = self.status.of(kind);
-        status.sent = Some(target.version.clone());
-        status.acknowledged = Some(target.version.clone());
+        status.sent = Some(desired.version.clone());
+        status.acknowledged = Some(desired.version.clone());
         status.resources =
-            target.resources.iter().map(|(name, resource)| (name.clone(), resource.version().clone())).collect();
-        if let Some(asked) = self.types.get_mut(&kind) {
-            asked.settled = Some(target.version.clone());
-            asked.refused = false;
-            let has = Arc::new(target.resources);
-            (asked.given, asked.accepted) = (Arc::clone(&has), has);
-            asked.accepted_version = Some(target.version);
+            desired.resources.iter().map(|(name, resource)| (name.clone(), resource.version().clone())).collect();
+        if let Some(subscription) = self.types.get_mut(&kind) {
+            subscription.settled = Some(desired.version.clone());
+            subscription.refused = false;
+            let resources = Arc::new(desired.resources);
+            (subscription.sent, subscription.accepted) = (Arc::clone(&resources), resources);
+            subscription.accepted_version = Some(desired.version);
         }
         true
     }
@@ -233,23 +241,23 @@ impl SotwStream {
     /// Sends the first type with a difference or a waiting client, unless an earlier type must be acknowledged first.
     fn advance(&mut self, snapshot: &Snapshot) -> Vec<DiscoveryResponse> {
         let snapshot =
-            &self.warming.as_ref().map_or_else(|| snapshot.clone(), |former| snapshot.with_support_of(former));
-        let mut clusters_settle = false;
+            &self.warming.as_ref().map_or_else(|| snapshot.clone(), |previous| snapshot.with_support_of(previous));
+        let mut clusters_are_outstanding = false;
         for kind in ResourceType::ALL {
-            let Some(asked) = self.types.get(&kind) else { continue };
-            if leads(kind) && (clusters_settle || self.endpoints_are_missing(snapshot)) {
+            let Some(subscription) = self.types.get(&kind) else { continue };
+            if uses_clusters(kind) && (clusters_are_outstanding || self.endpoints_are_missing(snapshot)) {
                 break;
             }
-            if asked.outstanding.is_some() {
+            if subscription.outstanding.is_some() {
                 if kind == ResourceType::Cluster {
-                    clusters_settle = true;
+                    clusters_are_outstanding = true;
                     continue;
                 }
                 break;
             }
-            let target = self.target(kind, asked, snapshot);
-            let differs = target.is_some_and(|target| asked.settled.as_ref() != Some(&target.version));
-            if (differs || asked.waits)
+            let desired = self.desired(kind, subscription, snapshot);
+            let differs = desired.is_some_and(|desired| subscription.settled.as_ref() != Some(&desired.version));
+            if (differs || subscription.waits)
                 && let Some(response) = self.send(kind, snapshot)
             {
                 return vec![response];
@@ -262,89 +270,96 @@ impl SotwStream {
     /// once, even if it had no subscription to endpoints before.
     fn endpoints_are_missing(&self, snapshot: &Snapshot) -> bool {
         let Some(clusters) = self.types.get(&ResourceType::Cluster) else { return false };
-        let asked_for = |name: &str| {
-            self.types.get(&ResourceType::Endpoint).is_some_and(|endpoints| endpoints.wanted.includes(name))
+        let is_subscribed = |name: &str| {
+            self.types.get(&ResourceType::Endpoint).is_some_and(|endpoints| endpoints.names.includes(name))
         };
         // A client does not subscribe to the endpoints of clusters that it refused.
         !clusters.refused
             && snapshot
                 .of(ResourceType::Endpoint)
-                .any(|(name, _)| clusters.given.contains_key(name) && !asked_for(name))
+                .any(|(name, _)| clusters.sent.contains_key(name) && !is_subscribed(name))
     }
 
     /// The resources that the client should have of a type; `None` if a response cannot express them.
-    fn target(&self, kind: ResourceType, asked: &Asked, snapshot: &Snapshot) -> Option<Target> {
+    fn desired(
+        &self,
+        kind: ResourceType,
+        subscription: &SotwSubscription,
+        snapshot: &Snapshot,
+    ) -> Option<DesiredResources> {
         let mut resources: BTreeMap<String, Resource> = snapshot
             .of(kind)
-            .filter(|(name, _)| asked.wanted.includes(name))
+            .filter(|(name, _)| subscription.names.includes(name))
             .map(|(name, resource)| (name.clone(), resource.clone()))
             .collect();
         if kind.is_wildcard() {
-            let kept = self.leftovers(kind, snapshot).filter(|_| goes_last(kind) && !self.nothing_names_them(snapshot));
+            let kept = self
+                .stale_resources(kind, snapshot)
+                .filter(|_| is_removed_last(kind) && !self.references_are_acknowledged(snapshot));
             resources.extend(kept.map(|(name, resource)| (name.clone(), resource.clone())));
         } else if resources.is_empty() {
             // A response of these types cannot express a removal.
             return None;
         }
-        let version = version_of(resources.iter().map(|(name, resource)| (name, resource.version())));
-        Some(Target { version, resources })
+        let version = combined_version(resources.iter().map(|(name, resource)| (name, resource.version())));
+        Some(DesiredResources { version, resources })
     }
 
     /// The resources that the client was sent and that the snapshot no longer has.
-    fn leftovers<'a>(
+    fn stale_resources<'a>(
         &'a self,
         kind: ResourceType,
         snapshot: &'a Snapshot,
     ) -> impl Iterator<Item = (&'a String, &'a Resource)> {
-        let given = self.types.get(&kind).into_iter().flat_map(|asked| asked.given.iter());
-        given.filter(move |(name, _)| snapshot.find(kind, name).is_none())
+        let sent = self.types.get(&kind).into_iter().flat_map(|subscription| subscription.sent.iter());
+        sent.filter(move |(name, _)| snapshot.find(kind, name).is_none())
     }
 
     /// Whether the client has acknowledged the listeners and routes of the snapshot: only those name clusters.
-    fn nothing_names_them(&self, snapshot: &Snapshot) -> bool {
+    fn references_are_acknowledged(&self, snapshot: &Snapshot) -> bool {
         [ResourceType::Listener, ResourceType::Route].into_iter().all(|kind| {
-            let Some(asked) = self.types.get(&kind) else {
+            let Some(subscription) = self.types.get(&kind) else {
                 // A returning client has its earlier resources and subscribes soon, to routes only if a listener names
                 // them.
                 let has_none = kind == ResourceType::Route && snapshot.of(kind).next().is_none();
                 return !self.returning || has_none;
             };
-            let target = self.target(kind, asked, snapshot);
-            let same = target.is_none_or(|target| asked.settled.as_ref() == Some(&target.version));
-            asked.outstanding.is_none() && !asked.refused && same
+            let desired = self.desired(kind, subscription, snapshot);
+            let same = desired.is_none_or(|desired| subscription.settled.as_ref() == Some(&desired.version));
+            subscription.outstanding.is_none() && !subscription.refused && same
         })
     }
 
     fn send(&mut self, kind: ResourceType, snapshot: &Snapshot) -> Option<DiscoveryResponse> {
-        let target = self.target(kind, self.types.get(&kind)?, snapshot)?;
+        let desired = self.desired(kind, self.types.get(&kind)?, snapshot)?;
         self.nonces += 1;
         let nonce = self.nonces.to_string();
         let response = DiscoveryResponse {
-            version_info: target.version.to_string(),
-            resources: target.resources.values().map(|resource| encoded(kind, resource)).collect(),
+            version_info: desired.version.to_string(),
+            resources: desired.resources.values().map(|resource| encode(kind, resource)).collect(),
             type_url: kind.url().to_owned(),
             nonce: nonce.clone(),
             ..DiscoveryResponse::default()
         };
-        self.status.of(kind).sent = Some(target.version.clone());
-        let asked = self.types.get_mut(&kind)?;
-        asked.nonce = Some(nonce);
-        (asked.due, asked.waits) = (false, false);
-        asked.outstanding = Some(Given {
-            version: target.version,
-            resources: target
+        self.status.of(kind).sent = Some(desired.version.clone());
+        let subscription = self.types.get_mut(&kind)?;
+        subscription.nonce = Some(nonce);
+        (subscription.due, subscription.waits) = (false, false);
+        subscription.outstanding = Some(OutstandingResponse {
+            version: desired.version,
+            resources: desired
                 .resources
                 .iter()
                 .map(|(name, resource)| (name.clone(), resource.version().clone()))
                 .collect(),
         });
-        asked.given = Arc::new(target.resources);
+        subscription.sent = Arc::new(desired.resources);
         if kind == ResourceType::Cluster {
             self.warming = Some(snapshot.clone());
         }
         for kind in awaited_after(kind) {
-            if let Some(asked) = self.types.get_mut(kind) {
-                asked.due = true;
+            if let Some(subscription) = self.types.get_mut(kind) {
+                subscription.due = true;
             }
         }
         Some(response)
@@ -352,11 +367,11 @@ impl SotwStream {
 }
 
 /// The resources that a client should have of one type.
-struct Target {
+struct DesiredResources {
     version: Version,
     resources: BTreeMap<String, Resource>,
 }
 
-fn encoded(kind: ResourceType, resource: &Resource) -> Any {
+fn encode(kind: ResourceType, resource: &Resource) -> Any {
     Any { type_url: kind.url().to_owned(), value: resource.body().to_vec() }
 }

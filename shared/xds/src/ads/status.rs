@@ -40,6 +40,6 @@ impl Status {
 }
 
 /// The version of a set of resources.
-pub(super) fn version_of<'a>(resources: impl IntoIterator<Item = (&'a String, &'a Version)>) -> Version {
+pub(super) fn combined_version<'a>(resources: impl IntoIterator<Item = (&'a String, &'a Version)>) -> Version {
     Version::of(resources.into_iter().flat_map(|(name, version)| [name.as_bytes(), version.as_str().as_bytes()]))
 }

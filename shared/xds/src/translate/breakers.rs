@@ -11,13 +11,13 @@ const UNLIMITED: u32 = 2_147_483_647;
 
 /// The limits of a connection pool; `None` is unlimited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Limits {
+pub(super) struct PoolLimits {
     connections: Option<u32>,
     pending: Option<u32>,
     requests: Option<u32>,
 }
 
-impl Limits {
+impl PoolLimits {
     fn connections(number: i64) -> Self {
         Self { connections: limit(number), ..Self::default() }
     }
@@ -32,7 +32,7 @@ impl Limits {
     }
 }
 
-impl From<&ConnectionPool> for Limits {
+impl From<&ConnectionPool> for PoolLimits {
     fn from(pool: &ConnectionPool) -> Self {
         match pool {
             ConnectionPool::Http(pool) => Self::http(pool),
@@ -43,7 +43,7 @@ impl From<&ConnectionPool> for Limits {
     }
 }
 
-impl From<&GatewayConnectionPool> for Limits {
+impl From<&GatewayConnectionPool> for PoolLimits {
     fn from(pool: &GatewayConnectionPool) -> Self {
         match pool {
             GatewayConnectionPool::Http(pool) => Self::http(pool),
@@ -57,7 +57,7 @@ fn limit(number: i64) -> Option<u32> {
     u32::try_from(number).ok()
 }
 
-pub(super) fn breakers(limits: Limits) -> CircuitBreakers {
+pub(super) fn breakers(limits: PoolLimits) -> CircuitBreakers {
     CircuitBreakers {
         thresholds: vec![Thresholds {
             max_connections: uint(limits.connections.unwrap_or(UNLIMITED)),

@@ -23,7 +23,7 @@ use mesh::spec::{
 use mesh::validate::envoy::control_character;
 
 use super::backends::Destination;
-use super::breakers::{Limits, breakers};
+use super::breakers::{PoolLimits, breakers};
 use super::draft::{CalledFor, Draft, member_names};
 use super::proto::{LOOPBACK, address, ads, any, http2_with_websockets, millis};
 use super::statistics::extension_metadata;
@@ -58,7 +58,9 @@ impl<'m> Draft<'m> {
         );
         let host = if v6 && !self.is_explicit() { "::1" } else { LOOPBACK };
         let cluster = Cluster {
-            circuit_breakers: Some(breakers(listener.connection_pool.as_ref().map(Limits::from).unwrap_or_default())),
+            circuit_breakers: Some(breakers(
+                listener.connection_pool.as_ref().map(PoolLimits::from).unwrap_or_default(),
+            )),
             ..fixed(&name, host, at, LOCAL_CONNECT, &mapping.protocol)
         };
         self.out.clusters.insert(name.clone(), cluster);
@@ -74,7 +76,7 @@ impl<'m> Draft<'m> {
         pool: Option<&GatewayConnectionPool>,
     ) {
         let cluster = Cluster {
-            circuit_breakers: Some(breakers(pool.map(Limits::from).unwrap_or_default())),
+            circuit_breakers: Some(breakers(pool.map(PoolLimits::from).unwrap_or_default())),
             ..fixed(name, LOOPBACK, at, LOCAL_CONNECT, protocol)
         };
         self.out.clusters.insert(name.to_owned(), cluster);
@@ -121,7 +123,8 @@ impl<'m> Draft<'m> {
         let mapping = &to.listener.port_mapping;
         let path = self.node_path(to.node);
         let Some(discovery) = spec.service_discovery.as_ref() else {
-            let message = format!("virtual node {} has no service discovery, so nobody can call it; add one", to.node);
+            let message =
+                format!("virtual node {} has no service discovery, so clients can't call it; add one", to.node);
             self.find(finding::NO_DISCOVERY, path, message);
             return None;
         };
@@ -137,14 +140,15 @@ impl<'m> Draft<'m> {
             }
             ServiceDiscovery::Unrecognised(kind) => {
                 let kinds = member_names(kind);
-                let message = format!("service discovery {kinds:?} isn't known, so the node can't be called");
+                let message = format!("service discovery {kinds:?} is unknown, so clients can't call the node");
                 self.find(finding::UNRECOGNISED, path, message);
                 return None;
             }
         };
         if hostname.is_empty() || control_character(&hostname).is_some() {
-            let message =
-                format!("host name {hostname:?} leads nowhere, so nobody can call the node; give another one");
+            let message = format!(
+                "host name {hostname:?} is empty or has a control character, so clients can't call the node; change it"
+            );
             self.find(finding::UNUSABLE_HOSTNAME, path, message);
             return None;
         }
@@ -159,7 +163,7 @@ impl<'m> Draft<'m> {
         let upstream = self.upstream(policy, to.listener, &hostname)?;
         let base = Cluster {
             connect_timeout: millis(CONNECT),
-            circuit_breakers: Some(breakers(Limits::default())),
+            circuit_breakers: Some(breakers(PoolLimits::default())),
             metadata: Some(extension_metadata(&[("TargetVirtualNode", to.node.as_str())])),
             typed_extension_protocol_options: http_options(&mapping.protocol),
             health_checks: self.health_check(to, &hostname, &upstream).into_iter().collect(),
@@ -217,7 +221,7 @@ impl<'m> Draft<'m> {
         if !instances.is_empty() && !instances.iter().any(|instance| has_attributes(instance, map)) {
             let (count, (namespace, service)) = (instances.len(), &key);
             let message = format!(
-                "none of the {count} instances of service {service}.{namespace} has all of its attributes: it has no endpoints"
+                "none of the {count} instances of service {service}.{namespace} has all attributes of the virtual node, so it has no endpoints"
             );
             self.find(finding::NO_INSTANCE_MATCHES, self.node_path(to.node), message);
         }
@@ -232,7 +236,7 @@ impl<'m> Draft<'m> {
             cluster_discovery_type: discovery_type(DiscoveryType::OriginalDst),
             lb_policy: LbPolicy::ClusterProvided.into(),
             connect_timeout: millis(CONNECT),
-            circuit_breakers: Some(breakers(Limits::default())),
+            circuit_breakers: Some(breakers(PoolLimits::default())),
             ..named(&name)
         };
         self.out.clusters.insert(name.clone(), cluster);

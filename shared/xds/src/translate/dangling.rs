@@ -17,7 +17,7 @@ use crate::secret::SecretRef;
 
 /// The names that the resources of a translation refer to.
 #[derive(Debug, Default)]
-struct Named {
+struct References {
     clusters: BTreeSet<String>,
     routes: BTreeSet<String>,
     endpoints: BTreeSet<String>,
@@ -31,35 +31,35 @@ impl Translation {
     /// A proxy that is sent the name of a missing resource waits for it, or returns errors, until it arrives.
     #[must_use]
     pub fn dangling(&self) -> Vec<String> {
-        let named = Named::by(self);
+        let references = References::from_translation(self);
         let secrets: BTreeSet<_> = self.secrets.iter().map(SecretRef::name).collect();
         let mut faults = Vec::new();
-        let mut hold = |holds: bool, fault: String| {
-            if !holds {
+        let mut check = |is_met: bool, fault: String| {
+            if !is_met {
                 faults.push(fault);
             }
         };
-        for name in &named.clusters {
-            hold(self.clusters.contains_key(name), format!("cluster {name} is named and isn't there"));
+        for name in &references.clusters {
+            check(self.clusters.contains_key(name), format!("cluster {name} is referenced and missing"));
         }
-        for name in &named.routes {
-            hold(self.routes.contains_key(name), format!("route configuration {name} is named and isn't there"));
+        for name in &references.routes {
+            check(self.routes.contains_key(name), format!("route configuration {name} is referenced and missing"));
         }
-        for name in &named.endpoints {
-            hold(self.endpoints.contains_key(name), format!("the endpoints of cluster {name} aren't there"));
+        for name in &references.endpoints {
+            check(self.endpoints.contains_key(name), format!("the endpoints of cluster {name} are missing"));
         }
-        for name in &named.secrets {
-            hold(secrets.contains(name), format!("secret {name} is named and isn't there"));
+        for name in &references.secrets {
+            check(secrets.contains(name), format!("secret {name} is referenced and missing"));
         }
         for name in &secrets {
-            hold(named.secrets.contains(name), format!("secret {name} is there and nothing names it"));
+            check(references.secrets.contains(name), format!("secret {name} is not referenced"));
         }
         for name in self.endpoints.keys() {
-            hold(named.endpoints.contains(name), format!("the endpoints of cluster {name} are there for nothing"));
+            check(references.endpoints.contains(name), format!("the endpoints of cluster {name} are not referenced"));
         }
-        hold(secrets.len() == self.secrets.len(), "two secrets have the same name".to_owned());
+        check(secrets.len() == self.secrets.len(), "two secrets have the same name".to_owned());
         for (name, own) in self.own_names() {
-            hold(name == own, format!("{own} is there as {name}"));
+            check(name == own, format!("resource {own} is stored under the name {name}"));
         }
         faults
     }
@@ -73,21 +73,21 @@ impl Translation {
     }
 }
 
-impl Named {
-    fn by(translation: &Translation) -> Self {
+impl References {
+    fn from_translation(translation: &Translation) -> Self {
         let uses = translation.secret_uses().into_values().flatten();
         let secrets = uses.filter(|secret| secret.from == SecretFrom::Ads).map(|secret| secret.name).collect();
-        let mut named = Self { secrets, ..Self::default() };
+        let mut references = Self { secrets, ..Self::default() };
         for chain in translation.listeners.values().flat_map(|listener| &listener.filter_chains) {
-            chain.filters.iter().for_each(|filter| named.filter(filter));
+            chain.filters.iter().for_each(|filter| references.filter(filter));
         }
-        translation.routes.values().for_each(|routes| named.routes_to(routes));
+        translation.routes.values().for_each(|routes| references.routes_to(routes));
         for cluster in translation.clusters.values() {
             if cluster.cluster_discovery_type == Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())) {
-                named.endpoints.insert(cluster.name.clone());
+                references.endpoints.insert(cluster.name.clone());
             }
         }
-        named
+        references
     }
 
     fn filter(&mut self, filter: &Filter) {

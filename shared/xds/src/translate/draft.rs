@@ -72,12 +72,12 @@ impl<'m> Draft<'m> {
     ) -> Option<Duration> {
         let duration = duration?;
         let Some(length) = duration.length() else {
-            let message = format!("{member} has no unit or no value, so the default is used; give both");
+            let message = format!("{member} has no unit or no value, so the default is used; set both");
             self.find(super::finding::UNREADABLE_DURATION, at.clone(), message);
             return None;
         };
         if length > LONGEST {
-            let message = format!("{member} is {length:#}, which Envoy refuses; a year is sent");
+            let message = format!("{member} is {length:#}, which Envoy refuses; a year is sent instead");
             self.find(super::finding::DURATION_TOO_LONG, at.clone(), message);
         }
         let length = length.min(LONGEST);

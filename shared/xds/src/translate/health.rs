@@ -35,16 +35,18 @@ impl<'m> Draft<'m> {
         let number = |number: i64| u32::try_from(number).ok();
         let checker = match &check.protocol {
             Protocol::Http | Protocol::Http2 => {
-                let asked = check.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
-                if control_character(asked).is_some() {
-                    let message = format!("health check path {asked:?} can't be sent; nothing is checked");
+                let check_path = check.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
+                if control_character(check_path).is_some() {
+                    let message = format!(
+                        "health check path {check_path:?} has a control character, which a request can't contain; the health check is left out"
+                    );
                     self.find(finding::HEALTH_CHECK_PATH, path, message);
                     return None;
                 }
                 let codec = if speaks_http2(&check.protocol) { CodecClientType::Http2 } else { CodecClientType::Http1 };
                 HealthChecker::HttpHealthCheck(HttpHealthCheck {
                     host: format!("{hostname}:{}", mapping.port),
-                    path: asked.to_owned(),
+                    path: check_path.to_owned(),
                     codec_client_type: codec.into(),
                     ..HttpHealthCheck::default()
                 })
@@ -52,7 +54,7 @@ impl<'m> Draft<'m> {
             Protocol::Grpc => {
                 if !speaks_http2(&mapping.protocol) {
                     let message = format!(
-                        "the health check of port {} speaks gRPC and its listener {}, which Envoy refuses; nothing is checked",
+                        "the health check of port {} uses gRPC and its listener uses {}, which Envoy refuses; the health check is left out",
                         mapping.port, mapping.protocol
                     );
                     self.find(finding::GRPC_HEALTH_CHECK, path, message);
@@ -62,7 +64,7 @@ impl<'m> Draft<'m> {
             }
             Protocol::Tcp => HealthChecker::TcpHealthCheck(TcpHealthCheck::default()),
             Protocol::Unrecognised(protocol) => {
-                let message = format!("health check protocol {protocol} isn't known, so nothing is checked");
+                let message = format!("health check protocol {protocol} is unknown; the health check is left out");
                 self.find(finding::UNRECOGNISED, path, message);
                 return None;
             }

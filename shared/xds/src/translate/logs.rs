@@ -23,7 +23,7 @@ impl Draft<'_> {
             Some(AccessLogSpec::File(file)) => file,
             Some(AccessLogSpec::Unrecognised(_)) => {
                 let path = self.path();
-                self.find(finding::UNRECOGNISED, path, "an access log of a kind that isn't known is left out");
+                self.find(finding::UNRECOGNISED, path, "an access log of an unknown kind is left out");
                 return Vec::new();
             }
         };
@@ -53,7 +53,7 @@ impl Draft<'_> {
             }
             LoggingFormat::Unrecognised(_) => {
                 let path = self.path();
-                let message = "an access log's format is of a kind that isn't known; Envoy's own format is used";
+                let message = "the format of an access log has an unknown kind; Envoy's default format is used";
                 self.find(finding::UNRECOGNISED, path, message);
                 return None;
             }
@@ -61,7 +61,7 @@ impl Draft<'_> {
         if let Some(why) = texts.iter().find_map(|text| log_format_fault(text)) {
             let path = self.path();
             let message =
-                format!("Envoy does not accept the format of the access log: {why}; Envoy's own format is used");
+                format!("Envoy does not accept the format of the access log: {why}; Envoy's default format is used");
             self.find(finding::BAD_LOG_FORMAT, path, message);
             return None;
         }

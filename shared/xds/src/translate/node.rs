@@ -30,7 +30,7 @@ const HTTPS: u16 = 443;
 
 /// The port where a proxy accepts the traffic of a listener.
 #[derive(Debug, Clone, Copy)]
-enum Place {
+enum IngressPort {
     /// The port of all redirected traffic.
     Shared,
     /// A loopback port for this listener only.
@@ -66,7 +66,7 @@ impl<'m> Draft<'m> {
                 self.find(
                     finding::DUPLICATE_LISTENER,
                     path,
-                    format!("another listener has port {at} already; this one is left out"),
+                    format!("another listener already uses port {at}; this listener is left out"),
                 );
                 continue;
             }
@@ -74,7 +74,7 @@ impl<'m> Draft<'m> {
             if !self.is_known(protocol, at) {
                 continue;
             }
-            let Some(place) = self.ingress_place(name, at) else { continue };
+            let Some(ingress_port) = self.ingress_port(name, at) else { continue };
             let Some(cluster) = self.local_cluster(inner) else { continue };
             let Some(served) = self.served(inner.tls.as_ref(), protocol) else { continue };
             let both = matches!(served, Served::Both(_));
@@ -88,8 +88,8 @@ impl<'m> Draft<'m> {
                 self.out.routes.insert(routes.clone(), configuration);
                 http_manager(stat_prefix, routes, logs.clone())
             };
-            match place {
-                Place::Own(bound) => {
+            match ingress_port {
+                IngressPort::Own(bound) => {
                     let host = LOOPBACK;
                     let mut ingress =
                         listener(names::ingress_listener(host, bound), host, bound, TrafficDirection::Inbound);
@@ -97,7 +97,7 @@ impl<'m> Draft<'m> {
                     ingress.listener_filters.extend(both.then(tls_inspector));
                     self.out.listeners.insert(ingress.name.clone(), ingress);
                 }
-                Place::Shared => {
+                IngressPort::Shared => {
                     if both {
                         inspected.insert(at.get());
                     }
@@ -119,18 +119,18 @@ impl<'m> Draft<'m> {
     }
 
     /// The port where inbound traffic for a listener is accepted; `None` if no loopback port is left.
-    fn ingress_place(&mut self, name: &VirtualNodeName, port: Port) -> Option<Place> {
+    fn ingress_port(&mut self, name: &VirtualNodeName, port: Port) -> Option<IngressPort> {
         if !self.is_explicit() {
-            return Some(Place::Shared);
+            return Some(IngressPort::Shared);
         }
         let of = PortUse::Ingress { mesh: self.mesh.name.clone(), proxy: Proxy::Node(name.clone()), port };
-        self.assigned(&of).map(Place::Own)
+        self.assigned(&of).map(IngressPort::Own)
     }
 
     /// Whether a protocol is known; adds a finding if not.
     pub(super) fn is_known(&mut self, protocol: &Protocol, at: Port) -> bool {
         let Protocol::Unrecognised(protocol) = protocol else { return true };
-        let message = format!("protocol {protocol} of port {at} isn't known, so the port is left out");
+        let message = format!("protocol {protocol} of port {at} is unknown, so the port is left out");
         let path = self.path();
         self.find(finding::UNRECOGNISED, path, message);
         false
@@ -144,7 +144,7 @@ impl<'m> Draft<'m> {
                 Backend::VirtualService(backend) => backend,
                 Backend::Unrecognised(_) => {
                     let path = self.path();
-                    self.find(finding::UNRECOGNISED, path, "a backend of a kind that isn't known is left out");
+                    self.find(finding::UNRECOGNISED, path, "a backend of an unknown kind is left out");
                     continue;
                 }
             };
@@ -251,7 +251,7 @@ impl<'m> Draft<'m> {
     fn port_conflict(&mut self, left_out: &VirtualServiceName, by: &VirtualServiceName, at: Port) {
         let path = self.path();
         let message = format!(
-            "backends {by} and {left_out} are both called on port {at}, which can't be told apart; {left_out} is left out"
+            "backends {by} and {left_out} both use port {at}, and a TCP connection does not name its backend; {left_out} is left out"
         );
         self.find(finding::PORT_CONFLICT, path, message);
     }
@@ -271,8 +271,10 @@ impl<'m> Draft<'m> {
             let own: Vec<String> = domains(backend.service, at);
             if own.iter().any(|domain| taken.contains(&domain.to_ascii_lowercase())) {
                 let path = self.service_path(backend.service);
-                let message =
-                    format!("another backend has the name {} on port {at} already; it is left out", backend.service);
+                let message = format!(
+                    "another backend already has the name {} on port {at}; this backend is left out",
+                    backend.service
+                );
                 self.find(finding::DUPLICATE_DOMAIN, path, message);
                 continue;
             }

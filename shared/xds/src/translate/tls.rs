@@ -59,7 +59,7 @@ impl Draft<'_> {
             TlsMode::Permissive => Served::Both(socket),
             // An unknown mode must not become plaintext.
             TlsMode::Unrecognised(mode) => {
-                let (path, message) = (self.path(), format!("TLS mode {mode} isn't known; STRICT is sent"));
+                let (path, message) = (self.path(), format!("TLS mode {mode} is unknown; STRICT is sent instead"));
                 self.find(finding::UNRECOGNISED, path, message);
                 Served::Tls(socket)
             }
@@ -177,7 +177,10 @@ impl Draft<'_> {
     }
 
     fn unknown_tls<T>(&mut self, what: &str, kind: &mesh::spec::Extra) -> Option<T> {
-        let message = format!("a {what} from {:?} isn't known, so what needs it is left out", member_names(kind));
+        let message = format!(
+            "the source {:?} of a {what} is unknown, so the part that needs it is left out",
+            member_names(kind)
+        );
         let path = self.path();
         self.find(finding::UNRECOGNISED, path, message);
         None
@@ -189,7 +192,8 @@ impl Draft<'_> {
             return Some(());
         }
         let path = self.path();
-        let message = format!("a {what} without a name can't be asked for, so what needs it is left out; name it");
+        let message =
+            format!("a {what} without a name can't be requested, so the part that needs it is left out; set its name");
         self.find(finding::NAMELESS_SECRET, path, message);
         None
     }

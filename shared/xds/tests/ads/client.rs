@@ -11,14 +11,14 @@ use xds::{ResourceType, Snapshot};
 pub(crate) use delta::Delta;
 pub(crate) use sotw::Sotw;
 
-use crate::world::Held;
+use crate::synthetic::HeldResources;
 
 /// An ADS client. A `connected` client behaves as Envoy does. It subscribes to all clusters and listeners, the
 /// endpoints of its clusters and the routes of its listeners. It acknowledges clusters once all new or changed ones are
 /// warm. Any other client subscribes only to the names that a test gives it.
 pub(crate) trait Client {
     /// Replaces the names that the client subscribes to for a type.
-    fn ask(&mut self, kind: ResourceType, names: BTreeSet<String>);
+    fn subscribe(&mut self, kind: ResourceType, names: BTreeSet<String>);
     /// Handles the oldest message to the client; refuses it if `refuse` is set. Returns false if there is none.
     fn receive(&mut self, refuse: bool) -> bool;
     /// Handles the oldest message to the server. Returns false if there is none.
@@ -27,13 +27,13 @@ pub(crate) trait Client {
     fn update(&mut self, snapshot: &Snapshot);
     /// Breaks the stream; the client reconnects with the resources that it has.
     fn reconnect(&mut self);
-    fn held(&self) -> &Held;
+    fn held(&self) -> &HeldResources;
     /// Whether the server reports that the client has all of a snapshot.
     fn has(&self, snapshot: &Snapshot) -> bool;
     /// The status of the client, as the server reports it.
     fn status(&self) -> &Status;
     /// The number of responses that are still on their way to the client.
-    fn under_way(&self) -> usize;
+    fn responses_in_flight(&self) -> usize;
     /// The clusters that wait for their endpoints.
     fn warming(&self) -> &BTreeSet<String>;
 
@@ -42,46 +42,46 @@ pub(crate) trait Client {
         for _ in 0..10_000 {
             let moved = self.deliver(snapshot) | self.receive(false);
             if !moved {
-                assert!(self.warming().is_empty(), "waits in vain for the endpoints of {:?}", self.warming());
+                assert!(self.warming().is_empty(), "the endpoints of {:?} never arrived", self.warming());
                 return;
             }
         }
-        panic!("never at rest");
+        panic!("messages are exchanged without end");
     }
 }
 
 /// The subscriptions of a client.
 #[derive(Default)]
-struct Wishes {
+struct Subscriptions {
     /// Whether the client behaves as Envoy does.
-    follows: bool,
+    like_envoy: bool,
     names: BTreeMap<ResourceType, BTreeSet<String>>,
 }
 
-impl Wishes {
-    fn of(&self, kind: ResourceType) -> BTreeSet<String> {
+impl Subscriptions {
+    fn names_of_type(&self, kind: ResourceType) -> BTreeSet<String> {
         self.names.get(&kind).cloned().unwrap_or_default()
     }
 
     fn include(&self, kind: ResourceType, name: &str) -> bool {
-        let all = self.follows && kind.is_wildcard();
+        let all = self.like_envoy && kind.is_wildcard();
         all || self.names.get(&kind).is_some_and(|names| names.contains(name) || names.contains("*"))
     }
 
     /// The next subscription to the dependent type, once the client holds these resources. It is repeated without a
     /// change if a resource waits for it.
-    fn after(&self, kind: ResourceType, held: &Held, waits: bool) -> Option<(ResourceType, BTreeSet<String>)> {
-        let follower = match kind {
+    fn after(&self, kind: ResourceType, held: &HeldResources, waits: bool) -> Option<(ResourceType, BTreeSet<String>)> {
+        let dependent = match kind {
             ResourceType::Cluster => ResourceType::Endpoint,
             ResourceType::Listener => ResourceType::Route,
             ResourceType::Endpoint | ResourceType::Secret | ResourceType::Route => return None,
         };
         let names: BTreeSet<String> = held.get(&kind)?.keys().cloned().collect();
-        (self.follows && (waits || self.names.get(&follower) != Some(&names))).then_some((follower, names))
+        (self.like_envoy && (waits || self.names.get(&dependent) != Some(&names))).then_some((dependent, names))
     }
 }
 
 /// The clusters that are new or changed.
-fn to_be_warmed(before: &BTreeMap<String, Vec<u8>>, after: &BTreeMap<String, Vec<u8>>) -> BTreeSet<String> {
+fn changed_clusters(before: &BTreeMap<String, Vec<u8>>, after: &BTreeMap<String, Vec<u8>>) -> BTreeSet<String> {
     after.iter().filter(|(name, body)| before.get(*name) != Some(*body)).map(|(name, _)| name.clone()).collect()
 }

@@ -6,10 +6,10 @@ use xds::ResourceType::{self, Cluster, Endpoint, Route};
 use xds::Snapshot;
 
 use crate::client::{Client, Delta, Sotw};
-use crate::world::{World, dangling};
+use crate::synthetic::{SyntheticMesh, dangling};
 
-fn world(clusters: &[(&str, u32)], routes: &[(&str, &[&str])]) -> World {
-    World {
+fn mesh(clusters: &[(&str, u32)], routes: &[(&str, &[&str])]) -> SyntheticMesh {
+    SyntheticMesh {
         clusters: clusters.iter().map(|(name, generation)| ((*name).to_owned(), *generation)).collect(),
         routes: routes
             .iter()
@@ -21,17 +21,17 @@ fn world(clusters: &[(&str, u32)], routes: &[(&str, &[&str])]) -> World {
     }
 }
 
-fn settled(world: &World) -> Sotw {
+fn settled(mesh: &SyntheticMesh) -> Sotw {
     let mut client = Sotw::connected();
-    client.settle(&world.snapshot());
+    client.settle(&mesh.snapshot());
     client.sent.clear();
     client
 }
 
 #[test]
-fn a_change_of_a_route_pushes_routes_and_nothing_else() {
-    let before = world(&[("a", 0), ("b", 0)], &[("l", &["a"])]);
-    let after = world(&[("a", 0), ("b", 0)], &[("l", &["b"])]);
+fn changed_route_sends_only_routes() {
+    let before = mesh(&[("a", 0), ("b", 0)], &[("l", &["a"])]);
+    let after = mesh(&[("a", 0), ("b", 0)], &[("l", &["b"])]);
     let mut client = settled(&before);
     client.update(&after.snapshot());
     client.settle(&after.snapshot());
@@ -39,9 +39,9 @@ fn a_change_of_a_route_pushes_routes_and_nothing_else() {
 }
 
 #[test]
-fn a_new_cluster_comes_before_its_route_and_an_old_one_goes_after() {
-    let before = world(&[("old", 0)], &[("l", &["old"])]);
-    let after = world(&[("new", 0)], &[("l", &["new"])]);
+fn new_cluster_is_sent_before_its_route_and_old_cluster_removed_after() {
+    let before = mesh(&[("old", 0)], &[("l", &["old"])]);
+    let after = mesh(&[("new", 0)], &[("l", &["new"])]);
     let mut client = settled(&before);
     client.update(&after.snapshot());
     client.settle(&after.snapshot());
@@ -50,18 +50,18 @@ fn a_new_cluster_comes_before_its_route_and_an_old_one_goes_after() {
 }
 
 #[test]
-fn one_who_comes_back_with_what_it_has_is_sent_nothing() {
-    let world = world(&[("a", 0)], &[("l", &["a"])]);
-    let mut client = settled(&world);
+fn returning_client_with_current_resources_is_sent_nothing() {
+    let mesh = mesh(&[("a", 0)], &[("l", &["a"])]);
+    let mut client = settled(&mesh);
     client.reconnect();
-    client.settle(&world.snapshot());
+    client.settle(&mesh.snapshot());
     assert_eq!(client.sent, []);
-    assert!(client.has(&world.snapshot()));
+    assert!(client.has(&mesh.snapshot()));
 }
 
 #[test]
-fn one_who_comes_back_and_says_what_it_has_is_sent_what_differs() {
-    let before = world(&[("a", 0), ("b", 0)], &[("l", &["a"]), ("m", &["b"])]);
+fn returning_delta_client_is_sent_only_changed_resources() {
+    let before = mesh(&[("a", 0), ("b", 0)], &[("l", &["a"]), ("m", &["b"])]);
     let mut client = Delta::connected();
     client.settle(&before.snapshot());
     client.sent.clear();
@@ -69,24 +69,24 @@ fn one_who_comes_back_and_says_what_it_has_is_sent_what_differs() {
     client.settle(&before.snapshot());
     assert_eq!(client.sent, []);
     assert!(client.has(&before.snapshot()));
-    let after = world(&[("a", 0), ("b", 0)], &[("l", &["b"]), ("m", &["b"])]);
+    let after = mesh(&[("a", 0), ("b", 0)], &[("l", &["b"]), ("m", &["b"])]);
     client.reconnect();
     client.settle(&after.snapshot());
     assert_eq!(client.sent, [Route]);
 }
 
 #[test]
-fn delta_client_that_comes_back_has_acknowledged_what_it_holds() {
-    let former = world(&[("a", 0), ("b", 0)], &[("l", &["a"])]);
+fn returning_delta_client_has_acknowledged_its_resources() {
+    let previous = mesh(&[("a", 0), ("b", 0)], &[("l", &["a"])]);
     let mut client = Delta::connected();
-    client.settle(&former.snapshot());
+    client.settle(&previous.snapshot());
     let before = client.status().clone();
     // The next server has sent the client nothing.
     client.reconnect();
-    client.settle(&former.snapshot());
+    client.settle(&previous.snapshot());
     assert_eq!(*client.status(), before);
     // One cluster differs on the next server. The client has the previous one until it acknowledges the new one.
-    let later = world(&[("a", 1), ("b", 0)], &[("l", &["a"])]);
+    let later = mesh(&[("a", 1), ("b", 0)], &[("l", &["a"])]);
     client.reconnect();
     while client.status().types.len() < before.types.len() {
         assert!(client.deliver(&later.snapshot()));
@@ -103,9 +103,9 @@ fn delta_client_that_comes_back_has_acknowledged_what_it_holds() {
 
 /// Reconnects while the only route moves to a cluster that the client lacks. Returns the successive sets of clusters
 /// that the client holds.
-fn moved(mut client: impl Client) -> Vec<String> {
-    let before = world(&[("old", 0)], &[("l", &["old"])]);
-    let after = world(&[("new", 0)], &[("l", &["new"])]);
+fn clusters_while_route_moves(mut client: impl Client) -> Vec<String> {
+    let before = mesh(&[("old", 0)], &[("l", &["old"])]);
+    let after = mesh(&[("new", 0)], &[("l", &["new"])]);
     client.settle(&before.snapshot());
     client.reconnect();
     let mut held = Vec::new();
@@ -119,17 +119,17 @@ fn moved(mut client: impl Client) -> Vec<String> {
 }
 
 #[test]
-fn one_who_comes_back_loses_an_old_cluster_after_the_route_to_it() {
-    assert_eq!(moved(Sotw::connected()), ["new old", "new"]);
-    assert_eq!(moved(Delta::connected()), ["new old", "new"]);
+fn returning_client_loses_old_cluster_after_the_route_to_it() {
+    assert_eq!(clusters_while_route_moves(Sotw::connected()), ["new old", "new"]);
+    assert_eq!(clusters_while_route_moves(Delta::connected()), ["new old", "new"]);
 }
 
 /// Reconnects after all resources of the mesh were deleted.
-fn emptied(mut client: impl Client) {
-    let before = world(&[("old", 0)], &[("l", &["old"])]);
+fn check_deleted_mesh(mut client: impl Client) {
+    let before = mesh(&[("old", 0)], &[("l", &["old"])]);
     client.settle(&before.snapshot());
     client.reconnect();
-    let nothing = World::default().snapshot();
+    let nothing = SyntheticMesh::default().snapshot();
     while client.deliver(&nothing) | client.receive(false) {
         assert!(dangling(client.held()).is_empty(), "{:?}", client.held());
     }
@@ -137,14 +137,14 @@ fn emptied(mut client: impl Client) {
 }
 
 #[test]
-fn one_who_comes_back_loses_its_last_cluster_after_its_last_listener() {
-    emptied(Sotw::connected());
-    emptied(Delta::connected());
+fn returning_client_loses_last_cluster_after_last_listener() {
+    check_deleted_mesh(Sotw::connected());
+    check_deleted_mesh(Delta::connected());
 }
 
 #[test]
-fn endpoints_that_nobody_knows_are_not_taken_away() {
-    let known = world(&[("a", 0), ("b", 0)], &[("l", &["a", "b"])]).snapshot();
+fn unknown_endpoints_are_not_removed() {
+    let known = mesh(&[("a", 0), ("b", 0)], &[("l", &["a", "b"])]).snapshot();
     let kinds = ResourceType::ALL.into_iter();
     let all = kinds.flat_map(|kind| known.of(kind).map(move |(name, body)| (kind, name.clone(), body.clone())));
     let unknown = Snapshot::new(all.filter(|(kind, name, _)| (*kind, name.as_str()) != (Endpoint, "a")));
@@ -160,9 +160,9 @@ fn endpoints_that_nobody_knows_are_not_taken_away() {
 }
 
 #[test]
-fn of_one_that_nothing_is_remembered_of_it_is_taken_at_once() {
-    let before = world(&[("old", 0)], &[("l", &["old"])]);
-    let after = world(&[("new", 0)], &[("l", &["new"])]);
+fn unknown_sotw_client_loses_old_cluster_at_once() {
+    let before = mesh(&[("old", 0)], &[("l", &["old"])]);
+    let after = mesh(&[("new", 0)], &[("l", &["new"])]);
     let mut client = settled(&before);
     client.reconnect_elsewhere();
     client.settle(&after.snapshot());
@@ -171,10 +171,10 @@ fn of_one_that_nothing_is_remembered_of_it_is_taken_at_once() {
 }
 
 #[test]
-fn what_was_refused_is_not_sent_again_until_it_changes() {
-    let before = world(&[("a", 0)], &[("l", &["a"])]);
-    let refused = world(&[("a", 1)], &[("l", &["a"])]);
-    let mended = world(&[("a", 2)], &[("l", &["a"])]);
+fn refused_version_is_not_sent_again_until_it_changes() {
+    let before = mesh(&[("a", 0)], &[("l", &["a"])]);
+    let refused = mesh(&[("a", 1)], &[("l", &["a"])]);
+    let fixed = mesh(&[("a", 2)], &[("l", &["a"])]);
     let mut client = settled(&before);
     client.update(&refused.snapshot());
     assert!(client.receive(true));
@@ -184,15 +184,15 @@ fn what_was_refused_is_not_sent_again_until_it_changes() {
     // The endpoints changed too, and were accepted.
     assert_eq!(client.sent, [ResourceType::Cluster, ResourceType::Endpoint]);
     assert!(!client.has(&refused.snapshot()));
-    client.update(&mended.snapshot());
-    client.settle(&mended.snapshot());
-    assert!(client.has(&mended.snapshot()));
+    client.update(&fixed.snapshot());
+    client.settle(&fixed.snapshot());
+    assert!(client.has(&fixed.snapshot()));
 }
 
 #[test]
-fn a_refused_route_keeps_the_clusters_that_the_last_good_one_uses() {
-    let before = world(&[("old", 0)], &[("l", &["old"])]);
-    let after = world(&[("new", 0)], &[("l", &["new"])]);
+fn refused_route_keeps_clusters_of_last_good_route() {
+    let before = mesh(&[("old", 0)], &[("l", &["old"])]);
+    let after = mesh(&[("new", 0)], &[("l", &["new"])]);
     let mut client = settled(&before);
     client.update(&after.snapshot());
     while client.sent.last() != Some(&ResourceType::Route) {
@@ -206,13 +206,13 @@ fn a_refused_route_keeps_the_clusters_that_the_last_good_one_uses() {
 }
 
 #[test]
-fn a_word_on_an_earlier_response_is_not_taken_for_one_on_the_last() {
-    let before = world(&[("a", 0), ("b", 0)], &[("l", &["a"])]);
-    let after = world(&[("a", 0), ("b", 0)], &[("l", &["b"])]).snapshot();
+fn reply_to_an_earlier_response_does_not_acknowledge_the_last() {
+    let before = mesh(&[("a", 0), ("b", 0)], &[("l", &["a"])]);
+    let after = mesh(&[("a", 0), ("b", 0)], &[("l", &["b"])]).snapshot();
     let mut client = settled(&before);
     client.update(&after);
     // The client sends this request before the new routes arrive.
-    client.ask(Route, BTreeSet::from(["l".to_owned()]));
+    client.subscribe(Route, BTreeSet::from(["l".to_owned()]));
     client.deliver(&after);
     assert!(!client.has(&after));
     client.settle(&after);
@@ -221,8 +221,8 @@ fn a_word_on_an_earlier_response_is_not_taken_for_one_on_the_last() {
 
 /// The cluster is removed before the client has subscribed to its endpoints. The client still waits for them.
 #[test]
-fn a_cluster_that_goes_while_it_warms_is_warmed_and_then_goes() {
-    let (with, without) = (world(&[("a", 0), ("b", 0)], &[]).snapshot(), world(&[("a", 0)], &[]).snapshot());
+fn cluster_removed_while_warming_is_warmed_then_removed() {
+    let (with, without) = (mesh(&[("a", 0), ("b", 0)], &[]).snapshot(), mesh(&[("a", 0)], &[]).snapshot());
     let (mut sotw, mut delta) = (Sotw::connected(), Delta::connected());
     let clients: [&mut dyn Client; 2] = [&mut sotw, &mut delta];
     for client in clients {
@@ -235,26 +235,26 @@ fn a_cluster_that_goes_while_it_warms_is_warmed_and_then_goes() {
 }
 
 #[test]
-fn a_route_waits_until_its_cluster_is_acknowledged_also_one_that_dns_finds() {
-    let found_by_dns = |world: &World| {
-        let all = world.snapshot();
+fn route_waits_for_acknowledged_cluster_with_dns_discovery() {
+    let found_by_dns = |mesh: &SyntheticMesh| {
+        let all = mesh.snapshot();
         let kinds = [Cluster, ResourceType::Listener, Route];
         let of =
             kinds.into_iter().flat_map(|kind| all.of(kind).map(move |(name, body)| (kind, name.clone(), body.clone())));
         Snapshot::new(of.collect::<Vec<_>>())
     };
-    let before = found_by_dns(&world(&[("old", 0)], &[("l", &["old"])]));
-    let after = found_by_dns(&world(&[("new", 0)], &[("l", &["new"])]));
+    let before = found_by_dns(&mesh(&[("old", 0)], &[("l", &["old"])]));
+    let after = found_by_dns(&mesh(&[("new", 0)], &[("l", &["new"])]));
     let (mut sotw, mut delta) = (Sotw::default(), Delta::default());
     let clients: [&mut dyn Client; 2] = [&mut sotw, &mut delta];
     for client in clients {
         for (kind, name) in [(Cluster, "*"), (ResourceType::Listener, "*"), (Route, "l")] {
-            client.ask(kind, BTreeSet::from([name.to_owned()]));
+            client.subscribe(kind, BTreeSet::from([name.to_owned()]));
         }
         client.settle(&before);
         client.update(&after);
         client.update(&after);
-        assert_eq!(client.under_way(), 1);
+        assert_eq!(client.responses_in_flight(), 1);
         client.settle(&after);
         assert!(client.has(&after));
     }

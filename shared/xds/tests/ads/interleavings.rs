@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use xds::{Resource, Version};
 
 use crate::client::{Client, Delta, Sotw};
-use crate::world::{World, dangling, wanted};
+use crate::synthetic::{SyntheticMesh, dangling, expected_resources};
 
 #[derive(Clone, Debug)]
 enum Event {
@@ -52,36 +52,36 @@ fn events(refuses: bool) -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec(one, 1..80)
 }
 
-fn apply(world: &mut World, change: &Change) {
+fn apply(mesh: &mut SyntheticMesh, change: &Change) {
     let name = |kind: &str, number: u8| format!("{kind}{number}");
     match change {
         Change::PutCluster(number, generation) => {
-            world.clusters.insert(name("c", *number), *generation);
+            mesh.clusters.insert(name("c", *number), *generation);
         }
         Change::RemoveCluster(number) => {
-            world.clusters.remove(&name("c", *number));
+            mesh.clusters.remove(&name("c", *number));
         }
         Change::PutListener(number, generation, clusters) => {
             let clusters = clusters.iter().map(|number| name("c", *number)).collect();
-            world.routes.insert(name("l", *number), (*generation, clusters));
+            mesh.routes.insert(name("l", *number), (*generation, clusters));
         }
         Change::RemoveListener(number) => {
-            world.routes.remove(&name("l", *number));
+            mesh.routes.remove(&name("l", *number));
         }
     }
 }
 
-/// Plays the events. With `always_whole`, all clusters of the client's routes must exist after each event.
-fn play(client: &mut impl Client, events: &[Event], always_whole: bool) -> Result<(), TestCaseError> {
-    let mut world = World::default();
+/// Plays the events. With `check_after_each_event`, all clusters of the client's routes must exist after each event.
+fn run_events(client: &mut impl Client, events: &[Event], check_after_each_event: bool) -> Result<(), TestCaseError> {
+    let mut mesh = SyntheticMesh::default();
     for event in events {
         match event {
             Event::Change(change) => {
-                apply(&mut world, change);
-                client.update(&world.snapshot());
+                apply(&mut mesh, change);
+                client.update(&mesh.snapshot());
             }
             Event::Deliver => {
-                client.deliver(&world.snapshot());
+                client.deliver(&mesh.snapshot());
             }
             Event::Receive => {
                 client.receive(false);
@@ -91,38 +91,38 @@ fn play(client: &mut impl Client, events: &[Event], always_whole: bool) -> Resul
             }
             Event::Reconnect => client.reconnect(),
         }
-        if always_whole {
+        if check_after_each_event {
             prop_assert_eq!(dangling(client.held()), Vec::<String>::new());
         }
     }
     // A refused resource is sent again once it changes.
     for generation in [100, 101] {
-        for cluster in world.clusters.values_mut() {
+        for cluster in mesh.clusters.values_mut() {
             *cluster = generation;
         }
-        world.routes.entry("extra".to_owned()).or_default();
-        for (listener, _) in world.routes.values_mut() {
+        mesh.routes.entry("extra".to_owned()).or_default();
+        for (listener, _) in mesh.routes.values_mut() {
             *listener = generation;
         }
         let clusters: BTreeSet<String> = ["extra".to_owned()].into();
-        world.clusters.insert("extra".to_owned(), generation);
-        for (_, to) in world.routes.values_mut() {
+        mesh.clusters.insert("extra".to_owned(), generation);
+        for (_, to) in mesh.routes.values_mut() {
             to.extend(if generation == 100 { clusters.clone() } else { BTreeSet::new() });
         }
-        client.update(&world.snapshot());
-        client.settle(&world.snapshot());
+        client.update(&mesh.snapshot());
+        client.settle(&mesh.snapshot());
     }
-    let snapshot = world.snapshot();
+    let snapshot = mesh.snapshot();
     let mut held = client.held().clone();
-    let expected = wanted(&snapshot);
+    let expected = expected_resources(&snapshot);
     for (kind, resources) in expected {
         prop_assert_eq!(held.remove(&kind).unwrap_or_default(), resources, "{:?}", kind);
     }
-    prop_assert_eq!(client.under_way(), 0);
+    prop_assert_eq!(client.responses_in_flight(), 0);
     prop_assert!(client.has(&snapshot));
     // The held resources are the acknowledged ones, even on a stream on which the server has sent nothing.
     for _ in 0..2 {
-        for (kind, resources) in wanted(&snapshot) {
+        for (kind, resources) in expected_resources(&snapshot) {
             let status = client.status().types.get(&kind);
             let acknowledged: BTreeSet<&String> = status.into_iter().flat_map(|one| one.resources.keys()).collect();
             prop_assert_eq!(acknowledged, resources.keys().collect::<BTreeSet<_>>(), "{:?}", kind);
@@ -141,22 +141,22 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_sotw_client_comes_to_hold_the_snapshot(events in events(true)) {
-        play(&mut Sotw::connected(), &events, false)?;
+    fn sotw_client_converges_to_the_snapshot(events in events(true)) {
+        run_events(&mut Sotw::connected(), &events, false)?;
     }
 
     #[test]
-    fn a_delta_client_comes_to_hold_the_snapshot(events in events(true)) {
-        play(&mut Delta::connected(), &events, false)?;
+    fn delta_client_converges_to_the_snapshot(events in events(true)) {
+        run_events(&mut Delta::connected(), &events, false)?;
     }
 
     #[test]
-    fn a_sotw_client_is_never_without_a_cluster_that_it_uses(events in events(false)) {
-        play(&mut Sotw::connected(), &events, true)?;
+    fn sotw_client_always_has_the_clusters_of_its_routes(events in events(false)) {
+        run_events(&mut Sotw::connected(), &events, true)?;
     }
 
     #[test]
-    fn a_delta_client_is_never_without_a_cluster_that_it_uses(events in events(false)) {
-        play(&mut Delta::connected(), &events, true)?;
+    fn delta_client_always_has_the_clusters_of_its_routes(events in events(false)) {
+        run_events(&mut Delta::connected(), &events, true)?;
     }
 }

@@ -6,4 +6,4 @@ mod client;
 mod conversations;
 mod interleavings;
 mod subscriptions;
-mod world;
+mod synthetic;

@@ -7,16 +7,16 @@ use proptest::prelude::*;
 use xds::{ResourceType, Snapshot};
 
 use crate::client::{Client, Delta, Sotw};
-use crate::world::{Held, World};
+use crate::synthetic::{HeldResources, SyntheticMesh};
 
 const KINDS: [ResourceType; 3] = [ResourceType::Cluster, ResourceType::Listener, ResourceType::Route];
 /// Names to subscribe to: some always exist, some exist at times, one never exists, and one means all.
-const NAMES: [&str; 6] = ["l0", "l1", "l2", "c0", "nobody", "*"];
+const NAMES: [&str; 6] = ["l0", "l1", "l2", "c0", "absent", "*"];
 
 #[derive(Clone, Debug)]
 enum Event {
     /// Replaces the subscribed names of a type.
-    Ask(usize, BTreeSet<&'static str>),
+    Subscribe(usize, BTreeSet<&'static str>),
     Change(u8, u32),
     Remove(u8),
     Deliver,
@@ -27,7 +27,7 @@ enum Event {
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let names = || prop::collection::btree_set(prop::sample::select(&NAMES[..]), 0..4);
     let one = prop_oneof![
-        2 => (0..KINDS.len(), names()).prop_map(|(kind, names)| Event::Ask(kind, names)),
+        2 => (0..KINDS.len(), names()).prop_map(|(kind, names)| Event::Subscribe(kind, names)),
         2 => (0_u8..4, 0_u32..3).prop_map(|(number, generation)| Event::Change(number, generation)),
         1 => (0_u8..4).prop_map(Event::Remove),
         4 => Just(Event::Deliver),
@@ -46,33 +46,38 @@ fn snapshot(listeners: &BTreeMap<u8, u32>) -> Snapshot {
         _ => (generation % 2 == 1).then(|| "c0".to_owned()).into_iter().collect(),
     };
     let routes = listeners.iter().map(|(number, generation)| (format!("l{number}"), (*generation, leads(*generation))));
-    let world =
-        World { clusters: BTreeMap::from([("c0".to_owned(), 0), ("c1".to_owned(), 0)]), routes: routes.collect() };
-    let all = world.snapshot();
+    let mesh = SyntheticMesh {
+        clusters: BTreeMap::from([("c0".to_owned(), 0), ("c1".to_owned(), 0)]),
+        routes: routes.collect(),
+    };
+    let all = mesh.snapshot();
     let kept =
         KINDS.into_iter().flat_map(|kind| all.of(kind).map(move |(name, body)| (kind, name.clone(), body.clone())));
     Snapshot::new(kept.collect::<Vec<_>>())
 }
 
 /// The resources that a client with these subscriptions should hold.
-fn wanted(snapshot: &Snapshot, asked: &BTreeMap<ResourceType, BTreeSet<&'static str>>) -> Held {
+fn expected_resources(
+    snapshot: &Snapshot,
+    subscribed: &BTreeMap<ResourceType, BTreeSet<&'static str>>,
+) -> HeldResources {
     let of = |(kind, names): (&ResourceType, &BTreeSet<&'static str>)| {
-        let is_asked = |name: &String| names.contains("*") || names.contains(name.as_str());
-        let held = snapshot.of(*kind).filter(|(name, _)| is_asked(name));
+        let is_subscribed = |name: &String| names.contains("*") || names.contains(name.as_str());
+        let held = snapshot.of(*kind).filter(|(name, _)| is_subscribed(name));
         (*kind, held.map(|(name, resource)| (name.clone(), resource.body().to_vec())).collect())
     };
-    asked.iter().map(of).collect()
+    subscribed.iter().map(of).collect()
 }
 
-fn play(client: &mut impl Client, events: &[Event]) -> Result<(), TestCaseError> {
-    let (mut listeners, mut asked) = (BTreeMap::new(), BTreeMap::new());
+fn run_events(client: &mut impl Client, events: &[Event]) -> Result<(), TestCaseError> {
+    let (mut listeners, mut subscribed) = (BTreeMap::new(), BTreeMap::new());
     for event in events {
         match event {
-            Event::Ask(kind, names) => {
+            Event::Subscribe(kind, names) => {
                 // A first request without names would be a subscription to all resources, for some types.
-                if !names.is_empty() || asked.contains_key(&KINDS[*kind]) {
-                    client.ask(KINDS[*kind], names.iter().map(|name| (*name).to_owned()).collect());
-                    asked.insert(KINDS[*kind], names.clone());
+                if !names.is_empty() || subscribed.contains_key(&KINDS[*kind]) {
+                    client.subscribe(KINDS[*kind], names.iter().map(|name| (*name).to_owned()).collect());
+                    subscribed.insert(KINDS[*kind], names.clone());
                 }
             }
             Event::Change(number, generation) => {
@@ -97,7 +102,7 @@ fn play(client: &mut impl Client, events: &[Event]) -> Result<(), TestCaseError>
         client.update(&snapshot);
         client.settle(&snapshot);
     }
-    let mut expected = wanted(&snapshot(&listeners), &asked);
+    let mut expected = expected_resources(&snapshot(&listeners), &subscribed);
     let mut held = client.held().clone();
     for all in [&mut expected, &mut held] {
         // The clusters never change, so a refused cluster stays refused.
@@ -111,12 +116,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_sotw_client_holds_what_it_asks_for(events in events()) {
-        play(&mut Sotw::default(), &events)?;
+    fn sotw_client_holds_its_subscribed_resources(events in events()) {
+        run_events(&mut Sotw::default(), &events)?;
     }
 
     #[test]
-    fn a_delta_client_holds_what_it_asks_for(events in events()) {
-        play(&mut Delta::default(), &events)?;
+    fn delta_client_holds_its_subscribed_resources(events in events()) {
+        run_events(&mut Delta::default(), &events)?;
     }
 }

@@ -11,7 +11,7 @@ use xds::finding;
 use crate::case::Case;
 use crate::corpus::path_of;
 use crate::goldens::inputs;
-use crate::odd::{A_WHILE, all_places, edited, edits};
+use crate::odd::{TIME_LIMIT, all_places, edited, edits};
 
 /// Why the API may accept a spec that leads to a finding, or the codes by which it refuses the spec.
 enum Verdict {
@@ -60,7 +60,7 @@ fn verdict(id: &str) -> Verdict {
         | finding::ROUTE_PROTOCOL
         | finding::UNMATCHED_PORT => Accepted(OtherResource),
         finding::NO_INSTANCE_MATCHES | finding::NO_PORT => Accepted(Environment),
-        other => panic!("say here whether the API refuses a spec that leads to the finding {other}, or why not"),
+        other => panic!("finding {other} has no verdict: state whether the API refuses such a spec, or why not"),
     }
 }
 
@@ -71,7 +71,7 @@ fn every_finding_is_refused_by_the_api_or_has_a_reason() {
         match verdict(id) {
             Verdict::Refused(codes) => {
                 for code in codes {
-                    assert!(Refusal::CODES.contains(code), "{id}: {code} is not a refusal of the API");
+                    assert!(Refusal::CODES.contains(code), "{id}: {code} is not a refusal code of the API");
                 }
             }
             Verdict::Accepted(reason) => reasons.entry(format!("{reason:?}")).or_insert_with(Vec::new).push(*id),
@@ -100,14 +100,14 @@ fn accepted_specs_have_no_finding_that_the_api_refuses() {
     let all = std::env::var("ODD").is_ok_and(|odd| odd == "all");
     let (mut accepted, mut wrong) = (0, BTreeSet::new());
     for (number, path, pointer) in all_places(&inputs) {
-        if !all && began.elapsed() > A_WHILE {
+        if !all && began.elapsed() > TIME_LIMIT {
             break;
         }
         let ((name, input), case) = (&inputs[number], &mut cases[number]);
         let (at, whole) = (path_of(path).expect("is a path"), case.mesh.clone());
         let before: Vec<_> = case.proxies.iter().map(|proxy| (proxy.clone(), case.translate(proxy).findings)).collect();
         for edit in &edits {
-            let Some((after, called)) = edited(&input["mesh"][path], &pointer, edit) else { continue };
+            let Some((after, description)) = edited(&input["mesh"][path], &pointer, edit) else { continue };
             if validate::spec(at.kind(), &after).is_err() {
                 continue;
             }
@@ -122,7 +122,10 @@ fn accepted_specs_have_no_finding_that_the_api_refuses() {
                 for found in findings.iter().filter(|found| !before.contains(found)) {
                     if let Verdict::Refused(codes) = verdict(found.id) {
                         let message = &found.message;
-                        wrong.insert(format!("{name}, {path}{pointer} {called}: {}: {message} ({codes:?})", found.id));
+                        wrong.insert(format!(
+                            "{name}, {path}{pointer} {description}: {}: {message} ({codes:?})",
+                            found.id
+                        ));
                     }
                 }
             }
@@ -131,6 +134,10 @@ fn accepted_specs_have_no_finding_that_the_api_refuses() {
     }
     println!("{accepted} accepted specs in {:?}", began.elapsed());
     let first: Vec<&String> = wrong.iter().take(10).collect();
-    assert!(wrong.is_empty(), "{} findings of accepted specs, the first: {first:#?}", wrong.len());
+    assert!(
+        wrong.is_empty(),
+        "accepted specs have {} findings that the API refuses, the first: {first:#?}",
+        wrong.len()
+    );
     assert!(accepted > 0);
 }

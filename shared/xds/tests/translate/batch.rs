@@ -7,16 +7,16 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use xds::{Resource, ResourceType, Translation, Version};
 
+use crate::envoy::{empty_cluster, inlined, static_configuration, validated};
 use crate::printed::message;
-use crate::taken::{empty_cluster, inlined, of, validated};
 
 /// A resource to validate, and the description of its origin.
 pub(crate) struct Tried {
-    pub(crate) of: String,
-    resource: Judged,
+    pub(crate) origin: String,
+    resource: TriedResource,
 }
 
-enum Judged {
+enum TriedResource {
     Cluster(Value),
     Endpoints(Value),
     /// A listener, with the route configurations that it names and the clusters that they may name.
@@ -28,28 +28,32 @@ enum Judged {
 }
 
 /// The resources of a translation that differ from `before` and are not yet in `seen`.
-pub(crate) fn unseen(
+pub(crate) fn new_resources(
     translation: &Translation,
     before: &Translation,
-    of: &str,
+    origin: &str,
     seen: &mut BTreeSet<String>,
 ) -> Vec<Tried> {
     let mut tried = Vec::new();
-    let mut take = |key: String, resource: &dyn Fn() -> Judged| {
+    let mut add_if_new = |key: String, resource: &dyn Fn() -> TriedResource| {
         if seen.insert(key) {
-            tried.push(Tried { of: of.to_owned(), resource: resource() });
+            tried.push(Tried { origin: origin.to_owned(), resource: resource() });
         }
     };
     for (name, cluster) in &translation.clusters {
         if before.clusters.get(name) != Some(cluster) {
             let body = Resource::encode(cluster);
-            take(body.version().to_string(), &|| Judged::Cluster(message(ResourceType::Cluster.url(), body.body())));
+            add_if_new(body.version().to_string(), &|| {
+                TriedResource::Cluster(message(ResourceType::Cluster.url(), body.body()))
+            });
         }
     }
     for (name, endpoints) in &translation.endpoints {
         if before.endpoints.get(name) != Some(endpoints) {
             let body = Resource::encode(endpoints);
-            take(body.version().to_string(), &|| Judged::Endpoints(message(ResourceType::Endpoint.url(), body.body())));
+            add_if_new(body.version().to_string(), &|| {
+                TriedResource::Endpoints(message(ResourceType::Endpoint.url(), body.body()))
+            });
         }
     }
     for (name, listener) in &translation.listeners {
@@ -66,7 +70,7 @@ pub(crate) fn unseen(
         let key: Vec<&str> = [body.version()].into_iter().chain(versions).map(Version::as_str).collect();
         let printed =
             |(name, route): &(&String, Resource)| ((*name).clone(), message(ResourceType::Route.url(), route.body()));
-        take(key.join(" "), &|| Judged::Listener {
+        add_if_new(key.join(" "), &|| TriedResource::Listener {
             listener: message(ResourceType::Listener.url(), body.body()),
             routes: routes.iter().map(printed).collect(),
             clusters: translation.clusters.keys().cloned().collect(),
@@ -76,36 +80,36 @@ pub(crate) fn unseen(
 }
 
 /// Reports each resource that Envoy refuses, with its error output. Returns the number of Envoy starts.
-pub(crate) fn judge(envoy: &Path, tried: &[Tried], refused: &impl Fn(&Tried, &str)) -> usize {
-    let Err(why) = validated(envoy, |secrets| together(tried, secrets)) else { return 1 };
+pub(crate) fn validate_batch(envoy: &Path, tried: &[Tried], refused: &impl Fn(&Tried, &str)) -> usize {
+    let Err(why) = validated(envoy, |secrets| combined_configuration(tried, secrets)) else { return 1 };
     match tried {
-        [] => panic!("Envoy refuses nothing at all: {why}"),
+        [] => panic!("Envoy refuses an empty configuration: {why}"),
         [one] => {
             refused(one, &why);
             1
         }
         several => {
             let (one, other) = several.split_at(several.len() / 2);
-            1 + judge(envoy, one, refused) + judge(envoy, other, refused)
+            1 + validate_batch(envoy, one, refused) + validate_batch(envoy, other, refused)
         }
     }
 }
 
-fn together(tried: &[Tried], secrets: &Path) -> Value {
+fn combined_configuration(tried: &[Tried], secrets: &Path) -> Value {
     let (mut listeners, mut clusters, mut named) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (number, Tried { resource, .. }) in tried.iter().enumerate() {
         match resource {
-            Judged::Cluster(cluster) => {
+            TriedResource::Cluster(cluster) => {
                 let mut cluster = inlined(cluster.clone(), &Map::new(), secrets);
                 cluster["name"] = json!(format!("{}#{number}", cluster["name"].as_str().expect("has a name")));
                 clusters.push(cluster);
             }
-            Judged::Endpoints(endpoints) => {
+            TriedResource::Endpoints(endpoints) => {
                 let mut cluster = empty_cluster(&format!("endpoints#{number}"));
                 cluster["load_assignment"] = endpoints.clone();
                 clusters.push(cluster);
             }
-            Judged::Listener { listener, routes, clusters } => {
+            TriedResource::Listener { listener, routes, clusters } => {
                 let mut listener = inlined(listener.clone(), routes, secrets);
                 listener["name"] = json!(format!("{}#{number}", listener["name"].as_str().expect("has a name")));
                 listener["address"]["socket_address"]["port_value"] = json!(1 + number);
@@ -115,5 +119,5 @@ fn together(tried: &[Tried], secrets: &Path) -> Value {
         }
     }
     clusters.extend(named.into_iter().map(|name| empty_cluster(name)));
-    of(listeners, clusters)
+    static_configuration(listeners, clusters)
 }

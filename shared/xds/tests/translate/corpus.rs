@@ -16,7 +16,7 @@ pub(crate) type Specs = Map<String, Value>;
 pub(crate) fn corpus() -> Option<Specs> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
     let Ok(index) = std::fs::read_to_string(root.join("index.tsv")) else {
-        println!("skipped in part: there is no corpus beside the repository");
+        println!("skipped in part: the corpus next to the repository is missing");
         return None;
     };
     let mut specs = Specs::new();
@@ -49,7 +49,7 @@ pub(crate) fn corpus() -> Option<Specs> {
             let open = json!({"listeners": [{"portMapping": {"port": 8088, "protocol": "http"}}]});
             referred.insert(gateway.to_owned(), open);
         }
-        refer(spec, &mut referred);
+        add_referred(spec, &mut referred);
     }
     for (path, spec) in referred {
         specs.entry(path).or_insert(spec);
@@ -62,7 +62,7 @@ pub(crate) fn corpus() -> Option<Specs> {
 }
 
 /// Adds the resources that a spec refers to, each with a minimal spec.
-fn refer(value: &Value, referred: &mut Specs) {
+fn add_referred(value: &Value, referred: &mut Specs) {
     match value {
         Value::Object(members) => {
             if let Some(service) = value["virtualServiceName"].as_str() {
@@ -76,9 +76,9 @@ fn refer(value: &Value, referred: &mut Specs) {
                 });
                 referred.entry(format!("virtualNode/{node}")).or_insert(spec);
             }
-            members.values().for_each(|member| refer(member, referred));
+            members.values().for_each(|member| add_referred(member, referred));
         }
-        Value::Array(items) => items.iter().for_each(|item| refer(item, referred)),
+        Value::Array(items) => items.iter().for_each(|item| add_referred(item, referred)),
         _ => {}
     }
 }
@@ -93,7 +93,7 @@ pub(crate) fn path_of(path: &str) -> Result<ResourcePath, mesh::name::PathError>
 }
 
 #[test]
-fn it_is_all_there() {
+fn corpus_has_all_kinds() {
     let Some(specs) = corpus() else { return };
     let count = |kind: &str| specs.keys().filter(|path| path.contains(kind)).count();
     for (kind, least) in

@@ -6,7 +6,7 @@ use xds::finding;
 use crate::shop::{colours, intercepted, mesh, node, with_instances};
 
 /// The findings of a client of one service on one changed node.
-fn at_client(change: impl FnOnce(&mut Value)) -> Vec<&'static str> {
+fn findings_at_client(change: impl FnOnce(&mut Value)) -> Vec<&'static str> {
     let mut server = node();
     change(&mut server);
     let resources = json!({
@@ -20,7 +20,7 @@ fn at_client(change: impl FnOnce(&mut Value)) -> Vec<&'static str> {
 }
 
 #[test]
-fn of_a_node_that_is_called() {
+fn unusable_called_node_is_reported() {
     let health = |protocol: &str| json!({"protocol": protocol, "intervalMillis": 5000, "timeoutMillis": 2000, "healthyThreshold": 2, "unhealthyThreshold": 2});
     let outlier = |interval: u32| {
         json!({
@@ -28,19 +28,25 @@ fn of_a_node_that_is_called() {
             "baseEjectionDuration": {"unit": "s", "value": 10}, "maxEjectionPercent": 50,
         })
     };
-    assert_eq!(at_client(|_| {}), Vec::<&str>::new());
-    assert_eq!(at_client(|node| node["listeners"][0]["healthCheck"] = health("http")), Vec::<&str>::new());
-    assert_eq!(at_client(|node| node["listeners"][0]["healthCheck"] = health("grpc")), [finding::GRPC_HEALTH_CHECK]);
-    assert_eq!(at_client(|node| node["listeners"][0]["outlierDetection"] = outlier(10)), Vec::<&str>::new());
-    assert_eq!(at_client(|node| node["listeners"][0]["outlierDetection"] = outlier(0)), [finding::ZERO_INTERVAL]);
+    assert_eq!(findings_at_client(|_| {}), Vec::<&str>::new());
+    assert_eq!(findings_at_client(|node| node["listeners"][0]["healthCheck"] = health("http")), Vec::<&str>::new());
     assert_eq!(
-        at_client(|node| drop(node.as_object_mut().unwrap().remove("serviceDiscovery"))),
+        findings_at_client(|node| node["listeners"][0]["healthCheck"] = health("grpc")),
+        [finding::GRPC_HEALTH_CHECK]
+    );
+    assert_eq!(findings_at_client(|node| node["listeners"][0]["outlierDetection"] = outlier(10)), Vec::<&str>::new());
+    assert_eq!(
+        findings_at_client(|node| node["listeners"][0]["outlierDetection"] = outlier(0)),
+        [finding::ZERO_INTERVAL]
+    );
+    assert_eq!(
+        findings_at_client(|node| drop(node.as_object_mut().unwrap().remove("serviceDiscovery"))),
         [finding::NO_DISCOVERY]
     );
 }
 
 #[test]
-fn of_a_route() {
+fn unusable_route_is_reported() {
     let http = |matching: Value| json!({"httpRoute": {"match": matching, "action": {"weightedTargets": [{"virtualNode": "blue", "weight": 1}]}}});
     let mut events = http(json!({"prefix": "/"}));
     events["httpRoute"]["retryPolicy"] =
@@ -67,7 +73,7 @@ fn of_a_route() {
 }
 
 #[test]
-fn of_backends_that_meet_on_a_port() {
+fn conflicting_and_missing_backends_are_reported() {
     let tcp = json!({
         "listeners": [{"portMapping": {"port": 5432, "protocol": "tcp"}}],
         "serviceDiscovery": {"dns": {"hostname": "db.local"}},
@@ -88,7 +94,7 @@ fn of_backends_that_meet_on_a_port() {
 }
 
 #[test]
-fn of_an_access_log() {
+fn invalid_access_log_format_is_reported() {
     let log = |format: Value| {
         let resources =
             json!({"virtualNode/a": {"logging": {"accessLog": {"file": {"path": "/dev/stdout", "format": format}}}}});
@@ -101,7 +107,7 @@ fn of_an_access_log() {
 }
 
 #[test]
-fn of_a_secret_without_a_name() {
+fn nameless_secret_is_reported_and_its_user_left_out() {
     let sds = |name: &str| json!({"sds": {"secretName": name}});
     let acm = |arn: &str| json!({"acm": {"certificateArn": arn}});
     // The certificate and trust of the server, and the certificate and trust of the client.
@@ -137,7 +143,7 @@ fn of_a_secret_without_a_name() {
 }
 
 #[test]
-fn of_attributes_that_no_instance_has() {
+fn attributes_without_matching_instance_are_reported() {
     let mut server = node();
     server["serviceDiscovery"] = json!({"awsCloudMap": {
         "namespaceName": "shop", "serviceName": "s", "attributes": [{"key": "version", "value": "v2"}],

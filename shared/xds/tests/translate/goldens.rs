@@ -15,7 +15,7 @@ fn folder() -> PathBuf {
 /// The inputs by name, in order.
 pub(crate) fn inputs() -> Vec<(String, Value)> {
     let mut inputs: Vec<(String, Value)> = fs::read_dir(folder())
-        .expect("there are goldens")
+        .expect("the golden folder exists")
         .filter_map(|entry| {
             let path = entry.expect("is readable").path();
             let name = path.file_name()?.to_str()?.strip_suffix(".mesh.json")?.to_owned();
@@ -34,13 +34,13 @@ pub(crate) fn cases() -> Vec<(String, Case)> {
 }
 
 #[test]
-fn every_mesh_is_translated_as_its_golden_says() {
+fn every_translation_equals_its_golden() {
     let fragments = fs::read_to_string(folder().join("fragments.json")).expect("is readable");
     let fragments: Map<String, Value> = serde_json::from_str(&fragments).expect("is an object");
     let update = std::env::var_os("UPDATE_GOLDENS").is_some();
     let mut wrong = Vec::new();
     for (name, case) in cases() {
-        assert!(!case.proxies.is_empty(), "{name} is for no proxy");
+        assert!(!case.proxies.is_empty(), "{name} lists no proxy");
         let translations: Map<String, Value> =
             case.proxies.iter().map(|proxy| (proxy.clone(), printed(&case.translate(proxy)))).collect();
         let translations = abbreviated(Value::Object(translations), &fragments);
@@ -54,6 +54,6 @@ fn every_mesh_is_translated_as_its_golden_says() {
     }
     assert!(
         wrong.is_empty(),
-        "other than their goldens: {wrong:?}; run with UPDATE_GOLDENS=1 and read the difference in version control"
+        "translations differ from their goldens: {wrong:?}; run with UPDATE_GOLDENS=1 and read the difference in version control"
     );
 }

@@ -11,9 +11,9 @@ use xds::{ClientAddress, Listeners, Proxy, SdsSource, StatNames, Surroundings, T
 
 use crate::case::{mesh_of, ports_of};
 use crate::corpus::{Specs, can_be_read, corpus};
+use crate::envoy::{accepted_by_envoy, envoy};
 use crate::goldens::inputs;
 use crate::printed::printed;
-use crate::taken::{envoy, taken};
 
 /// Values that replace others, in addition to values from other places in the same mesh.
 const ODD: [&str; 14] =
@@ -23,7 +23,7 @@ const ODD: [&str; 14] =
 type Edit = (usize, usize, usize);
 
 #[test]
-fn every_mesh_holds_together_however_it_is_changed() {
+fn randomly_changed_mesh_has_a_sound_translation() {
     let meshes = meshes();
     let edits = proptest::collection::vec(any::<Edit>(), 0..12);
     let config = Config { cases: 60, failure_persistence: None, ..Config::default() };
@@ -35,8 +35,8 @@ fn every_mesh_holds_together_however_it_is_changed() {
                 prop_assert!(
                     faults.is_empty(),
                     "{proxy:?}, explicit: {explicit}: {}\nof the mesh in {}",
-                    beginning(&faults),
-                    kept("holds-together", &specs)
+                    summary(&faults),
+                    saved("sound", &specs)
                 );
             }
             Ok(())
@@ -45,7 +45,7 @@ fn every_mesh_holds_together_however_it_is_changed() {
 }
 
 #[test]
-fn envoy_takes_meshes_however_they_are_changed() {
+fn envoy_accepts_randomly_changed_meshes() {
     let Some(envoy) = envoy() else { return };
     let meshes = meshes();
     let edits = proptest::collection::vec(any::<Edit>(), 0..12);
@@ -63,8 +63,8 @@ fn envoy_takes_meshes_however_they_are_changed() {
             let specs = changed(&meshes[mesh % meshes.len()], &edits);
             let translations = translations(&specs);
             let (proxy, explicit, translation) = &translations[which % translations.len()];
-            if let Err(why) = taken(&envoy, translation) {
-                let file = kept("envoy-takes", &specs);
+            if let Err(why) = accepted_by_envoy(&envoy, translation) {
+                let file = saved("envoy-accepts", &specs);
                 return Err(TestCaseError::fail(format!(
                     "{proxy:?}, explicit: {explicit}: {why}\nof the mesh in {file}"
                 )));
@@ -76,27 +76,27 @@ fn envoy_takes_meshes_however_they_are_changed() {
 
 /// Writes a mesh for which a test fails to a file, and returns the path. A printed mesh of the corpus would have
 /// thousands of lines.
-fn kept(name: &str, specs: &Specs) -> String {
+fn saved(name: &str, specs: &Specs) -> String {
     let file = format!("{}/{name}.json", env!("CARGO_TARGET_TMPDIR"));
     let written = std::fs::write(&file, serde_json::to_string_pretty(specs).expect("is JSON"));
-    written.map_or_else(|error| format!("{file}, which can't be written: {error}"), |()| file.clone())
+    written.map_or_else(|error| format!("{file} (failed to write: {error})"), |()| file.clone())
 }
 
 /// The number of faults, and the first of them.
-fn beginning<T: std::fmt::Debug>(faults: &[T]) -> String {
+fn summary<T: std::fmt::Debug>(faults: &[T]) -> String {
     const SHOWN: usize = 5;
     let first: Vec<String> = faults.iter().take(SHOWN).map(|fault| format!("\n  {fault:?}")).collect();
     format!("{} faults{}", faults.len(), first.concat())
 }
 
 #[test]
-fn message_about_a_mesh_is_short() {
+fn failure_message_is_short() {
     let mesh = &meshes()[0];
-    let file = kept("message", mesh);
+    let file = saved("message", mesh);
     let read: Specs = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
     assert_eq!(&read, mesh);
     let many: Vec<usize> = (0..100_000).collect();
-    assert_eq!(beginning(&many).lines().count(), 6);
+    assert_eq!(summary(&many).lines().count(), 6);
 }
 
 fn rand_seed() -> [u8; 32] {
@@ -231,7 +231,7 @@ fn faults(translation: &Translation) -> Vec<String> {
     let mut once = |what: String, values: Vec<String>| {
         let count = values.len();
         if values.iter().collect::<BTreeSet<_>>().len() != count {
-            faults.push(format!("{what} twice: {values:?}"));
+            faults.push(format!("{what} occurs twice: {values:?}"));
         }
     };
     let listeners = all["listeners"].as_object().unwrap_or(&none);

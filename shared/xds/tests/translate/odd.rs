@@ -17,21 +17,21 @@ use std::time::{Duration, Instant};
 use mesh::spec::Spec;
 use serde_json::{Value, json};
 
-use crate::batch::{Tried, judge, unseen};
+use crate::batch::{Tried, new_resources, validate_batch};
 use crate::case::Case;
 use crate::corpus::path_of;
+use crate::envoy::envoy;
 use crate::goldens::inputs;
 use crate::meshes::places;
-use crate::taken::envoy;
 
 /// The resources per batch: as many as Envoy reads in less time than it takes to start.
 const BATCH: usize = 100;
 /// The number of Envoys that run at once.
 const ENVOYS: usize = 2;
 /// The time after which no new place is started, unless all places are tried.
-pub(crate) const A_WHILE: Duration = Duration::from_secs(5);
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(5);
 /// The interval between progress messages.
-const NOW_AND_THEN: Duration = Duration::from_secs(5);
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Texts that the API or an import may accept, and Envoy may refuse.
 const TEXTS: &str = r#"
@@ -69,7 +69,7 @@ pub(crate) fn edits() -> Vec<Edit> {
 pub(crate) fn edited(spec: &Value, pointer: &str, edit: &Edit) -> Option<(Value, String)> {
     let mut after = spec.clone();
     let target = after.pointer_mut(pointer)?;
-    let called = match edit {
+    let description = match edit {
         Edit::Put(value) => {
             *target = value.clone();
             format!("= {value}")
@@ -86,27 +86,27 @@ pub(crate) fn edited(spec: &Value, pointer: &str, edit: &Edit) -> Option<(Value,
         Edit::Repeat => {
             let items = target.as_array_mut()?;
             items.push(items.first()?.clone());
-            "with one more of the first".to_owned()
+            "with the first item repeated".to_owned()
         }
     };
-    (after != *spec).then_some((after, called))
+    (after != *spec).then_some((after, description))
 }
 
 #[test]
-fn envoy_takes_odd_values_in_every_place() {
+fn envoy_accepts_odd_values_in_every_place() {
     let Some(envoy) = envoy() else { return };
     let all = std::env::var("ODD").is_ok_and(|odd| odd == "all");
-    let (jury, began) = (Jury::default(), Instant::now());
+    let (workers, began) = (EnvoyWorkers::default(), Instant::now());
     let (sender, receiver) = mpsc::sync_channel(ENVOYS);
     let receiver = Mutex::new(receiver);
     std::thread::scope(|scope| {
         for _ in 0..ENVOYS {
-            scope.spawn(|| jury.sit(&envoy, &receiver));
+            scope.spawn(|| workers.validate_batches(&envoy, &receiver));
         }
-        let (mut told, mut waiting) = (Instant::now(), Vec::new());
+        let (mut last_progress, mut waiting) = (Instant::now(), Vec::new());
         let tried = every_translation(
             |of, translated| match translated {
-                Err(why) => jury.refuse(of, &why),
+                Err(why) => workers.record_refusal(of, &why),
                 Ok(fresh) => {
                     waiting.extend(fresh);
                     while waiting.len() >= BATCH {
@@ -115,58 +115,58 @@ fn envoy_takes_odd_values_in_every_place() {
                 }
             },
             |place, of, tried| {
-                if told.elapsed() > NOW_AND_THEN {
-                    told = Instant::now();
-                    println!("place {place} of {of}, {tried} edits; {}; {:?}", jury.progress(), began.elapsed());
+                if last_progress.elapsed() > PROGRESS_INTERVAL {
+                    last_progress = Instant::now();
+                    println!("place {place} of {of}, {tried} edits; {}; {:?}", workers.progress(), began.elapsed());
                 }
-                all || began.elapsed() < A_WHILE
+                all || began.elapsed() < TIME_LIMIT
             },
         );
         sender.send(waiting).unwrap();
         drop(sender);
-        println!("{tried} edits that can be read");
+        println!("{tried} readable edits");
     });
-    println!("{}; {:?}", jury.progress(), began.elapsed());
-    let refused = jury.refused.into_inner().unwrap();
-    assert!(refused.is_empty(), "{} refused, the first: {:?}", refused.len(), refused.first());
+    println!("{}; {:?}", workers.progress(), began.elapsed());
+    let refused = workers.refused.into_inner().unwrap();
+    assert!(refused.is_empty(), "Envoy refuses {} resources, the first: {:?}", refused.len(), refused.first());
 }
 
 /// The results of the workers that validate batches with Envoy.
 #[derive(Default)]
-struct Jury {
-    judged: AtomicUsize,
+struct EnvoyWorkers {
+    validated: AtomicUsize,
     starts: AtomicUsize,
     refused: Mutex<Vec<String>>,
 }
 
-impl Jury {
-    fn sit(&self, envoy: &Path, batches: &Mutex<mpsc::Receiver<Vec<Tried>>>) {
+impl EnvoyWorkers {
+    fn validate_batches(&self, envoy: &Path, batches: &Mutex<mpsc::Receiver<Vec<Tried>>>) {
         loop {
             let next = batches.lock().unwrap().recv();
             let Ok(batch) = next else { return };
-            let starts = judge(envoy, &batch, &|tried, why| self.refuse(&tried.of, why));
+            let starts = validate_batch(envoy, &batch, &|tried, why| self.record_refusal(&tried.origin, why));
             self.starts.fetch_add(starts, Ordering::Relaxed);
-            self.judged.fetch_add(batch.len(), Ordering::Relaxed);
+            self.validated.fetch_add(batch.len(), Ordering::Relaxed);
         }
     }
 
-    fn refuse(&self, of: &str, why: &str) {
+    fn record_refusal(&self, of: &str, why: &str) {
         let why: String = why.chars().take(4000).collect();
         println!("refused: {of}: {why}");
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{of}: {why}"));
     }
 
     fn progress(&self) -> String {
-        let (judged, starts) = (self.judged.load(Ordering::Relaxed), self.starts.load(Ordering::Relaxed));
+        let (validated, starts) = (self.validated.load(Ordering::Relaxed), self.starts.load(Ordering::Relaxed));
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).len();
-        format!("{judged} distinct resources judged by {starts} Envoys, {refused} refused")
+        format!("{validated} distinct resources validated by {starts} Envoys, {refused} refused")
     }
 }
 
 /// Reports the new resources in the translation of every edit, and the progress at every place. Stops when `at` returns
 /// false. Returns the number of edits that can be read.
 fn every_translation(
-    mut tell: impl FnMut(&str, Result<Vec<Tried>, String>),
+    mut report: impl FnMut(&str, Result<Vec<Tried>, String>),
     mut at: impl FnMut(usize, usize, usize) -> bool,
 ) -> usize {
     let (mut seen, mut tried) = (BTreeSet::new(), 0);
@@ -186,19 +186,19 @@ fn every_translation(
         let concerned: Vec<_> = before.into_iter().filter(|(proxy, before)| case.translate(proxy) != *before).collect();
         case.mesh = whole.clone();
         for edit in edits.iter().filter(|_| !concerned.is_empty()) {
-            let Some((after, called)) = edited(&input["mesh"][*path], pointer, edit) else { continue };
+            let Some((after, description)) = edited(&input["mesh"][*path], pointer, edit) else { continue };
             let Ok(after) = Spec::read(at.kind(), &after) else { continue };
             tried += 1;
             case.mesh.insert(at.clone(), after).expect("fits its path");
             for (proxy, before) in &concerned {
-                let of = format!("{proxy} of {name}, {path}{pointer} {called}");
+                let of = format!("{proxy} of {name}, {path}{pointer} {description}");
                 let translated = catch_unwind(AssertUnwindSafe(|| {
                     let translation = case.translate(proxy);
                     let faults = translation.dangling();
-                    let fresh = unseen(&translation, before, &of, &mut seen);
+                    let fresh = new_resources(&translation, before, &of, &mut seen);
                     if faults.is_empty() { Ok(fresh) } else { Err(format!("{faults:?}")) }
                 }));
-                tell(&of, translated.unwrap_or_else(|_| Err("a panic".to_owned())));
+                report(&of, translated.unwrap_or_else(|_| Err("a panic".to_owned())));
             }
         }
         case.mesh = whole;

@@ -6,10 +6,10 @@ use std::sync::Mutex;
 use mesh::name::{VirtualNodeName, VirtualServiceName};
 use serde_json::{Map, Value};
 
-use crate::batch::judge;
+use crate::batch::validate_batch;
 use crate::case::Case;
+use crate::envoy::envoy;
 use crate::goldens::inputs;
-use crate::taken::envoy;
 
 /// The resources per batch: as many as Envoy reads in less time than it takes to start.
 const BATCH: usize = 100;
@@ -87,15 +87,15 @@ fn envoy_accepts_odd_names() {
                 let of = format!("{proxy:?} of {name} with names from {first}");
                 let translation = case.translate(proxy);
                 assert_eq!(translation.dangling(), Vec::<String>::new(), "{of}");
-                tried.extend(crate::batch::unseen(&translation, &unchanged, &of, &mut seen));
+                tried.extend(crate::batch::new_resources(&translation, &unchanged, &of, &mut seen));
             }
         }
     }
     let refused = Mutex::new(Vec::new());
     for batch in tried.chunks(BATCH) {
-        judge(&envoy, batch, &|tried, why| {
+        validate_batch(&envoy, batch, &|tried, why| {
             let why: String = why.chars().take(2000).collect();
-            refused.lock().unwrap().push(format!("{}: {why}", tried.of));
+            refused.lock().unwrap().push(format!("{}: {why}", tried.origin));
         });
     }
     let refused = refused.into_inner().unwrap();

@@ -5,18 +5,18 @@ use serde_json::json;
 use crate::case::mesh_of;
 
 #[test]
-fn every_listener_backend_and_gateway_has_its_own() {
+fn every_listener_backend_and_gateway_needs_a_port() {
     let listener = |port: u16, protocol: &str| json!({"portMapping": {"port": port, "protocol": protocol}});
     let backend = |service: &str| json!({"virtualService": {"virtualServiceName": service}});
     let specs = json!({
         "virtualNode/web": {"listeners": [listener(8080, "http")],
-                            "backends": [backend("cart"), backend("direct"), backend("cart"), backend("absent"), backend("nobody")]},
+                            "backends": [backend("cart"), backend("direct"), backend("cart"), backend("absent"), backend("unprovided")]},
         "virtualNode/cart": {"listeners": [listener(9080, "http"), listener(9090, "grpc"), listener(9090, "http")]},
         "virtualNode/idle": {},
         "virtualRouter/cart": {"listeners": [listener(80, "http"), listener(81, "tcp")]},
         "virtualService/cart": {"provider": {"virtualRouter": {"virtualRouterName": "cart"}}},
         "virtualService/direct": {"provider": {"virtualNode": {"virtualNodeName": "cart"}}},
-        "virtualService/nobody": {},
+        "virtualService/unprovided": {},
         "virtualGateway/edge": {"listeners": [listener(8088, "http"), listener(8089, "http2")]},
     });
     let mesh = mesh_of(specs.as_object().unwrap());
@@ -43,7 +43,7 @@ fn every_listener_backend_and_gateway_has_its_own() {
 }
 
 #[test]
-fn a_use_without_a_port_is_told_and_nothing_listens_there() {
+fn missing_loopback_port_is_reported_and_no_listener_is_created() {
     use xds::ports::PortBook;
     use xds::{ClientAddress, Listeners, SdsSource, StatNames, Surroundings, finding, translate};
     let specs = json!({
@@ -61,11 +61,11 @@ fn a_use_without_a_port_is_told_and_nothing_listens_there() {
         client_address: ClientAddress::default(),
         instances: &instances,
     };
-    for (proxy, told) in [("virtualNode/web", 2), ("virtualGateway/edge", 1)] {
+    for (proxy, count) in [("virtualNode/web", 2), ("virtualGateway/edge", 1)] {
         let translation = translate(&mesh, &crate::case::proxy_of(proxy), surroundings);
         assert!(translation.listeners.is_empty(), "{proxy}");
         assert_eq!(translation.dangling(), Vec::<String>::new());
         let ids: Vec<_> = translation.findings.iter().map(|finding| finding.id).collect();
-        assert_eq!(ids, vec![finding::NO_PORT; told], "{proxy}");
+        assert_eq!(ids, vec![finding::NO_PORT; count], "{proxy}");
     }
 }

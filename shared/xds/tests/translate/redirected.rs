@@ -10,30 +10,30 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::envoy::{envoy, standalone};
 use crate::goldens::cases;
 use crate::printed::printed;
-use crate::taken::{envoy, standalone};
 
 /// The time limit for each wait for Envoy.
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_LIMIT: Duration = Duration::from_secs(20);
 
 /// The first bytes that a client sends.
 #[derive(Debug, Clone, Copy)]
-enum First {
+enum FirstBytes {
     Nothing,
     Text,
     /// The beginning of a TLS handshake for a server name.
-    Hello(&'static str),
+    ClientHello(&'static str),
 }
 
 /// The port of a connection, its first bytes, and the filter that accepts it; `None` if Envoy closes it.
-type Connection = (u16, First, Option<&'static str>);
+type Connection = (u16, FirstBytes, Option<&'static str>);
 
 #[test]
-fn redirected_connections_go_where_they_should() {
-    use First::{Hello, Nothing, Text};
+fn redirected_connections_reach_the_expected_filter() {
+    use FirstBytes::{ClientHello, Nothing, Text};
     let Some(envoy) = envoy() else { return };
-    let (aws, other) = (Hello("s3.eu-west-1.amazonaws.com"), Hello("www.example.com"));
+    let (aws, other) = (ClientHello("s3.eu-west-1.amazonaws.com"), ClientHello("www.example.com"));
     let expected: [(&str, &str, &[Connection]); 4] = [
         (
             "http",
@@ -79,29 +79,29 @@ fn redirected_connections_go_where_they_should() {
     let cases = cases();
     for (name, proxy, connections) in expected {
         let (_, case) = cases.iter().find(|(case, _)| case == name).expect("is a golden");
-        let running = Running::start(&envoy, &printed(&case.translate(proxy)));
+        let running = RunningEnvoy::start(&envoy, &printed(&case.translate(proxy)));
         for (port, first, filter) in connections {
-            let before = running.taken();
+            let before = running.accepted_connections();
             let connection = running.connect(*port, *first);
             if let Some(filter) = filter {
-                running.until_taken(filter, &before);
+                running.wait_until_accepted(filter, &before);
             } else {
-                until_closed(connection);
-                assert_eq!(running.taken(), before, "{proxy}, {port}, {first:?}");
+                wait_until_closed(connection);
+                assert_eq!(running.accepted_connections(), before, "{proxy}, {port}, {first:?}");
             }
         }
     }
 }
 
 /// An Envoy that runs until it is dropped.
-struct Running {
+struct RunningEnvoy {
     child: Child,
     folder: PathBuf,
     admin: String,
     egress: SocketAddr,
 }
 
-impl Running {
+impl RunningEnvoy {
     fn start(envoy: &Path, translation: &Value) -> Self {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
@@ -114,7 +114,7 @@ impl Running {
         listeners.retain(|listener| listener["traffic_direction"] == "OUTBOUND");
         for listener in listeners {
             listener["address"] = socket("127.0.0.1", 0);
-            listener["listener_filters"][0] = json!({"name": "told", "typed_config": {
+            listener["listener_filters"][0] = json!({"name": "proxy_protocol", "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
             }});
         }
@@ -132,9 +132,9 @@ impl Running {
             .spawn()
             .expect("Envoy runs");
         let mut running = Self { child, folder, admin: String::new(), egress: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        poll("Envoy starts", || {
+        wait_until("Envoy starts", || {
             running.admin = std::fs::read_to_string(&admin).unwrap_or_default();
-            !running.admin.is_empty() && running.asked("/ready").starts_with("HTTP/1.1 200")
+            !running.admin.is_empty() && running.admin_response("/ready").starts_with("HTTP/1.1 200")
         });
         // One listener is left. Envoy selected its port.
         let listeners = running.asked("/listeners");
@@ -144,7 +144,7 @@ impl Running {
     }
 
     /// A response of Envoy's admin interface.
-    fn asked(&self, path: &str) -> String {
+    fn admin_response(&self, path: &str) -> String {
         let Ok(mut stream) = TcpStream::connect(&self.admin) else { return String::new() };
         let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
         let mut answer = String::new();
@@ -154,40 +154,40 @@ impl Running {
     }
 
     /// The number of connections that each filter has accepted.
-    fn taken(&self) -> Vec<(String, u64)> {
-        let answer = self.asked("/stats?filter=egress.*downstream_cx_total");
+    fn accepted_connections(&self) -> Vec<(String, u64)> {
+        let answer = self.admin_response("/stats?filter=egress.*downstream_cx_total");
         let lines = answer.lines().filter_map(|line| line.split_once(".downstream_cx_total: "));
         lines.map(|(filter, count)| (filter.to_owned(), count.trim().parse().expect("is a number"))).collect()
     }
 
-    fn until_taken(&self, filter: &str, before: &[(String, u64)]) {
+    fn wait_until_accepted(&self, filter: &str, before: &[(String, u64)]) {
         let of =
             |counts: &[(String, u64)]| counts.iter().find(|(name, _)| name == filter).map_or(0, |(_, count)| *count);
-        poll(&format!("{filter} takes it"), || {
-            let now = self.taken();
+        wait_until(&format!("{filter} accepts the connection"), || {
+            let now = self.accepted_connections();
             let others = |counts: &[(String, u64)]| -> u64 {
                 counts.iter().filter(|(name, _)| name != filter).map(|(_, count)| count).sum()
             };
-            assert_eq!(others(&now), others(before), "not {filter}: {now:?}");
+            assert_eq!(others(&now), others(before), "a filter other than {filter} accepted a connection: {now:?}");
             of(&now) == of(before) + 1
         });
     }
 
     /// A connection with an original destination port on an address without any listener.
-    fn connect(&self, port: u16, first: First) -> TcpStream {
+    fn connect(&self, port: u16, first: FirstBytes) -> TcpStream {
         let mut stream = TcpStream::connect(self.egress).expect("Envoy listens");
         let mut bytes = format!("PROXY TCP4 127.0.0.1 127.255.255.254 40000 {port}\r\n").into_bytes();
         match first {
-            First::Nothing => {}
-            First::Text => bytes.extend(b"hello, this is text"),
-            First::Hello(name) => bytes.extend(hello(name)),
+            FirstBytes::Nothing => {}
+            FirstBytes::Text => bytes.extend(b"hello, this is text"),
+            FirstBytes::ClientHello(name) => bytes.extend(hello(name)),
         }
         stream.write_all(&bytes).expect("Envoy reads");
         stream
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningEnvoy {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
@@ -195,18 +195,18 @@ impl Drop for Running {
     }
 }
 
-fn poll(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + WAIT_LIMIT;
     while !holds() {
-        assert!(Instant::now() < deadline, "not in time: {what}");
+        assert!(Instant::now() < deadline, "timed out: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-fn until_closed(mut stream: TcpStream) {
-    stream.set_read_timeout(Some(PATIENCE)).expect("is not zero");
+fn wait_until_closed(mut stream: TcpStream) {
+    stream.set_read_timeout(Some(WAIT_LIMIT)).expect("is not zero");
     match stream.read(&mut [0]) {
-        Ok(count) => assert_eq!(count, 0, "something was answered"),
+        Ok(count) => assert_eq!(count, 0, "Envoy sent data and did not close the connection"),
         Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
     }
 }

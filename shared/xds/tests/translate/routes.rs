@@ -38,7 +38,7 @@ fn path(route: &Route) -> String {
 }
 
 #[test]
-fn routes_are_tried_by_priority_then_by_how_much_they_ask_for() {
+fn routes_are_ordered_by_priority_then_specificity() {
     let with_priority = |priority: u32, mut spec: Value| {
         spec["priority"] = json!(priority);
         spec
@@ -59,7 +59,7 @@ fn routes_are_tried_by_priority_then_by_how_much_they_ask_for() {
 }
 
 #[test]
-fn weights_stay_what_they_are_zeros_included() {
+fn weights_are_unchanged_including_zero() {
     let targets = json!([{"virtualNode": "blue", "weight": 99}, {"virtualNode": "green", "weight": 0}]);
     let translation = client(
         "http",
@@ -74,7 +74,7 @@ fn weights_stay_what_they_are_zeros_included() {
 }
 
 #[test]
-fn a_route_that_nobody_can_answer_answers_503() {
+fn route_without_usable_target_returns_503() {
     for target in [json!({"virtualNode": "blue", "weight": 0}), json!({"virtualNode": "gone", "weight": 1})] {
         let spec = json!({"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": [target]}}});
         let translation = client("http", &[("all", spec)]);
@@ -84,7 +84,7 @@ fn a_route_that_nobody_can_answer_answers_503() {
 }
 
 #[test]
-fn retries_are_app_meshs_own_or_those_asked_for() {
+fn retries_are_the_app_mesh_default_or_as_configured() {
     let retry = |policy: Value| {
         let mut spec = http(json!({"prefix": "/"}));
         spec["httpRoute"]["retryPolicy"] = policy;
@@ -128,7 +128,7 @@ fn retries_are_app_meshs_own_or_those_asked_for() {
 }
 
 #[test]
-fn time_limits_are_15_s_and_300_s_or_those_asked_for() {
+fn timeouts_are_15_s_and_300_s_or_as_configured() {
     let limits = |timeout: Option<Value>| {
         let mut spec = http(json!({"prefix": "/"}));
         if let Some(timeout) = timeout {
@@ -147,7 +147,7 @@ fn time_limits_are_15_s_and_300_s_or_those_asked_for() {
 }
 
 #[test]
-fn a_service_without_provider_or_routes_is_known_and_has_no_routes() {
+fn service_without_routes_has_a_virtual_host_without_routes() {
     let translation = client("http", &[]);
     assert_eq!(of(&translation), []);
     let hosts = &translation.routes["rds_egress_http_80"].virtual_hosts;
@@ -155,7 +155,7 @@ fn a_service_without_provider_or_routes_is_known_and_has_no_routes() {
 }
 
 #[test]
-fn match_port_is_for_that_listener_alone() {
+fn match_port_restricts_a_route_to_that_listener() {
     let mut resources = colours(
         "http",
         &[("for-81", {

@@ -14,7 +14,7 @@ fn files(chain: &str, key: &str) -> SecretRef {
 }
 
 #[test]
-fn files_are_named_and_watched() {
+fn file_secret_names_and_watches_its_files() {
     let watched = |secret: &SecretRef| {
         let secret = sent(secret, None).unwrap();
         let inner = secret.get("tls_certificate").or(secret.get("validation_context")).unwrap();
@@ -40,7 +40,7 @@ fn files_are_named_and_watched() {
 }
 
 #[test]
-fn what_is_made_of_material_waits_for_it() {
+fn secret_with_inline_material_waits_for_the_material() {
     let certificate = SecretMaterial::Certificate { chain: "CHAIN".to_owned(), key: "KEY".to_owned().into() };
     let trust = SecretMaterial::Trust { roots: "ROOTS".to_owned() };
     let arn = || "arn:one".to_owned();
@@ -78,7 +78,7 @@ fn what_is_made_of_material_waits_for_it() {
 }
 
 #[test]
-fn a_key_is_never_shown() {
+fn debug_output_hides_the_private_key() {
     let key = "-----BEGIN PRIVATE KEY-----".to_owned();
     let certificate = SecretMaterial::Certificate { chain: "CHAIN".to_owned(), key: key.into() };
     let resource = SecretRef::AcmCertificate("arn:one".to_owned()).resource(Some(&certificate)).unwrap();

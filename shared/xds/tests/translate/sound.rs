@@ -40,38 +40,38 @@ fn translation() -> Translation {
 }
 
 #[test]
-fn nothing_dangles_in_a_sound_one() {
+fn sound_translation_has_no_dangling_reference() {
     assert_eq!(translation().dangling(), Vec::<String>::new());
 }
 
 #[test]
-fn whatever_is_taken_away_is_missed() {
+fn each_inconsistency_is_reported() {
     type Break = fn(&mut Translation);
     let breaks: [(&str, Break); 10] = [
-        ("cluster cds_egress_shop_web_http_8443 is named", |all| {
+        ("cluster cds_egress_shop_web_http_8443 is referenced", |all| {
             all.clusters.remove("cds_egress_shop_web_http_8443");
         }),
-        ("cluster cds_egress_shop_db_tcp_3306 is named", |all| {
+        ("cluster cds_egress_shop_db_tcp_3306 is referenced", |all| {
             all.clusters.remove("cds_egress_shop_db_tcp_3306");
         }),
-        ("cluster cds_egress_shop_amazonaws is named", |all| {
+        ("cluster cds_egress_shop_amazonaws is referenced", |all| {
             all.clusters.remove("cds_egress_shop_amazonaws");
         }),
-        ("route configuration rds_egress_http_8443 is named", |all| {
+        ("route configuration rds_egress_http_8443 is referenced", |all| {
             all.routes.remove("rds_egress_http_8443");
         }),
-        ("endpoints of cluster cds_egress_shop_web_http_8443 aren't there", |all| all.endpoints.clear()),
-        ("endpoints of cluster stray are there for nothing", |all| {
+        ("endpoints of cluster cds_egress_shop_web_http_8443 are missing", |all| all.endpoints.clear()),
+        ("endpoints of cluster stray are not referenced", |all| {
             let endpoints = all.endpoints.values().next().cloned().unwrap();
             all.endpoints.insert("stray".to_owned(), endpoints);
         }),
-        ("secret arn:certificate is named", |all| {
+        ("secret arn:certificate is referenced", |all| {
             all.secrets.remove(&SecretRef::AcmCertificate("arn:certificate".to_owned()));
         }),
-        ("secret issuer:arn:certificate is named", |all| {
+        ("secret issuer:arn:certificate is referenced", |all| {
             all.secrets.remove(&SecretRef::AcmIssuer("arn:certificate".to_owned()));
         }),
-        ("secret file:/stray is there and nothing names it", |all| {
+        ("secret file:/stray is not referenced", |all| {
             all.secrets.insert(SecretRef::TrustFile("/stray".to_owned()));
         }),
         ("two secrets have the same name", |all| {

@@ -60,7 +60,7 @@ impl Presigned {
         let (scheme, rest) = text.split_once("://").ok_or(Denial::NotAnIdentity)?;
         let (authority, query) = rest.split_once("/?").ok_or(Denial::NotAnIdentity)?;
         let endpoint = StsEndpoint::allowed(scheme, authority, configured).ok_or(Denial::StsHost)?;
-        let query = Query::read(query).ok_or(Denial::NotAnIdentity)?;
+        let query = PresignedQuery::read(query).ok_or(Denial::NotAnIdentity)?;
         query.is_get_caller_identity().ok_or(Denial::NotAnIdentity)?;
         let headers = if parts.method.is_safe() {
             "host;x-meshwarden-audience"
@@ -109,9 +109,9 @@ impl Presigned {
 }
 
 /// The known parameters in their original encoding and order.
-struct Query<'a>(Vec<(&'static str, &'a str)>);
+struct PresignedQuery<'a>(Vec<(&'static str, &'a str)>);
 
-impl<'a> Query<'a> {
+impl<'a> PresignedQuery<'a> {
     fn read(text: &'a str) -> Option<Self> {
         let mut pairs: Vec<(&'static str, &str)> = Vec::new();
         for pair in text.split('&') {

@@ -14,7 +14,7 @@ use crate::storage::disk::Device;
 
 /// An operation on a file.
 #[derive(Debug, Clone)]
-enum Step {
+enum DeviceStep {
     Resize(u64),
     Write(u64, Vec<u8>),
     Sync,
@@ -29,13 +29,13 @@ struct RecordingFile {
 
 #[derive(Debug, Default)]
 struct Log {
-    steps: Vec<Step>,
+    steps: Vec<DeviceStep>,
     /// How many operations still succeed; `None` for all.
     left: Option<usize>,
 }
 
 impl RecordingFile {
-    fn step(&self, step: Step) -> io::Result<()> {
+    fn step(&self, step: DeviceStep) -> io::Result<()> {
         let mut log = self.log.lock().unwrap();
         match &mut log.left {
             Some(0) => return Err(io::Error::from(io::ErrorKind::StorageFull)),
@@ -57,16 +57,16 @@ impl StorageBackend for RecordingFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.step(Step::Resize(len))?;
+        self.step(DeviceStep::Resize(len))?;
         self.file.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.step(Step::Sync)
+        self.step(DeviceStep::Sync)
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.step(Step::Write(offset, data.to_vec()))?;
+        self.step(DeviceStep::Write(offset, data.to_vec()))?;
         self.file.write(offset, data)
     }
 }
@@ -167,16 +167,16 @@ proptest! {
 }
 
 /// The content of the file if only some of the operations since the last sync reached it.
-fn lose_power(file: &mut Vec<u8>, steps: &[Step], kept: &[bool]) {
-    let synced = steps.iter().rposition(|step| matches!(step, Step::Sync)).map_or(0, |at| at + 1);
+fn lose_power(file: &mut Vec<u8>, steps: &[DeviceStep], kept: &[bool]) {
+    let synced = steps.iter().rposition(|step| matches!(step, DeviceStep::Sync)).map_or(0, |at| at + 1);
     let mut kept = kept.iter().cycle();
     for (n, step) in steps.iter().enumerate() {
         if n >= synced && !kept.next().unwrap() {
             continue;
         }
         match step {
-            Step::Resize(length) => file.resize(usize::try_from(*length).unwrap(), 0),
-            Step::Write(offset, data) => {
+            DeviceStep::Resize(length) => file.resize(usize::try_from(*length).unwrap(), 0),
+            DeviceStep::Write(offset, data) => {
                 let offset = usize::try_from(*offset).unwrap();
                 let end = offset + data.len();
                 if file.len() < end {
@@ -184,14 +184,15 @@ fn lose_power(file: &mut Vec<u8>, steps: &[Step], kept: &[bool]) {
                 }
                 file[offset..end].copy_from_slice(data);
             }
-            Step::Sync => {}
+            DeviceStep::Sync => {}
         }
     }
 }
 
 #[test]
 fn a_power_failure_loses_only_writes_that_were_not_synced() {
-    let steps = [Step::Write(0, vec![1]), Step::Sync, Step::Write(1, vec![2]), Step::Write(2, vec![3])];
+    let steps =
+        [DeviceStep::Write(0, vec![1]), DeviceStep::Sync, DeviceStep::Write(1, vec![2]), DeviceStep::Write(2, vec![3])];
     let mut file = vec![0; 3];
     lose_power(&mut file, &steps, &[false, true]);
     assert_eq!(file, [1, 0, 3]);

@@ -1,4 +1,4 @@
-//! Every proxy whose snapshot a change alters is among the affected ones.
+//! Every proxy with a snapshot that a change alters is among the affected ones.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -26,13 +26,13 @@ const SERVICES: [&str; 3] = ["a.local", "b.local", "c.local"];
 const MAPPED: [&str; 2] = ["x", "y"];
 
 /// One resource, stored or deleted.
-type Step = (String, Option<Value>);
+type MeshStep = (String, Option<Value>);
 
 /// A change of a service's instances: their number (`None` if unknown), and whether the service has a problem.
 type InstanceChange = (&'static str, Option<u8>, bool);
 
 /// Changes that are applied together.
-type Batch = (Vec<Step>, Option<InstanceChange>);
+type Batch = (Vec<MeshStep>, Option<InstanceChange>);
 
 /// A source with the instances that the test sets.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ fn spec(kind: &'static str) -> BoxedStrategy<Value> {
     }
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = MeshStep> {
     let resources = [
         ("mesh/shop", "mesh"),
         ("mesh/shop/virtualNode/a", "virtualNode"),
@@ -138,9 +138,9 @@ fn step() -> impl Strategy<Value = Step> {
     })
 }
 
-fn changes(steps: &[Step]) -> BTreeMap<ResourcePath, Option<Arc<Resource>>> {
+fn changes(steps: &[MeshStep]) -> BTreeMap<ResourcePath, Option<Arc<Resource>>> {
     let stamp = Stamp { now: jiff::Timestamp::UNIX_EPOCH, uid: Uuid::nil() };
-    let change = |(path, spec): &Step| {
+    let change = |(path, spec): &MeshStep| {
         let path = ResourcePath::parse(path).unwrap();
         let resource = spec.clone().map(|spec| {
             let spec = ValidSpec::parse(&path, spec).unwrap();
@@ -165,7 +165,7 @@ fn text(served: &Served) -> String {
 /// Applies batches to a model with snapshots rebuilt only for affected proxies, and asserts that no other snapshot changes.
 fn assert_affected_is_complete(ports: Option<PortAssigner>, batches: &[Batch]) {
     let instances = Arc::new(TestInstances(Mutex::default(), watch::Sender::new(0)));
-    let sources = Sources { instances: Arc::<TestInstances>::clone(&instances), ..Sources::default() };
+    let sources = SnapshotSources { instances: Arc::<TestInstances>::clone(&instances), ..SnapshotSources::default() };
     let mut models = MeshModels::new(&sources, BTreeSet::new(), ports);
     let ids = proxies();
     models.apply_update(StoreUpdate::Everything(Vec::new()));
@@ -210,14 +210,14 @@ proptest! {
 
     #[test]
     fn a_mesh_changed_step_by_step_equals_the_mesh_read_at_once(batches in batches()) {
-        let mut models = MeshModels::new(&Sources::default(), BTreeSet::new(), None);
+        let mut models = MeshModels::new(&SnapshotSources::default(), BTreeSet::new(), None);
         let mut all = BTreeMap::new();
         for batch in &batches {
             let changes = changes(&batch.0);
             all.extend(changes.clone());
             models.apply_update(StoreUpdate::Changed(changes));
         }
-        let mut rebuilt = MeshModels::new(&Sources::default(), BTreeSet::new(), None);
+        let mut rebuilt = MeshModels::new(&SnapshotSources::default(), BTreeSet::new(), None);
         rebuilt.apply_update(StoreUpdate::Everything(all.into_values().flatten().collect()));
         for id in proxies() {
             prop_assert_eq!(text(&models.served(&id, None).unwrap()), text(&rebuilt.served(&id, None).unwrap()));

@@ -12,7 +12,7 @@ use xds::{Proxy, ProxyId, SecretMaterial, Snapshot};
 use super::super::follow::StoreUpdate;
 use super::super::models::MeshModels;
 use super::super::proxy_snapshot::Served;
-use super::super::sources::Sources;
+use super::super::sources::SnapshotSources;
 use super::*;
 use crate::secrets::{KnownSecret, SecretLookup, SecretProblem, Secrets, ServedCertificate, problem};
 use crate::state::{Resource as Stored, Stamp, ValidSpec};
@@ -50,7 +50,7 @@ impl SnapshotFixture {
     fn new() -> Self {
         let secrets = Arc::new(TestSecrets { known: Mutex::default(), never: watch::Sender::new(0) });
         let bound = BTreeSet::from(["bound".to_owned()]);
-        let sources = Sources { secrets: Arc::<TestSecrets>::clone(&secrets), ..Sources::default() };
+        let sources = SnapshotSources { secrets: Arc::<TestSecrets>::clone(&secrets), ..SnapshotSources::default() };
         let mut fixture = Self { models: MeshModels::new(&sources, bound, None), secrets };
         fixture.models.apply_update(StoreUpdate::Everything(Vec::new()));
         fixture

@@ -12,10 +12,12 @@ use serde_json::{Value, json};
 
 use self::edges::Edges;
 use self::handshakes::{Handshakes, close_connections};
-use self::shop::{CATALOG_HOSTS, CATALOG_SECRET, Certified, NEAR_ITS_END, STOREFRONT_HOST, STOREFRONT_SECRET, encrypt};
+use self::shop::{
+    CATALOG_HOSTS, CATALOG_SECRET, NEAR_ITS_END, STOREFRONT_HOST, STOREFRONT_SECRET, ShopCertificates, encrypt,
+};
 use self::vault::{Authority, labels, replace_leaf};
 use super::context::{DemoContext, ensure};
-use super::traffic::{Counts, PRODUCTS};
+use super::traffic::{PRODUCTS, RequestCounts};
 use crate::console::say;
 use crate::failure::{Failure, Result};
 use crate::interrupt;
@@ -38,17 +40,17 @@ const NEW: &str = "Shop CA 2";
 /// The counts at one moment.
 #[derive(Clone, Debug)]
 struct Snapshot {
-    counts: Counts,
+    counts: RequestCounts,
     handshakes: Handshakes,
 }
 
 /// The scenario while it runs.
 struct Rotations<'s> {
     context: &'s mut DemoContext,
-    certified: Certified,
+    certified: ShopCertificates,
     authorities: Vec<Authority>,
     /// The requests and handshakes of each part.
-    rows: Vec<(String, Counts, Handshakes)>,
+    rows: Vec<(String, RequestCounts, Handshakes)>,
     last: Snapshot,
 }
 
@@ -70,9 +72,9 @@ pub(super) fn play(context: &mut DemoContext) -> Result<()> {
 }
 
 impl<'s> Rotations<'s> {
-    fn begin(context: &'s mut DemoContext, certified: Certified) -> Result<Self> {
+    fn begin(context: &'s mut DemoContext, certified: ShopCertificates) -> Result<Self> {
         let authorities = vec![certified.authority.clone()];
-        let last = Snapshot { counts: Counts::default(), handshakes: Handshakes::default() };
+        let last = Snapshot { counts: RequestCounts::default(), handshakes: Handshakes::default() };
         let mut rotations = Self { context, certified, authorities, rows: Vec::new(), last };
         rotations.set_policy("")?;
         let edges = rotations.settled()?;

@@ -36,14 +36,14 @@ const YOUNG: Age = Age { lived: 5, left: 95 };
 
 /// The CA and the certificate of the shop at the start.
 #[derive(Clone, Debug)]
-pub(super) struct Certified {
+pub(super) struct ShopCertificates {
     pub(super) authority: Authority,
     /// The certificate in ACM.
     pub(super) arn: String,
 }
 
 /// Creates a CA and certificates, and configures the shop with them. No requests are sent meanwhile.
-pub(super) fn encrypt(stack: &mut Stack) -> Result<Certified> {
+pub(super) fn encrypt(stack: &mut Stack) -> Result<ShopCertificates> {
     let aws = &mut stack.aws;
     let authority = Authority::create(aws, "Shop CA 1")?;
     let storefront = authority.issue(aws, &[STOREFRONT_HOST], NEAR_ITS_END)?;
@@ -85,7 +85,7 @@ pub(super) fn encrypt(stack: &mut Stack) -> Result<Certified> {
     let trust = json!({"acm": {"certificateAuthorityArns": [authority.arn]}});
     let policy = json!({"clientPolicy": {"tls": {"enforce": false, "validation": {"trust": trust}}}});
     edit(stack, "virtualGateways/storefront-gateway", |spec| set(spec, "", "backendDefaults", policy))?;
-    Ok(Certified { authority, arn })
+    Ok(ShopCertificates { authority, arn })
 }
 
 /// Describes a resource of the mesh.

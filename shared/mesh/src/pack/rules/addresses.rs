@@ -1,4 +1,4 @@
-//! How hosts are found.
+//! Addresses and service discovery.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ const ADDRESS: Rule = Rule {
     on: &[ResourceKind::VirtualNode],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: CONFIGURATION,
     rests_on_certificates: false,
@@ -33,7 +33,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A mesh has another IP preference than the policy requires",
         why: "`addresses.ipPreference` sets the address family of proxies. A mesh with another preference, or none, \
               leaves the choice to each client.",
-        mend: "Set it on the mesh.",
+        remedy: "Set it on the mesh.",
         managed: &["appmesh-mesh-ip-pref-check"],
         check: of_mesh,
         ..ADDRESS
@@ -42,7 +42,7 @@ pub(super) const RULES: &[Rule] = &[
         id: "node-dns-ip-preference",
         title: "A virtual node with DNS discovery has another IP preference than the policy requires",
         why: "A node's preference overrides that of the mesh. Without one, the mesh's applies.",
-        mend: "Set it, or remove it from the node so that the mesh's applies.",
+        remedy: "Set it, or remove it from the node so that the mesh's applies.",
         managed: &["appmesh-virtual-node-dns-ip-pref-check"],
         check: of_dns,
         ..ADDRESS
@@ -51,7 +51,7 @@ pub(super) const RULES: &[Rule] = &[
         id: "node-cloud-map-ip-preference",
         title: "A virtual node with Cloud Map discovery has another IP preference than the policy requires",
         why: "A node's preference overrides that of the mesh. Without one, the mesh's applies.",
-        mend: "Set it, or remove it from the node so that the mesh's applies.",
+        remedy: "Set it, or remove it from the node so that the mesh's applies.",
         managed: &["appmesh-virtual-node-cloud-map-ip-pref-check"],
         check: of_cloud_map,
         ..ADDRESS
@@ -62,7 +62,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A virtual node and the mesh have no address family in common",
         why: "The mesh uses one address family only, and the node only the other: its clients may have no route to the \
               addresses that they get.",
-        mend: "Use the same family for both, or let one of them prefer it instead of requiring it.",
+        remedy: "Use the same family for both, or let one of them prefer it instead of requiring it.",
         check: disjoint,
         ..ADDRESS
     },
@@ -74,7 +74,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "A node with Cloud Map discovery has the instances with all of its attributes. The service has instances, \
               but none matches: each call gets 503. Evaluated where the instances are known, as in the control plane. \
               An attribute that is listed twice with different values never matches.",
-        mend: "Correct the attributes of the node, or register the instances with them.",
+        remedy: "Correct the attributes of the node, or register the instances with them.",
         check: matches_nothing,
         ..ADDRESS
     },
@@ -84,7 +84,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::High,
         title: "A virtual node's discovery returns the loopback address",
         why: "Each client that resolves the name reaches itself: the call never leaves the caller's task.",
-        mend: "Give the node a name that resolves to its tasks from other tasks.",
+        remedy: "Give the node a name that resolves to its tasks from other tasks.",
         check: loopback,
         ..ADDRESS
     },
@@ -94,7 +94,7 @@ fn of_mesh(scene: &Scene<'_>, found: &mut Found<'_>) {
     let Some(required) = scene.policy.addresses.ip_preference.map(IpPreference::from) else { return };
     let Some(spec) = &scene.mesh.spec else { return };
     let present = spec.service_discovery.as_ref().and_then(|discovery| discovery.ip_preference.as_ref());
-    // A mesh that insists on one kind of address cuts off nodes that insist on the other.
+    // A mesh that requires one address family makes nodes that require the other unreachable.
     let cut_off = scene.nodes().any(|(_, node)| insists_otherwise(&required, own_preference(node)));
     report(found, scene.mesh_path(), present, &required, !cut_off);
 }
@@ -139,7 +139,7 @@ fn own_preference(node: &VirtualNodeSpec) -> Option<&IpPreference> {
     }
 }
 
-/// Whether a node takes only addresses that its mesh doesn't.
+/// Whether a node uses only addresses that its mesh does not use.
 fn insists_otherwise(of_mesh: &IpPreference, own: Option<&IpPreference>) -> bool {
     matches!(
         (of_mesh, own),
@@ -160,7 +160,7 @@ fn report(
     let is = present.map_or("none", IpPreference::as_str);
     let change = Change::SetIpPreference { resource: path.clone(), preference: required.clone() };
     let message = format!("its IP preference is {is}; {required} is required");
-    // Who has no preference takes any address; who has another one may have nothing else to offer.
+    // A node without a preference uses any address. A node with another preference may have no other address.
     found.on(path, message, facts! {"preference": present, "required": required}).remediation =
         (safe && present.is_none()).then_some(change);
 }
@@ -190,7 +190,7 @@ fn matches_nothing(scene: &Scene<'_>, found: &mut Found<'_>) {
         let (service, namespace) = (map.service_name.as_str(), map.namespace_name.as_str());
         let facts = facts! {"service": service, "namespace": namespace, "attributes": wanted};
         if let Some(key) = twice {
-            let message = format!("its attribute {key} is to have two values at once");
+            let message = format!("its attribute {key} has two different required values");
             found.on(scene.node_path(name), message, facts);
             continue;
         }

@@ -1,4 +1,4 @@
-//! Whether the alarms that are declared with a mesh can bring a drained target back.
+//! Whether the declared alarms of a drained target can report its recovery.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub(super) const RULES: &[Rule] = &[Rule {
     why: "A failover drains the target, which then has no requests. With `TreatMissingData` `breaching` or `ignore`, \
           or with gaps that are filled with a breaching value, the alarm stays in ALARM, and the target never returns \
           automatically. An alarm without a metric with countable data points proves nothing when it turns OK.",
-    mend: "Set missing data to `notBreaching`, and use metrics of the target's requests; `meshwarden alarms` writes \
+    remedy: "Set missing data to `notBreaching`, and use metrics of the target's requests; `meshwarden alarms` writes \
            such alarms.",
     managed: &[],
     controls: AVAILABILITY,
@@ -48,7 +48,8 @@ fn cannot_prove_return(scene: &Scene<'_>, found: &mut Found<'_>) {
         let is_proved = verdicts.iter().any(|(_, why)| why.is_none());
         for (alarm, why) in &verdicts {
             let Some(why) = why else { continue };
-            // One alarm that proves is enough; one that never leaves `ALARM` keeps the target drained whatever others say.
+            // One alarm that can prove recovery is enough. An alarm that stays in `ALARM` keeps the target drained
+            // regardless of the others.
             if !is_proved || why.keeps_in_alarm() {
                 let facts = facts! {"alarm": alarm.name, "why": why};
                 let message = format!("alarm {} can't show that it recovered: {why}", alarm.name);

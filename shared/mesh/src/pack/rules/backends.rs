@@ -1,4 +1,4 @@
-//! What a virtual node names as its backends.
+//! The backends of virtual nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,14 +18,14 @@ const BACKEND: Rule = Rule {
     on: &[ResourceKind::VirtualNode],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: CONFIGURATION,
     rests_on_certificates: false,
     check: twice,
 };
 
-/// Ports whose protocols begin with a word of the server.
+/// Ports of protocols in which the server sends first.
 const SERVER_FIRST: [(u16, &str); 7] =
     [(21, "FTP"), (25, "SMTP"), (110, "POP3"), (143, "IMAP"), (587, "SMTP"), (3306, "MySQL"), (5672, "AMQP")];
 
@@ -34,7 +34,7 @@ pub(super) const RULES: &[Rule] = &[
         id: "backend-twice",
         title: "A virtual node names a backend twice",
         why: "Only one of the two client policies applies, and which one is not documented.",
-        mend: "Remove one of them.",
+        remedy: "Remove one of them.",
         check: twice,
         ..BACKEND
     },
@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Two backends of a virtual node cannot share a port",
         why: "A proxy distinguishes backends on one port by the host name of the request. It cannot distinguish two \
               TCP backends on the same port, or TCP and HTTP: only one of them works, or the proxy refuses all.",
-        mend: "Call one of the services on another port: that of its router's listener.",
+        remedy: "Call one of the services on another port: that of its router's listener.",
         check: port_conflict,
         ..BACKEND
     },
@@ -55,7 +55,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A backend uses a protocol in which the server sends first",
         why: "The proxy waits for the client's first bytes to detect TLS. With a protocol such as MySQL or SMTP, where \
               the server sends a greeting first, both sides wait and the connection hangs.",
-        mend: "Call the service outside the mesh: exclude the port from the proxy, and declare no backend for it.",
+        remedy: "Call the service outside the mesh: exclude the port from the proxy, and declare no backend for it.",
         check: server_first,
         ..BACKEND
     },
@@ -66,9 +66,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "Virtual nodes call each other in a cycle",
         why: "A call that returns to its origin can do so again: time limits and retries accumulate without bound, and \
               neither side can be started or moved first.",
-        mend: "Break the cycle, or make sure that such calls end: with a hop count, or with a queue in between.",
+        remedy: "Break the cycle, or make sure that such calls end: with a hop count, or with a queue in between.",
         controls: FLOWS,
-        check: circle,
+        check: cycle,
         ..BACKEND
     },
 ];
@@ -91,8 +91,8 @@ fn twice(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// By virtual service, the ports on which it is called, with what is spoken there: those of its router's listeners, or
-/// of the node that provides it.
+/// By virtual service, the ports on which it is called, with their protocols: those of its router's listeners, or of
+/// the node that provides it.
 fn ports<'a>(links: &Links<'a>) -> Vec<Vec<(Port, &'a Protocol)>> {
     let of_service = |service: usize| match links.provider(service) {
         Some(Provider::Router(router)) => {
@@ -127,7 +127,7 @@ fn port_conflict(scene: &Scene<'_>, found: &mut Found<'_>) {
     let name_of = |service: usize| links.services.name(service).map(VirtualServiceName::as_str).unwrap_or_default();
     for (number, name, _) in scene.numbered_nodes() {
         let called = called(links, &ports, number);
-        // Services by HTTP share a port without trouble, so there is nothing to look for without TCP.
+        // Services of HTTP can share a port, so a conflict needs a TCP port.
         let by_tcp = |(_, ports): &(usize, &[(Port, &Protocol)])| ports.iter().any(|(_, of)| **of == Protocol::Tcp);
         if called.len() < 2 || !called.iter().any(by_tcp) {
             continue;
@@ -150,21 +150,21 @@ fn port_conflict(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 fn server_first(scene: &Scene<'_>, found: &mut Found<'_>) {
     let ports = ports(&scene.links);
-    let greeting = |port: &Port, protocol: &Protocol| {
+    let server_first_protocol = |port: &Port, protocol: &Protocol| {
         let known = SERVER_FIRST.iter().find(|(number, _)| *protocol == Protocol::Tcp && *number == port.get());
         known.map(|(_, spoken)| *spoken)
     };
-    // Only few services are like that, if any.
-    let greet: Vec<bool> =
-        ports.iter().map(|ports| ports.iter().any(|(port, of)| greeting(port, of).is_some())).collect();
+    // Few services, if any, are on such a port.
+    let sends_first: Vec<bool> =
+        ports.iter().map(|ports| ports.iter().any(|(port, of)| server_first_protocol(port, of).is_some())).collect();
     for (number, name, _) in scene.numbered_nodes() {
-        if !scene.links.backends(number).iter().any(|service| greet.get(*service) == Some(&true)) {
+        if !scene.links.backends(number).iter().any(|service| sends_first.get(*service) == Some(&true)) {
             continue;
         }
         for (service, ports) in called(&scene.links, &ports, number) {
             let Some(service) = scene.links.services.name(service) else { continue };
             for (port, protocol) in ports {
-                let Some(spoken) = greeting(port, protocol) else { continue };
+                let Some(spoken) = server_first_protocol(port, protocol) else { continue };
                 let message = format!("its backend {service} on port {port} looks like {spoken}");
                 let facts = facts! {"virtualService": service, "port": port, "protocol": spoken};
                 found.on_part(scene.node_path(name), format!("backend {service}"), message, facts);
@@ -173,10 +173,10 @@ fn server_first(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn circle(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for circle in scene.paths().circles() {
-        let Some(first) = circle.first() else { continue };
-        let names: Vec<&str> = circle.iter().map(|node| node.as_str()).collect();
+fn cycle(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for cycle in scene.paths().cycles() {
+        let Some(first) = cycle.first() else { continue };
+        let names: Vec<&str> = cycle.iter().map(|node| node.as_str()).collect();
         let message = match names.as_slice() {
             [_] => "it calls itself".to_owned(),
             _ => format!("it is one of {} nodes that call each other in a circle: {}", names.len(), names.join(", ")),

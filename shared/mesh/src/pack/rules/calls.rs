@@ -1,4 +1,4 @@
-//! What becomes of a request along a call path.
+//! The attempts and time limits of requests along a call path.
 
 use jiff::SignedDuration;
 
@@ -19,7 +19,7 @@ const CALL: Rule = Rule {
     on: &[ResourceKind::VirtualNode],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: AVAILABILITY,
     rests_on_certificates: false,
@@ -36,7 +36,7 @@ pub(super) const RULES: &[Rule] = &[
               at the failing service. Without a retry policy there are three attempts by default, so this happens \
               without any configured retry. The finding is on the hop that exceeds `routing.retryAmplification`; in a \
               cycle of calls each hop counts once.",
-        mend: "Retry at one place of the path, best close to the caller, and set `maxRetries` to 0 on the other \
+        remedy: "Retry at one place of the path, best close to the caller, and set `maxRetries` to 0 on the other \
                routes.",
         check: amplified,
         ..CALL
@@ -46,7 +46,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A virtual node waits longer for a backend than its caller waits for it",
         why: "The caller times out while the node still waits for its backend: the result has no receiver, and the \
               caller's retries start the work again. A route without a limit counts with the default of 15 s.",
-        mend: "Give the inner route the shorter limit, or the outer one the longer.",
+        remedy: "Give the inner route the shorter limit, or the outer one the longer.",
         check: limits,
         ..CALL
     },
@@ -66,7 +66,7 @@ fn amplified(scene: &Scene<'_>, found: &mut Found<'_>) {
         let facts = facts! {"tries": amplified.tries, "allowed": limit, "virtualNode": amplified.node, "path": path};
         let resource = match (amplified.router, amplified.route) {
             (Some(router), Some(route)) => scene.route_path(router, route),
-            // A service that a node provides has no route: the tries are the service's own.
+            // A service that a node provides has no route, so the default attempts apply.
             _ => match scene.links.services_of_node(amplified.node).next() {
                 Some(service) => scene.service_path(service),
                 None => scene.node_path(amplified.node),
@@ -83,7 +83,7 @@ pub(super) struct Set {
     by: By,
 }
 
-/// What sets a limit, by number.
+/// The source of a limit, by number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum By {
     Route(usize),
@@ -111,10 +111,11 @@ fn limits(scene: &Scene<'_>, found: &mut Found<'_>) {
     });
 }
 
-/// A resource that sets a limit, with the limit as people read it.
+/// A resource that sets a limit, with the limit as text.
 pub(super) type Setter = (ResourcePath, String);
 
-/// Shows each node with a longer limit towards a backend than its own caller has for it: the inner, then the outer one.
+/// Calls back for each node with a longer limit towards a backend than its caller has for it: the inner limit, then the
+/// outer one.
 pub(super) fn each_crossed(
     scene: &Scene<'_>,
     outer: &[Option<Set>],
@@ -133,7 +134,7 @@ pub(super) fn each_crossed(
     }
 }
 
-/// By node, the shortest time that something waits for it. Only what is called has one.
+/// By node, the shortest time that a caller waits for it. Only called nodes have one.
 pub(super) fn shortest_towards(
     scene: &Scene<'_>,
     of_routes: &[Option<Limit>],

@@ -1,4 +1,4 @@
-//! Certificates: how long they last, and who else has them.
+//! Certificates: their validity, keys and users.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ const CERTIFICATE: Rule = Rule {
     on: &[ResourceKind::VirtualNode, ResourceKind::VirtualGateway],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: CERTIFICATES,
     rests_on_certificates: false,
@@ -33,7 +33,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Critical,
         title: "A certificate, or one in its chain, has ended or has not begun",
         why: "Every client that verifies it refuses the connection.",
-        mend: "Renew it now. An expired CA needs a new certificate, and everything below it has to be reissued.",
+        remedy: "Renew it now. An expired CA needs a new certificate, and everything below it has to be reissued.",
         rests_on_certificates: true,
         check: expired,
         ..CERTIFICATE
@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "The first end in a chain is the end of the whole chain: an intermediate or a CA that ends first \
               invalidates every leaf below it. The bound is `certificates.expiryDays`; the renewal was due at two \
               thirds of the lifetime.",
-        mend: "Renew it, and find out why the renewal did not happen.",
+        remedy: "Renew it, and find out why the renewal did not happen.",
         rests_on_certificates: true,
         check: expiring,
         ..CERTIFICATE
@@ -56,7 +56,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A certificate is valid for longer than its chain",
         why: "Its end suggests that there is time, but an intermediate or the CA ends earlier. Monitoring of leaves \
               alone misses that.",
-        mend: "Roll the CA over before its end, and issue leaves that end before it.",
+        remedy: "Roll the CA over before its end, and issue leaves that end before it.",
         rests_on_certificates: true,
         check: outlives,
         ..CERTIFICATE
@@ -65,7 +65,7 @@ pub(super) const RULES: &[Rule] = &[
         id: "certificate-weak-key",
         title: "A certificate has a weak key",
         why: "An attacker can break RSA keys below 2048 bits and curves below 256 bits.",
-        mend: "Reissue it with a key of at least RSA_2048 or EC_prime256v1.",
+        remedy: "Reissue it with a key of at least RSA_2048 or EC_prime256v1.",
         rests_on_certificates: true,
         check: weak,
         ..CERTIFICATE
@@ -77,7 +77,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A certificate could not be read",
         why: "A read was refused or returned something else. Whether the certificate is valid, and for which names, is \
               unknown: neither compliant nor a violation, and it has to be resolved.",
-        mend: "Permit the function to read it, or correct the reference.",
+        remedy: "Permit the function to read it, or correct the reference.",
         check: unread,
         ..CERTIFICATE
     },
@@ -87,7 +87,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A listener's certificate was imported into ACM, and its key is not available elsewhere",
         why: "ACM never exports the key of an imported certificate, so a control plane has nothing to send: the \
               listener keeps its previous configuration, or stays without TLS.",
-        mend: "Put the same certificate with its key into a secret of Secrets Manager, and name it in \
+        remedy: "Put the same certificate with its key into a secret of Secrets Manager, and name it in \
                `certificates.imported`; or use a private certificate that ACM issued.",
         rests_on_certificates: true,
         check: not_distributable,
@@ -99,7 +99,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Low,
         title: "Several virtual nodes present the same certificate",
         why: "An attacker with the key of one node can impersonate all of them, and none can be renewed alone.",
-        mend: "Give each its own certificate. Versions of one service with the same name may share one: waive the \
+        remedy: "Give each its own certificate. Versions of one service with the same name may share one: waive the \
                finding.",
         check: shared,
         ..CERTIFICATE
@@ -111,13 +111,13 @@ pub(super) const RULES: &[Rule] = &[
         title: "A certificate comes from a file, which proxies do not reload",
         why: "A proxy reads the file when it starts, or when the spec names another path. A renewed file is not used \
               until then, and the old certificate ends unnoticed.",
-        mend: "Use ACM or SDS, or restart the tasks after each renewal.",
+        remedy: "Use ACM or SDS, or restart the tasks after each renewal.",
         check: in_file,
         ..CERTIFICATE
     },
 ];
 
-/// What is presented and was read.
+/// The presented certificates that were read.
 fn chains<'s>(scene: &'s Scene<'_>) -> impl Iterator<Item = (&'s Presented, &'s Chain)> {
     scene.presented.iter().filter_map(|one| match scene.readings.chains.get(&one.source)? {
         Reading::Known(chain) => Some((one, chain)),
@@ -186,7 +186,7 @@ fn weak(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 fn unread(scene: &Scene<'_>, found: &mut Found<'_>) {
     for Presented { by, part, source } in &scene.presented {
-        // What nobody tried to read, as in files before deploy, is not known either, and nobody's fault.
+        // A certificate that was never requested, as in files before deploy, is unknown and no defect.
         if let Some(Reading::Unread(why)) = scene.readings.chains.get(source) {
             let message = format!("{part}: {source} is not known: {why}");
             let facts = facts! {"source": source.to_string(), "why": why};
@@ -201,7 +201,7 @@ fn unread(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// What a client presents never comes from ACM, so this is about listeners.
+/// A client never presents a certificate of ACM, so the rule covers listeners only.
 fn not_distributable(scene: &Scene<'_>, found: &mut Found<'_>) {
     for Presented { by, part, source } in &scene.presented {
         let Source::Acm(arn) = source else { continue };
@@ -210,7 +210,7 @@ fn not_distributable(scene: &Scene<'_>, found: &mut Found<'_>) {
             Some(KeyPlace::OtherSecret { secret }) => (Some(secret), format!("{secret} holds another certificate")),
             Some(KeyPlace::Secret { .. } | KeyPlace::Unread { .. }) | None => continue,
         };
-        let message = format!("{part}: {source} was imported, and its key can't be had: {why}");
+        let message = format!("{part}: {source} was imported, and its key is not available: {why}");
         let facts = facts! {"source": source.to_string(), "secret": secret, "why": why};
         found.on_part(by.clone(), part.clone(), message, facts);
     }

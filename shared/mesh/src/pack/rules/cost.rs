@@ -16,7 +16,7 @@ const COST: Rule = Rule {
     on: &[ResourceKind::VirtualNode],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: INVENTORY,
     rests_on_certificates: false,
@@ -29,7 +29,7 @@ pub(super) const RULES: &[Rule] = &[
         profile: Profile::Strict,
         title: "No virtual service leads to a virtual node, and it calls none",
         why: "No call reaches it and it makes none, but its tasks and proxies may still run.",
-        mend: "Remove it, or let a route or a service lead to it.",
+        remedy: "Remove it, or let a route or a service lead to it.",
         check: unused_node,
         ..COST
     },
@@ -40,7 +40,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "No caller uses a virtual service",
         why: "No virtual node has it as a backend and no gateway route leads to it, so the nodes behind it get no \
               traffic of the mesh.",
-        mend: "Declare it as a backend of its callers, or remove it.",
+        remedy: "Declare it as a backend of its callers, or remove it.",
         check: unused_service,
         ..COST
     },
@@ -50,7 +50,7 @@ pub(super) const RULES: &[Rule] = &[
         on: &[ResourceKind::VirtualRouter],
         title: "A virtual router provides no virtual service",
         why: "Its routes get no traffic.",
-        mend: "Make it the provider of a service, or remove it.",
+        remedy: "Make it the provider of a service, or remove it.",
         check: unused_router,
         ..COST
     },
@@ -61,7 +61,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Several virtual nodes are the same but for their names",
         why: "They have the same discovery, listeners, backends and logs. One of them would suffice, and each counts \
               towards quotas and has to be updated with every change.",
-        mend: "Keep one, and use it in the routes.",
+        remedy: "Keep one, and use it in the routes.",
         check: alike,
         ..COST
     },
@@ -72,7 +72,7 @@ pub(super) const RULES: &[Rule] = &[
         on: &[ResourceKind::Mesh],
         title: "A mesh has no virtual node",
         why: "Nothing runs in it.",
-        mend: "Delete it if it is no longer needed.",
+        remedy: "Delete it if it is no longer needed.",
         check: empty,
         ..COST
     },
@@ -83,14 +83,14 @@ fn unused_node(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (number, name, _) in scene.numbered_nodes() {
         let provides = links.services_at(number).iter().any(|one| links.provider(*one) == Some(Provider::Node(number)));
         if links.routes_at(number).is_empty() && !provides && links.backends(number).is_empty() {
-            found.on(scene.node_path(name), "nothing leads to it and it calls nothing", facts! {});
+            found.on(scene.node_path(name), "no virtual service leads to it, and it calls none", facts! {});
         }
     }
 }
 
 fn unused_service(scene: &Scene<'_>, found: &mut Found<'_>) {
     for name in scene.mesh.services.keys().filter(|name| !scene.is_called(name)) {
-        found.on(scene.service_path(name), "nothing calls it", facts! {});
+        found.on(scene.service_path(name), "no caller uses it", facts! {});
     }
 }
 
@@ -105,7 +105,7 @@ fn unused_router(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 fn alike(scene: &Scene<'_>, found: &mut Found<'_>) {
-    // Most differ by where they are found, so only those that don't are compared as a whole.
+    // Most nodes differ by their discovery, so only nodes with the same discovery are compared completely.
     let placed = scene.nodes().filter_map(|(name, node)| {
         let at = match node.service_discovery.as_ref()? {
             ServiceDiscovery::Dns(dns) => dns.hostname.clone(),
@@ -122,7 +122,7 @@ fn alike(scene: &Scene<'_>, found: &mut Found<'_>) {
         for names in grouped(specs).into_values().filter(|names| names.len() > 1) {
             let Some(first) = names.first() else { continue };
             let listed: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
-            let message = format!("{} are the same but for their names", listed.join(", "));
+            let message = format!("{} differ only by their names", listed.join(", "));
             found.on(scene.node_path(first), message, facts! {"virtualNodes": listed});
         }
     }

@@ -1,4 +1,4 @@
-//! Encryption of each call, from its two ends together.
+//! Encryption of each call, evaluated from both of its ends.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -20,7 +20,7 @@ const EDGE: Rule = Rule {
     on: &[ResourceKind::VirtualNode, ResourceKind::VirtualGateway],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: ENCRYPTION,
     rests_on_certificates: false,
@@ -34,7 +34,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A call is in plain text",
         why: "The verdict combines the client's policy for this port and the listener's mode. Neither results in TLS, \
               so an attacker on the path can read and change requests.",
-        mend: "Give the listener a certificate and the mode PERMISSIVE, then the caller an enforced client policy, then \
+        remedy: "Give the listener a certificate and the mode PERMISSIVE, then the caller an enforced client policy, then \
                the listener the mode STRICT.",
         check: plaintext,
         ..EDGE
@@ -48,7 +48,7 @@ pub(super) const RULES: &[Rule] = &[
               whole mesh, not a defect of each caller. The finding stands for the `edge-plaintext` of each call and \
               the `gateway-listener-without-tls` of each gateway. Profile `strict`, or a policy that names one of \
               these rules, reports those as well.",
-        mend: "Choose the source of certificates, then encrypt one service at a time: its listeners with the mode \
+        remedy: "Choose the source of certificates, then encrypt one service at a time: its listeners with the mode \
                PERMISSIVE, its callers with an enforced client policy, its listeners with the mode STRICT.",
         check: no_tls,
         ..EDGE
@@ -59,7 +59,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A call is encrypted, and the server is not verified",
         why: "The listener has TLS by file or SDS, and the caller has no policy for the port: it accepts any server \
               certificate.",
-        mend: "Give the caller a client policy with a validation.",
+        remedy: "Give the caller a client policy with a validation.",
         controls: AUTHENTICATION,
         check: unverified,
         ..EDGE
@@ -69,7 +69,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A call is made without a client certificate",
         why: "Reported where the policy requires mutual TLS: the listener requests no certificate, so it cannot \
               authenticate its callers.",
-        mend: "Give every caller a client certificate first, then add a validation to the listener.",
+        remedy: "Give every caller a client certificate first, then add a validation to the listener.",
         controls: AUTHENTICATION,
         check: without_client_certificate,
         ..EDGE
@@ -81,7 +81,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A call fails because a certificate has other names",
         why: "The client compares the names of the server's certificate with those in its policy or, without any, with \
               the host name of service discovery. A listener with names compares client certificates in the same way.",
-        mend: "Issue the certificate for the expected name, or list the certificate's name in the policy.",
+        remedy: "Issue the certificate for the expected name, or list the certificate's name in the policy.",
         controls: AVAILABILITY,
         rests_on_certificates: true,
         check: name_mismatch,
@@ -95,7 +95,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "One end requires something that the other does not have: TLS without a TLS listener, a client \
               certificate that is not presented, a trusted issuer other than the actual one, or a node that cannot be \
               discovered.",
-        mend: "Apply the remedy in the finding at the end that it names.",
+        remedy: "Apply the remedy in the finding at the end that it names.",
         controls: AVAILABILITY,
         rests_on_certificates: true,
         check: broken,
@@ -117,20 +117,21 @@ fn report(found: &mut Found<'_>, edge: &JudgedEdge<'_>, message: impl fmt::Displ
     found.on_part(edge.from.clone(), part, message, facts);
 }
 
-/// The calls in plain text. TCP traffic to an outside host is left out, since the application may encrypt it.
+/// The calls in plain text. TCP traffic to a host outside the mesh is excluded, because the application may encrypt it.
 fn plaintext_calls<'s, 'a>(scene: &'s Scene<'a>) -> impl Iterator<Item = &'s JudgedEdge<'a>> + use<'s, 'a> {
     let is_unknown = |edge: &JudgedEdge<'_>| edge.is_outside && edge.protocol == Some(&Protocol::Tcp);
     scene.edges().iter().filter(move |edge| edge.verdict == Verdict::Plaintext && !is_unknown(edge))
 }
 
-/// What takes part in plain text where nothing in a mesh has TLS.
+/// The plain-text calls and gateways of a mesh without any TLS.
 struct Unencrypted<'s> {
     calls: usize,
     callers: BTreeSet<&'s ResourcePath>,
     gateways: BTreeSet<&'s ResourcePath>,
 }
 
-/// What one finding on the mesh stands for; `None` where something has TLS, or where there is only one thing to say.
+/// The calls and gateways that one finding on the mesh replaces. `None` if a listener or client policy has TLS, or if
+/// only one finding would be replaced.
 fn unencrypted<'s>(scene: &'s Scene<'_>) -> Option<Unencrypted<'s>> {
     let has_tls = |tls: &ListenerTls| tls.mode != TlsMode::Disabled;
     let is_anywhere = scene.sockets.iter().any(|socket| socket.tls.is_some_and(has_tls))
@@ -148,28 +149,29 @@ fn unencrypted<'s>(scene: &'s Scene<'_>) -> Option<Unencrypted<'s>> {
     })
 }
 
-/// Whether one finding on the mesh stands for those on its calls and gateways.
+/// Whether one finding on the mesh replaces the findings on its calls and gateways.
 pub(in crate::pack) fn is_unencrypted(scene: &Scene<'_>) -> bool {
     unencrypted(scene).is_some()
 }
 
 fn no_tls(scene: &Scene<'_>, found: &mut Found<'_>) {
     let Some(Unencrypted { calls, callers, gateways }) = unencrypted(scene) else { return };
-    let names = |paths: &BTreeSet<&ResourcePath>| some(&paths.iter().map(|path| path.name()).collect::<Vec<_>>());
+    let names =
+        |paths: &BTreeSet<&ResourcePath>| first_names(&paths.iter().map(|path| path.name()).collect::<Vec<_>>());
     let mut message =
         format!("no listener and no client policy has TLS; calls in plain text: {calls}, by {}", names(&callers));
     if !gateways.is_empty() {
-        message.push_str("; gateways that take plain text: ");
+        message.push_str("; gateways that accept plain text: ");
         message.push_str(&names(&gateways));
     }
     found.on(scene.mesh_path(), message, facts! {"calls": calls, "callers": callers, "gateways": gateways});
 }
 
 /// The first few of several names.
-fn some(names: &[&str]) -> String {
-    const FEW: usize = 5;
-    let more = names.len().saturating_sub(FEW);
-    let first = names.iter().take(FEW).copied().collect::<Vec<_>>().join(", ");
+fn first_names(names: &[&str]) -> String {
+    const SHOWN_NAMES: usize = 5;
+    let more = names.len().saturating_sub(SHOWN_NAMES);
+    let first = names.iter().take(SHOWN_NAMES).copied().collect::<Vec<_>>().join(", ");
     if more == 0 { first } else { format!("{first} and {more} more") }
 }
 
@@ -202,7 +204,7 @@ fn without_client_certificate(scene: &Scene<'_>, found: &mut Found<'_>) {
     if scene.policy.tls.require < Protection::Mtls {
         return;
     }
-    // Whether a host outside asks for a certificate is not known.
+    // Whether a host outside the mesh requests a client certificate is unknown.
     for edge in scene.edges().iter().filter(|edge| edge.verdict == Verdict::Tls && !edge.is_outside) {
         report(found, edge, "the client presents no certificate", facts! {});
     }
@@ -220,7 +222,7 @@ fn broken(scene: &Scene<'_>, found: &mut Found<'_>) {
     for edge in scene.edges() {
         let Verdict::Broken(broken) = &edge.verdict else { continue };
         match broken {
-            // Routing and names have rules of their own.
+            // Separate rules cover routing and names.
             Broken::NoNode | Broken::NoListener { .. } | Broken::AmbiguousPort | Broken::NameMismatch { .. } => {}
             Broken::NoDiscovery | Broken::TlsNotServed | Broken::NoClientCertificate | Broken::Distrusted { .. } => {
                 report(found, edge, broken, facts! {"reason": broken.id()});

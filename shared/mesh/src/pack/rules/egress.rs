@@ -1,4 +1,4 @@
-//! What leaves the mesh.
+//! Traffic that leaves the mesh.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ const EGRESS: Rule = Rule {
     on: &[ResourceKind::Mesh],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: OUTBOUND,
     rests_on_certificates: false,
@@ -36,7 +36,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "With the egress filter ALLOW_ALL, every proxy passes connections to any address: data can be \
               exfiltrated, and the required hosts are not declared. Host names without a virtual service are then \
               called outside the mesh, without its retries, time limits and TLS.",
-        mend: "Declare the called hosts as backends, then set the filter to DROP_ALL. That is the remediation where it \
+        remedy: "Declare the called hosts as backends, then set the filter to DROP_ALL. That is the remediation where it \
                cuts no backend; the finding names the backends that it would cut.",
         managed: &["appmesh-mesh-deny-tcp-forwarding"],
         check: open,
@@ -50,7 +50,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "The effective egress set of a proxy contains the hosts to which its backends or gateway routes lead, \
               through routers and routes. Hosts outside the mesh must be listed in `egress.allow`, or for the node in \
               `egress.nodes`.",
-        mend: "Allow the host in the policy, or remove the backend from the node. The removal cuts traffic, so it is \
+        remedy: "Allow the host in the policy, or remove the backend from the node. The removal cuts traffic, so it is \
                not automatic.",
         check: not_allowed,
         ..EGRESS
@@ -61,7 +61,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Every proxy reaches AWS, and the allow-list does not name it",
         why: "With either filter, every proxy passes connections to any host below amazonaws.com on port 443. An \
               allow-list without it promises more than the mesh enforces.",
-        mend: "Add `*.amazonaws.com` to `egress.allow`, and restrict it by VPC endpoints and their policies.",
+        remedy: "Add `*.amazonaws.com` to `egress.allow`, and restrict it by VPC endpoints and their policies.",
         check: aws,
         ..EGRESS
     },
@@ -72,8 +72,8 @@ pub(super) const RULES: &[Rule] = &[
         title: "A node may call hosts that it does not declare",
         why: "`egress.nodes` allows the node a host to which none of its backends leads. With the filter DROP_ALL the \
               node cannot call it: the entry is left over, or a backend is missing.",
-        mend: "Add the virtual service as a backend, or remove the host from the policy.",
-        check: in_vain,
+        remedy: "Add the virtual service as a backend, or remove the host from the policy.",
+        check: unused_allowance,
         ..EGRESS
     },
 ];
@@ -95,7 +95,7 @@ fn open(scene: &Scene<'_>, found: &mut Found<'_>) {
     cut.sort();
     cut.dedup();
     let message = if cut.is_empty() {
-        format!("its egress filter is {filter}: every proxy lets everything out")
+        format!("its egress filter is {filter}: every proxy may connect to any address")
     } else {
         format!("its egress filter is {filter}; closing it would cut {}", cut.join(", "))
     };
@@ -147,12 +147,13 @@ fn aws(scene: &Scene<'_>, found: &mut Found<'_>) {
         .as_ref()
         .map(|allow| allow.iter().any(|pattern| matches!(pattern.as_str(), ALWAYS_OPEN | "*" | "*.com")));
     if named == Some(false) && scene.mesh.spec.is_some() {
-        let message = format!("its proxies let out {ALWAYS_OPEN} on port 443, which the allow-list doesn't name");
+        let message =
+            format!("its proxies pass connections to {ALWAYS_OPEN} on port 443, which is not on the allow-list");
         found.on(scene.mesh_path(), message, facts! {"host": ALWAYS_OPEN, "port": 443});
     }
 }
 
-fn in_vain(scene: &Scene<'_>, found: &mut Found<'_>) {
+fn unused_allowance(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (name, allow) in scene.policy.egress.of_nodes(&scene.mesh.name) {
         let Some(egress) = scene.egresses().node(name) else { continue };
         let reached = egress.external();

@@ -15,7 +15,7 @@ const EJECTION: Rule = Rule {
     on: &[ResourceKind::VirtualNode],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: AVAILABILITY,
     rests_on_certificates: false,
@@ -28,7 +28,7 @@ pub(super) const RULES: &[Rule] = &[
         profile: Profile::Strict,
         title: "A listener has no outlier detection",
         why: "An endpoint that passes its health check and fails every other request keeps its share of the traffic.",
-        mend: "Give the listener an `outlierDetection`, with a `maxEjectionPercent` that leaves enough endpoints.",
+        remedy: "Give the listener an `outlierDetection`, with a `maxEjectionPercent` that leaves enough endpoints.",
         managed: &["appmesh-virtual-node-listeners-outlier-detect-enabled"],
         check: without,
         ..EJECTION
@@ -39,7 +39,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Outlier detection cannot have an effect",
         why: "The node is discovered by DNS with the response type LOADBALANCER (the default): for its clients all \
               addresses are one endpoint, so none can be ejected.",
-        mend: "Set `responseType` to ENDPOINTS if each address is a task, or use Cloud Map.",
+        remedy: "Set `responseType` to ENDPOINTS if each address is a task, or use Cloud Map.",
         check: no_effect,
         ..EJECTION
     },
@@ -49,7 +49,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Outlier detection may eject every endpoint",
         why: "With a `maxEjectionPercent` of 100, a failure that all endpoints share, such as an unavailable database, \
               leaves no endpoint at all.",
-        mend: "Choose a share without which the others can carry the load: 50 is common.",
+        remedy: "Choose a share without which the others can carry the load: 50 is common.",
         check: ejects_all,
         ..EJECTION
     },
@@ -59,7 +59,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Outlier detection is configured and disabled",
         why: "An interval or an ejection time of 0, or a share of 0 percent, ejects nothing. Proxies refuse an \
               interval of 0, so it is not sent to them.",
-        mend: "Set times and a share, or remove it.",
+        remedy: "Set times and a share, or remove it.",
         check: off,
         ..EJECTION
     },
@@ -69,7 +69,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A listener accepts unlimited connections and requests",
         why: "Without a connection pool the bound is 2,147,483,647: a burst of requests takes the node down before any \
               is refused.",
-        mend: "Give the listener a `connectionPool` with the capacity of the application.",
+        remedy: "Give the listener a `connectionPool` with the capacity of the application.",
         check: no_pool,
         ..EJECTION
     },
@@ -109,7 +109,7 @@ fn ejects_all(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (name, _, listener, detection) in detections(scene) {
         if detection.max_ejection_percent.get() == 100 {
             let port = listener.port_mapping.port;
-            let message = format!("listener {port} may have all of its endpoints left out at once");
+            let message = format!("the outlier detection of listener {port} may eject all endpoints at once");
             found.on_part(scene.node_path(name), format!("listener {port}"), message, facts! {"port": port});
         }
     }

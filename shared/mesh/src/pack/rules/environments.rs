@@ -17,7 +17,7 @@ const ENVIRONMENT: Rule = Rule {
     on: &[ResourceKind::Mesh],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: SEPARATION,
     rests_on_certificates: false,
@@ -31,7 +31,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "A mesh is one trust zone, one egress filter and one set of quotas: a change for a test environment \
               affects production. The environment of a resource comes from its tag, or from a word of its name, as \
               listed in `environments.names`.",
-        mend: "Give each environment its own mesh.",
+        remedy: "Give each environment its own mesh.",
         check: mixed,
         ..ENVIRONMENT
     },
@@ -42,7 +42,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A call crosses from one environment into another",
         why: "A caller of one environment reaches a virtual node of another: test traffic in production, or production \
               on a test database.",
-        mend: "Change the caller to a service of its own environment.",
+        remedy: "Change the caller to a service of the same environment.",
         check: crossing,
         ..ENVIRONMENT
     },
@@ -88,7 +88,8 @@ fn crossing(scene: &Scene<'_>, found: &mut Found<'_>) {
             if let Some(path) = links.caller(*caller).map(|caller| caller.path(scene.mesh)) {
                 let listed: Vec<String> =
                     others.iter().map(|(environment, nodes)| format!("{} ({environment})", nodes.join(", "))).collect();
-                let message = format!("it is of {own} and reaches {} through {service}", listed.join(", "));
+                let message =
+                    format!("its environment is {own}, and it reaches {} through {service}", listed.join(", "));
                 let facts = facts! {"environment": own, "virtualService": service, "reaches": others};
                 found.on_part(path, format!("service {service}"), message, facts);
             }

@@ -1,7 +1,7 @@
-//! Parts of files that their target drops, refuses, or decides otherwise than the file says.
+//! Members of a file that its target drops, refuses or resolves differently than the file states.
 //!
-//! A mesh that was read from the service has none of them, so these rules look at a [`Fault`] of a reader instead of
-//! at the mesh.
+//! A mesh that was read from the service has no such members. These rules evaluate a [`Fault`] of a reader instead of
+//! the mesh.
 
 use crate::name::ResourceKind;
 use crate::pack::controls::CONFIGURATION;
@@ -20,11 +20,11 @@ const FILE: Rule = Rule {
     on: &ResourceKind::ALL,
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: CONFIGURATION,
     rests_on_certificates: false,
-    check: nothing_in_a_mesh,
+    check: no_mesh_findings,
 };
 
 const MESH: &[ResourceKind] = &[ResourceKind::Mesh];
@@ -36,7 +36,7 @@ const MEMBER_UNKNOWN: Rule = Rule {
     why: "CloudFormation, the Terraform provider and the App Mesh API refuse a document with an unknown member, and \
           Kubernetes drops the member. Names are case-sensitive and each form has its own spelling. The intended \
           setting is missing from the target, and it is not read here either.",
-    mend: "Write the member as in the finding, or remove it.",
+    remedy: "Write the member as in the finding, or remove it.",
     ..FILE
 };
 
@@ -47,7 +47,7 @@ const MESH_SELECTS_NOTHING: Rule = Rule {
     why: "The controller assigns an object to the one mesh with a `namespaceSelector` that matches the labels of the \
           object's namespace. A Mesh without a selector matches no namespace, and every object for it is refused. An \
           empty selector matches all namespaces.",
-    mend: "Add `namespaceSelector` with a label of the namespaces of the mesh, or `namespaceSelector: {}` for all.",
+    remedy: "Add `namespaceSelector` with a label of the namespaces of the mesh, or `namespaceSelector: {}` for all.",
     ..FILE
 };
 
@@ -57,7 +57,7 @@ const MESH_MISSING: Rule = Rule {
     title: "No mesh selects a namespace that has objects of a mesh",
     why: "The controller refuses an object in a namespace that no Mesh selects: `failed to find matching mesh for \
           namespace`.",
-    mend: "Label the namespace to match the Mesh's `namespaceSelector`, or change the selector.",
+    remedy: "Label the namespace to match the Mesh's `namespaceSelector`, or change the selector.",
     ..FILE
 };
 
@@ -67,7 +67,7 @@ const MESH_AMBIGUOUS: Rule = Rule {
     title: "Several meshes select the same namespace",
     why: "The controller refuses an object in a namespace that several Meshes select: `found multiple matching meshes \
           for namespace`.",
-    mend: "Change the `namespaceSelector` of all but one of the meshes, or the labels of the namespace.",
+    remedy: "Change the `namespaceSelector` of all but one of the meshes, or the labels of the namespace.",
     ..FILE
 };
 
@@ -78,7 +78,7 @@ const GATEWAY_MISSING: Rule = Rule {
     why: "A GatewayRoute belongs to the one VirtualGateway with a `namespaceSelector` that matches the labels of its \
           namespace and, if present, a `gatewayRouteSelector` that matches its own labels. A VirtualGateway without \
           `namespaceSelector` selects nothing. The controller refuses a route that no gateway selects.",
-    mend: "Add the labels that the gateway selects, or give the gateway a matching `namespaceSelector`.",
+    remedy: "Add the labels that the gateway selects, or give the gateway a matching `namespaceSelector`.",
     ..FILE
 };
 
@@ -88,7 +88,7 @@ const GATEWAY_AMBIGUOUS: Rule = Rule {
     title: "Several virtual gateways select the same gateway route",
     why: "The controller refuses a GatewayRoute that several VirtualGateways select: `found multiple matching \
           virtualGateways`. It is not attached to the first of them.",
-    mend: "Give each gateway a `gatewayRouteSelector`, and the route the labels of one of them.",
+    remedy: "Give each gateway a `gatewayRouteSelector`, and the route the labels of one of them.",
     ..FILE
 };
 
@@ -98,7 +98,7 @@ const PARTLY_READ: Rule = Rule {
     title: "A resource of a Terraform configuration was read in part",
     why: "Some of its values need Terraform to evaluate: data sources, modules from elsewhere, and variables without a \
           value. Rules on those values have no result.",
-    mend: "Check the output of `terraform show -json` for a plan, or give the variables values in `terraform.tfvars`.",
+    remedy: "Check the output of `terraform show -json` for a plan, or give the variables values in `terraform.tfvars`.",
     ..FILE
 };
 
@@ -108,7 +108,7 @@ const UNDECIDED: Rule = Rule {
     title: "The number of instances of a resource or block is unknown",
     why: "`count`, `for_each` and `dynamic` create as many instances as an expression says, and only Terraform can \
           evaluate this one. The resource was read once, and the content of a dynamic block was not read.",
-    mend: "Check the output of `terraform show -json` for a plan.",
+    remedy: "Check the output of `terraform show -json` for a plan.",
     ..FILE
 };
 
@@ -123,14 +123,14 @@ pub(super) const RULES: &[Rule] = &[
     UNDECIDED,
 ];
 
-/// A mesh has no spelling: what is wrong with files is in the faults of their readers.
-const fn nothing_in_a_mesh(_: &Scene<'_>, _: &mut Found<'_>) {}
+/// The check of these rules: a mesh has no spelling, and the faults of files come from their readers.
+const fn no_mesh_findings(_: &Scene<'_>, _: &mut Found<'_>) {}
 
-/// The findings that faults come to.
+/// The findings of faults.
 pub(in crate::pack) fn of_faults(faults: &[Fault], policy: &Policy) -> Vec<Finding> {
     let mut all = Vec::new();
     for fault in faults {
-        let (rule, message, mut facts) = told(fault);
+        let (rule, message, mut facts) = describe(fault);
         if !policy.evaluates(rule) {
             continue;
         }
@@ -145,7 +145,7 @@ pub(in crate::pack) fn of_faults(faults: &[Fault], policy: &Policy) -> Vec<Findi
     all
 }
 
-fn told(fault: &Fault) -> (&'static Rule, String, Facts) {
+fn describe(fault: &Fault) -> (&'static Rule, String, Facts) {
     let part = &fault.part;
     match &fault.defect {
         Defect::UnknownMember { form, suggestion } => {

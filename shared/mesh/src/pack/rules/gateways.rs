@@ -16,7 +16,7 @@ const GATEWAY: Rule = Rule {
     on: &[ResourceKind::GatewayRoute],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: CONFIGURATION,
     rests_on_certificates: false,
@@ -29,7 +29,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Two gateway routes match the same requests",
         why: "Of two gateway routes with the same match and the same priority only one is used, and which one is not \
               documented. Often two teams wrote one each.",
-        mend: "Remove one, or give them different matches or priorities.",
+        remedy: "Remove one, or give them different matches or priorities.",
         check: same_match,
         ..GATEWAY
     },
@@ -40,7 +40,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A gateway route cuts its prefix in the middle of a word",
         why: "The matched prefix is replaced by `/`. With the prefix `/chapter`, a request for `/chapter1` arrives as \
               `/1`, and one for `/chapters` as `/s`: unintended requests reach the service under another path.",
-        mend: "End the prefix with a slash, match the path exactly, or switch the rewrite off.",
+        remedy: "End the prefix with a slash, match the path exactly, or switch the rewrite off.",
         check: without_slash,
         ..GATEWAY
     },
@@ -51,7 +51,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "The route matches requests by their host, and by default the host then becomes the name of the virtual \
               service. Links and redirects that the application builds from it lead to a name that clients do not \
               know, or in a loop.",
-        mend: "Set `rewrite.hostname.defaultTargetHostname` to DISABLED if the application needs the host of the \
+        remedy: "Set `rewrite.hostname.defaultTargetHostname` to DISABLED if the application needs the host of the \
                client. Otherwise set it to ENABLED explicitly, or waive the finding.",
         check: host_replaced,
         ..GATEWAY
@@ -61,13 +61,13 @@ pub(super) const RULES: &[Rule] = &[
         on: &[ResourceKind::VirtualGateway],
         title: "A virtual gateway has no route",
         why: "Every request to it gets 404, while its proxies and load balancer cost money.",
-        mend: "Add a gateway route, or remove the gateway.",
+        remedy: "Add a gateway route, or remove the gateway.",
         check: no_routes,
         ..GATEWAY
     },
 ];
 
-/// What a gateway route matches, as a text that is equal for equal matches.
+/// The match of a gateway route as a text, which is equal for equal matches.
 fn matched(route: &GatewayRouteSpec) -> Option<String> {
     let written = match &route.rule {
         GatewayRouteRule::Http(route) | GatewayRouteRule::Http2(route) => route.matches.write(),
@@ -125,9 +125,9 @@ fn host_replaced(scene: &Scene<'_>, found: &mut Found<'_>) {
             }
             GatewayRouteRule::Unrecognised(_) => continue,
         };
-        // Whoever says it means it.
-        let said = rewrite.is_some_and(|rewrite| rewrite.default_target_hostname.is_some());
-        let (Some(host), Some(target), false) = (host, route.rule.target(), said) else { continue };
+        // A route that sets the member does so on purpose.
+        let is_set = rewrite.is_some_and(|rewrite| rewrite.default_target_hostname.is_some());
+        let (Some(host), Some(target), false) = (host, route.rule.target(), is_set) else { continue };
         let matched = match host {
             HostnameMatch::Exact(host) | HostnameMatch::Suffix(host) => host.as_str(),
             HostnameMatch::Unrecognised(_) => continue,

@@ -15,7 +15,7 @@ const CHECK: Rule = Rule {
     on: &[ResourceKind::VirtualNode],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: AVAILABILITY,
     rests_on_certificates: false,
@@ -24,7 +24,7 @@ const CHECK: Rule = Rule {
 
 const LISTENING: &[ResourceKind] = &[ResourceKind::VirtualNode, ResourceKind::VirtualGateway];
 
-/// Milliseconds after which a dead endpoint that is still used is too late to matter to its callers.
+/// The time to detect a dead endpoint, in milliseconds, from which its callers are affected for too long.
 const TOO_SLOW: i64 = 120_000;
 
 pub(super) const RULES: &[Rule] = &[
@@ -34,7 +34,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A listener of a virtual node has no health check",
         why: "Clients send requests to a dead or hanging endpoint until service discovery removes it, which may take \
               minutes.",
-        mend: "Give the listener a `healthCheck`. Only its owner knows a suitable path and its cost.",
+        remedy: "Give the listener a `healthCheck`. Only its owner knows a suitable path and its cost.",
         managed: &["appmesh-virtual-node-listeners-health-check-enabled"],
         check: node_without,
         ..CHECK
@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         on: &[ResourceKind::VirtualGateway],
         title: "A listener of a virtual gateway has no health check",
         why: "A load balancer in front of the gateway cannot detect whether this listener accepts requests.",
-        mend: "Give the listener a `healthCheck`.",
+        remedy: "Give the listener a `healthCheck`.",
         managed: &["appmesh-virtual-gateway-listeners-health-check-enabled"],
         check: gateway_without,
         ..CHECK
@@ -56,7 +56,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A health check only tests whether the port is open",
         why: "A TCP check of a listener for requests passes while every request fails: the process listens, but its \
               database is unavailable.",
-        mend: "Use the listener's protocol, with a path that reflects the health of the application.",
+        remedy: "Use the listener's protocol, with a path that reflects the health of the application.",
         check: shallow,
         ..CHECK
     },
@@ -67,7 +67,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A health check may take longer than its interval",
         why: "With a `timeoutMillis` above `intervalMillis`, a hanging endpoint is probed again before the previous \
               probe times out.",
-        mend: "Make the timeout shorter than the interval.",
+        remedy: "Make the timeout shorter than the interval.",
         check: overlaps,
         ..CHECK
     },
@@ -78,7 +78,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A health check takes minutes to detect a failure",
         why: "Interval times unhealthy threshold is the time for which a dead endpoint still gets requests; here it is \
               over two minutes.",
-        mend: "Probe more often, or lower the unhealthy threshold.",
+        remedy: "Probe more often, or lower the unhealthy threshold.",
         check: slow,
         ..CHECK
     },
@@ -89,7 +89,7 @@ pub(super) const RULES: &[Rule] = &[
         on: LISTENING,
         title: "A gRPC health check is on a listener without HTTP/2",
         why: "gRPC needs HTTP/2. The App Mesh API refuses the check, and so does a proxy, with the whole cluster.",
-        mend: "Check by HTTP, or change the listener to HTTP/2 or gRPC.",
+        remedy: "Check by HTTP, or change the listener to HTTP/2 or gRPC.",
         check: grpc,
         ..CHECK
     },

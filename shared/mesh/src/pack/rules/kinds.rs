@@ -19,7 +19,7 @@ pub(super) const RULES: &[Rule] = &[Rule {
           requests. A tcpRoute matches no request of an HTTP port, and only a tcpRoute matches the connections of a \
           TCP port. If the route matches nothing, the finding is high, and critical where a called router has no other \
           route.",
-    mend: "Give the router a listener of the route's protocol, or change the kind of the route.",
+    remedy: "Give the router a listener of the route's protocol, or change the kind of the route.",
     managed: &[],
     controls: CONFIGURATION,
     rests_on_certificates: false,
@@ -36,14 +36,15 @@ fn kind(rule: &RouteRule) -> Option<Protocol> {
     }
 }
 
-/// What the listeners speak that a route is for.
+/// The protocols of the listeners that a route is for.
 fn spoken<'a>(router: &'a VirtualRouterSpec, route: &RouteSpec) -> Vec<&'a Protocol> {
     let of_route = |port| route.rule.match_port().is_none_or(|matched| matched == port);
     let listeners = router.listeners().iter().map(|listener| &listener.port_mapping);
     listeners.filter(|mapping| of_route(mapping.port)).map(|mapping| &mapping.protocol).collect()
 }
 
-/// Whether listeners of these protocols give a route nothing at all. What isn't known may give it something.
+/// Whether a route of this kind gets no traffic from listeners of these protocols. An unknown protocol may give it
+/// traffic.
 fn gives_nothing(spoken: &[&Protocol], kind: &Protocol) -> bool {
     let takes = |protocol: &Protocol| match protocol {
         Protocol::Unrecognised(_) => true,
@@ -57,7 +58,7 @@ fn is_dead(router: &VirtualRouterSpec, route: &RouteSpec) -> bool {
     kind(&route.rule).is_some_and(|kind| gives_nothing(&spoken(router, route), &kind))
 }
 
-/// How bad it is that nothing gets through a route.
+/// The severity of a route without traffic.
 fn severity(scene: &Scene<'_>, name: &VirtualRouterName, entry: &Router, router: &VirtualRouterSpec) -> Severity {
     let is_called = scene.links.services_of_router(name).any(|service| scene.is_called(service));
     let is_all = entry.routes.values().all(|route| is_dead(router, route));
@@ -78,7 +79,7 @@ fn other_than_router(scene: &Scene<'_>, found: &mut Found<'_>) {
             spoken.sort_unstable();
             spoken.dedup();
             let kind = route.rule.member().unwrap_or_default();
-            let effect = if nothing { ": nothing gets through it" } else { "" };
+            let effect = if nothing { ": it gets no traffic" } else { "" };
             let message = format!("it is a {kind}, and its router uses {}{effect}", spoken.join(", "));
             let facts = facts! {"kind": kind, "listeners": spoken, "takesNothing": nothing};
             let path = scene.route_path(router, name);

@@ -1,12 +1,12 @@
-//! Time limits along a call path: what one end allows and the other takes back.
+//! Time limits along a call path: one end allows a time and the other end does not.
 //!
 //! ```text
 //!   caller ──▶ route: perRequest 15 s, idle 300 s ──▶ listener: perRequest 15 s, idle 300 s ──▶ application
 //!          └─▶ node as provider, no route: 15 s and 300 s for good ──▶ listener
 //! ```
 //!
-//! A gateway gives up no earlier than the longest of its service's routes, so that it adds no limit. A node that stands
-//! for a host outside has no proxy, so that its listener has no limit.
+//! A gateway times out no earlier than the longest of its service's routes, so it adds no limit. A node that stands for
+//! a host outside the mesh has no proxy, so its listener has no limit.
 
 use jiff::SignedDuration;
 
@@ -28,15 +28,15 @@ const LIMIT: Rule = Rule {
     on: &[ResourceKind::Route],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: AVAILABILITY,
     rests_on_certificates: false,
     check: idle_cut,
 };
 
-/// The idle limit where none is given.
-pub(super) const OWN_IDLE: SignedDuration = SignedDuration::from_secs(300);
+/// The default idle limit.
+pub(super) const DEFAULT_IDLE: SignedDuration = SignedDuration::from_secs(300);
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "The route at the caller and the listener at the target each end a stream or connection without traffic, \
               after 300 s by default. Raising the idle limit of the route alone has no effect beyond the listener's. \
               This applies to HTTP, gRPC and TCP.",
-        mend: "Raise the listener's `timeout.idle` to that of the route.",
+        remedy: "Raise the listener's `timeout.idle` to that of the route.",
         check: idle_cut,
         ..LIMIT
     },
@@ -54,9 +54,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "A route ends requests before its idle limit can have an effect",
         why: "The route has an idle limit and no `perRequest`, so every request and stream ends after 15 s, idle or \
               not. Long streams need both.",
-        mend: "Give the route a `timeout.perRequest` of the longest stream (0 is no limit), and the listeners of its \
+        remedy: "Give the route a `timeout.perRequest` of the longest stream (0 is unlimited), and the listeners of its \
                targets too.",
-        check: idle_in_vain,
+        check: idle_without_effect,
         ..LIMIT
     },
     Rule {
@@ -67,9 +67,9 @@ pub(super) const RULES: &[Rule] = &[
               15 s for a request and 300 s for an idle stream. A virtual node that provides a service without a router \
               has no route on which a limit could be raised, so the default applies to nodes and gateways that call \
               it.",
-        mend: "Raise the limit on the routes that lead to the listener. Where the node provides a service itself, put \
+        remedy: "Raise the limit on the routes that lead to the listener. Where the node provides a service itself, put \
                a virtual router with a route between them.",
-        check: listener_in_vain,
+        check: listener_without_effect,
         ..LIMIT
     },
     Rule {
@@ -79,7 +79,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A virtual node allows longer idle streams to a backend than its caller does",
         why: "A stream through the node is idle on both sides. The caller's side ends it first, so the longer limit \
               towards the backend has no effect for such streams.",
-        mend: "Raise `timeout.idle` on the outer route, and on the listener of the node.",
+        remedy: "Raise `timeout.idle` on the outer route, and on the listener of the node.",
         check: idle_crossed,
         ..LIMIT
     },
@@ -112,7 +112,7 @@ fn request_of_listener(listener: &Listener) -> Option<&Duration> {
 }
 
 fn idle(given: Option<&Duration>) -> Option<Limit> {
-    limit(given, OWN_IDLE)
+    limit(given, DEFAULT_IDLE)
 }
 
 fn has_requests(route: &RouteSpec) -> bool {
@@ -124,7 +124,7 @@ fn has_requests(route: &RouteSpec) -> bool {
 
 fn idle_cut(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (route, flows) in scene.flows() {
-        // What nobody raised nobody expects to last.
+        // A default limit is not reported: the operator did not raise it.
         let Some(of_route) = idle_of_route(route.spec).and_then(|given| idle(Some(given))) else { continue };
         for flow in flows.iter().filter(|flow| !scene.is_outside(flow.virtual_node)) {
             let Landing::Listener(listener) = flow.landing else { continue };
@@ -141,7 +141,7 @@ fn idle_cut(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn idle_in_vain(scene: &Scene<'_>, found: &mut Found<'_>) {
+fn idle_without_effect(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (router, name, route) in scene.routes() {
         if !has_requests(route) || per_request(route).is_some() {
             continue;
@@ -155,7 +155,7 @@ fn idle_in_vain(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// A limit at a caller: how long it is, whether somebody chose it, and who has it.
+/// A limit at a caller: its length, whether it is configured, and the resource that sets it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Outer {
     limit: Limit,
@@ -171,7 +171,7 @@ fn ways(scene: &Scene<'_>, node: usize, name: &VirtualNodeName, listener: &Liste
         let lands = flows.iter().any(|flow| {
             flow.virtual_node == name && matches!(flow.landing, Landing::Listener(landing) if landing == listener)
         });
-        // A limit that can't be read is for another rule.
+        // Another rule reports an unreadable limit.
         if let (true, Some(of_idle)) = (lands, idle(idle_of_route(route.spec))) {
             let by = ResourcePath::Route(route.id.clone()).to_string();
             let request = limit_of_route(route.spec).map(|limit| Outer {
@@ -187,12 +187,12 @@ fn ways(scene: &Scene<'_>, node: usize, name: &VirtualNodeName, listener: &Liste
         let by = format!("{}, which {name} provides without a route,", scene.service_path(service));
         let outer = |length| Outer { limit: Limit::At(length), is_chosen: false, by: by.clone() };
         let request = (listener.port_mapping.protocol != Protocol::Tcp).then(|| outer(OWN_LIMIT));
-        all.push((request, outer(OWN_IDLE)));
+        all.push((request, outer(DEFAULT_IDLE)));
     }
     all
 }
 
-fn listener_in_vain(scene: &Scene<'_>, found: &mut Found<'_>) {
+fn listener_without_effect(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (number, name, node) in scene.numbered_nodes() {
         for listener in node.listeners().iter().filter(|listener| listener.timeout.is_some()) {
             let of_request = request_of_listener(listener).and_then(|given| limit(Some(given), OWN_LIMIT));
@@ -229,7 +229,7 @@ fn idle_crossed(scene: &Scene<'_>, found: &mut Found<'_>) {
         });
         routes.collect()
     };
-    let outer = super::calls::shortest_towards(scene, &of_routes(false), OWN_IDLE);
+    let outer = super::calls::shortest_towards(scene, &of_routes(false), DEFAULT_IDLE);
     let inner = super::calls::longest_of(scene, &of_routes(true), None);
     super::calls::each_crossed(scene, &outer, &inner, |name, inner, outer| {
         let ((by, lets), (outer_by, ends)) = (inner, outer);

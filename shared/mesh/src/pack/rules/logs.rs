@@ -18,17 +18,17 @@ const LOG: Rule = Rule {
     on: &[ResourceKind::VirtualNode, ResourceKind::VirtualGateway],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: LOGS,
     rests_on_certificates: false,
     check: node_without,
 };
 
-/// Where a log goes that the container runtime collects.
+/// The log file that the container runtime collects.
 const STANDARD_OUTPUT: &str = "/dev/stdout";
 
-/// Headers whose values let whoever reads them in, in lower case.
+/// Headers that contain credentials, in lower case.
 const SECRET_HEADERS: [&str; 9] = [
     "authorization",
     "cookie",
@@ -47,8 +47,8 @@ pub(super) const RULES: &[Rule] = &[
         profile: Profile::Strict,
         on: &[ResourceKind::VirtualNode],
         title: "A virtual node logs no requests",
-        why: "After an incident there is no record of the calls and their responses.",
-        mend: "Log to `/dev/stdout`, from which the container runtime collects it. That is the remediation.",
+        why: "After an incident, the calls and their responses can't be reconstructed.",
+        remedy: "Log to `/dev/stdout`, from which the container runtime collects it. That is the remediation.",
         managed: &["appmesh-virtual-node-logging-file-path-exists"],
         check: node_without,
         ..LOG
@@ -58,8 +58,8 @@ pub(super) const RULES: &[Rule] = &[
         profile: Profile::Strict,
         on: &[ResourceKind::VirtualGateway],
         title: "A virtual gateway logs no requests",
-        why: "Outside traffic enters at the gateway; without a log there is no record of it.",
-        mend: "Log to `/dev/stdout`, from which the container runtime collects it. That is the remediation.",
+        why: "Outside traffic enters at the gateway; without a log it is not recorded.",
+        remedy: "Log to `/dev/stdout`, from which the container runtime collects it. That is the remediation.",
         managed: &["appmesh-virtual-gateway-logging-file-path-exists"],
         check: gateway_without,
         ..LOG
@@ -69,7 +69,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::High,
         title: "An access log contains a header with credentials",
         why: "Every reader of the logs can use the tokens and session cookies in them, for as long as logs are kept.",
-        mend: "Remove the header from the format, and revoke the credentials that were logged.",
+        remedy: "Remove the header from the format, and revoke the credentials that were logged.",
         controls: SECRETS,
         check: secret,
         ..LOG
@@ -80,7 +80,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "An access log goes to a file that is neither collected nor rotated",
         why: "The file is in the proxy's container: it is deleted with the task, and until then it grows until the \
               disk is full. A path that cannot be opened makes the proxy refuse its whole listener.",
-        mend: "Log to `/dev/stdout` or `/dev/stderr`, or waive the finding where the file is collected.",
+        remedy: "Log to `/dev/stdout` or `/dev/stderr`, or waive the finding where the file is collected.",
         check: on_disk,
         ..LOG
     },
@@ -91,7 +91,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "An access log cannot be correlated between proxies",
         why: "Its format has neither the request id nor a trace header, so the lines of one request in the logs of \
               several proxies cannot be joined.",
-        mend: "Add `%REQ(X-REQUEST-ID)%` to the format.",
+        remedy: "Add `%REQ(X-REQUEST-ID)%` to the format.",
         check: no_request_id,
         ..LOG
     },
@@ -134,7 +134,7 @@ fn logs<'a>(scene: &Scene<'a>) -> Vec<(ResourcePath, &'a FileAccessLog)> {
     nodes.chain(gateways).collect()
 }
 
-/// The texts of a format in which commands may stand.
+/// The texts of a format that may contain operators.
 fn texts(format: &LoggingFormat) -> Vec<&str> {
     match format {
         LoggingFormat::Text(text) => vec![text.as_str()],
@@ -143,8 +143,8 @@ fn texts(format: &LoggingFormat) -> Vec<&str> {
     }
 }
 
-/// The headers that a text logs, in lower case: those of `%REQ(...)%`, `%RESP(...)%` and `%TRAILER(...)%`, with the one
-/// that stands in for it after the question mark.
+/// The headers that a text logs, in lower case: those of `%REQ(...)%`, `%RESP(...)%` and `%TRAILER(...)%`, with the
+/// alternative after the question mark.
 fn headers(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for command in text.split('%').skip(1).step_by(2) {
@@ -180,7 +180,7 @@ fn on_disk(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 fn no_request_id(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (path, log) in logs(scene) {
-        // The proxy's own format has the id.
+        // Envoy's default format contains the id.
         let Some(format) = &log.format else { continue };
         let known = matches!(format, LoggingFormat::Text(_) | LoggingFormat::Json(_));
         let follows = |header: String| {
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_headers_that_a_format_logs() {
+    fn headers_of_a_format_are_found() {
         for (text, expected) in [
             ("%REQ(Authorization)% x", vec!["authorization"]),
             ("[%START_TIME%] \"%REQ(:METHOD)% %RESP(Set-Cookie):20%\"", vec![":method", "set-cookie"]),

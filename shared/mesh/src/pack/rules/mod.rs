@@ -1,4 +1,4 @@
-//! The rules, a file a domain.
+//! The rules, one file per domain.
 
 mod addresses;
 mod alarms;
@@ -31,7 +31,7 @@ use super::rule::Rule;
 
 pub(super) use edges::is_unencrypted;
 
-/// Every rule; a group's rules stand together.
+/// Every rule, group by group.
 pub(super) const ALL: &[&[Rule]] = &[
     tags::RULES,
     egress::RULES,

@@ -1,4 +1,4 @@
-//! Names.
+//! Names of resources.
 
 use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::INVENTORY;
@@ -14,7 +14,7 @@ const NAME: Rule = Rule {
     on: &ResourceKind::ALL,
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: INVENTORY,
     rests_on_certificates: false,
@@ -27,7 +27,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A name does not match the pattern of the policy",
         why: "`naming.patterns` has a regular expression for the names of this kind of resource. Tools that select \
               resources by name miss this one.",
-        mend: "A resource cannot be renamed: create one with the right name, change the references to it, and delete \
+        remedy: "A resource cannot be renamed: create one with the right name, change the references to it, and delete \
                this one.",
         check: pattern,
         ..NAME
@@ -39,7 +39,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "The name of a virtual service is not a valid host name",
         why: "Clients use the name as the host of their requests. A name with a space, a slash or an underscore does \
               not resolve, and many HTTP clients refuse it.",
-        mend: "Create a virtual service with a name such as `orders.shop.local`.",
+        remedy: "Create a virtual service with a name such as `orders.shop.local`.",
         check: no_host,
         ..NAME
     },
@@ -49,7 +49,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Two names differ only by case",
         why: "Host names are compared case-insensitively, so two virtual services that differ only by case are the \
               same for a proxy. Operators confuse them as well.",
-        mend: "Keep one of them.",
+        remedy: "Keep one of them.",
         check: case,
         ..NAME
     },
@@ -70,7 +70,7 @@ fn pattern(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// Whether a text is a host name as DNS and HTTP clients take it, or an address.
+/// Whether a text is a host name that DNS and HTTP clients accept, or an address.
 fn is_host(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     let label = |label: &str| {
@@ -90,13 +90,13 @@ fn no_host(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 fn case(scene: &Scene<'_>, found: &mut Found<'_>) {
-    // Of two paths that differ by case alone, one has another letter than a small one.
-    if scene.resources().all(is_small) {
+    // One of two paths that differ only by case has a letter that is not lower case.
+    if scene.resources().all(is_lower_case) {
         return;
     }
     let lowered = scene.resources().map(|path| (path.to_string().to_lowercase(), path));
     for mut alike in grouped(lowered).into_values().filter(|alike| alike.len() > 1) {
-        // In the order of their paths, whatever the order in which they came.
+        // The order of the paths makes the result independent of the order of the resources.
         alike.sort();
         let mut alike = alike.into_iter();
         let Some(first) = alike.next() else { continue };
@@ -107,8 +107,8 @@ fn case(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// Whether the names that tell a resource from the others of its mesh are certainly as they would be in small letters.
-fn is_small(path: &ResourcePath) -> bool {
+/// Whether the names in a path within its mesh are certainly in lower case.
+fn is_lower_case(path: &ResourcePath) -> bool {
     let parent = match path {
         ResourcePath::Route(id) => id.router.as_str(),
         ResourcePath::GatewayRoute(_, gateway, _) => gateway.as_str(),
@@ -118,7 +118,7 @@ fn is_small(path: &ResourcePath) -> bool {
         | ResourcePath::VirtualRouter(..)
         | ResourcePath::VirtualService(..) => "",
     };
-    // There is only one mesh here.
+    // All resources are in one mesh, so its name does not distinguish them.
     let own = if path.kind() == ResourceKind::Mesh { "" } else { path.name() };
     own.bytes().chain(parent.bytes()).all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
 }

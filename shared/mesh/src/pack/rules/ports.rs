@@ -10,7 +10,7 @@ use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::Scene;
 use crate::spec::{Listener, Port, Protocol, TlsMode};
 
-/// Ports at which HTTP is expected within TLS, and nothing in plain text.
+/// Ports on which servers expect HTTP within TLS, and no plain text.
 const WITHIN_TLS: [(u16, &str); 9] = [
     (443, "HTTPS"),
     (465, "SMTPS"),
@@ -23,7 +23,7 @@ const WITHIN_TLS: [(u16, &str); 9] = [
     (9443, "HTTPS"),
 ];
 
-/// Ports of protocols that HTTP is not.
+/// Ports of protocols other than HTTP.
 const NOT_HTTP: [(u16, &str); 24] = [
     (21, "FTP"),
     (22, "SSH"),
@@ -61,7 +61,7 @@ pub(super) const RULES: &[Rule] = &[Rule {
     why: "On ports such as 443 a server expects TLS, on 5432, 3306 or 6379 a database answers. The proxy sends HTTP in \
           plain text, and the call fails (clients report `wrong version number`). Declaring an external HTTPS API this \
           way is a common mistake: traffic that the application encrypts is TCP for the proxy.",
-    mend: "If the application itself uses TLS or a protocol other than HTTP, set the protocol to `tcp`. If the proxy \
+    remedy: "If the application itself uses TLS or a protocol other than HTTP, set the protocol to `tcp`. If the proxy \
            should use TLS, give every caller an enforced client policy, or the listener TLS.",
     managed: &[],
     controls: ENCRYPTION,
@@ -69,7 +69,7 @@ pub(super) const RULES: &[Rule] = &[Rule {
     check: unlike_port,
 }];
 
-/// How the calls of a listener are made.
+/// The number of encrypted and plain-text calls of a listener.
 #[derive(Default)]
 struct Calls<'a> {
     plain: BTreeSet<&'a str>,
@@ -107,7 +107,7 @@ fn unlike_port(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// What the port of a listener for requests without TLS is known for, and whether that is HTTP within TLS.
+/// The usual protocol on the port of a plain-text listener for requests, and whether it is HTTP within TLS.
 fn usual(listener: &Listener) -> Option<(&'static str, bool)> {
     match listener.port_mapping.protocol {
         Protocol::Http | Protocol::Http2 | Protocol::Grpc => {}

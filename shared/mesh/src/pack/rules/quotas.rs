@@ -1,4 +1,4 @@
-//! Limits of the service.
+//! Quotas of the service.
 
 use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::finding::{Found, facts};
@@ -20,7 +20,7 @@ const QUOTA: Rule = Rule {
     ],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: &[],
     rests_on_certificates: false,
@@ -35,7 +35,7 @@ pub(super) const RULES: &[Rule] = &[
               `quotas.headroom`. The quotas are those in `quotas`, such as the control plane's; with `defaults: aws` \
               also those that App Mesh had on AWS. Fixed quotas are 10 weighted targets per route and 50 tags per \
               resource.",
-        mend: "Request a higher quota, or remove unused resources.",
+        remedy: "Request a higher quota, or remove unused resources.",
         check: near,
         ..QUOTA
     },
@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "The mesh exceeds a quota",
         why: "The API refuses resources beyond a quota: the deployment of a file fails halfway. In a mesh, the finding \
               means that the policy's quotas are not those of the server.",
-        mend: "Request a higher quota, or correct the quota in the policy.",
+        remedy: "Request a higher quota, or correct the quota in the policy.",
         check: exceeded,
         ..QUOTA
     },
@@ -60,14 +60,14 @@ struct Use {
     quota: u32,
 }
 
-/// The numbers that a rule asks for.
-fn uses(scene: &Scene<'_>, asks: impl Fn(usize, u32) -> bool) -> Vec<Use> {
+/// The uses of quotas that the predicate selects.
+fn uses(scene: &Scene<'_>, is_selected: impl Fn(usize, u32) -> bool) -> Vec<Use> {
     let (mesh, quotas) = (scene.mesh, &scene.policy.quotas);
     let gateways = mesh.gateways.values().filter(|gateway| gateway.spec.is_some()).count();
     let routers = mesh.routers.values().filter(|router| router.spec.is_some()).count();
     let mut all = Vec::new();
     let mut add = |resource: &dyn Fn() -> ResourcePath, of, code, used, quota: Option<u32>| {
-        if let Some(quota) = quota.filter(|quota| asks(used, *quota)) {
+        if let Some(quota) = quota.filter(|quota| is_selected(used, *quota)) {
             all.push(Use { resource: resource(), of, code, used, quota });
         }
     };
@@ -83,7 +83,7 @@ fn uses(scene: &Scene<'_>, asks: impl Fn(usize, u32) -> bool) -> Vec<Use> {
     for (name, router) in scene.routers().filter(|(_, router)| router.spec.is_some()) {
         add(&|| scene.router_path(name), "routes", "L-BB90B7FF", router.routes.len(), of_router);
         for (route, spec) in &router.routes {
-            // A split has no more than its quota, so this is only ever near.
+            // The API refuses a route with more targets than its quota, so the use can only be near the quota.
             let targets = spec.rule.action().map_or(0, |action| action.weighted_targets.len());
             add(&|| scene.route_path(name, route), "weighted targets", "L-AE1D9567", targets, Some(10));
         }
@@ -101,7 +101,7 @@ fn uses(scene: &Scene<'_>, asks: impl Fn(usize, u32) -> bool) -> Vec<Use> {
     for (path, tags) in &mesh.tags {
         add(&|| path.clone(), "tags", "", tags.len(), most);
     }
-    // Tags may be known of what isn't there.
+    // Tags may be known of a resource that does not exist.
     all.retain(|one| !one.code.is_empty() || mesh.has(&one.resource));
     all
 }
@@ -110,7 +110,7 @@ fn near(scene: &Scene<'_>, found: &mut Found<'_>) {
     let headroom = u64::from(scene.policy.quotas.headroom.get());
     let is_near = |used: usize, quota: u32| {
         let (part, whole) = (u64::try_from(used).unwrap_or(u64::MAX), u64::from(quota));
-        // A quota so small that a first resource is near it says nothing by being near.
+        // A quota that a single resource almost uses up is not reported.
         part <= whole && whole > 4 && part.saturating_mul(100) >= whole.saturating_mul(headroom)
     };
     for Use { resource, of, code, used, quota } in uses(scene, is_near) {

@@ -1,4 +1,4 @@
-//! References that lead nowhere, and specs that the API would refuse.
+//! References to missing resources, and specs that the API would refuse.
 
 use crate::graph::dangling_along;
 use crate::name::{ResourceKind, ResourcePath};
@@ -17,7 +17,7 @@ const REFERENCE: Rule = Rule {
     on: &ResourceKind::ALL,
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: CONFIGURATION,
     rests_on_certificates: false,
@@ -34,7 +34,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "A backend, a provider, a weighted target, or the target of a gateway route names a resource that is not \
               in the mesh. Requests for it get 404 or 503. The API accepts backends that do not exist; other \
               references dangle after a deletion.",
-        mend: "Create the missing resource, or remove the reference. Neither is automatic, since the missing resource \
+        remedy: "Create the missing resource, or remove the reference. Neither is automatic, since the missing resource \
                may be about to be created.",
         check: leads_nowhere,
         ..REFERENCE
@@ -46,7 +46,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A route sends traffic to a port on which its target does not listen",
         why: "The node has no listener, none on the port that the route names, or several while the route names none. \
               The App Mesh API refuses such a route. Connections of an existing one are refused.",
-        mend: "Name the port of a listener in the weighted target.",
+        remedy: "Name the port of a listener in the weighted target.",
         check: not_listening,
         ..REFERENCE
     },
@@ -56,7 +56,7 @@ pub(super) const RULES: &[Rule] = &[
         on: ROUTES,
         title: "A route sends traffic to a listener of an incompatible protocol",
         why: "HTTP/1.1 and HTTP/2 are translated into each other; gRPC needs HTTP/2, and TCP needs a TCP listener.",
-        mend: "Give the route the kind of its targets' listeners, or the listener the protocol of the route.",
+        remedy: "Give the route the kind of its targets' listeners, or the listener the protocol of the route.",
         check: other_protocol,
         ..REFERENCE
     },
@@ -69,7 +69,7 @@ pub(super) const RULES: &[Rule] = &[
               between its members, or between it and the listeners that it reaches. Or Envoy would refuse it and keep \
               its last good configuration. In a file, the deployment would fail. In a mesh, it comes from a server with \
               fewer checks.",
-        mend: "Change the member that the finding names.",
+        remedy: "Change the member that the finding names.",
         check: refused,
         ..REFERENCE
     },
@@ -120,7 +120,7 @@ fn other_protocol(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// Whether another rule finds what the API refuses, so that one defect is one finding.
+/// Whether another rule covers a refusal of the API, so that one defect is one finding.
 const fn has_rule_of_its_own(refusal: &Refusal) -> bool {
     matches!(
         refusal,
@@ -167,7 +167,7 @@ fn refused(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// Reports a refusal. `owner` is the resource whose listeners the refused member does not fit.
+/// Reports a refusal. `owner` is the resource with the listeners that the refused member does not fit.
 fn report_refusal(found: &mut Found<'_>, path: ResourcePath, violation: Violation, owner: Option<&ResourcePath>) {
     if has_rule_of_its_own(&violation.refusal) {
         return;

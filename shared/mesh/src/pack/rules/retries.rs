@@ -20,14 +20,14 @@ const RETRY: Rule = Rule {
     on: &[ResourceKind::Route],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: AVAILABILITY,
     rests_on_certificates: false,
     check: no_room,
 };
 
-/// The time limit of a request where none is given.
+/// The default time limit of a request.
 pub(super) const OWN_LIMIT: SignedDuration = SignedDuration::from_secs(15);
 
 pub(super) const RULES: &[Rule] = &[
@@ -36,7 +36,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "The time limit of a route ends its retries early",
         why: "Each attempt may take `perRetryTimeout`, and all of them together the route's limit (15 s by default). \
               If the attempts do not fit, the last ones are cut off or never made.",
-        mend: "Raise the route's `timeout.perRequest`, or allow fewer or shorter attempts.",
+        remedy: "Raise the route's `timeout.perRequest`, or allow fewer or shorter attempts.",
         check: no_room,
         ..RETRY
     },
@@ -46,7 +46,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Write requests may be executed twice",
         why: "The route matches only POST or PATCH and retries on server errors. The first attempt may have been \
               executed before the error: an order is placed twice.",
-        mend: "Retry on `connection-error`, `stream-error` and `client-error` only, or make the requests idempotent \
+        remedy: "Retry on `connection-error`, `stream-error` and `client-error` only, or make the requests idempotent \
                and waive the finding.",
         check: writes,
         ..RETRY
@@ -57,7 +57,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A retry policy names no event",
         why: "A policy without events replaces the default retries by none: callers notice the restart of a single \
               task.",
-        mend: "Name `gateway-error`, `stream-error` and `connection-error`, or set `maxRetries` to 0 if no retries are \
+        remedy: "Name `gateway-error`, `stream-error` and `connection-error`, or set `maxRetries` to 0 if no retries are \
                intended.",
         check: no_event,
         ..RETRY
@@ -67,7 +67,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A route has no time limit",
         why: "A limit of 0 disables it. Requests to a hanging target accumulate in its callers, one connection each, \
               until these hang too.",
-        mend: "Set the longest time that a request may reasonably take.",
+        remedy: "Set the longest time that a request may reasonably take.",
         check: off,
         ..RETRY
     },
@@ -76,7 +76,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "The listener of a target ends requests before their route does",
         why: "The route at the caller and the listener at the target each bound a request, at 15 s by default. Raising \
               only the route's limit has no effect beyond the listener's.",
-        mend: "Raise the listener's `timeout.perRequest` to that of the route.",
+        remedy: "Raise the listener's `timeout.perRequest` to that of the route.",
         check: cut_by_listener,
         ..RETRY
     },
@@ -85,20 +85,20 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Low,
         title: "A time limit has no unit or no value",
         why: "The API accepts it, but its meaning is undefined; the data plane ignores it.",
-        mend: "Give both `unit` and `value`.",
+        remedy: "Give both `unit` and `value`.",
         check: incomplete,
         ..RETRY
     },
 ];
 
-/// How long a request may take.
+/// The time limit of a request.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Limit {
     At(SignedDuration),
     Never,
 }
 
-/// The limit by a duration of a spec, or by default; `None` where it can't be read.
+/// The limit from a duration of a spec, or the default. `None` if the duration cannot be read.
 pub(super) fn limit(given: Option<&Duration>, default: SignedDuration) -> Option<Limit> {
     match given {
         None => Some(Limit::At(default)),
@@ -114,7 +114,7 @@ pub(super) fn per_request(route: &RouteSpec) -> Option<&Duration> {
     }
 }
 
-/// How long a route lets a request take; `None` for one without requests, and where it can't be read.
+/// The time limit of a route's requests. `None` for a route without requests, and for an unreadable limit.
 pub(super) fn limit_of_route(route: &RouteSpec) -> Option<Limit> {
     match &route.rule {
         RouteRule::Http(_) | RouteRule::Http2(_) | RouteRule::Grpc(_) => limit(per_request(route), OWN_LIMIT),
@@ -133,7 +133,7 @@ fn limit_of_listener(listener: &Listener) -> Option<Limit> {
     }
 }
 
-/// A length of time as people read it.
+/// A time limit as text.
 pub(super) fn shown(limit: Limit) -> String {
     match limit {
         Limit::At(length) => format!("{length:#}"),

@@ -1,4 +1,4 @@
-//! Routes that get nothing, or send nothing.
+//! Routes without traffic or without targets.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ const ROUTE: Rule = Rule {
     on: &[ResourceKind::Route],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: CONFIGURATION,
     rests_on_certificates: false,
@@ -31,7 +31,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "Routes are tried by priority, then by the longest prefix. A route after another one with the same or a \
               broader match never gets a request. Routers with over four times as many routes as \
               `quotas.routesPerRouter` (50 where it is absent) are not compared.",
-        mend: "Give the narrower route the smaller priority, or remove it.",
+        remedy: "Give the narrower route the smaller priority, or remove it.",
         check: shadowed,
         ..ROUTE
     },
@@ -41,7 +41,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "No request reaches a route",
         why: "Its router provides no virtual service, nothing calls the services that it provides, or the route is for \
               a port on which the router does not listen.",
-        mend: "Give the router a service and a caller, name one of its ports, or remove the route.",
+        remedy: "Give the router a service and a caller, name one of its ports, or remove the route.",
         check: unreachable,
         ..ROUTE
     },
@@ -51,7 +51,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::High,
         title: "All weights of a route are zero",
         why: "The route matches requests and has no target for them: each gets 503.",
-        mend: "Give a target a weight. Only the owner or a restore point knows the right one.",
+        remedy: "Give a target a weight. Only the owner or a restore point knows the right one.",
         check: drained,
         ..ROUTE
     },
@@ -61,7 +61,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A route names a target twice",
         why: "The weights of both entries are added. An operator or a tool that changes one of them moves less traffic \
               than intended.",
-        mend: "Merge the entries into one with the sum of the weights.",
+        remedy: "Merge the entries into one with the sum of the weights.",
         check: target_twice,
         ..ROUTE
     },
@@ -71,7 +71,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Info,
         title: "The weights of a route do not add up to 100",
         why: "Weights are relative, so this works. Operators read them as percent, which 30 and 30 are not.",
-        mend: "Write weights that add up to 100 in the same proportion.",
+        remedy: "Write weights that add up to 100 in the same proportion.",
         controls: &[],
         check: not_100,
         ..ROUTE
@@ -82,7 +82,7 @@ pub(super) const RULES: &[Rule] = &[
         on: &[ResourceKind::VirtualRouter],
         title: "A virtual router that provides a service has no route",
         why: "Requests for the service get 404.",
-        mend: "Add a route, or let a virtual node provide the service.",
+        remedy: "Add a route, or let a virtual node provide the service.",
         check: no_routes,
         ..ROUTE
     },
@@ -92,19 +92,19 @@ pub(super) const RULES: &[Rule] = &[
         on: &[ResourceKind::VirtualService],
         title: "A virtual service has no provider",
         why: "The name is known in the mesh, but no node provides it: calls get 404.",
-        mend: "Give it a virtual node or a virtual router as provider, or remove it.",
+        remedy: "Give it a virtual node or a virtual router as provider, or remove it.",
         check: no_provider,
         ..ROUTE
     },
 ];
 
 fn shadowed(scene: &Scene<'_>, found: &mut Found<'_>) {
-    // Pairs of a router's routes are compared, which is quick only while there are few of them.
+    // All pairs of a router's routes are compared, which is fast only for few routes.
     let most = 4 * usize::try_from(scene.policy.quotas.routes_per_router.unwrap_or(50).min(250)).unwrap_or(50);
     for (router, entry) in scene.routers().filter(|(_, entry)| entry.routes.len() <= most) {
         for shadowed in shadowed_routes_of(scene.mesh, router, entry) {
             let by = &shadowed.by.route;
-            let message = format!("it gets nothing: route {by} takes all of it first");
+            let message = format!("it matches no request: route {by} matches all of them first");
             found.on(ResourcePath::Route(shadowed.route), message, facts! {"by": by});
         }
     }
@@ -114,10 +114,10 @@ fn unreachable(scene: &Scene<'_>, found: &mut Found<'_>) {
     for unreachable in unreachable_routes_along(&scene.links) {
         let (message, facts) = match unreachable.reason {
             UnreachableReason::NoService => {
-                ("no virtual service leads to its router".to_owned(), facts! {"reason": "no-service"})
+                ("its router provides no virtual service".to_owned(), facts! {"reason": "no-service"})
             }
             UnreachableReason::NoCaller => {
-                ("nothing calls the services of its router".to_owned(), facts! {"reason": "no-caller"})
+                ("the services of its router have no caller".to_owned(), facts! {"reason": "no-caller"})
             }
             UnreachableReason::NoListener { port } => (
                 format!("it is for port {port}, on which its router doesn't listen"),
@@ -159,7 +159,7 @@ fn not_100(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (router, name, route) in scene.routes() {
         let Some(action) = route.rule.action() else { continue };
         let sum: u16 = action.weighted_targets.iter().map(|target| u16::from(target.weight.get())).sum();
-        // One target gets everything whatever its weight, and a drained route is another finding.
+        // A single target gets all traffic for any weight, and a separate rule covers a drained route.
         if sum != 0 && sum != 100 && action.weighted_targets.len() > 1 {
             let message = format!("its weights add up to {sum}");
             found.on(scene.route_path(router, name), message, facts! {"sum": sum});

@@ -1,4 +1,4 @@
-//! Whether a failure of one target is survived.
+//! Whether a service survives the failure of one target.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ const SPREAD: Rule = Rule {
     on: &[ResourceKind::Route],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: AVAILABILITY,
     rests_on_certificates: false,
@@ -32,7 +32,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A route has a single target",
         why: "When the target fails, no other target can take over, and a new version cannot be tried with a part of \
               the traffic.",
-        mend: "Add a second virtual node, at weight 0 if it is a standby.",
+        remedy: "Add a second virtual node, at weight 0 if it is a standby.",
         check: single,
         ..SPREAD
     },
@@ -42,7 +42,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "When the zone fails, so does everything behind the route. The zone of a node comes from its tag or from \
               an attribute of its Cloud Map instances, as named in `resilience.zoneKeys`. A route with a target in an \
               unknown zone is not evaluated.",
-        mend: "Add a target in another zone.",
+        remedy: "Add a target in another zone.",
         check: single_zone,
         ..SPREAD
     },
@@ -52,7 +52,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Two targets of a route are the same endpoints",
         why: "Both virtual nodes have the same discovery name and port. Moving weight from one to the other moves no \
               traffic: a failover or a canary between them has no effect.",
-        mend: "Give each its own host name, Cloud Map service or instance attributes.",
+        remedy: "Give each its own host name, Cloud Map service or instance attributes.",
         check: same_endpoints,
         ..SPREAD
     },
@@ -64,7 +64,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A virtual node provides a virtual service directly",
         why: "Without a router there are no routes: the time limit stays 15 s, retries stay at the default, and \
               traffic cannot be failed over or shifted.",
-        mend: "Put a virtual router with one route between them.",
+        remedy: "Put a virtual router with one route between them.",
         check: direct,
         ..SPREAD
     },
@@ -124,7 +124,7 @@ fn single_zone(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// The port of a target, and how the node behind it is found.
+/// The port of a target, and the service discovery of its node.
 fn found_at<'a>(scene: &Scene<'a>, node: usize, target: &TargetEntry) -> Option<(Port, &'a ServiceDiscovery)> {
     let spec = scene.links.nodes.get(node)?;
     let port = match (target.port, spec.listeners()) {
@@ -135,7 +135,7 @@ fn found_at<'a>(scene: &Scene<'a>, node: usize, target: &TargetEntry) -> Option<
     Some((port, spec.service_discovery.as_ref()?))
 }
 
-/// Whether two nodes are found under the same name. Ports and attributes may still tell their endpoints apart.
+/// Whether two nodes have the same discovery name. Ports and attributes may still distinguish their endpoints.
 fn same_name(one: &ServiceDiscovery, other: &ServiceDiscovery) -> bool {
     match (one, other) {
         (ServiceDiscovery::Dns(one), ServiceDiscovery::Dns(other)) => {
@@ -149,7 +149,7 @@ fn same_name(one: &ServiceDiscovery, other: &ServiceDiscovery) -> bool {
     }
 }
 
-/// Where a target is found, as a text that is equal for equal endpoints.
+/// The endpoints of a target as a text, which is equal for equal endpoints.
 fn endpoints(port: Port, discovery: &ServiceDiscovery) -> Option<String> {
     match discovery {
         ServiceDiscovery::Dns(dns) => Some(format!("{}:{port}", dns.hostname.to_ascii_lowercase())),
@@ -183,7 +183,7 @@ fn same_endpoints(scene: &Scene<'_>, found: &mut Found<'_>) {
                 let names = nodes.into_iter().filter_map(|node| scene.links.nodes.name(node));
                 let names: Vec<&str> = names.map(VirtualNodeName::as_str).collect();
                 let at = at.trim_end().to_owned();
-                let message = format!("{} are both found at {at}", names.join(" and "));
+                let message = format!("{} have the same endpoints: {at}", names.join(" and "));
                 let facts = facts! {"virtualNodes": names, "at": at};
                 found.on_part(ResourcePath::Route(route.id.clone()), at, message, facts);
             }

@@ -1,4 +1,4 @@
-//! Tags.
+//! Tags of resources.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ const TAG: Rule = Rule {
     on: &ResourceKind::ALL,
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: INVENTORY,
     rests_on_certificates: false,
@@ -42,7 +42,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A resource has no tag at all",
         why: "Reported where the policy requires no tag of the kind. Without a tag, the owner, the payer and the \
               purpose of the resource are unknown. Tags of AWS and of Meshwarden do not count.",
-        mend: "Set the tags that the policy requires, or at least one that names the owner.",
+        remedy: "Set the tags that the policy requires, or at least one that names the owner.",
         managed: MANAGED,
         check: untagged,
         ..TAG
@@ -54,7 +54,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "`tags.required` in the policy lists the tags that a resource of this kind must have. The resource above \
               it may have the value: a route inherits it from its router, a router from the services that it provides, \
               a service from the mesh, unless the policy sets other sources.",
-        mend: "Set the tag. Where all resources above agree on a value, that value is the remediation; where they \
+        remedy: "Set the tag. Where all resources above agree on a value, that value is the remediation; where they \
                differ, the finding names each.",
         managed: MANAGED,
         check: missing,
@@ -64,7 +64,7 @@ pub(super) const RULES: &[Rule] = &[
         id: "tag-key-case",
         title: "A required tag is written in another case",
         why: "Keys are case-sensitive: reports, budgets and access policies that use `owner` do not match `Owner`.",
-        mend: "Set the tag in the spelling of the policy. The other tag stays until an operator removes it.",
+        remedy: "Set the tag in the spelling of the policy. The other tag stays until an operator removes it.",
         check: other_case,
         ..TAG
     },
@@ -73,7 +73,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Medium,
         title: "A required tag has a value that is not allowed",
         why: "The policy lists the values or a pattern. Reports and budgets do not count any other value.",
-        mend: "Set one of the allowed values. Where one differs from the present value by case alone, it is the \
+        remedy: "Set one of the allowed values. Where one differs from the present value by case alone, it is the \
                remediation.",
         check: value,
         ..TAG
@@ -85,7 +85,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A missing tag cannot be inherited, since the resources above differ",
         why: "A resource that serves several owners, such as a virtual router that provides services of two teams, has \
               no single value to inherit.",
-        mend: "Choose the owner and set the tag by hand, or split the resource.",
+        remedy: "Choose the owner and set the tag by hand, or split the resource.",
         check: conflict,
         ..TAG
     },
@@ -95,25 +95,25 @@ pub(super) const RULES: &[Rule] = &[
         title: "A tag has another value than the resources above",
         why: "All resources above agree on a value, and this resource has another. That may be intended; often the \
               resource was copied from another one.",
-        mend: "Set the value of the resources above, or keep it if it is intended.",
+        remedy: "Set the value of the resources above, or keep it if it is intended.",
         check: differs,
         ..TAG
     },
 ];
 
-fn each(scene: &Scene<'_>, mut look: impl FnMut(&ResourcePath, &TagFault)) {
+fn each(scene: &Scene<'_>, mut visit: impl FnMut(&ResourcePath, &TagFault)) {
     for (path, faults) in scene.tag_faults() {
         for fault in faults {
-            look(path, fault);
+            visit(path, fault);
         }
     }
 }
 
 fn untagged(scene: &Scene<'_>, found: &mut Found<'_>) {
     each(scene, |path, fault| {
-        // What it should have is said by the other rules.
-        let asked = scene.policy.tags.required.iter().any(|required| required.is_for(path.kind()));
-        if matches!(fault, TagFault::Untagged) && !asked {
+        // The other rules report the missing required tags.
+        let is_required = scene.policy.tags.required.iter().any(|required| required.is_for(path.kind()));
+        if matches!(fault, TagFault::Untagged) && !is_required {
             found.on(path.clone(), "it has no tags", facts! {});
         }
     });
@@ -129,14 +129,14 @@ fn missing(scene: &Scene<'_>, found: &mut Found<'_>) {
             ),
             Inherited::Conflict { .. } => return,
             Inherited::Unknown => (
-                format!("it lacks the tag `{key}`, and the tags of what stands above it could not be read"),
+                format!("it lacks the tag `{key}`, and the tags of the resources above it could not be read"),
                 facts! {"key": key, "sourceUnread": true},
             ),
             Inherited::Nothing => {
-                (format!("it lacks the tag `{key}`, and nothing above it has it"), facts! {"key": key})
+                (format!("it lacks the tag `{key}`, and no resource above has it"), facts! {"key": key})
             }
         };
-        mend(scene, found, path, key, fault, message, facts);
+        report_with_repair(scene, found, path, key, fault, message, facts);
     });
 }
 
@@ -144,7 +144,15 @@ fn other_case(scene: &Scene<'_>, found: &mut Found<'_>) {
     each(scene, |path, fault| {
         let TagFault::OtherCase { key, written, value } = fault else { return };
         let message = format!("it has the tag `{written}`, which is not `{key}`");
-        mend(scene, found, path, key, fault, message, facts! {"key": key, "written": written, "value": value});
+        report_with_repair(
+            scene,
+            found,
+            path,
+            key,
+            fault,
+            message,
+            facts! {"key": key, "written": written, "value": value},
+        );
     });
 }
 
@@ -162,14 +170,14 @@ fn value(scene: &Scene<'_>, found: &mut Found<'_>) {
         if let Some(meant) = meant {
             facts.insert("meant".into(), meant.as_str().into());
         }
-        mend(scene, found, path, key, fault, message, facts);
+        report_with_repair(scene, found, path, key, fault, message, facts);
     });
 }
 
 fn conflict(scene: &Scene<'_>, found: &mut Found<'_>) {
     each(scene, |path, fault| {
         if let TagFault::Missing { key, inherited: Inherited::Conflict { values } } = fault {
-            let message = format!("it lacks the tag `{key}`, and those above it differ: {}", listed(values));
+            let message = format!("it lacks the tag `{key}`, and the resources above differ: {}", listed(values));
             found.on_part(path.clone(), key.clone(), message, facts! {"key": key, "values": values});
         }
     });
@@ -185,8 +193,8 @@ fn differs(scene: &Scene<'_>, found: &mut Found<'_>) {
     });
 }
 
-/// Takes a finding about a tag, with the tag that mends it where one does.
-fn mend(
+/// Adds a finding about a tag, with the tag that resolves it if one is known.
+fn report_with_repair(
     scene: &Scene<'_>,
     found: &mut Found<'_>,
     path: &ResourcePath,
@@ -195,10 +203,10 @@ fn mend(
     message: String,
     facts: crate::pack::Facts,
 ) {
-    let mended = fault.repair().map(|(key, value)| BTreeMap::from([(key.to_owned(), value.to_owned())]));
-    let mended = mended.filter(|tags| crate::tags::fits(scene.mesh, path, tags));
+    let repair = fault.repair().map(|(key, value)| BTreeMap::from([(key.to_owned(), value.to_owned())]));
+    let repair = repair.filter(|tags| crate::tags::fits(scene.mesh, path, tags));
     found.on_part(path.clone(), key.to_owned(), message, facts).remediation =
-        mended.map(|tags| Change::SetTags { resource: path.clone(), tags });
+        repair.map(|tags| Change::SetTags { resource: path.clone(), tags });
 }
 
 fn listed(values: &BTreeMap<String, ResourcePath>) -> String {

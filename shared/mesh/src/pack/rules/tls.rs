@@ -19,7 +19,7 @@ const TLS: Rule = Rule {
     on: &[ResourceKind::VirtualNode],
     title: "",
     why: "",
-    mend: "",
+    remedy: "",
     managed: &[],
     controls: ENCRYPTION,
     rests_on_certificates: false,
@@ -36,7 +36,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "Without an enforced client policy in its backend defaults, a node follows the server: a listener without \
               TLS is called in plain text, and the loss of a listener's TLS goes unnoticed. A node without backends is \
               not evaluated.",
-        mend: "Add a validation to its `backendDefaults.clientPolicy.tls` and set `enforce` to true. Where a policy \
+        remedy: "Add a validation to its `backendDefaults.clientPolicy.tls` and set `enforce` to true. Where a policy \
                exists and is only not enforced, enforcing it is the remediation if every backend has TLS.",
         managed: &["appmesh-virtual-node-backend-defaults-tls-on"],
         check: node_default,
@@ -49,7 +49,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A virtual gateway may call virtual services in plain text",
         why: "Outside traffic enters at the gateway. Without an enforced client policy in its backend defaults, the \
               traffic continues in plain text to every listener without TLS.",
-        mend: "Add a validation to its `backendDefaults.clientPolicy.tls` and set `enforce` to true.",
+        remedy: "Add a validation to its `backendDefaults.clientPolicy.tls` and set `enforce` to true.",
         managed: &["appmesh-virtual-gateway-backend-defaults-tls"],
         check: gateway_default,
         ..TLS
@@ -59,7 +59,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A backend's client policy does not enforce TLS",
         why: "A backend's policy replaces the node's default completely. A policy with `enforce: false`, or without \
               TLS, is an exception from a default that enforces it.",
-        mend: "Enforce it, or remove the policy from the backend so that the default applies.",
+        remedy: "Enforce it, or remove the policy from the backend so that the default applies.",
         managed: &["appmesh-virtual-node-service-backends-tls-enforced"],
         check: backend_policy,
         ..TLS
@@ -71,7 +71,7 @@ pub(super) const RULES: &[Rule] = &[
         on: &[ResourceKind::VirtualGateway],
         title: "A listener of a virtual gateway accepts plain text",
         why: "Outside traffic can be read and changed on its way to the gateway.",
-        mend: "Give the listener a certificate and the mode STRICT. A load balancer that terminates TLS in front of it \
+        remedy: "Give the listener a certificate and the mode STRICT. A load balancer that terminates TLS in front of it \
                only moves the gap.",
         check: gateway_listener,
         ..TLS
@@ -81,7 +81,7 @@ pub(super) const RULES: &[Rule] = &[
         profile: Profile::Strict,
         title: "A listener of a virtual node accepts plain text only",
         why: "No client can encrypt its calls to this listener, with any client policy.",
-        mend: "Give the listener a certificate, first with the mode PERMISSIVE, and STRICT once its clients use TLS.",
+        remedy: "Give the listener a certificate, first with the mode PERMISSIVE, and STRICT once its clients use TLS.",
         check: node_listener,
         ..TLS
     },
@@ -92,7 +92,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A listener with TLS also accepts plain text",
         why: "PERMISSIVE is for the migration of clients. While it is set, any client that reaches the port may omit \
               TLS and its client certificate.",
-        mend: "Set the mode to STRICT. That is the remediation where every caller in the mesh uses TLS.",
+        remedy: "Set the mode to STRICT. That is the remediation where every caller in the mesh uses TLS.",
         check: permissive,
         ..TLS
     },
@@ -101,7 +101,7 @@ pub(super) const RULES: &[Rule] = &[
         on: LISTENING,
         title: "A listener does not request client certificates",
         why: "Reported where the policy requires mutual TLS: without validation, the listener accepts any client.",
-        mend: "Add a trust to the listener's `tls.validation`, by file or SDS, once every client presents a \
+        remedy: "Add a trust to the listener's `tls.validation`, by file or SDS, once every client presents a \
                certificate.",
         controls: AUTHENTICATION,
         check: no_validation,
@@ -112,7 +112,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A client policy omits the port of a backend",
         why: "A policy with `ports` applies to those ports only. The backend listens on another port, so it is called \
               without the policy: unverified, or in plain text.",
-        mend: "Add the port, or remove `ports` so that the policy applies to all.",
+        remedy: "Add the port, or remove `ports` so that the policy applies to all.",
         check: port_left_out,
         ..TLS
     },
@@ -123,7 +123,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "An enforced client policy names a wildcard",
         why: "Enforced TLS compares names exactly: a wildcard in the policy matches only a certificate with the same \
               wildcard, and calls fail.",
-        mend: "List the host names.",
+        remedy: "List the host names.",
         controls: AUTHENTICATION,
         check: wildcard,
         ..TLS
@@ -136,7 +136,7 @@ fn enforced(policy: Option<&ClientPolicy>) -> bool {
 
 fn state(policy: Option<&ClientPolicy>) -> &'static str {
     match policy.map(|policy| policy.tls.is_some()) {
-        None => "there is no client policy",
+        None => "no client policy is set",
         Some(false) => "the client policy has no TLS",
         Some(true) => "the client policy doesn't enforce TLS",
     }
@@ -194,7 +194,7 @@ fn without_tls(scene: &Scene<'_>, found: &mut Found<'_>, kind: ResourceKind) {
         }
         let mode = tls.map_or("absent", |tls| tls.mode.as_str());
         if tls.is_none_or(|tls| tls.mode == TlsMode::Disabled) {
-            let message = format!("listener {port} takes plain text: its TLS is {}", mode.to_lowercase());
+            let message = format!("listener {port} accepts plain text: its TLS is {}", mode.to_lowercase());
             found.on_part(of.clone(), format!("listener {port}"), message, facts! {"port": port, "mode": mode});
         }
     }
@@ -277,7 +277,7 @@ fn wildcard(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 impl Scene<'_> {
-    /// Whether all that may answer for a virtual service has TLS.
+    /// Whether every listener that may receive calls of a virtual service has TLS.
     fn has_tls(&self, service: &crate::name::VirtualServiceName) -> bool {
         let listeners = self.listeners_behind(service);
         let with_tls = |tls: &ListenerTls| matches!(tls.mode, TlsMode::Strict | TlsMode::Permissive);

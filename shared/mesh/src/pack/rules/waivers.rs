@@ -1,4 +1,4 @@
-//! The policy itself.
+//! Expired waivers of the policy.
 
 use crate::name::ResourceKind;
 use crate::pack::finding::{Found, facts};
@@ -14,7 +14,7 @@ pub(super) const RULES: &[Rule] = &[Rule {
     title: "A waiver has ended",
     why: "A waiver allowed a finding until a date that has passed. The finding is reported again, and the entry was \
           not reviewed.",
-    mend: "Resolve the waived finding and remove the entry, or have its owner set another end.",
+    remedy: "Resolve the waived finding and remove the entry, or have its owner set another end.",
     managed: &[],
     controls: &[],
     rests_on_certificates: false,
@@ -23,7 +23,7 @@ pub(super) const RULES: &[Rule] = &[Rule {
 
 fn ended(scene: &Scene<'_>, found: &mut Found<'_>) {
     for waiver in scene.policy.waivers.iter().filter(|waiver| waiver.until <= scene.now) {
-        // One that leaves the mesh open is a finding on each.
+        // A waiver without a mesh is reported in every mesh.
         if waiver.mesh().is_some_and(|mesh| mesh != scene.mesh.name.as_str()) {
             continue;
         }

@@ -1,10 +1,10 @@
-//! The cloud assembly that `cdk synth` writes beside its templates, and where the template of a nested stack is.
+//! The cloud assembly that `cdk synth` writes next to its templates, and the location of a nested stack's template.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-/// What the manifests of cloud assemblies say.
+/// The contents of the manifests of cloud assemblies.
 #[derive(Debug, Default)]
 pub(in super::super) struct Assembly {
     /// Stack names by the path of the template.
@@ -21,7 +21,7 @@ pub(in super::super) fn is_assembly(document: &Map<String, Value>) -> bool {
 }
 
 impl Assembly {
-    /// Takes what a document says.
+    /// Adds the contents of a document.
     pub(in super::super) fn add(&mut self, file: &str, document: &Value) {
         let members = |name: &str| document.get(name).and_then(Value::as_object).into_iter().flatten();
         for (id, artifact) in members("artifacts") {
@@ -29,13 +29,13 @@ impl Assembly {
             let text = |name: &str| properties.and_then(|properties| properties.get(name)).and_then(Value::as_str);
             if let Some(template) = text("templateFile") {
                 let name = text("stackName").unwrap_or(id).to_owned();
-                self.stacks.insert(beside(file, template), name);
+                self.stacks.insert(relative_to(file, template), name);
             }
         }
         for (hash, asset) in members("files") {
             let path = asset.get("source").and_then(|source| source.get("path")).and_then(Value::as_str);
             if let Some(path) = path {
-                self.assets.insert(hash.clone(), beside(file, path));
+                self.assets.insert(hash.clone(), relative_to(file, path));
             }
         }
     }
@@ -45,11 +45,12 @@ impl Assembly {
         self.stacks.get(&normal(file)).cloned()
     }
 
-    /// The file, by its number, that holds the template of a nested stack: by the asset's path, by a path beside the
-    /// parent, by the asset's hash, else by the name at the end of the URL if one file only has it.
+    /// The number of the file with the template of a nested stack. It is found by the asset's path, by a path relative
+    /// to the parent, or by the asset's hash; otherwise by the longest common end of its path and the URL, if one file
+    /// only has it.
     pub(super) fn locate(&self, parent: &str, url: &str, asset: Option<&str>, files: &[&str]) -> Option<usize> {
         let find = |path: &str| files.iter().position(|file| normal(file) == path);
-        if let Some(found) = asset.and_then(|asset| find(&beside(parent, asset))) {
+        if let Some(found) = asset.and_then(|asset| find(&relative_to(parent, asset))) {
             return Some(found);
         }
         let url = url.split(['?', '#']).next().unwrap_or(url);
@@ -57,7 +58,7 @@ impl Assembly {
             return None;
         }
         if !url.contains("://")
-            && let Some(found) = find(&beside(parent, url))
+            && let Some(found) = find(&relative_to(parent, url))
         {
             return Some(found);
         }
@@ -80,8 +81,8 @@ impl Assembly {
     }
 }
 
-/// A path that is relative to the folder of a file.
-fn beside(file: &str, path: &str) -> String {
+/// A path relative to the folder of a file.
+fn relative_to(file: &str, path: &str) -> String {
     let path = path.strip_prefix("file://").unwrap_or(path);
     match file.replace('\\', "/").rsplit_once('/') {
         Some((folder, _)) if !path.starts_with('/') => normal(&format!("{folder}/{path}")),

@@ -1,4 +1,4 @@
-//! Conditions: true, false, or not known from the template.
+//! Conditions: true, false, or unknown from the template.
 
 use serde_json::Value;
 
@@ -53,7 +53,7 @@ impl Scope<'_> {
         }
     }
 
-    /// One item settles the matter by itself; without it all must be known.
+    /// The value of `Fn::And` or `Fn::Or`: one `settling` item decides, otherwise every item must be known.
     fn settled(&mut self, items: &[Value], settling: Truth, otherwise: Truth) -> Truth {
         let truths: Vec<Truth> = items.iter().map(|item| self.truth(item)).collect();
         if truths.contains(&settling) {

@@ -1,4 +1,4 @@
-//! Working out values: each function by its name.
+//! Evaluation of values: each function by its name.
 
 use serde_json::{Map, Value};
 
@@ -6,7 +6,7 @@ use super::scope::Scope;
 use super::truth::Truth;
 
 impl Scope<'_> {
-    /// A value with its functions worked out; `None` for `AWS::NoValue`, which takes its member away.
+    /// A value with evaluated functions. `None` for `AWS::NoValue`, which removes its member.
     pub(super) fn value(&mut self, value: &Value) -> Option<Value> {
         if !self.enter() {
             return Some(self.unknown("too deep or too much to work out"));
@@ -31,7 +31,7 @@ impl Scope<'_> {
         }
     }
 
-    /// A text, or the value of parameter store that it refers to.
+    /// A text, or the parameter store value that it refers to.
     fn dynamic(&self, text: &str) -> Value {
         let reference = text.strip_prefix("{{resolve:ssm:").and_then(|rest| rest.strip_suffix("}}"));
         let name = reference.map(|reference| reference.split(':').next().unwrap_or(reference));
@@ -62,7 +62,7 @@ impl Scope<'_> {
         }
     }
 
-    /// A function that only CloudFormation itself can work out, such as `Fn::GetAZs` and `Fn::Transform`.
+    /// The stand-in for a function that only CloudFormation can evaluate, such as `Fn::GetAZs` and `Fn::Transform`.
     pub(super) fn unworked(&mut self, name: &str, argument: &Value) -> Value {
         let argument = match self.value(argument) {
             Some(Value::String(text)) => text,
@@ -91,13 +91,13 @@ impl Scope<'_> {
         }
     }
 
-    /// A value as text; `None` where it has none.
+    /// A value as text; `None` if it has no text.
     pub(super) fn text(&mut self, value: &Value) -> Option<String> {
         self.value(value).as_ref().and_then(super::text_of)
     }
 }
 
-/// The function that an object stands for: an object with one member, called like one.
+/// The function that an object calls: an object with one member that is named like a function.
 fn function(object: &Map<String, Value>) -> Option<(&str, &Value)> {
     let mut members = object.iter();
     match (members.next(), members.next()) {

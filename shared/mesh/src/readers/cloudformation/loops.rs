@@ -1,4 +1,4 @@
-//! Loops of templates (`Fn::ForEach`), written out where what they run over is known.
+//! Loops of templates (`Fn::ForEach`), expanded if their collection is known.
 
 use std::collections::HashMap;
 
@@ -9,14 +9,14 @@ use super::super::declare::text_of;
 use super::inputs::{Inputs, Shared};
 use super::scope::Scope;
 
-/// The most resources that the loops of a template make. CloudFormation allows 500 resources.
+/// The most resources that the loops of a template may create. CloudFormation allows 500 resources.
 const MOST: usize = 1_000;
 
-/// The deepest that loops nest; CloudFormation allows five.
+/// The deepest nesting of loops; CloudFormation allows five levels.
 const DEEPEST: usize = 8;
 
-/// Writes the loops of a template's resources out, and says of each resource that one makes from which it is. A loop
-/// over what is not known stays.
+/// Expands the loops of a template's resources. Returns the loop that created each of these resources. A loop with an
+/// unknown collection is not expanded.
 pub(super) fn write_out(document: &mut Value, around: &Surroundings) -> HashMap<String, String> {
     let mut made = HashMap::new();
     let Some(Value::Object(resources)) = document.get("Resources") else { return made };
@@ -45,7 +45,7 @@ pub(super) fn is_loop(id: &str) -> bool {
     id.starts_with("Fn::ForEach")
 }
 
-/// Adds what a loop makes. `None` where that is not known, or too much.
+/// Adds the resources of a loop. `None` if its collection is unknown, or if a bound is exceeded.
 fn add(value: &Value, scope: &mut Scope<'_>, all: &mut Map<String, Value>, depth: usize) -> Option<()> {
     let [Value::String(identifier), collection, Value::Object(body)] = value.as_array()?.as_slice() else {
         return None;
@@ -66,7 +66,7 @@ fn add(value: &Value, scope: &mut Scope<'_>, all: &mut Map<String, Value>, depth
     Some(())
 }
 
-/// What a loop runs over: a list, or a parameter with one.
+/// The collection of a loop: a list, or a parameter with a list.
 fn items(collection: &Value, scope: &mut Scope<'_>) -> Option<Vec<String>> {
     let collection = scope.value(collection)?;
     if scope.is_unknown(&collection) {

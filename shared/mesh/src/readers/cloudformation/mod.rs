@@ -4,8 +4,8 @@
 //!   templates ──▶ stacks (nested, exports) ──▶ scope of each ──▶ evaluate each App Mesh resource ──▶ declare
 //! ```
 //!
-//! A function is worked out as far as the template and its [`Surroundings`] go. What is left becomes text that stands
-//! in for it, such as `${AWS::Region}`, and a remark.
+//! A function is evaluated as far as the template and its [`Surroundings`] allow. The remaining expression becomes a
+//! text that stands in for its value, such as `${AWS::Region}`, and a remark.
 
 mod assembly;
 mod conditions;
@@ -49,7 +49,7 @@ pub(super) fn is_template(object: &Map<String, Value>) -> bool {
             if resources.iter().any(|(id, resource)| is_resource(resource) || (loops::is_loop(id) && resource.is_array())))
 }
 
-/// The attributes that a resource may have.
+/// The attributes that a template resource may have.
 const ATTRIBUTES: [&str; 9] = [
     "Type",
     "Properties",
@@ -62,7 +62,7 @@ const ATTRIBUTES: [&str; 9] = [
     "UpdateReplacePolicy",
 ];
 
-/// The transforms of AWS that add no resource of App Mesh to a template. Every other one is a macro that may.
+/// The transforms of AWS that add no App Mesh resource to a template. Any other transform is a macro that may add some.
 const KNOWN_TRANSFORMS: [&str; 6] = [
     "AWS::CodeDeployBlueGreen",
     "AWS::LanguageExtensions",
@@ -79,7 +79,7 @@ pub(super) struct Templates {
     pub(super) assembly: Assembly,
 }
 
-/// A resource with its functions worked out.
+/// A resource with evaluated functions.
 struct Worked<'t> {
     source: Source,
     spot: &'t Spot,
@@ -89,12 +89,12 @@ struct Worked<'t> {
 }
 
 impl Templates {
-    /// Takes a template.
+    /// Adds a template.
     pub(super) fn add(&mut self, file: &str, document: Value, spot: Spot) {
         self.all.push(Template { file: file.to_owned(), document, spot, loops: HashMap::new() });
     }
 
-    /// Reads the App Mesh resources of all stacks that the templates make.
+    /// Reads the App Mesh resources of all stacks that the templates create.
     pub(super) fn declare(&mut self, around: &Surroundings, reading: &mut Reading) {
         for template in &mut self.all {
             template.loops = loops::write_out(&mut template.document, around);
@@ -108,7 +108,7 @@ impl Templates {
         }
         for stack in &stacks.all {
             let Some(template) = self.all.get(stack.template) else { continue };
-            // The ids of a template that is used once are as they stand in it.
+            // The ids of a template that is used once are its logical ids.
             let is_shared = uses.get(stack.template).is_some_and(|uses| *uses > 1);
             let chain = if is_shared { stack.chain.as_slice() } else { &[] };
             read_stack(template, chain, stack, &stacks, around, reading);
@@ -172,7 +172,7 @@ fn read_stack(
                 Some(Value::Object(properties)) => properties,
                 None => Map::new(),
                 Some(_) => {
-                    reading.refuse(source, "Properties", "must be an object whose members can be known");
+                    reading.refuse(source, "Properties", "must be an object with known members");
                     continue;
                 }
             };
@@ -188,7 +188,7 @@ fn read_stack(
     }
 }
 
-/// The macros that a template is sent through before CloudFormation creates anything.
+/// The macros that process a template before CloudFormation creates resources.
 fn transforms(value: Option<&Value>) -> Vec<&str> {
     let all: Vec<&Value> = match value {
         Some(Value::Array(all)) => all.iter().collect(),
@@ -198,7 +198,7 @@ fn transforms(value: Option<&Value>) -> Vec<&str> {
     names.filter(|name| !KNOWN_TRANSFORMS.contains(name)).collect()
 }
 
-/// The kind of a resource of App Mesh. A type that is none, and yet seems to be meant as one, is refused.
+/// The kind of an App Mesh resource. A type that is similar to one of App Mesh, but unknown, is refused.
 fn kind_of_resource(source: &Source, resource: &Value, reading: &mut Reading) -> Option<ResourceKind> {
     const SERVICE: &str = "AWS::AppMesh::";
     let name = resource.get("Type").and_then(Value::as_str)?;
@@ -212,12 +212,12 @@ fn kind_of_resource(source: &Source, resource: &Value, reading: &mut Reading) ->
             Some(name) => format!("write `{name}`"),
             None => "correct it".to_owned(),
         };
-        reading.refuse(source.clone(), "Type", format!("`{name}` is no type of App Mesh: {remedy}"));
+        reading.refuse(source.clone(), "Type", format!("`{name}` is not a resource type of App Mesh: {remedy}"));
     }
     exact
 }
 
-/// Says of each resource of App Mesh that a loop would make that it isn't read, since what the loop runs over isn't known.
+/// Refuses each App Mesh resource that a loop would create, because the collection of the loop is unknown.
 fn refuse_loop(file: &str, id: &str, value: &Value, reading: &mut Reading) {
     let body = value.as_array().and_then(|parts| parts.iter().rev().find_map(Value::as_object));
     let mut refuse = |id: &str, problem: &str| {
@@ -225,7 +225,7 @@ fn refuse_loop(file: &str, id: &str, value: &Value, reading: &mut Reading) {
         reading.refuse(source, "Resources", problem);
     };
     let Some(body) = body else {
-        return refuse(id, "is a loop without a body: give an identifier, a collection and what is made of each");
+        return refuse(id, "is a loop without a body: give an identifier, a collection and a body");
     };
     for (made, resource) in body {
         if loops::is_loop(made) {
@@ -233,13 +233,13 @@ fn refuse_loop(file: &str, id: &str, value: &Value, reading: &mut Reading) {
         } else if let Some(kind) = resource.get("Type").and_then(Value::as_str).filter(|kind| kind_of(kind).is_some()) {
             let source = Source { file: file.to_owned(), id: made.clone() };
             let problem =
-                format!("{kind} is made by the loop {id} over what is not known here: give its parameter a value");
+                format!("{kind} is created by the loop {id} over an unknown collection: give its parameter a value");
             reading.refuse(source, "Resources", problem);
         }
     }
 }
 
-/// A condition that isn't known is taken for true, so that nothing hides behind it.
+/// An unknown condition counts as true, so that its resources are checked.
 fn is_created(scope: &mut Scope<'_>, source: &Source, resource: &Value, reading: &mut Reading) -> bool {
     let Some(condition) = resource.get("Condition").and_then(Value::as_str) else {
         return true;
@@ -277,7 +277,7 @@ fn declare_worked(worked: Worked<'_>, stand_ins: &StandIns, reading: &mut Readin
     });
     let mut names = Names::read(kind, &properties, Spelling::CloudFormation);
     if names.own.is_none() && kind != ResourceKind::VirtualService {
-        // CloudFormation makes a name of the stack's, this id and random characters.
+        // CloudFormation creates a name from the stack's name, this id and random characters.
         let name = source.id.clone();
         reading.remark(&source, own, Note::NameAssumed { name: name.clone() });
         if kind == ResourceKind::Mesh {

@@ -1,4 +1,4 @@
-//! `Ref` and `Fn::GetAtt`: parameters, pseudo parameters, and what App Mesh resources give.
+//! `Ref` and `Fn::GetAtt`: parameters, pseudo parameters, and the attributes of App Mesh resources.
 
 use serde_json::Value;
 
@@ -40,7 +40,7 @@ impl Scope<'_> {
         }
     }
 
-    /// An attribute of a resource, worked out once.
+    /// An attribute of a resource, evaluated once.
     pub(super) fn attribute(&mut self, id: &str, attribute: &str) -> Value {
         let key = format!("{id}.{attribute}");
         if let Some(known) = self.attributes.get(&key) {
@@ -65,7 +65,7 @@ impl Scope<'_> {
             _ => {}
         }
         let Some(kind) = kind_of(kind) else {
-            // The names of Cloud Map's namespaces and services, which virtual nodes are discovered by.
+            // The names of Cloud Map namespaces and services, by which virtual nodes are discovered.
             let named = kind.starts_with("AWS::ServiceDiscovery::") && attribute == "Name";
             return if named { self.property(id, "Name") } else { None };
         };
@@ -93,7 +93,7 @@ impl Scope<'_> {
         self.value(property)
     }
 
-    /// The name of a resource; the id stands for the name that CloudFormation makes for one without.
+    /// The name of a resource. The logical id stands in for a name that CloudFormation generates.
     fn own_name(&mut self, id: &str, kind: ResourceKind) -> Value {
         let member = own_name_member(kind);
         let mut chars = member.chars();

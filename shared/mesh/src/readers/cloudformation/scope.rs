@@ -1,4 +1,4 @@
-//! What the functions of a template refer to.
+//! The values that the functions of a template refer to.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,27 +10,27 @@ use super::super::stand_ins::{made_within, stand_in};
 use super::inputs::{Inputs, Shared};
 use super::truth::Truth;
 
-/// The most functions and values worked out in a template. Real ones have some thousands.
+/// The most functions and values that are evaluated in a template. Real templates have some thousands.
 const MOST_STEPS: usize = 500_000;
 
-/// The longest text that functions may make, well above any bound of App Mesh.
+/// The longest text that a function may create, in bytes: well above any bound of App Mesh.
 const LONGEST_TEXT: usize = 16_384;
 
-/// The deepest that functions may refer to functions.
+/// The deepest nesting of references between functions.
 const DEEPEST: usize = 200;
 
-/// A template with what is known around it, and what was found out so far.
+/// A template with the known values of its environment, and the results so far.
 #[derive(Debug)]
 pub(super) struct Scope<'t> {
     pub(super) template: &'t Value,
     pub(super) around: &'t Surroundings,
-    /// What the stack gets from others.
+    /// The values that the stack gets from other stacks.
     pub(super) inputs: &'t Inputs,
-    /// What all stacks share.
+    /// The values that all stacks share.
     pub(super) shared: &'t Shared,
-    /// Conditions by name; `None` while one is being worked out, which ends a circle.
+    /// Conditions by name; `None` during the evaluation of one, which ends a cycle.
     pub(super) conditions: HashMap<String, Option<Truth>>,
-    /// Attributes of resources by `Id.Attribute`; `None` while one is being worked out.
+    /// Attributes of resources by `Id.Attribute`; `None` during the evaluation of one.
     pub(super) attributes: HashMap<String, Option<Value>>,
     made: BTreeSet<String>,
     steps: usize,
@@ -78,12 +78,12 @@ impl<'t> Scope<'t> {
         }
     }
 
-    /// Keeps a text within bounds; one beyond them is of no use for App Mesh.
+    /// Keeps a text within the bound; a longer text is not valid in App Mesh and becomes unknown.
     pub(super) fn bounded(&mut self, text: String, function: &str) -> Value {
         if text.len() > LONGEST_TEXT { self.unknown(function) } else { Value::String(text) }
     }
 
-    /// Goes one level down, unless that is too deep or there were too many steps.
+    /// Enters a nested value. Returns false if the nesting is too deep or there were too many steps.
     pub(super) fn enter(&mut self) -> bool {
         self.steps += 1;
         let fits = self.steps <= MOST_STEPS && self.depth < DEEPEST;
@@ -95,7 +95,7 @@ impl<'t> Scope<'t> {
         self.depth -= 1;
     }
 
-    /// The value of a parameter: as the parent stack or the caller gives it, else its default.
+    /// The value of a parameter: from the parent stack or the caller, otherwise its default.
     pub(super) fn parameter(&mut self, name: &str) -> Option<Value> {
         let declared = self.section("Parameters")?.get(name)?;
         let kind = declared.get("Type").and_then(Value::as_str).unwrap_or_default();
@@ -110,7 +110,7 @@ impl<'t> Scope<'t> {
     }
 
     fn parameter_text(&self, name: &str, kind: &str, default: Option<&Value>) -> Option<String> {
-        // The parent's value and the default of such a parameter say where its value is kept.
+        // The parent's value and the default of such a parameter are the name of a stored value.
         let is_stored = kind.starts_with("AWS::SSM::Parameter::Value");
         let found = |text: String| if is_stored { self.stored(&text).as_ref().and_then(text_of) } else { Some(text) };
         let given = match self.inputs.parameters.get(name) {

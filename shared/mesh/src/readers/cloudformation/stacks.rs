@@ -4,8 +4,8 @@
 //!   templates ──▶ roots and nested stacks ──▶ rounds: parameters, outputs, exports ──▶ until nothing changes
 //! ```
 //!
-//! A value of one stack may depend on an output of another, which depends on a parameter of a third. Each round works
-//! out all of them with what the round before found, so that a chain of N stacks takes N rounds.
+//! A value of one stack may depend on an output of another, which depends on a parameter of a third. Each round
+//! evaluates all of them with the results of the previous round, so a chain of N stacks takes N rounds.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -19,16 +19,16 @@ use super::scope::Scope;
 use super::template::Template;
 use super::truth::Truth;
 
-/// The deepest that stacks nest; CloudFormation itself allows less than templates can say.
+/// The deepest nesting of stacks. CloudFormation allows less.
 const DEEPEST: usize = 8;
 
 /// The most stacks of one run.
 const MOST: usize = 256;
 
-/// The most rounds: a chain of cross-stack references that is longer stays unknown.
+/// The most rounds. A longer chain of references between stacks stays unknown.
 const ROUNDS: usize = 16;
 
-/// A stack: a template with the values that its surroundings give it.
+/// A stack: a template with the values from its parent, the caller and other stacks.
 #[derive(Debug)]
 pub(super) struct Stack {
     /// The number of its template.
@@ -40,7 +40,7 @@ pub(super) struct Stack {
     nested: BTreeMap<String, usize>,
 }
 
-/// A nested stack whose template is not among the files.
+/// A nested stack with a template that is not among the files.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Absent {
     pub(super) template: usize,
@@ -64,7 +64,7 @@ struct Link {
 }
 
 impl Stacks {
-    /// Finds the stacks of templates and works out what they give each other.
+    /// Finds the stacks of templates, and evaluates the values that they pass to each other.
     pub(super) fn resolve(templates: &[Template], assembly: &Assembly, around: &Surroundings) -> Self {
         let links: Vec<Vec<Link>> = (0..templates.len()).map(|own| links(own, templates, assembly, around)).collect();
         let used: HashSet<usize> = links
@@ -80,7 +80,7 @@ impl Stacks {
         for root in (0..templates.len()).filter(|own| !used.contains(own)) {
             stacks.add(root, &[], templates, &links, assembly);
         }
-        // Templates that only refer to each other in a circle have no root; each is read by itself.
+        // Templates that only refer to each other in a cycle have no root. Each of them is read as a root.
         let reached: HashSet<usize> = stacks.all.iter().map(|stack| stack.template).collect();
         for lone in (0..templates.len()).filter(|own| !reached.contains(own)) {
             stacks.add(lone, &[], templates, &[], assembly);
@@ -161,7 +161,7 @@ impl Stacks {
     }
 }
 
-/// The nested stacks of a template; those that a condition leaves out are not created.
+/// The nested stacks of a template, without those that a condition excludes.
 fn links(own: usize, templates: &[Template], assembly: &Assembly, around: &Surroundings) -> Vec<Link> {
     let Some(template) = templates.get(own) else { return Vec::new() };
     let (inputs, shared) = (Inputs::default(), Shared::default());
@@ -228,7 +228,7 @@ impl Scope<'_> {
         outputs
     }
 
-    /// The parameters that the stack gives a nested one.
+    /// The parameters that the stack passes to a nested stack.
     fn parameters_given_to(&mut self, id: &str) -> BTreeMap<String, Value> {
         let resource = self.section("Resources").and_then(|resources| resources.get(id));
         let given = resource.and_then(|resource| resource.get("Properties")?.get("Parameters"));
@@ -236,7 +236,7 @@ impl Scope<'_> {
         given.into_iter().filter_map(|(name, value)| Some((name, self.value(&value)?))).collect()
     }
 
-    /// The value of an export. A stack's name that is not known may be any, if only one export fits.
+    /// The value of an export. An unknown stack name matches any name, if only one export fits.
     pub(super) fn export(&mut self, name: &str) -> Option<Value> {
         const STACK: &str = "${AWS::StackName}";
         if let Some(value) = self.around.exports.get(name) {
@@ -263,7 +263,7 @@ impl Scope<'_> {
     }
 }
 
-/// Notes a value by name, or that there are several.
+/// Records a value by name, or the fact that several values have the name.
 fn note(values: &mut BTreeMap<String, Option<Value>>, name: String, value: &Value) {
     let value = text_of(value).map_or_else(|| value.clone(), Value::from);
     values

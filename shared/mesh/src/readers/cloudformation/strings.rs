@@ -45,7 +45,7 @@ impl Scope<'_> {
             },
         };
         let text = match &value {
-            // As Ref of a list is written in a text.
+            // `Ref` of a list within a text is its items, separated by commas.
             Value::Array(items) => items.iter().filter_map(text_of).collect::<Vec<_>>().join(","),
             value => text_of(value).unwrap_or_default(),
         };
@@ -64,7 +64,7 @@ impl Scope<'_> {
                 let joined = texts.join(&delimiter);
                 self.bounded(joined, "Fn::Join")
             }
-            // A list that isn't known, as a text that stands in for it.
+            // A text that stands in for an unknown list.
             Some(list @ Value::String(_)) => self.unworked("Fn::Join", &list),
             _ => self.unworked("Fn::Join", &Value::Null),
         }
@@ -80,7 +80,7 @@ impl Scope<'_> {
             return self.unworked("Fn::Split", &Value::Null);
         };
         match &text {
-            // The delimiter may well be in the part that isn't known.
+            // The unknown part may contain the delimiter.
             known @ Value::String(text) if !self.is_unknown(known) && !delimiter.is_empty() => {
                 text.split(&delimiter).map(Value::from).collect()
             }
@@ -106,7 +106,7 @@ impl Scope<'_> {
         }
     }
 
-    /// `Fn::FindInMap`: a map, two keys, and in newer templates what to take when there is no such entry.
+    /// `Fn::FindInMap`: a map, two keys, and in newer templates a default for a missing entry.
     pub(super) fn found_in_map(&mut self, argument: &Value) -> Value {
         let Some([map, first, second, options @ ..]) = argument.as_array().map(Vec::as_slice) else {
             return self.unworked("Fn::FindInMap", &Value::Null);
@@ -132,7 +132,7 @@ impl Scope<'_> {
         }
     }
 
-    /// `Fn::ImportValue`: the export of another stack, given by the caller or among the files.
+    /// `Fn::ImportValue`: the export of another stack, from the caller or from the files.
     pub(super) fn imported(&mut self, argument: &Value) -> Value {
         let name = self.text(argument).unwrap_or_default();
         match self.export(&name) {

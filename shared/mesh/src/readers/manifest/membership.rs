@@ -1,7 +1,8 @@
-//! Which mesh an object is in, and which virtual gateway a gateway route is of: the controller's own rules.
+//! The mesh of an object and the virtual gateway of a gateway route, by the rules of the controller.
 //!
-//! Exactly one mesh must select the object's namespace, and exactly one virtual gateway must select the namespace and
-//! the labels of a gateway route. None or several is refused. A selector that is missing selects nothing, except a
+//! Exactly one mesh must select the object's namespace. Exactly one virtual gateway must select the namespace and the
+//! labels of a gateway route. No match and several matches are refused. A missing selector selects nothing, except a
+//! gateway's `gatewayRouteSelector`, which then selects all.
 //! gateway's `gatewayRouteSelector`, which then selects all.
 
 use std::collections::BTreeSet;
@@ -14,16 +15,16 @@ use super::objects::{Object, Objects};
 use super::selectors::Selector;
 use crate::name::{GatewayRouteName, MeshName, ResourceKind, ResourcePath, VirtualGatewayName};
 
-/// The objects that select another, with those of which it is not known.
+/// The objects that select another object, and those for which the selection is unknown.
 struct Selecting<'o> {
     sure: Vec<&'o Object>,
     open: Vec<&'o Object>,
-    /// Why each of the others does not.
+    /// The reason of each object that does not select it.
     reasons: Vec<String>,
 }
 
 impl Objects {
-    /// Reports each namespace that no mesh of the files selects, or several, and each mesh that selects none.
+    /// Reports each namespace that no mesh or several meshes of the files select, and each mesh without a selector.
     pub(super) fn report_memberships(&self, around: &Surroundings, reading: &mut Reading) {
         let meshes: Vec<&Object> = self.of_kind(ResourceKind::Mesh).collect();
         for mesh in &meshes {
@@ -31,7 +32,7 @@ impl Objects {
                 report(mesh, "spec.namespaceSelector", Defect::MeshSelectsNothing, reading);
             }
         }
-        // A mesh that the caller names need not be among the files.
+        // A mesh that the caller names may be missing in the files.
         let is_elsewhere =
             around.mesh.as_ref().is_some_and(|given| meshes.iter().all(|mesh| mesh.aws_name() != given.as_str()));
         if is_elsewhere {
@@ -59,7 +60,7 @@ impl Objects {
         }
     }
 
-    /// The mesh that the object is in.
+    /// The name of the mesh that contains the object.
     pub(super) fn mesh_of(&self, object: &Object, around: &Surroundings, reading: &mut Reading) -> String {
         if let Some(name) = object.spec.get("meshRef").and_then(|reference| reference.get("name")).and_then(text_of) {
             return self.mesh_named(&name).map_or(name, Object::aws_name);
@@ -92,7 +93,7 @@ impl Objects {
         })
     }
 
-    /// The virtual gateway that the gateway route names, else the one that selects it.
+    /// The virtual gateway that the gateway route names, otherwise the one that selects it.
     pub(super) fn gateway_of(&self, route: &Object, mesh: &str, reading: &mut Reading) -> String {
         if let Some(reference) = route.spec.get("virtualGatewayRef") {
             return self.named(ResourceKind::VirtualGateway, route, reference, "spec.virtualGatewayRef", reading);
@@ -153,7 +154,7 @@ impl Objects {
     }
 }
 
-/// Why an object does not select another.
+/// The reason why an object does not select another one.
 fn reason(object: &Object, selector: Selector<'_>, member: &str, other: &str) -> String {
     if selector.is_missing() {
         format!("`{}` has no {member}, and so selects nothing", object.name)
@@ -163,7 +164,7 @@ fn reason(object: &Object, selector: Selector<'_>, member: &str, other: &str) ->
 }
 
 fn report(mesh: &Object, part: &str, defect: Defect, reading: &mut Reading) {
-    // A name that no mesh can have is refused where the mesh is declared.
+    // An invalid name is refused where the mesh is declared.
     if let Ok(name) = MeshName::parse(&mesh.aws_name()) {
         reading.faults.push(Fault {
             resource: ResourcePath::Mesh(name),

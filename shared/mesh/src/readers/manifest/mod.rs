@@ -4,9 +4,9 @@
 //!   documents of all files ──▶ objects ──▶ mesh and gateway by selectors ──▶ references by name ──▶ declare
 //! ```
 //!
-//! The controller calls a resource `name_namespace` in App Mesh (a virtual service `name.namespace`, a mesh and a
-//! route just by its name) unless `awsName` says otherwise. It makes a route of each entry in a virtual router, and
-//! gives no tags.
+//! The controller names a resource `name_namespace` in App Mesh (a virtual service `name.namespace`, a mesh and a route
+//! only by their name) unless `awsName` is set. It creates a route for each entry in a virtual router, and sets no
+//! tags.
 
 mod kind;
 mod membership;
@@ -31,7 +31,7 @@ use references::api_spec;
 
 pub(super) use objects::{Objects, is_object};
 
-/// Members of a spec that are for the controller and have no counterpart in the API.
+/// Members of a spec that only the controller reads; the API has no counterpart.
 const FOR_CONTROLLER: [&str; 10] = [
     "awsName",
     "backendGroups",
@@ -115,7 +115,7 @@ impl Objects {
     }
 }
 
-/// A spec without the members for the controller.
+/// A spec without the members that only the controller reads.
 fn without_controllers(spec: &Value) -> Value {
     let mut spec = spec.clone();
     if let Value::Object(members) = &mut spec {

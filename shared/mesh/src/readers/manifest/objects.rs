@@ -1,4 +1,4 @@
-//! The objects of manifests, gathered from all files before any is resolved.
+//! The objects of manifests, collected from all files before references are resolved.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,7 +18,7 @@ use crate::name::ResourceKind;
 const GROUP: &str = "appmesh.k8s.aws/";
 const VERSION: &str = "appmesh.k8s.aws/v1beta2";
 
-/// The namespace that `kubectl` takes for an object that names none.
+/// The namespace that `kubectl` uses for an object without one.
 const DEFAULT_NAMESPACE: &str = "default";
 
 /// An object of a manifest.
@@ -31,17 +31,17 @@ pub(super) struct Object {
     pub(super) namespace: String,
     pub(super) namespace_assumed: bool,
     pub(super) labels: BTreeMap<String, String>,
-    /// Without the members that the custom resource does not have.
+    /// The spec, without the members that the custom resource does not have.
     pub(super) spec: Value,
-    /// Those members.
+    /// The members that the custom resource does not have.
     pub(super) misspelt: Vec<Misspelt>,
 }
 
-/// The label that Kubernetes gives each namespace: its name.
+/// The label with the namespace's name, which Kubernetes sets on each namespace.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 impl Object {
-    /// Whether it is a resource in a mesh, and so takes part in the mesh that selects its namespace.
+    /// Whether the object is a resource in a mesh, which selects it by its namespace.
     pub(super) const fn in_mesh(&self) -> bool {
         match self.kind {
             Kind::Resource(kind) => !matches!(kind, ResourceKind::Mesh),
@@ -60,13 +60,13 @@ impl Object {
         }
     }
 
-    /// A text in the spec; an empty one says nothing.
+    /// A text in the spec; an empty text counts as absent.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         self.spec.get(name).and_then(text_of).filter(|text| !text.is_empty())
     }
 }
 
-/// The name that the controller gives.
+/// The name that the controller generates.
 pub(super) fn default_aws_name(kind: ResourceKind, name: &str, namespace: &str) -> String {
     match kind {
         ResourceKind::Mesh | ResourceKind::Route => name.to_owned(),
@@ -83,10 +83,10 @@ pub(super) fn default_aws_name(kind: ResourceKind, name: &str, namespace: &str) 
 pub(in super::super) struct Objects {
     pub(super) all: Vec<Object>,
     of_kind: HashMap<Kind, Vec<usize>>,
-    /// By kind, namespace and name; of several the first.
+    /// The index of each object by kind, namespace and name; the first one of several.
     by_name: HashMap<(Kind, String, String), usize>,
     namespaces: HashMap<String, usize>,
-    /// Objects of the controller in a version that isn't read.
+    /// Objects of the controller in a version that is not supported.
     pub(super) other_versions: Vec<(Source, String)>,
 }
 
@@ -103,7 +103,7 @@ fn items(document: &Map<String, Value>) -> impl Iterator<Item = &Value> {
 }
 
 impl Objects {
-    /// Takes the objects of a document. Those of other controllers are left where they are.
+    /// Adds the objects of a document. Objects of other controllers are ignored.
     pub(in super::super) fn add(
         &mut self,
         file: &str,
@@ -171,7 +171,7 @@ impl Objects {
         self.all.push(object);
     }
 
-    /// Takes a document if it is a namespace.
+    /// Adds a document if it is a namespace. Returns whether it is one.
     pub(in super::super) fn add_namespace(&mut self, file: &str, document: &Value, spot: &Spot) -> bool {
         let before = self.all.len();
         self.add(file, document, spot, &Surroundings::default(), &mut Reading::default());
@@ -190,7 +190,7 @@ impl Objects {
         self.all.get(*place)
     }
 
-    /// The labels of a namespace. Of one that is not declared only its name is known.
+    /// The labels of a namespace. For an undeclared namespace, only its name is known.
     pub(super) fn labels_of(&self, namespace: &str) -> Labels {
         let declared = self.namespaces.get(namespace).and_then(|place| self.all.get(*place));
         let mut known = declared.map(|object| object.labels.clone()).unwrap_or_default();
@@ -199,7 +199,7 @@ impl Objects {
     }
 }
 
-/// Refuses an object of the controller's group whose kind the group does not have.
+/// Refuses an object of the controller's group with a kind that the group does not have.
 fn refuse_kind(source: Source, kind: &str, reading: &mut Reading) {
     let kinds =
         ["Mesh", "VirtualNode", "VirtualGateway", "VirtualRouter", "VirtualService", "GatewayRoute", "BackendGroup"];
@@ -207,7 +207,7 @@ fn refuse_kind(source: Source, kind: &str, reading: &mut Reading) {
         Some(kind) => format!("write `{kind}`"),
         None => format!("the kinds are {}", kinds.join(", ")),
     };
-    reading.refuse(source, "kind", format!("`{kind}` is no kind of {VERSION}: {remedy}"));
+    reading.refuse(source, "kind", format!("`{kind}` is not a kind of {VERSION}: {remedy}"));
 }
 
 fn kind_of(name: &str) -> Option<ResourceKind> {

@@ -1,4 +1,4 @@
-//! References between objects, as the names that the API has in their place.
+//! References between objects, converted to the names that the API uses instead.
 
 use serde_json::{Map, Value};
 
@@ -8,14 +8,14 @@ use super::kind::Kind;
 use super::objects::{Object, Objects, default_aws_name};
 use crate::name::{Arn, ResourceKind};
 
-/// A reference, what it refers to, and the member that the API has for it.
+/// A reference, the kind of its target, and the API's member for the name.
 const REFERENCES: [(&str, &str, ResourceKind, &str); 3] = [
     ("virtualNodeRef", "virtualNodeARN", ResourceKind::VirtualNode, "virtualNodeName"),
     ("virtualRouterRef", "virtualRouterARN", ResourceKind::VirtualRouter, "virtualRouterName"),
     ("virtualServiceRef", "virtualServiceARN", ResourceKind::VirtualService, "virtualServiceName"),
 ];
 
-/// A spec, or a route in one, with names for references and the backends of backend groups among the backends.
+/// A spec, or a route in a spec, with names for references, and with the backends of backend groups.
 pub(super) fn api_spec(objects: &Objects, object: &Object, spec: &Value, reading: &mut Reading) -> Value {
     let mut spec = named(objects, object, spec, "spec", reading);
     let groups: Vec<Value> = objects.backends_of_groups(object, reading);
@@ -60,7 +60,7 @@ fn named(objects: &Objects, object: &Object, value: &Value, path: &str, reading:
     }
 }
 
-/// The API's member for a reference, by name or by ARN; `None` for any other member.
+/// The API's member for a reference by name or ARN; `None` for any other member.
 fn reference(
     objects: &Objects,
     object: &Object,
@@ -74,7 +74,7 @@ fn reference(
     if value.is_null() {
         return None;
     }
-    // A weighted target has the name right in it.
+    // The API's weighted target contains the name directly, as `virtualNode`.
     let is_target = kind == ResourceKind::VirtualNode && siblings.contains_key("weight");
     let member = if is_target { "virtualNode" } else { member };
     let referred = if by_name == name {
@@ -87,7 +87,7 @@ fn reference(
 }
 
 impl Objects {
-    /// The App Mesh name of what a reference refers to.
+    /// The App Mesh name of a reference's target.
     pub(super) fn named(
         &self,
         kind: ResourceKind,
@@ -101,7 +101,7 @@ impl Objects {
             return object.aws_name();
         }
         if name.is_empty() {
-            // Left empty, which no name is, for the spec's reader to refuse.
+            // An empty name is invalid, so the reader of the spec refuses it.
             return name;
         }
         let assumed = default_aws_name(kind, &name, &namespace);
@@ -109,7 +109,7 @@ impl Objects {
         assumed
     }
 
-    /// The backends that a virtual node has by its backend groups; `*` means all virtual services of the namespace.
+    /// The backends that a virtual node gets from its backend groups; `*` means all virtual services of the namespace.
     fn backends_of_groups(&self, node: &Object, reading: &mut Reading) -> Vec<Value> {
         let groups = node.spec.get("backendGroups");
         let (Kind::Resource(ResourceKind::VirtualNode), Some(Value::Array(groups))) = (node.kind, groups) else {
@@ -140,7 +140,7 @@ impl Objects {
     }
 }
 
-/// Namespace and name of a reference; without a namespace it is that of the object that refers.
+/// The namespace and name of a reference. The default namespace is that of the referring object.
 fn key(from: &Object, reference: &Value) -> (String, String) {
     let text = |name: &str| reference.get(name).and_then(text_of).filter(|text| !text.is_empty());
     (text("namespace").unwrap_or_else(|| from.namespace.clone()), text("name").unwrap_or_default())

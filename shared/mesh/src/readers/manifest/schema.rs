@@ -10,7 +10,7 @@ use super::kind::Kind;
 use crate::name::ResourceKind;
 use crate::spec::Spec;
 
-/// A reference to an object that the controller writes itself.
+/// A reference to an object, as the controller itself writes it.
 const WRITTEN_REFERENCE: Node = Node::Members(&[("name", FREE), ("namespace", FREE), ("uid", FREE)]);
 
 const SELECTOR: Node = Node::Members(&[
@@ -67,7 +67,7 @@ const GATEWAY_ROUTE: Node = Node::With(
 const BACKEND_GROUP: Node =
     Node::Members(&[("meshRef", WRITTEN_REFERENCE), ("virtualservices", Node::List(&REFERENCE))]);
 
-/// The members of an object, and of its metadata as Kubernetes has them.
+/// The members of an object, and of its metadata, as in Kubernetes.
 const OBJECT: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
 const METADATA: [&str; 15] = [
     "annotations",
@@ -87,7 +87,7 @@ const METADATA: [&str; 15] = [
     "selfLink",
 ];
 
-/// The spec of an object without the members that its custom resource does not have, and all such members.
+/// The spec of an object without the members that its custom resource does not have, and a list of those members.
 pub(super) fn checked(kind: Kind, object: &Map<String, Value>, spec: &Value) -> (Value, Vec<Misspelt>) {
     let node = match kind {
         Kind::Resource(ResourceKind::Mesh) => MESH,
@@ -97,7 +97,7 @@ pub(super) fn checked(kind: Kind, object: &Map<String, Value>, spec: &Value) -> 
         Kind::Resource(ResourceKind::VirtualService) => VIRTUAL_SERVICE,
         Kind::Resource(ResourceKind::GatewayRoute) => GATEWAY_ROUTE,
         Kind::BackendGroup => BACKEND_GROUP,
-        // Routes are no objects of their own, and namespaces are not the controller's.
+        // Routes are not separate objects, and namespaces do not belong to the controller.
         Kind::Resource(ResourceKind::Route) | Kind::Namespace => return (spec.clone(), Vec::new()),
     };
     let mut misspelt = unknown_members(object, &OBJECT, &[]);

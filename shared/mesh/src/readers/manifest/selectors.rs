@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::super::declare::text_of;
 
-/// A selector. Without one nothing is selected; an empty one selects all.
+/// A selector. A missing selector selects nothing, and an empty one selects all.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Selector<'v>(Option<&'v Value>);
 
@@ -14,7 +14,7 @@ pub(super) struct Selector<'v>(Option<&'v Value>);
 #[derive(Debug, Clone, Default)]
 pub(super) struct Labels {
     pub(super) known: BTreeMap<String, String>,
-    /// Whether it has no others.
+    /// Whether the object has no other labels.
     pub(super) is_complete: bool,
 }
 
@@ -23,17 +23,17 @@ impl<'v> Selector<'v> {
         Self(selector.filter(|selector| !selector.is_null()))
     }
 
-    /// Whether there is none, which selects nothing.
+    /// Whether the selector is missing.
     pub(super) const fn is_missing(self) -> bool {
         self.0.is_none()
     }
 
-    /// Whether labels that are all known meet all requirements.
+    /// Whether labels meet all requirements; all labels are known.
     pub(super) fn matches_all_known(self, labels: &BTreeMap<String, String>) -> bool {
         self.matches(&Labels { known: labels.clone(), is_complete: true }).unwrap_or(false)
     }
 
-    /// Whether labels meet all requirements; `None` where that depends on labels that are not known.
+    /// Whether labels meet all requirements; `None` if that depends on unknown labels.
     pub(super) fn matches(self, labels: &Labels) -> Option<bool> {
         let Some(selector) = self.0 else { return Some(false) };
         let equal = selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten();
@@ -55,7 +55,7 @@ impl<'v> Selector<'v> {
 }
 
 impl Labels {
-    /// What a requirement for a label comes to that is not among those known.
+    /// The result of a requirement for a label that is not among the known ones.
     const fn absent(&self) -> Option<bool> {
         if self.is_complete { Some(false) } else { None }
     }

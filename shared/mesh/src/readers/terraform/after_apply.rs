@@ -1,4 +1,4 @@
-//! Values that are known only after apply: found elsewhere in the plan, or a text that stands in for them.
+//! Values that are known only after apply: taken from elsewhere in the plan, or replaced by a stand-in.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::super::stand_ins::stand_in;
 use super::resources::Planned;
 use crate::name::ResourceKind;
 
-/// The values of a resource, with what isn't known filled in.
+/// The values of a resource, with stand-ins for unknown values.
 pub(super) fn fill(one: &Planned<'_>, all: &[Planned<'_>], made: &mut BTreeSet<String>) -> Value {
     let mut values = one.values.clone();
     let Some(unknown) = one.after_unknown else {
@@ -17,7 +17,7 @@ pub(super) fn fill(one: &Planned<'_>, all: &[Planned<'_>], made: &mut BTreeSet<S
     let mut filling = Filling { one, all, made };
     if let (Value::Object(values), Value::Object(unknown)) = (&mut values, unknown) {
         for (name, unknown) in unknown {
-            // What the service itself sets is of no interest to a reader.
+            // Members that the service itself sets are not read.
             if !matches!(name.as_str(), "arn" | "id" | "created_date" | "last_updated_date" | "resource_owner") {
                 let expression = one.expressions.and_then(|expressions| expressions.get(name));
                 filling.member(values, name, unknown, expression, name);
@@ -81,11 +81,11 @@ impl Filling<'_, '_> {
         }
     }
 
-    /// The value of an expression that is one reference, where the plan has it; else what stands in for it.
+    /// The value of an expression that is a single reference, if the plan contains it; otherwise a stand-in.
     fn value(&mut self, expression: Option<&Value>, path: &str) -> Value {
         let references = expression.and_then(|expression| expression.get("references")).and_then(Value::as_array);
         let references: Vec<&str> = references.into_iter().flatten().filter_map(Value::as_str).collect();
-        // A reference is listed with each of its prefixes, the longest first.
+        // Terraform lists a reference with each of its prefixes, the longest first.
         let longest = references.first().copied();
         let alone = longest.is_some_and(|longest| references.iter().all(|other| longest.starts_with(other)));
         if let Some(name) = longest.filter(|_| alone).and_then(|reference| self.name_of(reference)) {
@@ -97,7 +97,8 @@ impl Filling<'_, '_> {
         Value::String(text)
     }
 
-    /// The name that `aws_appmesh_mesh.shop.id` or `aws_appmesh_virtual_router.orders.name` is.
+    /// The name that a reference such as `aws_appmesh_mesh.shop.id` or `aws_appmesh_virtual_router.orders.name`
+    /// evaluates to.
     fn name_of(&self, reference: &str) -> Option<String> {
         let (resource, attribute) = reference.rsplit_once('.')?;
         let address = format!("{}{resource}", self.one.module);
@@ -109,7 +110,7 @@ impl Filling<'_, '_> {
         let (Some(other), None) = (meant.next(), meant.next()) else {
             return None;
         };
-        // The id of a mesh is its name; that of every other kind is made by the service.
+        // The id of a mesh is its name; the service generates the id of every other kind.
         let member = match attribute {
             "id" if other.kind == ResourceKind::Mesh => "name",
             "name" | "mesh_name" | "virtual_router_name" | "virtual_gateway_name" => attribute,

@@ -10,12 +10,12 @@ use super::super::stand_ins::StandIns;
 use super::resources::{Planned, kind_of};
 use super::{refuse_type, resource};
 
-/// A resource block of a Terraform configuration with its values, in the form that a plan has them.
+/// A resource block of a Terraform configuration with its values, in the structure of a plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Configured {
     /// The file.
     pub file: String,
-    /// The file of the root module that leads to it: its own, or that of the call of its module.
+    /// The file of the root module that leads to it: its own file, or the file that calls its module.
     pub via: String,
     /// The line of the block, from 1.
     pub line: usize,
@@ -25,17 +25,17 @@ pub struct Configured {
     pub kind: String,
     /// The values of its arguments, with blocks as lists.
     pub values: Value,
-    /// The texts in the values that stand in for what is not known.
+    /// The texts in the values that stand in for unknown values.
     pub stand_ins: BTreeSet<String>,
     /// The lines of the arguments and blocks by path, as in `spec[0].listener[1].port_mapping[0].port`.
     pub lines: BTreeMap<String, usize>,
     /// The expressions that only Terraform can evaluate.
     pub partly_read: Vec<String>,
-    /// The meta-arguments and blocks that say how often the resource or a part of it is created.
+    /// The meta-arguments and blocks that define the number of instances of the resource or a part of it.
     pub undecided: Vec<String>,
 }
 
-/// Declares resources, but not those that a plan among the files has: it knows them exactly.
+/// Declares resources, except those in a plan among the files: a plan has their exact values.
 pub(in super::super) fn declare_configured(all: &[Configured], reading: &mut Reading) {
     let planned: HashSet<(String, String)> = (reading.resources.iter().map(|declared| &declared.source))
         .chain(reading.refusals.iter().map(|refusal| &refusal.source_))
@@ -92,7 +92,7 @@ fn folder(file: &str) -> &str {
     file.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
-/// The folder of a file and all that hold it: a plan of a module covers the modules in its folder.
+/// The folder of a file and all parent folders: a plan of a module covers the modules in its folder.
 fn folders(file: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(folder(file)), |folder| {
         (!folder.is_empty()).then(|| folder.rsplit_once('/').map_or("", |(holder, _)| holder))

@@ -1,12 +1,11 @@
 //! Terraform plans and states, as `terraform show -json` writes them.
 //!
 //! ```text
-//!   planned_values, or values of a state ──▶ aws_appmesh_* ──▶ what is known after apply stands as text ──▶ declare
+//!   planned_values, or values of a state ──▶ aws_appmesh_* ──▶ stand-ins for values after apply ──▶ declare
 //! ```
 //!
-//! The provider writes nested blocks as lists, repeated ones in the singular, and `null` for what isn't set. A name
-//! that is known only after apply is often one that the plan has elsewhere: `aws_appmesh_mesh.shop.id` is the name of
-//! that mesh.
+//! The provider writes nested blocks as lists, repeated ones in the singular, and `null` for unset arguments. A name
+//! that is known only after apply is often elsewhere in the plan: `aws_appmesh_mesh.shop.id` is the name of that mesh.
 
 mod after_apply;
 mod configured;
@@ -28,7 +27,7 @@ use resources::{Found, Planned, TYPES, planned};
 pub use configured::Configured;
 pub(super) use configured::declare_configured;
 
-/// The arguments of every resource that are no part of its spec.
+/// The arguments of every resource outside its spec.
 const OUTSIDE_SPEC: [&str; 14] = [
     "arn",
     "created_date",
@@ -58,7 +57,7 @@ pub(super) fn read(file: &str, document: &Value, spot: &Spot, reading: &mut Read
     for (address, name) in mistyped {
         refuse_type(Source { file: file.to_owned(), id: address.to_owned() }, name, reading);
     }
-    // Only a plan tells what is not set from what is zero.
+    // Only a plan distinguishes unset arguments from zero.
     let is_state = document.get("planned_values").is_none();
     let mut made = std::collections::BTreeSet::new();
     let filled: Vec<(&Planned<'_>, Value)> = planned.iter().map(|one| (one, fill(one, &planned, &mut made))).collect();
@@ -88,7 +87,7 @@ fn resource(
         Some(_) => text("virtual_gateway_name"),
         None => None,
     };
-    // What the provider adds to all resources is in `tags_all`, unless that isn't known yet.
+    // The tags that the provider adds to all resources are in `tags_all`, unless they are unknown.
     let tags = values.get("tags_all").filter(|tags| tags.is_object()).or_else(|| values.get("tags"));
     let spec = spec(kind, values.get("spec"), is_state);
     let hidden = Step::Hidden("values".to_owned());
@@ -116,11 +115,11 @@ fn refuse_type(source: Source, name: &str, reading: &mut Reading) {
         Some(name) => format!("write `{name}`"),
         None => "correct it".to_owned(),
     };
-    reading.refuse(source, "type", format!("`{name}` is no resource type of the provider: {remedy}"));
+    reading.refuse(source, "type", format!("`{name}` is not a resource type of the provider: {remedy}"));
 }
 
-/// The block of the spec. Without one the spec is empty, and the provider sends a gRPC route's match also when empty.
-/// A state keeps the priority 0 for a route that has none, which a plan writes as `null`.
+/// The block of the spec. Without a block the spec is empty; the provider sends even an empty match of a gRPC route. A
+/// state stores the priority 0 for a route without one, which a plan writes as `null`.
 fn spec(kind: ResourceKind, block: Option<&Value>, is_state: bool) -> Value {
     let spec = match block {
         Some(Value::Array(items)) => items.first().cloned().unwrap_or_default(),

@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::super::spots::Spot;
 use crate::name::ResourceKind;
 
-/// The deepest that modules call modules.
+/// The deepest nesting of module calls.
 const DEEPEST: usize = 64;
 
-/// A resource as planned.
+/// A planned resource.
 #[derive(Debug)]
 pub(super) struct Planned<'p> {
     pub(super) kind: ResourceKind,
@@ -19,11 +19,11 @@ pub(super) struct Planned<'p> {
     /// `module.shop.`, or nothing in the root module.
     pub(super) module: String,
     pub(super) values: &'p Value,
-    /// The place of the resource in the file.
+    /// The position of the resource in the file.
     pub(super) spot: Spot,
-    /// `true` where a value is known after apply.
+    /// `true` in place of each value that is known only after apply.
     pub(super) after_unknown: Option<&'p Value>,
-    /// The expressions of its arguments, with what they refer to.
+    /// The expressions of its arguments, with their references.
     pub(super) expressions: Option<&'p Value>,
 }
 
@@ -31,11 +31,11 @@ pub(super) struct Planned<'p> {
 #[derive(Debug, Default)]
 pub(super) struct Found<'p> {
     pub(super) planned: Vec<Planned<'p>>,
-    /// Addresses and types of resources whose type seems to be meant as one of App Mesh, and is none.
+    /// Addresses and types of resources with a type that is similar to one of App Mesh, but unknown.
     pub(super) mistyped: Vec<(&'p str, &'p str)>,
 }
 
-/// All App Mesh resources that will be there: those of a plan, else those of a state.
+/// All App Mesh resources after apply: those of a plan, otherwise those of a state.
 pub(super) fn planned<'p>(document: &'p Value, spot: &Spot) -> Found<'p> {
     let found = |name| Some((document.get(name)?, spot.member(name)));
     let (values, spot) = found("planned_values").or_else(|| found("values")).unzip();

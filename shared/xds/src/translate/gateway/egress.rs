@@ -31,7 +31,8 @@ impl<'m> Draft<'m> {
             let domains = egress_domains(host, target, loop_port);
             if domains.iter().any(|domain| taken.contains(&domain.to_ascii_lowercase())) {
                 let path = self.service_path(target.service);
-                let message = format!("another target of the gateway is reached as {host} already; it is left out");
+                let message =
+                    format!("another target of the gateway already uses the host {host}; this target is left out");
                 self.find(finding::DUPLICATE_DOMAIN, path, message);
                 continue;
             }

@@ -63,12 +63,12 @@ impl Draft<'_> {
             Some(HostnameMatch::Exact(name)) => Hosts::of(name.as_str()),
             Some(HostnameMatch::Suffix(suffix)) => Hosts::of(&format!("*{}", suffix.as_str().trim_start_matches('*'))),
             Some(HostnameMatch::Unrecognised(kind)) => {
-                let why = format!("hostname match {:?} isn't known", member_names(kind));
+                let why = format!("hostname match {:?} is unknown", member_names(kind));
                 return self.left_out(finding::UNRECOGNISED, &why, path);
             }
         };
         if hosts.domain().is_empty() || hosts.domain().contains(char::is_control) {
-            let why = format!("there can't be a host {:?}", hosts.domain());
+            let why = format!("{:?} is not a valid host name", hosts.domain());
             return self.left_out(finding::IMPOSSIBLE_MATCH, &why, path);
         }
         Some(hosts)
@@ -80,7 +80,7 @@ mod tests {
     use super::Hosts;
 
     #[test]
-    fn hosts_are_read_by_name() {
+    fn hosts_are_parsed_from_names() {
         for (name, expected) in [
             ("Shop.Example.com", Hosts::Exact("shop.example.com".to_owned())),
             ("shop.example.com:8080", Hosts::Exact("shop.example.com".to_owned())),
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_include_what_envoy_would_take_for_them() {
+    fn hosts_include_the_names_that_match_them() {
         for (these, other, expected) in [
             ("*", "*", true),
             ("*", "*.b.c", true),

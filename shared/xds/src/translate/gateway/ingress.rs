@@ -48,8 +48,8 @@ impl<'m> Draft<'m> {
                 made.extend(self.gateway_route(&spec.rule, &path, cluster, targets));
             }
         }
-        let asked: BTreeSet<&Hosts> = made.iter().map(|route| &route.hosts).collect();
-        let virtual_hosts = asked.into_iter().map(|hosts| {
+        let distinct_hosts: BTreeSet<&Hosts> = made.iter().map(|route| &route.hosts).collect();
+        let virtual_hosts = distinct_hosts.into_iter().map(|hosts| {
             let name = match hosts {
                 Hosts::Any => "self_redirect".to_owned(),
                 Hosts::Exact(_) | Hosts::Suffix(_) => format!("self_redirect_{}", hosts.domain()),
@@ -86,7 +86,7 @@ impl<'m> Draft<'m> {
                 rewrite: route.action.rewrite.as_ref().and_then(|rewrite| rewrite.hostname.as_ref()),
             },
             GatewayRouteRule::Unrecognised(kind) => {
-                let why = format!("gateway route kind {:?} isn't known", member_names(kind));
+                let why = format!("gateway route kind {:?} is unknown", member_names(kind));
                 return self.left_out(finding::UNRECOGNISED, &why, path);
             }
         };

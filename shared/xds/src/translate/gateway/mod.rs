@@ -76,7 +76,7 @@ impl<'m> Draft<'m> {
             return false;
         };
         let path = self.path();
-        self.find(finding::DUPLICATE_LISTENER, path, format!("{by} has port {at} already; the listener is left out"));
+        self.find(finding::DUPLICATE_LISTENER, path, format!("{by} already uses port {at}; the listener is left out"));
         true
     }
 
@@ -87,7 +87,9 @@ impl<'m> Draft<'m> {
                 && !spec.listeners.iter().any(|listener| listener.port_mapping.port == port)
             {
                 let path = self.gateway_route_path(name, route);
-                let message = format!("virtual gateway {name} has no listener on port {port}, so no request is for it");
+                let message = format!(
+                    "virtual gateway {name} has no listener on port {port}, so the gateway route matches no request"
+                );
                 self.find(finding::UNMATCHED_PORT, path, message);
             }
         }

@@ -40,7 +40,7 @@ impl Draft<'_> {
         if let Some(whole) = &wanted.path {
             let specifier = self.path_match(whole, path)?;
             if matches!(of_prefix, Some(PrefixRewrite::Value(_))) {
-                let message = "a prefix is to be rewritten where a whole path is matched; the path stays as it is";
+                let message = "a prefix rewrite does not apply to a match of the whole path; the path is not rewritten";
                 self.find(finding::IMPOSSIBLE_REWRITE, path.clone(), message);
             }
             let to = match of_path {
@@ -54,7 +54,7 @@ impl Draft<'_> {
             (None, Some(PrefixRewrite::Value(value))) => Rewrite::Matched(self.sendable(value.as_str(), path)?),
             (None, Some(PrefixRewrite::DefaultPrefix(DefaultRewrite::Disabled))) => Rewrite::Keep,
             (None, Some(PrefixRewrite::Unrecognised(kind))) => {
-                let why = format!("rewrite {:?} isn't known", member_names(kind));
+                let why = format!("rewrite {:?} is unknown", member_names(kind));
                 return self.left_out(finding::UNRECOGNISED, &why, path);
             }
             // An unknown setting does not disable the default rewrite.
@@ -66,7 +66,7 @@ impl Draft<'_> {
     /// Returns the path if it can be sent in a request; otherwise `None`, with a finding.
     fn sendable(&mut self, to: &str, path: &ResourcePath) -> Option<String> {
         if unsendable(to).is_some() {
-            return self.left_out(finding::IMPOSSIBLE_REWRITE, &format!("no path can be {to:?}"), path);
+            return self.left_out(finding::IMPOSSIBLE_REWRITE, &format!("{to:?} is not a valid path"), path);
         }
         Some(to.to_owned())
     }

@@ -76,7 +76,7 @@ impl<'m> Draft<'m> {
         };
         let Some(offer) = found else {
             let port = wanted.port.map_or_else(String::new, |port| format!(" on port {port}"));
-            let message = format!("virtual service {service} takes no requests{port}, so they are answered with 503");
+            let message = format!("virtual service {service} accepts no requests{port}, so they are answered with 503");
             self.find(finding::NO_LISTENER, path.clone(), message);
             return TargetPort::Unusable;
         };

@@ -51,7 +51,7 @@ impl Draft<'_> {
                 Some(PathSpecifier::SafeRegex(regex(expression.as_str())))
             }
             HttpPathMatch::Unrecognised(kind) => {
-                self.left_out(finding::UNRECOGNISED, &format!("path match {:?} isn't known", member_names(kind)), path)
+                self.left_out(finding::UNRECOGNISED, &format!("path match {:?} is unknown", member_names(kind)), path)
             }
         }
     }
@@ -81,7 +81,7 @@ impl Draft<'_> {
             let name = entry.name.as_str();
             self.knows_all_of("match of metadata", &entry.extra, path)?;
             if unsendable(name).is_some() {
-                let why = format!("there can't be metadata with the name {name:?}");
+                let why = format!("{name:?} is not a valid name of metadata");
                 return self.left_out(finding::IMPOSSIBLE_MATCH, &why, path);
             }
             headers.push(self.header(name, entry.value.as_ref(), entry.invert, path)?);
@@ -176,7 +176,7 @@ impl Draft<'_> {
     /// Checks a regular expression. `None`, with a finding, if Envoy does not accept it.
     fn takes(&mut self, expression: &str, path: &ResourcePath) -> Option<()> {
         let Some(why) = regex_fault(expression) else { return Some(()) };
-        let why = format!("{expression:?} is not an expression of RE2 that Envoy accepts: {why}");
+        let why = format!("{expression:?} is not an RE2 expression that Envoy accepts: {why}");
         self.left_out(finding::UNSUPPORTED_REGEX, &why, path)
     }
 
@@ -186,7 +186,7 @@ impl Draft<'_> {
         if extra.is_empty() {
             return Some(());
         }
-        let why = format!("{:?} in the {what} isn't known", member_names(extra));
+        let why = format!("member {:?} of the {what} is unknown", member_names(extra));
         self.left_out(finding::UNRECOGNISED, &why, path)
     }
 

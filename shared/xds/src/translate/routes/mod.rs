@@ -78,7 +78,7 @@ impl<'m> Draft<'m> {
             {
                 let path = ResourcePath::Route(self.mesh.route_id(router, name));
                 let message =
-                    format!("virtual router {router} has no listener on port {port}, so no request is for it");
+                    format!("virtual router {router} has no listener on port {port}, so the route matches no request");
                 self.find(finding::UNMATCHED_PORT, path, message);
             }
         }
@@ -125,14 +125,14 @@ impl<'m> Draft<'m> {
             }
             RouteRule::Tcp(_) => {
                 let message = format!(
-                    "a tcpRoute can't take requests of virtual service {}, whose port {} is for {}; it is left out",
+                    "a tcpRoute can't match requests to virtual service {}: its port {} uses {}; the route is left out",
                     called.service, called.offer.port, called.offer.protocol
                 );
                 self.find(finding::ROUTE_PROTOCOL, path.clone(), message);
                 return None;
             }
             RouteRule::Unrecognised(kind) => {
-                let message = format!("route kind {:?} isn't known; the route is left out", member_names(kind));
+                let message = format!("route kind {:?} is unknown; the route is left out", member_names(kind));
                 self.find(finding::UNRECOGNISED, path.clone(), message);
                 return None;
             }

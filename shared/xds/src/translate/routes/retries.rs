@@ -17,7 +17,7 @@ const HOST_ATTEMPTS: i64 = 5;
 
 /// The retry policy of a spec, for every kind of route.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted<'a> {
+pub(super) struct RetrySpec<'a> {
     http: &'a [mesh::spec::bounded::Text<1, 25>],
     grpc: &'a [GrpcRetryEvent],
     tcp: &'a [TcpRetryEvent],
@@ -25,7 +25,7 @@ pub(super) struct Wanted<'a> {
     per_try: &'a mesh::spec::Duration,
 }
 
-impl<'a> From<&'a HttpRetryPolicy> for Wanted<'a> {
+impl<'a> From<&'a HttpRetryPolicy> for RetrySpec<'a> {
     fn from(policy: &'a HttpRetryPolicy) -> Self {
         Self {
             http: policy.http_retry_events.as_deref().unwrap_or_default(),
@@ -37,7 +37,7 @@ impl<'a> From<&'a HttpRetryPolicy> for Wanted<'a> {
     }
 }
 
-impl<'a> From<&'a GrpcRetryPolicy> for Wanted<'a> {
+impl<'a> From<&'a GrpcRetryPolicy> for RetrySpec<'a> {
     fn from(policy: &'a GrpcRetryPolicy) -> Self {
         Self {
             http: policy.http_retry_events.as_deref().unwrap_or_default(),
@@ -57,24 +57,24 @@ pub(in super::super) fn default_policy() -> RetryPolicy {
         retry_on: "unavailable,connect-failure,refused-stream,reset,retriable-status-codes".to_owned(),
         num_retries: uint(2),
         retriable_status_codes: vec![503],
-        ..elsewhere()
+        ..on_another_host()
     }
 }
 
 /// The retry policy of a spec, or the default policy if the spec has none. `None` disables retries.
 pub(super) fn retry_policy(
     draft: &mut Draft<'_>,
-    wanted: Option<Wanted<'_>>,
+    spec: Option<RetrySpec<'_>>,
     path: &ResourcePath,
 ) -> Option<RetryPolicy> {
-    let Some(wanted) = wanted else { return Some(default_policy()) };
+    let Some(spec) = spec else { return Some(default_policy()) };
     // Without retries the events have no meaning, whether they are known or not.
-    if wanted.most == 0 {
+    if spec.most == 0 {
         return None;
     }
     let mut conditions = BTreeSet::new();
     let mut codes = BTreeSet::new();
-    for event in wanted.http {
+    for event in spec.http {
         match event.as_str() {
             "server-error" => {
                 conditions.insert("reset");
@@ -90,10 +90,10 @@ pub(super) fn retry_policy(
             "stream-error" => {
                 conditions.insert("refused-stream");
             }
-            other => unknown(draft, path, other),
+            other => report_unknown_event(draft, path, other),
         }
     }
-    for event in wanted.grpc {
+    for event in spec.grpc {
         match event {
             GrpcRetryEvent::Cancelled
             | GrpcRetryEvent::DeadlineExceeded
@@ -102,15 +102,15 @@ pub(super) fn retry_policy(
             | GrpcRetryEvent::Unavailable => {
                 conditions.insert(event.as_str());
             }
-            GrpcRetryEvent::Unrecognised(other) => unknown(draft, path, other),
+            GrpcRetryEvent::Unrecognised(other) => report_unknown_event(draft, path, other),
         }
     }
-    for event in wanted.tcp {
+    for event in spec.tcp {
         match event {
             TcpRetryEvent::ConnectionError => {
                 conditions.insert("connect-failure");
             }
-            TcpRetryEvent::Unrecognised(other) => unknown(draft, path, other),
+            TcpRetryEvent::Unrecognised(other) => report_unknown_event(draft, path, other),
         }
     }
     if !codes.is_empty() {
@@ -119,27 +119,27 @@ pub(super) fn retry_policy(
     if conditions.is_empty() {
         return None;
     }
-    let per_try = draft.duration(Some(wanted.per_try), path, "retryPolicy.perRetryTimeout");
+    let per_try = draft.duration(Some(spec.per_try), path, "retryPolicy.perRetryTimeout");
     Some(RetryPolicy {
         retry_on: conditions.into_iter().collect::<Vec<_>>().join(","),
-        num_retries: uint(u32::try_from(wanted.most).unwrap_or(u32::MAX)),
+        num_retries: uint(u32::try_from(spec.most).unwrap_or(u32::MAX)),
         // 0 means unlimited, which Envoy expresses by an absent value.
         per_try_timeout: per_try.filter(|limit| limit.seconds > 0 || limit.nanos > 0),
         retriable_status_codes: codes.into_iter().collect(),
-        ..elsewhere()
+        ..on_another_host()
     })
 }
 
-fn unknown(draft: &mut Draft<'_>, path: &ResourcePath, event: &str) {
+fn report_unknown_event(draft: &mut Draft<'_>, path: &ResourcePath, event: &str) {
     let message = format!(
-        "retry event {event:?} isn't one; use server-error, gateway-error, client-error, stream-error, connection-error \
+        "invalid retry event {event:?}: expected server-error, gateway-error, client-error, stream-error, connection-error \
          or a gRPC status"
     );
     draft.find(finding::UNKNOWN_RETRY_EVENT, path.clone(), message);
 }
 
 /// A retry goes to a host that was not tried, if there is one.
-fn elsewhere() -> RetryPolicy {
+fn on_another_host() -> RetryPolicy {
     RetryPolicy {
         retry_host_predicate: vec![RetryHostPredicate {
             name: "envoy.retry_host_predicates.previous_hosts".to_owned(),

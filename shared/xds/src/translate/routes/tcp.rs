@@ -38,7 +38,7 @@ impl<'m> Draft<'m> {
             let path = ResourcePath::Route(self.mesh.route_id(router, name));
             let RouteRule::Tcp(route) = &spec.rule else {
                 let message = format!(
-                    "only a tcpRoute can take connections of virtual service {}, whose port {} is for tcp; it is left out",
+                    "only a tcpRoute can match connections to virtual service {}: its port {} uses tcp; the route is left out",
                     called.service, called.offer.port
                 );
                 self.find(finding::ROUTE_PROTOCOL, path, message);

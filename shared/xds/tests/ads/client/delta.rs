@@ -7,30 +7,31 @@ use envoy_types::pb::google::rpc::Status as RpcStatus;
 use xds::ads::{DeltaStream, Status};
 use xds::{ResourceType, Snapshot};
 
-use super::{Client, Wishes, to_be_warmed};
-use crate::world::Held;
+use super::{Client, Subscriptions, changed_clusters};
+use crate::synthetic::HeldResources;
 
 #[derive(Default)]
 pub(crate) struct Delta {
     stream: DeltaStream,
     to_server: VecDeque<DeltaDiscoveryRequest>,
     to_client: VecDeque<DeltaDiscoveryResponse>,
-    held: Held,
+    held: HeldResources,
     versions: BTreeMap<ResourceType, BTreeMap<String, String>>,
-    wishes: Wishes,
+    subscriptions: Subscriptions,
     warming: BTreeSet<String>,
-    withheld: Option<String>,
+    withheld_nonce: Option<String>,
     pub(crate) sent: Vec<ResourceType>,
 }
 
 impl Delta {
     pub(crate) fn connected() -> Self {
-        let mut client = Self { wishes: Wishes { follows: true, ..Wishes::default() }, ..Self::default() };
+        let mut client =
+            Self { subscriptions: Subscriptions { like_envoy: true, ..Subscriptions::default() }, ..Self::default() };
         client.reconnect();
         client
     }
 
-    fn say(&mut self, kind: ResourceType, nonce: String, error: Option<&str>) {
+    fn send_request(&mut self, kind: ResourceType, nonce: String, error: Option<&str>) {
         self.to_server.push_back(DeltaDiscoveryRequest {
             type_url: kind.url().to_owned(),
             response_nonce: nonce,
@@ -46,24 +47,24 @@ impl Delta {
     /// Clusters are warm once the client has received their endpoints, or the notice that these do not exist. This
     /// holds even if the client refused that response. Once the last cluster is warm, the client acknowledges the
     /// clusters.
-    fn warmed(&mut self, kind: ResourceType, came: &[String], gone: &[String]) {
+    fn warm_clusters(&mut self, kind: ResourceType, received: &[String], removed: &[String]) {
         if kind == ResourceType::Endpoint {
-            self.warming.retain(|name| !came.contains(name) && !gone.contains(name));
+            self.warming.retain(|name| !received.contains(name) && !removed.contains(name));
             if self.warming.is_empty()
-                && let Some(nonce) = self.withheld.take()
+                && let Some(nonce) = self.withheld_nonce.take()
             {
-                self.say(ResourceType::Cluster, nonce, None);
+                self.send_request(ResourceType::Cluster, nonce, None);
             }
         }
     }
 }
 
 impl Client for Delta {
-    fn ask(&mut self, kind: ResourceType, names: BTreeSet<String>) {
-        let before = self.wishes.names.insert(kind, names.clone()).unwrap_or_default();
+    fn subscribe(&mut self, kind: ResourceType, names: BTreeSet<String>) {
+        let before = self.subscriptions.names.insert(kind, names.clone()).unwrap_or_default();
         let (held, versions) = (self.held.entry(kind).or_default(), self.versions.entry(kind).or_default());
-        held.retain(|name, _| self.wishes.include(kind, name));
-        versions.retain(|name, _| self.wishes.include(kind, name));
+        held.retain(|name, _| self.subscriptions.include(kind, name));
+        versions.retain(|name, _| self.subscriptions.include(kind, name));
         let (subscribe, unsubscribe): (Vec<_>, Vec<_>) =
             (&names ^ &before).into_iter().partition(|name| names.contains(name));
         self.to_server.push_back(DeltaDiscoveryRequest {
@@ -80,14 +81,14 @@ impl Client for Delta {
         self.sent.push(kind);
         let named: Vec<String> = response.resources.iter().map(|resource| resource.name.clone()).collect();
         if refuse {
-            self.say(kind, response.nonce, Some("no"));
-            self.warmed(kind, &named, &response.removed_resources);
+            self.send_request(kind, response.nonce, Some("no"));
+            self.warm_clusters(kind, &named, &response.removed_resources);
             return true;
         }
         let (held, versions) = (self.held.entry(kind).or_default(), self.versions.entry(kind).or_default());
         let before = held.clone();
         for resource in response.resources {
-            if self.wishes.include(kind, &resource.name) {
+            if self.subscriptions.include(kind, &resource.name) {
                 versions.insert(resource.name.clone(), resource.version);
                 held.insert(resource.name, resource.resource.unwrap().value);
             }
@@ -96,20 +97,20 @@ impl Client for Delta {
             held.remove(name);
             versions.remove(name);
         }
-        if kind == ResourceType::Cluster && self.wishes.follows {
-            self.warming = to_be_warmed(&before, held);
+        if kind == ResourceType::Cluster && self.subscriptions.like_envoy {
+            self.warming = changed_clusters(&before, held);
         }
         let warming = if kind == ResourceType::Cluster { self.warming.clone() } else { BTreeSet::new() };
         if warming.is_empty() {
-            self.say(kind, response.nonce, None);
+            self.send_request(kind, response.nonce, None);
         } else {
-            self.withheld = Some(response.nonce);
+            self.withheld_nonce = Some(response.nonce);
         }
-        self.warmed(kind, &named, &response.removed_resources);
-        if let Some((follower, names)) = self.wishes.after(kind, &self.held, !warming.is_empty()) {
+        self.warm_clusters(kind, &named, &response.removed_resources);
+        if let Some((dependent, names)) = self.subscriptions.after(kind, &self.held, !warming.is_empty()) {
             // The client subscribes again to endpoints that it already subscribes to.
-            let again = self.wishes.of(follower).intersection(&warming).cloned().collect();
-            self.ask(follower, names);
+            let again = self.subscriptions.names_of_type(dependent).intersection(&warming).cloned().collect();
+            self.subscribe(dependent, names);
             if let Some(request) = self.to_server.back_mut() {
                 request.resource_names_subscribe.extend::<Vec<_>>(again);
             }
@@ -133,12 +134,12 @@ impl Client for Delta {
         self.to_client.clear();
         // The client gives up waiting for warm clusters.
         self.warming.clear();
-        self.withheld = None;
+        self.withheld_nonce = None;
         for kind in [ResourceType::Cluster, ResourceType::Endpoint, ResourceType::Listener, ResourceType::Route] {
-            if (self.wishes.follows && kind.is_wildcard()) || self.wishes.names.contains_key(&kind) {
+            if (self.subscriptions.like_envoy && kind.is_wildcard()) || self.subscriptions.names.contains_key(&kind) {
                 self.to_server.push_back(DeltaDiscoveryRequest {
                     type_url: kind.url().to_owned(),
-                    resource_names_subscribe: self.wishes.of(kind).into_iter().collect(),
+                    resource_names_subscribe: self.subscriptions.names_of_type(kind).into_iter().collect(),
                     initial_resource_versions: self
                         .versions
                         .get(&kind)
@@ -152,7 +153,7 @@ impl Client for Delta {
         }
     }
 
-    fn held(&self) -> &Held {
+    fn held(&self) -> &HeldResources {
         &self.held
     }
 
@@ -164,7 +165,7 @@ impl Client for Delta {
         self.stream.status()
     }
 
-    fn under_way(&self) -> usize {
+    fn responses_in_flight(&self) -> usize {
         self.to_client.len()
     }
 

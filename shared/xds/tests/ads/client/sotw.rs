@@ -7,26 +7,27 @@ use envoy_types::pb::google::rpc::Status as RpcStatus;
 use xds::ads::{FormerClusters, SotwStream, Status};
 use xds::{ResourceType, Snapshot};
 
-use super::{Client, Wishes, to_be_warmed};
-use crate::world::{Held, name_of};
+use super::{Client, Subscriptions, changed_clusters};
+use crate::synthetic::{HeldResources, name_of};
 
 #[derive(Default)]
 pub(crate) struct Sotw {
     stream: SotwStream,
-    former: Vec<FormerClusters>,
+    previous: Vec<FormerClusters>,
     to_server: VecDeque<DiscoveryRequest>,
     to_client: VecDeque<DiscoveryResponse>,
-    held: Held,
+    held: HeldResources,
     versions: BTreeMap<ResourceType, String>,
     nonces: BTreeMap<ResourceType, String>,
-    wishes: Wishes,
+    subscriptions: Subscriptions,
     warming: BTreeSet<String>,
     pub(crate) sent: Vec<ResourceType>,
 }
 
 impl Sotw {
     pub(crate) fn connected() -> Self {
-        let mut client = Self { wishes: Wishes { follows: true, ..Wishes::default() }, ..Self::default() };
+        let mut client =
+            Self { subscriptions: Subscriptions { like_envoy: true, ..Subscriptions::default() }, ..Self::default() };
         client.reconnect();
         client
     }
@@ -34,27 +35,27 @@ impl Sotw {
     /// Breaks the stream; the next server does not know the client.
     pub(crate) fn reconnect_elsewhere(&mut self) {
         self.stream = SotwStream::default();
-        self.former.clear();
+        self.previous.clear();
         self.reconnect();
     }
 
     /// Clusters are warm once the client has received their endpoints, even if it refused that response. Once the last
     /// cluster is warm, the client acknowledges the clusters.
-    fn warmed(&mut self, kind: ResourceType, names: &[String]) {
+    fn warm_clusters(&mut self, kind: ResourceType, names: &[String]) {
         if kind == ResourceType::Endpoint && !self.warming.is_empty() {
             self.warming.retain(|name| !names.contains(name));
             if self.warming.is_empty() {
-                self.say(ResourceType::Cluster, None);
+                self.send_request(ResourceType::Cluster, None);
             }
         }
     }
 
-    fn say(&mut self, kind: ResourceType, error: Option<&str>) {
+    fn send_request(&mut self, kind: ResourceType, error: Option<&str>) {
         self.to_server.push_back(DiscoveryRequest {
             type_url: kind.url().to_owned(),
             version_info: self.versions.get(&kind).cloned().unwrap_or_default(),
             response_nonce: self.nonces.get(&kind).cloned().unwrap_or_default(),
-            resource_names: self.wishes.of(kind).into_iter().collect(),
+            resource_names: self.subscriptions.names_of_type(kind).into_iter().collect(),
             error_detail: error.map(|message| RpcStatus {
                 code: 3,
                 message: message.to_owned(),
@@ -66,12 +67,12 @@ impl Sotw {
 }
 
 impl Client for Sotw {
-    fn ask(&mut self, kind: ResourceType, names: BTreeSet<String>) {
-        self.wishes.names.insert(kind, names);
+    fn subscribe(&mut self, kind: ResourceType, names: BTreeSet<String>) {
+        self.subscriptions.names.insert(kind, names);
         if let Some(held) = self.held.get_mut(&kind) {
-            held.retain(|name, _| self.wishes.include(kind, name));
+            held.retain(|name, _| self.subscriptions.include(kind, name));
         }
-        self.say(kind, None);
+        self.send_request(kind, None);
     }
 
     fn receive(&mut self, refuse: bool) -> bool {
@@ -81,8 +82,8 @@ impl Client for Sotw {
         self.nonces.insert(kind, response.nonce.clone());
         let names: Vec<String> = response.resources.iter().map(|resource| name_of(kind, &resource.value)).collect();
         if refuse {
-            self.say(kind, Some("no"));
-            self.warmed(kind, &names);
+            self.send_request(kind, Some("no"));
+            self.warm_clusters(kind, &names);
             return true;
         }
         let held = self.held.entry(kind).or_default();
@@ -91,21 +92,21 @@ impl Client for Sotw {
             held.clear();
         }
         for (name, resource) in names.iter().zip(response.resources) {
-            if self.wishes.include(kind, name) {
+            if self.subscriptions.include(kind, name) {
                 held.insert(name.clone(), resource.value);
             }
         }
         self.versions.insert(kind, response.version_info);
-        if kind == ResourceType::Cluster && self.wishes.follows {
-            self.warming = to_be_warmed(&before, held);
+        if kind == ResourceType::Cluster && self.subscriptions.like_envoy {
+            self.warming = changed_clusters(&before, held);
         }
         let waits = kind == ResourceType::Cluster && !self.warming.is_empty();
         if !waits {
-            self.say(kind, None);
+            self.send_request(kind, None);
         }
-        self.warmed(kind, &names);
-        if let Some((follower, names)) = self.wishes.after(kind, &self.held, waits) {
-            self.ask(follower, names);
+        self.warm_clusters(kind, &names);
+        if let Some((dependent, names)) = self.subscriptions.after(kind, &self.held, waits) {
+            self.subscribe(dependent, names);
         }
         true
     }
@@ -121,21 +122,21 @@ impl Client for Sotw {
     }
 
     fn reconnect(&mut self) {
-        self.former.extend(self.stream.clusters());
-        self.stream = SotwStream::new(self.former.clone());
+        self.previous.extend(self.stream.clusters());
+        self.stream = SotwStream::new(self.previous.clone());
         self.to_server.clear();
         self.to_client.clear();
         self.nonces.clear();
         // The client gives up waiting for warm clusters.
         self.warming.clear();
         for kind in [ResourceType::Cluster, ResourceType::Listener, ResourceType::Endpoint, ResourceType::Route] {
-            if (self.wishes.follows && kind.is_wildcard()) || self.wishes.names.contains_key(&kind) {
-                self.say(kind, None);
+            if (self.subscriptions.like_envoy && kind.is_wildcard()) || self.subscriptions.names.contains_key(&kind) {
+                self.send_request(kind, None);
             }
         }
     }
 
-    fn held(&self) -> &Held {
+    fn held(&self) -> &HeldResources {
         &self.held
     }
 
@@ -147,7 +148,7 @@ impl Client for Sotw {
         self.stream.status()
     }
 
-    fn under_way(&self) -> usize {
+    fn responses_in_flight(&self) -> usize {
         self.to_client.len()
     }
 

@@ -13,14 +13,14 @@ use xds::{Resource, ResourceType, Snapshot};
 
 /// A synthetic mesh: clusters with a generation each, and listeners with a route to clusters each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct World {
+pub(crate) struct SyntheticMesh {
     /// The generation of each cluster, by name. A new generation changes the cluster.
     pub(crate) clusters: BTreeMap<String, u32>,
     /// The generation of each listener, and the clusters that its route leads to, by name.
     pub(crate) routes: BTreeMap<String, (u32, BTreeSet<String>)>,
 }
 
-impl World {
+impl SyntheticMesh {
     /// The snapshot; routes name only clusters that exist.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let mut resources = Vec::new();
@@ -54,10 +54,10 @@ impl World {
 }
 
 /// The resources that a client holds, by type and name.
-pub(crate) type Held = BTreeMap<ResourceType, BTreeMap<String, Vec<u8>>>;
+pub(crate) type HeldResources = BTreeMap<ResourceType, BTreeMap<String, Vec<u8>>>;
 
 /// The clusters of held routes that are missing, or that have no endpoints: a cluster cannot work without them.
-pub(crate) fn dangling(held: &Held) -> Vec<String> {
+pub(crate) fn dangling(held: &HeldResources) -> Vec<String> {
     let of = |kind| held.get(&kind).cloned().unwrap_or_default();
     let (clusters, listeners) = (of(ResourceType::Cluster), of(ResourceType::Listener));
     let endpoints = of(ResourceType::Endpoint);
@@ -72,8 +72,8 @@ pub(crate) fn dangling(held: &Held) -> Vec<String> {
 }
 
 /// The resources of a snapshot that a client at rest should hold.
-pub(crate) fn wanted(snapshot: &Snapshot) -> Held {
-    let mut held = Held::new();
+pub(crate) fn expected_resources(snapshot: &Snapshot) -> HeldResources {
+    let mut held = HeldResources::new();
     for kind in [ResourceType::Cluster, ResourceType::Endpoint, ResourceType::Listener, ResourceType::Route] {
         let of: BTreeMap<_, _> =
             snapshot.of(kind).map(|(name, resource)| (name.clone(), resource.body().to_vec())).collect();
@@ -88,6 +88,6 @@ pub(crate) fn name_of(kind: ResourceType, body: &[u8]) -> String {
         ResourceType::Endpoint => ClusterLoadAssignment::decode(body).unwrap().cluster_name,
         ResourceType::Listener => Listener::decode(body).unwrap().name,
         ResourceType::Route => RouteConfiguration::decode(body).unwrap().name,
-        ResourceType::Secret => panic!("there are none here"),
+        ResourceType::Secret => panic!("a synthetic mesh has no secrets"),
     }
 }

@@ -16,18 +16,18 @@ const FILE_LOG: &str = "type.googleapis.com/envoy.extensions.access_loggers.file
 pub(crate) fn envoy() -> Option<PathBuf> {
     let envoy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.local/venv/bin/envoy");
     if !envoy.is_file() {
-        println!("skipped: there is no Envoy in .local; `cargo xtask up` sets one up");
+        println!("skipped: .local contains no Envoy; `cargo xtask up` installs one");
         return None;
     }
     Some(envoy)
 }
 
 #[test]
-fn envoy_takes_what_the_goldens_are_about() {
+fn envoy_accepts_the_goldens() {
     let Some(envoy) = envoy() else { return };
     for (name, case) in cases() {
         for proxy in &case.proxies {
-            if let Err(why) = taken(&envoy, &case.translate(proxy)) {
+            if let Err(why) = accepted_by_envoy(&envoy, &case.translate(proxy)) {
                 panic!("{name}, {proxy}: {why}");
             }
         }
@@ -35,7 +35,7 @@ fn envoy_takes_what_the_goldens_are_about() {
 }
 
 /// Whether Envoy accepts a translation as its configuration; its error output if not.
-pub(crate) fn taken(envoy: &Path, translation: &Translation) -> Result<(), String> {
+pub(crate) fn accepted_by_envoy(envoy: &Path, translation: &Translation) -> Result<(), String> {
     validated(envoy, |secrets| standalone(&printed(translation), secrets))
 }
 
@@ -68,11 +68,11 @@ pub(crate) fn standalone(translation: &Value, secrets: &Path) -> Value {
     let resources = |name: &str| -> Vec<Value> {
         member(name).into_iter().map(|(_, resource)| inlined(resource, &routes, secrets)).collect()
     };
-    of(resources("listeners"), resources("clusters"))
+    static_configuration(resources("listeners"), resources("clusters"))
 }
 
 /// A configuration of these resources, with the static clusters that they may refer to.
-pub(crate) fn of(listeners: Vec<Value>, clusters: Vec<Value>) -> Value {
+pub(crate) fn static_configuration(listeners: Vec<Value>, clusters: Vec<Value>) -> Value {
     let mut socket = empty_cluster("static_cluster_sds_unix_socket");
     socket["typed_extension_protocol_options"] = json!({
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
@@ -80,13 +80,13 @@ pub(crate) fn of(listeners: Vec<Value>, clusters: Vec<Value>) -> Value {
             "explicit_http_config": {"http2_protocol_options": {}},
         },
     });
-    let clusters: Vec<Value> = [empty_cluster("nobody"), socket].into_iter().chain(clusters).collect();
+    let clusters: Vec<Value> = [empty_cluster("unreachable"), socket].into_iter().chain(clusters).collect();
     json!({
         "node": {"id": "test", "cluster": "test"},
         "dynamic_resources": {"ads_config": {
             "api_type": "GRPC",
             "transport_api_version": "V3",
-            "grpc_services": [{"envoy_grpc": {"cluster_name": "nobody"}}],
+            "grpc_services": [{"envoy_grpc": {"cluster_name": "unreachable"}}],
         }},
         "layered_runtime": {"layers": [{
             "name": "expressions",

@@ -19,13 +19,13 @@ use meshwarden_tests::stack::{ACCOUNT, REGION};
 use tokio::sync::oneshot;
 
 /// The server, which ends with the test.
-pub(crate) struct Door {
+pub(crate) struct GuardedControlPlane {
     pub(crate) endpoint: String,
     _running: oneshot::Sender<()>,
 }
 
-impl Door {
-    pub(crate) async fn guarded_by(api_auth: ApiAuth) -> Self {
+impl GuardedControlPlane {
+    pub(crate) async fn start(api_auth: ApiAuth) -> Self {
         let settings = Settings::new(ACCOUNT.parse().unwrap(), OwnRegion::parse(REGION).unwrap());
         let server = Server::bind(Settings { api_auth, ..settings }).await.unwrap();
         let endpoint = server.endpoint();
@@ -51,9 +51,9 @@ impl Door {
 }
 
 /// A temporary file of the test, which dropping it deletes.
-pub(crate) struct Scratch(PathBuf);
+pub(crate) struct KeyFile(PathBuf);
 
-impl Scratch {
+impl KeyFile {
     pub(crate) fn keys(test: &str, content: &str) -> Self {
         let scratch = Self(std::env::temp_dir().join(format!("meshwarden-access-{test}-{}", std::process::id())));
         scratch.write(content);
@@ -70,7 +70,7 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for KeyFile {
     fn drop(&mut self) {
         drop(fs::remove_file(&self.0));
     }
@@ -78,9 +78,9 @@ impl Drop for Scratch {
 
 /// A clock that is wrong by this many seconds.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Off(pub(crate) i64);
+pub(crate) struct ClockOffset(pub(crate) i64);
 
-impl TimeSource for Off {
+impl TimeSource for ClockOffset {
     fn now(&self) -> SystemTime {
         let off = Duration::from_secs(self.0.unsigned_abs());
         if self.0 < 0 { SystemTime::now() - off } else { SystemTime::now() + off }
@@ -89,7 +89,7 @@ impl TimeSource for Off {
 
 /// A change that an attacker between client and server makes to a signed request.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Meddling {
+pub(crate) enum RequestChange {
     Body(&'static str),
     Header(&'static str, &'static str),
     Without(&'static str),
@@ -98,14 +98,14 @@ pub(crate) enum Meddling {
 
 /// A request as it went over the wire.
 #[derive(Debug, Clone)]
-pub(crate) struct Sent {
+pub(crate) struct RecordedRequest {
     pub(crate) method: String,
     pub(crate) uri: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
-impl Sent {
+impl RecordedRequest {
     /// Sends the request again, unchanged.
     pub(crate) async fn again(&self) -> u16 {
         self.send().await.status().as_u16()
@@ -123,24 +123,24 @@ impl Sent {
 
 /// An attacker between client and server, who records requests and changes them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Between {
-    meddling: Option<Meddling>,
-    heard: Arc<Mutex<Vec<Sent>>>,
+pub(crate) struct Interceptor {
+    change: Option<RequestChange>,
+    recorded: Arc<Mutex<Vec<RecordedRequest>>>,
 }
 
-impl Between {
-    pub(crate) fn with(meddling: Meddling) -> Self {
-        Self { meddling: Some(meddling), ..Self::default() }
+impl Interceptor {
+    pub(crate) fn with(change: RequestChange) -> Self {
+        Self { change: Some(change), ..Self::default() }
     }
 
-    pub(crate) fn heard(&self) -> Vec<Sent> {
-        self.heard.lock().unwrap().clone()
+    pub(crate) fn recorded(&self) -> Vec<RecordedRequest> {
+        self.recorded.lock().unwrap().clone()
     }
 }
 
-impl Intercept for Between {
+impl Intercept for Interceptor {
     fn name(&self) -> &'static str {
-        "Between"
+        "Interceptor"
     }
 
     fn modify_before_transmit(
@@ -150,25 +150,25 @@ impl Intercept for Between {
         _config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let request = context.request_mut();
-        match self.meddling {
+        match self.change {
             None => {}
-            Some(Meddling::Body(body)) => {
+            Some(RequestChange::Body(body)) => {
                 *request.body_mut() = SdkBody::from(body);
                 request.headers_mut().insert("content-length", body.len().to_string());
             }
-            Some(Meddling::Header(name, value)) => {
+            Some(RequestChange::Header(name, value)) => {
                 request.headers_mut().insert(name, value);
             }
-            Some(Meddling::Without(name)) => {
+            Some(RequestChange::Without(name)) => {
                 request.headers_mut().remove(name);
             }
-            Some(Meddling::Query(query)) => {
+            Some(RequestChange::Query(query)) => {
                 let uri = format!("{}?{query}", request.uri());
                 request.set_uri(uri)?;
             }
         }
         let headers = request.headers().iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        self.heard.lock().unwrap().push(Sent {
+        self.recorded.lock().unwrap().push(RecordedRequest {
             method: request.method().to_owned(),
             uri: request.uri().to_owned(),
             headers: headers.collect(),
