@@ -6,13 +6,13 @@ use ports::PortErrorKind;
 /// is set if the service's clock differs from the local clock.
 pub(crate) fn kind_of(status: u16, code: Option<&str>, text: &str, skewed: bool) -> PortErrorKind {
     let is_error = !(200..300).contains(&status);
-    if is_error && tells_expired_token(text) {
+    if is_error && reports_expired_token(text) {
         return PortErrorKind::Expired;
     }
     match code.unwrap_or_default() {
         "ExpiredToken" | "ExpiredTokenException" | "RequestTimeTooSkewed" | "RequestExpired" => PortErrorKind::Expired,
         // The same code reports a wrong key and a wrong time; only a wrong time may be resolved by a retry.
-        "InvalidSignatureException" | "SignatureDoesNotMatch" | "AuthFailure" if skewed || tells_wrong_time(text) => {
+        "InvalidSignatureException" | "SignatureDoesNotMatch" | "AuthFailure" if skewed || reports_wrong_time(text) => {
             PortErrorKind::Expired
         }
         "Throttling"
@@ -72,7 +72,7 @@ pub(crate) fn kind_of(status: u16, code: Option<&str>, text: &str, skewed: bool)
 }
 
 /// Whether an error text reports a signature with a wrong time, and not with a wrong key.
-pub(crate) fn tells_wrong_time(text: &str) -> bool {
+pub(crate) fn reports_wrong_time(text: &str) -> bool {
     const TEXTS: [&str; 5] = [
         "Signature expired",
         "Signature not yet current",
@@ -84,7 +84,7 @@ pub(crate) fn tells_wrong_time(text: &str) -> bool {
 }
 
 /// Whether an error text reports an expired session token; the codes for it differ.
-pub(crate) fn tells_expired_token(text: &str) -> bool {
+pub(crate) fn reports_expired_token(text: &str) -> bool {
     text.contains("security token included in the request is expired") || text.contains("provided token has expired")
 }
 
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_before_statuses() {
+    fn error_code_has_priority_over_status() {
         use PortErrorKind::{Conflict, Denied, Expired, NotFound, Other, Throttled, TimedOut, Unavailable};
         for (status, code, kind) in [
             (429, Some("TooManyRequestsException"), Throttled),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_of_a_wrong_time_is_not_a_wrong_key() {
+    fn signature_with_wrong_time_is_not_a_wrong_key() {
         use PortErrorKind::{Denied, Expired};
         let expired = "Signature expired: 20261130T031500Z is now earlier than 20261130T032000Z";
         let wrong_key = "The request signature we calculated does not match the signature you provided";

@@ -73,7 +73,7 @@ impl Misbehaviour {
         }
     }
 
-    pub(super) const fn is_twist(self) -> bool {
+    pub(super) const fn changes_responses(self) -> bool {
         matches!(
             self,
             Self::WrongContentType | Self::EndlessPages | Self::RepeatedToken | Self::Duplicates | Self::ClockSkew

@@ -9,7 +9,7 @@ use super::request::Action;
 use super::resource::Resource;
 
 /// The key of a remembered answer: the uid of the resource, and the token.
-pub(super) type Key = (Uuid, ClientToken);
+pub(super) type TokenKey = (Uuid, ClientToken);
 
 /// A request with a client token, and its answer. The request is stored completely; it shares its spec with the
 /// answer.
@@ -26,7 +26,7 @@ pub struct Remembered {
 }
 
 impl Remembered {
-    pub(super) fn key(&self) -> Key {
+    pub(super) fn key(&self) -> TokenKey {
         (self.answer.uid, self.token.clone())
     }
 

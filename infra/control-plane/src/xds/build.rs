@@ -10,7 +10,7 @@ use xds::{Proxy, ProxyId, ResourceType, SecretRef, SecretRole, Snapshot, Transla
 use super::build_inputs::{BuildInputs, NotReady};
 use super::endpoints::{EndpointState, find_instances};
 use super::find_secret::look_up;
-use super::proxy_snapshot::{ProxySnapshot, Uses};
+use super::proxy_snapshot::{ProxySnapshot, SecretUses};
 use super::withhold::{Resources, separate};
 
 /// Builds a proxy's snapshot; the error means that it has to wait for secrets or instances. Returns `None` after a
@@ -64,7 +64,7 @@ fn assemble(translation: Translation, path: &ResourcePath, inputs: BuildInputs<'
     })
 }
 
-fn roles(uses: &Uses, secret: &SecretRef) -> BTreeSet<SecretRole> {
+fn roles(uses: &SecretUses, secret: &SecretRef) -> BTreeSet<SecretRole> {
     let name = secret.name();
     uses.values().flatten().filter(|usage| usage.name == name).map(|usage| usage.role).collect()
 }

@@ -137,7 +137,7 @@ impl RunningEnvoy {
             !running.admin.is_empty() && running.admin_response("/ready").starts_with("HTTP/1.1 200")
         });
         // One listener is left. Envoy selected its port.
-        let listeners = running.asked("/listeners");
+        let listeners = running.admin_response("/listeners");
         let address = listeners.lines().find_map(|line| line.split_once("::")).expect("has a listener").1;
         running.egress = address.trim().parse().expect("is an address");
         running
