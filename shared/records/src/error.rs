@@ -47,10 +47,10 @@ impl DocumentError {
         let forget = format!("`meshwarden forget {} --reason TEXT`", self.key());
         match self {
             Self::NewerFormat { .. } => format!(
-                "deploy the version that wrote it; or start afresh with {forget}, which loses what the document remembers"
+                "deploy the version that wrote it; or start again with {forget}, which loses what the document remembers"
             ),
             Self::Malformed { .. } => format!(
-                "repair the item in the state table; or start afresh with {forget}, which loses what the document remembers"
+                "repair the item in the state table; or start again with {forget}, which loses what the document remembers"
             ),
         }
     }
