@@ -178,6 +178,33 @@ fn no_source_file_is_too_long() {
     assert!(long.is_empty(), "{}", long.join("\n"));
 }
 
+/// A renamed member of a document or an entry then fails to compile, or fails a test of `shared/records`, and never
+/// blanks the output of a command.
+#[test]
+fn stored_documents_and_journal_entries_are_read_by_their_types() {
+    let pointers = ["body.get(", "body.pointer(", "document.get(", "document.pointer(", "JournalEntry {", "body[\""];
+    let mut found = Vec::new();
+    let folders = [
+        "functions",
+        "shared/compliance/src",
+        "shared/lambda-kit/src",
+        "infra/cli/src/people",
+        "infra/cli/src/dead_letters",
+    ];
+    for folder in folders {
+        visit(&root().join(folder), &mut |file, text| {
+            // A message of a queue is no entry.
+            let is_other = ["tests", "tests.rs", "letter.rs"].iter().any(|part| file.iter().any(|name| name == *part));
+            for line in text.lines().filter(|_| !is_other) {
+                if pointers.iter().any(|pointer| line.contains(pointer)) && !line.contains("fn ") {
+                    found.push(format!("{}: {}", file.display(), line.trim()));
+                }
+            }
+        });
+    }
+    assert!(found.is_empty(), "use a type of shared/records:\n{}", found.join("\n"));
+}
+
 #[test]
 fn every_sample_event_is_used_by_a_test() {
     let root = root();

@@ -45,7 +45,6 @@ pub use config_rules::{
 pub use config_rules_answer::{PutOutcome, RefusedEvaluation, put_all_evaluations};
 pub use deadline::Deadline;
 pub use denied::DeniedCalls;
-pub use document::read_document;
 pub use error::{PortError, PortErrorKind};
 pub use event_bus::EventBus;
 pub use failure_memory::{FailureMemory, FailureRun};

@@ -29,7 +29,6 @@ mod phases;
 mod proof;
 mod reason;
 mod record;
-mod replay;
 mod route_state;
 mod spread;
 mod targets;
@@ -51,11 +50,9 @@ pub use reason::{
     ActReason, HarmFact, HoldReason, Ineligible, KeepReason, Obstacle, Return, StuckAlarm, Subject, Told,
 };
 pub use record::{
-    Edit, FORMAT, FunctionRecord, HeldAlarm, Intent, NodeRecord, OwedNote, Phase, RESTORE_TAG, RecordError,
-    RestorePoint, RestoreTag, RouteRecord, Shift,
+    Edit, FORMAT, FunctionRecord, HeldAlarm, Intent, NodeRecord, OwedNote, Phase, RESTORE_TAG, RestorePoint,
+    RestoreTag, RouteRecord, Shift,
 };
-pub(crate) use replay::read_recorded;
-pub use replay::{Conclusion, Replay, ReplayError, replay};
 pub use targets::{
     AlarmTags, AlarmTargets, Caller, CallerAlarm, Muted, ReportedTarget, TargetAlarm, TargetRule, Unmapped,
     alarm_targets, muted_by, needing_tags, related, reported_targets, unread_alarms,

@@ -39,7 +39,6 @@ mod plan;
 mod reason;
 mod record;
 mod recorded;
-mod replay;
 mod standstill;
 mod trust;
 
@@ -58,5 +57,4 @@ pub use plan::{CertificateTemplate, Plan, Stage, Step, StepResult};
 pub use reason::{KeepReason, NotKnown, Waiting, Why, renewal_reason};
 pub use record::{Attempt, Failures, LeafRecord, OwedPage, RECORD_FORMAT, Record};
 pub use recorded::Recorded;
-pub use replay::{Conclusion, replay};
 pub use standstill::standstill;
