@@ -219,6 +219,60 @@ fn plain_http_on_a_port_of_another_protocol_is_found() {
     }
 }
 
+/// A host outside the mesh that is called with TLS, in the ways that people declare it.
+#[test]
+fn outside_host_behind_tls_is_no_broken_call() {
+    let policy = json!({"tls": {"enforce": true, "validation": {"trust": {"file": {"certificateChain": "/ca.crt"}}}}});
+    let call = |listener: Value, by_router: bool| {
+        let mut outside = node("a", json!([listener]));
+        outside["spec"]["serviceDiscovery"]["dns"]["hostname"] = json!("api.breeds.example");
+        let mut caller = caller();
+        caller["spec"]["backends"][0]["virtualService"]["clientPolicy"] = policy.clone();
+        let rule = route("httpRoute", json!({"match": {"prefix": "/"}}));
+        let provider = if by_router { "r" } else { "a" };
+        api([outside, caller, service(provider), router(json!([listener_of(&listener)])), rule])
+    };
+    let mut limited = listener(443, "http");
+    limited["timeout"] = json!({"http": {"perRequest": seconds(10)}});
+    let mut internal = listener(8080, "http");
+    internal["timeout"] = json!({"http": {"perRequest": seconds(10)}});
+    for (name, listener, by_router, is_broken) in [
+        ("plain", listener(443, "http"), false, false),
+        ("by a router", listener(443, "http"), true, false),
+        ("with a time limit", limited, false, false),
+        ("http2", listener(8443, "http2"), false, false),
+        // A proxy of its own has the limit, and no TLS.
+        ("another port", internal, false, true),
+    ] {
+        let told = Folder::new(&[("a.json", &call(listener, by_router))]).json(&["."]);
+        let found = folder::rules(&told, "findings");
+        assert_eq!(found.contains(&"edge-broken".to_owned()), is_broken, "{name}: {told}");
+    }
+}
+
+/// The same port and protocol without limits, for a router.
+fn listener_of(listener: &Value) -> Value {
+    json!({"portMapping": listener["portMapping"]})
+}
+
+#[test]
+fn host_that_a_gateway_route_wants_by_header_is_replaced() {
+    let header = |name: &str, matched: Value| json!({"prefix": "/", "headers": [{"name": name, "match": matched}]});
+    for (matches, is_found) in [
+        (header("Host", json!({"exact": "www.example.com"})), true),
+        (header("host", json!({"suffix": ".example.com"})), true),
+        (header("Host", json!({"exact": "a.m.local"})), false),
+        (header("Host", json!({"regex": ".*"})), false),
+        (header("x-host", json!({"exact": "www.example.com"})), false),
+    ] {
+        let http = || json!([listener(8080, "http")]);
+        let text = api([node("a", http()), service("a"), gateway(http()), gateway_route(matches.clone())]);
+        let told = Folder::new(&[("a.json", &text)]).json(&["."]);
+        let has = folder::rules(&told, "findings").contains(&"gateway-host-replaced".to_owned());
+        assert_eq!(has, is_found, "{matches}: {told}");
+    }
+}
+
 /// Members with the spelling of another format, and old member names.
 #[test]
 fn members_of_another_form_are_found() {
@@ -247,6 +301,18 @@ fn members_of_another_form_are_found() {
             )
             .to_string(),
             "hostname",
+        ),
+        (
+            "a.yaml",
+            "apiVersion: appmesh.k8s.aws/v1beta2\nkind: VirtualNode\nmetadata: {name: a, namespace: lab}\nspec:\n  \
+             backendDefaults: {clientPolicy: {tls: {enforce: 'true', validation: {trust: {sds: {secretName: a}}}}}}\n"
+                .to_owned(),
+            "true or false",
+        ),
+        (
+            "a.json",
+            json!({"meshName": "m", "spec": {}, "tags": [{"Key": "team", "Value": "shop"}]}).to_string(),
+            "write `key`",
         ),
         (
             "a.json",

@@ -4,9 +4,9 @@ use serde_json::{Map, Value};
 
 use super::Surroundings;
 use super::declare::{Draft, Names, declare, own_name_member, tags_of, text_of};
-use super::node::Spelling;
+use super::node::{Node, Spelling};
 use super::reading::{Note, Reading, Skipped, Source};
-use super::spelling::unknown_members;
+use super::spelling::{self, unknown_members};
 use super::spots::{Spot, Step};
 use super::stand_ins::{StandIns, stand_in};
 use crate::name::ResourceKind;
@@ -115,6 +115,12 @@ fn resource(
         return;
     }
     assume(&mut names, kind, file, &source, around, reading);
+    let mut misspelt = misspelt(kind, object);
+    let tags = object.get("tags").map(|tags| {
+        let checked = check_tags(tags);
+        misspelt.extend(checked.misspelt);
+        tags_of(&checked.value)
+    });
     let owner =
         object.get("meshOwner").or_else(|| object.get("metadata").and_then(|metadata| metadata.get("meshOwner")));
     declare(
@@ -125,10 +131,10 @@ fn resource(
             names,
             spec,
             way: &[Step::Member("spec".to_owned())],
-            misspelt: misspelt(kind, object),
+            misspelt,
             spelling: Spelling::Api,
             stand_ins: &StandIns::Placeholders,
-            tags: object.get("tags").map(tags_of),
+            tags,
             mesh_owner: owner.and_then(text_of),
         },
         reading,
@@ -151,7 +157,7 @@ const OUTSIDE_SPEC: [&str; 11] = [
 ];
 
 /// The members that the API's inputs and outputs do not have.
-fn misspelt(kind: ResourceKind, object: &Map<String, Value>) -> Vec<super::spelling::Misspelt> {
+fn misspelt(kind: ResourceKind, object: &Map<String, Value>) -> Vec<spelling::Misspelt> {
     // Lists in the API's outputs contain the version next to the names.
     let mut known: Vec<&str> = vec![own_name_member(kind), "version"];
     known.extend(super::declare::parent_name_member(kind));
@@ -159,6 +165,13 @@ fn misspelt(kind: ResourceKind, object: &Map<String, Value>) -> Vec<super::spell
     // The AWS CLI writes the metadata of a response here.
     known.push("ResponseMetadata");
     unknown_members(object, &known, &[])
+}
+
+/// The tags of the API: a list of `key` and `value`. Some tools write an object of keys instead.
+fn check_tags(tags: &Value) -> spelling::Checked {
+    const TAGS: Node = Node::List(&Node::Members(&[("key", Node::Free), ("value", Node::Free)]));
+    let node = if tags.is_array() { TAGS } else { Node::Free };
+    spelling::check(tags, node, Spelling::Api, &[Step::Member("tags".to_owned())])
 }
 
 /// Names a resource after its file if it has no name, as a bare spec does.

@@ -1,6 +1,7 @@
 //! Composite alarms, suppression and mutes.
 
 use super::*;
+use crate::alarm::EvaluationState;
 
 #[test]
 fn composite_alarm_reports_the_targets_of_its_children_in_alarm() {
@@ -79,6 +80,41 @@ fn quiet_composite_alarm_reports_no_target_and_no_reason() {
 }
 
 #[test]
+fn deliberate_composite_reports_its_node_in_every_state_and_the_evaluation_of_its_children() {
+    let alarms = [
+        composite("parent", AlarmState::Ok, "ALARM(middle)"),
+        composite("middle", AlarmState::Ok, "ALARM(a)"),
+        Alarm { evaluation: Some(EvaluationState::EvaluationFailure), ..alarm("a", AlarmState::Ok) },
+    ];
+    let tags = BTreeMap::from([("meshwarden:mesh", "shop"), ("meshwarden:virtual-node", "v1")]);
+    let tags = tags.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let tagged = AlarmTags::from([(AlarmName::parse("parent").unwrap(), tags)]);
+    let bound = "bindings: [{alarm: parent, mesh: shop, virtualNode: v1}]";
+    for (tags, policy_text) in [(tagged, ""), (AlarmTags::new(), bound)] {
+        let targets = alarm_targets(&alarms, &tags, &policy(policy_text).failover, at(0));
+        let [reported] = targets.alarms_of(&MeshName::parse("shop").unwrap(), &node("v1")) else {
+            panic!("{targets:?}")
+        };
+        assert_eq!(reported.evaluation, Some(EvaluationState::EvaluationFailure));
+        assert!(!reported.is_ok());
+    }
+}
+
+#[test]
+fn tags_of_a_quiet_composite_are_needed_only_if_no_child_names_a_node() {
+    let alarms = [
+        composite("named", AlarmState::Ok, "ALARM(errors)"),
+        on_node("errors", AlarmState::Ok, "v1"),
+        composite("unnamed", AlarmState::Ok, "ALARM(other)"),
+        alarm("other", AlarmState::Ok),
+        composite("on", AlarmState::Alarm, "ALARM(errors)"),
+    ];
+    let needed: Vec<&str> =
+        needing_tags(&alarms, &policy("").failover).into_iter().map(|alarm| alarm.name.as_str()).collect();
+    assert_eq!(needed, ["unnamed", "other", "on"]);
+}
+
+#[test]
 fn cycle_of_composite_alarms_terminates() {
     let alarms = [composite("a", AlarmState::Alarm, "ALARM(b)"), composite("b", AlarmState::Alarm, "ALARM(a)")];
     let targets = alarm_targets(&alarms, &AlarmTags::new(), &policy("").failover, at(0));
@@ -114,6 +150,28 @@ fn suppressed_composite_mutes_the_children_that_act_through_it() {
     let top = Alarm { suppressed: Some("maintenance".to_owned()), ..composite("t", AlarmState::Alarm, "ALARM(m)") };
     let nested = [child(&[]), middle, top];
     assert_eq!(muted(&nested, "child", 0, "").unwrap(), "the actions of alarm t are suppressed (maintenance)");
+}
+
+/// In `ALARM(child) AND ALARM(other)`, the child alone triggers nothing, and acts by its own state.
+#[test]
+fn maintenance_of_a_composite_that_is_not_triggered_mutes_its_children() {
+    let child = Alarm { alarm_actions: Some(Vec::new()), ..on_node("child", AlarmState::Alarm, "v1") };
+    let suppressor = Some(Suppressor { alarm: AlarmName::parse("s").unwrap(), wait_period: 60, extension_period: 60 });
+    let both = Alarm { suppressor, ..composite("p", AlarmState::Ok, "ALARM(child) AND ALARM(other)") };
+    let other = on_node("other", AlarmState::Ok, "v1");
+    let maintenance = |state, since| Alarm { since: Some(at(since)), ..alarm("s", state) };
+    let direct = composite("q", AlarmState::Alarm, "ALARM(child)");
+    let ruled = Alarm { mute_rule: Some("deploy".to_owned()), suppressor: None, ..both.clone() };
+    for (name, more, is_muted) in [
+        ("maintenance", vec![both.clone(), maintenance(AlarmState::Alarm, -600)], true),
+        ("maintenance just ended", vec![both.clone(), maintenance(AlarmState::Ok, -30)], true),
+        ("no maintenance", vec![both.clone(), maintenance(AlarmState::Ok, -600)], false),
+        ("another composite acts", vec![both, direct, maintenance(AlarmState::Alarm, -600)], false),
+        ("a mute rule", vec![ruled], true),
+    ] {
+        let alarms: Vec<Alarm> = [child.clone(), other.clone()].into_iter().chain(more).collect();
+        assert_eq!(muted(&alarms, "child", 1, "").is_some(), is_muted, "{name}");
+    }
 }
 
 #[test]
