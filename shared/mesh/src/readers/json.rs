@@ -1,4 +1,4 @@
-//! JSON with unique member names. serde_json's own map keeps the last of two equal names and silently drops the first.
+//! JSON with unique member names. The map of `serde_json` keeps the last of two equal names and silently drops the first.
 
 use std::fmt;
 

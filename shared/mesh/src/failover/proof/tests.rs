@@ -137,15 +137,15 @@ fn composite_alarm_counts_the_metrics_of_all_alarms_below_it() {
     ];
     let (mesh, node) = (MeshName::parse("shop").unwrap(), node("v1"));
     let target = ProofTarget { mesh: &mesh, node: &node, discovery: &AlarmDiscovery::default() };
-    let counted = |alarm: &Alarm| counted_metrics(alarm, &alarms, &target);
-    let metrics = counted(&rule("top", "ALARM(errors) OR ALARM(middle)")).unwrap();
-    let names: Vec<String> = metrics
+    let count = |alarm: &Alarm| counted_metrics(alarm, &alarms, &target);
+    let metrics = count(&rule("top", "ALARM(errors) OR ALARM(middle)")).unwrap();
+    let counted: Vec<String> = metrics
         .iter()
         .filter(|metric| metric.usage != MetricUse::Companion)
         .map(|metric| metric_name(&metric.query))
         .collect();
-    assert_eq!(names, ["AppMesh/Errors", "AppMesh/TargetResponseTime"]);
-    assert!(counted(&rule("top", "ALARM(gone)")).is_err());
+    assert_eq!(counted, ["AppMesh/Errors", "AppMesh/TargetResponseTime"]);
+    assert!(count(&rule("top", "ALARM(gone)")).is_err());
 }
 
 #[test]
