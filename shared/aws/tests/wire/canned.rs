@@ -107,6 +107,12 @@ impl Canned {
         Self { shared, endpoint, serving }
     }
 
+    /// Adds a path to the endpoint.
+    pub(crate) fn below(mut self, path: &str) -> Self {
+        self.endpoint.push_str(path);
+        self
+    }
+
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.shared.asked.lock().unwrap().clone()
     }
