@@ -99,13 +99,14 @@ impl Handler for RouteFailover {
         let mut messages = Messages::default();
         let time = FailureMemory::time_for_work(deadline);
         let reconciled = tokio::time::timeout(time, self.reconcile(&run, &deliveries, &mut messages)).await;
-        let Ok(Reconciled { accounts, observed_nothing }) = reconciled else {
+        let Ok(Reconciled { mut accounts, observed_nothing }) = reconciled else {
             let why = "its time ran out; what was begun is taken up again";
             self.out_of_time(&run, deadline, why).await;
             let mut report = Report::of(Vec::new());
             report.signals.pages_withheld = self.teller.memory().take_withheld().await;
             return Err(Retry { report: Some(report), ..Retry::all(why) });
         };
+        accounts.extend(self.teller.memory().unreadable().await.as_ref().map(Account::unreadable_document));
         let retry = accounts.iter().find_map(|account| account.retry.clone());
         let failed = accounts.iter().filter(|account| account.retry.is_some());
         let messages = messages.of_failed(failed.map(|account| account.line.resource.as_str()));

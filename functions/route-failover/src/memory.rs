@@ -7,6 +7,9 @@
 //! A page that the state table does not accept is withheld: each new process would send it again. The alarm on the
 //! metric `PagesWithheld` reports it. While an alarm is in `ALARM`, or may be, the function sends the page anyway. A
 //! duplicate page is better than no page while traffic stays on a failing node.
+//!
+//! A stored document that cannot be read, or has a newer format, is never overwritten. It counts as a withheld page of
+//! its own until an operator repairs or resets it. No decision about a route depends on the document.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,7 +20,9 @@ use mesh::failover::{FunctionRecord, HeldAlarm, Told, UnansweredAlarm, Wiring};
 use mesh::failures::{FailedCall, FailureClass, FailureLimits, FailurePage};
 use mesh::policy::PagingPolicy;
 use mesh::watch::Watch;
-use ports::{BudgetWindow, Note, Notice, PortError, StateKey, StateStore, StoreOutcome, Urgency};
+use ports::{
+    BudgetWindow, DocumentError, Note, Notice, PortError, StateKey, StateStore, StoreOutcome, Urgency, read_document,
+};
 use tokio::sync::Mutex;
 
 use crate::NAME;
@@ -29,6 +34,9 @@ pub(crate) const INTERVAL: SignedDuration = SignedDuration::from_mins(1);
 
 /// Runs at most this far apart count as consecutive: one lost run must not hide that a failure lasts.
 const IN_A_ROW: SignedDuration = SignedDuration::from_mins(3);
+
+/// The newest format of the stored document that is known here.
+const FORMAT: u64 = 0;
 
 /// The memory of one process, which it shares with other processes through the state table.
 #[derive(Debug)]
@@ -42,6 +50,8 @@ struct Kept {
     record: FunctionRecord,
     /// The document as stored in the state table; unset while that is not known.
     stored: Option<(u64, FunctionRecord)>,
+    /// Why the stored document cannot be read; `None` if it can, or was not read yet.
+    unreadable: Option<DocumentError>,
     /// The number of pages that this invocation withheld.
     withheld: u32,
 }
@@ -175,6 +185,9 @@ impl Memory {
             let is_recent = now < alarm.told.paged.unwrap_or(alarm.told.since) + policy.remind_after.get();
             held.contains(name.as_str()) || is_recent && (!found.complete || alarm.told.code == "OtherAccount")
         });
+        if let Some(error) = kept.unreadable.clone() {
+            kept.withhold(&document_notice(&error));
+        }
         kept.record.failures.expire(&limits, now);
         kept.record.plans.retain(|_, plan| now.duration_since(plan.last_run) < policy.remind_after.get());
         let is_new = kept
@@ -184,6 +197,11 @@ impl Memory {
         if is_new {
             self.store(&mut kept, window, now).await;
         }
+    }
+
+    /// Why the stored document cannot be read; `None` if it can, or was not read yet.
+    pub(crate) async fn unreadable(&self) -> Option<DocumentError> {
+        self.kept.lock().await.unreadable.clone()
     }
 
     /// The number of pages that were withheld since the previous call; resets it.
@@ -212,20 +230,18 @@ impl Memory {
                 return;
             }
         };
+        kept.unreadable = None;
         let Some(stored) = view.documents.get(&key) else {
             kept.stored = Some((0, FunctionRecord::default()));
             return;
         };
-        match serde_json::from_value::<FunctionRecord>(stored.document.clone()) {
+        match read_document::<FunctionRecord>(&key, &stored.document, FORMAT) {
             Ok(record) => {
                 kept.stored = Some((stored.revision, record.clone()));
                 kept.merge(record, now);
             }
-            Err(error) => {
-                // At worst, a page is sent once more. The document is rewritten: no decision depends on it.
-                tracing::warn!(%error, "the stored memory of the function is unreadable and is replaced");
-                kept.stored = Some((stored.revision, FunctionRecord::default()));
-            }
+            // Without a known revision, nothing is stored.
+            Err(error) => kept.unreadable = Some(error),
         }
     }
 
@@ -343,5 +359,17 @@ fn failure_notice(page: &FailurePage) -> Notice {
         urgency: Urgency::Page,
         subject: format!("hold: CannotObserve {subject}"),
         body: format!("{page}\n\n{facts}\n"),
+    }
+}
+
+/// The page about a stored document that cannot be read, with the remedy.
+fn document_notice(error: &DocumentError) -> Notice {
+    Notice {
+        urgency: Urgency::Page,
+        subject: format!("hold: {} document/{}", error.reason(), error.key()),
+        body: format!(
+            "{error}; {}.\nUntil then the function cannot remember which pages it has sent.\n",
+            error.remedy()
+        ),
     }
 }
