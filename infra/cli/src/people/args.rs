@@ -193,10 +193,16 @@ pub(crate) struct RestoreArgs {
     #[arg(value_parser = route)]
     pub(crate) route: RouteId,
 
-    /// Restores although an original target is failing, the alarms cannot be read, or the harm checks object. The route
-    /// is then held like an edited route, since the alarm would undo the restore within a minute.
+    /// Restores although an original target is failing, its health is unknown, the alarms cannot be read, or the harm
+    /// checks object. The route is then held like an edited route, since the alarm would undo the restore within a
+    /// minute.
     #[arg(long)]
     pub(crate) force: bool,
+
+    /// Restores although the health of a target that gains traffic is unknown. The route is not held: if the target
+    /// fails, it is drained again.
+    #[arg(long)]
+    pub(crate) allow_unknown: bool,
 
     #[command(flatten)]
     pub(crate) signature: Signature,
