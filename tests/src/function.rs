@@ -100,6 +100,9 @@ pub struct Function {
     copying: Vec<JoinHandle<()>>,
     /// The times at which the newest event was received and answered.
     times: Arc<StdMutex<(Option<Instant>, Option<Instant>)>>,
+    /// When the process was started, and when it first requested an event.
+    begun: Instant,
+    ready: Arc<StdMutex<Option<Instant>>>,
 }
 
 impl Function {
@@ -109,8 +112,10 @@ impl Function {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let times = Arc::<StdMutex<(Option<Instant>, Option<Instant>)>>::default();
+        let ready = Arc::<StdMutex<Option<Instant>>>::default();
         let given = Arc::new(Mutex::new(given));
-        let desk = Desk { function: build.name, time: build.time, given, said, times: Arc::clone(&times) };
+        let (desk_times, desk_ready) = (Arc::clone(&times), Arc::clone(&ready));
+        let desk = Desk { function: build.name, time: build.time, given, said, times: desk_times, ready: desk_ready };
         let runtime = tokio::spawn(async move {
             let app = Router::new()
                 .route("/2018-06-01/runtime/invocation/next", get(next))
@@ -125,6 +130,7 @@ impl Function {
             // The SDK must not query a service outside of this machine.
             &[("AWS_EC2_METADATA_DISABLED", "true")]
         };
+        let begun = Instant::now();
         let mut child = Command::new(&build.binary)
             .env_clear()
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
@@ -143,7 +149,7 @@ impl Function {
         let log = Arc::<StdMutex<String>>::default();
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let copying = vec![tokio::spawn(copy(stdout, Arc::clone(&log))), tokio::spawn(copy(stderr, Arc::clone(&log)))];
-        Self { child, events, answers, runtime, log, copying, times }
+        Self { child, events, answers, runtime, log, copying, times, begun, ready }
     }
 
     /// Sends the event, and waits for the answer of the process.
@@ -170,6 +176,17 @@ impl Function {
                 Err(Value::from(format!("the process ended: {status:?}")))
             }
             () = tokio::time::sleep(PATIENCE * 2) => unreachable!("the function gives no answer: {}", self.log()),
+        }
+    }
+
+    /// Waits until the process requests its first event, which ends its init phase. Returns the duration of that phase.
+    pub async fn ready(&self) -> Duration {
+        loop {
+            if let Some(ready) = *self.ready.lock().unwrap() {
+                return ready.duration_since(self.begun);
+            }
+            assert!(self.begun.elapsed() < PATIENCE, "the function requests no event: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 
@@ -255,9 +272,11 @@ struct Desk {
     given: Arc<Mutex<mpsc::UnboundedReceiver<String>>>,
     said: mpsc::UnboundedSender<Answer>,
     times: Arc<StdMutex<(Option<Instant>, Option<Instant>)>>,
+    ready: Arc<StdMutex<Option<Instant>>>,
 }
 
 async fn next(State(desk): State<Desk>) -> Response {
+    desk.ready.lock().unwrap().get_or_insert_with(Instant::now);
     let Some(event) = desk.given.lock().await.recv().await else {
         // The test is over.
         return StatusCode::GONE.into_response();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use lambda_kit::wake::Delivery;
-use lambda_kit::{Current, Handler, Metric, PolicyKeeper, Report, Retry, Signals};
+use lambda_kit::{Current, Handler, Metric, NoPolicy, PolicyKeeper, Report, Retry, Signals};
 use mesh::policy::{Policy, PolicyError};
 use mesh::rotation::{Decision, OwedPage, Record, decide};
 use ports::{BudgetWindow, Deadline, FailureMemory, PortError};
@@ -80,7 +80,10 @@ impl Handler for CertificateRotation {
     async fn handle(&self, deliveries: Vec<Delivery>, deadline: Deadline) -> Result<Report, Retry> {
         let wake = Wake::of(&deliveries);
         let now = self.ports.clock.now();
-        let Current { policy, rejected } = self.policy.current(now).await;
+        let Current { policy, rejected } = match self.policy.current(now).await {
+            Ok(current) => current,
+            Err(missing) => return Err(missing.end_invocation(&self.failures, deadline, now).await),
+        };
         let run = Run {
             wake: &wake,
             policy: &policy,
@@ -98,7 +101,9 @@ impl Handler for CertificateRotation {
             Err(_) => run.calls.out_of_time(out_of_time),
         }
         let Run { facts, calls, .. } = run;
-        let withheld = self.failures.finish_by(deadline, calls.into_run(), &paging(&policy.certificates), now).await;
+        let failures = calls.into_run();
+        NoPolicy::record_loaded(&failures);
+        let withheld = self.failures.finish_by(deadline, failures, &paging(&policy.certificates), now).await;
         let withheld = u32::try_from(withheld).unwrap_or(u32::MAX);
         let Ok(Reconciled { accounts, mut metrics, observed_nothing }) = reconciled else {
             let signals = Signals { pages_withheld: withheld, ..Signals::default() };

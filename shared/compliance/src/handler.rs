@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use lambda_kit::wake::Delivery;
-use lambda_kit::{Current, FailedMessages, Handler, PolicyKeeper, Report, Retry, Signals};
+use lambda_kit::{Current, FailedMessages, Handler, NoPolicy, PolicyKeeper, Report, Retry, Signals};
 use mesh::compliance::{DecisionScope, Plan, Topic, Verdict, decide};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::{Policy, PolicyError};
@@ -84,12 +84,16 @@ impl Handler for Compliance {
     async fn handle(&self, deliveries: Vec<Delivery>, deadline: Deadline) -> Result<Report, Retry> {
         let trigger = Trigger::new(deliveries);
         let now = self.ports.clock.now();
-        let Current { policy, rejected } = self.policy.current(now).await;
+        let Current { policy, rejected } = match self.policy.current(now).await {
+            Ok(current) => current,
+            Err(missing) => return Err(missing.end_invocation(&self.failures, deadline, now).await),
+        };
+        let failures = FailureRun::default();
+        NoPolicy::record_loaded(&failures);
         let (window, holder) = (
             BudgetWindow::at(name(self.topic), self.topic.budget(&policy).window.get(), now),
             lambda_kit::holder(name(self.topic), deadline, now),
         );
-        let failures = FailureRun::default();
         let run = Run { trigger: &trigger, policy: &policy, window, holder, deadline, now, failures };
         let mut progress = Progress::default();
         let time = FailureMemory::time_for_work(deadline);

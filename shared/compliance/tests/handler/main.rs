@@ -12,5 +12,6 @@ mod egress;
 mod failures;
 mod notifications;
 mod partly;
+mod policy;
 mod queue;
 mod tags;
