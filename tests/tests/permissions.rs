@@ -33,7 +33,8 @@ const CALLS: [(&str, &[&str]); 45] = [
     ("certificates.import", &["acm:ImportCertificate"]),
     ("certificates.list", &["acm:ListCertificates"]),
     ("certificates.renew", &["acm:RenewCertificate"]),
-    ("certificates.request", &["acm:RequestCertificate"]),
+    // The request has tags.
+    ("certificates.request", &["acm:RequestCertificate", "acm:AddTagsToCertificate"]),
     ("certificates.tag", &["acm:AddTagsToCertificate"]),
     ("certificates.tags", &["acm:ListTagsForCertificate"]),
     ("config.newest_item", &["config:GetResourceConfigHistory"]),
