@@ -105,18 +105,20 @@ fn with_forged_identities(sts: &Sts, plane: &Plane, threads: usize, work: impl F
     });
 }
 
-/// A request from another address of this machine.
-fn from_elsewhere(plane: &Plane, (name, value): &(String, String)) -> String {
-    use std::os::fd::AsRawFd as _;
-    let socket = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// A connection from another address of this machine.
+pub(crate) fn connect_from(address: &str, plane: &Plane) -> TcpStream {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
         let stream = socket.connect(plane.api).await.unwrap().into_std().unwrap();
         stream.set_nonblocking(false).unwrap();
         stream
-    });
-    let mut stream: TcpStream = socket;
-    assert!(stream.as_raw_fd() >= 0);
+    })
+}
+
+/// A request from another address of this machine.
+fn from_elsewhere(plane: &Plane, (name, value): &(String, String)) -> String {
+    let mut stream = connect_from("127.0.0.2", plane);
     let head =
         format!("GET /v20190125/meshes HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{name}: {value}\r\n\r\n");
     stream.write_all(head.as_bytes()).unwrap();
