@@ -376,7 +376,7 @@ pub async fn two_copies<S: Scene>(function: &str, set: impl AsyncFn(String) -> S
 
 /// The number of executions of each changing operation. Requests with the same token are one order or version, and
 /// count once.
-fn changes(way: &Way) -> BTreeMap<String, usize> {
+pub(crate) fn changes(way: &Way) -> BTreeMap<String, usize> {
     const CHANGES: [&str; 4] = ["ImportCertificate", "IssueCertificate", "PutSecretValue", "UpdateSecretVersionStage"];
     let mut changes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (number, passed) in way.passed().into_iter().enumerate() {

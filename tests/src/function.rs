@@ -69,6 +69,14 @@ impl Build {
         self
     }
 
+    /// The value of a variable of its environment.
+    #[must_use]
+    pub fn variable(&self, variable: &str) -> Option<&str> {
+        // A later value replaces an earlier one.
+        let (_, value) = self.variables.iter().rev().find(|(known, _)| known == variable)?;
+        Some(value)
+    }
+
     /// Sets the time-out of each invocation.
     #[must_use]
     pub const fn with_time(mut self, time: Duration) -> Self {

@@ -61,6 +61,8 @@ struct Progress {
     unanswered: BTreeSet<String>,
     /// Whether no mesh could be read, although at least one was on the agenda.
     observed_nothing: bool,
+    /// Whether the kill switch was found on, also if nothing was to be changed.
+    kill_switch_on: bool,
 }
 
 impl Compliance {
@@ -111,7 +113,7 @@ impl Progress {
     /// The answer to Lambda: the report, and the messages to retry.
     #[expect(clippy::result_large_err, reason = "the runtime's own type, moved once in an invocation")]
     fn answer(self, trigger: &Trigger, in_time: bool, signals: Signals) -> Result<Report, Retry> {
-        let Self { entries, unfinished, unanswered, observed_nothing } = self;
+        let Self { entries, unfinished, unanswered, observed_nothing, kill_switch_on } = self;
         let mut why = (!in_time).then(|| "the invocation ran out of time; the retry resumes its work".to_owned());
         let mut messages = BTreeSet::new();
         for Repeat { why: this, concern } in entries.iter().flat_map(|entry| &entry.repeats) {
@@ -136,6 +138,7 @@ impl Progress {
         report.signals.policy_rejected = signals.policy_rejected;
         report.signals.pages_withheld = signals.pages_withheld;
         report.signals.observed_nothing = observed_nothing;
+        report.signals.kill_switch_on |= kill_switch_on;
         match why {
             Some(why) => {
                 let messages = FailedMessages::named_or_all(messages.into_iter().collect());
@@ -169,6 +172,7 @@ impl Compliance {
             left = left.saturating_sub(1);
             let observed = self.observe(run, &mesh, &item, &open, &mut answers, &mut progress.entries);
             if let Some(observation) = share.cover(observed).await {
+                progress.kill_switch_on |= observation.facts.kill_switch.is_some();
                 answers.add(&observation, self.topic, run.policy, &open, run.now);
                 seen.push((item, observation));
             } else if let Some(unfinished) = &mut progress.unfinished {

@@ -1,6 +1,7 @@
-//! Endpoints that misbehave during a rotation, and two copies of the function at once.
+//! Endpoints that misbehave during a rotation, two copies of the function at once, and the kill switch.
 
 use meshwarden_tests::attack::{two_copies, withstand};
+use meshwarden_tests::kill_switch;
 
 use crate::stage::{Kept, Stage, Theatre};
 
@@ -21,4 +22,10 @@ async fn two_copies_at_once_rotate_once() {
         let set = async |case: String| Stage::set(&theatre, &format!("{name}-{case}"), kept).await;
         two_copies("certificate-rotation", set).await;
     }
+}
+
+#[tokio::test]
+async fn kill_switch_stops_a_rotation_and_turns_its_alarm_on() {
+    let Some(theatre) = Theatre::open().await else { return };
+    kill_switch::check("certificate-rotation", &Stage::set(&theatre, "kill-switch", Kept::Secret).await).await;
 }
