@@ -18,10 +18,11 @@ mod misbehaviour;
 mod twist;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::io::Write as _;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::stream::{self, StreamExt as _};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::disturbed::{Scene, config_answers};
 use crate::function::Answer;
@@ -36,8 +37,8 @@ pub const MOST_MEMORY: u64 = 200 * 1024 * 1024;
 /// The time-out of an invocation.
 const INVOCATION_TIME: Duration = Duration::from_secs(9);
 
-/// The maximum time of a process to start and to answer: a start makes at most one call, of 12 seconds.
-const PROCESS_TIME: Duration = Duration::from_secs(30);
+/// The maximum time of a process that never requests an event. Lambda ends an init phase after 10 seconds.
+const PROCESS_TIME: Duration = Duration::from_secs(10);
 
 /// The number of concurrent cases: most of them wait.
 const CONCURRENT_CASES: usize = 3;
@@ -55,6 +56,8 @@ pub struct Figures {
     pub slowest_ms: u128,
     /// The maximum memory of a process, in MiB.
     pub most_memory_mib: u64,
+    /// The number of cases that were not run, because the time of `cargo xtask attack` was up.
+    pub left_out: usize,
 }
 
 /// The result of one run.
@@ -99,9 +102,14 @@ pub async fn withstand<S: Scene>(function: &str, set: impl AsyncFn(String) -> S)
     let (set, undisturbed, before, count) = (&set, &undisturbed, &before, cases.len());
     let done: Vec<(Figures, Option<String>)> = stream::iter(cases.into_iter().enumerate())
         .map(|(number, (variable, misbehaviour))| async move {
+            let service = service(&variable);
+            let name = format!("{misbehaviour:?} at {service}");
+            if is_time_up() {
+                record(&json!({ "suite": function, "case": name, "outcome": "leftOut" }));
+                return (Figures { left_out: 1, ..Figures::default() }, None);
+            }
             let scene = set(format!("attack-{number}")).await;
             let outcome = run(&scene, Some((&variable, misbehaviour))).await;
-            let service = service(&variable);
             let wrong = problem(misbehaviour, &service, &outcome, undisturbed, before);
             let figures = Figures {
                 cases: 1,
@@ -109,9 +117,19 @@ pub async fn withstand<S: Scene>(function: &str, set: impl AsyncFn(String) -> S)
                 failed: usize::from(outcome.answer.is_err()),
                 slowest_ms: outcome.took.as_millis(),
                 most_memory_mib: outcome.memory / 1024 / 1024,
+                left_out: 0,
             };
-            println!("{function}: {misbehaviour:?} at {service}: {figures:?}");
-            (figures, wrong.map(|why| format!("{misbehaviour:?} at {service}: {why}")))
+            println!("{function}: {name}: {figures:?}");
+            record(&json!({
+                "suite": function,
+                "case": name,
+                "outcome": if wrong.is_none() { "passed" } else { "failed" },
+                "met": outcome.hits > 0,
+                "invocationFailed": outcome.answer.is_err(),
+                "ms": u64::try_from(figures.slowest_ms).unwrap_or(u64::MAX),
+                "mib": figures.most_memory_mib,
+            }));
+            (figures, wrong.map(|why| format!("{name}: {why}")))
         })
         .buffer_unordered(CONCURRENT_CASES)
         .collect()
@@ -124,9 +142,25 @@ pub async fn withstand<S: Scene>(function: &str, set: impl AsyncFn(String) -> S)
         failed: all.failed + one.failed,
         slowest_ms: all.slowest_ms.max(one.slowest_ms),
         most_memory_mib: all.most_memory_mib.max(one.most_memory_mib),
+        left_out: all.left_out + one.left_out,
     });
     println!("{function} withstands {} services: {figures:?}", variables.len());
     figures
+}
+
+/// Whether the time of `cargo xtask attack` is up, which it passes in seconds since 1970.
+fn is_time_up() -> bool {
+    let until = std::env::var("ATTACK_UNTIL").ok().and_then(|until| until.parse::<u64>().ok());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    until.is_some_and(|until| now >= until)
+}
+
+/// Appends a line to the file that `cargo xtask attack` reads.
+fn record(line: &Value) {
+    let Some(path) = std::env::var_os("ATTACK_FIGURES") else { return };
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+    // One write, so that the lines of other processes do not get between.
+    file.write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
 /// The variables of the services that an undisturbed run calls, and of the services that can store a policy.
@@ -297,7 +331,7 @@ pub async fn two_copies<S: Scene>(function: &str, set: impl AsyncFn(String) -> S
 
 /// The number of executions of each changing operation. Requests with the same token are one order or version, and
 /// count once.
-fn changes(way: &Way) -> BTreeMap<String, usize> {
+pub(crate) fn changes(way: &Way) -> BTreeMap<String, usize> {
     const CHANGES: [&str; 4] = ["ImportCertificate", "IssueCertificate", "PutSecretValue", "UpdateSecretVersionStage"];
     let mut changes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (number, passed) in way.passed().into_iter().enumerate() {

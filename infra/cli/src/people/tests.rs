@@ -216,6 +216,44 @@ async fn a_forced_restore_is_not_undone_a_minute_later() {
     assert_eq!(shop.weights(), [0, 100]);
 }
 
+/// Unknown is never healthy: missing data of a returning target is a reason to refuse, of the other target it is not.
+#[tokio::test]
+async fn a_restore_to_a_target_of_unknown_health_needs_consent() {
+    let silence = |shop: &Shop, node: &str| {
+        shop.ports.alarms.set_state(&errors_of(node), AlarmState::InsufficientData, shop.now());
+    };
+    let delete = |shop: &Shop, node: &str| shop.ports.alarms.remove(&errors_of(node));
+    let losses: [&dyn Fn(&Shop, &str); 2] = [&silence, &delete];
+    for lose in losses {
+        let shop = Shop::open();
+        shop.fails("cart-v1");
+        shop.minutes(1).await;
+        lose(&shop, "cart-v1");
+        let refusal = shop.refuses("meshwarden restore shop/cart/all").await;
+        assert!(matches!(refusal, Refusal::HealthUnknown { .. }), "{refusal}");
+        let text = refusal.to_string();
+        assert!(text.contains("the health of cart-v1 is unknown") && text.contains("--allow-unknown"), "{text}");
+        assert_eq!(shop.weights(), [0, 100]);
+        shop.asks("meshwarden restore shop/cart/all --allow-unknown").await.unwrap();
+        assert_eq!(shop.weights(), [8, 2]);
+        // The route is not held: a failure drains the target again.
+        shop.ports.alarms.put(alarm("cart-v1", shop.now()));
+        shop.fails("cart-v1");
+        shop.minutes(1).await;
+        assert_eq!(shop.weights(), [0, 100]);
+        let refusal = shop.refuses("meshwarden restore shop/cart/all --allow-unknown").await;
+        assert!(matches!(refusal, Refusal::Unsafe { .. }), "a failing target is not unknown: {refusal}");
+
+        let shop = Shop::open();
+        shop.fails("cart-v1");
+        shop.minutes(1).await;
+        shop.quiets("cart-v1");
+        lose(&shop, "cart-v2");
+        shop.asks("meshwarden restore shop/cart/all").await.unwrap();
+        assert_eq!(shop.weights(), [8, 2]);
+    }
+}
+
 #[tokio::test]
 async fn the_kill_switch_is_turned_and_told_of() {
     let shop = Shop::open();
