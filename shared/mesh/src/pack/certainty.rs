@@ -10,7 +10,7 @@ use super::finding::Finding;
 use crate::name::ResourcePath;
 
 /// Rules that find a missing resource, or a missing reference to one.
-const OF_WHAT_IS_MISSING: [&str; 10] = [
+const MISSING_RESOURCE_RULES: [&str; 10] = [
     "gateway-without-routes",
     "manifest-gateway-missing",
     "manifest-mesh-missing",
@@ -24,7 +24,7 @@ const OF_WHAT_IS_MISSING: [&str; 10] = [
 ];
 
 /// Rules that evaluate the text of a name or a value, and not the resource behind it.
-const OF_A_TEXT: [&str; 8] = [
+const TEXT_RULES: [&str; 8] = [
     "call-across-environments",
     "egress-host-not-allowed",
     "environments-mixed",
@@ -36,7 +36,7 @@ const OF_A_TEXT: [&str; 8] = [
 ];
 
 /// Rules that evaluate a value, for any name of the resource.
-const OF_A_VALUE: [&str; 1] = ["spec-refused"];
+const VALUE_RULES: [&str; 1] = ["spec-refused"];
 
 /// How much of a mesh is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,15 +52,15 @@ impl Certainty<'_> {
     #[must_use]
     pub fn is_sure_of(&self, finding: &Finding) -> bool {
         let rule = finding.rule.as_str();
-        let is_missing = !self.is_whole && OF_WHAT_IS_MISSING.contains(&rule);
-        let is_open = OF_A_TEXT.contains(&rule) && {
+        let is_missing = !self.is_whole && MISSING_RESOURCE_RULES.contains(&rule);
+        let is_open = TEXT_RULES.contains(&rule) && {
             // The name of the mesh has no effect on findings about its resources.
             let mesh = ResourcePath::Mesh(finding.resource.mesh().clone()).to_string();
             self.is_open(finding.resource.name()) || finding.facts.values().any(|fact| self.has_open(fact, &mesh))
         };
         // The fact that names the resource of the listeners has no effect on the violation.
         let values = || finding.facts.iter().filter(|(name, _)| *name != "listenersOf").map(|(_, fact)| fact);
-        let is_of_open_value = OF_A_VALUE.contains(&rule) && values().any(|fact| self.has_open(fact, ""));
+        let is_of_open_value = VALUE_RULES.contains(&rule) && values().any(|fact| self.has_open(fact, ""));
         !is_missing && !is_open && !is_of_open_value
     }
 
@@ -88,14 +88,14 @@ mod tests {
     use crate::pack::{RuleName, rules};
 
     #[test]
-    fn every_rule_named_here_exists() {
-        for name in OF_WHAT_IS_MISSING.iter().chain(&OF_A_TEXT).chain(&OF_A_VALUE) {
+    fn every_named_rule_exists() {
+        for name in MISSING_RESOURCE_RULES.iter().chain(&TEXT_RULES).chain(&VALUE_RULES) {
             assert!(rules().any(|rule| rule.id == *name), "{name}");
         }
     }
 
     #[test]
-    fn what_is_not_known_is_no_finding() {
+    fn unknown_part_is_not_a_finding() {
         let finding = |rule: &str, facts: Value| Finding {
             rule: RuleName::try_from(rule.to_owned()).unwrap(),
             severity: crate::pack::Severity::High,

@@ -37,7 +37,7 @@ const BELOW_PART: [(&str, &str); 25] = [
 ];
 
 /// The member that a rule evaluates, for every part. `KIND` stands for the kind of the route, such as `httpRoute`.
-const OF_RULE: [(&str, &str); 34] = [
+const MEMBER_OF_RULE: [(&str, &str); 34] = [
     ("discovery-matches-no-instance", "spec.serviceDiscovery.awsCloudMap.attributes"),
     ("discovery-on-loopback", "spec.serviceDiscovery.dns.hostname"),
     ("egress-aws-not-allowed", "spec.egressFilter"),
@@ -90,7 +90,7 @@ impl Finding {
             return part.to_owned();
         }
         let kind = ROUTE_KINDS.into_iter().find(|kind| spec.get(kind).is_some());
-        if let Some((_, member)) = OF_RULE.iter().find(|(id, _)| *id == rule) {
+        if let Some((_, member)) = MEMBER_OF_RULE.iter().find(|(id, _)| *id == rule) {
             return member.replace("KIND", kind.unwrap_or_default());
         }
         if let (true, Some(kind)) = (part.starts_with("timeout."), kind) {
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn part_of_a_finding_names_a_member() {
+    fn part_of_a_finding_maps_to_a_member() {
         let node = json!({
             "listeners": [{"portMapping": {"port": 80}}, {"portMapping": {"port": 443}, "tls": {"mode": "PERMISSIVE"}}],
             "backends": [{"virtualService": {"virtualServiceName": "a.local"}},
@@ -238,8 +238,8 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_are_named_exist() {
-        for (id, _) in BELOW_PART.iter().chain(&OF_RULE) {
+    fn every_named_rule_exists() {
+        for (id, _) in BELOW_PART.iter().chain(&MEMBER_OF_RULE) {
             assert!(rules().any(|rule| rule.id == *id), "{id}");
         }
     }

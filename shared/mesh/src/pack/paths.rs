@@ -15,7 +15,7 @@ use crate::name::{RouteName, VirtualNodeName, VirtualRouterName};
 use crate::spec::RouteRule;
 
 /// The attempts of a request without a retry policy: the first one and two retries.
-pub(super) const OWN_TRIES: u64 = 3;
+pub(super) const DEFAULT_ATTEMPTS: u64 = 3;
 
 /// The call paths of a mesh.
 pub(super) struct Paths<'m> {
@@ -55,14 +55,14 @@ pub(super) struct Amplified<'m> {
 
 impl<'m> Paths<'m> {
     pub(super) fn of(links: &Links<'m>) -> Self {
-        let mut paths = Draft::default().read(links);
+        let mut paths = PathsBuilder::default().read(links);
         paths.component = components(&paths.steps);
-        paths.tries = paths.most_tries();
+        paths.tries = paths.most_attempts();
         paths
     }
 
     /// The nodes that call each other in a cycle, cycle by cycle, in the order of their names.
-    pub(super) fn circles(&self) -> Vec<Vec<&'m VirtualNodeName>> {
+    pub(super) fn cycles(&self) -> Vec<Vec<&'m VirtualNodeName>> {
         let mut members: BTreeMap<usize, Vec<&VirtualNodeName>> = BTreeMap::new();
         for (vertex, component) in self.vertices.iter().zip(&self.component) {
             if let Vertex::Node(name) = vertex {
@@ -75,10 +75,10 @@ impl<'m> Paths<'m> {
             *sizes.entry(*component).or_default() += 1;
         }
         let size = |component: &usize| sizes.get(component).copied().unwrap_or_default();
-        let circular = members.into_iter().filter(|(component, _)| size(component) > 1);
-        let mut circles: Vec<_> = circular.map(|(_, nodes)| nodes).collect();
-        circles.sort();
-        circles
+        let is_in_cycle = members.into_iter().filter(|(component, _)| size(component) > 1);
+        let mut cycles: Vec<_> = is_in_cycle.map(|(_, nodes)| nodes).collect();
+        cycles.sort();
+        cycles
     }
 
     /// Every step at which a request exceeds the allowed attempts and its caller does not exceed them yet.
@@ -90,7 +90,7 @@ impl<'m> Paths<'m> {
                 step.tries > 1
                     && before <= limit
                     && before.saturating_mul(step.tries) > limit
-                    && !self.circular(from, step)
+                    && !self.is_in_cycle(from, step)
             });
             for step in crossing {
                 let Some(Vertex::Node(node)) = self.vertices.get(step.to) else { continue };
@@ -107,7 +107,7 @@ impl<'m> Paths<'m> {
         found
     }
 
-    fn circular(&self, from: usize, step: &Step<'_>) -> bool {
+    fn is_in_cycle(&self, from: usize, step: &Step<'_>) -> bool {
         self.component.get(from) == self.component.get(step.to)
     }
 
@@ -128,14 +128,14 @@ impl<'m> Paths<'m> {
     }
 
     /// The most attempts on the way to each vertex. Steps within a cycle would have no bound, so they count once.
-    fn most_tries(&self) -> Vec<(u64, Option<usize>)> {
+    fn most_attempts(&self) -> Vec<(u64, Option<usize>)> {
         let mut tries = vec![(1_u64, None); self.vertices.len()];
         let mut order: Vec<usize> = (0..self.vertices.len()).collect();
         // Callers first; within a component in the order of the vertices.
         order.sort_by_key(|index| (std::cmp::Reverse(self.component.get(*index).copied()), *index));
         for from in order {
             let before = tries.get(from).map_or(1, |(tries, _)| *tries);
-            for step in self.steps.get(from).into_iter().flatten().filter(|step| !self.circular(from, step)) {
+            for step in self.steps.get(from).into_iter().flatten().filter(|step| !self.is_in_cycle(from, step)) {
                 let arrives = before.saturating_mul(step.tries);
                 if let Some(most) = tries.get_mut(step.to)
                     && (arrives > most.0 || most.1.is_none())
@@ -150,12 +150,12 @@ impl<'m> Paths<'m> {
 
 /// Vertices and steps while the links are read.
 #[derive(Default)]
-struct Draft<'m> {
+struct PathsBuilder<'m> {
     vertices: Vec<Vertex<'m>>,
     steps: Vec<Vec<Step<'m>>>,
 }
 
-impl<'m> Draft<'m> {
+impl<'m> PathsBuilder<'m> {
     fn add(&mut self, vertex: Vertex<'m>) -> usize {
         self.vertices.push(vertex);
         self.steps.push(Vec::new());
@@ -191,7 +191,7 @@ impl<'m> Draft<'m> {
             let step = match links.provider(number) {
                 Some(Provider::Router(router)) => plain(vertex(&routers, router)),
                 Some(Provider::Node(node)) => {
-                    let tries = links.nodes.get(node).map_or(1, own_tries_towards);
+                    let tries = links.nodes.get(node).map_or(1, default_attempts_towards);
                     Step { to: vertex(&nodes, node), tries, route: None }
                 }
                 None => continue,
@@ -220,12 +220,12 @@ pub(super) fn tries(rule: &RouteRule) -> u64 {
         RouteRule::Grpc(route) => route.retry_policy.as_ref().map(|policy| policy.max_retries),
         RouteRule::Tcp(_) | RouteRule::Unrecognised(_) => return 1,
     };
-    given.map_or(OWN_TRIES, |retries| u64::try_from(retries.get()).unwrap_or(0).saturating_add(1))
+    given.map_or(DEFAULT_ATTEMPTS, |retries| u64::try_from(retries.get()).unwrap_or(0).saturating_add(1))
 }
 
-fn own_tries_towards(node: &crate::spec::VirtualNodeSpec) -> u64 {
+fn default_attempts_towards(node: &crate::spec::VirtualNodeSpec) -> u64 {
     let tcp = |listener: &crate::spec::Listener| listener.port_mapping.protocol == crate::spec::Protocol::Tcp;
-    if node.listeners().iter().all(tcp) { 1 } else { OWN_TRIES }
+    if node.listeners().iter().all(tcp) { 1 } else { DEFAULT_ATTEMPTS }
 }
 
 /// The strongly connected components by Tarjan's algorithm, without recursion: a deep call path must not overflow the

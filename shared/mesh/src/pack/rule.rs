@@ -238,7 +238,7 @@ impl JsonSchema for RuleName {
 
 /// The error for an id that no rule has.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("there is no rule `{given}`; did you mean `{nearest}`?")]
+#[error("unknown rule `{given}`; did you mean `{nearest}`?")]
 pub struct UnknownRule {
     /// The id as given.
     pub given: String,

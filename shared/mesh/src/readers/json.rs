@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 /// Reads a document. An error is a line and the problem in it.
 pub(super) fn document(text: &str) -> Result<Value, (usize, String)> {
     serde_json::from_str::<Once>(text).map(|Once(value)| value).map_err(|error| {
-        let told = error.to_string();
+        let text_of_error = error.to_string();
         // The position at the end of serde_json's message is separated from the text.
-        let message = told.rsplit_once(" at line ").map_or(told.as_str(), |(message, _)| message);
+        let message = text_of_error.rsplit_once(" at line ").map_or(text_of_error.as_str(), |(message, _)| message);
         (error.line(), message.to_owned())
     })
 }
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_given_twice_is_refused() {
+    fn duplicate_member_is_refused() {
         assert_eq!(document("{\"a\": 1,\n \"a\": 2}"), Err((2, "`a` is given twice: remove one".to_owned())));
     }
 }

@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn line_of_an_absent_member_is_that_of_what_is_around_it() {
+    fn absent_member_has_the_line_of_the_enclosing_member() {
         let mut lines = MemberLines::default();
         lines.note("spec.listeners", 3);
         lines.note("spec.listeners[1]", 9);

@@ -246,24 +246,24 @@ pub enum Skipped {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownMember => f.write_str("is no member that is known; kept as it stands"),
+            Self::UnknownMember => f.write_str("is not a known member; kept unchanged"),
             Self::Unresolved { expression } => write!(f, "`{expression}` has no value here and stands as text"),
             Self::LeftOut { expression } => write!(f, "`{expression}` has no value here; left out"),
-            Self::KindAssumed { kind } => write!(f, "names no kind; taken for a {} by its members", kind.words()),
-            Self::NameAssumed { name } => write!(f, "has no name; called `{name}` here"),
-            Self::OwnerUnknown { given } => write!(f, "`{given}` is no account; the owner is not known"),
+            Self::KindAssumed { kind } => write!(f, "names no kind; read as a {} because of its members", kind.words()),
+            Self::NameAssumed { name } => write!(f, "has no name; named `{name}` here"),
+            Self::OwnerUnknown { given } => write!(f, "`{given}` is not a valid account; the owner is unknown"),
             Self::MeshAssumed { mesh } => write!(f, "names no mesh; read as part of `{mesh}`"),
-            Self::ReferenceAssumed { name } => write!(f, "what it refers to is not declared here; taken as `{name}`"),
+            Self::ReferenceAssumed { name } => write!(f, "its target is not declared here; assumed to be `{name}`"),
             Self::SelectionAssumed { name } => {
-                write!(f, "selectors do not decide what it is part of; read under `{name}`")
+                write!(f, "selectors do not decide its parent; read under `{name}`")
             }
-            Self::ConditionUnknown { condition } => write!(f, "condition `{condition}` is not known; read as if true"),
-            Self::DeclaredBefore { first } => write!(f, "is declared before, at {first}"),
+            Self::ConditionUnknown { condition } => write!(f, "condition `{condition}` is unknown; read as true"),
+            Self::DeclaredBefore { first } => write!(f, "is already declared at {first}"),
             Self::NotRead { reason } => match reason {
                 Skipped::ConditionFalse { condition } => write!(f, "not read: condition `{condition}` is false"),
                 Skipped::Deleted => f.write_str("not read: it was deleted"),
                 Skipped::Oversized => f.write_str("not read: the notification holds a summary only"),
-                Skipped::OtherType { kind } => write!(f, "not read: {kind} is no resource of a mesh"),
+                Skipped::OtherType { kind } => write!(f, "not read: {kind} is not a resource type of a mesh"),
                 Skipped::NoSpec => f.write_str("not read: it has no spec"),
                 Skipped::Patch { kustomization } => {
                     write!(f, "not read: it is a patch of {kustomization}; check what `kustomize build` writes")
@@ -317,7 +317,7 @@ pub enum ReadError {
     },
     /// It contains no App Mesh resource in a known form.
     #[error(
-        "{file}: is none of: AWS Config item, CloudFormation template, Terraform plan, App Mesh manifest, API document{remedy}"
+        "{file}: unknown form: expected an AWS Config item, a CloudFormation template, a Terraform plan, an App Mesh manifest or an API document{remedy}"
     )]
     NoForm {
         /// The file.
@@ -327,7 +327,7 @@ pub enum ReadError {
     },
     /// It contains a spec of an unknown kind of resource.
     #[error(
-        "{file}: `spec` is that of no kind of resource: mend its members, or say the kind by the API's names beside it, such as `meshName` and `virtualNodeName`"
+        "{file}: the kind of resource of `spec` is unknown: correct its members, or add the API's names next to it, such as `meshName` and `virtualNodeName`"
     )]
     NoKind {
         /// The file.
@@ -384,8 +384,8 @@ impl Reading {
         for (source, note) in again {
             self.remark(&source, "", note);
         }
-        let mut said = HashSet::new();
-        let first: Vec<bool> = self.remarks.iter().map(|remark| said.insert(remark)).collect();
+        let mut seen = HashSet::new();
+        let first: Vec<bool> = self.remarks.iter().map(|remark| seen.insert(remark)).collect();
         let mut first = first.into_iter();
         self.remarks.retain(|_| first.next().unwrap_or(true));
     }

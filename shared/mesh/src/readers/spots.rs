@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_followed_is_not_known() {
+    fn unparsable_text_has_no_positions() {
         for text in ["a: [", "a: *b", "? [a]\n: b"] {
             assert_eq!(documents(text, 1), None, "{text}");
         }

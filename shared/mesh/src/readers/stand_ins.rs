@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn placeholders_are_told_from_other_text() {
+    fn placeholders_are_distinguished_from_other_text() {
         let table = [
             ("front.${APP_NAMESPACE}.svc", Some("${APP_NAMESPACE}")),
             ("${MESH}", Some("${MESH}")),
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stand_in_can_be_a_name() {
+    fn stand_in_is_a_valid_name() {
         assert_eq!(stand_in("Fn::ImportValue a/b"), "${Fn::ImportValue a.b}");
         let made = StandIns::Made([stand_in("AWS::Region")].into());
         assert_eq!(made.within("x-${AWS::Region}-y"), Some("${AWS::Region}"));

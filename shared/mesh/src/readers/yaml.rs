@@ -134,7 +134,7 @@ impl Builder {
             Event::SequenceEnd | Event::MappingEnd => self.end(),
             Event::Alias(anchor) => {
                 let Some((value, size)) = self.anchors.get(&anchor).cloned() else {
-                    return Err("an alias to what isn't complete yet".to_owned());
+                    return Err("an alias to an anchor that is still open".to_owned());
                 };
                 self.copy(size)?;
                 self.size += size;
@@ -250,7 +250,7 @@ fn merge(merged: &mut Map<String, Value>, value: Value) -> Result<(), String> {
         }
         Value::Array(items) => items.into_iter().try_for_each(|item| merge(merged, item)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            Err("what `<<` merges must be a mapping".to_owned())
+            Err("`<<` must merge a mapping".to_owned())
         }
     }
 }
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_yaml_is_refused_with_its_line() {
+    fn invalid_yaml_is_refused_with_its_line() {
         for (text, line) in [("a: 1\nb: [", 2), ("a: 1\na: 2", 2), ("a: *b", 1), ("? [a]\n: b", 1), ("<<: 1", 1)] {
             assert_eq!(documents(text).map_err(|(line, _)| line), Err(line), "{text}");
         }
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn one_broken_document_leaves_the_others() {
+    fn unreadable_document_does_not_affect_the_others() {
         let text = "kind: A\n---\nkind: B\nname: b\nx: [${Y}]\n---\nkind: C\n";
         assert!(documents(text).is_err());
         let (read, unread) = documents_apart(text);

@@ -287,7 +287,7 @@ fn each_resource_of_a_loop_is_refused_by_its_name() {
     let refused: Vec<(&str, bool)> = reading
         .refusals
         .iter()
-        .map(|refusal| (refusal.source_.id.as_str(), refusal.to_string().contains("made by the loop Fn::ForEach::")))
+        .map(|refusal| (refusal.source_.id.as_str(), refusal.to_string().contains("created by the loop Fn::ForEach::")))
         .collect();
     let expected = [("Node${Service}", true), ("Router${Service}${Zone}", true), ("Fn::ForEach::Odd", false)];
     assert_eq!(refused, expected);

@@ -190,7 +190,7 @@ fn what_looks_like_nothing_wrong_is_not_passed_over() {
         (state, "a: state: resources: is Terraform's own form: give what `terraform show -json` writes"),
         (
             "Resources: {A: {Type: 'AWS::AppMesh::VirtualNod', Properties: {}}}",
-            "a: A: Type: `AWS::AppMesh::VirtualNod` is no type of App Mesh: write `AWS::AppMesh::VirtualNode`",
+            "a: A: Type: `AWS::AppMesh::VirtualNod` is not a resource type of App Mesh: write `AWS::AppMesh::VirtualNode`",
         ),
     ];
     for (text, expected) in table {

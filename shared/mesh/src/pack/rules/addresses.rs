@@ -190,7 +190,7 @@ fn matches_nothing(scene: &Scene<'_>, found: &mut Found<'_>) {
         let (service, namespace) = (map.service_name.as_str(), map.namespace_name.as_str());
         let facts = facts! {"service": service, "namespace": namespace, "attributes": wanted};
         if let Some(key) = twice {
-            let message = format!("its attribute {key} is to have two values at once");
+            let message = format!("its attribute {key} has two different required values");
             found.on(scene.node_path(name), message, facts);
             continue;
         }

@@ -68,7 +68,7 @@ pub(super) const RULES: &[Rule] = &[
               neither side can be started or moved first.",
         remedy: "Break the cycle, or make sure that such calls end: with a hop count, or with a queue in between.",
         controls: FLOWS,
-        check: circle,
+        check: cycle,
         ..BACKEND
     },
 ];
@@ -150,21 +150,21 @@ fn port_conflict(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 fn server_first(scene: &Scene<'_>, found: &mut Found<'_>) {
     let ports = ports(&scene.links);
-    let greeting = |port: &Port, protocol: &Protocol| {
+    let server_first_protocol = |port: &Port, protocol: &Protocol| {
         let known = SERVER_FIRST.iter().find(|(number, _)| *protocol == Protocol::Tcp && *number == port.get());
         known.map(|(_, spoken)| *spoken)
     };
     // Few services, if any, are on such a port.
-    let greet: Vec<bool> =
-        ports.iter().map(|ports| ports.iter().any(|(port, of)| greeting(port, of).is_some())).collect();
+    let sends_first: Vec<bool> =
+        ports.iter().map(|ports| ports.iter().any(|(port, of)| server_first_protocol(port, of).is_some())).collect();
     for (number, name, _) in scene.numbered_nodes() {
-        if !scene.links.backends(number).iter().any(|service| greet.get(*service) == Some(&true)) {
+        if !scene.links.backends(number).iter().any(|service| sends_first.get(*service) == Some(&true)) {
             continue;
         }
         for (service, ports) in called(&scene.links, &ports, number) {
             let Some(service) = scene.links.services.name(service) else { continue };
             for (port, protocol) in ports {
-                let Some(spoken) = greeting(port, protocol) else { continue };
+                let Some(spoken) = server_first_protocol(port, protocol) else { continue };
                 let message = format!("its backend {service} on port {port} looks like {spoken}");
                 let facts = facts! {"virtualService": service, "port": port, "protocol": spoken};
                 found.on_part(scene.node_path(name), format!("backend {service}"), message, facts);
@@ -173,10 +173,10 @@ fn server_first(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn circle(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for circle in scene.paths().circles() {
-        let Some(first) = circle.first() else { continue };
-        let names: Vec<&str> = circle.iter().map(|node| node.as_str()).collect();
+fn cycle(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for cycle in scene.paths().cycles() {
+        let Some(first) = cycle.first() else { continue };
+        let names: Vec<&str> = cycle.iter().map(|node| node.as_str()).collect();
         let message = match names.as_slice() {
             [_] => "it calls itself".to_owned(),
             _ => format!("it is one of {} nodes that call each other in a circle: {}", names.len(), names.join(", ")),

@@ -210,7 +210,7 @@ fn not_distributable(scene: &Scene<'_>, found: &mut Found<'_>) {
             Some(KeyPlace::OtherSecret { secret }) => (Some(secret), format!("{secret} holds another certificate")),
             Some(KeyPlace::Secret { .. } | KeyPlace::Unread { .. }) | None => continue,
         };
-        let message = format!("{part}: {source} was imported, and its key can't be had: {why}");
+        let message = format!("{part}: {source} was imported, and its key is not available: {why}");
         let facts = facts! {"source": source.to_string(), "secret": secret, "why": why};
         found.on_part(by.clone(), part.clone(), message, facts);
     }

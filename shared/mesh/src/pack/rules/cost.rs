@@ -83,14 +83,14 @@ fn unused_node(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (number, name, _) in scene.numbered_nodes() {
         let provides = links.services_at(number).iter().any(|one| links.provider(*one) == Some(Provider::Node(number)));
         if links.routes_at(number).is_empty() && !provides && links.backends(number).is_empty() {
-            found.on(scene.node_path(name), "nothing leads to it and it calls nothing", facts! {});
+            found.on(scene.node_path(name), "no virtual service leads to it, and it calls none", facts! {});
         }
     }
 }
 
 fn unused_service(scene: &Scene<'_>, found: &mut Found<'_>) {
     for name in scene.mesh.services.keys().filter(|name| !scene.is_called(name)) {
-        found.on(scene.service_path(name), "nothing calls it", facts! {});
+        found.on(scene.service_path(name), "no caller uses it", facts! {});
     }
 }
 
@@ -122,7 +122,7 @@ fn alike(scene: &Scene<'_>, found: &mut Found<'_>) {
         for names in grouped(specs).into_values().filter(|names| names.len() > 1) {
             let Some(first) = names.first() else { continue };
             let listed: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
-            let message = format!("{} are the same but for their names", listed.join(", "));
+            let message = format!("{} differ only by their names", listed.join(", "));
             found.on(scene.node_path(first), message, facts! {"virtualNodes": listed});
         }
     }

@@ -156,21 +156,22 @@ pub(in crate::pack) fn is_unencrypted(scene: &Scene<'_>) -> bool {
 
 fn no_tls(scene: &Scene<'_>, found: &mut Found<'_>) {
     let Some(Unencrypted { calls, callers, gateways }) = unencrypted(scene) else { return };
-    let names = |paths: &BTreeSet<&ResourcePath>| some(&paths.iter().map(|path| path.name()).collect::<Vec<_>>());
+    let names =
+        |paths: &BTreeSet<&ResourcePath>| first_names(&paths.iter().map(|path| path.name()).collect::<Vec<_>>());
     let mut message =
         format!("no listener and no client policy has TLS; calls in plain text: {calls}, by {}", names(&callers));
     if !gateways.is_empty() {
-        message.push_str("; gateways that take plain text: ");
+        message.push_str("; gateways that accept plain text: ");
         message.push_str(&names(&gateways));
     }
     found.on(scene.mesh_path(), message, facts! {"calls": calls, "callers": callers, "gateways": gateways});
 }
 
 /// The first few of several names.
-fn some(names: &[&str]) -> String {
-    const FEW: usize = 5;
-    let more = names.len().saturating_sub(FEW);
-    let first = names.iter().take(FEW).copied().collect::<Vec<_>>().join(", ");
+fn first_names(names: &[&str]) -> String {
+    const SHOWN_NAMES: usize = 5;
+    let more = names.len().saturating_sub(SHOWN_NAMES);
+    let first = names.iter().take(SHOWN_NAMES).copied().collect::<Vec<_>>().join(", ");
     if more == 0 { first } else { format!("{first} and {more} more") }
 }
 

@@ -73,7 +73,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "`egress.nodes` allows the node a host to which none of its backends leads. With the filter DROP_ALL the \
               node cannot call it: the entry is left over, or a backend is missing.",
         remedy: "Add the virtual service as a backend, or remove the host from the policy.",
-        check: in_vain,
+        check: unused_allowance,
         ..EGRESS
     },
 ];
@@ -95,7 +95,7 @@ fn open(scene: &Scene<'_>, found: &mut Found<'_>) {
     cut.sort();
     cut.dedup();
     let message = if cut.is_empty() {
-        format!("its egress filter is {filter}: every proxy lets everything out")
+        format!("its egress filter is {filter}: every proxy may connect to any address")
     } else {
         format!("its egress filter is {filter}; closing it would cut {}", cut.join(", "))
     };
@@ -147,12 +147,13 @@ fn aws(scene: &Scene<'_>, found: &mut Found<'_>) {
         .as_ref()
         .map(|allow| allow.iter().any(|pattern| matches!(pattern.as_str(), ALWAYS_OPEN | "*" | "*.com")));
     if named == Some(false) && scene.mesh.spec.is_some() {
-        let message = format!("its proxies let out {ALWAYS_OPEN} on port 443, which the allow-list doesn't name");
+        let message =
+            format!("its proxies pass connections to {ALWAYS_OPEN} on port 443, which is not on the allow-list");
         found.on(scene.mesh_path(), message, facts! {"host": ALWAYS_OPEN, "port": 443});
     }
 }
 
-fn in_vain(scene: &Scene<'_>, found: &mut Found<'_>) {
+fn unused_allowance(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (name, allow) in scene.policy.egress.of_nodes(&scene.mesh.name) {
         let Some(egress) = scene.egresses().node(name) else { continue };
         let reached = egress.external();

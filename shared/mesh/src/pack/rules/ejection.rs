@@ -109,7 +109,7 @@ fn ejects_all(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (name, _, listener, detection) in detections(scene) {
         if detection.max_ejection_percent.get() == 100 {
             let port = listener.port_mapping.port;
-            let message = format!("listener {port} may have all of its endpoints left out at once");
+            let message = format!("the outlier detection of listener {port} may eject all endpoints at once");
             found.on_part(scene.node_path(name), format!("listener {port}"), message, facts! {"port": port});
         }
     }

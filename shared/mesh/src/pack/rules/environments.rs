@@ -42,7 +42,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A call crosses from one environment into another",
         why: "A caller of one environment reaches a virtual node of another: test traffic in production, or production \
               on a test database.",
-        remedy: "Change the caller to a service of its own environment.",
+        remedy: "Change the caller to a service of the same environment.",
         check: crossing,
         ..ENVIRONMENT
     },
@@ -88,7 +88,8 @@ fn crossing(scene: &Scene<'_>, found: &mut Found<'_>) {
             if let Some(path) = links.caller(*caller).map(|caller| caller.path(scene.mesh)) {
                 let listed: Vec<String> =
                     others.iter().map(|(environment, nodes)| format!("{} ({environment})", nodes.join(", "))).collect();
-                let message = format!("it is of {own} and reaches {} through {service}", listed.join(", "));
+                let message =
+                    format!("its environment is {own}, and it reaches {} through {service}", listed.join(", "));
                 let facts = facts! {"environment": own, "virtualService": service, "reaches": others};
                 found.on_part(path, format!("service {service}"), message, facts);
             }

@@ -24,7 +24,7 @@ const FILE: Rule = Rule {
     managed: &[],
     controls: CONFIGURATION,
     rests_on_certificates: false,
-    check: nothing_in_a_mesh,
+    check: no_mesh_findings,
 };
 
 const MESH: &[ResourceKind] = &[ResourceKind::Mesh];
@@ -124,13 +124,13 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 /// The check of these rules: a mesh has no spelling, and the faults of files come from their readers.
-const fn nothing_in_a_mesh(_: &Scene<'_>, _: &mut Found<'_>) {}
+const fn no_mesh_findings(_: &Scene<'_>, _: &mut Found<'_>) {}
 
 /// The findings of faults.
 pub(in crate::pack) fn of_faults(faults: &[Fault], policy: &Policy) -> Vec<Finding> {
     let mut all = Vec::new();
     for fault in faults {
-        let (rule, message, mut facts) = told(fault);
+        let (rule, message, mut facts) = describe(fault);
         if !policy.evaluates(rule) {
             continue;
         }
@@ -144,7 +144,7 @@ pub(in crate::pack) fn of_faults(faults: &[Fault], policy: &Policy) -> Vec<Findi
     all
 }
 
-fn told(fault: &Fault) -> (&'static Rule, String, Facts) {
+fn describe(fault: &Fault) -> (&'static Rule, String, Facts) {
     let part = &fault.part;
     match &fault.defect {
         Defect::UnknownMember { form, suggestion } => {

@@ -126,8 +126,8 @@ fn host_replaced(scene: &Scene<'_>, found: &mut Found<'_>) {
             GatewayRouteRule::Unrecognised(_) => continue,
         };
         // A route that sets the member does so on purpose.
-        let said = rewrite.is_some_and(|rewrite| rewrite.default_target_hostname.is_some());
-        let (Some(host), Some(target), false) = (host, route.rule.target(), said) else { continue };
+        let is_set = rewrite.is_some_and(|rewrite| rewrite.default_target_hostname.is_some());
+        let (Some(host), Some(target), false) = (host, route.rule.target(), is_set) else { continue };
         let matched = match host {
             HostnameMatch::Exact(host) | HostnameMatch::Suffix(host) => host.as_str(),
             HostnameMatch::Unrecognised(_) => continue,

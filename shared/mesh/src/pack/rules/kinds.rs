@@ -79,7 +79,7 @@ fn other_than_router(scene: &Scene<'_>, found: &mut Found<'_>) {
             spoken.sort_unstable();
             spoken.dedup();
             let kind = route.rule.member().unwrap_or_default();
-            let effect = if nothing { ": nothing gets through it" } else { "" };
+            let effect = if nothing { ": it gets no traffic" } else { "" };
             let message = format!("it is a {kind}, and its router uses {}{effect}", spoken.join(", "));
             let facts = facts! {"kind": kind, "listeners": spoken, "takesNothing": nothing};
             let path = scene.route_path(router, name);

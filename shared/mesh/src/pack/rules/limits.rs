@@ -36,7 +36,7 @@ const LIMIT: Rule = Rule {
 };
 
 /// The default idle limit.
-pub(super) const OWN_IDLE: SignedDuration = SignedDuration::from_secs(300);
+pub(super) const DEFAULT_IDLE: SignedDuration = SignedDuration::from_secs(300);
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -54,9 +54,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "A route ends requests before its idle limit can have an effect",
         why: "The route has an idle limit and no `perRequest`, so every request and stream ends after 15 s, idle or \
               not. Long streams need both.",
-        remedy: "Give the route a `timeout.perRequest` of the longest stream (0 is no limit), and the listeners of its \
+        remedy: "Give the route a `timeout.perRequest` of the longest stream (0 is unlimited), and the listeners of its \
                targets too.",
-        check: idle_in_vain,
+        check: idle_without_effect,
         ..LIMIT
     },
     Rule {
@@ -69,7 +69,7 @@ pub(super) const RULES: &[Rule] = &[
               it.",
         remedy: "Raise the limit on the routes that lead to the listener. Where the node provides a service itself, put \
                a virtual router with a route between them.",
-        check: listener_in_vain,
+        check: listener_without_effect,
         ..LIMIT
     },
     Rule {
@@ -112,7 +112,7 @@ fn request_of_listener(listener: &Listener) -> Option<&Duration> {
 }
 
 fn idle(given: Option<&Duration>) -> Option<Limit> {
-    limit(given, OWN_IDLE)
+    limit(given, DEFAULT_IDLE)
 }
 
 fn has_requests(route: &RouteSpec) -> bool {
@@ -141,7 +141,7 @@ fn idle_cut(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn idle_in_vain(scene: &Scene<'_>, found: &mut Found<'_>) {
+fn idle_without_effect(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (router, name, route) in scene.routes() {
         if !has_requests(route) || per_request(route).is_some() {
             continue;
@@ -187,12 +187,12 @@ fn ways(scene: &Scene<'_>, node: usize, name: &VirtualNodeName, listener: &Liste
         let by = format!("{}, which {name} provides without a route,", scene.service_path(service));
         let outer = |length| Outer { limit: Limit::At(length), is_chosen: false, by: by.clone() };
         let request = (listener.port_mapping.protocol != Protocol::Tcp).then(|| outer(OWN_LIMIT));
-        all.push((request, outer(OWN_IDLE)));
+        all.push((request, outer(DEFAULT_IDLE)));
     }
     all
 }
 
-fn listener_in_vain(scene: &Scene<'_>, found: &mut Found<'_>) {
+fn listener_without_effect(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (number, name, node) in scene.numbered_nodes() {
         for listener in node.listeners().iter().filter(|listener| listener.timeout.is_some()) {
             let of_request = request_of_listener(listener).and_then(|given| limit(Some(given), OWN_LIMIT));
@@ -229,7 +229,7 @@ fn idle_crossed(scene: &Scene<'_>, found: &mut Found<'_>) {
         });
         routes.collect()
     };
-    let outer = super::calls::shortest_towards(scene, &of_routes(false), OWN_IDLE);
+    let outer = super::calls::shortest_towards(scene, &of_routes(false), DEFAULT_IDLE);
     let inner = super::calls::longest_of(scene, &of_routes(true), None);
     super::calls::each_crossed(scene, &outer, &inner, |name, inner, outer| {
         let ((by, lets), (outer_by, ends)) = (inner, outer);

@@ -47,7 +47,7 @@ pub(super) const RULES: &[Rule] = &[
         profile: Profile::Strict,
         on: &[ResourceKind::VirtualNode],
         title: "A virtual node logs no requests",
-        why: "After an incident there is no record of the calls and their responses.",
+        why: "After an incident, the calls and their responses can't be reconstructed.",
         remedy: "Log to `/dev/stdout`, from which the container runtime collects it. That is the remediation.",
         managed: &["appmesh-virtual-node-logging-file-path-exists"],
         check: node_without,
@@ -58,7 +58,7 @@ pub(super) const RULES: &[Rule] = &[
         profile: Profile::Strict,
         on: &[ResourceKind::VirtualGateway],
         title: "A virtual gateway logs no requests",
-        why: "Outside traffic enters at the gateway; without a log there is no record of it.",
+        why: "Outside traffic enters at the gateway; without a log it is not recorded.",
         remedy: "Log to `/dev/stdout`, from which the container runtime collects it. That is the remediation.",
         managed: &["appmesh-virtual-gateway-logging-file-path-exists"],
         check: gateway_without,
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_headers_that_a_format_logs() {
+    fn headers_of_a_format_are_found() {
         for (text, expected) in [
             ("%REQ(Authorization)% x", vec!["authorization"]),
             ("[%START_TIME%] \"%REQ(:METHOD)% %RESP(Set-Cookie):20%\"", vec![":method", "set-cookie"]),

@@ -91,7 +91,7 @@ fn no_host(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 fn case(scene: &Scene<'_>, found: &mut Found<'_>) {
     // One of two paths that differ only by case has a letter that is not lower case.
-    if scene.resources().all(is_small) {
+    if scene.resources().all(is_lower_case) {
         return;
     }
     let lowered = scene.resources().map(|path| (path.to_string().to_lowercase(), path));
@@ -108,7 +108,7 @@ fn case(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 /// Whether the names in a path within its mesh are certainly in lower case.
-fn is_small(path: &ResourcePath) -> bool {
+fn is_lower_case(path: &ResourcePath) -> bool {
     let parent = match path {
         ResourcePath::Route(id) => id.router.as_str(),
         ResourcePath::GatewayRoute(_, gateway, _) => gateway.as_str(),

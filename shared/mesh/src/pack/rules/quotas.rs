@@ -61,13 +61,13 @@ struct Use {
 }
 
 /// The uses of quotas that the predicate selects.
-fn uses(scene: &Scene<'_>, asks: impl Fn(usize, u32) -> bool) -> Vec<Use> {
+fn uses(scene: &Scene<'_>, is_selected: impl Fn(usize, u32) -> bool) -> Vec<Use> {
     let (mesh, quotas) = (scene.mesh, &scene.policy.quotas);
     let gateways = mesh.gateways.values().filter(|gateway| gateway.spec.is_some()).count();
     let routers = mesh.routers.values().filter(|router| router.spec.is_some()).count();
     let mut all = Vec::new();
     let mut add = |resource: &dyn Fn() -> ResourcePath, of, code, used, quota: Option<u32>| {
-        if let Some(quota) = quota.filter(|quota| asks(used, *quota)) {
+        if let Some(quota) = quota.filter(|quota| is_selected(used, *quota)) {
             all.push(Use { resource: resource(), of, code, used, quota });
         }
     };

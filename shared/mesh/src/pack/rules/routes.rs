@@ -104,7 +104,7 @@ fn shadowed(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (router, entry) in scene.routers().filter(|(_, entry)| entry.routes.len() <= most) {
         for shadowed in shadowed_routes_of(scene.mesh, router, entry) {
             let by = &shadowed.by.route;
-            let message = format!("it gets nothing: route {by} takes all of it first");
+            let message = format!("it matches no request: route {by} matches all of them first");
             found.on(ResourcePath::Route(shadowed.route), message, facts! {"by": by});
         }
     }
@@ -114,10 +114,10 @@ fn unreachable(scene: &Scene<'_>, found: &mut Found<'_>) {
     for unreachable in unreachable_routes_along(&scene.links) {
         let (message, facts) = match unreachable.reason {
             UnreachableReason::NoService => {
-                ("no virtual service leads to its router".to_owned(), facts! {"reason": "no-service"})
+                ("its router provides no virtual service".to_owned(), facts! {"reason": "no-service"})
             }
             UnreachableReason::NoCaller => {
-                ("nothing calls the services of its router".to_owned(), facts! {"reason": "no-caller"})
+                ("the services of its router have no caller".to_owned(), facts! {"reason": "no-caller"})
             }
             UnreachableReason::NoListener { port } => (
                 format!("it is for port {port}, on which its router doesn't listen"),

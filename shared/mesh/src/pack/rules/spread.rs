@@ -183,7 +183,7 @@ fn same_endpoints(scene: &Scene<'_>, found: &mut Found<'_>) {
                 let names = nodes.into_iter().filter_map(|node| scene.links.nodes.name(node));
                 let names: Vec<&str> = names.map(VirtualNodeName::as_str).collect();
                 let at = at.trim_end().to_owned();
-                let message = format!("{} are both found at {at}", names.join(" and "));
+                let message = format!("{} have the same endpoints: {at}", names.join(" and "));
                 let facts = facts! {"virtualNodes": names, "at": at};
                 found.on_part(ResourcePath::Route(route.id.clone()), at, message, facts);
             }

@@ -101,10 +101,10 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn each(scene: &Scene<'_>, mut look: impl FnMut(&ResourcePath, &TagFault)) {
+fn each(scene: &Scene<'_>, mut visit: impl FnMut(&ResourcePath, &TagFault)) {
     for (path, faults) in scene.tag_faults() {
         for fault in faults {
-            look(path, fault);
+            visit(path, fault);
         }
     }
 }
@@ -112,8 +112,8 @@ fn each(scene: &Scene<'_>, mut look: impl FnMut(&ResourcePath, &TagFault)) {
 fn untagged(scene: &Scene<'_>, found: &mut Found<'_>) {
     each(scene, |path, fault| {
         // The other rules report the missing required tags.
-        let asked = scene.policy.tags.required.iter().any(|required| required.is_for(path.kind()));
-        if matches!(fault, TagFault::Untagged) && !asked {
+        let is_required = scene.policy.tags.required.iter().any(|required| required.is_for(path.kind()));
+        if matches!(fault, TagFault::Untagged) && !is_required {
             found.on(path.clone(), "it has no tags", facts! {});
         }
     });
@@ -129,14 +129,14 @@ fn missing(scene: &Scene<'_>, found: &mut Found<'_>) {
             ),
             Inherited::Conflict { .. } => return,
             Inherited::Unknown => (
-                format!("it lacks the tag `{key}`, and the tags of what stands above it could not be read"),
+                format!("it lacks the tag `{key}`, and the tags of the resources above it could not be read"),
                 facts! {"key": key, "sourceUnread": true},
             ),
             Inherited::Nothing => {
-                (format!("it lacks the tag `{key}`, and nothing above it has it"), facts! {"key": key})
+                (format!("it lacks the tag `{key}`, and no resource above has it"), facts! {"key": key})
             }
         };
-        mend(scene, found, path, key, fault, message, facts);
+        report_with_repair(scene, found, path, key, fault, message, facts);
     });
 }
 
@@ -144,7 +144,15 @@ fn other_case(scene: &Scene<'_>, found: &mut Found<'_>) {
     each(scene, |path, fault| {
         let TagFault::OtherCase { key, written, value } = fault else { return };
         let message = format!("it has the tag `{written}`, which is not `{key}`");
-        mend(scene, found, path, key, fault, message, facts! {"key": key, "written": written, "value": value});
+        report_with_repair(
+            scene,
+            found,
+            path,
+            key,
+            fault,
+            message,
+            facts! {"key": key, "written": written, "value": value},
+        );
     });
 }
 
@@ -162,14 +170,14 @@ fn value(scene: &Scene<'_>, found: &mut Found<'_>) {
         if let Some(meant) = meant {
             facts.insert("meant".into(), meant.as_str().into());
         }
-        mend(scene, found, path, key, fault, message, facts);
+        report_with_repair(scene, found, path, key, fault, message, facts);
     });
 }
 
 fn conflict(scene: &Scene<'_>, found: &mut Found<'_>) {
     each(scene, |path, fault| {
         if let TagFault::Missing { key, inherited: Inherited::Conflict { values } } = fault {
-            let message = format!("it lacks the tag `{key}`, and those above it differ: {}", listed(values));
+            let message = format!("it lacks the tag `{key}`, and the resources above differ: {}", listed(values));
             found.on_part(path.clone(), key.clone(), message, facts! {"key": key, "values": values});
         }
     });
@@ -186,7 +194,7 @@ fn differs(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 /// Adds a finding about a tag, with the tag that resolves it if one is known.
-fn mend(
+fn report_with_repair(
     scene: &Scene<'_>,
     found: &mut Found<'_>,
     path: &ResourcePath,
@@ -195,10 +203,10 @@ fn mend(
     message: String,
     facts: crate::pack::Facts,
 ) {
-    let mended = fault.repair().map(|(key, value)| BTreeMap::from([(key.to_owned(), value.to_owned())]));
-    let mended = mended.filter(|tags| crate::tags::fits(scene.mesh, path, tags));
+    let repair = fault.repair().map(|(key, value)| BTreeMap::from([(key.to_owned(), value.to_owned())]));
+    let repair = repair.filter(|tags| crate::tags::fits(scene.mesh, path, tags));
     found.on_part(path.clone(), key.to_owned(), message, facts).remediation =
-        mended.map(|tags| Change::SetTags { resource: path.clone(), tags });
+        repair.map(|tags| Change::SetTags { resource: path.clone(), tags });
 }
 
 fn listed(values: &BTreeMap<String, ResourcePath>) -> String {

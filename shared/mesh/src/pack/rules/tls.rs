@@ -136,7 +136,7 @@ fn enforced(policy: Option<&ClientPolicy>) -> bool {
 
 fn state(policy: Option<&ClientPolicy>) -> &'static str {
     match policy.map(|policy| policy.tls.is_some()) {
-        None => "there is no client policy",
+        None => "no client policy is set",
         Some(false) => "the client policy has no TLS",
         Some(true) => "the client policy doesn't enforce TLS",
     }
@@ -194,7 +194,7 @@ fn without_tls(scene: &Scene<'_>, found: &mut Found<'_>, kind: ResourceKind) {
         }
         let mode = tls.map_or("absent", |tls| tls.mode.as_str());
         if tls.is_none_or(|tls| tls.mode == TlsMode::Disabled) {
-            let message = format!("listener {port} takes plain text: its TLS is {}", mode.to_lowercase());
+            let message = format!("listener {port} accepts plain text: its TLS is {}", mode.to_lowercase());
             found.on_part(of.clone(), format!("listener {port}"), message, facts! {"port": port, "mode": mode});
         }
     }

@@ -29,13 +29,13 @@ impl Assembly {
             let text = |name: &str| properties.and_then(|properties| properties.get(name)).and_then(Value::as_str);
             if let Some(template) = text("templateFile") {
                 let name = text("stackName").unwrap_or(id).to_owned();
-                self.stacks.insert(beside(file, template), name);
+                self.stacks.insert(relative_to(file, template), name);
             }
         }
         for (hash, asset) in members("files") {
             let path = asset.get("source").and_then(|source| source.get("path")).and_then(Value::as_str);
             if let Some(path) = path {
-                self.assets.insert(hash.clone(), beside(file, path));
+                self.assets.insert(hash.clone(), relative_to(file, path));
             }
         }
     }
@@ -46,10 +46,11 @@ impl Assembly {
     }
 
     /// The number of the file with the template of a nested stack. It is found by the asset's path, by a path relative
-    /// to the parent, or by the asset's hash; otherwise by the last part of the URL if it is unique.
+    /// to the parent, or by the asset's hash; otherwise by the longest common end of its path and the URL, if one file
+    /// only has it.
     pub(super) fn locate(&self, parent: &str, url: &str, asset: Option<&str>, files: &[&str]) -> Option<usize> {
         let find = |path: &str| files.iter().position(|file| normal(file) == path);
-        if let Some(found) = asset.and_then(|asset| find(&beside(parent, asset))) {
+        if let Some(found) = asset.and_then(|asset| find(&relative_to(parent, asset))) {
             return Some(found);
         }
         let url = url.split(['?', '#']).next().unwrap_or(url);
@@ -57,7 +58,7 @@ impl Assembly {
             return None;
         }
         if !url.contains("://")
-            && let Some(found) = find(&beside(parent, url))
+            && let Some(found) = find(&relative_to(parent, url))
         {
             return Some(found);
         }
@@ -81,7 +82,7 @@ impl Assembly {
 }
 
 /// A path relative to the folder of a file.
-fn beside(file: &str, path: &str) -> String {
+fn relative_to(file: &str, path: &str) -> String {
     let path = path.strip_prefix("file://").unwrap_or(path);
     match file.replace('\\', "/").rsplit_once('/') {
         Some((folder, _)) if !path.starts_with('/') => normal(&format!("{folder}/{path}")),

@@ -177,7 +177,7 @@ fn read_stack(
                 Some(Value::Object(properties)) => properties,
                 None => Map::new(),
                 Some(_) => {
-                    reading.refuse(source, "Properties", "must be an object whose members can be known");
+                    reading.refuse(source, "Properties", "must be an object with known members");
                     continue;
                 }
             };
@@ -217,7 +217,7 @@ fn kind_of_resource(source: &Source, resource: &Value, reading: &mut Reading) ->
             Some(name) => format!("write `{name}`"),
             None => "correct it".to_owned(),
         };
-        reading.refuse(source.clone(), "Type", format!("`{name}` is no type of App Mesh: {remedy}"));
+        reading.refuse(source.clone(), "Type", format!("`{name}` is not a resource type of App Mesh: {remedy}"));
     }
     exact
 }
@@ -230,7 +230,7 @@ fn refuse_loop(file: &str, id: &str, value: &Value, reading: &mut Reading) {
         reading.refuse(source, "Resources", problem);
     };
     let Some(body) = body else {
-        return refuse(id, "is a loop without a body: give an identifier, a collection and what is made of each");
+        return refuse(id, "is a loop without a body: give an identifier, a collection and a body");
     };
     for (made, resource) in body {
         if loops::is_loop(made) {
@@ -238,7 +238,7 @@ fn refuse_loop(file: &str, id: &str, value: &Value, reading: &mut Reading) {
         } else if let Some(kind) = resource.get("Type").and_then(Value::as_str).filter(|kind| kind_of(kind).is_some()) {
             let source = Source { file: file.to_owned(), id: made.clone() };
             let problem =
-                format!("{kind} is made by the loop {id} over what is not known here: give its parameter a value");
+                format!("{kind} is created by the loop {id} over an unknown collection: give its parameter a value");
             reading.refuse(source, "Resources", problem);
         }
     }

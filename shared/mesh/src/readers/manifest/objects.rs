@@ -216,7 +216,7 @@ fn refuse_kind(source: Source, kind: &str, reading: &mut Reading) {
         Some(kind) => format!("write `{kind}`"),
         None => format!("the kinds are {}", kinds.join(", ")),
     };
-    reading.refuse(source, "kind", format!("`{kind}` is no kind of {VERSION}: {remedy}"));
+    reading.refuse(source, "kind", format!("`{kind}` is not a kind of {VERSION}: {remedy}"));
 }
 
 fn kind_of(name: &str) -> Option<ResourceKind> {

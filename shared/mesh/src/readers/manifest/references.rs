@@ -73,7 +73,7 @@ fn reference(
     if value.is_null() {
         return None;
     }
-    // The name of a weighted target is directly in the reference.
+    // The API's weighted target contains the name directly, as `virtualNode`.
     let is_target = kind == ResourceKind::VirtualNode && siblings.contains_key("weight");
     let member = if is_target { "virtualNode" } else { member };
     let referred = if by_name == name {

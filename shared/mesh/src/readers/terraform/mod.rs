@@ -1,7 +1,7 @@
 //! Terraform plans and states, as `terraform show -json` writes them.
 //!
 //! ```text
-//!   planned_values, or values of a state ──▶ aws_appmesh_* ──▶ what is known after apply stands as text ──▶ declare
+//!   planned_values, or values of a state ──▶ aws_appmesh_* ──▶ stand-ins for values after apply ──▶ declare
 //! ```
 //!
 //! The provider writes nested blocks as lists, repeated ones in the singular, and `null` for unset arguments. A name
@@ -114,7 +114,7 @@ fn refuse_type(source: Source, name: &str, reading: &mut Reading) {
         Some(name) => format!("write `{name}`"),
         None => "correct it".to_owned(),
     };
-    reading.refuse(source, "type", format!("`{name}` is no resource type of the provider: {remedy}"));
+    reading.refuse(source, "type", format!("`{name}` is not a resource type of the provider: {remedy}"));
 }
 
 /// The block of the spec. Without a block the spec is empty; the provider sends even an empty match of a gRPC route. A
