@@ -1,4 +1,4 @@
-//! Calls that a write would cut, on whatever resource the damage appears.
+//! Calls that a write would cut, with the damage on any resource.
 
 use jiff::Timestamp;
 use mesh::admission::{Cut, WriteVerdict, cuts, judge_write};
@@ -58,7 +58,7 @@ fn found(mesh: &Mesh, name: &str, spec: &Value) -> Vec<(String, &'static str)> {
     cuts(mesh, &after, &path, now()).into_iter().map(short).collect()
 }
 
-/// One write: what it is, what it writes, and the cuts expected as the resource and the rule.
+/// One write: its description, its specs, and the cuts expected as the resource and the rule.
 type Row = (&'static str, &'static str, Value, &'static [(&'static str, &'static str)]);
 
 #[test]
