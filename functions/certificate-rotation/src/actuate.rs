@@ -9,8 +9,8 @@ use ports::{
     Begin, Begun, BudgetWindow, Deadline, Finish, JournalEntry, PortError, PortErrorKind, Refusal, Spend, StateKey,
     StoreOutcome,
 };
+use records::{JournalBody, Layout, OutcomeEntry, write_record};
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::Ports;
 use crate::observe::Observation;
@@ -85,6 +85,23 @@ impl Outcome {
     }
 }
 
+impl From<&Outcome> for OutcomeEntry {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::WouldApply { watching } => Self::WouldApply { watching: watching.clone() },
+            Outcome::Applied => Self::Applied { version: None },
+            Outcome::AlreadyInPlace => Self::AlreadyInPlace,
+            Outcome::InProgress => Self::InProgress,
+            Outcome::Superseded => Self::Superseded,
+            Outcome::Refused { refusal } => Self::Refused { refusal: refusal.code().to_owned() },
+            Outcome::Overwrote { version } => Self::Overwrote { version: *version },
+            Outcome::Failed { error, may_heal } => {
+                Self::Failed { error: error.clone(), may_heal: Some(*may_heal), kind: None }
+            }
+        }
+    }
+}
+
 /// The outcome of a plan, with its record.
 #[derive(Debug)]
 pub(crate) struct Executed {
@@ -104,7 +121,7 @@ pub(crate) struct Work<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) observation: &'a Observation,
     /// The body of the journal entry before the step: the decision with its observation.
-    pub(crate) journal: Value,
+    pub(crate) journal: JournalBody,
     /// The record to store before the step.
     pub(crate) record: Record,
     /// The holder of the lease: one name per invocation.
@@ -140,9 +157,9 @@ async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Executed, PortErr
         holder: work.holder.to_owned(),
         now,
         lease: Deadline::lease(),
-        document: document(&work.record),
+        document: write_record(&work.record),
         spend: work.plan.step.issues().then(|| Spend { window: work.window.clone(), cap: work.policy.budget.changes }),
-        journal: entry(ports, work, "begun", work.journal.clone()),
+        journal: entry(ports, work, "begun", &work.journal),
     };
     let (epoch, revision) = match ports.state.begin(&begin).await? {
         Begun::Granted { epoch, revision } => (epoch, revision),
@@ -188,8 +205,8 @@ async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Executed, PortErr
     let finish = Finish {
         key: StateKey::certificate(&subject),
         epoch,
-        document: document(&record),
-        journal: entry(ports, work, "ended", json!({ "plan": work.plan.id, "outcome": outcome })),
+        document: write_record(&record),
+        journal: entry(ports, work, "ended", &ended(work, &outcome)),
     };
     let mut is_unstorable = false;
     let stored = match ports.state.finish(&finish).await {
@@ -240,13 +257,11 @@ fn is_certain(error: &PortError) -> bool {
     }
 }
 
-fn entry(ports: &Ports, work: &Work<'_>, stage: &str, body: Value) -> JournalEntry {
+fn entry(ports: &Ports, work: &Work<'_>, stage: &str, body: &JournalBody) -> JournalEntry {
     let now = ports.clock.now();
-    JournalEntry { at: now, id: format!("{}-{}-{stage}", work.plan.id, now.as_second()), body }
+    JournalEntry::new(now, format!("{}-{}-{stage}", work.plan.id, now.as_second()), body, Layout::Flat)
 }
 
-/// A record in the format of the state table.
-pub(crate) fn document(record: &Record) -> Value {
-    // A record has only string keys, so this can't fail.
-    serde_json::to_value(record).unwrap_or_default()
+fn ended(work: &Work<'_>, outcome: &Outcome) -> JournalBody {
+    JournalBody::Ended { plan: work.plan.id.clone(), outcome: OutcomeEntry::from(outcome) }
 }

@@ -260,7 +260,7 @@ impl CertificateRotation {
         let work = Work {
             plan,
             observation,
-            journal: journal::body(decision, observed),
+            journal: journal::begun(decision, observed),
             record: news.record.clone(),
             holder: &run.holder,
             window: &run.window,

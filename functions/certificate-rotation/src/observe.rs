@@ -14,7 +14,7 @@ use mesh::policy::{CertificatesPolicy, Policy, RuleId};
 use mesh::resource::Resource;
 use mesh::rotation::{Facts, Memory, MeshCertificates, MeshFacts, Record, Recorded, Subject, TrustId};
 use ports::{BudgetWindow, Pace, PortError, PortErrorKind, StateKey, StateView, survey};
-use serde_json::Value;
+use records::{ObservedRef, certificate_memory, read_record};
 use tokio::sync::OnceCell;
 
 use crate::calls::Calls;
@@ -53,7 +53,7 @@ pub(crate) struct Observation {
     /// The what-if checks that were made, with their results.
     asked: Mutex<Vec<(Change, Vec<HarmFact>)>>,
     /// The observation for the journal, once a journal entry needs it.
-    recorded: OnceCell<Value>,
+    recorded: OnceCell<ObservedRef>,
 }
 
 impl Observation {
@@ -72,11 +72,8 @@ impl Observation {
 
     /// The record of a subject as stored in the state table, without facts from later events.
     pub(crate) fn stored_record(&self, subject: &str) -> Option<Record> {
-        let stored = self.state.documents.get(&StateKey::certificate(subject))?;
-        match Record::read(&stored.document) {
-            Memory::Record(record) => Some(*record),
-            Memory::None | Memory::Unreadable(_) | Memory::Newer { .. } => None,
-        }
+        let key = StateKey::certificate(subject);
+        read_record(&key, &self.state.documents.get(&key)?.document).ok()
     }
 
     /// Whether there is a record that this version must not replace.
@@ -92,7 +89,7 @@ impl Observation {
     }
 
     /// The observation as stored for the journal: the same for all decisions of a round, and stored once.
-    pub(crate) async fn recorded(&self, ports: &Ports, policy: &CertificatesPolicy, now: Timestamp) -> &Value {
+    pub(crate) async fn recorded(&self, ports: &Ports, policy: &CertificatesPolicy, now: Timestamp) -> &ObservedRef {
         let recorded = || {
             let harms = self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
             Recorded { now, facts: self.facts.clone(), harms, policy: policy.clone() }
@@ -346,8 +343,9 @@ struct Remembered {
 impl Remembered {
     fn read(subjects: &[String], state: &StateView) -> Self {
         let stored = |subject: &String| {
-            let stored = state.documents.get(&StateKey::certificate(subject))?;
-            Some((subject.clone(), Record::read(&stored.document)))
+            let key = StateKey::certificate(subject);
+            let stored = state.documents.get(&key)?;
+            Some((subject.clone(), certificate_memory(&key, &stored.document)))
         };
         let memories = subjects.iter().filter_map(stored).collect();
         Self { memories, unstored: BTreeMap::new(), event_pages: BTreeMap::new() }

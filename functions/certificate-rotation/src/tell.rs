@@ -10,11 +10,12 @@ use jiff::Timestamp;
 use mesh::policy::CertificatesPolicy;
 use mesh::rotation::{Decision, OwedPage, Record, rotation_notification, standstill};
 use ports::{BusEvent, JournalEntry, Note, Notice, StateKey, StoreOutcome, Urgency};
+use records::{Layout, write_record};
 use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::account::Account;
-use crate::actuate::{Outcome, document};
+use crate::actuate::Outcome;
 use crate::calls::{BUS, Calls};
 use crate::observe::Observation;
 use crate::{NAME, Ports, journal};
@@ -108,7 +109,7 @@ pub(crate) async fn remember(
     let journal = if news.to_tell {
         let observed = observation.recorded(ports, policy, now).await;
         let id = format!("{}-{}", now.as_millisecond(), decision.verdict.code());
-        Some(JournalEntry { at: now, id, body: journal::body(decision, observed) })
+        Some(JournalEntry::new(now, id, &journal::decided(decision, observed), Layout::Flat))
     } else {
         None
     };
@@ -124,7 +125,7 @@ pub(crate) async fn store(
     journal: Option<JournalEntry>,
     now: Timestamp,
 ) -> Stored {
-    let note = Note { key: StateKey::certificate(subject), revision, now, document: document(record), journal };
+    let note = Note { key: StateKey::certificate(subject), revision, now, document: write_record(record), journal };
     match ports.state.note(&note).await {
         Ok(StoreOutcome::Stored) => Stored::At(revision.saturating_add(1)),
         Ok(StoreOutcome::Overtaken) => Stored::Overtaken,

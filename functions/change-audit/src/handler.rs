@@ -12,11 +12,12 @@ use mesh::failures::FailureClass;
 use mesh::name::{AccountId, MeshName, ResourcePath};
 use mesh::policy::{Policy, PolicyError};
 use ports::{Deadline, DocumentError, FailureMemory, FailureRun, Pace, PortError, PortErrorKind, Roster};
+use records::AuditOutboxEntry;
 use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::observe::{Observed, Unread, observe};
-use crate::remember::{Keeping, Last, LoadError, Owed, Remembered};
+use crate::remember::{Keeping, Last, LoadError, Remembered};
 use crate::tell::{self, line, root};
 use crate::wake::{Events, Wake};
 use crate::{NAME, Ports};
@@ -362,7 +363,7 @@ impl ChangeAudit {
     }
 
     /// Sends the owed notifications, and removes the sent ones from the document.
-    async fn tell(&self, mesh: &MeshName, mine: &[Owed], events: &Events, done: &mut Done) {
+    async fn tell(&self, mesh: &MeshName, mine: &[AuditOutboxEntry], events: &Events, done: &mut Done) {
         if mine.is_empty() {
             return;
         }

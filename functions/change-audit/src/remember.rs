@@ -1,17 +1,14 @@
 //! The stored state of a mesh between runs.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
-use mesh::audit::{Open, Snapshot, Write};
-use mesh::name::{MeshName, ResourcePath};
-use ports::{
-    BudgetWindow, BusEvent, DocumentError, JournalEntry, Note, Notice, PortError, PortErrorKind, StateKey,
-    StoreOutcome, read_document,
+use mesh::audit::{Snapshot, Write};
+use mesh::name::MeshName;
+use ports::{BudgetWindow, DocumentError, JournalEntry, Note, PortError, PortErrorKind, StateKey, StoreOutcome};
+use records::{
+    AuditMessage, AuditOutboxEntry, AuditRecord, JournalBody, Layout, SnapshotLocation, read_record, write_record,
 };
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::{NAME, Ports};
@@ -29,31 +26,6 @@ const MOST_OWED: usize = 6;
 /// The most writes that wait until the mesh can be read again.
 const MOST_WAITING: usize = 100;
 
-/// The document of a mesh.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct Document {
-    /// When the last state was read as a whole.
-    seen_at: Option<Timestamp>,
-    /// When single resources were re-read since.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    read_again: BTreeMap<ResourcePath, Timestamp>,
-    /// The location of the last state.
-    state: Kept,
-    /// Changes with writes that no event has reported yet.
-    pub(crate) open: Vec<Open>,
-    /// Writes that events reported while the mesh could not be read; these events are not repeated.
-    pub(crate) waiting: Vec<Write>,
-    /// The notifications that are still to be sent.
-    pub(crate) owed: Vec<Owed>,
-    /// The fields that a newer version has written.
-    #[serde(flatten)]
-    other: serde_json::Map<String, Value>,
-}
-
-/// The newest document format that this version knows.
-const FORMAT: u64 = 0;
-
 /// Why the document of a mesh could not be loaded.
 #[derive(Debug)]
 pub(crate) enum LoadError {
@@ -63,46 +35,12 @@ pub(crate) enum LoadError {
     Document(DocumentError),
 }
 
-/// The location of a state.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kept", rename_all = "kebab-case")]
-enum Kept {
-    /// No location: the mesh was never read, or its state was too large for the table without a reports store.
-    #[default]
-    Nowhere,
-    /// In the document.
-    Here { sha256: String, snapshot: Value },
-    /// In the reports store.
-    Report { sha256: String, name: String },
-}
-
-/// A notification to send.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Owed {
-    /// The id of the notification.
-    id: String,
-    /// When the claim of the invocation that stored it ends.
-    until: Timestamp,
-    /// The notice or the event.
-    pub(crate) what: Tell,
-}
-
-/// The content of a notification: a notice or an event.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum Tell {
-    /// A notice to operators.
-    Notice(Notice),
-    /// An event for other programs.
-    Event(BusEvent),
-}
-
 /// The document of a mesh as it was loaded.
 #[derive(Clone, Debug)]
 pub(crate) struct Remembered {
     key: StateKey,
     revision: u64,
-    pub(crate) document: Document,
+    pub(crate) document: AuditRecord,
     pub(crate) kill_switch_on: bool,
 }
 
@@ -138,8 +76,8 @@ impl Remembered {
         let stored = view.documents.remove(&key);
         let revision = stored.as_ref().map_or(0, |stored| stored.revision);
         let document = match &stored {
-            Some(stored) => read_document(&key, &stored.document, FORMAT).map_err(LoadError::Document)?,
-            None => Document::default(),
+            Some(stored) => read_record(&key, &stored.document).map_err(LoadError::Document)?,
+            None => AuditRecord::default(),
         };
         let kill_switch_on = view.kill_switch.is_some();
         Ok(Self { key, revision, document, kill_switch_on })
@@ -149,9 +87,9 @@ impl Remembered {
     pub(crate) async fn last(&self, ports: &Ports) -> Result<Last, PortError> {
         let Some(at) = self.document.seen_at else { return Ok(Last::Never) };
         let snapshot = match &self.document.state {
-            Kept::Nowhere => return Ok(Last::Lost("it was too large for the state table".to_owned())),
-            Kept::Here { snapshot, .. } => snapshot.clone(),
-            Kept::Report { name, sha256 } => {
+            SnapshotLocation::Nowhere => return Ok(Last::Lost("it was too large for the state table".to_owned())),
+            SnapshotLocation::Here { snapshot, .. } => snapshot.clone(),
+            SnapshotLocation::Report { name, sha256 } => {
                 let Some(reports) = &ports.reports else {
                     return Ok(Last::Lost(format!("no place is set up for reports any more, where {name} was")));
                 };
@@ -182,8 +120,8 @@ impl Remembered {
     pub(crate) fn has(&self, snapshot: &Snapshot) -> bool {
         let is = digest(snapshot.to_json().to_string().as_bytes());
         match &self.document.state {
-            Kept::Nowhere => false,
-            Kept::Here { sha256, .. } | Kept::Report { sha256, .. } => *sha256 == is,
+            SnapshotLocation::Nowhere => false,
+            SnapshotLocation::Here { sha256, .. } | SnapshotLocation::Report { sha256, .. } => *sha256 == is,
         }
     }
 
@@ -206,16 +144,16 @@ impl Remembered {
         let sha256 = digest(text.as_bytes());
         let mut keeping = Keeping::Done;
         let state = if text.len() <= LARGEST_HERE {
-            Kept::Here { sha256, snapshot: document }
+            SnapshotLocation::Here { sha256, snapshot: document }
         } else if let Some(reports) = &ports.reports {
             let name = format!("states/{}/{sha256}.json", snapshot.mesh);
-            if self.document.state != (Kept::Report { sha256: sha256.clone(), name: name.clone() }) {
+            if self.document.state != (SnapshotLocation::Report { sha256: sha256.clone(), name: name.clone() }) {
                 reports.put(&name, text.as_bytes()).await?;
             }
-            Kept::Report { sha256, name }
+            SnapshotLocation::Report { sha256, name }
         } else {
             keeping = Keeping::NoPlace { bytes: text.len() };
-            Kept::Nowhere
+            SnapshotLocation::Nowhere
         };
         (self.document.state, self.document.seen_at) = (state, Some(snapshot.at));
         self.document.read_again.clone_from(&snapshot.later);
@@ -224,7 +162,7 @@ impl Remembered {
 
     /// Clears the location of a last state that is lost.
     pub(crate) fn forget(&mut self) {
-        self.document.state = Kept::Nowhere;
+        self.document.state = SnapshotLocation::Nowhere;
     }
 
     /// Stores writes until the next read; drops the oldest if there are too many.
@@ -242,7 +180,7 @@ impl Remembered {
     /// Claims notifications: the new ones, and the ones that another invocation left unsent. Returns the claimed
     /// notifications. `by` must be unique to the invocation: otherwise, two invocations that store the same
     /// notification would both own it.
-    pub(crate) fn claim(&mut self, tell: Vec<Tell>, by: &str, now: Timestamp) -> Vec<Owed> {
+    pub(crate) fn claim(&mut self, tell: Vec<AuditMessage>, by: &str, now: Timestamp) -> Vec<AuditOutboxEntry> {
         let until = now.saturating_add(CLAIM).unwrap_or(Timestamp::MAX);
         let mut mine = Vec::new();
         for owed in self.document.owed.iter_mut().filter(|owed| owed.until <= now) {
@@ -250,7 +188,7 @@ impl Remembered {
             mine.push(owed.clone());
         }
         for (nth, what) in tell.into_iter().enumerate() {
-            let owed = Owed { id: format!("{by}-{nth}"), until, what };
+            let owed = AuditOutboxEntry { id: format!("{by}-{nth}"), until, what };
             self.document.owed.push(owed.clone());
             mine.push(owed);
         }
@@ -271,15 +209,14 @@ impl Remembered {
     pub(crate) async fn store(
         &self,
         ports: &Ports,
-        journal: Option<(Timestamp, Value)>,
+        journal: Option<(Timestamp, JournalBody)>,
         now: Timestamp,
     ) -> Result<bool, PortError> {
-        let document = serde_json::to_value(&self.document).map_err(|error| {
-            PortError::new("write down what is remembered", PortErrorKind::Other, error.to_string())
-        })?;
+        let document = write_record(&self.document);
         let journal = journal.map(|(at, body)| {
-            let id = digest(body.to_string().as_bytes()).chars().take(16).collect::<String>();
-            JournalEntry { at, id: format!("{NAME}-{id}"), body }
+            let text = body.to_format_0(Layout::List).to_string();
+            let id = digest(text.as_bytes()).chars().take(16).collect::<String>();
+            JournalEntry::new(at, format!("{NAME}-{id}"), &body, Layout::List)
         });
         let note = Note { key: self.key.clone(), revision: self.revision, now, document, journal };
         Ok(ports.state.note(&note).await? == StoreOutcome::Stored)
@@ -291,12 +228,6 @@ impl Remembered {
         for owed in self.document.owed.iter_mut().filter(|owed| failed.contains(&owed.id)) {
             owed.until = now;
         }
-    }
-}
-
-impl Owed {
-    pub(crate) fn id(&self) -> String {
-        self.id.clone()
     }
 }
 

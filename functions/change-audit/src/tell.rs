@@ -1,16 +1,19 @@
 //! Reports an audit: lines of the report, the journal entry, a notice, and an event.
 
 use lambda_kit::{Decision, Metric};
-use mesh::audit::{AuditResult, AuditedChange, LateWrite, Write, notice};
+use mesh::audit::{AuditResult, AuditedChange, ChangeKind, LateWrite, Member, Write, notice};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::pack::Finding;
 use mesh::policy::Policy;
 use ports::{BusEvent, Notice, PortError, Urgency};
+use records::{
+    AuditMessage, AuditOutboxEntry, ChangeFacts, ChangedMember, DecisionEntry, FindingSummary, FindingsSummary,
+    Function, JournalBody, RefusalFacts, WriteSummary,
+};
 use serde_json::{Value, json};
 
 use crate::NAME;
 use crate::Ports;
-use crate::remember::{Owed, Tell};
 
 /// The most lines of one audit, in the journal and in the report: an item of the table has at most 400 KB.
 pub(crate) const MOST_LINES: usize = 30;
@@ -41,7 +44,7 @@ pub(crate) fn lines(mesh: &MeshName, look: &AuditResult, policy: &Policy) -> Vec
     lines.extend(look.late.iter().map(late));
     lines.extend(look.refused.iter().map(refused));
     if !look.is_first {
-        lines.extend(look.repeats.iter().map(|write| line(path(mesh, write), "keep", "Unchanged", told(write))));
+        lines.extend(look.repeats.iter().map(|write| line(path(mesh, write), "keep", "Unchanged", json!(told(write)))));
     }
     let more = lines.len().saturating_sub(MOST_LINES);
     if more > 0 {
@@ -54,19 +57,20 @@ pub(crate) fn lines(mesh: &MeshName, look: &AuditResult, policy: &Policy) -> Vec
 fn audit(audit: &AuditedChange, policy: &Policy, decision: &str) -> Decision {
     let change = &audit.change;
     let shown = change.members(policy);
-    let facts = json!({
-        "change": change.kind,
-        "before": change.before,
-        "after": change.after,
-        "members": shown.members,
-        "moreMembers": shown.more,
-        "cause": audit.cause,
-        "by": by(audit),
-        "created": named(&audit.effect.created),
-        "cleared": named(&audit.effect.cleared),
-        "worse": audit.effect.worse.iter().take(NAMED).collect::<Vec<_>>(),
-    });
-    line(change.resource.to_string(), decision, audit.reason(), facts)
+    let member = |member: Member| ChangedMember { path: member.path, before: member.before, after: member.after };
+    let facts = ChangeFacts {
+        change: kind(change.kind).to_owned(),
+        before: json!(change.before),
+        after: json!(change.after),
+        members: shown.members.into_iter().map(member).collect(),
+        more_members: shown.more,
+        cause: json!(audit.cause),
+        by: by(audit),
+        created: named(&audit.effect.created),
+        cleared: named(&audit.effect.cleared),
+        worse: json!(audit.effect.worse.iter().take(NAMED).collect::<Vec<_>>()),
+    };
+    line(change.resource.to_string(), decision, audit.reason(), json!(facts))
 }
 
 /// The names of all authors of a change.
@@ -78,27 +82,48 @@ fn by(audit: &AuditedChange) -> Vec<String> {
 }
 
 fn late(late: &LateWrite) -> Decision {
-    let facts = json!({ "write": told(&late.write), "seen": late.seen });
+    let facts = json!(RefusalFacts { write: told(&late.write), error: None, seen: Some(late.seen) });
     let resource = late.write.resource.as_ref().map_or_else(String::new, ToString::to_string);
     line(resource, if late.reported { "tell" } else { "record" }, "Attributed", facts)
 }
 
 /// The line of a write that was refused.
 pub(crate) fn refused(write: &Write) -> Decision {
-    let facts = json!({ "write": told(write), "error": write.error });
+    let facts = json!(RefusalFacts { write: told(write), error: write.error.clone(), seen: None });
     let resource = write.resource.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
     line(resource, "record", "Refused", facts)
 }
 
-fn told(write: &Write) -> Value {
-    let function = write.caller.function();
-    json!({ "operation": write.operation, "at": write.at, "version": write.version, "by": write.caller.to_string(),
-        "function": function })
+fn told(write: &Write) -> WriteSummary {
+    WriteSummary {
+        operation: write.operation.clone(),
+        at: write.at,
+        version: write.version,
+        by: write.caller.to_string(),
+        function: write.caller.function().map(str::to_owned),
+    }
 }
 
-fn named(findings: &[Finding]) -> Value {
-    let short = |finding: &Finding| json!({ "id": finding.id(), "rule": finding.rule, "severity": finding.severity, "resource": finding.resource });
-    json!({ "count": findings.len(), "first": findings.iter().take(NAMED).map(short).collect::<Vec<_>>() })
+fn named(findings: &[Finding]) -> FindingsSummary {
+    let summary = |finding: &Finding| FindingSummary {
+        id: finding.id().as_str().to_owned(),
+        rule: finding.rule.as_str().to_owned(),
+        severity: finding.severity.to_string(),
+        resource: finding.resource.to_string(),
+    };
+    FindingsSummary { count: findings.len(), first: findings.iter().take(NAMED).map(summary).collect() }
+}
+
+/// The kind of a change as the journal stores it.
+const fn kind(kind: ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::Created => "created",
+        ChangeKind::Deleted => "deleted",
+        ChangeKind::Replaced => "replaced",
+        ChangeKind::Updated => "updated",
+        ChangeKind::Retagged => "retagged",
+        ChangeKind::Rewritten => "rewritten",
+    }
 }
 
 fn path(mesh: &MeshName, write: &Write) -> String {
@@ -115,12 +140,13 @@ pub(crate) fn line(resource: String, decision: &str, reason: &str, facts: Value)
 }
 
 /// The body of an audit's journal entry.
-pub(crate) fn body(lines: &[Decision]) -> Value {
-    json!({ "function": NAME, "decisions": lines })
+pub(crate) fn body(lines: &[Decision]) -> JournalBody {
+    let decisions = lines.iter().map(DecisionEntry::from).collect();
+    JournalBody::Decided { function: Function::ChangeAudit, decisions, observed: None }
 }
 
 /// The notifications of an audit to operators and programs.
-pub(crate) fn tell(mesh: &MeshName, look: &AuditResult, policy: &Policy) -> Vec<Tell> {
+pub(crate) fn tell(mesh: &MeshName, look: &AuditResult, policy: &Policy) -> Vec<AuditMessage> {
     let mut tell = Vec::new();
     if let Some(told) = notice(mesh, look, policy) {
         let urgency = if told.pages { Urgency::Page } else { Urgency::Note };
@@ -128,7 +154,7 @@ pub(crate) fn tell(mesh: &MeshName, look: &AuditResult, policy: &Policy) -> Vec<
         if body.len() < told.body.len() {
             body.push_str("…\nThe rest is in the journal.\n");
         }
-        tell.push(Tell::Notice(Notice { urgency, subject: told.subject, body }));
+        tell.push(AuditMessage::Notice(Notice { urgency, subject: told.subject, body }));
     }
     if !look.audits.is_empty() || !look.late.is_empty() {
         let change = |audit: &AuditedChange| {
@@ -144,7 +170,11 @@ pub(crate) fn tell(mesh: &MeshName, look: &AuditResult, policy: &Policy) -> Vec<
             "cleared": named(&look.effect.cleared),
             "worse": look.effect.worse.iter().take(NAMED).collect::<Vec<_>>(),
         });
-        tell.push(Tell::Event(BusEvent { detail_type: "Meshwarden Change".to_owned(), detail, resources: Vec::new() }));
+        tell.push(AuditMessage::Event(BusEvent {
+            detail_type: "Meshwarden Change".to_owned(),
+            detail,
+            resources: Vec::new(),
+        }));
     }
     tell
 }
@@ -158,17 +188,17 @@ pub(crate) struct Telling {
 }
 
 /// Sends all notifications; a failed one does not stop the others.
-pub(crate) async fn send(ports: &Ports, owed: &[Owed]) -> Telling {
+pub(crate) async fn send(ports: &Ports, owed: &[AuditOutboxEntry]) -> Telling {
     let mut telling = Telling::default();
     for owed in owed {
         let sent = match &owed.what {
-            Tell::Notice(notice) => ports.notifier.notify(notice).await,
-            Tell::Event(event) => ports.bus.put(std::slice::from_ref(event)).await,
+            AuditMessage::Notice(notice) => ports.notifier.notify(notice).await,
+            AuditMessage::Event(event) => ports.bus.put(std::slice::from_ref(event)).await,
         };
         match sent {
-            Ok(()) => telling.told.push(owed.id()),
+            Ok(()) => telling.told.push(owed.id.clone()),
             Err(error) => {
-                telling.failed.push(owed.id());
+                telling.failed.push(owed.id.clone());
                 telling.error.get_or_insert(error);
             }
         }

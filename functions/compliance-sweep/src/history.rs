@@ -15,13 +15,12 @@ use lambda_kit::Decision;
 use lambda_kit::wake::WakeId;
 use mesh::name::MeshName;
 use mesh::pack::{Finding, FindingId};
-use ports::{
-    BudgetWindow, BusEvent, DocumentError, JournalEntry, Note, Notice, PortError, StateKey, StateStore, StoreOutcome,
-    Stored, read_document,
+use ports::{BudgetWindow, DocumentError, JournalEntry, Note, PortError, StateKey, StateStore, StoreOutcome, Stored};
+use records::{
+    DecisionEntry, FindingsPart, Function, JournalBody, Layout, SweepMessage, SweepRecord, read_record, write_record,
 };
 use reports::{Changes, Dated, History};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::NAME;
 
@@ -43,9 +42,6 @@ const SPARE: usize = 150_000;
 /// The most findings that are remembered as still open in Security Hub. More would not fit into the document.
 const MOST_UNARCHIVED: usize = 500;
 
-/// The newest document format that this version knows.
-const FORMAT: u64 = 0;
-
 /// The most notices and events that wait to be sent. More would not fit next to the findings.
 const MOST_OWED: usize = 3;
 
@@ -54,49 +50,7 @@ const MOST_OWED: usize = 3;
 pub(crate) struct Head {
     mesh: MeshName,
     revision: u64,
-    document: Document,
-}
-
-/// The document of a mesh.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Document {
-    swept_at: Option<Timestamp>,
-    /// The ids of the triggers that the mesh was swept for, the newest last.
-    wakes: Vec<WakeId>,
-    /// The mesh's ARN, for reports after the mesh is deleted.
-    arn: String,
-    /// Resolved findings that are still open in Security Hub, because archiving them failed.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    unarchived: Vec<(FindingId, Dated)>,
-    /// The number of parts of the findings; unset if the findings are in this document.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parts: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    findings: Option<History>,
-    /// The messages that are still to be sent.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    owed: Vec<Owed>,
-    /// The fields that a newer version has written.
-    #[serde(flatten)]
-    other: Map<String, Value>,
-}
-
-/// A message that is still to be sent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum Owed {
-    /// A notice to operators.
-    Notice(Notice),
-    /// An event for other programs.
-    Event(BusEvent),
-}
-
-/// The document of one part of the findings.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-struct Part {
-    findings: History,
+    document: SweepRecord,
 }
 
 /// Why the stored findings could not be loaded.
@@ -146,7 +100,7 @@ pub(crate) async fn swept_at(
         let of_chunk: Vec<StateKey> = chunk.iter().map(|(_, key)| key.clone()).collect();
         let stored = load(state, &of_chunk, now).await?;
         for (mesh, key) in chunk {
-            let document = stored.get(key).map(|stored| read_document::<Document>(key, &stored.document, FORMAT));
+            let document = stored.get(key).map(|stored| read_record::<SweepRecord>(key, &stored.document));
             match document {
                 None => drop(swept.insert(mesh.clone(), None)),
                 Some(Ok(document)) => drop(swept.insert(mesh.clone(), document.swept_at)),
@@ -163,9 +117,9 @@ impl Head {
         let key = StateKey::mesh(NAME, mesh);
         let stored = load(state, std::slice::from_ref(&key), now).await?.remove(&key);
         let revision = stored.as_ref().map_or(0, |stored| stored.revision);
-        let document: Document = match &stored {
-            Some(stored) => read_document(&key, &stored.document, FORMAT)?,
-            None => Document::default(),
+        let document: SweepRecord = match &stored {
+            Some(stored) => read_record(&key, &stored.document)?,
+            None => SweepRecord::default(),
         };
         match document.parts {
             Some(parts) if !PARTS.contains(&parts) => {
@@ -195,10 +149,17 @@ impl Head {
 
     /// Loads the findings, from this document or from its parts.
     pub(crate) async fn remembered(self, state: &dyn StateStore, now: Timestamp) -> Result<Remembered, LoadError> {
-        let mut history = self.document.findings.clone().unwrap_or_default();
+        let mut history = History::from(self.document.findings.clone().unwrap_or_default());
         let mut known = BTreeMap::new();
         if self.parts() > 1 {
-            for (part, (revision, found)) in load_parts(state, &self.mesh, self.parts(), now).await? {
+            let parts = load_parts(state, &self.mesh, self.parts(), now).await?;
+            if parts.is_empty() {
+                // Findings are split because there are many: without any part they are unknown, and not resolved.
+                let key = StateKey::mesh(NAME, &self.mesh).as_str().to_owned();
+                let message = format!("none of its {} parts is stored", self.parts());
+                return Err(DocumentError::Malformed { key, message }.into());
+            }
+            for (part, (revision, found)) in parts {
                 history.join(found.clone());
                 known.insert(part, (revision, found));
             }
@@ -255,13 +216,13 @@ impl Remembered {
     }
 
     /// Takes the unsent messages, to send them now.
-    pub(crate) fn take_owed(&mut self) -> Vec<Owed> {
+    pub(crate) fn take_owed(&mut self) -> Vec<SweepMessage> {
         std::mem::take(&mut self.head.document.owed)
     }
 
     /// Remembers unsent messages. If there are too many, the oldest are dropped: the journal and the reports contain
     /// them.
-    pub(crate) fn owe(&mut self, mut owed: Vec<Owed>) {
+    pub(crate) fn owe(&mut self, mut owed: Vec<SweepMessage>) {
         let superfluous = owed.len().saturating_sub(MOST_OWED);
         if superfluous > 0 {
             tracing::error!(superfluous, "notifications that could not be sent for too long are given up");
@@ -312,15 +273,18 @@ impl Remembered {
             for (part, piece) in pieces.into_iter().enumerate() {
                 let (revision, stored) = self.known.get(&part).cloned().unwrap_or_default();
                 let key = StateKey::part_of_mesh(NAME, &self.head.mesh, part, split);
-                let note =
-                    Note { key, revision, now, document: json!(Part { findings: piece.clone() }), journal: None };
+                let document = write_record(&FindingsPart { findings: piece.clone().into() });
+                let note = Note { key, revision, now, document, journal: None };
                 if piece != stored && state.note(&note).await? == StoreOutcome::Overtaken {
                     return Ok(false);
                 }
             }
         }
-        let body = json!({ "function": NAME, "decision": decision });
-        let journal = self.has_changed.then(|| JournalEntry { at: now, id: NAME.to_owned(), body });
+        let journal = self.has_changed.then(|| {
+            let decisions = vec![DecisionEntry::from(decision)];
+            let body = JournalBody::Decided { function: Function::ComplianceSweep, decisions, observed: None };
+            JournalEntry::new(now, NAME, &body, Layout::Single)
+        });
         let document = self.document(split);
         self.store_head(state, document, journal, now).await
     }
@@ -328,12 +292,12 @@ impl Remembered {
     /// Stores the unsent messages alone, after [`Self::store`]. `false` if another sweep has stored the mesh since.
     pub(crate) async fn store_owed(
         &mut self,
-        owed: Vec<Owed>,
+        owed: Vec<SweepMessage>,
         state: &dyn StateStore,
         now: Timestamp,
     ) -> Result<bool, PortError> {
         self.owe(owed);
-        let document = json!(self.head.document);
+        let document = write_record(&self.head.document);
         self.store_head(state, document, None, now).await
     }
 }
@@ -359,9 +323,8 @@ impl Remembered {
     fn document(&mut self, split: usize) -> Value {
         let document = &mut self.head.document;
         (document.parts, document.findings) =
-            if split == 1 { (None, Some(self.history.clone())) } else { (Some(split), None) };
-        // The document has only string keys, so this can't fail.
-        json!(document)
+            if split == 1 { (None, Some(self.history.clone().into())) } else { (Some(split), None) };
+        write_record(document)
     }
 }
 
@@ -400,8 +363,8 @@ async fn load_parts(
     for (part, key) in keys.iter().enumerate() {
         // A part without findings was never written.
         let Some(stored) = stored.remove(key) else { continue };
-        let document: Part = read_document(key, &stored.document, FORMAT)?;
-        found.insert(part, (stored.revision, document.findings));
+        let document: FindingsPart = read_record(key, &stored.document)?;
+        found.insert(part, (stored.revision, document.findings.into()));
     }
     Ok(found)
 }

@@ -3,12 +3,12 @@
 use mesh::name::MeshName;
 use mesh::pack::{FindingId, Severity};
 use ports::{BusEvent, Notice, PortError, Urgency};
+use records::SweepMessage;
 use reports::{Changes, Dated, MeshReport, in_words};
 use serde_json::{Value, json};
 
 use crate::Ports;
 use crate::handler::{folder, named};
-use crate::history::Owed;
 use crate::observe::Observation;
 use crate::outputs::Kept;
 
@@ -54,7 +54,7 @@ impl Told<'_> {
     }
 
     /// The notifications; none if no finding is new or resolved.
-    pub(crate) fn messages(&self) -> Vec<Owed> {
+    pub(crate) fn messages(&self) -> Vec<SweepMessage> {
         if self.changes.is_empty() {
             return Vec::new();
         }
@@ -68,7 +68,7 @@ impl Told<'_> {
             "resolvedCount": resolved.len(),
         });
         let event = BusEvent { detail_type: "Meshwarden Findings".to_owned(), detail, resources: Vec::new() };
-        vec![Owed::Notice(self.notice()), Owed::Event(event)]
+        vec![SweepMessage::Notice(self.notice()), SweepMessage::Event(event)]
     }
 
     fn notice(&self) -> Notice {
@@ -106,12 +106,12 @@ impl Told<'_> {
 }
 
 /// Sends messages in order. Returns the unsent ones, with the first error.
-pub(crate) async fn send(ports: &Ports, messages: Vec<Owed>) -> (Vec<Owed>, Option<PortError>) {
+pub(crate) async fn send(ports: &Ports, messages: Vec<SweepMessage>) -> (Vec<SweepMessage>, Option<PortError>) {
     let (mut owed, mut first) = (Vec::new(), None);
     for message in messages {
         let sent = match &message {
-            Owed::Notice(notice) => ports.notifier.notify(notice).await,
-            Owed::Event(event) => ports.bus.put(std::slice::from_ref(event)).await,
+            SweepMessage::Notice(notice) => ports.notifier.notify(notice).await,
+            SweepMessage::Event(event) => ports.bus.put(std::slice::from_ref(event)).await,
         };
         if let Err(error) = sent {
             first.get_or_insert(error);

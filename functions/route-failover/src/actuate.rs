@@ -1,6 +1,6 @@
 //! Executes a plan: lease, restore point, weights, and its end in the state table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -12,10 +12,11 @@ use ports::{
     Begin, Begun, BudgetWindow, Deadline, Finish, JournalEntry, PortError, PortErrorKind, Refusal, RouteWrite, Spend,
     StateKey, StoreOutcome, Written,
 };
+use records::{JournalBody, Layout, OutcomeEntry, write_record};
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::Ports;
+use crate::journal::RecordedDecision;
 
 /// How long a tag may delay the end of a change after its weights are written.
 const SIDE_TIME: Duration = Duration::from_secs(1);
@@ -106,6 +107,22 @@ impl Outcome {
     }
 }
 
+impl From<&Outcome> for OutcomeEntry {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::WouldApply => Self::WouldApply { watching: BTreeSet::new() },
+            Outcome::Applied { version } => Self::Applied { version: Some(*version) },
+            Outcome::AlreadyInPlace => Self::AlreadyInPlace,
+            Outcome::Superseded => Self::Superseded,
+            Outcome::Refused { refusal } => Self::Refused { refusal: refusal.code().to_owned() },
+            Outcome::Overwrote { version } => Self::Overwrote { version: *version },
+            Outcome::Failed { error, may_heal, kind } => {
+                Self::Failed { error: error.clone(), may_heal: Some(*may_heal), kind: Some(kind.to_string()) }
+            }
+        }
+    }
+}
+
 /// A plan with the data that is needed to execute it.
 #[derive(Debug)]
 pub(crate) struct Work<'a> {
@@ -123,8 +140,8 @@ pub(crate) struct Work<'a> {
     pub(crate) window: &'a BudgetWindow,
     /// The shifts that the window allows.
     pub(crate) cap: u32,
-    /// The body of the journal entry: the decision with its observation.
-    pub(crate) journal: &'a Value,
+    /// The content of the journal entry: the decision with its observation.
+    pub(crate) journal: &'a RecordedDecision,
 }
 
 /// A plan that was executed except for its end in the state table.
@@ -240,9 +257,9 @@ fn begin(ports: &Ports, work: &Work<'_>) -> Begin {
         holder: work.holder.to_owned(),
         now: ports.clock.now(),
         lease: Deadline::lease(),
-        document: document(work.decision.record.as_ref().unwrap_or(&plan.then)),
+        document: write_record(work.decision.record.as_ref().unwrap_or(&plan.then)),
         spend: plan.spends.then(|| Spend { window: work.window.clone(), cap: work.cap }),
-        journal: entry(ports, work, "begun", work.journal.clone()),
+        journal: entry(ports, work, "begun", &work.journal.begun()),
     }
 }
 
@@ -271,11 +288,12 @@ async fn finish(
     record: &RouteRecord,
     outcome: &Outcome,
 ) -> Result<(), PortError> {
+    let ended = JournalBody::Ended { plan: work.plan.id.clone(), outcome: OutcomeEntry::from(outcome) };
     let finish = Finish {
         key: StateKey::route(&work.plan.route),
         epoch,
-        document: document(record),
-        journal: entry(ports, work, "ended", json!({ "plan": work.plan.id, "outcome": outcome })),
+        document: write_record(record),
+        journal: entry(ports, work, "ended", &ended),
     };
     match ports.state.finish(&finish).await? {
         StoreOutcome::Stored => {}
@@ -323,14 +341,8 @@ fn is_final(error: &PortError) -> bool {
     !error.kind.may_heal() && error.kind != PortErrorKind::Denied
 }
 
-fn entry(ports: &Ports, work: &Work<'_>, stage: &str, body: Value) -> JournalEntry {
-    JournalEntry { at: ports.clock.now(), id: format!("{}-{stage}", work.plan.id), body }
-}
-
-/// A record in the format of the state table.
-pub(crate) fn document(record: &RouteRecord) -> Value {
-    // A record has only string keys, so this can't fail.
-    serde_json::to_value(record).unwrap_or_default()
+fn entry(ports: &Ports, work: &Work<'_>, stage: &str, body: &JournalBody) -> JournalEntry {
+    JournalEntry::new(ports.clock.now(), format!("{}-{stage}", work.plan.id), body, Layout::Flat)
 }
 
 /// An error with all its causes, in one line.

@@ -329,6 +329,6 @@ fn work<'a>(run: &'a Run<'_>, plan: &'a Plan, news: &'a News, observation: &'a O
         holder: &run.holder,
         window: &run.window,
         cap: run.policy.failover.budget.changes,
-        journal: &news.journal,
+        journal: news.journal.as_ref()?,
     })
 }

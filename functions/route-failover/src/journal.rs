@@ -1,12 +1,13 @@
-//! The journal entry of a decision: enough to make the decision again.
+//! The journal entry of a decision, with the observation that it was made from.
 
 use jiff::Timestamp;
 use mesh::failover::{Decision, Verdict};
 use mesh::policy::Policy;
-use ports::ReportStore;
-use serde_json::{Value, json};
+use ports::{ReportStore, store_observation};
+use records::{
+    DecisionEntry, FailoverObservation, Function, JournalBody, Observation as Recorded, ObservedRef, PlanEntry,
+};
 
-use crate::NAME;
 use crate::account::{reason, resource};
 use crate::observe::Observation;
 
@@ -14,38 +15,50 @@ use crate::observe::Observation;
 /// and operators read the journal.
 const LARGEST_INLINE: usize = 100 * 1024;
 
-/// The body of a journal entry: decision, observation and policy.
-pub(crate) async fn body(
-    reports: &dyn ReportStore,
-    decision: &Decision,
-    observation: &Observation,
-    policy: &Policy,
-    now: Timestamp,
-) -> Value {
-    let (code, facts, text) = reason(&decision.verdict);
-    let resource = resource(&observation.facts.mesh, &decision.subject);
-    let observed = json!({
-        "now": now,
-        "facts": observation.facts,
-        "harms": observation.harms_asked(),
-        "policy": policy,
-    });
-    let observed = match observed.to_string() {
-        small if small.len() <= LARGEST_INLINE => observed,
-        large => {
-            let name = format!("observations/{resource}/{}.json", now.as_millisecond());
-            match reports.put(&name, large.as_bytes()).await {
-                Ok(place) => json!({ "at": place }),
-                Err(error) => {
-                    tracing::warn!(%error, resource, "failed to store a large observation of a route; its journal entry has none");
-                    json!({ "lost": error.to_string() })
-                }
-            }
-        }
-    };
-    let plan = match &decision.verdict {
-        Verdict::Act(plan) => serde_json::to_value(plan).unwrap_or_default(),
-        Verdict::Keep(_) | Verdict::Hold(_) => Value::Null,
-    };
-    json!({ "function": NAME, "resource": resource, "reason": code, "facts": facts, "text": text, "plan": plan, "observed": observed })
+/// A decision and its observation, before it is known whether a change begins with it.
+#[derive(Debug)]
+pub(crate) struct RecordedDecision {
+    decision: DecisionEntry,
+    observed: ObservedRef,
+}
+
+impl RecordedDecision {
+    /// Records a decision, and stores its observation.
+    pub(crate) async fn new(
+        reports: &dyn ReportStore,
+        decision: &Decision,
+        observation: &Observation,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Self {
+        let (code, facts, text) = reason(&decision.verdict);
+        let resource = resource(&observation.facts.mesh, &decision.subject);
+        let recorded = FailoverObservation {
+            now,
+            facts: observation.facts.clone(),
+            harms: observation.what_ifs(),
+            policy: policy.clone(),
+        };
+        let object = |_: &str| format!("observations/{resource}/{}.json", now.as_millisecond());
+        let recorded = Recorded::Failover(Box::new(recorded));
+        let observed = store_observation(reports, &recorded, LARGEST_INLINE, object).await;
+        let plan = match &decision.verdict {
+            Verdict::Act(plan) => Some(PlanEntry::from(plan.as_ref())),
+            Verdict::Keep(_) | Verdict::Hold(_) => None,
+        };
+        let decision = DecisionEntry { text: Some(text), plan, ..DecisionEntry::new(resource, code, facts) };
+        Self { decision, observed }
+    }
+
+    /// The entry at the beginning of a change.
+    pub(crate) fn begun(&self) -> JournalBody {
+        let (decision, observed) = (self.decision.clone(), Some(self.observed.clone()));
+        JournalBody::Begun { function: Function::RouteFailover, decision, observed }
+    }
+
+    /// The entry about a decision that changes nothing.
+    pub(crate) fn decided(&self) -> JournalBody {
+        let (decisions, observed) = (vec![self.decision.clone()], Some(self.observed.clone()));
+        JournalBody::Decided { function: Function::RouteFailover, decisions, observed }
+    }
 }

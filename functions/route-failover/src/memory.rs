@@ -17,7 +17,8 @@ use mesh::failover::{FunctionRecord, HeldAlarm, Told, UnansweredAlarm, Wiring};
 use mesh::failures::{FailedCall, FailureClass, FailureLimits, FailurePage};
 use mesh::policy::PagingPolicy;
 use mesh::watch::Watch;
-use ports::{BudgetWindow, Note, Notice, PortError, StateKey, StateStore, StoreOutcome, Urgency};
+use ports::{BudgetWindow, DocumentError, Note, Notice, PortError, StateKey, StateStore, StoreOutcome, Urgency};
+use records::{read_record, write_record};
 use tokio::sync::Mutex;
 
 use crate::NAME;
@@ -216,12 +217,16 @@ impl Memory {
             kept.stored = Some((0, FunctionRecord::default()));
             return;
         };
-        match serde_json::from_value::<FunctionRecord>(stored.document.clone()) {
+        match read_record::<FunctionRecord>(&key, &stored.document) {
             Ok(record) => {
                 kept.stored = Some((stored.revision, record.clone()));
                 kept.merge(record, now);
             }
-            Err(error) => {
+            Err(error @ DocumentError::NewerFormat { .. }) => {
+                // The document stays as it is. This process keeps its own memory, and withholds pages.
+                tracing::warn!(%error, "a newer version stored the function's memory; pages are withheld");
+            }
+            Err(error @ DocumentError::Malformed { .. }) => {
                 // At worst, a page is sent once more. The document is rewritten: no decision depends on it.
                 tracing::warn!(%error, "the stored memory of the function is unreadable and is replaced");
                 kept.stored = Some((stored.revision, FunctionRecord::default()));
@@ -235,13 +240,7 @@ impl Memory {
             self.read(kept, window, now).await;
         }
         let (revision, _) = kept.stored.as_ref()?;
-        let document = match serde_json::to_value(&kept.record) {
-            Ok(document) => document,
-            Err(error) => {
-                tracing::error!(%error, "failed to write down the function's memory");
-                return None;
-            }
-        };
+        let document = write_record(&kept.record);
         let note = Note { key: StateKey::meshes(NAME), revision: *revision, now, document, journal: None };
         match self.state.note(&note).await {
             Ok(StoreOutcome::Stored) => {

@@ -13,9 +13,8 @@ use mesh::name::{MeshName, ResourcePath, RouteId, VirtualNodeName};
 use mesh::policy::FailoverPolicy;
 use mesh::resource::{Resource, RouteData};
 use mesh::weights::WeightSplit;
-use ports::{BudgetWindow, PortError, PortErrorKind, StateKey, StateView};
-use serde::Serialize;
-use serde_json::Value;
+use ports::{BudgetWindow, DocumentError, PortError, PortErrorKind, StateKey, StateView};
+use records::{WhatIf, read_record};
 use tokio::sync::Mutex;
 
 use crate::alarms::{Alarms, KnownAlarms};
@@ -52,15 +51,7 @@ pub(crate) struct Observation {
     /// The mesh model for what-if checks.
     model: Mesh,
     /// The what-if checks that were made, for the journal.
-    asked: StdMutex<Vec<Asked>>,
-}
-
-/// One what-if check and its result.
-#[derive(Clone, Debug, Serialize)]
-struct Asked {
-    route: RouteId,
-    split: WeightSplit,
-    harms: Vec<HarmFact>,
+    asked: StdMutex<Vec<WhatIf>>,
 }
 
 impl Observation {
@@ -91,9 +82,19 @@ impl Observation {
 
     /// The last notification about a node, from the node's own record.
     pub(crate) fn told_of_node(&self, node: &VirtualNodeName) -> Option<Told> {
-        let stored = self.state.documents.get(&StateKey::node(&self.facts.mesh, node))?;
-        // Another version wrote a document that cannot be read; at worst, the same notification is sent once more.
-        serde_json::from_value::<NodeRecord>(stored.document.clone()).ok()?.told
+        self.node_record(node).ok()?.told
+    }
+
+    /// Whether this version must not replace the document of a node.
+    pub(crate) fn is_foreign_node(&self, node: &VirtualNodeName) -> bool {
+        matches!(self.node_record(node), Err(DocumentError::NewerFormat { .. }))
+    }
+
+    /// The document of a node. A malformed one is replaced: at worst, the same notification is sent once more.
+    fn node_record(&self, node: &VirtualNodeName) -> Result<NodeRecord, DocumentError> {
+        let key = StateKey::node(&self.facts.mesh, node);
+        let stored = self.state.documents.get(&key);
+        stored.map_or(Ok(NodeRecord { told: None, watch: None }), |stored| read_record(&key, &stored.document))
     }
 
     /// The harms that a split would cause.
@@ -107,15 +108,14 @@ impl Observation {
                 .collect(),
             Err(error) => vec![HarmFact { id: "what-if-failed".to_owned(), text: error.to_string() }],
         };
-        let asked = Asked { route: route.clone(), split: split.clone(), harms: harms.clone() };
+        let asked = WhatIf { route: route.clone(), split: split.clone(), harms: harms.clone() };
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
         harms
     }
 
     /// The what-if checks that were made so far.
-    pub(crate) fn harms_asked(&self) -> Value {
-        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        serde_json::to_value(&*asked).unwrap_or_default()
+    pub(crate) fn what_ifs(&self) -> Vec<WhatIf> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use mesh::failover::Told;
+use mesh::failover::{OwedNote, RouteRecord, Told};
 use mesh::policy::PagingPolicy;
 use ports::{Notice, Notifier, Urgency};
 use tokio::sync::Mutex;
@@ -66,4 +66,14 @@ pub(crate) fn notice(urgency: Urgency, line: &lambda_kit::Decision, text: &str) 
         subject: format!("{}: {} {}", line.decision, line.reason, line.resource),
         body: format!("{text}\n\n{facts}\n"),
     }
+}
+
+/// The notice for a change when the process that made the change could not send it.
+pub(crate) fn late_notice(owed: &OwedNote, resource: &str, record: &RouteRecord) -> Notice {
+    let OwedNote { code, text } = owed;
+    let body = format!(
+        "{text}\n\nThis comes late: whoever made the change was cut short. The weights were {}.\n",
+        record.split
+    );
+    Notice { urgency: Urgency::Note, subject: format!("act: {code} {resource}"), body }
 }

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use futures::future::join_all;
 use jiff::Timestamp;
 use mesh::alarm::AlarmName;
-use mesh::failover::{AlarmData, Memory, RESTORE_TAG, RouteFacts, RouteRecord, awaiting_proof, counted_metrics};
+use mesh::failover::{AlarmData, Memory, RESTORE_TAG, RouteFacts, awaiting_proof, counted_metrics};
 use mesh::name::{ResourcePath, RouteId, VirtualNodeName};
 use mesh::policy::AlarmRole;
 use mesh::resource::RouteData;
 use mesh::weights::WeightSplit;
 use ports::{PortError, PortErrorKind, StateKey, StateView};
+use records::route_memory;
 
 use crate::Ports;
 use crate::alarms::Alarms;
@@ -44,13 +45,8 @@ async fn of_route(
 ) -> (RouteFacts, Vec<(String, PortError)>) {
     let mut unread = Vec::new();
     let mut restore_tag = None;
-    let mut memory = match state.documents.get(&StateKey::route(id)) {
-        None => Memory::None,
-        Some(stored) => match RouteRecord::read(&stored.document) {
-            Ok(record) => Memory::Record(Box::new(record)),
-            Err(error) => Memory::Unreadable(error.to_string()),
-        },
-    };
+    let key = StateKey::route(id);
+    let mut memory = state.documents.get(&key).map_or(Memory::None, |stored| route_memory(&key, &stored.document));
     if memory == Memory::None {
         match ports.meshes.tags(&route.metadata.arn.to_string()).await {
             Ok(mut tags) => restore_tag = tags.remove(RESTORE_TAG),

@@ -4,31 +4,33 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use mesh::failover::{
-    Decision, HoldReason, KeepReason, Memory as StoredMemory, NodeRecord, OwedNote, RestoreTag, RouteNotification,
-    RouteRecord, Subject, Told, Verdict, expected_end, route_notification,
+    Decision, HoldReason, KeepReason, Memory as StoredMemory, NodeRecord, RestoreTag, RouteNotification, RouteRecord,
+    Subject, Told, Verdict, expected_end, route_notification,
 };
 use mesh::failures::{FailedCall, FailureClass};
 use mesh::policy::{Mode, PagingPolicy, Policy};
 use mesh::resource::RouteData;
 use mesh::watch::{Expects, NoProgress, Watch, WatchLimits, WatchedDecision, watch};
 use ports::{BusEvent, JournalEntry, Note, Notice, PortError, StateKey, StoreOutcome, Urgency};
+use records::{Layout, write_record};
 use serde_json::{Value, json};
 
 use crate::account::{Account, reason, resource};
-use crate::actuate::{Outcome, clear_tag, document, tag};
+use crate::actuate::{Outcome, clear_tag, tag};
+use crate::journal::RecordedDecision;
 use crate::memory::{INTERVAL, Memory};
 use crate::observe::Observation;
-use crate::pager::{Pager, notice};
+use crate::pager::{Pager, late_notice, notice};
 use crate::wake::Wake;
-use crate::{NAME, Ports, journal};
+use crate::{NAME, Ports};
 
 /// A decision together with its notifications.
 #[derive(Debug)]
 pub(crate) struct News {
     /// The decision. Its record already contains the notification as sent.
     pub(crate) decision: Decision,
-    /// The body of the journal entry: enough to make the decision again.
-    pub(crate) journal: Value,
+    /// The content of the journal entry: enough to make the decision again. Unset for a decision that is not new.
+    pub(crate) journal: Option<RecordedDecision>,
     /// Whether no notification of an executed change is outstanding.
     pub(crate) noted: bool,
     telling: RouteNotification,
@@ -109,7 +111,7 @@ impl Teller {
                 record.intent = None;
             }
             if stored.record.as_ref() != Some(record) {
-                match self.store(StateKey::route(route), stored.revision, document(record), None, now).await {
+                match self.store(StateKey::route(route), stored.revision, write_record(record), None, now).await {
                     Ok(StoreOutcome::Stored) => {
                         stored = Stored { record: Some(record.clone()), revision: stored.revision + 1 };
                     }
@@ -182,6 +184,7 @@ impl Teller {
         let last = match (self.pager.last(&not_stored(&name)).await, &stored.record, &decision.subject) {
             (Some(told), _, _) => Some(told),
             (None, Some(record), _) => record.told.clone(),
+            (None, None, Subject::Node(node)) if observation.is_foreign_node(node) => self.pager.last(&name).await,
             (None, None, Subject::Node(node)) => observation.told_of_node(node),
             (None, None, Subject::Route(_)) => self.pager.last(&name).await,
         };
@@ -217,10 +220,11 @@ impl Teller {
             plan.then.paged.clone_from(&telling.paged);
             plan.then.watch = None;
         }
-        let journal = if telling.news {
-            journal::body(self.ports.reports.as_ref(), &decision, observation, policy, now).await
+        // A change is never made without its entry.
+        let journal = if telling.news || matches!(decision.verdict, Verdict::Act(_)) {
+            Some(RecordedDecision::new(self.ports.reports.as_ref(), &decision, observation, policy, now).await)
         } else {
-            Value::Null
+            None
         };
         News { decision, journal, noted: true, telling, again, no_progress, stored }
     }
@@ -334,9 +338,13 @@ impl Teller {
     async fn note(&self, news: &News, is_news: bool, observation: &Observation, now: Timestamp) -> bool {
         let name = resource(&observation.facts.mesh, &news.decision.subject);
         let document = match (&news.decision.subject, &news.decision.record) {
+            (Subject::Node(node), _) if observation.is_foreign_node(node) => {
+                self.pager.remember(&name, news.telling.told.clone()).await;
+                return true;
+            }
             (Subject::Node(_), _) => node_document(news.telling.told.clone()),
             (Subject::Route(_), Some(record)) if is_news || news.stored.record.as_ref() != Some(record) => {
-                document(record)
+                write_record(record)
             }
             (Subject::Route(_), Some(_)) => return true,
             (Subject::Route(_), None) => {
@@ -344,10 +352,10 @@ impl Teller {
                 return true;
             }
         };
-        let journal = is_news.then(|| JournalEntry {
-            at: now,
-            id: format!("{}-{}", news.stored.revision, reason(&news.decision.verdict).0),
-            body: news.journal.clone(),
+        let recorded = news.journal.as_ref().filter(|_| is_news);
+        let journal = recorded.map(|recorded| {
+            let id = format!("{}-{}", news.stored.revision, reason(&news.decision.verdict).0);
+            JournalEntry::new(now, id, &recorded.decided(), Layout::Flat)
         });
         let key = observation.key(&news.decision.subject);
         match self.store(key, news.stored.revision, document, journal, now).await {
@@ -454,24 +462,13 @@ fn watched(
     watch(last, &watched, &limits, now)
 }
 
-/// The notice for a change when the process that made the change could not send it.
-fn late_notice(owed: &OwedNote, resource: &str, record: &RouteRecord) -> Notice {
-    let OwedNote { code, text } = owed;
-    let body = format!(
-        "{text}\n\nThis comes late: whoever made the change was cut short. The weights were {}.\n",
-        record.split
-    );
-    Notice { urgency: Urgency::Note, subject: format!("act: {code} {resource}"), body }
-}
-
 /// The key under which this process remembers a notification that it could not store.
 fn not_stored(resource: &str) -> String {
     format!("{resource}, not stored")
 }
 
 fn node_document(told: Option<Told>) -> Value {
-    // A record has only string keys, so this can't fail.
-    serde_json::to_value(NodeRecord { told, watch: None }).unwrap_or_default()
+    write_record(&NodeRecord { told, watch: None })
 }
 
 /// The route's record as observed; `None` for a node.

@@ -1,6 +1,6 @@
 //! Executes a plan: lease and intent, tags or spec, and the outcome in the state table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mesh::change::Change;
 use mesh::compliance::{Plan, Record};
@@ -11,8 +11,8 @@ use ports::{
     Begin, Begun, BudgetWindow, Deadline, Finish, JournalEntry, MeshWrite, PortError, PortErrorKind, Refusal, Spend,
     StateKey, StoreOutcome, Surveyed, VirtualNodeWrite, Written,
 };
+use records::{JournalBody, Layout, OutcomeEntry, write_record};
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::Ports;
 
@@ -77,6 +77,23 @@ impl ExecutionOutcome {
     }
 }
 
+impl From<&ExecutionOutcome> for OutcomeEntry {
+    fn from(outcome: &ExecutionOutcome) -> Self {
+        match outcome {
+            ExecutionOutcome::WouldApply => Self::WouldApply { watching: BTreeSet::new() },
+            ExecutionOutcome::Applied => Self::Applied { version: None },
+            ExecutionOutcome::AlreadyInPlace => Self::AlreadyInPlace,
+            ExecutionOutcome::Superseded => Self::Superseded,
+            ExecutionOutcome::Refused { refusal } => Self::Refused { refusal: refusal.code().to_owned() },
+            ExecutionOutcome::Overwrote { version } => Self::Overwrote { version: *version },
+            ExecutionOutcome::Failed { error, may_heal } => {
+                Self::Failed { error: error.clone(), may_heal: Some(*may_heal), kind: None }
+            }
+            ExecutionOutcome::OutOfTime => Self::OutOfTime,
+        }
+    }
+}
+
 /// The stored record of a mesh while its resources are changed one after another.
 #[derive(Debug)]
 pub(crate) struct LeasedRecord {
@@ -102,7 +119,7 @@ pub(crate) struct Execution<'a> {
     /// The resource as read.
     pub(crate) read: &'a Surveyed,
     /// The journal entry of its beginning: the decision with its observation.
-    pub(crate) journal: Value,
+    pub(crate) journal: JournalBody,
 }
 
 /// Executes a plan. It is idempotent: if it is killed between any two calls, the next execution leads to the same
@@ -133,8 +150,8 @@ pub(crate) async fn execute_plan(ports: &Ports, leased: &mut LeasedRecord, work:
     let finish = Finish {
         key: leased.key.clone(),
         epoch,
-        document: document(&leased.record),
-        journal: entry(ports, work, "ended", json!({ "plan": work.plan.id, "outcome": outcome })),
+        document: write_record(&leased.record),
+        journal: entry(ports, work, "ended", &ended(work, &outcome)),
     };
     match ports.state.finish(&finish).await {
         Ok(StoreOutcome::Stored) => leased.revision = epoch + 1,
@@ -156,9 +173,9 @@ fn begin(ports: &Ports, leased: &LeasedRecord, work: &Execution<'_>, begun: &Rec
         holder: leased.holder.clone(),
         now: ports.clock.now(),
         lease: Deadline::lease(),
-        document: document(begun),
+        document: write_record(begun),
         spend: work.plan.spends.then(|| Spend { window: leased.window.clone(), cap: leased.cap }),
-        journal: entry(ports, work, "begun", work.journal.clone()),
+        journal: entry(ports, work, "begun", &work.journal),
     }
 }
 
@@ -258,12 +275,10 @@ fn impossible(change: &Change, why: &str) -> PortError {
     PortError::new(change.to_string(), PortErrorKind::Other, why)
 }
 
-fn entry(ports: &Ports, work: &Execution<'_>, stage: &str, body: Value) -> JournalEntry {
-    JournalEntry { at: ports.clock.now(), id: format!("{}-{stage}", work.plan.id), body }
+fn entry(ports: &Ports, work: &Execution<'_>, stage: &str, body: &JournalBody) -> JournalEntry {
+    JournalEntry::new(ports.clock.now(), format!("{}-{stage}", work.plan.id), body, Layout::Single)
 }
 
-/// The record in the format of the state table.
-pub(crate) fn document(record: &Record) -> Value {
-    // A record has only string keys, so this cannot fail.
-    serde_json::to_value(record).unwrap_or_default()
+fn ended(work: &Execution<'_>, outcome: &ExecutionOutcome) -> JournalBody {
+    JournalBody::Ended { plan: work.plan.id.clone(), outcome: OutcomeEntry::from(outcome) }
 }

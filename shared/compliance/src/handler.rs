@@ -12,6 +12,7 @@ use mesh::compliance::{DecisionScope, Plan, Topic, Verdict, decide};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::{Policy, PolicyError};
 use ports::{BudgetWindow, Deadline, FailureMemory, FailureRun, PortErrorKind};
+use records::JournalBody;
 use tokio::sync::Mutex;
 
 use crate::agenda::{Agenda, AgendaItem};
@@ -346,9 +347,9 @@ impl Compliance {
         let acts =
             |(decision, _): &DecisionOutcome| matches!(&decision.verdict, Verdict::Act(plan) if !plan.apply.is_empty());
         let observed = if done.iter().any(|done| acts(done) || Reporter::is_news(done, observation)) {
-            journal::observed(self.ports.reports.as_ref(), self.topic, observation, run.policy, run.now).await
+            Some(journal::observed(self.ports.reports.as_ref(), self.topic, observation, run.policy, run.now).await)
         } else {
-            serde_json::Value::Null
+            None
         };
         let mut leased = self.leased(run, observation);
         let mut halted = None;
@@ -360,7 +361,7 @@ impl Compliance {
                 ExecutionOutcome::clone(halted)
             } else {
                 let line = ReportEntry::for_decision(decision, None).line;
-                let body = journal::body(self.topic, &line, &observed);
+                let body = journal::begun(self.topic, &line, observed.clone());
                 self.act(run, plan, observation, leased.as_mut(), body).await
             });
             halted = halted.or_else(|| outcome.clone().filter(ExecutionOutcome::halts));
@@ -372,7 +373,7 @@ impl Compliance {
             observe::drop_reading(&self.warm, &observation.facts.mesh.name).await;
         }
         let during = ReportContext { failures: &run.failures, paging: &run.policy.failover.paging, now: run.now };
-        let not_sent = self.reporter.report(&done, observation, &observed, leased, &during).await;
+        let not_sent = self.reporter.report(&done, observation, observed.as_ref(), leased, &during).await;
         (done, not_sent)
     }
 
@@ -382,7 +383,7 @@ impl Compliance {
         plan: &Plan,
         observation: &Observation,
         leased: Option<&mut LeasedRecord>,
-        journal: serde_json::Value,
+        journal: JournalBody,
     ) -> ExecutionOutcome {
         if run.deadline.left() < ONE_CHANGE {
             return ExecutionOutcome::OutOfTime;

@@ -1,11 +1,11 @@
-//! The journal entries of decisions, with the input to replay them.
+//! The journal entries of decisions, each with the observation that it was made from.
 
 use jiff::Timestamp;
 use mesh::compliance::Topic;
 use mesh::name::ResourcePath;
 use mesh::policy::Policy;
-use ports::ReportStore;
-use serde_json::{Value, json};
+use ports::{ReportStore, store_observation};
+use records::{ComplianceObservation, DecisionEntry, Function, JournalBody, Observation as Recorded, ObservedRef};
 
 use crate::name;
 use crate::observe::Observation;
@@ -14,31 +14,34 @@ use crate::observe::Observation;
 /// the state table is limited to 400 KB, and each mesh has many entries.
 const LARGEST_INLINE: usize = 32 * 1024;
 
-/// The input of the decisions about a mesh, for the journal.
+/// Stores the observation of a mesh's decisions.
 pub(crate) async fn observed(
     reports: &dyn ReportStore,
     topic: Topic,
     observation: &Observation,
     policy: &Policy,
     now: Timestamp,
-) -> Value {
-    let observed = json!({ "now": now, "facts": observation.recorded(), "policy": policy });
-    let text = observed.to_string();
-    if text.len() <= LARGEST_INLINE {
-        return observed;
-    }
+) -> ObservedRef {
+    let recorded = ComplianceObservation { now, facts: observation.recorded(), policy: policy.clone() };
     let mesh = ResourcePath::Mesh(observation.facts.mesh.name.clone());
-    let place = format!("observations/{}/{mesh}/{}.json", name(topic), now.as_millisecond());
-    match reports.put(&place, text.as_bytes()).await {
-        Ok(place) => json!({ "at": place }),
-        Err(error) => {
-            tracing::warn!(%error, %mesh, "failed to store observation for replay");
-            json!({ "lost": error.to_string() })
-        }
-    }
+    let object = |_: &str| format!("observations/{}/{mesh}/{}.json", name(topic), now.as_millisecond());
+    store_observation(reports, &Recorded::Compliance(topic, Box::new(recorded)), LARGEST_INLINE, object).await
 }
 
-/// The body of a decision's journal entry.
-pub(crate) fn body(topic: Topic, line: &lambda_kit::Decision, observed: &Value) -> Value {
-    json!({ "function": name(topic), "decision": line, "observed": observed })
+/// The entry at the beginning of a change.
+pub(crate) fn begun(topic: Topic, line: &lambda_kit::Decision, observed: Option<ObservedRef>) -> JournalBody {
+    JournalBody::Begun { function: function(topic), decision: DecisionEntry::from(line), observed }
+}
+
+/// The entry about decisions that were reported.
+pub(crate) fn decided(topic: Topic, lines: &[lambda_kit::Decision], observed: Option<ObservedRef>) -> JournalBody {
+    let decisions = lines.iter().map(DecisionEntry::from).collect();
+    JournalBody::Decided { function: function(topic), decisions, observed }
+}
+
+const fn function(topic: Topic) -> Function {
+    match topic {
+        Topic::Tags => Function::TagCompliance,
+        Topic::Egress => Function::EgressCompliance,
+    }
 }

@@ -7,10 +7,8 @@ use futures::join;
 use jiff::{SignedDuration, Timestamp};
 use mesh::compliance::{Facts, Record, ResourceDetails, StateAccess, Topic, Unread, UnreadPart};
 use mesh::name::{MeshName, ResourcePath};
-use ports::{
-    BudgetWindow, DocumentError, Pace, PortError, PortErrorKind, StateKey, StateView, Surveyed, read_document, survey,
-};
-use serde_json::{Value, json};
+use ports::{BudgetWindow, DocumentError, Pace, PortError, PortErrorKind, StateKey, StateView, Surveyed, survey};
+use records::{ComplianceFacts, read_record};
 use tokio::sync::Mutex;
 
 use crate::{Ports, name};
@@ -87,17 +85,9 @@ impl Observation {
     }
 
     /// The facts in the format of the journal, sufficient for a replay.
-    pub(crate) fn recorded(&self) -> Value {
-        let resource = |(path, read): (&ResourcePath, &Surveyed)| json!({ "kind": path.kind(), "resource": read.resource.to_json(), "tags": read.tags.as_ref().map(|tags| tags.iter().collect::<BTreeMap<_, _>>()) });
-        json!({
-            "mesh": self.facts.mesh.name,
-            "resources": self.resources.iter().map(resource).collect::<Vec<_>>(),
-            "unread": self.facts.unread,
-            "record": self.facts.record,
-            "state": self.facts.state,
-            "killSwitch": self.facts.kill_switch,
-            "budgetUsed": self.facts.budget_used,
-        })
+    pub(crate) fn recorded(&self) -> ComplianceFacts {
+        let resources = self.resources.values().map(|read| (&read.resource, read.tags.as_ref()));
+        ComplianceFacts::new(&self.facts, resources)
     }
 }
 
@@ -152,7 +142,7 @@ fn add_state(facts: &mut Facts, state: &StateView, key: &StateKey) -> Result<u64
     facts.kill_switch = state.kill_switch.as_ref().map(|switch| (switch.by.clone(), switch.reason.clone()));
     facts.budget_used = state.budget.used;
     let Some(stored) = state.documents.get(key) else { return Ok(0) };
-    facts.record = read_document::<Record>(key, &stored.document, Record::FORMAT)?;
+    facts.record = read_record::<Record>(key, &stored.document)?;
     Ok(stored.revision)
 }
 

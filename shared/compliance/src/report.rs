@@ -11,14 +11,14 @@ use mesh::policy::PagingPolicy;
 use mesh::watch::{Expects, NoProgress, WatchLimits, WatchedDecision, watch};
 use ports::{
     BudgetWindow, BusEvent, FailureRun, JournalEntry, Note, Notice, PortError, StateKey, StoreOutcome, Urgency,
-    read_document,
 };
+use records::{Layout, ObservedRef, OutcomeEntry, read_record, write_record};
 use serde_json::{Value, json};
 
-use crate::execute::{ExecutionOutcome, LeasedRecord, document};
+use crate::execute::{ExecutionOutcome, LeasedRecord};
 use crate::observe::Observation;
 use crate::report_entry::{ReportEntry, reason};
-use crate::{Ports, name};
+use crate::{Ports, journal, name};
 
 /// The maximum number of lines of one notice. The report has all lines.
 const MOST_LINES: usize = 40;
@@ -73,7 +73,7 @@ impl Reporter {
         &self,
         done: &[DecisionOutcome],
         observation: &Observation,
-        observed: &Value,
+        observed: Option<&ObservedRef>,
         leased: Option<LeasedRecord>,
         during: &ReportContext<'_>,
     ) -> Vec<ReportEntry> {
@@ -214,7 +214,7 @@ impl Reporter {
         done: &[DecisionOutcome],
         news: &[&DecisionOutcome],
         observation: &Observation,
-        observed: &Value,
+        observed: Option<&ObservedRef>,
         mut leased: LeasedRecord,
         now: Timestamp,
     ) {
@@ -243,12 +243,11 @@ impl Reporter {
         }
         let lines: Vec<_> =
             news.iter().map(|(decision, outcome)| ReportEntry::for_decision(decision, outcome.as_ref()).line).collect();
-        let journal = (!news.is_empty()).then(|| JournalEntry {
-            at: now,
-            id: format!("{}-told", leased.revision),
-            body: json!({ "function": name(self.topic), "decisions": lines, "observed": observed }),
+        let journal = (!news.is_empty()).then(|| {
+            let body = journal::decided(self.topic, &lines, observed.cloned());
+            JournalEntry::new(now, format!("{}-told", leased.revision), &body, Layout::List)
         });
-        let (key, revision, document) = (leased.key.clone(), leased.revision, document(&leased.record));
+        let (key, revision, document) = (leased.key.clone(), leased.revision, write_record(&leased.record));
         match self.ports.state.note(&Note { key, revision, now, document, journal }).await {
             Ok(StoreOutcome::Stored) => {}
             Ok(StoreOutcome::Overtaken) => {
@@ -270,11 +269,11 @@ impl Reporter {
             }
             let loaded = self.ports.state.load(std::slice::from_ref(key), &window).await;
             let Some(stored) = loaded.ok().and_then(|mut view| view.documents.remove(key)) else { break };
-            let Ok(mut record) = read_document::<Record>(key, &stored.document, Record::FORMAT) else { break };
+            let Ok(mut record) = read_record::<Record>(key, &stored.document) else { break };
             for notice in &unsent {
                 record.owe(notice.clone());
             }
-            let (key, revision, document) = (key.clone(), stored.revision, document(&record));
+            let (key, revision, document) = (key.clone(), stored.revision, write_record(&record));
             let noted = self.ports.state.note(&Note { key, revision, now, document, journal: None }).await;
             if matches!(noted, Ok(StoreOutcome::Stored)) {
                 return;
@@ -297,8 +296,8 @@ impl Reporter {
                 }
                 (Verdict::Act(_), _) => {
                     wrong += 1;
-                    let outcome = serde_json::to_value(outcome).unwrap_or_default();
-                    let outcome = outcome.get("outcome").and_then(Value::as_str).unwrap_or_default();
+                    let outcome = outcome.as_ref().map(OutcomeEntry::from);
+                    let outcome = outcome.as_ref().and_then(OutcomeEntry::name).unwrap_or_default();
                     format!("{}; {outcome}: {text}", decision.judged.text())
                 }
                 (Verdict::Hold(_), _) => {
@@ -340,9 +339,8 @@ fn undone((decision, outcome): &DecisionOutcome) -> Option<(String, Value, Expec
                 | ExecutionOutcome::Refused { .. }),
             ),
         ) => {
-            // Its members are strings, so this cannot fail.
-            let outcome = serde_json::to_value(outcome).unwrap_or_default();
-            let code = outcome.get("outcome").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let outcome = OutcomeEntry::from(outcome);
+            let code = outcome.name().unwrap_or_default().to_owned();
             Some((code, json!({ "outcome": outcome, "rules": plan.remediates }), Expects::Within(UNDONE_FOR)))
         }
         (Verdict::Hold(reason), _) if reason.expects() != Expects::Final => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use records::{DecisionEntry, OutcomeEntry, PlanEntry};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -112,6 +113,17 @@ impl Report {
             *reasons.entry(decision.reason.as_str()).or_insert(0) += 1;
         }
         reasons
+    }
+}
+
+impl From<&Decision> for DecisionEntry {
+    fn from(decision: &Decision) -> Self {
+        Self {
+            decision: Some(decision.decision.clone()),
+            plan: decision.plan.clone().map(PlanEntry::from),
+            outcome: decision.outcome.clone().map(OutcomeEntry::from),
+            ..Self::new(&decision.resource, &decision.reason, decision.facts.clone())
+        }
     }
 }
 

@@ -45,9 +45,8 @@ pub use config_rules::{
 pub use config_rules_answer::{PutOutcome, RefusedEvaluation, put_all_evaluations};
 pub use deadline::Deadline;
 pub use denied::DeniedCalls;
-pub use document::{DocumentError, read_document};
 pub use error::{PortError, PortErrorKind};
-pub use event_bus::{BusEvent, EventBus};
+pub use event_bus::EventBus;
 pub use failure_memory::{FailureMemory, FailureRun};
 pub use instance_directory::{InstanceAttributes, InstanceDirectory};
 pub use location::{LocationError, PolicyLocation, ReportsLocation};
@@ -55,10 +54,11 @@ pub use mesh_store::{
     Described, MeshReader, MeshWrite, MeshWriter, ResourceRef, RouteWrite, RouteWriter, TagWriter, VirtualGatewayWrite,
     VirtualNodeWrite, Written,
 };
-pub use notifier::{Notice, Notifier, Urgency};
+pub use notifier::Notifier;
 pub use policy_source::{BuiltInPolicy, PolicySource};
 pub use queues::{QueueAttribute, QueueMessage, QueueValue, Queues};
-pub use report_store::ReportStore;
+pub use records::{BusEvent, DocumentError, Notice, Urgency};
+pub use report_store::{ReportStore, store_observation};
 pub use roster::Roster;
 pub use security_hub::{RefusedFinding, SecurityHub};
 pub use standstill_memory::{StandstillMemory, StandstillRun, WaitingDecision};

@@ -14,14 +14,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use records::{DocumentRecord, read_record, write_record};
 
-use crate::document::read_document;
 use crate::{BudgetWindow, Note, Notice, Notifier, PortError, StateKey, StateStore, StoreOutcome, Urgency};
-
-/// The newest format of the stored documents that is known here.
-const FORMAT: u64 = 0;
 
 /// How often the document is stored again after another invocation has stored it.
 const ATTEMPTS: usize = 3;
@@ -60,7 +55,7 @@ pub(crate) struct DuePage<D> {
     pub(crate) paged: D,
 }
 
-impl<D: Clone + Default + PartialEq + Serialize + DeserializeOwned> PagedMemory<D> {
+impl<D: DocumentRecord + Clone + Default + PartialEq> PagedMemory<D> {
     /// The memory that is stored at this key.
     pub(crate) fn new(
         function: &'static str,
@@ -155,7 +150,7 @@ impl<D: Clone + Default + PartialEq + Serialize + DeserializeOwned> PagedMemory<
             }
         };
         let Some(stored) = stored else { return Some((0, D::default())) };
-        match read_document(&self.key, &stored.document, FORMAT) {
+        match read_record(&self.key, &stored.document) {
             Ok(document) => Some((stored.revision, document)),
             Err(error) => {
                 tracing::warn!(%error, key = self.key.as_str(), "failed to read a memory; this process keeps its own");
@@ -165,8 +160,7 @@ impl<D: Clone + Default + PartialEq + Serialize + DeserializeOwned> PagedMemory<
     }
 
     async fn store(&self, revision: u64, document: &D, now: Timestamp) -> Result<StoreOutcome, PortError> {
-        // The documents have only string keys, so this can't fail.
-        let document = serde_json::to_value(document).unwrap_or_default();
+        let document = write_record(document);
         self.state.note(&Note { key: self.key.clone(), revision, now, document, journal: None }).await
     }
 

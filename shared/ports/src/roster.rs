@@ -4,25 +4,12 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use mesh::name::MeshName;
-use serde::Deserialize;
-use serde_json::json;
+use records::{RosterRecord, read_record, write_record};
 
-use crate::document::read_document;
 use crate::{BudgetWindow, Note, PortError, PortErrorKind, StateKey, StateStore, StoreOutcome};
-
-/// The newest format of the document that this version reads.
-const FORMAT: u64 = 0;
 
 /// The maximum number of attempts of a write while other invocations write the document.
 const ATTEMPTS: usize = 5;
-
-/// The stored document.
-#[derive(Deserialize)]
-struct Document {
-    // Absent in a document that an operator has reset.
-    #[serde(default)]
-    meshes: BTreeSet<MeshName>,
-}
 
 /// The meshes that a function has read and that it has not seen deleted, in one document of the state table. A mesh is
 /// added before any other record about it is stored, and removed after all these records are settled.
@@ -58,7 +45,7 @@ impl Roster<'_> {
             let revision = stored.as_ref().map_or(0, |stored| stored.revision);
             // An unreadable document is not empty: overwriting it would lose the meshes in it, and their deletion.
             let before: BTreeSet<MeshName> = match &stored {
-                Some(stored) => read_document::<Document>(&key, &stored.document, FORMAT)?.meshes,
+                Some(stored) => read_record::<RosterRecord>(&key, &stored.document)?.meshes,
                 None => BTreeSet::new(),
             };
             let mut after = before.clone();
@@ -66,7 +53,7 @@ impl Roster<'_> {
             if after == before {
                 return Ok(after);
             }
-            let document = json!({ "meshes": after });
+            let document = write_record(&RosterRecord { meshes: after.clone() });
             let note = Note { key: key.clone(), revision, now, document, journal: None };
             if self.state.note(&note).await? == StoreOutcome::Stored {
                 return Ok(after);
@@ -79,6 +66,8 @@ impl Roster<'_> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::memory::MemoryPorts;
 
@@ -103,9 +92,13 @@ mod tests {
     #[tokio::test]
     async fn unreadable_roster_is_an_error_and_stays_as_it_is() {
         let now: Timestamp = "2026-11-21T06:00:00Z".parse().unwrap();
-        for document in
-            [json!({ "meshes": 7 }), json!({ "meshes": ["not/a/name"] }), json!({ "format": 3 }), json!(null)]
-        {
+        for document in [
+            json!({ "meshes": 7 }),
+            json!({ "meshes": ["not/a/name"] }),
+            json!({ "format": 3 }),
+            json!(null),
+            json!([]),
+        ] {
             let ports = MemoryPorts::at(now);
             let key = StateKey::meshes("f");
             let note = Note { key: key.clone(), revision: 0, now, document: document.clone(), journal: None };

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use mesh::policy::PagingPolicy;
 use mesh::watch::{Expects, NoProgress, Watch, WatchLimits, WatchedDecision, watch};
-use serde::{Deserialize, Serialize};
+use records::StandstillsRecord;
 use serde_json::Value;
 
 use crate::paged_memory::{DuePage, PagedMemory, PagedRun};
@@ -31,14 +31,7 @@ const MOST_SUBJECTS: usize = 500;
 #[derive(Debug)]
 pub struct StandstillMemory {
     interval: SignedDuration,
-    memory: PagedMemory<Watches>,
-}
-
-/// The stored document.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Watches {
-    subjects: BTreeMap<String, Watch>,
+    memory: PagedMemory<StandstillsRecord>,
 }
 
 /// A decision that is not final.
@@ -116,12 +109,12 @@ struct EndedRun {
     now: Timestamp,
 }
 
-impl PagedRun<Watches> for EndedRun {
-    fn merge(&self, own: &mut Watches, stored: &Watches) {
+impl PagedRun<StandstillsRecord> for EndedRun {
+    fn merge(&self, own: &mut StandstillsRecord, stored: &StandstillsRecord) {
         own.merge(stored);
     }
 
-    fn apply(&self, document: &mut Watches) -> Option<DuePage<Watches>> {
+    fn apply(&self, document: &mut StandstillsRecord) -> Option<DuePage<StandstillsRecord>> {
         let Self { decisions, limits, now } = self;
         document.subjects.retain(|_, watch| now.duration_since(watch.last_run) <= limits.interval * 3);
         let mut paged = document.clone();
@@ -133,8 +126,8 @@ impl PagedRun<Watches> for EndedRun {
             if let (Some(unpaged), Some(_)) = (&mut unpaged, &page) {
                 unpaged.page_failed();
             }
-            document.set(subject, unpaged);
-            paged.set(subject, next);
+            set(document, subject, unpaged);
+            set(&mut paged, subject, next);
             standstills.extend(page);
         }
         let what = match standstills.as_slice() {
@@ -150,24 +143,12 @@ impl PagedRun<Watches> for EndedRun {
     }
 }
 
-impl Watches {
-    /// Remembers a subject, or forgets it.
-    fn set(&mut self, subject: &str, watch: Option<Watch>) {
-        match watch {
-            Some(watch) => self.subjects.insert(subject.to_owned(), watch),
-            None => self.subjects.remove(subject),
-        };
-    }
-
-    /// Adds what another process stored: of each subject, the entry of the newer run.
-    fn merge(&mut self, stored: &Self) {
-        for (subject, other) in &stored.subjects {
-            let own = self.subjects.entry(subject.clone()).or_insert_with(|| other.clone());
-            if other.last_run > own.last_run {
-                *own = other.clone();
-            }
-        }
-    }
+/// Remembers a subject, or forgets it.
+fn set(document: &mut StandstillsRecord, subject: &str, watch: Option<Watch>) {
+    match watch {
+        Some(watch) => document.subjects.insert(subject.to_owned(), watch),
+        None => document.subjects.remove(subject),
+    };
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use records::{JournalBody, Layout, ReadError};
 use serde::{Deserialize, Serialize};
 
 use crate::PortError;
@@ -33,105 +34,28 @@ pub trait StateStore: Send + Sync + std::fmt::Debug {
     async fn set_kill_switch(&self, switch: Option<&KillSwitch>) -> Result<(), PortError>;
 }
 
-pub use keys::{BudgetWindow, StateKey};
+pub use records::StateKey;
 
-mod keys {
-    use super::{Deserialize, Serialize, SignedDuration, Timestamp};
+/// One window of one class's budget. Windows follow each other without overlap (they do not slide), so up to twice
+/// the cap may fall into one window's length across a border.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetWindow {
+    /// The class of the function, for example `failover`.
+    pub class: String,
+    /// When the window began.
+    pub start: Timestamp,
+    /// When it ends; the item may be deleted after that.
+    pub end: Timestamp,
+}
 
-    /// The key of a document, for example `route/shop/recs/main`.
-    #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-    pub struct StateKey(String);
-
-    impl StateKey {
-        /// The document of a route.
-        #[must_use]
-        pub fn route(route: &mesh::name::RouteId) -> Self {
-            Self(format!("route/{route}"))
-        }
-
-        /// The document of a virtual node that no route targets.
-        #[must_use]
-        pub fn node(mesh: &mesh::name::MeshName, node: &mesh::name::VirtualNodeName) -> Self {
-            Self(format!("node/{mesh}/{node}"))
-        }
-
-        /// The document of a function about one mesh.
-        #[must_use]
-        pub fn mesh(function: &str, mesh: &mesh::name::MeshName) -> Self {
-            Self(format!("{function}/{mesh}"))
-        }
-
-        /// The document of a function about all meshes.
-        #[must_use]
-        pub fn meshes(function: &str) -> Self {
-            Self(function.to_owned())
-        }
-
-        /// The failing calls of a function.
-        #[must_use]
-        pub fn failures(function: &str) -> Self {
-            Self(format!("failures/{function}"))
-        }
-
-        /// The waiting decisions of a function.
-        #[must_use]
-        pub fn standstills(function: &str) -> Self {
-            Self(format!("standstills/{function}"))
-        }
-
-        /// A part of a function's document about one mesh, if it is too large for one item.
-        #[must_use]
-        pub fn part_of_mesh(function: &str, mesh: &mesh::name::MeshName, part: usize, parts: usize) -> Self {
-            Self(format!("{function}/{mesh}/{part}-of-{parts}"))
-        }
-
-        /// The document of a certificate or a trust, for example `certificate/acm:arn…`. It names no mesh, since
-        /// several may share it.
-        #[must_use]
-        pub fn certificate(subject: &str) -> Self {
-            Self(format!("certificate/{subject}"))
-        }
-
-        /// The document for the journal of the kill switch; the switch itself is a separate item.
-        #[must_use]
-        pub fn kill_switch() -> Self {
-            Self("kill-switch-log".to_owned())
-        }
-
-        /// The document for the journal of operators' actions on dead letters.
-        #[must_use]
-        pub fn dead_letters() -> Self {
-            Self("dead-letters-log".to_owned())
-        }
-
-        /// The key in the table.
-        #[must_use]
-        pub fn as_str(&self) -> &str {
-            &self.0
-        }
-    }
-
-    /// One window of one class's budget. Windows follow each other without overlap (they do not slide), so up to twice
-    /// the cap may fall into one window's length across a border.
-    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-    pub struct BudgetWindow {
-        /// The class of the function, for example `failover`.
-        pub class: String,
-        /// When the window began.
-        pub start: Timestamp,
-        /// When it ends; the item may be deleted after that.
-        pub end: Timestamp,
-    }
-
-    impl BudgetWindow {
-        /// The window at `now`: windows are counted from the Unix epoch, so that all invocations agree.
-        #[must_use]
-        pub fn at(class: &str, length: SignedDuration, now: Timestamp) -> Self {
-            let seconds = length.as_secs().max(1);
-            let start = now.as_second() - now.as_second().rem_euclid(seconds);
-            let start = Timestamp::from_second(start).unwrap_or(now);
-            Self { class: class.to_owned(), start, end: start + length }
-        }
+impl BudgetWindow {
+    /// The window at `now`: windows are counted from the Unix epoch, so that all invocations agree.
+    #[must_use]
+    pub fn at(class: &str, length: SignedDuration, now: Timestamp) -> Self {
+        let seconds = length.as_secs().max(1);
+        let start = now.as_second() - now.as_second().rem_euclid(seconds);
+        let start = Timestamp::from_second(start).unwrap_or(now);
+        Self { class: class.to_owned(), start, end: start + length }
     }
 }
 
@@ -244,6 +168,19 @@ pub enum Refusal {
     BudgetSpent,
 }
 
+impl Refusal {
+    /// The stable code, as in `budget-spent`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::KillSwitchOn => "kill-switch-on",
+            Self::LeaseHeld => "lease-held",
+            Self::RevisionMoved => "revision-moved",
+            Self::BudgetSpent => "budget-spent",
+        }
+    }
+}
+
 /// The input of [`StateStore::finish`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finish {
@@ -290,4 +227,17 @@ pub struct JournalEntry {
     pub id: String,
     /// The decision, its facts, versions and outcome.
     pub body: serde_json::Value,
+}
+
+impl JournalEntry {
+    /// An entry with a body that is stored in format 0.
+    #[must_use]
+    pub fn new(at: Timestamp, id: impl Into<String>, body: &JournalBody, layout: Layout) -> Self {
+        Self { at, id: id.into(), body: body.to_format_0(layout) }
+    }
+
+    /// Reads the body.
+    pub fn read(&self) -> Result<JournalBody, ReadError> {
+        JournalBody::read(&self.id, &self.body)
+    }
 }

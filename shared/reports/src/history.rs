@@ -3,28 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use mesh::name::ResourcePath;
-use mesh::pack::{Finding, FindingId, Severity};
+use mesh::pack::{Finding, FindingId};
+pub use records::DatedFinding as Dated;
 use serde::{Deserialize, Serialize};
 
 /// The time at which each finding was first seen. Resolved findings are removed: a finding that returns is new.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct History(BTreeMap<FindingId, Dated>);
-
-/// The summary of a finding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Dated {
-    /// The time at which the finding was first seen.
-    pub first_seen: Timestamp,
-    /// The id of the rule. A later version may have removed the rule, so this is not a `RuleName`.
-    pub rule: String,
-    /// The severity of the finding.
-    pub severity: Severity,
-    /// The resource of the finding.
-    pub resource: ResourcePath,
-}
 
 /// The changes since the last run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,6 +24,12 @@ pub struct Changes {
 impl From<BTreeMap<FindingId, Dated>> for History {
     fn from(findings: BTreeMap<FindingId, Dated>) -> Self {
         Self(findings)
+    }
+}
+
+impl From<History> for BTreeMap<FindingId, Dated> {
+    fn from(history: History) -> Self {
+        history.0
     }
 }
 

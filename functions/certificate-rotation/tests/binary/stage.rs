@@ -227,11 +227,9 @@ impl<'a> Stage<'a> {
             if text("pk") != "certificate/sds:key" || text("sk") != "document" {
                 continue;
             }
-            let mesh::rotation::Memory::Record(record) =
-                mesh::rotation::Record::read(&serde_json::from_str(&text("document")).unwrap())
-            else {
-                unreachable!("{item:?}")
-            };
+            let document = serde_json::from_str(&text("document")).unwrap();
+            let key = ports::StateKey::certificate("sds:key");
+            let record: mesh::rotation::Record = records::read_record(&key, &document).unwrap();
             let released = serde_json::to_string(&record.released(now).unwrap()).unwrap();
             let update = self.table().update_item().table_name(&self.name);
             let update = update.key("pk", item["pk"].clone()).key("sk", item["sk"].clone());

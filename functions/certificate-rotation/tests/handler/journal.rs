@@ -2,6 +2,7 @@
 
 use mesh::rotation::Recorded;
 use ports::{JournalEntry, StateKey, StateStore as _};
+use records::{JournalBody, RawObservation, Replay};
 use serde_json::{Value, json};
 
 use crate::shop::{DAY, Shop};
@@ -12,7 +13,7 @@ async fn entries(shop: &Shop, subject: &str) -> Vec<JournalEntry> {
 
 /// Decides again from what an entry has, and compares. Gives what was decided.
 fn replay(body: &Value, observed: &Value) -> String {
-    let again = mesh::rotation::replay(body, observed).unwrap();
+    let again = again(body, observed);
     assert!(again.is_same(), "{again:?}");
     let recorded: Recorded = serde_json::from_value(observed.clone()).unwrap();
     let decided = recorded.decide();
@@ -21,8 +22,16 @@ fn replay(body: &Value, observed: &Value) -> String {
 
     let mut changed = body.clone();
     changed["decision"] = json!("retire");
-    assert!(!mesh::rotation::replay(&changed, observed).unwrap().is_same());
-    format!("{} {}", again.recorded.decision, again.recorded.code)
+    assert!(!self::again(&changed, observed).is_same());
+    format!("{} {}", again.recorded.decision.unwrap(), again.recorded.code)
+}
+
+/// Makes the one decision of an entry again.
+fn again(body: &Value, observed: &Value) -> Replay {
+    let body = JournalBody::read("", body).unwrap();
+    let mut replays = records::replay(&body, &RawObservation::from(observed.clone())).unwrap();
+    assert_eq!(replays.len(), 1, "{replays:?}");
+    replays.remove(0)
 }
 
 #[tokio::test(start_paused = true)]

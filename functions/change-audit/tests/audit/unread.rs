@@ -88,7 +88,7 @@ async fn unreadable_document_holds_and_pages_once() {
                 "state": { "kept": "here", "sha256": "", "snapshot": { "mesh": "shop" } } }),
             "RecordUnreadable",
         ),
-        (json!({ "format": 1 }), "NewerFormat"),
+        (json!({ "format": 2 }), "NewerFormat"),
     ] {
         let shop = Shop::new();
         let key = StateKey::mesh(NAME, &"shop".parse().unwrap());

@@ -7,6 +7,7 @@ mod failures;
 mod gone;
 mod history;
 mod partly;
+mod previous;
 mod queue;
 mod repeated;
 mod security_hub;

@@ -97,9 +97,12 @@ async fn unreadable_history_holds_and_pages_once() {
         (&head, json!({ "findings": 7 }), "RecordUnreadable"),
         (&head, json!({ "parts": 5 }), "RecordUnreadable"),
         (&head, json!({ "sweptAt": "yesterday" }), "RecordUnreadable"),
-        (&head, json!({ "format": 1, "findings": {} }), "NewerFormat"),
+        (&head, json!([]), "RecordUnreadable"),
+        (&head, json!({ "sweptAt": morning(), "parts": 16 }), "RecordUnreadable"),
+        (&head, json!({ "format": 1, "findings": {} }), "RecordUnreadable"),
+        (&head, json!({ "format": 2, "findings": {} }), "NewerFormat"),
         (&part, json!({ "findings": [] }), "RecordUnreadable"),
-        (&part, json!({ "format": 1 }), "NewerFormat"),
+        (&part, json!({ "format": 2 }), "NewerFormat"),
     ] {
         let ports = shop();
         let store = async |key: &StateKey, document: &Value| {

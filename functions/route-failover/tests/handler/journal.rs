@@ -1,12 +1,20 @@
 //! What is kept of a decision is enough to make it again.
 
-use mesh::failover::replay;
 use mesh::name::{ResourcePath, RouteId, RouteName};
 use ports::{JournalEntry, StateKey};
+use records::{JournalBody, RawObservation, ReadError, Replay};
 use serde_json::{Value, json};
 
 use crate::scenarios::{ALL, Moment, Scenario};
 use crate::shop::{ROUTERS, Shop, errors_event, mesh, route, spec};
+
+/// Makes the one decision of an entry again.
+fn replay(body: &Value, observed: &Value) -> Result<Replay, ReadError> {
+    let body = JournalBody::read("", body)?;
+    let mut replays = records::replay(&body, &RawObservation::from(observed.clone()))?;
+    assert_eq!(replays.len(), 1, "{replays:?}");
+    Ok(replays.remove(0))
+}
 
 fn entries(shop: &Shop) -> Vec<JournalEntry> {
     ROUTERS.iter().flat_map(|router| shop.ports.state.journal_of(&StateKey::route(&route(router)))).collect()

@@ -2,7 +2,7 @@
 
 use mesh::alarm::AlarmState;
 use mesh::name::{ResourcePath, VirtualServiceName};
-use ports::StateKey;
+use ports::{Note, StateKey, StateStore as _};
 use serde_json::json;
 
 use crate::alarms::{alarm, errors_of, on_nothing};
@@ -78,6 +78,26 @@ async fn a_node_without_a_route_is_journalled_and_what_was_told_survives_the_pro
     shop.fails("images-v1");
     function.minutes(1).await;
     assert_eq!((shop.pages().len(), shop.ports.state.journal_of(&key).len()), (2, 2));
+}
+
+/// A newer version stored the node, and was rolled back: its document stays, and the node is paged once a process.
+#[tokio::test(start_paused = true)]
+async fn document_of_a_node_in_a_newer_format_is_not_overwritten() {
+    let shop = Shop::open();
+    shop.add_node("images-v1", "http");
+    let service = VirtualServiceName::parse("images.shop.local").unwrap();
+    let provider = json!({ "provider": { "virtualNode": { "virtualNodeName": "images-v1" } } });
+    shop.put(&ResourcePath::VirtualService(mesh(), service), &provider);
+    let key = StateKey::node(&mesh(), &node("images-v1"));
+    let document = json!({ "format": 2, "state": null });
+    let note = Note { key: key.clone(), revision: 0, now: shop.now(), document: document.clone(), journal: None };
+    shop.ports.state.note(&note).await.unwrap();
+    shop.fails("images-v1");
+    let function = shop.start().await;
+    function.answer(&errors_event("images-v1")).await.unwrap();
+    function.minutes(10).await;
+    assert_eq!(shop.ports.state.stored(&key).unwrap().document, document);
+    assert_eq!(shop.pages().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

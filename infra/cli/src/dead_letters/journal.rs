@@ -3,8 +3,10 @@
 
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
 use ports::{BudgetWindow, JournalEntry, Note, PortError, StateKey, StateStore, StoreOutcome};
-use serde_json::{Value, json};
+use records::{DeadLetterEntry, DeadLetterFacts, DeadLetterLog, DecisionEntry, JournalBody, Layout, write_record};
+use serde_json::json;
 
 use super::desk::Desk;
 use super::error::Trouble;
@@ -29,36 +31,33 @@ pub(super) async fn write(
 ) -> Result<(), Trouble> {
     for (part, letters) in letters.chunks(IN_AN_ENTRY).enumerate() {
         let by = &desk.by;
-        let verb = if letters.iter().all(|(_, to)| to.is_some()) { "sends again" } else { "deletes" };
+        let is_redriven = letters.iter().all(|(_, to)| to.is_some());
+        let (verb, command) =
+            if is_redriven { ("sends again", "dead-letters redrive") } else { ("deletes", "dead-letters drop") };
         let text = format!("{by} {verb} {} of {queue}", count(letters.len()));
-        let facts = json!({ "by": by, "queue": queue, "letters": letters.iter().map(facts).collect::<Vec<_>>() });
-        let key = StateKey::dead_letters();
-        let body = json!({
-            "function": "meshwarden", "resource": key.as_str(), "reason": code, "facts": facts, "text": text,
-            "plan": Value::Null,
-        });
-        append(desk, &format!("{code}-{part}"), body).await?;
+        let facts =
+            DeadLetterFacts { by: by.clone(), queue: queue.to_owned(), letters: letters.iter().map(entry).collect() };
+        let resource = StateKey::dead_letters();
+        let decision = DecisionEntry { text: Some(text), ..DecisionEntry::new(resource.as_str(), code, json!(facts)) };
+        let body = JournalBody::Operator { command: command.to_owned(), by: by.clone(), decision };
+        append(desk, &format!("{code}-{part}"), &body).await?;
     }
     Ok(())
 }
 
-fn facts((letter, to): &(&Letter, Option<String>)) -> Value {
-    let mut facts = json!({
-        "id": letter.id, "function": letter.function, "source": letter.source, "reason": short(&letter.reason),
-        "events": short(&letter.events.join(", ")),
-    });
-    if let Some(members) = facts.as_object_mut() {
-        if let Some(to) = to {
-            members.insert("to".to_owned(), json!(to));
-        } else {
-            let event: String = letter.event.chars().take(LONGEST_EVENT).collect();
-            members.insert("event".to_owned(), json!(event));
-        }
+fn entry((letter, to): &(&Letter, Option<String>)) -> DeadLetterEntry {
+    DeadLetterEntry {
+        id: letter.id.clone(),
+        function: letter.function.map(str::to_owned),
+        source: letter.source.clone(),
+        reason: short(&letter.reason),
+        events: short(&letter.events.join(", ")),
+        to: to.clone(),
+        event: to.is_none().then(|| letter.event.chars().take(LONGEST_EVENT).collect()),
     }
-    facts
 }
 
-async fn append(desk: &Desk<'_>, id: &str, body: Value) -> Result<(), Trouble> {
+async fn append(desk: &Desk<'_>, id: &str, body: &JournalBody) -> Result<(), Trouble> {
     let key = StateKey::dead_letters();
     let now = desk.now;
     // This load spends no budget, but the store requires a window for every load.
@@ -67,8 +66,9 @@ async fn append(desk: &Desk<'_>, id: &str, body: Value) -> Result<(), Trouble> {
     for _ in 0..ATTEMPTS {
         let view = desk.state.load(std::slice::from_ref(&key), &window).await.map_err(failed)?;
         let revision = view.documents.get(&key).map_or(0, |stored| stored.revision);
-        let journal = Some(JournalEntry { at: now, id: format!("{revision}-{id}"), body: body.clone() });
-        let note = Note { key: key.clone(), revision, now, document: json!({ "changed": now }), journal };
+        let journal = Some(JournalEntry::new(now, format!("{revision}-{id}"), body, Layout::Flat));
+        let document = write_record(&DeadLetterLog { changed: now });
+        let note = Note { key: key.clone(), revision, now, document, journal };
         if desk.state.note(&note).await.map_err(failed)? == StoreOutcome::Stored {
             return Ok(());
         }
@@ -80,16 +80,33 @@ async fn append(desk: &Desk<'_>, id: &str, body: Value) -> Result<(), Trouble> {
 pub(super) async fn history(state: &dyn StateStore, limit: u32) -> Result<String, PortError> {
     let entries = state.journal(&StateKey::dead_letters(), limit).await?;
     let mut text = String::new();
-    for JournalEntry { at, body, .. } in &entries {
-        let said = |value: &Value, member: &str| value.get(member).and_then(Value::as_str).unwrap_or("-").to_owned();
-        let _ = writeln!(text, "{at:.0} [{}] {}", said(body, "reason"), said(body, "text"));
-        for letter in body.pointer("/facts/letters").and_then(Value::as_array).into_iter().flatten() {
-            let to = letter.get("to").and_then(Value::as_str).map_or_else(String::new, |to| format!(" to {to}"));
-            let _ = writeln!(text, "  {} {}{to}", said(letter, "id"), said(letter, "events"));
+    for entry in &entries {
+        let at = entry.at;
+        match entry.read() {
+            Ok(body) => {
+                for decision in body.decisions() {
+                    line(&mut text, at, decision);
+                }
+            }
+            Err(error) => drop(writeln!(text, "{at:.0} failed to read the entry: {error}")),
         }
     }
     if entries.is_empty() {
         text.push_str("no operator has changed anything\n");
     }
     Ok(text)
+}
+
+fn line(text: &mut String, at: Timestamp, decision: &DecisionEntry) {
+    let said = decision.text.as_deref().unwrap_or("-");
+    let _ = writeln!(text, "{at:.0} [{}] {said}", decision.reason);
+    match DeadLetterFacts::read(decision) {
+        Ok(facts) => {
+            for letter in &facts.letters {
+                let to = letter.to.as_ref().map_or_else(String::new, |to| format!(" to {to}"));
+                let _ = writeln!(text, "  {} {}{to}", letter.id, letter.events);
+            }
+        }
+        Err(error) => drop(writeln!(text, "  failed to read the letters: {error}")),
+    }
 }

@@ -1,75 +1,78 @@
-//! The changes of a resource, from the journal of change-audit.
+//! The changes of a resource, as change-audit has journalled them.
 
 use jiff::Timestamp;
 use mesh::name::ResourcePath;
 use ports::StateKey;
-use serde_json::Value;
+use records::{AuditFacts, ChangeFacts, ChangedMember, DecisionEntry, FindingsSummary};
 
 use super::desk::Desk;
 use super::error::Trouble;
 use super::standing::short;
 
-/// The function that records changes.
+/// The function that journals changes.
 pub(super) const AUDIT: &str = "change-audit";
 
-/// The most entries that are read from the journal of a whole mesh.
+/// The number of entries that are read of the journal of a whole mesh.
 pub(super) const ENTRIES: u32 = 100;
 
 /// The most members and findings in one sentence.
 const MOST: usize = 3;
 
-/// The changes of a resource, or of a whole mesh, each with its time and a sentence.
+/// The changes of a resource, each with its time and a sentence. For a mesh: the changes of all its resources.
 pub(super) async fn of(desk: &Desk<'_>, path: &ResourcePath) -> Result<Vec<(Timestamp, String)>, Trouble> {
     let entries = desk.ports.state.journal(&StateKey::mesh(AUDIT, path.mesh()), ENTRIES).await?;
     let (wanted, whole) = (path.to_string(), matches!(path, ResourcePath::Mesh(_)));
-    let mut said = Vec::new();
+    let mut sentences = Vec::new();
     for entry in &entries {
-        let decisions = entry.body.get("decisions").and_then(Value::as_array);
-        for decision in decisions.into_iter().flatten() {
-            let resource = text(decision, "/resource");
-            if whole || resource == wanted {
-                let of = if whole && resource != wanted { format!(" {resource}") } else { String::new() };
-                said.push((entry.at, format!("{} {AUDIT}{of} {}", short(entry.at), sentence(decision))));
+        let at = short(entry.at);
+        let body = match entry.read() {
+            Ok(body) => body,
+            Err(error) => {
+                sentences.push((entry.at, format!("{at} {AUDIT} failed to read the entry: {error}")));
+                continue;
+            }
+        };
+        for decision in body.decisions() {
+            let resource = &decision.resource;
+            if whole || *resource == wanted {
+                let of = if whole && *resource != wanted { format!(" {resource}") } else { String::new() };
+                sentences.push((entry.at, format!("{at} {AUDIT}{of} {}", sentence(decision))));
             }
         }
     }
-    Ok(said)
+    Ok(sentences)
 }
 
-fn sentence(decision: &Value) -> String {
-    let reason = text(decision, "/reason");
-    let told = match reason {
-        "Written" | "WritesBetween" | "NoEvent" => changed(decision),
-        "Attributed" | "Refused" => {
-            let error = decision.pointer("/facts/error").and_then(Value::as_str);
-            let error = error.map_or_else(String::new, |error| format!(", refused with {error}"));
-            format!("{} by {}{error}", text(decision, "/facts/write/operation"), text(decision, "/facts/write/by"))
+fn sentence(decision: &DecisionEntry) -> String {
+    let text = match AuditFacts::read(decision) {
+        Ok(AuditFacts::Change(facts)) => changed(&facts),
+        Ok(AuditFacts::Write(facts)) => {
+            let error = facts.error.as_ref().map_or_else(String::new, |error| format!(", refused with {error}"));
+            format!("{} by {}{error}", facts.write.operation, facts.write.by)
         }
-        "FirstSight" => "seen for the first time".to_owned(),
-        _ => decision.get("facts").map_or_else(String::new, ToString::to_string),
+        Ok(AuditFacts::FirstReading) => "seen for the first time".to_owned(),
+        Ok(AuditFacts::Other(facts)) if facts.is_null() => String::new(),
+        Ok(AuditFacts::Other(facts)) => facts.to_string(),
+        Err(error) => format!("failed to read the facts: {error}"),
     };
-    format!("[{reason}] {told}.")
+    format!("[{}] {text}.", decision.reason)
 }
 
-fn changed(decision: &Value) -> String {
-    let by = decision.pointer("/facts/by").and_then(Value::as_array);
-    let by: Vec<&str> = by.into_iter().flatten().filter_map(Value::as_str).collect();
-    let by = if by.is_empty() { "nobody knows whom".to_owned() } else { by.join(" and ") };
-    let mut told = format!("{} by {by}", text(decision, "/facts/change"));
-    let members = decision.pointer("/facts/members").and_then(Value::as_array);
-    let members: Vec<String> = members.into_iter().flatten().map(member).collect();
-    told.push_str(&listed(": ", &members));
-    for (heading, pointer) in [("; created ", "/facts/created/first"), ("; cleared ", "/facts/cleared/first")] {
-        let findings = decision.pointer(pointer).and_then(Value::as_array);
-        let rules: Vec<String> = findings.into_iter().flatten().map(|one| text(one, "/rule").to_owned()).collect();
-        told.push_str(&listed(heading, &rules));
+fn changed(facts: &ChangeFacts) -> String {
+    let by = if facts.by.is_empty() { "an unknown caller".to_owned() } else { facts.by.join(" and ") };
+    let mut text = format!("{} by {by}", facts.change);
+    let members: Vec<String> = facts.members.iter().map(member).collect();
+    text.push_str(&listed(": ", &members));
+    for (heading, FindingsSummary { first, .. }) in [("; created ", &facts.created), ("; cleared ", &facts.cleared)] {
+        let rules: Vec<String> = first.iter().map(|finding| finding.rule.clone()).collect();
+        text.push_str(&listed(heading, &rules));
     }
-    told
+    text
 }
 
-fn member(member: &Value) -> String {
-    let value = |pointer: &str| member.pointer(pointer).and_then(Value::as_str).unwrap_or("(absent)").to_owned();
-    format!("{} {} -> {}", text(member, "/path"), value("/before"), value("/after"))
+fn member(ChangedMember { path, before, after }: &ChangedMember) -> String {
+    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "(absent)".to_owned());
+    format!("{path} {} -> {}", value(before), value(after))
 }
 
 fn listed(heading: &str, items: &[String]) -> String {
@@ -80,8 +83,4 @@ fn listed(heading: &str, items: &[String]) -> String {
     let more = items.len().saturating_sub(MOST);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{heading}{}{more}", first.join(", "))
-}
-
-fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }

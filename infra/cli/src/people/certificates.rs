@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 use mesh::rotation::{Memory, Record};
+use ports::StateKey;
+use records::certificate_memory;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -40,12 +42,12 @@ enum RotationState {
 
 impl Certificate {
     /// `None` if no record exists, or the certificate is settled and its end is unknown.
-    pub(super) fn of(subject: String, document: &Value, now: Timestamp) -> Option<Self> {
+    pub(super) fn new(subject: String, stored: &Value, now: Timestamp) -> Option<Self> {
         let unreadable = |why: String| {
             let state = RotationState::Unreadable { why };
             Some(Self { subject: subject.clone(), ends: None, days: None, state })
         };
-        let record = match Record::read(document) {
+        let record = match certificate_memory(&StateKey::certificate(&subject), stored) {
             Memory::Record(record) => *record,
             Memory::None => return None,
             Memory::Unreadable(why) => return unreadable(why),

@@ -14,6 +14,7 @@ use ports::{
     AlarmReader, BudgetWindow, Clock, JournalEntry, MeshReader, Note, PortErrorKind, ReportStore, RouteWriter,
     StateKey, StateStore, StateView, StoreOutcome,
 };
+use records::{DecisionEntry, JournalBody, Layout, OperatorFacts, PlanEntry, route_memory, write_record};
 use serde_json::{Value, json};
 
 use super::error::{Refusal, Trouble};
@@ -84,7 +85,7 @@ impl Desk<'_> {
         let key = StateKey::route(route);
         let mut view = self.load(std::slice::from_ref(&key)).await?;
         let stored = view.documents.remove(&key);
-        let memory = stored.as_ref().map_or(Memory::None, |stored| memory(&stored.document));
+        let memory = stored.as_ref().map_or(Memory::None, |stored| route_memory(&key, &stored.document));
         let restore_tag = if memory == Memory::None {
             self.ports.meshes.tags(&data.metadata.arn.to_string()).await?.remove(RESTORE_TAG)
         } else {
@@ -113,16 +114,14 @@ impl Desk<'_> {
     /// Stores a route's record with its journal entry, unless another writer stored a newer revision.
     pub(super) async fn note(&self, seen: &Seen, record: &RouteRecord, said: &Said<'_>) -> Result<(), Trouble> {
         let now = self.now();
+        let body = said.body(&ResourcePath::Route(seen.facts.id.clone()).to_string());
+        let id = format!("{}-{}", seen.revision, said.code);
         let note = Note {
             key: StateKey::route(&seen.facts.id),
             revision: seen.revision,
             now,
-            document: document(record),
-            journal: Some(JournalEntry {
-                at: now,
-                id: format!("{}-{}", seen.revision, said.code),
-                body: said.body(&ResourcePath::Route(seen.facts.id.clone()).to_string()),
-            }),
+            document: write_record(record),
+            journal: Some(JournalEntry::new(now, id, &body, Layout::Flat)),
         };
         match self.ports.state.note(&note).await? {
             StoreOutcome::Stored => Ok(()),
@@ -131,33 +130,26 @@ impl Desk<'_> {
     }
 }
 
-/// The journal body of an operator's action.
+/// The journal entry of a command.
 pub(super) struct Said<'a> {
+    pub(super) command: &'static str,
+    pub(super) by: &'a str,
     pub(super) code: &'static str,
+    /// The facts, without the operator's name.
     pub(super) facts: Value,
     pub(super) text: &'a str,
-    pub(super) plan: Value,
+    pub(super) plan: Option<PlanEntry>,
 }
 
 impl Said<'_> {
-    pub(super) fn body(&self, resource: &str) -> Value {
-        json!({
-            "function": NAME, "resource": resource, "reason": self.code, "facts": self.facts, "text": self.text,
-            "plan": self.plan,
-        })
+    /// The body of the entry about a resource or a document.
+    pub(super) fn body(&self, resource: &str) -> JournalBody {
+        let facts = OperatorFacts { by: self.by.to_owned(), more: self.facts.as_object().cloned().unwrap_or_default() };
+        let decision = DecisionEntry {
+            text: Some(self.text.to_owned()),
+            plan: self.plan.clone(),
+            ..DecisionEntry::new(resource, self.code, json!(facts))
+        };
+        JournalBody::Operator { command: self.command.to_owned(), by: self.by.to_owned(), decision }
     }
-}
-
-/// Parses the record of a route.
-pub(super) fn memory(document: &Value) -> Memory {
-    match RouteRecord::read(document) {
-        Ok(record) => Memory::Record(Box::new(record)),
-        Err(error) => Memory::Unreadable(error.to_string()),
-    }
-}
-
-/// A record as the state table stores it.
-pub(super) fn document(record: &RouteRecord) -> Value {
-    // A record has only string keys, so serialization cannot fail.
-    serde_json::to_value(record).unwrap_or_default()
 }

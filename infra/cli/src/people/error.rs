@@ -118,7 +118,7 @@ pub(crate) enum Refusal {
     Unsafe { route: RouteId, why: Vec<String> },
     #[error("route {route} is not restored: the kill switch is on; turn it off with `meshwarden kill off`")]
     KillSwitchOn { route: RouteId },
-    #[error("{different} of {all} decisions are not the same when they are made again\n{text}")]
+    #[error("{different} of {all} decisions are not the same when they are made again, or are unknown\n{text}")]
     Different { different: usize, all: usize, text: String },
     #[error("{lacking} of {all} targets have no usable alarm\n{text}")]
     WithoutAlarm { lacking: usize, all: usize, text: String },

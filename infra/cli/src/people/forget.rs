@@ -1,10 +1,11 @@
 //! `forget`: resets a document of the state table that a function cannot read or should rebuild.
 
 use ports::{JournalEntry, Note, StoreOutcome};
+use records::Layout;
 use serde_json::{Value, json};
 
 use super::args::ForgetArgs;
-use super::desk::{Desk, NAME};
+use super::desk::{Desk, Said};
 use super::error::{Refusal, Trouble};
 
 /// The largest document in bytes that the journal entry contains. An item of the table has at most 400 KB.
@@ -21,16 +22,16 @@ pub(super) async fn forget(desk: &Desk<'_>, args: &ForgetArgs) -> Result<String,
     let text = stored.document.to_string();
     let before = if text.len() <= LONGEST_KEPT { stored.document } else { Value::Null };
     let now = desk.now();
-    let body = json!({
-        "function": NAME,
-        "resource": name,
-        "reason": "DocumentReset",
-        "facts": { "by": desk.by, "why": args.reason, "before": before, "bytes": text.len() },
-        "text": format!("{} has reset document `{name}`: {}", desk.by, args.reason),
-        "plan": null,
-    });
-    let id = format!("{}-DocumentReset", stored.revision);
-    let journal = Some(JournalEntry { at: now, id, body });
+    let said = Said {
+        command: "forget",
+        by: &desk.by,
+        code: "DocumentReset",
+        facts: json!({ "why": args.reason, "before": before, "bytes": text.len() }),
+        text: &format!("{} has reset document `{name}`: {}", desk.by, args.reason),
+        plan: None,
+    };
+    let id = format!("{}-{}", stored.revision, said.code);
+    let journal = Some(JournalEntry::new(now, id, &said.body(name), Layout::Flat));
     // An empty document counts as never written, so the function starts from an empty state. The increased revision
     // rejects writes by an invocation that read the old document.
     let note = Note { key: key.clone(), revision: stored.revision, now, document: json!({}), journal };

@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use mesh::failover::with_hold;
 use mesh::name::RouteId;
-use mesh::rotation::{Memory, Record};
+use mesh::rotation::Memory;
 use ports::{JournalEntry, Note, StateKey, StoreOutcome};
+use records::{Layout, certificate_memory, write_record};
 use serde_json::{Value, json};
 
 use super::args::{HoldArgs, Releasable, ReleaseArgs};
@@ -20,8 +21,8 @@ pub(super) async fn hold(desk: &Desk<'_>, args: &HoldArgs) -> Result<String, Tro
     let (route, split, by) = (&args.route, &seen.facts.split, &desk.by);
     let text = format!("{by} keeps {split} until {until:.0}: {}", args.reason);
     desk.confirm(&format!("Hold {route} at {split} until {until:.0}, whatever alarms say?"))?;
-    let facts = json!({ "by": by, "why": args.reason, "until": until, "split": split });
-    desk.note(&seen, &record, &Said { code: "PersonHeld", facts, text: &text, plan: Value::Null }).await?;
+    let facts = json!({ "why": args.reason, "until": until, "split": split });
+    desk.note(&seen, &record, &said("hold", by, "PersonHeld", facts, &text)).await?;
     Ok(format!("{route} is held at {split} until {until:.0}; `meshwarden release {route}` gives it back earlier\n"))
 }
 
@@ -46,8 +47,8 @@ async fn release_route(desk: &Desk<'_>, route: &RouteId) -> Result<String, Troub
     let (split, by) = (&seen.facts.split, &desk.by);
     let text = format!("{by} gives the route back at {split}");
     desk.confirm(&format!("Release {route} at {split}, so that alarms move its weights again?"))?;
-    let facts = json!({ "by": by, "split": split, "edit": before.edit });
-    desk.note(&seen, &record, &Said { code: "PersonReleased", facts, text: &text, plan: Value::Null }).await?;
+    let facts = json!({ "split": split, "edit": before.edit });
+    desk.note(&seen, &record, &said("release", by, "PersonReleased", facts, &text)).await?;
     Ok(format!("{route} is released at {split}; route-failover takes it up with its next wake, within a minute\n"))
 }
 
@@ -59,7 +60,7 @@ async fn release_certificate(desk: &Desk<'_>, subject: &str) -> Result<String, T
     let key = StateKey::certificate(subject);
     let mut view = desk.load(std::slice::from_ref(&key)).await?;
     let stored = view.documents.remove(&key).ok_or_else(|| Refusal::NoCertificate { certificate: certificate() })?;
-    let before = match Record::read(&stored.document) {
+    let before = match certificate_memory(&key, &stored.document) {
         Memory::Record(record) => record,
         Memory::None => return Err(Refusal::NoCertificate { certificate: certificate() }.into()),
         Memory::Unreadable(why) => return Err(Refusal::RecordUnclear { certificate: certificate(), why }.into()),
@@ -75,19 +76,19 @@ async fn release_certificate(desk: &Desk<'_>, subject: &str) -> Result<String, T
         "Release certificate {subject}, so that it is renewed although it was moved back or failed?"
     ))?;
     let moved_back = before.leaf.as_ref().and_then(|leaf| leaf.moved_back.clone());
-    let facts = json!({ "by": by, "movedBack": moved_back, "failures": before.failures });
-    let said = Said { code: "CertificateReleased", facts, text: &text, plan: Value::Null };
+    let facts = json!({ "movedBack": moved_back, "failures": before.failures });
+    let said = said("release", by, "CertificateReleased", facts, &text);
     let note = Note {
         key,
         revision: stored.revision,
         now,
-        // A record has only string keys, so serialization cannot fail.
-        document: serde_json::to_value(&record).unwrap_or_default(),
-        journal: Some(JournalEntry {
-            at: now,
-            id: format!("{}-{}", stored.revision, said.code),
-            body: said.body(subject),
-        }),
+        document: write_record(&record),
+        journal: Some(JournalEntry::new(
+            now,
+            format!("{}-{}", stored.revision, said.code),
+            &said.body(subject),
+            Layout::Flat,
+        )),
     };
     match desk.ports.state.note(&note).await? {
         StoreOutcome::Stored => Ok(format!(
@@ -95,6 +96,10 @@ async fn release_certificate(desk: &Desk<'_>, subject: &str) -> Result<String, T
         )),
         StoreOutcome::Overtaken => Err(Refusal::CertificateInUse { certificate: certificate() }.into()),
     }
+}
+
+fn said<'a>(command: &'static str, by: &'a str, code: &'static str, facts: Value, text: &'a str) -> Said<'a> {
+    Said { command, by, code, facts, text, plan: None }
 }
 
 fn end(args: &HoldArgs, now: Timestamp) -> Result<Timestamp, Trouble> {

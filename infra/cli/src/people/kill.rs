@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use ports::{JournalEntry, KillSwitch, Note, StateKey, StoreOutcome};
+use records::{KillSwitchLog, Layout, write_record};
 use serde_json::{Value, json};
 
 use super::args::{KillArgs, Turn};
@@ -32,7 +33,7 @@ async fn on(desk: &Desk<'_>, reason: &str) -> Result<String, Trouble> {
     let switch = KillSwitch { by: desk.by.clone(), reason: reason.to_owned(), at: desk.now() };
     desk.ports.state.set_kill_switch(Some(&switch)).await?;
     let text = format!("{} has switched everything off: {reason}", desk.by);
-    journal(desk, "PersonSwitchedOff", &text, json!({ "by": desk.by, "why": reason })).await?;
+    journal(desk, ("kill on", "PersonSwitchedOff"), &text, json!({ "why": reason })).await?;
     Ok("the kill switch is on: no function changes anything\n".to_owned())
 }
 
@@ -44,7 +45,7 @@ async fn off(desk: &Desk<'_>) -> Result<String, Trouble> {
     desk.confirm(&format!("Let every function work again? {by} stopped them at {at:.0}: {reason}"))?;
     desk.ports.state.set_kill_switch(None).await?;
     let text = format!("{} lets everything work again; {by} had switched it off at {at:.0}: {reason}", desk.by);
-    journal(desk, "PersonSwitchedOn", &text, json!({ "by": desk.by, "was": switch })).await?;
+    journal(desk, ("kill off", "PersonSwitchedOn"), &text, json!({ "was": switch })).await?;
     Ok("the kill switch is off: the functions work again with their next wake\n".to_owned())
 }
 
@@ -60,9 +61,14 @@ async fn status(desk: &Desk<'_>) -> Result<String, Trouble> {
 }
 
 /// Journals a change after it took effect, so that no journal failure delays a stop.
-async fn journal(desk: &Desk<'_>, code: &'static str, text: &str, facts: Value) -> Result<(), Trouble> {
+async fn journal(
+    desk: &Desk<'_>,
+    (command, code): (&'static str, &'static str),
+    text: &str,
+    facts: Value,
+) -> Result<(), Trouble> {
     let key = StateKey::kill_switch();
-    let body = Said { code, facts, text, plan: Value::Null }.body(key.as_str());
+    let body = Said { command, by: &desk.by, code, facts, text, plan: None }.body(key.as_str());
     for _ in 0..ATTEMPTS {
         let revision = desk.load(std::slice::from_ref(&key)).await?.documents.get(&key).map_or(0, |it| it.revision);
         let now = desk.now();
@@ -70,8 +76,8 @@ async fn journal(desk: &Desk<'_>, code: &'static str, text: &str, facts: Value) 
             key: key.clone(),
             revision,
             now,
-            document: json!({ "turned": now }),
-            journal: Some(JournalEntry { at: now, id: format!("{revision}-{code}"), body: body.clone() }),
+            document: write_record(&KillSwitchLog { turned: now }),
+            journal: Some(JournalEntry::new(now, format!("{revision}-{code}"), &body, Layout::Flat)),
         };
         if desk.ports.state.note(&note).await? == StoreOutcome::Stored {
             return Ok(());

@@ -1,13 +1,13 @@
-//! `replay`: repeats recorded decisions.
+//! `replay`: makes recorded decisions again.
 
-use std::fmt::{Display, Write as _};
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use mesh::compliance::Topic;
-use mesh::failover::{Replay, ReplayError};
 use mesh::name::ResourcePath;
-use ports::StateKey;
+use ports::{JournalEntry, PortError, PortErrorKind, StateKey};
+use records::{JournalBody, ObservedRef, RawObservation, Replay, replay as replay_entry};
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::args::{Journalled, ReplayArgs};
@@ -15,11 +15,8 @@ use super::desk::Desk;
 use super::error::{Refusal, Trouble};
 use super::standing::short;
 
-/// The functions with one journal for a whole mesh, each with the topic of its decisions.
-const COMPLIANCE: [(&str, Topic); 2] = [("tag-compliance", Topic::Tags), ("egress-compliance", Topic::Egress)];
-
-/// The name prefix of observations that are stored outside the journal.
-const KEPT: &str = "observations/";
+/// The functions with one journal for a whole mesh.
+const COMPLIANCE: [&str; 2] = ["tag-compliance", "egress-compliance"];
 
 pub(super) async fn replay(desk: &Desk<'_>, args: &ReplayArgs) -> Result<String, Trouble> {
     let (what, entries) = match (&args.file, &args.resource) {
@@ -28,44 +25,68 @@ pub(super) async fn replay(desk: &Desk<'_>, args: &ReplayArgs) -> Result<String,
         // The command line parser requires one of the two arguments.
         (None, None) => (String::new(), Vec::new()),
     };
-    let recorded: Vec<&Value> = entries.iter().filter(|entry| entry.get("observed").is_some()).collect();
-    if recorded.is_empty() {
-        return Err(Trouble::NoJournal { what });
-    }
     let mut text = String::new();
-    let (mut different, mut all) = (0, 0);
-    for entry in &recorded {
-        let observed = observed(desk, entry, &what).await?;
-        let replayed = again(entry, &observed, args.resource.as_ref())
-            .map_err(|error| Trouble::NoRecord { what: what.clone(), why: error.to_string() })?;
-        for (is_same, sentence) in replayed {
+    let (mut different, mut unknown, mut all) = (0, 0, 0);
+    for (id, body) in &entries {
+        let no_record = |why: String| Trouble::NoRecord { what: what.clone(), why };
+        let body = match JournalBody::read(id, body) {
+            Ok(body) => body,
+            Err(error) if args.file.is_some() => return Err(no_record(error.to_string())),
+            Err(error) => {
+                unknown += 1;
+                let _ = writeln!(text, "entry {id}: unknown, since it cannot be read: {error}");
+                continue;
+            }
+        };
+        let Some(observed) = body.observed() else { continue };
+        let replays = match replays(desk, &body, observed).await {
+            Ok(replays) => replays,
+            Err(NotReplayed::Command(trouble)) => return Err(trouble),
+            Err(NotReplayed::Object(error)) if args.file.is_some() => return Err(error.into()),
+            Err(NotReplayed::Malformed(why)) if args.file.is_some() => return Err(no_record(why)),
+            Err(not_replayed) => {
+                for decision in body.decisions().iter().filter(|decision| is_wanted(&decision.resource, args)) {
+                    unknown += 1;
+                    let (resource, reason) = (&decision.resource, &decision.reason);
+                    let _ = writeln!(text, "{resource}: {reason}; unknown, since {not_replayed}");
+                }
+                continue;
+            }
+        };
+        for replay in replays.iter().filter(|replay| is_wanted(&replay.resource, args)) {
             all += 1;
-            different += usize::from(!is_same);
-            let _ = writeln!(text, "{sentence}");
+            different += usize::from(!replay.is_same());
+            let _ = writeln!(text, "{}", sentence(replay));
         }
     }
-    if all == 0 {
+    if all + unknown == 0 {
         return Err(Trouble::NoJournal { what });
     }
-    if different > 0 {
-        return Err(Refusal::Different { different, all, text }.into());
+    if different + unknown > 0 {
+        return Err(Refusal::Different { different: different + unknown, all: all + unknown, text }.into());
     }
     Ok(text)
 }
 
-fn read(file: &Path) -> Result<Vec<Value>, Trouble> {
+/// The ids and bodies of the entries in a file: bodies, or whole entries as the journal stores them.
+fn read(file: &Path) -> Result<Vec<(String, Value)>, Trouble> {
     let failed = |source| Trouble::File { call: "read", path: file.to_owned(), source };
     let text = fs::read_to_string(file).map_err(failed)?;
     let no_record =
         |why: serde_json::Error| Trouble::NoRecord { what: file.display().to_string(), why: why.to_string() };
-    Ok(match serde_json::from_str(&text).map_err(no_record)? {
+    let entries = match serde_json::from_str(&text).map_err(no_record)? {
         Value::Array(entries) => entries,
         entry => vec![entry],
-    })
+    };
+    let with_id = |body: Value| match JournalEntry::deserialize(&body) {
+        Ok(entry) => (entry.id, entry.body),
+        Err(_) => (String::new(), body),
+    };
+    Ok(entries.into_iter().map(with_id).collect())
 }
 
-async fn journalled(desk: &Desk<'_>, resource: &Journalled, limit: u32) -> Result<Vec<Value>, Trouble> {
-    let of_mesh = |path: &ResourcePath| COMPLIANCE.map(|(function, _)| StateKey::mesh(function, path.mesh()));
+async fn journalled(desk: &Desk<'_>, resource: &Journalled, limit: u32) -> Result<Vec<(String, Value)>, Trouble> {
+    let of_mesh = |path: &ResourcePath| COMPLIANCE.map(|function| StateKey::mesh(function, path.mesh()));
     let keys = match resource {
         Journalled::Certificate(subject) => vec![StateKey::certificate(subject)],
         Journalled::Resource(path) => {
@@ -84,46 +105,67 @@ async fn journalled(desk: &Desk<'_>, resource: &Journalled, limit: u32) -> Resul
     };
     let mut entries = Vec::new();
     for key in &keys {
-        entries.extend(desk.ports.state.journal(key, limit).await?.into_iter().map(|entry| entry.body));
+        let journal = desk.ports.state.journal(key, limit).await?;
+        entries.extend(journal.into_iter().map(|entry| (entry.id, entry.body)));
     }
     Ok(entries)
 }
 
-/// Repeats the decisions of an entry with the function that made them. Each result has a flag for equality, and a
-/// sentence. An entry of tag- or egress-compliance covers a whole mesh; `wanted` selects the decisions of one resource.
-fn again(entry: &Value, observed: &Value, wanted: Option<&Journalled>) -> Result<Vec<(bool, String)>, ReplayError> {
-    let function = entry.get("function").and_then(Value::as_str);
-    if let Some((_, topic)) = COMPLIANCE.into_iter().find(|(name, _)| function == Some(*name)) {
-        let is_wanted = |resource: &str| match wanted {
-            Some(Journalled::Resource(ResourcePath::Mesh(_))) | None => true,
-            Some(wanted) => wanted.to_string() == resource,
-        };
-        let replayed = mesh::compliance::replay(topic, entry, observed)?;
-        let of_it = replayed.into_iter().filter(|replayed| is_wanted(&replayed.resource));
-        return Ok(of_it.map(|replayed| (replayed.is_same(), sentence(&replayed))).collect());
+/// Whether a decision is about the resource of the command. An entry of tag- or egress-compliance has the decisions of a
+/// whole mesh.
+fn is_wanted(resource: &str, args: &ReplayArgs) -> bool {
+    match &args.resource {
+        // The journal of a certificate has no other subject.
+        Some(Journalled::Resource(ResourcePath::Mesh(_)) | Journalled::Certificate(_)) | None => true,
+        Some(Journalled::Resource(path)) => path.to_string() == resource,
     }
-    if function == Some("certificate-rotation") {
-        let replayed = mesh::rotation::replay(entry, observed)?;
-        return Ok(vec![(replayed.is_same(), sentence(&replayed))]);
-    }
-    let replayed = mesh::failover::replay(entry, observed)?;
-    Ok(vec![(replayed.is_same(), sentence(&replayed))])
 }
 
-/// The observation of a decision: from the entry, or from the location that the entry names.
-async fn observed(desk: &Desk<'_>, entry: &Value, what: &str) -> Result<Value, Trouble> {
-    let observed = entry.get("observed").cloned().unwrap_or_default();
-    let no_record = |why: String| Trouble::NoRecord { what: what.to_owned(), why };
-    let Some(place) = observed.get("at").and_then(Value::as_str) else { return Ok(observed) };
-    let name = place.find(KEPT).and_then(|at| place.get(at..));
-    let Some(name) = name else { return Err(no_record(format!("{place} is no place of an observation"))) };
-    let Some(reports) = &desk.ports.reports else {
-        return Err(no_record(format!("what was observed is at {place}; set MESHWARDEN_REPORTS to read it there")));
+/// Why the decisions of an entry cannot be made again.
+#[derive(Debug, thiserror::Error)]
+enum NotReplayed {
+    /// The command cannot read any observation outside the journal.
+    #[error(transparent)]
+    Command(#[from] Trouble),
+    /// The function could not store the observation.
+    #[error("its observation was not kept: {0}")]
+    Lost(String),
+    /// The reports store does not have the observation any more.
+    #[error("its observation was deleted: {0}")]
+    Object(PortError),
+    /// The observation is not one that this version reads.
+    #[error("its observation cannot be read: {0}")]
+    Malformed(String),
+}
+
+/// Makes the decisions of an entry again, from the observation in the entry, or from the object that the entry names.
+async fn replays(desk: &Desk<'_>, body: &JournalBody, observed: &ObservedRef) -> Result<Vec<Replay>, NotReplayed> {
+    let observation = match observed {
+        ObservedRef::Here(observation) => observation.clone(),
+        ObservedRef::Lost { error } => return Err(NotReplayed::Lost(error.clone())),
+        ObservedRef::At { place, .. } => {
+            let name = observed.object_name().ok_or_else(|| {
+                NotReplayed::Malformed(format!(
+                    "invalid place of an observation `{place}`: expected `observations/` in it"
+                ))
+            })?;
+            let reports = desk.ports.reports.as_ref().ok_or_else(|| {
+                let why = format!("its observation is at {place}; set MESHWARDEN_REPORTS to read it there");
+                Trouble::NoRecord { what: name.to_owned(), why }
+            })?;
+            let is_deleted = |error: &PortError| error.kind == PortErrorKind::NotFound;
+            let object = reports.get(name).await.map_err(|error| {
+                if is_deleted(&error) { NotReplayed::Object(error) } else { NotReplayed::Command(error.into()) }
+            })?;
+            let value: Value =
+                serde_json::from_slice(&object).map_err(|error| NotReplayed::Malformed(format!("{name}: {error}")))?;
+            RawObservation::from(value)
+        }
     };
-    serde_json::from_slice(&reports.get(name).await?).map_err(|error| no_record(error.to_string()))
+    replay_entry(body, &observation).map_err(|error| NotReplayed::Malformed(error.to_string()))
 }
 
-fn sentence<C: Display + PartialEq>(replay: &Replay<C>) -> String {
+fn sentence(replay: &Replay) -> String {
     let Replay { resource, at, recorded, decided, unrecorded } = replay;
     let head = format!("{} {resource}: {recorded}", short(*at));
     match decided {

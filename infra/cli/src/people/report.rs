@@ -16,7 +16,7 @@ use super::args::ReportArgs;
 use super::desk::Desk;
 use super::error::Trouble;
 use super::status::{AT_A_TIME, SWEEP};
-use super::sweeps;
+use super::sweeps::{self, Sweep};
 
 pub(super) async fn report(desk: &Desk<'_>, args: &ReportArgs) -> Result<String, Trouble> {
     let (name, now) = (&args.mesh, desk.now());
@@ -64,11 +64,11 @@ async fn history(desk: &Desk<'_>, args: &ReportArgs) -> Result<History, Trouble>
     let key = StateKey::mesh(SWEEP, &args.mesh);
     let view = desk.load(std::slice::from_ref(&key)).await?;
     let Some(stored) = view.documents.get(&key) else { return Ok(History::default()) };
-    let sweep = sweeps::sweep(desk, &args.mesh, stored).await?;
-    match sweep.unreadable {
+    match sweeps::sweep(desk, &args.mesh, stored).await? {
         // Without the history every finding would look new.
-        Some(why) => Err(Trouble::NoRecord { what: key.as_str().to_owned(), why }),
-        None => Ok(sweep.history),
+        Some(Sweep { unreadable: Some(why), .. }) => Err(Trouble::NoRecord { what: key.as_str().to_owned(), why }),
+        Some(sweep) => Ok(sweep.history),
+        None => Ok(History::default()),
     }
 }
 

@@ -16,10 +16,11 @@ use ports::{
     Begin, Begun, Deadline, Finish, JournalEntry, Pace, PortError, PortErrorKind, Refusal as NotBegun, RouteWrite,
     StateKey, StoreOutcome, Written, survey,
 };
-use serde_json::{Value, json};
+use records::{JournalBody, Layout, OutcomeEntry, PlanEntry, WeightPlan, write_record};
+use serde_json::{Map, json};
 
 use super::args::RestoreArgs;
-use super::desk::{Desk, NAME, Said, Seen, document};
+use super::desk::{Desk, NAME, Said, Seen};
 use super::error::{Refusal, Trouble};
 
 /// The time limit for lease, weights, tag and record together. The lease lasts longer.
@@ -47,14 +48,23 @@ pub(super) async fn restore(desk: &Desk<'_>, args: &RestoreArgs) -> Result<Strin
     let warning = if against.is_empty() { String::new() } else { format!(" Although {}.", against.join("; ")) };
     let Restoration { from, to, .. } = &restoration;
     desk.confirm(&format!("Restore {route}: from {from} to {to}?{warning}"))?;
+    let plan = WeightPlan {
+        id: restoration.plan.clone(),
+        route: route.clone(),
+        version: seen.facts.version,
+        from: from.clone(),
+        to: to.clone(),
+        spends: false,
+        tag: json!("clear"),
+        reason: Map::new(),
+    };
     let said = Said {
+        command: "restore",
+        by,
         code: "PersonRestored",
-        facts: json!({ "by": by, "forced": args.force, "against": against }),
+        facts: json!({ "forced": args.force, "against": against }),
         text: &text,
-        plan: json!({
-            "id": restoration.plan, "route": route, "version": seen.facts.version, "from": from, "to": to,
-            "spends": false, "tag": "clear",
-        }),
+        plan: Some(PlanEntry::Weights(plan)),
     };
     let write = carry_out(desk, &seen, &restoration, &said);
     let version = Deadline::after(TIME_TO_WRITE).cover(write).await?;
@@ -76,9 +86,9 @@ async fn carry_out(desk: &Desk<'_>, seen: &Seen, restoration: &Restoration, said
         holder: format!("{NAME}-{}-{}", std::process::id(), desk.now().as_nanosecond()),
         now: desk.now(),
         lease: Deadline::lease(),
-        document: document(&restoration.begun),
+        document: write_record(&restoration.begun),
         spend: None,
-        journal: entry(desk, restoration, "begun", body),
+        journal: entry(desk, restoration, "begun", &body),
     };
     let epoch = match desk.ports.state.begin(&begin).await? {
         Begun::Granted { epoch, .. } => epoch,
@@ -89,15 +99,17 @@ async fn carry_out(desk: &Desk<'_>, seen: &Seen, restoration: &Restoration, said
         }
     };
     let (outcome, written) = match write(desk, seen, restoration).await {
-        Ok(Written::Applied { version }) => (json!({ "outcome": "Applied", "version": version }), Ok(version)),
-        Ok(Written::Overwrote { version }) => (json!({ "outcome": "Overwrote", "version": version }), Ok(version)),
+        Ok(Written::Applied { version }) => (OutcomeEntry::Applied { version: Some(version) }, Ok(version)),
+        Ok(Written::Overwrote { version }) => (OutcomeEntry::Overwrote { version }, Ok(version)),
         Ok(Written::Superseded) => {
             let overtaken = Refusal::Overtaken { route: route.clone() };
-            (json!({ "outcome": "Superseded" }), Err(Trouble::from(overtaken)))
+            (OutcomeEntry::Superseded, Err(Trouble::from(overtaken)))
         }
         // The result of the write is unknown. The record keeps the intent, and the next invocation determines the
         // result.
-        Err(error) => (json!({ "outcome": "Failed", "error": error.to_string() }), Err(error.into())),
+        Err(error) => {
+            (OutcomeEntry::Failed { error: error.to_string(), may_heal: None, kind: None }, Err(error.into()))
+        }
     };
     let record = match &written {
         Ok(version) => {
@@ -110,8 +122,8 @@ async fn carry_out(desk: &Desk<'_>, seen: &Seen, restoration: &Restoration, said
         }
         Err(_) => restoration.begun.clone(),
     };
-    let journal = entry(desk, restoration, "ended", json!({ "plan": restoration.plan, "outcome": outcome }));
-    let finish = Finish { key, epoch, document: document(&record), journal };
+    let journal = entry(desk, restoration, "ended", &JournalBody::Ended { plan: restoration.plan.clone(), outcome });
+    let finish = Finish { key, epoch, document: write_record(&record), journal };
     match (desk.ports.state.finish(&finish).await, written) {
         (_, Err(trouble)) => Err(trouble),
         (Ok(StoreOutcome::Stored), Ok(version)) => Ok(version),
@@ -139,9 +151,8 @@ async fn write(desk: &Desk<'_>, seen: &Seen, restoration: &Restoration) -> Resul
     desk.ports.routes.update_route(&write).await
 }
 
-fn entry(desk: &Desk<'_>, restoration: &Restoration, stage: &str, body: Value) -> JournalEntry {
-    let at = desk.now();
-    JournalEntry { at, id: format!("{}-{stage}", restoration.plan), body }
+fn entry(desk: &Desk<'_>, restoration: &Restoration, stage: &str, body: &JournalBody) -> JournalEntry {
+    JournalEntry::new(desk.now(), format!("{}-{stage}", restoration.plan), body, Layout::Flat)
 }
 
 /// The reasons against the original targets: failing targets, muted ones included, or alarms that cannot be read.

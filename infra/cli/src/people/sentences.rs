@@ -1,9 +1,9 @@
-//! Renders journal entries as sentences.
+//! Journal entries as sentences.
 
 use jiff::Timestamp;
-use mesh::weights::WeightSplit;
+use mesh::alarm::AlarmState;
 use ports::JournalEntry;
-use serde_json::Value;
+use records::{DecisionEntry, JournalBody, Observation, ObservedRef, OutcomeEntry, PlanEntry};
 
 use super::standing::short;
 
@@ -12,101 +12,115 @@ const MOST: usize = 3;
 
 /// Renders one entry.
 pub(super) fn entry(entry: &JournalEntry) -> String {
-    let body = &entry.body;
     let at = short(entry.at);
-    if let Some(outcome) = body.get("outcome") {
-        return format!("{at} {}", ended(outcome, text(body, "plan")));
-    }
-    if let Some(decision) = body.get("decision") {
-        return format!("{at} {} {}", text(body, "function").unwrap_or("somebody"), decided(decision));
-    }
-    if let Some(decisions) = body.get("decisions").and_then(Value::as_array) {
-        let function = text(body, "function").unwrap_or("somebody");
-        let told = |decision: &Value| format!("{} {}", text(decision, "resource").unwrap_or("?"), decided(decision));
-        let mut lines: Vec<String> = decisions.iter().take(MOST).map(told).collect();
-        if let Some(more) = decisions.len().checked_sub(MOST).filter(|more| *more > 0) {
-            lines.push(format!("and {more} more."));
-        }
-        return format!("{at} {function} {}", lines.join(" "));
-    }
-    let function = text(body, "function").unwrap_or("somebody");
-    let Some(reason) = text(body, "reason") else {
-        // An entry of another version is shown as raw JSON, rather than omitted.
-        return format!("{at} {function} {body}");
+    let body = match entry.read() {
+        Ok(body) => body,
+        Err(error) => return format!("{at} failed to read the entry: {error}"),
     };
-    let said = text(body, "text").unwrap_or("gave no text");
-    let mut told = format!("{at} {function} [{reason}] {said}.");
-    told.push_str(&plan(body.get("plan").unwrap_or(&Value::Null)));
-    told.push_str(&observed(body.get("observed").unwrap_or(&Value::Null)));
-    told
+    match &body {
+        JournalBody::Ended { plan, outcome } => format!("{at} {}", ended(outcome, plan)),
+        JournalBody::Decided { function, decisions, observed } => match decisions.as_slice() {
+            [decision] if decision.text.is_some() => {
+                format!("{at} {function} {}{}", reason(decision), seen(&body, observed.as_ref()))
+            }
+            decisions => format!("{at} {function} {}", listed(decisions)),
+        },
+        JournalBody::Begun { function, decision, observed } => {
+            if decision.text.is_some() {
+                format!("{at} {function} {}{}", reason(decision), seen(&body, observed.as_ref()))
+            } else {
+                format!("{at} {function} {}", decided(decision))
+            }
+        }
+        JournalBody::Operator { decision, .. } => format!("{at} meshwarden {}", reason(decision)),
+    }
 }
 
-/// The decisions on one resource in an entry about many resources, each with its time.
+/// The decisions of an entry about one resource, each with its time.
 pub(super) fn of_resource(entry: &JournalEntry, resource: &str) -> Vec<(Timestamp, String)> {
-    let body = &entry.body;
-    let function = text(body, "function").unwrap_or("somebody");
-    let all = body.get("decisions").and_then(Value::as_array).into_iter().flatten().chain(body.get("decision"));
-    let of_it = all.filter(|decision| text(decision, "resource") == Some(resource));
-    of_it.map(|decision| (entry.at, format!("{} {function} {}", short(entry.at), decided(decision)))).collect()
+    let body = match entry.read() {
+        Ok(body) => body,
+        Err(error) => return vec![(entry.at, format!("{} failed to read an entry: {error}", short(entry.at)))],
+    };
+    let function = body.function().map_or_else(String::new, ToString::to_string);
+    let sentence =
+        |decision: &DecisionEntry| (entry.at, format!("{} {function} {}", short(entry.at), decided(decision)));
+    body.decisions().iter().filter(|decision| decision.resource == resource).map(sentence).collect()
 }
 
-fn plan(plan: &Value) -> String {
-    match (split(plan, "from"), split(plan, "to")) {
-        (Some(from), Some(to)) => {
-            let version = plan.get("version").map_or_else(String::new, |version| format!(" at version {version}"));
-            let budget = match plan.get("spends").and_then(Value::as_bool) {
-                Some(true) => "; it counts against the budget",
-                Some(false) | None => "",
-            };
-            format!(" Planned: {from} to {to}{version}{budget}.")
+/// A decision with its reason as a sentence, and the weights that it plans.
+fn reason(decision: &DecisionEntry) -> String {
+    let text = decision.text.as_deref().unwrap_or("no text is recorded");
+    format!("[{}] {text}.{}", decision.reason, planned(decision.plan.as_ref()))
+}
+
+fn planned(plan: Option<&PlanEntry>) -> String {
+    match plan {
+        Some(PlanEntry::Weights(plan)) => {
+            let budget = if plan.spends { "; it counts against the budget" } else { "" };
+            format!(" Planned: {} to {} at version {}{budget}.", plan.from, plan.to, plan.version)
         }
-        _ => String::new(),
+        // The reason names the step.
+        Some(PlanEntry::Certificate(_) | PlanEntry::Repair(_) | PlanEntry::Unknown(_)) | None => String::new(),
     }
 }
 
-/// A summary of the observation: the number of alarms and the alarms in ALARM, or the location of the stored
-/// observation.
-fn observed(observed: &Value) -> String {
-    if let Some(place) = text(observed, "at") {
-        return format!(" Observed: kept at {place}.");
-    }
-    let Some(alarms) = observed.pointer("/facts/alarms").and_then(Value::as_array) else { return String::new() };
-    let is_on = |alarm: &&Value| text(alarm, "state") == Some("ALARM");
-    let on: Vec<&str> = alarms.iter().filter(is_on).filter_map(|alarm| text(alarm, "name")).collect();
-    let on = if on.is_empty() { "none on".to_owned() } else { format!("on: {}", on.join(", ")) };
-    format!(" Observed: {} alarms, {on}.", alarms.len())
-}
-
-fn ended(outcome: &Value, plan: Option<&str>) -> String {
-    let plan = plan.map_or_else(String::new, |plan| format!(" (plan {plan})"));
-    let version = || outcome.get("version").map_or_else(String::new, |version| format!(" as version {version}"));
-    match text(outcome, "outcome") {
-        Some("Applied") => format!("Applied: what was planned is written{}{plan}.", version()),
-        Some("AlreadyInPlace") => format!("AlreadyInPlace: it was so already{plan}."),
-        Some("Superseded") => format!("Superseded: somebody wrote first, so nothing was written{plan}."),
-        Some("Overwrote") => {
-            format!("Overwrote: what was planned is written{}, over a change that had not been seen{plan}.", version())
+/// The observation in short: the alarms that were in `ALARM` and the number of alarms, or the place of the observation.
+fn seen(body: &JournalBody, observed: Option<&ObservedRef>) -> String {
+    let raw = match observed {
+        None => return String::new(),
+        Some(ObservedRef::At { place, .. }) => return format!(" Observed: kept at {place}."),
+        Some(ObservedRef::Lost { error }) => return format!(" Observed: not kept: {error}."),
+        Some(ObservedRef::Here(raw)) => raw,
+    };
+    let Some(function) = body.function() else { return String::new() };
+    match raw.decode(function) {
+        Ok(Observation::Failover(observation)) => {
+            let alarms = &observation.facts.alarms;
+            let on = alarms.iter().filter(|alarm| alarm.state == AlarmState::Alarm);
+            let on: Vec<&str> = on.map(|alarm| alarm.name.as_str()).collect();
+            let on = if on.is_empty() { "none on".to_owned() } else { format!("on: {}", on.join(", ")) };
+            format!(" Observed: {} alarms, {on}.", alarms.len())
         }
-        Some("Failed") => format!("Failed: {}{plan}.", text(outcome, "error").unwrap_or("no error was told")),
-        Some(other) => format!("{other}: {outcome}{plan}."),
-        None => format!("ended: {outcome}{plan}."),
+        Ok(Observation::Rotation(_) | Observation::Compliance(..)) => String::new(),
+        Err(error) => format!(" Observed: failed to read it: {error}."),
     }
 }
 
-/// Renders one decision of a function's report.
-fn decided(decision: &Value) -> String {
-    let (kind, reason) = (text(decision, "decision").unwrap_or("decided"), text(decision, "reason").unwrap_or("-"));
-    let facts = decision.get("facts").filter(|facts| !facts.is_null());
-    let facts = facts.map_or_else(String::new, |facts| format!(" {facts}"));
-    let outcome = decision.get("outcome").and_then(|outcome| text(outcome, "outcome"));
+fn ended(outcome: &OutcomeEntry, plan: &str) -> String {
+    let version = |version: &Option<u64>| version.map_or_else(String::new, |version| format!(" as version {version}"));
+    let sentence = match outcome {
+        OutcomeEntry::WouldApply { .. } => "WouldApply: the mode is observe, so nothing is written".to_owned(),
+        OutcomeEntry::Applied { version: of } => format!("Applied: the plan is executed{}", version(of)),
+        OutcomeEntry::AlreadyInPlace => "AlreadyInPlace: the change had been made before".to_owned(),
+        OutcomeEntry::InProgress => "InProgress: the service has not finished the step".to_owned(),
+        OutcomeEntry::Superseded => "Superseded: another writer was first, so nothing is written".to_owned(),
+        OutcomeEntry::Refused { refusal } => format!("Refused: the change did not begin: {refusal}"),
+        OutcomeEntry::Overwrote { version: of } => {
+            format!("Overwrote: the plan is executed{}, over a change that had not been seen", version(&Some(*of)))
+        }
+        OutcomeEntry::Failed { error, .. } => format!("Failed: {error}"),
+        OutcomeEntry::OutOfTime => "OutOfTime: the invocation had no time left".to_owned(),
+        OutcomeEntry::Unknown(outcome) => format!("{outcome}: this version does not know the outcome"),
+    };
+    format!("{sentence} (plan {plan}).")
+}
+
+/// The first decisions of an entry about many resources.
+fn listed(decisions: &[DecisionEntry]) -> String {
+    let line = |decision: &DecisionEntry| format!("{} {}", decision.resource, decided(decision));
+    let mut lines: Vec<String> = decisions.iter().take(MOST).map(line).collect();
+    if let Some(more) = decisions.len().checked_sub(MOST).filter(|more| *more > 0) {
+        lines.push(format!("and {more} more."));
+    }
+    lines.join(" ")
+}
+
+/// A line of a function's report.
+fn decided(decision: &DecisionEntry) -> String {
+    let kind = decision.decision.as_deref().unwrap_or("decided");
+    let facts = if decision.facts.is_null() { String::new() } else { format!(" {}", decision.facts) };
+    let outcome = decision.outcome.as_ref().and_then(OutcomeEntry::name);
     let outcome = outcome.map_or_else(String::new, |outcome| format!("; outcome {outcome}"));
-    format!("[{reason}] {kind}{facts}{outcome}.")
-}
-
-fn split(value: &Value, member: &str) -> Option<WeightSplit> {
-    serde_json::from_value(value.get(member)?.clone()).ok()
-}
-
-fn text<'v>(value: &'v Value, member: &str) -> Option<&'v str> {
-    value.get(member).and_then(Value::as_str)
+    format!("[{}] {kind}{facts}{outcome}.", decision.reason)
 }

@@ -9,12 +9,13 @@ use mesh::name::{MeshName, ResourcePath, RouteId};
 use mesh::resource::Resource;
 use mesh::weights::WeightSplit;
 use ports::{KillSwitch, Pace, PortError, PortErrorKind, StateKey, StateView, Survey, Surveyed, survey};
+use records::route_memory;
 use serde::Serialize;
 
 use super::args::{Shape, StatusArgs};
 use super::audits::AUDIT;
 use super::certificates::Certificate;
-use super::desk::{Desk, memory};
+use super::desk::Desk;
 use super::error::Trouble;
 use super::standing::{State, short};
 use super::sweeps::{self, Audit, Sweep};
@@ -114,15 +115,15 @@ async fn of_mesh(desk: &Desk<'_>, mesh: MeshName, now: Timestamp) -> Result<Mesh
     let view = desk.load(&keys).await?;
     let of_mesh = |keeper: &str| view.documents.get(&StateKey::mesh(keeper, &mesh));
     let sweep = match of_mesh(SWEEP) {
-        Some(stored) => Some(sweeps::sweep(desk, &mesh, stored).await?),
+        Some(stored) => sweeps::sweep(desk, &mesh, stored).await?,
         None => None,
     };
     let remembered_by = MESH_KEEPERS.into_iter().filter(|keeper| *keeper != SWEEP && of_mesh(keeper).is_some());
     let remembered_by = remembered_by.collect();
-    let audit = of_mesh(AUDIT).map(|stored| sweeps::audit(&StateKey::mesh(AUDIT, &mesh), stored));
+    let audit = of_mesh(AUDIT).and_then(|stored| sweeps::audit(&StateKey::mesh(AUDIT, &mesh), stored));
     let certificates = subjects.into_iter().filter_map(|subject| {
         let stored = view.documents.get(&StateKey::certificate(&subject))?;
-        Certificate::of(subject, &stored.document, now)
+        Certificate::new(subject, &stored.document, now)
     });
     let mut certificates: Vec<Certificate> = certificates.collect();
     certificates.sort_by(|one, other| one.order().cmp(&other.order()));
@@ -143,7 +144,8 @@ fn of_route(route: RouteId, present: WeightSplit, view: &StateView, now: Timesta
     let stored = view.documents.get(&StateKey::route(&route));
     let lease = stored.and_then(|stored| stored.lease.as_ref()).filter(|lease| lease.until > now);
     let lease = lease.map(|lease| Holder { holder: lease.holder.clone(), until: lease.until });
-    let (state, original, told) = match stored.map(|stored| memory(&stored.document)) {
+    let key = StateKey::route(&route);
+    let (state, original, told) = match stored.map(|stored| route_memory(&key, &stored.document)) {
         None | Some(Memory::None) => (State::Steady, None, None),
         Some(Memory::Unreadable(why)) => (State::Unreadable { why }, None, None),
         Some(Memory::Record(record)) => {
@@ -222,7 +224,8 @@ fn sweep_in_words(sweep: Option<&Sweep>) -> String {
     match sweep {
         None => "never".to_owned(),
         Some(Sweep { unreadable: Some(why), .. }) => format!("not known: {why}"),
-        Some(Sweep { at, findings, .. }) => {
+        Some(Sweep { findings: None, .. }) => "not known".to_owned(),
+        Some(Sweep { at, findings: Some(findings), .. }) => {
             let at = at.map_or_else(|| "at an unknown time".to_owned(), short);
             let counts: Vec<String> =
                 findings.iter().rev().map(|(severity, count)| format!("{count} {severity}")).collect();

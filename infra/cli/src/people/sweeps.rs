@@ -1,117 +1,99 @@
-//! The stored state of compliance-sweep and change-audit for a mesh, for `status` and `report`.
+//! The documents of compliance-sweep and change-audit, as `status` and `report` show them.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use mesh::name::MeshName;
-use mesh::pack::{FindingId, Severity};
-use ports::{DocumentError, StateKey, Stored, read_document};
-use reports::{Dated, History};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use mesh::pack::Severity;
+use ports::{DocumentError, StateKey, Stored};
+use records::{AuditRecord, FindingsPart, SweepRecord, SweepState, read_document};
+use reports::History;
+use serde::Serialize;
 
 use super::desk::Desk;
 use super::error::Trouble;
 use super::status::SWEEP;
 
-/// The newest supported format of both documents.
-const FORMAT: u64 = 0;
-
-/// The result of the last sweep.
+/// The result of the last sweep of a mesh.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Sweep {
-    /// The time of the sweep.
+    /// When the mesh was swept.
     pub(super) at: Option<Timestamp>,
-    /// The number of findings of each severity.
-    pub(super) findings: BTreeMap<Severity, usize>,
-    /// The first occurrence of each finding.
+    /// The number of findings of each severity; unset if a document cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) findings: Option<BTreeMap<Severity, usize>>,
+    /// The findings with the times of their first sweeps.
     #[serde(skip)]
     pub(super) history: History,
-    /// Why the findings are unknown; set if the documents are unreadable.
+    /// Why the findings are unknown, if a document cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) unreadable: Option<String>,
 }
 
-/// The progress of change-audit.
+/// The progress of change-audit in a mesh.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Audit {
-    /// The time of the last complete read of the mesh.
+    /// When the whole mesh was last read.
     pub(super) at: Option<Timestamp>,
-    /// The number of changes with writes that no event reported.
+    /// The number of changes with writes that no event has reported.
     pub(super) open: usize,
-    /// The number of notifications and events that are not sent yet.
+    /// The number of notices and events that are not sent yet.
     pub(super) owed: usize,
-    /// Why the progress is unknown; set if the document is unreadable.
+    /// Why the progress is unknown, if the document cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) unreadable: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SweepDocument {
-    #[serde(default)]
-    swept_at: Option<Timestamp>,
-    /// The number of further documents with the findings; unset if this document contains them.
-    #[serde(default)]
-    parts: Option<usize>,
-    #[serde(default)]
-    findings: BTreeMap<FindingId, Dated>,
-}
-
-#[derive(Deserialize)]
-struct PartDocument {
-    #[serde(default)]
-    findings: BTreeMap<FindingId, Dated>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AuditDocument {
-    #[serde(default)]
-    seen_at: Option<Timestamp>,
-    #[serde(default)]
-    open: Vec<Value>,
-    #[serde(default)]
-    owed: Vec<Value>,
-}
-
-/// The result of the last sweep of a mesh, from all its documents.
-pub(super) async fn sweep(desk: &Desk<'_>, mesh: &MeshName, stored: &Stored) -> Result<Sweep, Trouble> {
+/// The result of the last sweep of a mesh, from all its documents; `None` for a mesh that was never swept.
+pub(super) async fn sweep(desk: &Desk<'_>, mesh: &MeshName, stored: &Stored) -> Result<Option<Sweep>, Trouble> {
     let key = StateKey::mesh(SWEEP, mesh);
-    let document: SweepDocument = match read_document(&key, &stored.document, FORMAT) {
-        Ok(document) => document,
-        Err(error) => return Ok(Sweep { unreadable: Some(in_words(&error)), ..Sweep::default() }),
+    let state = match read_document::<SweepRecord>(&key, &stored.document) {
+        Ok(document) => document.state,
+        Err(error) => return Ok(Some(unknown(None, &error))),
     };
-    let mut all = document.findings;
-    if let Some(parts) = document.parts {
+    let SweepState { swept_at, parts, findings, counts, .. } = state;
+    if swept_at.is_none() && parts.is_none() && findings.is_none() {
+        return Ok(None);
+    }
+    let mut all = findings.unwrap_or_default();
+    if let Some(parts) = parts {
         let keys: Vec<StateKey> = (0..parts).map(|part| StateKey::part_of_mesh(SWEEP, mesh, part, parts)).collect();
         let view = desk.load(&keys).await?;
+        if view.documents.is_empty() {
+            // Findings are split because there are many, so at least one part has some.
+            let message = format!("none of its {parts} parts is stored");
+            let error = DocumentError::Malformed { key: key.as_str().to_owned(), message };
+            return Ok(Some(unknown(swept_at, &error)));
+        }
         for (key, stored) in &view.documents {
-            match read_document::<PartDocument>(key, &stored.document, FORMAT) {
-                Ok(part) => all.extend(part.findings),
-                Err(error) => {
-                    let unreadable = Some(in_words(&error));
-                    return Ok(Sweep { at: document.swept_at, unreadable, ..Sweep::default() });
-                }
+            match read_document::<FindingsPart>(key, &stored.document) {
+                Ok(part) => all.extend(part.state.findings),
+                Err(error) => return Ok(Some(unknown(swept_at, &error))),
             }
         }
     }
-    let mut findings = BTreeMap::new();
-    for dated in all.values() {
-        *findings.entry(dated.severity).or_default() += 1;
-    }
-    Ok(Sweep { at: document.swept_at, findings, history: History::from(all), unreadable: None })
+    let findings = Some(counts.unwrap_or_else(|| SweepState::count(all.values())));
+    Ok(Some(Sweep { at: swept_at, findings, history: History::from(all), unreadable: None }))
 }
 
-/// The progress of change-audit on a mesh.
-pub(super) fn audit(key: &StateKey, stored: &Stored) -> Audit {
-    match read_document::<AuditDocument>(key, &stored.document, FORMAT) {
+/// The progress of change-audit in a mesh; `None` for a mesh that it has never read.
+pub(super) fn audit(key: &StateKey, stored: &Stored) -> Option<Audit> {
+    match read_document::<AuditRecord>(key, &stored.document) {
         Ok(document) => {
-            Audit { at: document.seen_at, open: document.open.len(), owed: document.owed.len(), unreadable: None }
+            let Some(at) = document.state.seen_at else {
+                return (!document.outbox.is_empty())
+                    .then(|| Audit { owed: document.outbox.len(), ..Audit::default() });
+            };
+            let (open, owed) = (document.state.open.len(), document.outbox.len());
+            Some(Audit { at: Some(at), open, owed, unreadable: None })
         }
-        Err(error) => Audit { unreadable: Some(in_words(&error)), ..Audit::default() },
+        Err(error) => Some(Audit { unreadable: Some(in_words(&error)), ..Audit::default() }),
     }
+}
+
+fn unknown(at: Option<Timestamp>, error: &DocumentError) -> Sweep {
+    Sweep { at, unreadable: Some(in_words(error)), ..Sweep::default() }
 }
 
 fn in_words(error: &DocumentError) -> String {

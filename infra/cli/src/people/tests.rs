@@ -2,6 +2,7 @@
 
 mod alarms;
 mod faults;
+mod stored;
 mod views;
 
 use std::sync::Arc;
@@ -244,7 +245,9 @@ async fn status_and_explain_tell_what_stands_and_why() {
         serde_json::from_str(&shop.asks("meshwarden status --mesh shop --format json").await.unwrap()).unwrap();
     assert_eq!(json["meshes"][0]["routes"][0]["state"], "shifted");
     let told = shop.asks("meshwarden explain shop/cart/all").await.unwrap();
-    for part in ["[Failover]", "cart-v1 is drained since", "Applied: what was planned is written", "on: cart-v1-5xx"] {
+    for part in
+        ["[Failover]", "cart-v1 is drained since", "Applied: the plan is executed as version ", "on: cart-v1-5xx"]
+    {
         assert!(told.contains(part), "{part}: {told}");
     }
 }

@@ -12,5 +12,6 @@ mod egress;
 mod failures;
 mod notifications;
 mod partly;
+mod previous;
 mod queue;
 mod tags;

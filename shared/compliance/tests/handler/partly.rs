@@ -2,7 +2,8 @@
 
 use mesh::compliance::Topic;
 use ports::memory::{Call, Effect, Failure, Fault};
-use serde_json::{Value, json};
+use records::{ObservedRef, Replay};
+use serde_json::json;
 
 use crate::shop::{ALL, GATEWAY, MESH, PAYMENTS, POLICY, ROUTE, ROUTER, SERVICE, Shop, V1, V2, arn, decision, line};
 
@@ -208,9 +209,10 @@ async fn partial_reading_is_replayed() {
         let entries = shop.ports.state.journal_of(&shop.key());
         assert!(!entries.is_empty(), "{topic}");
         for entry in entries {
-            let observed: Value = entry.body["observed"].clone();
-            let replays = mesh::compliance::replay(topic, &entry.body, &observed).unwrap();
-            assert!(!replays.is_empty() && replays.iter().all(mesh::failover::Replay::is_same), "{topic}: {replays:?}");
+            let body = entry.read().unwrap();
+            let Some(ObservedRef::Here(observation)) = body.observed() else { panic!("{topic}: {body:?}") };
+            let replays = records::replay(&body, observation).unwrap();
+            assert!(!replays.is_empty() && replays.iter().all(Replay::is_same), "{topic}: {replays:?}");
         }
     }
 }

@@ -18,7 +18,7 @@ async fn unreadable_record_holds_and_pages_once() {
     for (document, reason) in [
         (json!({ "told": 7 }), "RecordUnreadable"),
         (json!("?"), "RecordUnreadable"),
-        (json!({ "format": 1, "told": {} }), "NewerFormat"),
+        (json!({ "format": 2, "told": {} }), "NewerFormat"),
     ] {
         let shop = Shop::of(Topic::Tags);
         shop.untag(&[V2]);

@@ -1,38 +1,13 @@
 //! Identifies the trigger of a delivery. A repeated delivery has the same id; another request for the same work has a
 //! different one.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
+pub use records::EventId as WakeId;
 use serde_json::Value;
-
-/// The id of a trigger. Queues and event buses deliver at least once, and the id detects a repeated delivery.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct WakeId(String);
-
-impl WakeId {
-    /// Combines the ids of several triggers that one action serves, such as a sweep request for all of them; `None`
-    /// without any.
-    #[must_use]
-    pub fn joined<'a>(wakes: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
-        let mut all: Vec<&str> = wakes.into_iter().map(|wake| wake.0.as_str()).collect();
-        all.sort_unstable();
-        all.dedup();
-        (!all.is_empty()).then(|| Self(all.join(" and ")))
-    }
-}
-
-impl fmt::Display for WakeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// The id of an event within its envelopes: its own id, or that of the innermost envelope. A message that was put into
 /// a queue twice reports one event. `None` without an id that a repeated delivery repeats and other events do not have.
 pub(super) fn of(event: &Value, envelope: Option<&str>) -> Option<WakeId> {
-    of_event(event).or_else(|| envelope.map(str::to_owned)).map(WakeId)
+    of_event(event).or_else(|| envelope.map(str::to_owned)).map(WakeId::new)
 }
 
 fn of_event(event: &Value) -> Option<String> {
@@ -101,7 +76,7 @@ mod tests {
 
     #[test]
     fn wakes_are_joined_in_any_order() {
-        let [a, b] = ["a", "b"].map(|id| WakeId(id.to_owned()));
+        let [a, b] = ["a", "b"].map(WakeId::new);
         assert_eq!(WakeId::joined([&b, &a, &b]), WakeId::joined([&a, &b]));
         assert_eq!(WakeId::joined([&a]), Some(a));
         assert_eq!(WakeId::joined([]), None);

@@ -71,9 +71,6 @@ pub struct OwedEvent {
 }
 
 impl Record {
-    /// The newest format of the stored document that this version reads.
-    pub const FORMAT: u64 = 0;
-
     /// Adds a notice that could not be sent. Beyond the maximum, the oldest notices are dropped; the journal has their
     /// contents.
     pub fn owe(&mut self, mut notice: OwedNotice) {

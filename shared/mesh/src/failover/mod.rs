@@ -30,7 +30,6 @@ mod phases;
 mod proof;
 mod reason;
 mod record;
-mod replay;
 mod route_state;
 mod spread;
 mod targets;
@@ -52,11 +51,9 @@ pub use proof::{
 };
 pub use reason::{ActReason, HoldReason, Ineligible, KeepReason, Obstacle, Return, StuckAlarm, Subject};
 pub use record::{
-    Edit, FORMAT, FunctionRecord, HeldAlarm, Intent, NodeRecord, OwedNote, Phase, RESTORE_TAG, RecordError,
-    RestorePoint, RestoreTag, RouteRecord, Shift,
+    Edit, FORMAT, FunctionRecord, HeldAlarm, Intent, NodeRecord, OwedNote, Phase, RESTORE_TAG, RestorePoint,
+    RestoreTag, RouteRecord, Shift,
 };
-pub(crate) use replay::read_recorded;
-pub use replay::{Conclusion, Replay, ReplayError, replay};
 pub use targets::{
     AlarmTags, AlarmTargets, Caller, CallerAlarm, Muted, ReportedTarget, TargetAlarm, TargetRule, Unmapped,
     alarm_targets, muted_by, needing_tags, related, reported_targets, unread_alarms,

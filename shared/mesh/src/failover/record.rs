@@ -123,31 +123,7 @@ pub struct OwedNote {
     pub text: String,
 }
 
-/// The reason why a stored document cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    /// The document is not a valid route record.
-    #[error("{0}")]
-    Unreadable(#[from] serde_json::Error),
-    /// A newer version has written the document in a format that this version does not know.
-    #[error("invalid format {format}: this version reads formats up to {FORMAT}; update the function")]
-    NewerFormat {
-        /// The format of the document.
-        format: u64,
-    },
-}
-
 impl RouteRecord {
-    /// Parses a stored document.
-    pub fn read(document: &Value) -> Result<Self, RecordError> {
-        // The format is checked first: the other members of a newer format may not parse.
-        if let Some(format) = document.get("format").and_then(Value::as_u64).filter(|given| *given > u64::from(FORMAT))
-        {
-            return Err(RecordError::NewerFormat { format });
-        }
-        Ok(Self::deserialize(document)?)
-    }
-
     /// The record of a route without a stored record.
     #[must_use]
     pub fn first_seen(uid: String, version: u64, split: WeightSplit) -> Self {
@@ -334,61 +310,7 @@ impl fmt::Display for RestoreTag {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failover::fixtures::{at, node, split};
-
-    /// A document in the format of the first version, with a drained node.
-    fn first_document() -> Value {
-        serde_json::json!({
-            "uid": "u1", "version": 3,
-            "split": [{ "virtualNode": "v1", "weight": 0 }, { "virtualNode": "v2", "weight": 100 }],
-            "shift": {
-                "restore": { "epoch": 1, "taken": "2026-10-05T12:00:00Z",
-                    "split": [{ "virtualNode": "v1", "weight": 50 }, { "virtualNode": "v2", "weight": 50 }] },
-                "phases": { "v1": { "phase": "drained", "since": "2026-10-05T12:00:00Z" } },
-                "unplaced": 0,
-            },
-            "intent": null, "edit": null, "drains": { "v1": ["2026-10-05T12:00:00Z"] }, "epoch": 1,
-            "staleTag": false, "told": null,
-        })
-    }
-
-    #[test]
-    fn document_of_the_first_version_is_read() {
-        let record = RouteRecord::read(&first_document()).unwrap();
-        assert_eq!(record.format, 1);
-        assert_eq!(record.shift.phases[&node("v1")], Phase::drained(at(0)));
-        let written = serde_json::to_value(&record).unwrap();
-        for added in ["format", "paged", "trials", "watch"] {
-            assert_eq!(
-                written.get(added),
-                None,
-                "{added} is absent while it has its default, so that older versions can read the document"
-            );
-        }
-    }
-
-    #[test]
-    fn members_of_a_newer_version_survive_at_the_top_and_are_ignored_in_parts() {
-        let mut newer = first_document();
-        newer["lastWriter"] = "0.9".into();
-        newer["shift"]["mood"] = 1.into();
-        newer["shift"]["phases"]["v1"]["colour"] = "blue".into();
-        newer["told"] = serde_json::json!({ "code": "Failover", "since": "2026-10-05T12:00:00Z", "repeats": 0,
-            "paged": null, "channel": "sms" });
-        let record = RouteRecord::read(&newer).unwrap();
-        assert_eq!(record.told.as_ref().unwrap().code, "Failover");
-        let written = serde_json::to_value(&record).unwrap();
-        assert_eq!(written["lastWriter"], "0.9");
-    }
-
-    #[test]
-    fn document_of_a_newer_format_is_not_acted_on() {
-        let mut newer = first_document();
-        newer["format"] = 2.into();
-        newer["shift"] = "elsewhere".into();
-        let error = RouteRecord::read(&newer).unwrap_err().to_string();
-        assert!(error.contains("format 2") && error.contains("update the function"), "{error}");
-    }
+    use crate::failover::fixtures::{at, split};
 
     #[test]
     fn restore_tag_round_trips() {

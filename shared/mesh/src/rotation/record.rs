@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::facts::Memory;
 use super::moved::{MovedBack, Repointed};
 use super::plan::{Step, StepResult};
 use crate::certificates::{Certificate, Fingerprint, Jitter};
@@ -24,7 +23,7 @@ pub const RECORD_FORMAT: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
-    /// The format of the document. A format above [`RECORD_FORMAT`] is not read: see [`Record::read`].
+    /// The format of the document. A document of a format above [`RECORD_FORMAT`] is not read as this type.
     #[serde(default = "first_format", skip_serializing_if = "is_first_format")]
     pub format: u32,
     /// The state of the leaf; absent for a trust and for a mesh.
@@ -323,19 +322,6 @@ impl LeafRecord {
 }
 
 impl Record {
-    /// Reads a document of the state table. A document of a newer format is not interpreted.
-    #[must_use]
-    pub fn read(document: &Value) -> Memory {
-        let format = document.get("format").and_then(Value::as_u64).unwrap_or(u64::from(RECORD_FORMAT));
-        if format > u64::from(RECORD_FORMAT) {
-            return Memory::Newer { format };
-        }
-        match serde_json::from_value(document.clone()) {
-            Ok(record) => Memory::Record(Box::new(record)),
-            Err(error) => Memory::Unreadable(error.to_string()),
-        }
-    }
-
     /// The record after a step was executed or failed.
     #[must_use]
     pub fn after(self, step: &Step, result: &StepResult, now: Timestamp) -> Self {

@@ -42,14 +42,14 @@ impl ProxyEvidence for Connected {
 }
 
 /// A file that is removed when the test ends.
-struct Scratch(std::path::PathBuf);
+pub(super) struct Scratch(pub(super) std::path::PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         Self(std::env::temp_dir().join(format!("meshwarden-views-{}-{name}", std::process::id())))
     }
 
-    fn arg(&self) -> String {
+    pub(super) fn arg(&self) -> String {
         self.0.display().to_string()
     }
 }
@@ -149,7 +149,7 @@ async fn proxies_are_shown_with_days_to_the_first_expiry() {
     assert_eq!(shop.asks("meshwarden proxies --mesh none").await.unwrap().lines().count(), 1);
 }
 
-async fn store(shop: &Shop, key: StateKey, document: Value, body: Option<Value>) {
+pub(super) async fn store(shop: &Shop, key: StateKey, document: Value, body: Option<Value>) {
     let now = shop.ports.clock.now();
     let journal = body.map(|body| JournalEntry { at: now, id: "1".to_owned(), body });
     shop.ports.state.note(&Note { key, revision: 0, now, document, journal }).await.unwrap();
@@ -168,7 +168,9 @@ async fn who_changed_a_resource_is_explained() {
         line(router, "Written", facts), line("mesh/shop/virtualNode/cart-v1", "NoEvent", json!({ "change": "deleted" })),
         line(router, "Refused", refused),
     ] });
-    let document = json!({ "seenAt": "2026-11-20T10:03:00Z", "open": [{}], "owed": [] });
+    let open = json!({ "resource": router, "from": 1, "to": 2, "deletes": false, "since": "2026-11-20T10:02:00Z",
+        "until": "2026-11-20T10:03:00Z", "untold": 1, "told": false, "known": [] });
+    let document = json!({ "seenAt": "2026-11-20T10:03:00Z", "open": [open], "owed": [] });
     store(&shop, StateKey::mesh("change-audit", &"shop".parse().unwrap()), document, Some(body)).await;
     let told = shop.asks(&format!("meshwarden explain {router}")).await.unwrap();
     for part in [
@@ -181,7 +183,7 @@ async fn who_changed_a_resource_is_explained() {
     assert!(!told.contains("NoEvent"), "{told}");
     let whole = shop.asks("meshwarden explain mesh/shop").await.unwrap();
     assert!(
-        whole.contains("change-audit mesh/shop/virtualNode/cart-v1 [NoEvent] deleted by nobody knows whom."),
+        whole.contains("change-audit mesh/shop/virtualNode/cart-v1 [NoEvent] deleted by an unknown caller."),
         "{whole}"
     );
     let status = shop.asks("meshwarden status").await.unwrap();
@@ -270,6 +272,7 @@ async fn status_counts_findings_in_parts_and_shows_what_cannot_be_read() {
         let shop = Shop::open();
         if key != head {
             store(&shop, head.clone(), json!({ "sweptAt": "2026-11-20T10:00:00Z", "parts": 16 }), None).await;
+            store(&shop, part(0), json!({ "findings": {} }), None).await;
         }
         let is_sweep = key.as_str().starts_with("compliance-sweep");
         store(&shop, key.clone(), document, None).await;
