@@ -11,13 +11,8 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The number of files per crate that still import each other in a circle. Lower a number with each resolved circle.
-const LEFT: [(&str, usize); 5] = [
-    ("functions/certificate-rotation", 5),
-    ("functions/route-failover", 5),
-    ("infra/cli", 6),
-    ("shared/lambda-kit", 7),
-    ("shared/mesh", 2),
-];
+const LEFT: [(&str, usize); 3] =
+    [("functions/certificate-rotation", 5), ("functions/route-failover", 5), ("shared/lambda-kit", 7)];
 
 /// The path of a module or an item in its crate, without `crate`.
 type ItemPath = Vec<String>;
