@@ -3,7 +3,7 @@
 //! A re-export (`pub use`) is no import: an import of the exported name counts for the file that defines it. Modules
 //! of tests are left out.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -82,7 +82,9 @@ fn mentions(source: TokenStream) -> Vec<Mention> {
                 }
                 is_public = false;
             }
-            TokenTree::Group(group) if group.delimiter() == Delimiter::Bracket && is_test_attribute(group.stream()) => {
+            TokenTree::Group(group)
+                if group.delimiter() == Delimiter::Bracket && is_test_attribute(&group.stream()) =>
+            {
                 is_test = true;
             }
             TokenTree::Group(group) => {
@@ -100,7 +102,7 @@ fn is_punctuation(wanted: char) -> impl Fn(&TokenTree) -> bool {
     move |token| matches!(token, TokenTree::Punct(mark) if mark.as_char() == wanted)
 }
 
-fn is_test_attribute(attribute: TokenStream) -> bool {
+fn is_test_attribute(attribute: &TokenStream) -> bool {
     let text: String = attribute.to_string().split_whitespace().collect();
     text.starts_with("cfg(test") || text.starts_with("cfg(all(test")
 }
