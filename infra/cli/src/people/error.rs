@@ -76,7 +76,7 @@ pub(crate) enum Trouble {
     },
     /// The alarms of a mesh cannot be written or checked.
     #[error(transparent)]
-    Alarms(#[from] super::alarms::AlarmsError),
+    Alarms(#[from] super::alarms_error::AlarmsError),
     /// No decision is recorded for a replay.
     #[error("no decision is recorded of {what}; routes and virtual nodes have a journal of decisions")]
     NoJournal {
