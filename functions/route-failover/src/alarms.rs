@@ -6,8 +6,8 @@ use futures::future::{join, join_all, try_join};
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::{Alarm, AlarmName, AlarmState, MetricTerm, MuteRule};
 use mesh::failover::{
-    AlarmData, AlarmTags, AlarmTargets, Unmapped, alarm_targets, counted_metrics, needing_tags, proven, related,
-    reported_targets, unread_alarms,
+    AlarmData, AlarmTags, AlarmTargets, ProofTarget, Unmapped, alarm_targets, counted_metrics, needing_tags, proven,
+    related, reported_targets, unread_alarms,
 };
 use mesh::name::{MeshName, VirtualNodeName};
 use mesh::policy::{CallerDisagreement, FailoverPolicy};
@@ -222,17 +222,19 @@ async fn count_disputed(
         CallerDisagreement::Hold => {}
         CallerDisagreement::Act => return false,
     }
-    let mut names: BTreeMap<AlarmName, VirtualNodeName> = BTreeMap::new();
+    let mut names: BTreeMap<AlarmName, (MeshName, VirtualNodeName)> = BTreeMap::new();
     for mesh in targets.meshes() {
         for node in targets.nodes(mesh) {
             let healthy = targets.disputed(mesh, node).map(|(_, healthy)| healthy).unwrap_or_default();
-            names.extend(healthy.iter().map(|alarm| (alarm.name.clone(), node.clone())));
+            names.extend(healthy.iter().map(|alarm| (alarm.name.clone(), (mesh.clone(), node.clone()))));
         }
     }
     let found = alarms.iter_mut().filter_map(|alarm| Some((names.get(&alarm.name)?, alarm)));
-    let counted = found.map(|(node, alarm)| async move {
-        // Without data points that prove its own report, a caller does not contradict another.
-        let Ok(metrics) = counted_metrics(alarm, node) else { return };
+    let counted = found.map(|((mesh, node), alarm)| async move {
+        let target = ProofTarget { mesh, node, discovery: &policy.discovery };
+        // Without data points that prove its own report, a caller does not contradict another. A composite alarm
+        // measures no single caller, so no alarm below it is needed.
+        let Ok(metrics) = counted_metrics(alarm, &[], &target) else { return };
         match ports.alarms.data_points(alarm, &metrics, now - window(alarm), now).await {
             Ok(metrics) => {
                 let data = AlarmData { alarm: alarm.name.clone(), metrics, unreadable: None };

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use futures::future::join_all;
 use jiff::Timestamp;
 use mesh::alarm::AlarmName;
-use mesh::failover::{AlarmData, Memory, RESTORE_TAG, RouteFacts, RouteRecord, awaiting_proof, counted_metrics};
-use mesh::name::{ResourcePath, RouteId, VirtualNodeName};
+use mesh::failover::{
+    AlarmData, Memory, ProofTarget, RESTORE_TAG, RouteFacts, RouteRecord, awaiting_proof, counted_metrics,
+};
+use mesh::name::{ResourcePath, RouteId};
 use mesh::policy::AlarmRole;
 use mesh::resource::RouteData;
 use mesh::weights::WeightSplit;
@@ -64,7 +66,14 @@ async fn of_route(
     let mut alarm_data = BTreeMap::new();
     if let Memory::Record(record) = &memory {
         for (node, since) in awaiting_proof(record, look.policy, look.now) {
-            let (data, errors) = proof(ports, id, node, since, alarms, look.now).await;
+            let (data, errors) = proof(
+                ports,
+                &ProofTarget { mesh: &id.mesh, node, discovery: &look.policy.discovery },
+                since,
+                alarms,
+                look.now,
+            )
+            .await;
             alarm_data.insert(node.clone(), data);
             unread.extend(errors);
         }
@@ -91,19 +100,21 @@ async fn of_route(
 /// of the facts, so that the hold names it.
 async fn proof(
     ports: &Ports,
-    route: &RouteId,
-    node: &VirtualNodeName,
+    target: &ProofTarget<'_>,
     since: Timestamp,
     alarms: &Alarms,
     now: Timestamp,
 ) -> (Vec<AlarmData>, Vec<(String, PortError)>) {
-    let reporting = alarms.targets.alarms_of(&route.mesh, node);
-    let is_request =
-        |name: &AlarmName| reporting.iter().any(|found| found.name == *name && found.role == AlarmRole::Request);
+    let reporting = alarms.targets.alarms_of(target.mesh, target.node);
+    // An alarm with a series for each node reports a node without a breaching series, too.
+    let is_request = |name: &AlarmName| {
+        reporting.iter().any(|found| found.name == *name && found.role == AlarmRole::Request)
+            || alarms.targets.covers(name, target.mesh)
+    };
     let counted = alarms.read.iter().filter(|alarm| is_request(&alarm.name)).map(|alarm| async move {
         let name = alarm.name.clone();
         let data = |metrics, unreadable| AlarmData { alarm: name.clone(), metrics, unreadable };
-        let metrics = match counted_metrics(alarm, node) {
+        let metrics = match counted_metrics(alarm, &alarms.read, target) {
             Ok(metrics) => metrics,
             Err(why) => return (data(Vec::new(), Some(why)), None),
         };

@@ -8,8 +8,9 @@ use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, MetricDatum, StateValue, Statistic, Tag};
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, MetricQuery, MetricTerm};
-use mesh::failover::counted_metrics;
-use mesh::name::VirtualNodeName;
+use mesh::failover::{ProofTarget, counted_metrics};
+use mesh::name::{MeshName, VirtualNodeName};
+use mesh::policy::AlarmDiscovery;
 use ports::memory::MemoryAlarms;
 use ports::{AlarmReader, PortErrorKind};
 
@@ -119,7 +120,11 @@ async fn data_points_are_counted(world: &dyn World) {
     }
     let alarm = one(world, "counted").await;
     let reader = world.reader();
-    let metrics = counted_metrics(&alarm, &VirtualNodeName::parse("counted").unwrap()).unwrap();
+    let metrics = {
+        let (mesh, node) = (MeshName::parse("shop").unwrap(), VirtualNodeName::parse("counted").unwrap());
+        counted_metrics(&alarm, &[], &ProofTarget { mesh: &mesh, node: &node, discovery: &AlarmDiscovery::default() })
+            .unwrap()
+    };
     for (from, until, expected) in
         [(ago(6), ago(0), 3), (ago(4), ago(0), 2), (ago(6), ago(3), 2), (ago(20), ago(10), 0)]
     {

@@ -68,16 +68,16 @@ async fn play(theatre: &Theatre, folder: &Path) -> Result<(), String> {
     let script = read("case.json").unwrap();
     let strings =
         |value: &Value| value.as_array().into_iter().flatten().map(|item| item.as_str().unwrap().to_owned()).collect();
+    let by_alarm = |member: &str| {
+        let of_alarms = script[member].as_object().into_iter().flatten();
+        of_alarms.map(|(alarm, of_alarm)| (alarm.clone(), of_alarm.clone())).collect()
+    };
     let world = World {
         alarms: read("alarms.json").unwrap().as_array().unwrap().clone(),
         data: script["data"].as_array().cloned().unwrap_or_default(),
         forbidden: strings(&script["forbidden"]),
-        contributors: script["contributors"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(alarm, of_alarm)| (alarm.clone(), of_alarm.clone()))
-            .collect(),
+        contributors: by_alarm("contributors"),
+        tags: by_alarm("tags"),
         mute_rules: script["muteRules"].as_array().cloned().unwrap_or_default(),
     };
     let plane = ControlPlane::start().await;

@@ -36,6 +36,8 @@ pub(crate) struct World {
     pub(crate) forbidden: Vec<String>,
     /// The contributors of each alarm.
     pub(crate) contributors: BTreeMap<String, Value>,
+    /// The tags of each alarm.
+    pub(crate) tags: BTreeMap<String, Value>,
     /// The mute rules: `name`, `alarms` and `status`.
     pub(crate) mute_rules: Vec<Value>,
 }
@@ -97,7 +99,12 @@ async fn answer(
     let answer = match operation.as_str() {
         "DescribeAlarms" => describe_alarms(&world, &request),
         "GetMetricData" => get_metric_data(&world, &request),
-        "ListTagsForResource" => json!({ "Tags": [] }),
+        "ListTagsForResource" => {
+            let name = request["ResourceARN"].as_str().unwrap_or_default().rsplit(':').next().unwrap_or_default();
+            let tags = world.tags.get(name).and_then(Value::as_object).into_iter().flatten();
+            let tags: Vec<Value> = tags.map(|(key, value)| json!({ "Key": key, "Value": value })).collect();
+            json!({ "Tags": tags })
+        }
         "DescribeAlarmContributors" => {
             let name = request["AlarmName"].as_str().unwrap_or_default();
             json!({ "AlarmContributors": world.contributors.get(name).cloned().unwrap_or_else(|| json!([])) })
@@ -166,9 +173,25 @@ fn get_metric_data(world: &World, request: &Value) -> Value {
     json!({ "MetricDataResults": results })
 }
 
+/// The value of a Metrics Insights query, of the first series that has data and meets the conditions.
+fn selected(world: &World, expression: &str) -> Option<f64> {
+    let meets = |(name, value): (&String, &Value)| {
+        let is_condition = expression.contains(&format!("\"{name}\" = '"));
+        !is_condition || expression.contains(&format!("\"{name}\" = '{}'", value.as_str().unwrap()))
+    };
+    let is_selected = |data: &&Value| {
+        let metric = data["metric"].as_str().unwrap();
+        expression.contains(&format!("({metric})")) && data["dimensions"].as_object().unwrap().iter().all(meets)
+    };
+    world.data.iter().find(is_selected).map(|data| data["value"].as_f64().unwrap())
+}
+
 /// The value that a query has at every time; `None` where it has no data points.
 fn value_of(world: &World, queries: &[Value], query: &Value) -> Option<f64> {
     if let Some(expression) = query["Expression"].as_str() {
+        if expression.starts_with("SELECT") {
+            return selected(world, expression);
+        }
         let referred = |other: &&Value| {
             let id = other["Id"].as_str().unwrap();
             id != query["Id"] && expression.contains(id)

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use jiff::SignedDuration;
 use mesh::alarm::{Alarm, AlarmName};
-use mesh::failover::{counted_metrics, needing_tags, unread_alarms};
+use mesh::failover::{ProofTarget, counted_metrics, needing_tags, unread_alarms};
 use mesh::graph::Mesh;
 use mesh::monitoring::{
     AccountAlarms, CloudFormationError, NodeAlarms, TargetCheck, check as compare, cloudformation, required,
@@ -226,9 +226,10 @@ async fn uncounted(desk: &Desk<'_>, needed: &[NodeAlarms], alarms: &[Alarm]) -> 
     let now = desk.ports.clock.now();
     let mut uncounted = BTreeSet::new();
     // The readability of a metric does not depend on the node, so any node serves.
-    let Some(node) = needed.first().map(|needed| &needed.node) else { return uncounted };
+    let Some(first) = needed.first() else { return uncounted };
+    let target = ProofTarget { mesh: &first.mesh, node: &first.node, discovery: &desk.policy.failover.discovery };
     for alarm in alarms.iter().filter(|alarm| rests_on_other_account(alarm)) {
-        let Ok(metrics) = counted_metrics(alarm, node) else { continue };
+        let Ok(metrics) = counted_metrics(alarm, alarms, &target) else { continue };
         let data = desk.ports.alarms.data_points(alarm, &metrics, now - LATELY, now).await;
         if data.is_ok_and(|data| data.iter().all(|metric| metric.unreadable.is_none())) {
             continue;

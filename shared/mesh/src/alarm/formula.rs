@@ -68,6 +68,11 @@ pub struct Formula {
     pub grouping: Option<Vec<String>>,
     /// The namespace of a Metrics Insights query.
     pub namespace: Option<String>,
+    /// The function of a Metrics Insights query, as in `SUM`.
+    pub function: Option<String>,
+    /// The dimensions that the schema of a Metrics Insights query names, which are all dimensions of its metrics;
+    /// absent if the query has no schema.
+    pub schema: Option<Vec<String>>,
 }
 
 impl Formula {
@@ -422,14 +427,18 @@ fn insights(tokens: &[Token], direction: Direction) -> Option<Formula> {
         Token::Word(text) | Token::Text(text) => Some(text.clone()),
         Token::Symbol(_) | Token::Number(_) => None,
     };
-    parser.next()?;
+    let function = text(parser.next()?);
     parser.skip("(").then_some(())?;
     let name = text(parser.next()?)?;
     parser.skip(")").then_some(())?;
     parser.skip_word(&["from"]).then_some(())?;
+    let mut schema = None;
     let namespace = if parser.skip_word(&["schema"]) {
         parser.skip("(").then_some(())?;
-        parser.names(")")?.into_iter().next()
+        let mut names = parser.names(")")?.into_iter();
+        let namespace = names.next();
+        schema = Some(names.collect());
+        namespace
     } else {
         text(parser.next()?)
     };
@@ -455,7 +464,7 @@ fn insights(tokens: &[Token], direction: Direction) -> Option<Formula> {
         grouping = Some(names);
     }
     let uses = vec![MetricUse { name, labels, direction, is_measured: true }];
-    Some(Formula { uses, grouping, namespace })
+    Some(Formula { uses, grouping, namespace, function, schema })
 }
 
 #[cfg(test)]

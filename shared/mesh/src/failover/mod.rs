@@ -44,8 +44,8 @@ pub use notification::{RouteNotification, expected_end, route_notification};
 pub use operator::{Restoration, current_record, restoration, with_hold};
 pub use phases::awaiting_proof;
 pub use proof::{
-    AlarmData, CountedMetric, MetricData, MetricUse, MissingProof, ProofGap, StuckInAlarm, counted_metrics,
-    metric_name, proven, stuck_in_alarm,
+    AlarmData, CountedMetric, MetricData, MetricUse, MissingProof, ProofGap, ProofTarget, StuckInAlarm,
+    counted_metrics, has_published_metric, metric_name, proven, stuck_in_alarm,
 };
 pub use reason::{
     ActReason, HarmFact, HoldReason, Ineligible, KeepReason, Obstacle, Return, StuckAlarm, Subject, Told,

@@ -10,13 +10,16 @@
 //! | requests, connections or bytes of the node | yes | with values above zero |
 //! | another metric of the node, such as a latency or a ratio | yes | with data points |
 //! | a metric of another resource, such as all requests of a service | yes | no |
-//! | a Metrics Insights query | yes | with data points |
+//! | a Metrics Insights query that fixes all dimensions of its metric | as that metric | as that metric |
+//! | another Metrics Insights query, of the node's series only | as its metric | as its metric |
 //! | a companion: requests in the namespace and with the dimensions of an error metric | no | with values above zero |
 //!
 //! An alarm is proven if every metric that must have data has it, and one metric proves requests. An alarm on errors
 //! alone would never be proven while the node is well, so its companions are counted too. A metric that cannot be read
 //! proves no requests, and is reported with the reason.
 
+mod below;
+mod grouped;
 mod stuck;
 
 use std::collections::BTreeSet;
@@ -25,8 +28,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::alarm::{Alarm, AlarmName, AlarmSource, MetricQuery, MetricTerm};
-use crate::name::VirtualNodeName;
+use crate::name::{MeshName, VirtualNodeName};
+use crate::policy::AlarmDiscovery;
 
+pub(super) use below::{evaluation_below, metric_alarms_below};
+use grouped::{of_target, selected_metric};
 pub use stuck::{StuckInAlarm, stuck_in_alarm};
 
 /// The role of a metric in the proof that a node had requests.
@@ -127,13 +133,76 @@ pub enum ProofGap {
     },
 }
 
-/// The metrics that can prove that `node` had requests, or the reason why the alarm has none.
-pub fn counted_metrics(alarm: &Alarm, node: &VirtualNodeName) -> Result<Vec<CountedMetric>, String> {
+/// The node that a proof is about.
+#[derive(Clone, Copy, Debug)]
+pub struct ProofTarget<'a> {
+    /// The mesh.
+    pub mesh: &'a MeshName,
+    /// The virtual node.
+    pub node: &'a VirtualNodeName,
+    /// The names of the dimensions that name meshes and nodes.
+    pub discovery: &'a AlarmDiscovery,
+}
+
+/// The metrics that can prove that the target had requests, or the reason why the alarm has none. `alarms` holds the
+/// alarms below a composite alarm, which has the metrics of all of them.
+///
+/// # Errors
+///
+/// Returns the reason why the alarm has no countable metric.
+pub fn counted_metrics(
+    alarm: &Alarm,
+    alarms: &[Alarm],
+    target: &ProofTarget<'_>,
+) -> Result<Vec<CountedMetric>, String> {
+    let AlarmSource::Composite(_) = &alarm.source else { return metrics_of(alarm, target) };
+    let below = metric_alarms_below(alarm, alarms);
+    if below.is_empty() {
+        return Err("no metric alarm below the composite alarm could be read".to_owned());
+    }
+    let (mut counted, mut reasons) = (Vec::new(), Vec::new());
+    for child in below {
+        match metrics_of(child, target) {
+            Ok(metrics) => counted.extend(metrics),
+            Err(why) => reasons.push(format!("alarm {}: {why}", child.name)),
+        }
+    }
+    if counted.is_empty() { Err(reasons.join("; ")) } else { Ok(counted) }
+}
+
+fn metrics_of(alarm: &Alarm, target: &ProofTarget<'_>) -> Result<Vec<CountedMetric>, String> {
+    let raw: Vec<MetricQuery> = published(alarm)?.into_iter().map(|query| of_target(query, target)).collect();
+    // If no metric names the node, a binding or a tag maps the alarm to it, so all metrics count.
+    let names_node = |query: &MetricQuery| match &query.term {
+        MetricTerm::Stat { dimensions, .. } => dimensions.values().any(|value| value == target.node.as_str()),
+        MetricTerm::Expression { expression, .. } => expression.contains(target.node.as_str()),
+    };
+    let named = raw.iter().any(names_node);
+    let mut counted: Vec<CountedMetric> = raw
+        .into_iter()
+        .map(|query| {
+            let usage = if named && !names_node(&query) { MetricUse::Foreign } else { usage(&query) };
+            CountedMetric { query: MetricQuery { returns_data: true, ..query }, usage }
+        })
+        .collect();
+    let errors_only = counted.iter().all(|metric| matches!(metric.usage, MetricUse::Errors | MetricUse::Foreign));
+    if errors_only && let Some(errors) = counted.iter().find(|metric| metric.usage == MetricUse::Errors) {
+        counted.extend(companions(&errors.query));
+    }
+    Ok(counted)
+}
+
+/// Whether an alarm uses a metric with countable data points.
+#[must_use]
+pub fn has_published_metric(alarm: &Alarm) -> bool {
+    published(alarm).is_ok()
+}
+
+/// The lines of an alarm with published data points, or the reason why it has none.
+fn published(alarm: &Alarm) -> Result<Vec<&MetricQuery>, String> {
     let queries = match &alarm.source {
         AlarmSource::Metric(queries) => queries,
-        AlarmSource::Composite(_) => {
-            return Err("a composite alarm has no metric; its child alarms are counted separately".to_owned());
-        }
+        AlarmSource::Composite(_) => return Err("a composite alarm has no metric".to_owned()),
         AlarmSource::PromQl(_) => {
             return Err(
                 "CloudWatch counts no data points for a PromQL query; bind an alarm on a request metric to the \
@@ -143,29 +212,8 @@ pub fn counted_metrics(alarm: &Alarm, node: &VirtualNodeName) -> Result<Vec<Coun
         }
         AlarmSource::Unreadable(why) => return Err(why.clone()),
     };
-    let below = evaluated(queries);
-    let raw: Vec<&MetricQuery> = below.iter().copied().filter(|query| is_published(query)).collect();
-    if raw.is_empty() {
-        return Err("its expression uses no metric".to_owned());
-    }
-    // If no metric names the node, a binding or a tag maps the alarm to it, so all metrics count.
-    let names_node = |query: &MetricQuery| match &query.term {
-        MetricTerm::Stat { dimensions, .. } => dimensions.values().any(|value| value == node.as_str()),
-        MetricTerm::Expression { expression, .. } => expression.contains(node.as_str()),
-    };
-    let named = raw.iter().any(|query| names_node(query));
-    let mut counted: Vec<CountedMetric> = raw
-        .iter()
-        .map(|query| {
-            let usage = if named && !names_node(query) { MetricUse::Foreign } else { usage(query) };
-            CountedMetric { query: MetricQuery { returns_data: true, ..(*query).clone() }, usage }
-        })
-        .collect();
-    let errors_only = counted.iter().all(|metric| matches!(metric.usage, MetricUse::Errors | MetricUse::Foreign));
-    if errors_only && let Some(errors) = counted.iter().find(|metric| metric.usage == MetricUse::Errors) {
-        counted.extend(companions(&errors.query));
-    }
-    Ok(counted)
+    let raw: Vec<&MetricQuery> = evaluated(queries).into_iter().filter(|query| is_published(query)).collect();
+    if raw.is_empty() { Err("its expression uses no metric".to_owned()) } else { Ok(raw) }
 }
 
 /// The number of data points that prove requests of the node; or the gaps, if the data does not prove them.
@@ -278,7 +326,8 @@ fn is_query(expression: &str) -> bool {
 }
 
 fn usage(query: &MetricQuery) -> MetricUse {
-    let MetricTerm::Stat { metric, .. } = &query.term else { return MetricUse::Measure };
+    let selected = selected_metric(query);
+    let Some(MetricTerm::Stat { metric, .. }) = &selected else { return MetricUse::Measure };
     let name = metric.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
     // A ratio of errors exists whenever there are requests.
@@ -319,7 +368,8 @@ const VOLUME_WORDS: [&str; 9] = ["request", "rq_", "2xx", "3xx", "connection", "
 
 /// The request metrics that are published together with an error metric, with the same dimensions.
 fn companions(errors: &MetricQuery) -> Vec<CountedMetric> {
-    let MetricTerm::Stat { namespace, metric, dimensions, period, .. } = &errors.term else { return Vec::new() };
+    let selected = selected_metric(errors);
+    let Some(MetricTerm::Stat { namespace, metric, dimensions, period, .. }) = &selected else { return Vec::new() };
     let names: Vec<(String, &str)> = if let Some((before, _)) = metric.split_once("upstream_rq") {
         vec![(format!("{before}upstream_rq_total"), "Sum"), (format!("{before}upstream_rq_completed"), "Sum")]
     } else if let Some((before, _)) = metric.split_once("upstream_cx") {

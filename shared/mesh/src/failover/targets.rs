@@ -23,6 +23,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::failure_metric::FailureEntry;
+use super::proof::{evaluation_below, metric_alarms_below};
 use crate::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, EvaluationState, StateTest};
 use crate::name::{MeshName, VirtualNodeName};
 use crate::policy::{AlarmRole, CallerDisagreement, FailoverPolicy};
@@ -309,6 +310,11 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Whether a binding or tags name the node of an alarm.
+    fn is_deliberate(&self, alarm: &Alarm) -> bool {
+        self.is_bound(alarm) || self.tagged(alarm).is_some()
+    }
+
     fn tagged(&self, alarm: &Alarm) -> Option<(MeshName, VirtualNodeName)> {
         let (tags, discovery) = (self.tags.get(&alarm.name)?, &self.policy.discovery);
         let mesh = MeshName::parse(tags.get(&discovery.mesh_tag)?).ok()?;
@@ -342,7 +348,7 @@ pub fn alarm_targets(alarms: &[Alarm], tags: &AlarmTags, policy: &FailoverPolicy
             since: alarm.since,
             muted: context.muted(alarm),
             readable: !matches!(alarm.source, AlarmSource::Unreadable(_)),
-            evaluation: alarm.evaluation.clone(),
+            evaluation: alarm.evaluation.clone().or_else(|| evaluation_below(alarm, alarms)),
             caller: None,
             recent_data_points: alarm.recent_data_points,
         };
@@ -375,10 +381,13 @@ pub fn alarm_targets(alarms: &[Alarm], tags: &AlarmTags, policy: &FailoverPolicy
     targets
 }
 
-/// Whether a composite alarm is not in `ALARM`. It then reports no node that its children do not report themselves. Its
-/// `OK` proves no health either: `ALARM(child)` is also false while the child has no data.
+/// Whether a composite alarm is not in `ALARM`, and no binding or tag names its node. It then reports no node that its
+/// children do not report themselves. Its `OK` proves no health either: `ALARM(child)` is also false while the child has
+/// no data.
 fn is_quiet_composite(alarm: &Alarm, context: &Context<'_>) -> bool {
-    matches!(alarm.source, AlarmSource::Composite(_)) && alarm.state != AlarmState::Alarm && !context.is_bound(alarm)
+    matches!(alarm.source, AlarmSource::Composite(_))
+        && alarm.state != AlarmState::Alarm
+        && !context.is_deliberate(alarm)
 }
 
 /// The targets of one alarm, each with its rule and metric. `alarms` holds the alarm itself and, for a composite alarm,
@@ -416,8 +425,12 @@ pub fn needing_tags<'a>(alarms: &'a [Alarm], policy: &FailoverPolicy) -> Vec<&'a
     let is_bound = |alarm: &Alarm| policy.bindings.iter().any(|binding| binding.alarm == alarm.name);
     let is_needed = |alarm: &Alarm| match alarm.source {
         AlarmSource::Metric(_) | AlarmSource::PromQl(_) => uses::targets(alarm, StateTest::Alarm, policy).is_err(),
-        // Tags come before the children. A quiet composite alarm reports nothing anyway.
-        AlarmSource::Composite(_) => alarm.state == AlarmState::Alarm,
+        // Tags come before the children. Of a quiet composite alarm they matter only if its children report no node.
+        AlarmSource::Composite(_) => {
+            let names_target =
+                |child: &&Alarm| is_bound(child) || uses::targets(child, StateTest::Alarm, policy).is_ok();
+            alarm.state == AlarmState::Alarm || !metric_alarms_below(alarm, alarms).iter().any(names_target)
+        }
         AlarmSource::Unreadable(_) => true,
     };
     alarms.iter().filter(|alarm| !is_bound(alarm) && is_needed(alarm)).collect()

@@ -10,7 +10,7 @@ use super::required::{NodeAlarms, RequiredAlarm};
 use crate::alarm::{
     Alarm, AlarmName, AlarmSource, AlarmState, Comparison, Condition, MetricQuery, MetricTerm, MissingData,
 };
-use crate::failover::{StuckInAlarm, TargetAlarm, alarm_targets, counted_metrics, stuck_in_alarm};
+use crate::failover::{StuckInAlarm, TargetAlarm, alarm_targets, has_published_metric, stuck_in_alarm};
 use crate::name::{MeshName, VirtualNodeName};
 use crate::policy::FailoverPolicy;
 
@@ -130,7 +130,7 @@ pub fn check(required: &[NodeAlarms], account: AccountAlarms<'_>, policy: &Failo
             let mut problems = Vec::new();
             let mut usable = Vec::new();
             for target in reporting {
-                let problem = |alarm: &&Alarm| problem(alarm, target, &needed.node, uncounted);
+                let problem = |alarm: &&Alarm| problem(alarm, target, uncounted);
                 match by_name.get(target.name.as_str()).and_then(problem) {
                     Some(problem) => problems.push(problem),
                     None => usable.push(target.name.clone()),
@@ -173,12 +173,7 @@ fn reason_code(reason: &impl Serialize) -> String {
 }
 
 /// The reason why an alarm that reports a target is unusable; `None` for a usable alarm.
-fn problem(
-    alarm: &Alarm,
-    target: &TargetAlarm,
-    node: &VirtualNodeName,
-    uncounted: &BTreeSet<AlarmName>,
-) -> Option<AlarmProblem> {
+fn problem(alarm: &Alarm, target: &TargetAlarm, uncounted: &BTreeSet<AlarmName>) -> Option<AlarmProblem> {
     let name = || alarm.name.to_string();
     if !target.readable {
         return Some(AlarmProblem::Unreadable { alarm: name() });
@@ -187,14 +182,14 @@ fn problem(
         return Some(AlarmProblem::ActionsDisabled { alarm: name() });
     }
     let of_other_account = || uncounted.contains(&alarm.name).then_some(Unprovable::OtherAccount);
-    let why = unprovable(alarm, node).or_else(of_other_account)?;
+    let why = unprovable(alarm).or_else(of_other_account)?;
     Some(AlarmProblem::NeverProven { alarm: name(), why })
 }
 
 /// Why an alarm can never show that a drained target is healthy again; `None` for one that can, as far as its
 /// configuration shows.
 #[must_use]
-pub fn unprovable(alarm: &Alarm, node: &VirtualNodeName) -> Option<Unprovable> {
+pub fn unprovable(alarm: &Alarm) -> Option<Unprovable> {
     match stuck_in_alarm(alarm) {
         Some(StuckInAlarm::MissingDataIgnored) => return Some(Unprovable::IgnoresMissingData),
         Some(StuckInAlarm::MissingDataBreaches) => return Some(Unprovable::MissingDataBreaches),
@@ -203,7 +198,7 @@ pub fn unprovable(alarm: &Alarm, node: &VirtualNodeName) -> Option<Unprovable> {
     }
     match &alarm.source {
         AlarmSource::PromQl(_) => Some(Unprovable::PromQl),
-        AlarmSource::Metric(_) => counted_metrics(alarm, node).is_err().then_some(Unprovable::NoMetric),
+        AlarmSource::Metric(_) => (!has_published_metric(alarm)).then_some(Unprovable::NoMetric),
         // The alarms below a composite one are judged by themselves.
         AlarmSource::Composite(_) | AlarmSource::Unreadable(_) => None,
     }

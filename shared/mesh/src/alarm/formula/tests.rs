@@ -79,6 +79,8 @@ fn insights_query_gives_metric_dimensions_and_grouping() {
     assert_eq!(formula.uses[0].labels[0].value, "shop");
     assert_eq!(formula.grouping.unwrap(), ["Mesh", "VirtualNode"]);
     assert_eq!(formula.namespace.as_deref(), Some("AppMesh"));
+    assert_eq!((formula.function.as_deref(), formula.schema.unwrap().len()), (Some("SUM"), 2));
     let quoted = Formula::read("select max(\"a.b\") from \"My/Space\"", Direction::Below).unwrap();
     assert_eq!((quoted.uses[0].name.as_str(), quoted.namespace.as_deref()), ("a.b", Some("My/Space")));
+    assert_eq!((quoted.function.as_deref(), quoted.schema), (Some("max"), None));
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::alarm::{AlarmState, Comparison, Condition, MissingData};
-use crate::failover::fixtures::{alarm, node};
+use crate::failover::fixtures::{alarm, composite, node};
 
 fn stat(id: &str, metric: &str, of: &str) -> MetricQuery {
     MetricQuery {
@@ -33,13 +33,18 @@ fn on(queries: Vec<MetricQuery>) -> Alarm {
     Alarm { source: AlarmSource::Metric(queries), ..alarm("a", AlarmState::Ok) }
 }
 
+fn of_v1(alarm: &Alarm) -> Result<Vec<CountedMetric>, String> {
+    let (mesh, node) = (MeshName::parse("shop").unwrap(), node("v1"));
+    counted_metrics(alarm, &[], &ProofTarget { mesh: &mesh, node: &node, discovery: &AlarmDiscovery::default() })
+}
+
 fn single(query: MetricQuery) -> Alarm {
     on(vec![MetricQuery { returns_data: true, ..query }])
 }
 
 /// The metrics that are counted for node v1, as `name role`.
 fn counted(alarm: &Alarm) -> Vec<String> {
-    let metrics = counted_metrics(alarm, &node("v1")).unwrap();
+    let metrics = of_v1(alarm).unwrap();
     let name = |metric: &CountedMetric| metric_name(&metric.query).replace("AppMesh/", "");
     metrics
         .iter()
@@ -102,7 +107,12 @@ fn published_metrics_are_counted_and_values_generated_by_expressions_are_not() {
         (
             "a query",
             vec![math("q1", "SELECT SUM(Errors) FROM AppMesh WHERE VirtualNode = 'v1'")],
-            vec!["SELECT SUM(Errors) FROM AppMesh WHERE VirtualNode = 'v1' Measure"],
+            vec!["SELECT SUM(Errors) FROM AppMesh WHERE VirtualNode = 'v1' Errors"],
+        ),
+        (
+            "a query of another form",
+            vec![math("q1", "SELECT SUM(Errors) FROM AppMesh WHERE VirtualNode != 'v2'")],
+            vec!["SELECT SUM(Errors) FROM AppMesh WHERE VirtualNode != 'v2' Measure"],
         ),
         (
             "no line names the node",
@@ -116,9 +126,32 @@ fn published_metrics_are_counted_and_values_generated_by_expressions_are_not() {
 }
 
 #[test]
+fn composite_alarm_counts_the_metrics_of_all_alarms_below_it() {
+    let alarm_on = |name: &str, query| Alarm { name: AlarmName::parse(name).unwrap(), ..single(query) };
+    let rule = |name: &str, rule: &str| composite(name, AlarmState::Ok, rule);
+    let alarms = [
+        alarm_on("errors", stat("m1", "Errors", "balancer")),
+        alarm_on("latency", stat("m1", "TargetResponseTime", "balancer")),
+        alarm_on("other", stat("m1", "RequestCount", "balancer")),
+        rule("middle", "ALARM(latency) OR ALARM(top)"),
+    ];
+    let (mesh, node) = (MeshName::parse("shop").unwrap(), node("v1"));
+    let target = ProofTarget { mesh: &mesh, node: &node, discovery: &AlarmDiscovery::default() };
+    let counted = |alarm: &Alarm| counted_metrics(alarm, &alarms, &target);
+    let metrics = counted(&rule("top", "ALARM(errors) OR ALARM(middle)")).unwrap();
+    let names: Vec<String> = metrics
+        .iter()
+        .filter(|metric| metric.usage != MetricUse::Companion)
+        .map(|metric| metric_name(&metric.query))
+        .collect();
+    assert_eq!(names, ["AppMesh/Errors", "AppMesh/TargetResponseTime"]);
+    assert!(counted(&rule("top", "ALARM(gone)")).is_err());
+}
+
+#[test]
 fn metric_keeps_the_account_that_holds_it() {
     let elsewhere = MetricQuery { account_id: Some("210987654321".to_owned()), ..stat("m1", "Errors", "v1") };
-    let metrics = counted_metrics(&single(elsewhere), &node("v1")).unwrap();
+    let metrics = of_v1(&single(elsewhere)).unwrap();
     assert!(metrics.len() > 1, "its companions too");
     for metric in metrics {
         assert_eq!(metric.query.account_id.as_deref(), Some("210987654321"), "{metric:?}");
@@ -167,7 +200,7 @@ fn alarm_on_errors_alone_is_proven_by_the_requests_next_to_them() {
         // It has data whenever there are requests.
         ("TargetResponseTime", vec![]),
     ] {
-        let metrics = counted_metrics(&single(stat("m1", errors, "v1")), &node("v1")).unwrap();
+        let metrics = of_v1(&single(stat("m1", errors, "v1"))).unwrap();
         let found: Vec<String> = metrics
             .iter()
             .filter(|metric| metric.usage == MetricUse::Companion)
@@ -178,13 +211,23 @@ fn alarm_on_errors_alone_is_proven_by_the_requests_next_to_them() {
 }
 
 #[test]
+fn query_for_errors_alone_is_proven_by_the_requests_of_its_node() {
+    let query = "SELECT SUM(Errors) FROM AppMesh WHERE Zone = 'a' GROUP BY Mesh, VirtualNode";
+    let metrics = of_v1(&on(vec![math("q1", query)])).unwrap();
+    let companion = metrics.iter().find(|metric| metric.usage == MetricUse::Companion).unwrap();
+    let MetricTerm::Stat { metric, dimensions, .. } = &companion.query.term else { panic!("{companion:?}") };
+    let dimensions: Vec<String> = dimensions.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!((metric.as_str(), dimensions.join(" ").as_str()), ("RequestCount", "Mesh=shop VirtualNode=v1 Zone=a"));
+}
+
+#[test]
 fn alarm_without_a_metric_says_so() {
     for (source, expected) in [
         (AlarmSource::Composite("ALARM(b)".to_owned()), "composite"),
         (AlarmSource::Unreadable("no metric".to_owned()), "no metric"),
         (AlarmSource::Metric(vec![math("e1", "TIME_SERIES(5)")]), "uses no metric"),
     ] {
-        let why = counted_metrics(&Alarm { source, ..alarm("a", AlarmState::Ok) }, &node("v1")).unwrap_err();
+        let why = of_v1(&Alarm { source, ..alarm("a", AlarmState::Ok) }).unwrap_err();
         assert!(why.contains(expected), "{why}");
     }
 }

@@ -41,10 +41,8 @@ fn cannot_prove_return(scene: &Scene<'_>, found: &mut Found<'_>) {
     let targets = alarm_targets(&alarms, &tags, &scene.policy.failover, scene.now);
     for node in scene.mesh.nodes.keys() {
         let reporting = targets.alarms_of(&scene.mesh.name, node).iter();
-        let verdicts: Vec<(&Alarm, Option<Unprovable>)> = reporting
-            .filter_map(|target| by_name.get(&target.name))
-            .map(|alarm| (*alarm, unprovable(alarm, node)))
-            .collect();
+        let verdicts: Vec<(&Alarm, Option<Unprovable>)> =
+            reporting.filter_map(|target| by_name.get(&target.name)).map(|alarm| (*alarm, unprovable(alarm))).collect();
         let is_proved = verdicts.iter().any(|(_, why)| why.is_none());
         for (alarm, why) in &verdicts {
             let Some(why) = why else { continue };

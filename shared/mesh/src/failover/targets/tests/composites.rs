@@ -79,6 +79,41 @@ fn quiet_composite_alarm_reports_no_target_and_no_reason() {
 }
 
 #[test]
+fn deliberate_composite_reports_its_node_in_every_state_and_the_evaluation_of_its_children() {
+    let alarms = [
+        composite("parent", AlarmState::Ok, "ALARM(middle)"),
+        composite("middle", AlarmState::Ok, "ALARM(a)"),
+        Alarm { evaluation: Some(EvaluationState::EvaluationFailure), ..alarm("a", AlarmState::Ok) },
+    ];
+    let tags = BTreeMap::from([("meshwarden:mesh", "shop"), ("meshwarden:virtual-node", "v1")]);
+    let tags = tags.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let tagged = AlarmTags::from([(AlarmName::parse("parent").unwrap(), tags)]);
+    let bound = "bindings: [{alarm: parent, mesh: shop, virtualNode: v1}]";
+    for (tags, policy_text) in [(tagged, ""), (AlarmTags::new(), bound)] {
+        let targets = alarm_targets(&alarms, &tags, &policy(policy_text).failover, at(0));
+        let [reported] = targets.alarms_of(&MeshName::parse("shop").unwrap(), &node("v1")) else {
+            panic!("{targets:?}")
+        };
+        assert_eq!(reported.evaluation, Some(EvaluationState::EvaluationFailure));
+        assert!(!reported.is_ok());
+    }
+}
+
+#[test]
+fn tags_of_a_quiet_composite_are_needed_only_if_no_child_names_a_node() {
+    let alarms = [
+        composite("named", AlarmState::Ok, "ALARM(errors)"),
+        on_node("errors", AlarmState::Ok, "v1"),
+        composite("unnamed", AlarmState::Ok, "ALARM(other)"),
+        alarm("other", AlarmState::Ok),
+        composite("on", AlarmState::Alarm, "ALARM(errors)"),
+    ];
+    let needed: Vec<&str> =
+        needing_tags(&alarms, &policy("").failover).into_iter().map(|alarm| alarm.name.as_str()).collect();
+    assert_eq!(needed, ["unnamed", "other", "on"]);
+}
+
+#[test]
 fn cycle_of_composite_alarms_terminates() {
     let alarms = [composite("a", AlarmState::Alarm, "ALARM(b)"), composite("b", AlarmState::Alarm, "ALARM(a)")];
     let targets = alarm_targets(&alarms, &AlarmTags::new(), &policy("").failover, at(0));
