@@ -55,7 +55,8 @@ impl Context<'_> {
     }
 
     /// The mute of an alarm without own actions, which acts through the composite alarms that name it. It is muted if
-    /// all of these composite alarms that are triggered are muted. A bound alarm acts directly.
+    /// all of these composite alarms that are triggered are muted, or if none is triggered and one of them is muted. A
+    /// bound alarm acts directly.
     fn muted_through_parents(&self, alarm: &Alarm, depth: usize) -> Option<Muted> {
         let depth = depth.checked_sub(1)?;
         // Older recordings lack the actions; the alarm then acts directly, as it did at that time.
@@ -73,6 +74,8 @@ impl Context<'_> {
             let is_triggered = parent.state == AlarmState::Alarm
                 || rule.evaluate(&|name: &AlarmName| self.state_of(name)) == Certainty::True;
             if !is_triggered {
+                // A declared maintenance also covers a child that is not enough to trigger the composite alarm.
+                first = first.or_else(|| mute_rule(parent).or_else(|| self.suppression(parent)));
                 continue;
             }
             let muted = own_mute(parent)
@@ -89,28 +92,42 @@ impl Context<'_> {
         if composite.state == AlarmState::Alarm {
             return None;
         }
-        let Suppressor { alarm, wait_period, extension_period } = composite.suppressor.as_ref()?;
-        let suppressor = self.by_name.get(alarm);
-        let lasts = |since: jiff::Timestamp, seconds: u32| self.now < since + SignedDuration::from_secs(seconds.into());
-        let why = match suppressor.map(|found| (&found.state, found.since)) {
-            Some((AlarmState::Alarm, _)) => format!("suppressor {alarm} is in ALARM"),
-            Some((_, Some(since))) if lasts(since, *extension_period) => {
-                format!("suppressor {alarm} left ALARM recently")
-            }
-            Some(_) | None => {
-                let causes = rule.causes(&|name: &AlarmName| self.state_of(name));
-                let since = causes.iter().filter_map(|cause| self.by_name.get(&cause.alarm)?.since).max()?;
-                lasts(since, *wait_period).then(|| format!("it waits for suppressor {alarm}"))?
-            }
+        self.suppression(composite).or_else(|| {
+            let Suppressor { alarm, wait_period, .. } = composite.suppressor.as_ref()?;
+            let causes = rule.causes(&|name: &AlarmName| self.state_of(name));
+            let since = causes.iter().filter_map(|cause| self.by_name.get(&cause.alarm)?.since).max()?;
+            let why = self.lasts(since, *wait_period).then(|| format!("it waits for suppressor {alarm}"))?;
+            Some(Muted::Suppressed { alarm: composite.name.clone(), why })
+        })
+    }
+
+    /// The suppression that the state of a composite alarm's suppressor causes now.
+    fn suppression(&self, composite: &Alarm) -> Option<Muted> {
+        let Suppressor { alarm, extension_period, .. } = composite.suppressor.as_ref()?;
+        let suppressor = self.by_name.get(alarm)?;
+        let why = if suppressor.state == AlarmState::Alarm {
+            format!("suppressor {alarm} is in ALARM")
+        } else {
+            let left = suppressor.since.filter(|since| self.lasts(*since, *extension_period));
+            left.map(|_| format!("suppressor {alarm} left ALARM recently"))?
         };
         Some(Muted::Suppressed { alarm: composite.name.clone(), why })
     }
+
+    /// Whether a period that began at this time has not ended.
+    fn lasts(&self, since: jiff::Timestamp, seconds: u32) -> bool {
+        self.now < since + SignedDuration::from_secs(seconds.into())
+    }
+}
+
+fn mute_rule(alarm: &Alarm) -> Option<Muted> {
+    alarm.mute_rule.as_ref().map(|rule| Muted::MuteRule { alarm: alarm.name.clone(), rule: rule.clone() })
 }
 
 fn own_mute(alarm: &Alarm) -> Option<Muted> {
     let name = || alarm.name.clone();
-    if let Some(rule) = &alarm.mute_rule {
-        Some(Muted::MuteRule { alarm: name(), rule: rule.clone() })
+    if let Some(muted) = mute_rule(alarm) {
+        Some(muted)
     } else if !alarm.actions_enabled {
         Some(Muted::ActionsDisabled { alarm: name() })
     } else {

@@ -151,6 +151,28 @@ fn suppressed_composite_mutes_the_children_that_act_through_it() {
     assert_eq!(muted(&nested, "child", 0, "").unwrap(), "the actions of alarm t are suppressed (maintenance)");
 }
 
+/// In `ALARM(child) AND ALARM(other)`, the child alone triggers nothing, and acts by its own state.
+#[test]
+fn maintenance_of_a_composite_that_is_not_triggered_mutes_its_children() {
+    let child = Alarm { alarm_actions: Some(Vec::new()), ..on_node("child", AlarmState::Alarm, "v1") };
+    let suppressor = Some(Suppressor { alarm: AlarmName::parse("s").unwrap(), wait_period: 60, extension_period: 60 });
+    let both = Alarm { suppressor, ..composite("p", AlarmState::Ok, "ALARM(child) AND ALARM(other)") };
+    let other = on_node("other", AlarmState::Ok, "v1");
+    let maintenance = |state, since| Alarm { since: Some(at(since)), ..alarm("s", state) };
+    let direct = composite("q", AlarmState::Alarm, "ALARM(child)");
+    let ruled = Alarm { mute_rule: Some("deploy".to_owned()), suppressor: None, ..both.clone() };
+    for (name, more, is_muted) in [
+        ("maintenance", vec![both.clone(), maintenance(AlarmState::Alarm, -600)], true),
+        ("maintenance just ended", vec![both.clone(), maintenance(AlarmState::Ok, -30)], true),
+        ("no maintenance", vec![both.clone(), maintenance(AlarmState::Ok, -600)], false),
+        ("another composite acts", vec![both, direct, maintenance(AlarmState::Alarm, -600)], false),
+        ("a mute rule", vec![ruled], true),
+    ] {
+        let alarms: Vec<Alarm> = [child.clone(), other.clone()].into_iter().chain(more).collect();
+        assert_eq!(muted(&alarms, "child", 1, "").is_some(), is_muted, "{name}");
+    }
+}
+
 #[test]
 fn child_waits_for_the_suppressor_of_a_composite_about_to_enter_alarm() {
     let child = Alarm { alarm_actions: Some(Vec::new()), ..on_node("child", AlarmState::Alarm, "v1") };
