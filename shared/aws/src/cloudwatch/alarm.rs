@@ -86,7 +86,7 @@ fn suppressor(found: &CompositeAlarm) -> Result<Option<Suppressor>, AlarmNameErr
     };
     let seconds = |period: Option<i32>| period.and_then(|period| u32::try_from(period).ok()).unwrap_or_default();
     Ok(Some(Suppressor {
-        alarm: AlarmName::parse(alarm.split_once(":alarm:").map_or(alarm, |(_, name)| name))?,
+        alarm: AlarmName::from_name_or_arn(alarm)?,
         wait_period: seconds(found.actions_suppressor_wait_period()),
         extension_period: seconds(found.actions_suppressor_extension_period()),
     }))

@@ -20,6 +20,12 @@ impl AlarmName {
         }
     }
 
+    /// Reads a name, or the name in an alarm's ARN. A name may contain `:alarm:`, too.
+    pub fn from_name_or_arn(text: &str) -> Result<Self, AlarmNameError> {
+        let in_arn = text.strip_prefix("arn:").and_then(|arn| arn.split_once(":alarm:"));
+        Self::parse(in_arn.map_or(text, |(_, name)| name))
+    }
+
     /// The name as CloudWatch spells it.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -419,9 +419,7 @@ impl<'a> Parser<'a> {
 
     fn alarm(&mut self) -> Result<AlarmName, RuleError> {
         match self.next() {
-            Some(Token::Word { text, .. }) => {
-                Ok(AlarmName::parse(text.split_once(":alarm:").map_or(text.as_str(), |(_, name)| name))?)
-            }
+            Some(Token::Word { text, .. }) => Ok(AlarmName::from_name_or_arn(text)?),
             None => Err(RuleError::Unbalanced),
             token => Err(unexpected(token, "the name of an alarm")),
         }

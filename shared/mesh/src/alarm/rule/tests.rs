@@ -11,6 +11,10 @@ fn rule_names_its_alarms_once_in_order() {
         ("ALARM(\"recs 5xx\") OR ALARM('cart-5xx')", vec!["recs 5xx", "cart-5xx"]),
         ("(ALARM(a) AND NOT OK(b)) OR INSUFFICIENT_DATA(a)", vec!["a", "b"]),
         ("ALARM(arn:aws:cloudwatch:us-east-1:123456789012:alarm:recs-5xx)", vec!["recs-5xx"]),
+        (
+            "ALARM(\"recs:alarm:5xx\") OR ALARM(\"arn:aws:cloudwatch:us-east-1:123456789012:alarm:a:alarm:b\")",
+            vec!["recs:alarm:5xx", "a:alarm:b"],
+        ),
         ("AT_LEAST(2, ALARM, (a, b, \"c\"))", vec!["a", "b", "c"]),
         ("AT_LEAST(50%, NOT ALARM, (a, \"2\"))", vec!["a", "2"]),
         ("ALARM(OK) OR OK(\"NOT\")", vec!["OK", "NOT"]),
