@@ -130,6 +130,21 @@ const CASES: &[Case] = &[
         ends: Ends::ComesAgain,
     },
     Case {
+        name: "20 a mesh read that a gateway refuses with an expired signature for long",
+        event: "config-change-node",
+        faults: &[("/v20190125/meshes/shop", error(403, "ForbiddenException", EXPIRED), FOR_LONG)],
+        ends: Ends::ComesAgain,
+    },
+    Case {
+        name: "20 a history and evaluations with an expired signature and a wrong clock once each",
+        event: "config-oversized",
+        faults: &[
+            ("GetResourceConfigHistory", error(403, "AccessDeniedException", EXPIRED), 1),
+            ("PutEvaluations", Fault::SkewedClock, 1),
+        ],
+        ends: Ends::Undisturbed,
+    },
+    Case {
         name: "19 a mesh read that is throttled once",
         event: "config-change-node",
         faults: &[("GET /v20190125/meshes/shop", Fault::TooManyRequests, 1)],

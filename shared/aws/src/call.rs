@@ -199,15 +199,14 @@ fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
 /// is set if the service's clock differs from the local clock.
 pub(crate) fn kind_of(status: u16, code: Option<&str>, text: &str, skewed: bool) -> PortErrorKind {
     let is_error = !(200..300).contains(&status);
-    if is_error && tells_expired_token(text) {
+    // Gateways and proxies in front of a service report these with codes of their own.
+    if is_error && (tells_expired_token(text) || tells_wrong_time(text)) {
         return PortErrorKind::Expired;
     }
     match code.unwrap_or_default() {
         "ExpiredToken" | "ExpiredTokenException" | "RequestTimeTooSkewed" | "RequestExpired" => PortErrorKind::Expired,
         // The same code reports a wrong key and a wrong time; only a wrong time may be resolved by a retry.
-        "InvalidSignatureException" | "SignatureDoesNotMatch" | "AuthFailure" if skewed || tells_wrong_time(text) => {
-            PortErrorKind::Expired
-        }
+        "InvalidSignatureException" | "SignatureDoesNotMatch" | "AuthFailure" if skewed => PortErrorKind::Expired,
         "Throttling"
         | "ThrottlingException"
         | "ThrottledException"
@@ -337,6 +336,8 @@ mod tests {
             ("SignatureDoesNotMatch", wrong_key, false, Denied),
             ("AccessDeniedException", wrong_key, true, Denied),
             ("InvalidClientTokenId", token, false, Expired),
+            ("ForbiddenException", expired, false, Expired),
+            ("AccessDeniedException", expired, false, Expired),
             ("UnrecognizedClientException", "The security token included in the request is invalid.", false, Denied),
         ] {
             assert_eq!(kind_of(403, Some(code), text, skewed), kind, "{code}: {text}");
