@@ -14,6 +14,7 @@ use super::{Payload, Release, alarm, certificate, config, mesh_write};
 pub(super) struct Event<'a> {
     event: EventBridgeEvent<Option<Value>>,
     at: &'a str,
+    detail_at: String,
 }
 
 impl<'a> Event<'a> {
@@ -24,7 +25,7 @@ impl<'a> Event<'a> {
             detail_type: String,
         }
         if let Ok(event) = EventBridgeEvent::deserialize(event) {
-            return Ok(Self { event, at });
+            return Ok(Self { event, at, detail_at: join(at, "detail") });
         }
         let Typed { detail_type } = read(event, at)?;
         let text = |member: &str| event.get(member).and_then(Value::as_str).map(str::to_owned);
@@ -40,7 +41,7 @@ impl<'a> Event<'a> {
             .and_then(Value::as_array)
             .map(|resources| resources.iter().filter_map(Value::as_str).map(str::to_owned).collect());
         lenient.detail = event.get("detail").filter(|detail| !detail.is_null()).cloned();
-        Ok(Self { event: lenient, at })
+        Ok(Self { event: lenient, at, detail_at: join(at, "detail") })
     }
 
     /// The event's `detail-type`.
@@ -81,13 +82,31 @@ impl<'a> Event<'a> {
 
     /// The path of the detail.
     pub(super) fn detail_at(&self) -> String {
-        join(self.at, "detail")
+        self.detail_at.clone()
     }
 
     /// The path of the event itself.
     pub(super) const fn at(&self) -> &str {
         self.at
     }
+}
+
+/// The event in Lambda's record of a failed asynchronous event, which the function's destination sends to a bus.
+pub(super) fn failed_request(event: &Value) -> Option<&Value> {
+    let is_failure = event.get("detail-type")?.as_str()? == "Lambda Function Invocation Result - Failure";
+    let detail = event.get("detail").filter(|_| is_failure)?;
+    detail.get("requestContext").and(detail.get("requestPayload"))
+}
+
+/// Parses a record of a call to App Mesh without the event around it, as in CloudTrail's log files.
+pub(super) fn recorded_call(record: &Value, at: &str) -> Result<Payload, Flaw> {
+    let text = |member: &str| record.get(member).and_then(Value::as_str).map(str::to_owned);
+    let mut event = EventBridgeEvent::default();
+    event.id = text("eventID");
+    event.account = text("recipientAccountId");
+    event.region = text("awsRegion");
+    event.detail = Some(record.clone());
+    mesh_write::api_call(&Event { event, at, detail_at: at.to_owned() })
 }
 
 /// Parses the payload of an event.
