@@ -21,7 +21,7 @@ use crate::runtime::Retry;
 
 /// The interval at which a warm function checks for a new version. A shorter one costs calls; with a longer one,
 /// operators wait for their own changes.
-pub const LOOK_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(60);
+pub const LOOK_AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(1);
 
 /// The time limit for the first version, at start and in the first invocations. Lambda ends a process that has not
 /// started after 10 seconds, and runs the start again within the time of the first invocation.
@@ -150,20 +150,19 @@ impl<P, E: fmt::Display> PolicyKeeper<P, E> {
     /// cannot be read, the last valid version stays in force. The error is that no version was ever loaded.
     pub async fn current(&self, now: Timestamp) -> Result<Current<P>, NoPolicy> {
         let mut slot = self.kept.lock().await;
-        let kept = match slot.as_mut() {
-            Some(kept) => kept,
-            None => {
-                // The other half of the time is for the report.
-                let within = Deadline::remaining().map_or(LOAD_WITHIN, |left| LOAD_WITHIN.min(left / 2));
-                slot.insert(load(self.source.as_ref(), self.parse, within, now).await?)
-            }
+        let kept = if let Some(kept) = slot.as_mut() {
+            kept
+        } else {
+            // The other half of the time is for the report.
+            let within = Deadline::remaining().map_or(LOAD_WITHIN, |left| LOAD_WITHIN.min(left / 2));
+            slot.insert(load(self.source.as_ref(), self.parse, within, now).await?)
         };
         if now.duration_since(kept.looked) >= LOOK_AGAIN_AFTER {
             kept.looked = now;
             match read(self.source.as_ref(), REFRESH_WITHIN).await {
                 Ok(text) => kept.take(text, self.parse),
                 Err(error) => {
-                    tracing::warn!(%error, "failed to reload the policy; the last valid version stays in force")
+                    tracing::warn!(%error, "failed to reload the policy; the last valid version stays in force");
                 }
             }
         }

@@ -72,6 +72,7 @@ pub struct Decision {
 
 /// The values that the alarms on the automation itself watch. Each has a separate metric.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a metric of its own, in any combination")]
 pub struct Signals {
     /// Resources held although an alarm is on.
     pub holds_during_alarm: u32,
