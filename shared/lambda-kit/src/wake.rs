@@ -4,7 +4,7 @@
 //! list ─▶ item ─┐
 //! SQS message ──┼─▶ body or message (JSON text) ─▶ EventBridge event │ direct alarm action │ alarm notice ─▶ Payload
 //! SNS record ───┤                                  │ invocation of an AWS Config rule
-//! plain event ──┘
+//! plain event ──┘                                  │ detail of an alarm's event or of a call, alone
 //! ```
 //!
 //! An event is only a trigger: its state is a hint for operators, and every decision reads the alarm again. So only a

@@ -117,7 +117,7 @@ async fn what_is_unreadable_or_for_others_is_reported_and_not_handled() {
 
 #[tokio::test]
 async fn of_a_batch_only_what_failed_comes_again() {
-    let event = batch(&[alarm(), json!("no event"), alarm(), json!({ "hello": 1 })]);
+    let event = batch(&[alarm(), json!({ "no": "event" }), alarm(), json!({ "hello": 1 })]);
     let items = |ids: &[&str]| json!({ "batchItemFailures": ids.iter().map(|id| json!({ "itemIdentifier": id })).collect::<Vec<_>>() });
 
     let (all_well, given, lines) = answer(&event, || Ok(shifted())).await;
@@ -165,6 +165,8 @@ async fn unreadable_messages_are_kept_for_the_dead_letter_queue() {
         json!("hello world"),
         json!(""),
         json!("   "),
+        json!("null"),
+        json!("\"a text\""),
         Value::Null,
         json!(7),
         json!("{"),
@@ -201,8 +203,6 @@ async fn messages_for_others_are_accepted_and_counted() {
         json!({ "hello": 1 }).to_string(),
         "{}".to_owned(),
         "[]".to_owned(),
-        "null".to_owned(),
-        "\"a text\"".to_owned(),
         json!({ "detail-type": "Order Placed", "source": "shop", "detail": {} }).to_string(),
         json!({ "Type": "SubscriptionConfirmation", "Message": "You have chosen to subscribe" }).to_string(),
         json!({ "Records": [{ "eventSource": "aws:s3", "s3": {} }] }).to_string(),

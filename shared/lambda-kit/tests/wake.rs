@@ -259,6 +259,47 @@ fn events_that_the_type_of_the_crate_refuses_are_read() {
     assert_eq!(alarm(&json!([{ "messageId": "m", "body": twice }])), alarm(&whole), "JSON in a JSON text");
 }
 
+/// Rules with the input path `$.detail`, CloudTrail's log files, and destinations of failed events.
+#[test]
+fn events_without_their_envelope_and_in_another_one_are_read() {
+    let whole = read(&root().join("events/route-failover/alarm-metric.json"));
+    let name_of = |event: &Value| match <[_; 1]>::try_from(payloads(event)).unwrap() {
+        [Payload::Alarm(alarm)] => alarm.name,
+        other => panic!("{event}: {other:?}"),
+    };
+    let failed = |kind: &str| {
+        json!({ "detail-type": format!("Lambda Function Invocation Result - {kind}"), "source": "lambda",
+            "detail": { "requestContext": { "condition": "RetriesExhausted" }, "requestPayload": whole } })
+    };
+    let message =
+        |body: &Value| json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "m", "body": body.to_string() }] });
+    for event in [whole["detail"].clone(), message(&whole["detail"]), failed("Failure"), message(&failed("Failure"))] {
+        assert_eq!(name_of(&event), name_of(&whole), "{event}");
+    }
+    assert!(matches!(payloads(&failed("Success"))[..], [Payload::NotOurs { .. }]));
+    let broken = json!({ "alarmName": "a", "state": {} });
+    let [Payload::Unreadable { at, .. }] = <[_; 1]>::try_from(payloads(&message(&broken))).unwrap() else { panic!() };
+    assert_eq!(at, "Records[0].body.state");
+
+    let call = read(&root().join("events/change-audit/cloudtrail-update-virtual-node.json"));
+    let [Payload::MeshWrite(expected)] = <[_; 1]>::try_from(payloads(&call)).unwrap() else { panic!() };
+    let mut record = call["detail"].clone();
+    record["recipientAccountId"] = call["account"].clone();
+    for event in [record.clone(), json!({ "Records": [record.clone()] }), message(&record)] {
+        let [Payload::MeshWrite(write)] = <[_; 1]>::try_from(payloads(&event)).unwrap() else { panic!("{event}") };
+        assert_eq!(write, expected, "{event}");
+    }
+}
+
+/// The queue deletes a message that is for others, and no service sends these.
+#[test]
+fn message_that_is_no_event_is_unreadable() {
+    for body in ["null", "7", "true", "\"hello\"", "[null]"] {
+        let event = json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "m", "body": body }] });
+        assert!(matches!(payloads(&event)[..], [Payload::Unreadable { .. }]), "{body}: {:?}", payloads(&event));
+    }
+}
+
 #[test]
 fn a_contributor_names_its_alarm_and_its_labels() {
     let event = json!({

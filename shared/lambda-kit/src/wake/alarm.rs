@@ -22,6 +22,13 @@ pub(super) fn state_change(event: &Event<'_>) -> Result<Payload, Flaw> {
     Ok(Payload::Alarm(detail.trigger(&Context::of_event(event))))
 }
 
+/// Parses the detail of an alarm's event without the event around it.
+pub(super) fn detail(event: &Value, at: &str) -> Result<Payload, Flaw> {
+    let detail: AlarmData = read(event, at)?;
+    let context = Context { arn: None, region: None, account: None, at: None, channel: AlarmChannel::Bus };
+    Ok(Payload::Alarm(detail.trigger(&context)))
+}
+
 /// Parses EventBridge's `CloudWatch Alarm Contributor State Change`: one series of an alarm on many changed its state.
 pub(super) fn contributor_change(event: &Event<'_>) -> Result<Payload, Flaw> {
     let alarm: AlarmData = event.detail()?;

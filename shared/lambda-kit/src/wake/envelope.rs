@@ -9,7 +9,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::reading::{Flaw, described, join, shortened};
-use super::{Delivery, Payload, alarm, config, eventbridge, identity};
+use super::{Delivery, Payload, alarm, config, eventbridge, identity, mesh_write};
 
 /// The maximum depth of JSON texts within one another. SQS in SNS in SQS is already unusual; a deeper event is a loop
 /// of queues.
@@ -99,9 +99,16 @@ fn unpack(value: &Value, context: &Context, into: &mut Vec<Delivery>) {
         // Lambda's record of a failed asynchronous event, which comes back from a dead-letter queue.
         unpack(request, &context.member("requestPayload"), into);
         Ok(())
+    } else if let Some(request) = eventbridge::failed_request(value) {
+        // The same record, sent over an event bus.
+        unpack(request, &context.member("detail").member("requestPayload"), into);
+        Ok(())
     } else if let Some(text) = value.as_str().filter(|text| text.trim_start().starts_with(['{', '['])) {
         // Pipes send bodies as texts, and some producers encode their JSON as a JSON text.
         open(text, context, into)
+    } else if context.message_id.is_some() && !(value.is_object() || value.is_array()) {
+        // No service sends such a message. The queue would delete it.
+        Err(Flaw::new(&context.at, format!("expected an event, found {}", described(value))))
     } else {
         into.push(delivery(payload(value, &context.at), value, context));
         Ok(())
@@ -199,6 +206,11 @@ fn payload(event: &Value, at: &str) -> Result<Payload, Flaw> {
         eventbridge::payload(event, at)
     } else if has("alarmData") {
         alarm::direct(event, at)
+    } else if has("alarmName") && has("state") {
+        // A rule or a pipe with the input path `$.detail` sends the detail alone.
+        alarm::detail(event, at)
+    } else if has("eventName") && event.get("eventSource").and_then(Value::as_str) == Some(mesh_write::CALLED) {
+        eventbridge::recorded_call(event, at)
     } else if has("AlarmName") || has("NewStateValue") {
         alarm::notice(event, at)
     } else if has("invokingEvent") {

@@ -15,6 +15,9 @@ use super::{MeshWrite, Payload};
 /// The sources of these events: AWS's own, and the control plane's, since `PutEvents` refuses `aws.*`.
 pub(super) const SOURCES: [&str; 2] = ["aws.appmesh", "meshwarden.appmesh"];
 
+/// The service that CloudTrail names in a record of a call.
+pub(super) const CALLED: &str = "appmesh.amazonaws.com";
+
 pub(super) fn api_call(event: &Event<'_>) -> Result<Payload, Flaw> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
