@@ -122,7 +122,9 @@ fn who(detail: &Value) -> Who {
     let arn = at("/userIdentity/arn").unwrap_or_default();
     let resource = arn.split(':').nth(5).unwrap_or_default();
     let last = || resource.rsplit('/').next().filter(|name| !name.is_empty()).map(str::to_owned);
-    let name = || at("/userIdentity/userName").or_else(last).or_else(|| at("/userIdentity/principalId"));
+    // A user of IAM Identity Center may have an id alone.
+    let id = || at("/userIdentity/principalId").or_else(|| at("/userIdentity/onBehalfOf/userId"));
+    let name = || at("/userIdentity/userName").or_else(last).or_else(id);
     match at("/userIdentity/type").as_deref() {
         Some("AssumedRole") => {
             let parts: Vec<&str> = resource.split('/').collect();
@@ -214,6 +216,7 @@ mod tests {
             (role("m-RouteFailoverRole-9X", "m-RouteFailover-1A"), "Meshwarden's route-failover (account 1)"),
             // A session may have any name, so only session and role together identify a function.
             (role("Deployer", "m-RouteFailover-1A"), "m-RouteFailover-1A in role Deployer (account 1)"),
+            (json!({"type": "IdentityCenterUser", "onBehalfOf": {"userId": "94d-1"}}), "user 94d-1"),
             (
                 json!({"type": "IAMUser", "userName": "bob", "invokedBy": "x.amazonaws.com"}),
                 "user bob (through x.amazonaws.com)",
