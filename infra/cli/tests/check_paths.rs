@@ -91,6 +91,29 @@ fn a_path_of_which_nothing_is_understood_is_no_success() {
     }
 }
 
+/// Programs next to readable files describe other resources, unless the files have the form of their output.
+#[test]
+fn sources_next_to_readable_files_are_not_passed_over() {
+    const CONFIGURATION: &str = "resource \"aws_appmesh_mesh\" \"m\" {\n  name = \"m\"\n}\n";
+    const CHART: &str = "import { Chart } from \"cdk8s\"; const version = \"appmesh.k8s.aws/v1beta2\";\n";
+    const SCRIPT: &str = "TYPES = [\"AWS::AppMesh::Mesh\", \"aws_appmesh_mesh\"]\n";
+    const OBJECT: &str =
+        "apiVersion: appmesh.k8s.aws/v1beta2\nkind: Mesh\nmetadata: {name: m}\nspec: {namespaceSelector: {}}\n";
+    let table: [(Files<'_>, i32, &str); 6] = [
+        (&[("main.tf", CONFIGURATION), ("lib/stack.ts", CDK)], 2, "cdk synth"),
+        (&[("mesh.yaml", OBJECT), ("lib/stack.ts", CDK)], 2, "cdk synth"),
+        (&[("main.tf", CONFIGURATION), ("chart.ts", CHART)], 2, "cdk8s synth"),
+        (&[("mesh.yaml", OBJECT), ("chart.ts", CHART)], 0, "1 resource"),
+        (&[("mesh.yaml", MESH), ("lib/stack.ts", CDK)], 0, "1 resource"),
+        (&[("main.tf", CONFIGURATION), ("audit.py", SCRIPT)], 0, "1 resource"),
+    ];
+    for (files, code, expected) in table {
+        let (status, text) = Folder::new(files).check(&[".", "--fail-on", "never"]);
+        assert_eq!(status, code, "{files:?}: {text}");
+        assert!(text.contains(expected), "{files:?}: {text}");
+    }
+}
+
 #[test]
 fn each_path_that_is_given_must_hold_something() {
     let folder = Folder::new(&[("a/mesh.yaml", MESH), ("b/notes.txt", "x")]);

@@ -28,6 +28,8 @@ pub(crate) enum Unread {
     Content(ReadError),
     #[error("{}: no App Mesh resource was read here{remedy}", path.display())]
     Nothing { path: PathBuf, remedy: String },
+    #[error("{}: contains sources of App Mesh resources that were not read{remedy}", path.display())]
+    Source { path: PathBuf, remedy: String },
 }
 
 /// A file to check.

@@ -262,7 +262,7 @@ fn is_told(nothing: &Unread, unread: &[Unread]) -> bool {
     unread.iter().any(|unread| match unread {
         Unread::Content(error) => understood::file_of(error).starts_with(&*path.to_string_lossy()),
         Unread::File { path: file, .. } => file.starts_with(path),
-        Unread::Nothing { .. } => false,
+        Unread::Nothing { .. } | Unread::Source { .. } => false,
     })
 }
 

@@ -217,7 +217,8 @@ fn place_of(unread: &Unread) -> Option<Place> {
         Unread::Content(ReadError::Syntax { file, line, .. }) => Some(Place { file: file.clone(), line: *line }),
         Unread::Content(ReadError::NoForm { .. } | ReadError::NoKind { .. })
         | Unread::File { .. }
-        | Unread::Nothing { .. } => None,
+        | Unread::Nothing { .. }
+        | Unread::Source { .. } => None,
     }
 }
 

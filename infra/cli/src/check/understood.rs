@@ -42,6 +42,7 @@ impl Foreign {
 }
 
 /// The errors of paths without App Mesh resources: without any parsed file, or with resources only in unread sources.
+/// Sources that a tool must convert are an error next to read files, too, unless those have the form of its output.
 /// Parsed paths are an error only if all files together have no App Mesh resource. `--allow-empty` allows these, and
 /// folders without any file in a known format.
 pub(super) fn not_understood(
@@ -56,6 +57,7 @@ pub(super) fn not_understood(
     let understood: Vec<&str> =
         texts.iter().map(|text| text.name.as_str()).filter(|name| !failed.contains(name)).collect();
     let described = described(evaluated, reading);
+    let forms = Forms::of(texts.iter().filter(|text| described.contains(text.name.as_str())));
     let (mut unread, mut empty) = (Vec::new(), Vec::new());
     for path in &args.paths {
         let within = |file: &&&str| Path::new(**file).starts_with(path);
@@ -73,12 +75,49 @@ pub(super) fn not_understood(
                 Some(remedy) => unread.push(Unread::Nothing { path: path.clone(), remedy }),
                 None => empty.push(path),
             }
+        } else if !is_named {
+            // The sources next to readable files may describe other resources.
+            let mut beside = search(path, Search::Programs);
+            beside.retain(|foreign| !forms.may_come_from(*foreign));
+            if !beside.is_empty() {
+                unread.push(Unread::Source { path: path.clone(), remedy: remedy(&beside) });
+            }
         }
     }
     if described.is_empty() && unread.is_empty() && !args.allow_empty {
         unread.extend(nothing_at_all(&empty));
     }
     unread
+}
+
+/// The forms in which App Mesh resources were read.
+#[derive(Debug, Clone, Copy)]
+struct Forms {
+    cloudformation: bool,
+    manifests: bool,
+    terraform: bool,
+}
+
+impl Forms {
+    fn of<'t>(read: impl Iterator<Item = &'t Text> + Clone) -> Self {
+        let has = |sign: &str| read.clone().any(|text| text.content.contains(sign));
+        Self {
+            cloudformation: has("AWS::AppMesh::"),
+            manifests: has("appmesh.k8s.aws/"),
+            terraform: has("aws_appmesh_"),
+        }
+    }
+
+    /// Whether a source may have been converted into the files that were read.
+    const fn may_come_from(self, source: Foreign) -> bool {
+        match source {
+            Foreign::Terraform => self.terraform,
+            Foreign::Cdk => self.cloudformation,
+            Foreign::Cdk8s | Foreign::Helm | Foreign::Kustomize => self.manifests,
+            // No tool converts these, so an operator who checks other files next to them has no remedy.
+            Foreign::Pulumi | Foreign::Compressed => true,
+        }
+    }
 }
 
 /// The files with App Mesh resources, including refused, deleted and not created ones, and the root module files that
@@ -158,14 +197,30 @@ fn remedy(foreign: &[Foreign]) -> String {
 /// The kinds of source in a folder that mention App Mesh. Sources that only a tool converts count too, unless the
 /// folder may be empty.
 fn foreign(folder: &Path, may_be_empty: bool) -> Vec<Foreign> {
+    search(folder, if may_be_empty { Search::Contents } else { Search::All })
+}
+
+/// Which sources a search finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Search {
+    /// Files that mention App Mesh, and files of tools.
+    All,
+    /// Files that mention App Mesh.
+    Contents,
+    /// As `Contents`, but only programs that import the library of their tool. Scripts around a mesh may mention App
+    /// Mesh, too.
+    Programs,
+}
+
+fn search(folder: &Path, search: Search) -> Vec<Foreign> {
     let mut found = Vec::new();
-    search(folder, may_be_empty, &mut found);
+    collect(folder, search, &mut found);
     found.sort_unstable();
     found.dedup();
     found
 }
 
-fn search(folder: &Path, may_be_empty: bool, found: &mut Vec<Foreign>) {
+fn collect(folder: &Path, search: Search, found: &mut Vec<Foreign>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         let Ok(kind) = entry.file_type() else { continue };
@@ -173,7 +228,11 @@ fn search(folder: &Path, may_be_empty: bool, found: &mut Vec<Foreign>) {
             continue;
         }
         if kind.is_dir() {
-            search(&path, may_be_empty, found);
+            collect(&path, search, found);
+            continue;
+        }
+        // A read of a pipe or device could block.
+        if !kind.is_file() {
             continue;
         }
         let marker = match name.as_str() {
@@ -189,8 +248,8 @@ fn search(folder: &Path, may_be_empty: bool, found: &mut Vec<Foreign>) {
             _ => None,
         };
         match marker {
-            Some(marker) => found.extend((!may_be_empty).then_some(marker)),
-            None => found.extend(by_content(&path, &name)),
+            Some(marker) => found.extend((search == Search::All).then_some(marker)),
+            None => found.extend(by_content(&path, &name, search)),
         }
     }
 }
@@ -201,7 +260,7 @@ const PULUMI: [&str; 5] = ["aws.appmesh", "aws/appmesh", "aws:appmesh", "Aws.App
 /// The names of App Mesh in CDK programs.
 const CDK: [&str; 6] = ["aws-appmesh", "aws_appmesh", "awsappmesh", "services.appmesh", "AWS.AppMesh", "AWS::AppMesh"];
 
-fn by_content(path: &Path, name: &str) -> Option<Foreign> {
+fn by_content(path: &Path, name: &str, search: Search) -> Option<Foreign> {
     let signs: &[(Foreign, &[&str])] = match name.rsplit('.').next()? {
         "hcl" | "tftpl" | "tfstate" => &[(Foreign::Terraform, &["aws_appmesh_"])],
         "yaml" | "yml" => &[(Foreign::Pulumi, &["aws:appmesh"])],
@@ -213,5 +272,17 @@ fn by_content(path: &Path, name: &str) -> Option<Foreign> {
     let is_small = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() <= LARGEST);
     let text = is_small.then(|| std::fs::read(path).ok()).flatten()?;
     let text = String::from_utf8_lossy(&text);
-    signs.iter().find(|(_, signs)| signs.iter().any(|sign| text.contains(sign))).map(|(foreign, _)| *foreign)
+    let found = signs.iter().find(|(_, signs)| signs.iter().any(|sign| text.contains(sign)));
+    let is_program = |foreign: &Foreign| libraries(*foreign).iter().any(|library| text.contains(library));
+    found.map(|(foreign, _)| *foreign).filter(|foreign| search != Search::Programs || is_program(foreign))
+}
+
+/// The names of a tool's library, one of which each of its programs imports.
+const fn libraries(tool: Foreign) -> &'static [&'static str] {
+    match tool {
+        Foreign::Cdk => &["aws-cdk", "aws_cdk", "awscdk", "Amazon.CDK"],
+        Foreign::Cdk8s => &["cdk8s"],
+        Foreign::Terraform => &["aws_appmesh_"],
+        Foreign::Pulumi | Foreign::Helm | Foreign::Kustomize | Foreign::Compressed => &[],
+    }
 }
