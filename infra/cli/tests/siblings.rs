@@ -249,6 +249,18 @@ fn members_of_another_form_are_found() {
             "hostname",
         ),
         (
+            "a.yaml",
+            "apiVersion: appmesh.k8s.aws/v1beta2\nkind: VirtualNode\nmetadata: {name: a, namespace: lab}\nspec:\n  \
+             backendDefaults: {clientPolicy: {tls: {enforce: 'true', validation: {trust: {sds: {secretName: a}}}}}}\n"
+                .to_owned(),
+            "true or false",
+        ),
+        (
+            "a.json",
+            json!({"meshName": "m", "spec": {}, "tags": [{"Key": "team", "Value": "shop"}]}).to_string(),
+            "write `key`",
+        ),
+        (
             "a.json",
             json!({"meshName": "arn:aws:appmesh:eu-west-1:123456789012:mesh/m", "virtualNodeName": "a", "spec": {}})
                 .to_string(),

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::Surroundings;
 use super::declare::{Draft, Names, declare, own_name_member, tags_of, text_of};
 use super::reading::{Note, Reading, Skipped, Source};
-use super::spelling::{Spelling, unknown_members};
+use super::spelling::{self, Node, Spelling, unknown_members};
 use super::spots::{Spot, Step};
 use super::stand_ins::{StandIns, stand_in};
 use crate::name::ResourceKind;
@@ -114,6 +114,12 @@ fn resource(
         return;
     }
     assume(&mut names, kind, file, &source, around, reading);
+    let mut misspelt = misspelt(kind, object);
+    let tags = object.get("tags").map(|tags| {
+        let checked = check_tags(tags);
+        misspelt.extend(checked.misspelt);
+        tags_of(&checked.value)
+    });
     let owner =
         object.get("meshOwner").or_else(|| object.get("metadata").and_then(|metadata| metadata.get("meshOwner")));
     declare(
@@ -124,10 +130,10 @@ fn resource(
             names,
             spec,
             way: &[Step::Member("spec".to_owned())],
-            misspelt: misspelt(kind, object),
+            misspelt,
             spelling: Spelling::Api,
             stand_ins: &StandIns::Placeholders,
-            tags: object.get("tags").map(tags_of),
+            tags,
             mesh_owner: owner.and_then(text_of),
         },
         reading,
@@ -150,7 +156,7 @@ const OUTSIDE_SPEC: [&str; 11] = [
 ];
 
 /// The members that neither the API's inputs nor its outputs have.
-fn misspelt(kind: ResourceKind, object: &Map<String, Value>) -> Vec<super::spelling::Misspelt> {
+fn misspelt(kind: ResourceKind, object: &Map<String, Value>) -> Vec<spelling::Misspelt> {
     // Lists of the API's outputs carry their version beside the names.
     let mut known: Vec<&str> = vec![own_name_member(kind), "version"];
     known.extend(super::declare::parent_name_member(kind));
@@ -158,6 +164,13 @@ fn misspelt(kind: ResourceKind, object: &Map<String, Value>) -> Vec<super::spell
     // The command line writes the metadata of an answer here.
     known.push("ResponseMetadata");
     unknown_members(object, &known, &[])
+}
+
+/// The tags of the API: a list of `key` and `value`. Some tools write an object of keys instead.
+fn check_tags(tags: &Value) -> spelling::Checked {
+    const TAGS: Node = Node::List(&Node::Members(&[("key", Node::Free), ("value", Node::Free)]));
+    let node = if tags.is_array() { TAGS } else { Node::Free };
+    spelling::check(tags, node, Spelling::Api, &[Step::Member("tags".to_owned())])
 }
 
 /// Calls by the file's name what has none of its own, as a spec alone does.

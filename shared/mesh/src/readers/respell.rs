@@ -213,9 +213,11 @@ impl Walk<'_> {
         whole.map_or_else(|| value.clone(), Value::from)
     }
 
-    /// YAML 1.1, which CloudFormation and Kubernetes read, has more words for yes and no.
+    /// YAML 1.1, which CloudFormation and Kubernetes read, has more words for yes and no. Where `true` is a text, it is
+    /// quoted, and Kubernetes refuses it.
     fn boolean(&self, text: &str) -> Value {
-        let spelt = self.spelling.has_text_for_values() || self.spelling == Spelling::Manifest;
+        let is_word = self.spelling == Spelling::Manifest && !matches!(text, "true" | "false");
+        let spelt = self.spelling.has_text_for_values() || is_word;
         match text.to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" if spelt => Value::Bool(true),
             "false" | "no" | "off" if spelt => Value::Bool(false),

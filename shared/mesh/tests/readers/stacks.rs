@@ -205,6 +205,14 @@ Resources: {Node: {Type: AWS::AppMesh::VirtualNode, Properties: {MeshName: !Ref 
     for template in [by_type, &by_text] {
         assert_eq!(paths(&stacks(&[("a.yaml", stored), ("b.yaml", template)], &Surroundings::default())), TOGETHER);
     }
+    // Without the template that writes the value, the name is unknown, and the resource is read.
+    for reference in
+        ["{{resolve:ssm:/mesh/other}}", "{{resolve:secretsmanager:mesh:SecretString:name}}", "a-{{resolve:ssm:/b}}"]
+    {
+        let template = by_type.replace("!Ref Mesh", &format!("'{reference}'"));
+        let reading = stacks(&[("a.yaml", stored), ("b.yaml", &template)], &Surroundings::default());
+        assert_eq!((reading.refusals.len(), reading.resources.len()), (0, 2), "{reference}: {:?}", reading.refusals);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::conditions::Truth;
 use super::scope::Scope;
+use super::text_of;
 
 impl Scope<'_> {
     /// A value with its functions worked out; `None` for `AWS::NoValue`, which takes its member away.
@@ -31,11 +32,24 @@ impl Scope<'_> {
         }
     }
 
-    /// A text, or the value of parameter store that it refers to.
-    fn dynamic(&self, text: &str) -> Value {
-        let reference = text.strip_prefix("{{resolve:ssm:").and_then(|rest| rest.strip_suffix("}}"));
-        let name = reference.map(|reference| reference.split(':').next().unwrap_or(reference));
-        name.and_then(|name| self.stored(name)).unwrap_or_else(|| Value::from(text))
+    /// A text with the values of its dynamic references, such as `{{resolve:ssm:/mesh/name}}`. Only a deployment knows
+    /// those that no given template writes.
+    fn dynamic(&mut self, text: &str) -> Value {
+        let (mut written, mut rest) = (String::new(), text);
+        while let Some((before, after)) = rest.split_once("{{resolve:") {
+            let Some((reference, after)) = after.split_once("}}") else { break };
+            let name = reference.strip_prefix("ssm:").and_then(|reference| reference.split(':').next());
+            let stored = name.and_then(|name| self.stored(name));
+            let value = stored.unwrap_or_else(|| self.unknown(&format!("resolve:{reference}")));
+            if written.is_empty() && before.is_empty() && after.is_empty() {
+                return value;
+            }
+            written.push_str(before);
+            written.push_str(&text_of(&value).unwrap_or_default());
+            rest = after;
+        }
+        written.push_str(rest);
+        self.bounded(written, "resolve")
     }
 
     fn call(&mut self, name: &str, argument: &Value) -> Option<Value> {
