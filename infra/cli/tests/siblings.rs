@@ -219,6 +219,42 @@ fn plain_http_on_a_port_of_another_protocol_is_found() {
     }
 }
 
+/// A host outside the mesh that is called with TLS, in the ways that people declare it.
+#[test]
+fn outside_host_behind_tls_is_no_broken_call() {
+    let policy = json!({"tls": {"enforce": true, "validation": {"trust": {"file": {"certificateChain": "/ca.crt"}}}}});
+    let call = |listener: Value, by_router: bool| {
+        let mut outside = node("a", json!([listener]));
+        outside["spec"]["serviceDiscovery"]["dns"]["hostname"] = json!("api.breeds.example");
+        let mut caller = caller();
+        caller["spec"]["backends"][0]["virtualService"]["clientPolicy"] = policy.clone();
+        let rule = route("httpRoute", json!({"match": {"prefix": "/"}}));
+        let provider = if by_router { "r" } else { "a" };
+        api([outside, caller, service(provider), router(json!([listener_of(&listener)])), rule])
+    };
+    let mut limited = listener(443, "http");
+    limited["timeout"] = json!({"http": {"perRequest": seconds(10)}});
+    let mut internal = listener(8080, "http");
+    internal["timeout"] = json!({"http": {"perRequest": seconds(10)}});
+    for (name, listener, by_router, is_broken) in [
+        ("plain", listener(443, "http"), false, false),
+        ("by a router", listener(443, "http"), true, false),
+        ("with a time limit", limited, false, false),
+        ("http2", listener(8443, "http2"), false, false),
+        // A proxy of its own has the limit, and no TLS.
+        ("another port", internal, false, true),
+    ] {
+        let told = Folder::new(&[("a.json", &call(listener, by_router))]).json(&["."]);
+        let found = folder::rules(&told, "findings");
+        assert_eq!(found.contains(&"edge-broken".to_owned()), is_broken, "{name}: {told}");
+    }
+}
+
+/// The same port and protocol without limits, for a router.
+fn listener_of(listener: &Value) -> Value {
+    json!({"portMapping": listener["portMapping"]})
+}
+
 /// Members with the spelling of another format, and old member names.
 #[test]
 fn members_of_another_form_are_found() {

@@ -59,10 +59,15 @@ fn domain(host: &str) -> Option<String> {
     (domain.contains('.') || domain.contains('$')).then(|| domain.to_ascii_lowercase())
 }
 
-/// Whether a spec configures a feature that needs a proxy of the node itself.
+/// Ports on which a server speaks TLS.
+const TLS_PORTS: [u16; 3] = [443, 8443, 9443];
+
+/// Whether a spec configures a feature that needs a proxy of the node itself. On a port for TLS, the limits of a
+/// listener without TLS are no evidence: they are copied from other nodes, and have no effect for an outside host.
 fn has_proxy(node: &VirtualNodeSpec) -> bool {
     let listens = |listener: &Listener| {
-        listener.tls.is_some() || listener.timeout.is_some() || listener.connection_pool.is_some()
+        let has_limits = listener.timeout.is_some() || listener.connection_pool.is_some();
+        listener.tls.is_some() || has_limits && !TLS_PORTS.contains(&listener.port_mapping.port.get())
     };
     node.backends.as_ref().is_some_and(|backends| !backends.is_empty())
         || node.backend_defaults.is_some()
