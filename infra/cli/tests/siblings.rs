@@ -255,6 +255,24 @@ fn listener_of(listener: &Value) -> Value {
     json!({"portMapping": listener["portMapping"]})
 }
 
+#[test]
+fn host_that_a_gateway_route_wants_by_header_is_replaced() {
+    let header = |name: &str, matched: Value| json!({"prefix": "/", "headers": [{"name": name, "match": matched}]});
+    for (matches, is_found) in [
+        (header("Host", json!({"exact": "www.example.com"})), true),
+        (header("host", json!({"suffix": ".example.com"})), true),
+        (header("Host", json!({"exact": "a.m.local"})), false),
+        (header("Host", json!({"regex": ".*"})), false),
+        (header("x-host", json!({"exact": "www.example.com"})), false),
+    ] {
+        let http = || json!([listener(8080, "http")]);
+        let text = api([node("a", http()), service("a"), gateway(http()), gateway_route(matches.clone())]);
+        let told = Folder::new(&[("a.json", &text)]).json(&["."]);
+        let has = folder::rules(&told, "findings").contains(&"gateway-host-replaced".to_owned());
+        assert_eq!(has, is_found, "{matches}: {told}");
+    }
+}
+
 /// Members with the spelling of another format, and old member names.
 #[test]
 fn members_of_another_form_are_found() {

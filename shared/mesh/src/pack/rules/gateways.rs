@@ -6,7 +6,9 @@ use crate::pack::finding::{Found, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::{Scene, grouped};
 use crate::spec::wire::Wire as _;
-use crate::spec::{DefaultRewrite, GatewayRouteRule, GatewayRouteSpec, HostnameMatch, PrefixRewrite};
+use crate::spec::{
+    DefaultRewrite, GatewayRouteRule, GatewayRouteSpec, HeaderMatch, HostnameMatch, PrefixRewrite, ValueMatch,
+};
 
 const GATEWAY: Rule = Rule {
     id: "",
@@ -117,21 +119,18 @@ fn host_replaced(scene: &Scene<'_>, found: &mut Found<'_>) {
         let (host, rewrite) = match &route.rule {
             GatewayRouteRule::Http(route) | GatewayRouteRule::Http2(route) => {
                 let rewrite = route.action.rewrite.as_ref().and_then(|rewrite| rewrite.hostname.as_ref());
-                (route.matches.hostname.as_ref(), rewrite)
+                let host = route.matches.hostname.as_ref().and_then(host_of);
+                (host.or_else(|| host_of_header(route.matches.headers.iter().flatten())), rewrite)
             }
             GatewayRouteRule::Grpc(route) => {
                 let rewrite = route.action.rewrite.as_ref().and_then(|rewrite| rewrite.hostname.as_ref());
-                (route.matches.hostname.as_ref(), rewrite)
+                (route.matches.hostname.as_ref().and_then(host_of), rewrite)
             }
             GatewayRouteRule::Unrecognised(_) => continue,
         };
         // Whoever says it means it.
         let said = rewrite.is_some_and(|rewrite| rewrite.default_target_hostname.is_some());
-        let (Some(host), Some(target), false) = (host, route.rule.target(), said) else { continue };
-        let matched = match host {
-            HostnameMatch::Exact(host) | HostnameMatch::Suffix(host) => host.as_str(),
-            HostnameMatch::Unrecognised(_) => continue,
-        };
+        let (Some(matched), Some(target), false) = (host, route.rule.target(), said) else { continue };
         let service = &target.virtual_service.virtual_service_name;
         if matched != service.as_str() {
             let message = format!("it matches host {matched}, and the application sees {service}");
@@ -139,6 +138,24 @@ fn host_replaced(scene: &Scene<'_>, found: &mut Found<'_>) {
             found.on(scene.gateway_route_path(gateway, name), message, facts);
         }
     }
+}
+
+fn host_of(wanted: &HostnameMatch) -> Option<&str> {
+    match wanted {
+        HostnameMatch::Exact(host) | HostnameMatch::Suffix(host) => Some(host.as_str()),
+        HostnameMatch::Unrecognised(_) => None,
+    }
+}
+
+/// The host that a condition on the header `Host` wants.
+fn host_of_header<'h>(mut headers: impl Iterator<Item = &'h HeaderMatch>) -> Option<&'h str> {
+    headers.find_map(|header| {
+        let is_host = header.name.as_str().eq_ignore_ascii_case("host");
+        match header.value.as_ref().filter(|_| is_host && header.invert != Some(true))? {
+            ValueMatch::Exact(host) | ValueMatch::Suffix(host) => Some(host.as_str()),
+            ValueMatch::Prefix(_) | ValueMatch::Range(_) | ValueMatch::Regex(_) | ValueMatch::Unrecognised(_) => None,
+        }
+    })
 }
 
 fn no_routes(scene: &Scene<'_>, found: &mut Found<'_>) {
