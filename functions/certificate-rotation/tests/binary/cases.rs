@@ -131,6 +131,41 @@ async fn version_that_was_moved_back_is_respected_until_it_is_released() {
     }
 }
 
+/// More of 76: an operator moves the version back, and later forward again.
+#[tokio::test]
+async fn version_that_was_moved_back_and_forward_again_is_settled() {
+    let Some(theatre) = Theatre::open().await else { return };
+    let stage = Stage::set(&theatre, "forward-again", Kept::Secret).await;
+    stage.write_policy(Kept::Secret, SOON);
+    let (first, _) = stage.at("AWSCURRENT").await.unwrap();
+    let mut function = stage.build().start().await;
+    until_renewed(&stage, &mut function, 5).await;
+    let (second, _) = stage.at("AWSCURRENT").await.unwrap();
+    let renewed = stage.served().await.fingerprint;
+    stage.move_current(&second, &first).await;
+    for _ in 0..3 {
+        tick(&stage, &mut function).await;
+    }
+    assert_eq!(stage.way.pages().len(), 1, "{:?}", stage.way.pages());
+    stage.move_current(&first, &second).await;
+    let issued = stage.way.count("IssueCertificate");
+    let mut last = Value::Null;
+    for _ in 0..5 {
+        last = tick(&stage, &mut function).await;
+        assert_eq!(stage.served().await.fingerprint, renewed);
+    }
+    assert_eq!(stage.way.count("IssueCertificate"), issued, "{:?}", brief(&last));
+    assert_eq!(stage.way.pages().len(), 1, "{:?} {:?}", stage.way.pages(), brief(&last));
+    // A second roll-back is respected like the first one.
+    stage.move_current(&second, &first).await;
+    let before = stage.served().await.fingerprint;
+    for _ in 0..5 {
+        last = tick(&stage, &mut function).await;
+        assert_eq!(stage.served().await.fingerprint, before, "{:?}", brief(&last));
+    }
+    assert_eq!(stage.way.pages().len(), 2, "{:?} {:?}", stage.way.pages(), brief(&last));
+}
+
 /// 81: events of ACM about certificates that no mesh uses, and repeats about one that is used.
 #[tokio::test]
 async fn certificate_that_no_mesh_uses_pages_nobody_and_a_used_one_once() {
