@@ -44,8 +44,6 @@ pub enum PortUse {
     Loop {
         /// The mesh.
         mesh: MeshName,
-        /// The gateway's listener port.
-        port: Port,
         /// The gateway.
         proxy: Proxy,
     },
@@ -64,7 +62,7 @@ impl fmt::Display for PortUse {
             Self::Egress { mesh, node, service, port } => {
                 write!(f, "egress mesh/{mesh}/virtualNode/{node} {port} {service}")
             }
-            Self::Loop { mesh, proxy: who, port } => write!(f, "loop mesh/{mesh}/{} {port}", proxy(who)),
+            Self::Loop { mesh, proxy: who } => write!(f, "loop mesh/{mesh}/{}", proxy(who)),
         }
     }
 }

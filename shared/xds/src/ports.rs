@@ -29,13 +29,11 @@ pub fn uses(mesh: &Mesh) -> BTreeSet<PortUse> {
     for (gateway, entry) in &mesh.gateways {
         let listeners = entry.spec.iter().flat_map(|spec| &spec.listeners);
         let proxy = || Proxy::Gateway(gateway.clone());
-        for (index, listener) in listeners.enumerate() {
+        for listener in listeners {
             let port = listener.port_mapping.port;
             uses.insert(PortUse::Ingress { mesh: name(), proxy: proxy(), port });
-            // All listeners of a gateway share one egress side.
-            if index == 0 {
-                uses.insert(PortUse::Loop { mesh: name(), proxy: proxy(), port });
-            }
+            // All listeners of a gateway share one egress side. It stays when they change.
+            uses.insert(PortUse::Loop { mesh: name(), proxy: proxy() });
         }
     }
     uses

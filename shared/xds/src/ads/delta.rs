@@ -2,15 +2,18 @@
 //! resource again subscribes to it again, and then gets a response.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource as DeltaResource,
 };
 use envoy_types::pb::google::protobuf::Any;
 
+use super::previous::{PreviousResources, has_inner_routes};
+use super::route_steps::{RouteSteps, Step};
 use super::status::{Nack, Status, combined_version};
 use super::{is_removed_last, uses_clusters};
-use crate::resource::{ResourceType, Version};
+use crate::resource::{Resource, ResourceType, Version};
 use crate::snapshot::Snapshot;
 
 /// The state of one client's delta stream.
@@ -24,6 +27,12 @@ pub struct DeltaStream {
     /// The snapshot of the last sent clusters, until the client acknowledges or refuses them. The clusters need its
     /// endpoints and secrets to become warm, even if a later snapshot no longer has those.
     warming: Option<Snapshot>,
+    /// The resources that the client may have from earlier streams.
+    previous: Vec<PreviousResources>,
+    /// The contents of the route configurations that the client holds, as far as they are known.
+    routes: BTreeMap<String, Resource>,
+    /// Whether the route configurations sent last include targets that only previous ones of the client name.
+    keeps_previous_routes: bool,
 }
 
 /// The subscription of a client to one resource type, and the resources that the client has.
@@ -49,6 +58,8 @@ struct DeltaChanges {
     version: Option<Version>,
     changed: BTreeMap<String, Version>,
     removed: BTreeSet<String>,
+    /// The contents of changed route configurations.
+    routes: BTreeMap<String, Resource>,
 }
 
 impl DeltaSubscription {
@@ -58,10 +69,10 @@ impl DeltaSubscription {
 }
 
 impl DeltaStream {
-    /// Creates a stream without subscriptions.
+    /// Creates a stream without subscriptions. A returning client may have resources of the `previous` sets.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(previous: Vec<PreviousResources>) -> Self {
+        Self { previous, ..Self::default() }
     }
 
     /// The versions that were sent, acknowledged and refused, by type.
@@ -74,6 +85,43 @@ impl DeltaStream {
     #[must_use]
     pub fn name_bytes(&self) -> usize {
         self.types.values().flat_map(|subscription| &subscription.names).map(String::len).sum()
+    }
+
+    /// The resources that the client may have if the stream breaks now, and that the next stream has to know: the route
+    /// configurations of a gateway. They are the acknowledged ones, and those of an outstanding response.
+    pub fn resources_for_next_stream(&self) -> impl Iterator<Item = PreviousResources> {
+        let subscription = self.types.get(&ResourceType::Route);
+        let outstanding = subscription.and_then(|subscription| subscription.outstanding.as_ref());
+        let sent = outstanding.map(|changes| &changes.routes);
+        let sets = [Some(&self.routes), sent].into_iter().flatten().filter(|set| has_inner_routes(set));
+        sets.map(|set| PreviousResources {
+            kind: ResourceType::Route,
+            version: combined_version(set.iter().map(|(name, resource)| (name, resource.version()))),
+            resources: Arc::new(set.clone()),
+        })
+    }
+
+    /// Whether the client lacks nothing of the snapshot, but still has targets of its previous gateway routes. The caller
+    /// calls [`Self::release`] once no request can be on its way to them.
+    #[must_use]
+    pub fn lingers(&self, snapshot: &Snapshot) -> bool {
+        let subscription = self.types.get(&ResourceType::Route);
+        subscription.is_some_and(|subscription| subscription.outstanding.is_none() && subscription.refused.is_empty())
+            && self.route_step(snapshot).lingers
+    }
+
+    /// Removes targets of previous gateway routes if nothing else is left to do; returns the responses to send.
+    pub fn release(&mut self, snapshot: &Snapshot) -> Vec<DeltaDiscoveryResponse> {
+        if self.lingers(snapshot) {
+            self.keeps_previous_routes = false;
+        }
+        self.advance(snapshot)
+    }
+
+    fn route_step(&self, snapshot: &Snapshot) -> Step {
+        let Some(subscription) = self.types.get(&ResourceType::Route) else { return Step::whole(snapshot) };
+        let steps = RouteSteps { acknowledged: &self.routes, keeps_previous: self.keeps_previous_routes };
+        steps.next(snapshot, |name| subscription.includes(name))
     }
 
     /// Whether the client has acknowledged all resources of a snapshot that it subscribes to.
@@ -112,6 +160,12 @@ impl DeltaStream {
                     .map(|(name, version)| (name.clone(), Version::from_client(version))),
             );
             subscription.all = request.resource_names_subscribe.is_empty() && kind.is_wildcard();
+            let previous = self.previous.iter().filter(|set| set.kind == ResourceType::Route && set.kind == kind);
+            for (name, resource) in previous.flat_map(|set| &*set.resources) {
+                if subscription.acknowledged.get(name) == Some(resource.version()) {
+                    self.routes.insert(name.clone(), resource.clone());
+                }
+            }
         }
         for name in &request.resource_names_subscribe {
             if name == "*" {
@@ -136,6 +190,9 @@ impl DeltaStream {
         let DeltaSubscription { all, names, acknowledged, refused, .. } = subscription;
         acknowledged.retain(|name, _| *all || names.contains(name));
         refused.retain(|name, _| *all || names.contains(name));
+        if kind == ResourceType::Route {
+            self.routes.retain(|name, _| *all || names.contains(name));
+        }
         if is_new && !acknowledged.is_empty() {
             // An earlier stream, perhaps of another process, got the ACK for these: versions follow from the content.
             let version = combined_version(&*acknowledged);
@@ -178,6 +235,10 @@ impl DeltaStream {
         }
         subscription.acknowledged.retain(|name, _| !changes.removed.contains(name));
         subscription.acknowledged.extend(changes.changed);
+        if kind == ResourceType::Route {
+            self.routes.extend(changes.routes);
+            self.routes.retain(|name, resource| subscription.acknowledged.get(name) == Some(resource.version()));
+        }
         let DeltaSubscription { all, names, acknowledged, refused, .. } = subscription;
         acknowledged.retain(|name, _| *all || names.contains(name));
         if refused.is_empty() {
@@ -191,6 +252,7 @@ impl DeltaStream {
     fn advance(&mut self, snapshot: &Snapshot) -> Vec<DeltaDiscoveryResponse> {
         let snapshot =
             &self.warming.as_ref().map_or_else(|| snapshot.clone(), |previous| snapshot.with_support_of(previous));
+        let routes = self.route_step(snapshot);
         let mut clusters_are_outstanding = false;
         for kind in ResourceType::ALL {
             let Some(subscription) = self.types.get(&kind) else { continue };
@@ -205,11 +267,16 @@ impl DeltaStream {
                 break;
             }
             let may_remove = !is_removed_last(kind) || self.references_are_acknowledged(snapshot);
-            let changes = Self::difference(kind, subscription, snapshot, may_remove);
+            let is_route = kind == ResourceType::Route;
+            let next = if is_route { &routes.snapshot } else { snapshot };
+            let changes = Self::difference(kind, subscription, next, may_remove);
             if changes.changed.is_empty() && changes.removed.is_empty() && !subscription.waits {
                 continue;
             }
-            return self.send(kind, snapshot).into_iter().collect();
+            if is_route {
+                self.keeps_previous_routes = routes.keeps_previous;
+            }
+            return self.send(kind, next, changes).into_iter().collect();
         }
         Vec::new()
     }
@@ -246,6 +313,7 @@ impl DeltaStream {
         let missing = subscription.due.iter().filter(|name| snapshot.find(kind, name).is_none());
         DeltaChanges {
             version: None,
+            routes: BTreeMap::new(),
             changed: changed.map(|(name, version)| (name.clone(), version.clone())).collect(),
             removed: removed.chain(missing).cloned().collect(),
         }
@@ -268,10 +336,13 @@ impl DeltaStream {
         })
     }
 
-    fn send(&mut self, kind: ResourceType, snapshot: &Snapshot) -> Option<DeltaDiscoveryResponse> {
-        let may_remove = !is_removed_last(kind) || self.references_are_acknowledged(snapshot);
+    fn send(
+        &mut self,
+        kind: ResourceType,
+        snapshot: &Snapshot,
+        mut changes: DeltaChanges,
+    ) -> Option<DeltaDiscoveryResponse> {
         let subscription = self.types.get_mut(&kind)?;
-        let mut changes = Self::difference(kind, subscription, snapshot, may_remove);
         subscription.due.clear();
         subscription.waits = false;
         self.nonces += 1;
@@ -298,6 +369,10 @@ impl DeltaStream {
             ..DeltaDiscoveryResponse::default()
         };
         changes.version = Some(version.clone());
+        if kind == ResourceType::Route {
+            let content = |name: &String| Some((name.clone(), snapshot.find(kind, name)?.clone()));
+            changes.routes = changes.changed.keys().filter_map(content).collect();
+        }
         subscription.nonce = Some(nonce);
         subscription.outstanding = Some(changes);
         self.status.of(kind).sent = Some(version);

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 use envoy_types::pb::google::protobuf::Any;
 
+use super::previous::{PreviousResources, has_inner_routes};
+use super::route_steps::{RouteSteps, Step};
 use super::status::{Nack, Status, combined_version};
 use super::{awaited_after, is_removed_last, uses_clusters};
 use crate::resource::{Resource, ResourceType, Version};
@@ -23,17 +25,10 @@ pub struct SotwStream {
     /// lacks. The clusters need its endpoints and secrets to become warm, even if a later snapshot no longer has those.
     /// A refused cluster that is kept for routes that may lead to it is new to the client in each response.
     warming: Option<Snapshot>,
-    /// The clusters that the client may have from earlier streams.
-    previous: Vec<FormerClusters>,
-}
-
-/// Clusters that a client was sent on a stream. A returning client reports only their version. It loses a deleted
-/// cluster only when its routes no longer need it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FormerClusters {
-    /// The version under which the clusters were sent.
-    pub version: Version,
-    clusters: Arc<BTreeMap<String, Resource>>,
+    /// The resources that the client may have from earlier streams.
+    previous: Vec<PreviousResources>,
+    /// Whether the route configurations sent last include targets that only previous ones of the client name.
+    keeps_previous_routes: bool,
 }
 
 /// The subscription of a client to one resource type, and the resources that were sent.
@@ -103,10 +98,10 @@ impl SubscribedNames {
 }
 
 impl SotwStream {
-    /// Creates a stream without subscriptions. A returning client has one of the `previous` sets of clusters, or clusters
+    /// Creates a stream without subscriptions. A returning client has one of the `previous` sets of resources, or resources
     /// that this server does not know.
     #[must_use]
-    pub fn new(previous: Vec<FormerClusters>) -> Self {
+    pub fn new(previous: Vec<PreviousResources>) -> Self {
         Self { previous, ..Self::default() }
     }
 
@@ -116,16 +111,45 @@ impl SotwStream {
         &self.status
     }
 
-    /// The clusters that the client may have if the stream breaks now: the accepted ones, and those of an
-    /// outstanding response.
-    pub fn clusters(&self) -> impl Iterator<Item = FormerClusters> {
-        let subscription = self.types.get(&ResourceType::Cluster);
-        let accepted = subscription
-            .and_then(|subscription| Some((subscription.accepted_version.clone()?, &subscription.accepted)));
-        let sent = subscription
-            .and_then(|subscription| Some((subscription.outstanding.as_ref()?.version.clone(), &subscription.sent)));
-        let sets = accepted.into_iter().chain(sent);
-        sets.map(|(version, clusters)| FormerClusters { version, clusters: Arc::clone(clusters) })
+    /// The resources that the client may have if the stream breaks now, and that the next stream has to know: clusters,
+    /// and the route configurations of a gateway. They are the accepted ones, and those of an outstanding response.
+    pub fn resources_for_next_stream(&self) -> impl Iterator<Item = PreviousResources> {
+        let kinds = [ResourceType::Cluster, ResourceType::Route].into_iter();
+        let subscriptions = kinds.filter_map(|kind| Some((kind, self.types.get(&kind)?)));
+        let sets = subscriptions.flat_map(|(kind, subscription)| {
+            let accepted = subscription.accepted_version.clone().map(|version| (version, &subscription.accepted));
+            let outstanding = subscription.outstanding.as_ref();
+            let sent = outstanding.map(|response| (response.version.clone(), &subscription.sent));
+            accepted.into_iter().chain(sent).map(move |(version, resources)| PreviousResources {
+                kind,
+                version,
+                resources: Arc::clone(resources),
+            })
+        });
+        sets.filter(|set| set.kind == ResourceType::Cluster || has_inner_routes(&set.resources))
+    }
+
+    /// Whether the client lacks nothing of the snapshot, but still has targets of its previous gateway routes. The caller
+    /// calls [`Self::release`] once no request can be on its way to them.
+    #[must_use]
+    pub fn lingers(&self, snapshot: &Snapshot) -> bool {
+        let subscription = self.types.get(&ResourceType::Route);
+        subscription.is_some_and(|subscription| subscription.outstanding.is_none() && !subscription.refused)
+            && self.route_step(snapshot).lingers
+    }
+
+    /// Removes targets of previous gateway routes if nothing else is left to do; returns the responses to send.
+    pub fn release(&mut self, snapshot: &Snapshot) -> Vec<DiscoveryResponse> {
+        if self.lingers(snapshot) {
+            self.keeps_previous_routes = false;
+        }
+        self.advance(snapshot)
+    }
+
+    fn route_step(&self, snapshot: &Snapshot) -> Step {
+        let Some(subscription) = self.types.get(&ResourceType::Route) else { return Step::whole(snapshot) };
+        let steps = RouteSteps { acknowledged: &subscription.accepted, keeps_previous: self.keeps_previous_routes };
+        steps.next(snapshot, |name| subscription.names.includes(name))
     }
 
     /// Whether the client has acknowledged all resources of a snapshot that it subscribes to.
@@ -161,6 +185,9 @@ impl SotwStream {
         }
         let before = if first { SubscribedNames::Nothing } else { std::mem::take(&mut subscription.names) };
         subscription.names = before.after(kind, &request.resource_names);
+        if kind == ResourceType::Route && subscription.accepted.keys().any(|name| !subscription.names.includes(name)) {
+            Arc::make_mut(&mut subscription.accepted).retain(|name, _| subscription.names.includes(name));
+        }
         let mut answer = subscription.names.is_wider_than(&before);
         if first {
             subscription.outstanding = None;
@@ -201,16 +228,13 @@ impl SotwStream {
         self.advance(snapshot)
     }
 
-    /// Records the version that a returning client reports, and restores the clusters of that version.
+    /// Records the version that a returning client reports, and restores the resources of that version.
     fn restore_reported_version(&mut self, kind: ResourceType, version: &str) {
         self.returning |= !version.is_empty();
-        if kind != ResourceType::Cluster {
-            return;
-        }
-        let previous = std::mem::take(&mut self.previous);
-        if let Some(reported) = previous.into_iter().find(|previous| previous.version.as_str() == version) {
+        let of_kind: Vec<_> = self.previous.extract_if(.., |previous| previous.kind == kind).collect();
+        if let Some(reported) = of_kind.into_iter().find(|previous| previous.version.as_str() == version) {
             let subscription = self.types.entry(kind).or_default();
-            (subscription.sent, subscription.accepted) = (Arc::clone(&reported.clusters), reported.clusters);
+            (subscription.sent, subscription.accepted) = (Arc::clone(&reported.resources), reported.resources);
             subscription.accepted_version = Some(reported.version);
         }
     }
@@ -242,6 +266,7 @@ impl SotwStream {
     fn advance(&mut self, snapshot: &Snapshot) -> Vec<DiscoveryResponse> {
         let snapshot =
             &self.warming.as_ref().map_or_else(|| snapshot.clone(), |previous| snapshot.with_support_of(previous));
+        let routes = self.route_step(snapshot);
         let mut clusters_are_outstanding = false;
         for kind in ResourceType::ALL {
             let Some(subscription) = self.types.get(&kind) else { continue };
@@ -255,11 +280,16 @@ impl SotwStream {
                 }
                 break;
             }
-            let desired = self.desired(kind, subscription, snapshot);
+            let is_route = kind == ResourceType::Route;
+            let next = if is_route { &routes.snapshot } else { snapshot };
+            let desired = self.desired(kind, subscription, next);
             let differs = desired.is_some_and(|desired| subscription.settled.as_ref() != Some(&desired.version));
             if (differs || subscription.waits)
-                && let Some(response) = self.send(kind, snapshot)
+                && let Some(response) = self.send(kind, next)
             {
+                if is_route {
+                    self.keeps_previous_routes = routes.keeps_previous;
+                }
                 return vec![response];
             }
         }

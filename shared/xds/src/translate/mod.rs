@@ -26,6 +26,7 @@ use draft::Draft;
 
 pub(crate) use crate::proto;
 pub(crate) use backends::offers;
+pub(crate) use gateway::bridge;
 pub use statistics::StatNames;
 pub use surroundings::{ClientAddress, Instance, Listeners, SdsSource, Surroundings};
 pub use translation::{Discovered, Finding, Translation};

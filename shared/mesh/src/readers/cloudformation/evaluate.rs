@@ -2,9 +2,12 @@
 
 use serde_json::{Map, Value};
 
+use super::super::declare::text_of;
 use super::scope::Scope;
-use super::text_of;
 use super::truth::Truth;
+
+/// The start of a dynamic reference.
+const REFERENCE: &str = "{{resolve:";
 
 impl Scope<'_> {
     /// A value with evaluated functions. `None` for `AWS::NoValue`, which removes its member.
@@ -32,14 +35,23 @@ impl Scope<'_> {
         }
     }
 
-    /// A text with the values of its dynamic references, such as `{{resolve:ssm:/mesh/name}}`. Only a deployment knows
-    /// those that no given template writes.
-    fn dynamic(&mut self, text: &str) -> Value {
+    /// A text with the values of its dynamic references. `{{resolve:ssm:NAME}}` and `{{resolve:ssm:NAME:VERSION}}` are
+    /// parameters of Systems Manager. Only a deployment knows those that no given template writes, and the secrets of
+    /// other services.
+    pub(super) fn dynamic(&mut self, text: &str) -> Value {
         let (mut written, mut rest) = (String::new(), text);
-        while let Some((before, after)) = rest.split_once("{{resolve:") {
-            let Some((reference, after)) = after.split_once("}}") else { break };
-            let name = reference.strip_prefix("ssm:").and_then(|reference| reference.split(':').next());
-            let stored = name.and_then(|name| self.stored(name));
+        while let Some((before, after)) = rest.split_once(REFERENCE) {
+            let Some(mut end) = after.find("}}") else { break };
+            // The name may end with a text that stands in for a part of it.
+            if after.get(end..).is_some_and(|end| end.starts_with("}}}")) {
+                end += 1;
+            }
+            let (reference, after) = after.split_at_checked(end).unwrap_or((after, ""));
+            let after = after.strip_prefix("}}").unwrap_or(after);
+            let stored = match reference.split_once(':') {
+                Some(("ssm", name)) => self.stored(without_version(name)),
+                Some(_) | None => None,
+            };
             let value = stored.unwrap_or_else(|| self.unknown(&format!("resolve:{reference}")));
             if written.is_empty() && before.is_empty() && after.is_empty() {
                 return value;
@@ -107,7 +119,15 @@ impl Scope<'_> {
 
     /// A value as text; `None` if it has no text.
     pub(super) fn text(&mut self, value: &Value) -> Option<String> {
-        self.value(value).as_ref().and_then(super::text_of)
+        self.value(value).as_ref().and_then(text_of)
+    }
+}
+
+/// The name of a parameter in a dynamic reference, which may have a version.
+fn without_version(name: &str) -> &str {
+    match name.rsplit_once(':') {
+        Some((name, version)) if !version.is_empty() && version.bytes().all(|digit| digit.is_ascii_digit()) => name,
+        Some(_) | None => name,
     }
 }
 

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
+use super::super::declare::text_of;
+
 /// What one stack gets from others.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Inputs {
     /// The stack's name, where a cloud assembly gives it.
     pub(super) name: Option<String>,
-    /// Whether another stack creates it.
-    pub(super) is_nested: bool,
+    /// The logical ids that lead to it, if another stack creates it.
+    pub(super) chain: Vec<String>,
     /// The parameters that the parent gives.
     pub(super) parameters: BTreeMap<String, Value>,
     /// The outputs of nested stacks by logical id.
@@ -20,10 +22,26 @@ pub(super) struct Inputs {
 /// What all stacks share.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Shared {
-    /// Exports by name; `None` where two stacks export different values by one name.
-    pub(super) exports: BTreeMap<String, Option<Value>>,
-    /// Values of parameter store by name; `None` where two stacks write different ones.
-    pub(super) stored: BTreeMap<String, Option<Value>>,
+    /// Exports by name.
+    pub(super) exports: Named,
+    /// Values of parameter store by name.
+    pub(super) stored: Named,
     /// The stand-ins of all stacks.
     pub(super) made: BTreeSet<String>,
+}
+
+/// Values by name; `None` if two stacks give different ones.
+pub(super) type Named = BTreeMap<String, Option<Value>>;
+
+/// Records a value by name, or the fact that several values have the name.
+pub(super) fn note(values: &mut Named, name: String, value: &Value) {
+    let value = text_of(value).map_or_else(|| value.clone(), Value::from);
+    values
+        .entry(name)
+        .and_modify(|known| {
+            if known.as_ref() != Some(&value) {
+                *known = None;
+            }
+        })
+        .or_insert(Some(value));
 }

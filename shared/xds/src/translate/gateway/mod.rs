@@ -5,6 +5,7 @@
 //!   client ──▶ listener: host, path ──rewritten──▶ self_redirect ──▶ egress listener: virtual service ──▶ virtual nodes
 //! ```
 
+mod bridge;
 mod egress;
 mod hosts;
 mod ingress;
@@ -26,8 +27,13 @@ use crate::port_book::PortUse;
 use crate::proxy::Proxy;
 use target::Targets;
 
+pub(crate) use bridge::bridge;
+
 /// The header that names the virtual service of a request that kept its host. The egress side reads it.
 const SERVICE_HEADER: &str = "x-app-mesh-virtual-service";
+
+/// The domain of the egress side's virtual host for requests that kept their host.
+const ANY_HOST: &str = "*";
 
 /// The name of a gateway, and the connection between its ingress side and its egress side.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +47,7 @@ struct Door<'m> {
 
 impl<'m> Draft<'m> {
     pub(super) fn gateway(&mut self, name: &'m VirtualGatewayName, spec: &'m VirtualGatewaySpec) {
-        let Some(loop_port) = self.loop_port(name, spec) else { return };
+        let Some(loop_port) = self.loop_port(name) else { return };
         let door = Door { name, loop_port, several: spec.listeners.len() > 1 };
         self.unmatched_ports(name, spec);
         let mut targets = Targets::default();
@@ -58,13 +64,11 @@ impl<'m> Draft<'m> {
         self.gateway_egress(spec, loop_port, &targets);
     }
 
-    fn loop_port(&mut self, name: &VirtualGatewayName, spec: &VirtualGatewaySpec) -> Option<u16> {
+    fn loop_port(&mut self, name: &VirtualGatewayName) -> Option<u16> {
         if !self.is_explicit() {
             return Some(EGRESS_PORT);
         }
-        let port = spec.listeners.first()?.port_mapping.port;
-        let of = PortUse::Loop { mesh: self.mesh.name.clone(), proxy: Proxy::Gateway(name.clone()), port };
-        self.assigned(&of)
+        self.assigned(&PortUse::Loop { mesh: self.mesh.name.clone(), proxy: Proxy::Gateway(name.clone()) })
     }
 
     fn is_taken(&mut self, at: Port, taken: &[Port]) -> bool {

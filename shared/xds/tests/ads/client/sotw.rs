@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 use envoy_types::pb::google::rpc::Status as RpcStatus;
-use xds::ads::{FormerClusters, SotwStream, Status};
+use xds::ads::{PreviousResources, SotwStream, Status};
 use xds::{ResourceType, Snapshot};
 
 use super::{Client, Subscriptions, changed_clusters};
@@ -13,7 +13,7 @@ use crate::synthetic::{HeldResources, name_of};
 #[derive(Default)]
 pub(crate) struct Sotw {
     stream: SotwStream,
-    previous: Vec<FormerClusters>,
+    previous: Vec<PreviousResources>,
     to_server: VecDeque<DiscoveryRequest>,
     to_client: VecDeque<DiscoveryResponse>,
     held: HeldResources,
@@ -121,8 +121,14 @@ impl Client for Sotw {
         self.to_client.extend(self.stream.on_snapshot(snapshot));
     }
 
+    fn release(&mut self, snapshot: &Snapshot) {
+        if self.stream.lingers(snapshot) {
+            self.to_client.extend(self.stream.release(snapshot));
+        }
+    }
+
     fn reconnect(&mut self) {
-        self.previous.extend(self.stream.clusters());
+        self.previous.extend(self.stream.resources_for_next_stream());
         self.stream = SotwStream::new(self.previous.clone());
         self.to_server.clear();
         self.to_client.clear();
