@@ -133,6 +133,6 @@ impl Resource {
 
 impl fmt::Debug for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Resource").field("version", &self.version).field("bytes", &self.body.len()).finish()
+        f.debug_struct("Resource").field("version", &self.version).field("bytes", &self.body.len()).finish_non_exhaustive()
     }
 }
