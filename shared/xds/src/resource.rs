@@ -94,6 +94,7 @@ impl fmt::Display for Version {
 pub struct Resource {
     version: Version,
     body: Arc<Zeroizing<Vec<u8>>>,
+    is_inner_routes: bool,
 }
 
 impl Resource {
@@ -101,7 +102,20 @@ impl Resource {
     #[must_use]
     pub fn encode<M: Message + Name>(message: &M) -> Self {
         let body = Zeroizing::new(message.encode_to_vec());
-        Self { version: Version::of([body.as_slice()]), body: Arc::new(body) }
+        Self { version: Version::of([body.as_slice()]), body: Arc::new(body), is_inner_routes: false }
+    }
+
+    /// Marks a route configuration as the inner one of a virtual gateway: other route configurations of the same proxy
+    /// send their requests through it.
+    #[must_use]
+    pub fn into_inner_routes(self) -> Self {
+        Self { is_inner_routes: true, ..self }
+    }
+
+    /// Whether other route configurations of the same proxy send their requests through this one.
+    #[must_use]
+    pub const fn is_inner_routes(&self) -> bool {
+        self.is_inner_routes
     }
 
     /// The version of the content.
@@ -119,6 +133,10 @@ impl Resource {
 
 impl fmt::Debug for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Resource").field("version", &self.version).field("bytes", &self.body.len()).finish()
+        f.debug_struct("Resource")
+            .field("version", &self.version)
+            .field("bytes", &self.body.len())
+            .field("is_inner_routes", &self.is_inner_routes)
+            .finish()
     }
 }

@@ -32,6 +32,13 @@ impl Snapshot {
         self.resources.get(&kind)?.get(name)
     }
 
+    /// This snapshot with other route configurations.
+    pub(crate) fn with_routes(&self, routes: BTreeMap<String, Resource>) -> Self {
+        let mut resources = BTreeMap::clone(&self.resources);
+        resources.insert(ResourceType::Route, routes);
+        Self { resources: Arc::new(resources) }
+    }
+
     /// This snapshot, with the endpoints and secrets of `former` that it lacks. Clusters of `former` need those to
     /// become warm.
     pub(crate) fn with_support_of(&self, former: &Self) -> Self {

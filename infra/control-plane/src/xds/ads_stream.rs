@@ -36,6 +36,10 @@ const FIRST_SNAPSHOT: Duration = Duration::from_secs(30);
 /// How long a proxy may take to acknowledge the last responses at shutdown. It takes milliseconds.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long the targets of former gateway routes stay in a proxy that has acknowledged the new ones. Its worker threads may
+/// still send requests by the former ones, for milliseconds on a busy machine.
+const LINGER: Duration = Duration::from_millis(500);
+
 /// The responses of a stream, created when the client reads them: a slow client receives the latest state when it is
 /// ready, and nothing is queued for it meanwhile.
 pub(super) fn responses_of<P: Protocol>(
@@ -140,7 +144,7 @@ impl<P: Protocol> UnidentifiedStream<P> {
             shared.cache.settle().await;
         }
         let proxy_snapshot = proxy_snapshot(&served.borrow_and_update())?;
-        let machine = Arc::new(Machine::begin(P::is_returning(&request), shared.registry.previous_clusters(&id)));
+        let machine = Arc::new(Machine::begin(P::is_returning(&request), shared.registry.previous_resources(&id)));
         machine.note(&proxy_snapshot);
         let info = stream_info(id.clone(), peer, P::NAME, P::node(&request));
         tracing::info!(
@@ -166,6 +170,7 @@ impl<P: Protocol> UnidentifiedStream<P> {
             machine,
             waiting: VecDeque::new(),
             last: None,
+            release_at: None,
             refused: BTreeMap::new(),
             _busy: slot.busy(),
             _registration: registration,
@@ -187,6 +192,8 @@ struct AdsStream<P: Protocol> {
     waiting: VecDeque<P::Response>,
     /// The deadline for the client's acknowledgements at shutdown.
     last: Option<Instant>,
+    /// The time at which the targets of former gateway routes are removed.
+    release_at: Option<Instant>,
     /// The last refused version of each type, so that each refusal is logged once.
     refused: BTreeMap<ResourceType, String>,
     /// Keeps the connection busy.
@@ -211,6 +218,10 @@ impl<P: Protocol> AdsStream<P> {
                 biased;
                 () = stopped(&mut self.stop), if self.last.is_none() => self.drain().await,
                 () = at(self.last) => return None,
+                () = at(self.release_at) => {
+                    self.release();
+                    Ok(())
+                }
                 request = self.requests.next() => match request {
                     Some(Ok(request)) => self.handle_request(request),
                     // The client has ended the stream or broken it off.
@@ -255,6 +266,7 @@ impl<P: Protocol> AdsStream<P> {
             (is_response, machine.on_request(request, self.proxy_snapshot.snapshot_for(self.machine.returning)))
         };
         self.waiting.extend(responses);
+        self.schedule_release();
         if let Some(refusal) = P::refusal(request) {
             self.log_refusal(P::type_url(request), &refusal.message);
         }
@@ -308,7 +320,22 @@ impl<P: Protocol> AdsStream<P> {
             machine.on_snapshot(self.proxy_snapshot.snapshot_for(self.machine.returning))
         };
         self.waiting.extend(responses);
+        self.schedule_release();
         Ok(())
+    }
+
+    /// Schedules the removal of targets of former gateway routes, or cancels it while the proxy may still need them.
+    fn schedule_release(&mut self) {
+        let snapshot = self.proxy_snapshot.snapshot_for(self.machine.returning);
+        let lingers = self.machine.lock().lingers(snapshot);
+        self.release_at = lingers.then(|| self.release_at.unwrap_or_else(|| Instant::now() + LINGER));
+    }
+
+    fn release(&mut self) {
+        let snapshot = self.proxy_snapshot.snapshot_for(self.machine.returning);
+        let responses = self.machine.lock().release(snapshot);
+        self.waiting.extend(responses);
+        self.release_at = None;
     }
 }
 

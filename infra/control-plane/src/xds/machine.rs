@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use xds::ads::FormerClusters;
+use xds::ads::FormerResources;
 use xds::{ResourceType, Version};
 
 use super::protocol::Protocol;
@@ -27,7 +27,7 @@ pub(super) struct Machine<P> {
 type Contents = (Version, Vec<ServedCertificate>);
 
 impl<P: Protocol> Machine<P> {
-    pub(super) fn begin(returning: bool, previous: Vec<FormerClusters>) -> Self {
+    pub(super) fn begin(returning: bool, previous: Vec<FormerResources>) -> Self {
         Self { state: Mutex::new(P::begin(previous)), certificates: Mutex::default(), returning }
     }
 
@@ -72,8 +72,8 @@ impl<P: Protocol> AcknowledgedState for Machine<P> {
         self.lock().has(proxy_snapshot.snapshot_for(self.returning))
     }
 
-    fn clusters(&self) -> Vec<FormerClusters> {
-        self.lock().clusters()
+    fn former(&self) -> Vec<FormerResources> {
+        self.lock().former()
     }
 
     fn certificates(&self, secret: &str, version: &Version) -> Option<Vec<ServedCertificate>> {

@@ -11,7 +11,7 @@
 //! - `ads_stream` serves one stream; the state machine in the crate `xds` decides its responses.
 //! - `listen` opens sockets and identifies peers; `peer` decides which proxy a peer may be.
 //! - `sds` serves only secrets, on a socket on the proxy's machine.
-//! - `registry` has the open streams, `ended_streams` the clusters of clients that may reconnect. `report` reports on
+//! - `registry` has the open streams, `ended_streams` the resources of clients that may reconnect. `report` reports on
 //!   streams, `certificate_report` on acknowledged certificates.
 
 mod ads_stream;

@@ -5,7 +5,7 @@ use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
 use envoy_types::pb::google::rpc::Status as Refusal;
-use xds::ads::{DeltaStream, FormerClusters, SotwStream, Status};
+use xds::ads::{DeltaStream, FormerResources, SotwStream, Status};
 use xds::{ResourceType, Snapshot};
 
 /// The server side of a stream: its responses to requests and snapshots.
@@ -17,12 +17,16 @@ pub(super) trait Protocol: std::fmt::Debug + Send + 'static {
     /// The response message.
     type Response: Send + 'static;
 
-    /// Starts a stream whose client, if it reconnects, may have one of these sets of clusters.
-    fn begin(previous: Vec<FormerClusters>) -> Self;
-    /// The clusters that the client may have if the stream breaks now; empty if the client will report them itself.
-    fn clusters(&self) -> Vec<FormerClusters>;
+    /// Starts a stream whose client, if it reconnects, may have some of these sets of resources.
+    fn begin(previous: Vec<FormerResources>) -> Self;
+    /// The resources that the client may have if the stream breaks now, and that its next stream has to know.
+    fn former(&self) -> Vec<FormerResources>;
     fn on_request(&mut self, request: &Self::Request, snapshot: &Snapshot) -> Vec<Self::Response>;
     fn on_snapshot(&mut self, snapshot: &Snapshot) -> Vec<Self::Response>;
+    /// Whether only targets of former gateway routes are still to be removed, after some time.
+    fn lingers(&self, snapshot: &Snapshot) -> bool;
+    /// Removes those targets.
+    fn release(&mut self, snapshot: &Snapshot) -> Vec<Self::Response>;
     fn status(&self) -> &Status;
     fn has(&self, snapshot: &Snapshot) -> bool;
 
@@ -44,20 +48,18 @@ pub(super) trait Protocol: std::fmt::Debug + Send + 'static {
 }
 
 macro_rules! protocol {
-    ($stream:ty, $name:literal, $request:ty, $response:ty, $returning:expr, $begin:expr, $clusters:expr, $kept:expr, $names:expr) => {
+    ($stream:ty, $name:literal, $request:ty, $response:ty, $returning:expr, $kept:expr, $names:expr) => {
         impl Protocol for $stream {
             const NAME: &'static str = $name;
             type Request = $request;
             type Response = $response;
 
-            fn begin(previous: Vec<FormerClusters>) -> Self {
-                let begin: fn(Vec<FormerClusters>) -> Self = $begin;
-                begin(previous)
+            fn begin(previous: Vec<FormerResources>) -> Self {
+                Self::new(previous)
             }
 
-            fn clusters(&self) -> Vec<FormerClusters> {
-                let clusters: fn(&Self) -> Vec<FormerClusters> = $clusters;
-                clusters(self)
+            fn former(&self) -> Vec<FormerResources> {
+                self.former().collect()
             }
 
             fn on_request(&mut self, request: &$request, snapshot: &Snapshot) -> Vec<$response> {
@@ -66,6 +68,14 @@ macro_rules! protocol {
 
             fn on_snapshot(&mut self, snapshot: &Snapshot) -> Vec<$response> {
                 self.on_snapshot(snapshot)
+            }
+
+            fn lingers(&self, snapshot: &Snapshot) -> bool {
+                self.lingers(snapshot)
+            }
+
+            fn release(&mut self, snapshot: &Snapshot) -> Vec<$response> {
+                self.release(snapshot)
             }
 
             fn status(&self) -> &Status {
@@ -124,8 +134,6 @@ protocol!(
     DiscoveryRequest,
     DiscoveryResponse,
     |request| !request.version_info.is_empty(),
-    Self::new,
-    |stream| stream.clusters().collect(),
     |_| 0,
     |request| bytes(&request.resource_names)
 );
@@ -135,8 +143,6 @@ protocol!(
     DeltaDiscoveryRequest,
     DeltaDiscoveryResponse,
     |request| !request.initial_resource_versions.is_empty(),
-    |_| Self::new(),
-    |_| Vec::new(),
     Self::name_bytes,
     |request| {
         let versions = request.initial_resource_versions.iter().map(|(name, version)| name.len() + version.len());

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
-use xds::ads::{FormerClusters, Status};
+use xds::ads::{FormerResources, Status};
 use xds::{Proxy, ProxyId, Version};
 
 use super::ended_streams::EndedStreams;
@@ -36,8 +36,8 @@ pub(super) trait AcknowledgedState: fmt::Debug + Send + Sync {
     fn status(&self) -> Status;
     /// Whether everything that the client subscribed to is acknowledged.
     fn has(&self, proxy_snapshot: &ProxySnapshot) -> bool;
-    /// The clusters that the client may have if the stream breaks now.
-    fn clusters(&self) -> Vec<FormerClusters>;
+    /// The resources that the client may have if the stream breaks now, and that its next stream has to know.
+    fn former(&self) -> Vec<FormerResources>;
     /// The certificates in a version of a secret that was sent.
     fn certificates(&self, secret: &str, version: &Version) -> Option<Vec<ServedCertificate>>;
 }
@@ -69,10 +69,10 @@ impl Drop for Registration {
     fn drop(&mut self) {
         let streams = || self.registry.streams.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = streams().get(&self.key).cloned();
-        // Remember the clusters before the removal, so that a reconnecting client finds them in one place or the
+        // Remember the resources before the removal, so that a reconnecting client finds them in one place or the
         // other.
         if let Some(entry) = entry {
-            self.registry.ended.keep(&self.key.0, entry.acknowledged.clusters(), Instant::now());
+            self.registry.ended.keep(&self.key.0, entry.acknowledged.former(), Instant::now());
         }
         streams().remove(&self.key);
         self.registry.metrics().stream_closed(kind(&self.key.0));
@@ -84,11 +84,11 @@ impl StreamRegistry {
         Self { streams: Mutex::default(), ended: EndedStreams::default(), next: AtomicU64::new(0), store }
     }
 
-    /// The clusters that a reconnecting client of this proxy may have: those of ended streams, and of streams whose
+    /// The resources that a reconnecting client of this proxy may have: those of ended streams, and of streams whose
     /// end was not noticed yet.
-    pub(super) fn previous_clusters(&self, id: &ProxyId) -> Vec<FormerClusters> {
-        let open = self.entries_of(id).into_iter().flat_map(|entry| entry.acknowledged.clusters());
-        let mut previous = self.ended.clusters_of(id, Instant::now());
+    pub(super) fn previous_resources(&self, id: &ProxyId) -> Vec<FormerResources> {
+        let open = self.entries_of(id).into_iter().flat_map(|entry| entry.acknowledged.former());
+        let mut previous = self.ended.resources_of(id, Instant::now());
         previous.extend(open);
         previous
     }

@@ -1,10 +1,12 @@
 //! Requests through a virtual gateway.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
 use crate::application::{Application, Behaviour};
+use crate::load::Load;
 use crate::proxy::{Envoy, Kind};
 use crate::specs::node;
 use crate::stage::Stage;
@@ -67,6 +69,38 @@ impl Web {
             None => status.to_string(),
         }
     }
+}
+
+/// How often a gateway route changes under load. A target that is named before it has routes, or after, answers single
+/// requests with 404.
+const CHANGES: usize = 12;
+
+impl Web {
+    /// Replaces a gateway route, and waits until its gateway has it.
+    async fn update(&self, route: &str, spec: Value) {
+        let path = format!("/meshes/shop/virtualGateway/web/gatewayRoutes/{route}");
+        self.stage.put(&path, json!({ "spec": spec })).await;
+    }
+}
+
+#[tokio::test]
+async fn no_request_fails_while_a_gateway_route_changes_its_target_or_its_host() {
+    let kept = || Some(json!({"hostname": {"defaultTargetHostname": "DISABLED"}}));
+    let Some(web) = web(&[("all", to("one", json!({"prefix": "/"}), None))]).await else { return };
+    let load: Vec<_> = (0..3).map(|_| Load::on(&web.stage.client, &web.address)).collect();
+    load[0].served_more_by("one", 20).await;
+    let specs = [("two", None), ("two", kept()), ("one", kept()), ("one", None)];
+    for (target, rewrite) in specs.into_iter().cycle().take(CHANGES) {
+        web.update("all", to(target, json!({"prefix": "/"}), rewrite)).await;
+        for load in &load {
+            load.served_more_by(target, 20).await;
+        }
+    }
+    web.stage.until_up_to_date(Kind::Gateway, "web").await;
+    for load in load {
+        assert_eq!(load.end().await, BTreeMap::new(), "requests failed");
+    }
+    web.stage.assert_no_nack().await;
 }
 
 #[tokio::test]

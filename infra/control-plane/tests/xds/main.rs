@@ -15,6 +15,7 @@ mod vault;
 mod admission;
 mod counts;
 mod deletion;
+mod gateways;
 mod instances;
 mod listeners;
 mod many;

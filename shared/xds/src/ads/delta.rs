@@ -2,13 +2,16 @@
 //! resource again subscribes to it again, and then gets a response.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource as Sent};
 use envoy_types::pb::google::protobuf::Any;
 
+use super::former::{FormerResources, has_inner_routes};
+use super::route_steps::{RouteSteps, Step};
 use super::status::{Nack, Status, version_of};
 use super::{goes_last, leads};
-use crate::resource::{ResourceType, Version};
+use crate::resource::{Resource, ResourceType, Version};
 use crate::snapshot::Snapshot;
 
 /// The state of one client's delta stream.
@@ -22,6 +25,12 @@ pub struct DeltaStream {
     /// The snapshot of the last sent clusters, until the client acknowledges or refuses them. The clusters need its
     /// endpoints and secrets to become warm, even if a later snapshot no longer has those.
     warming: Option<Snapshot>,
+    /// The resources that the client may have from earlier streams.
+    former: Vec<FormerResources>,
+    /// The contents of the route configurations that the client holds, as far as they are known.
+    routes: BTreeMap<String, Resource>,
+    /// Whether the route configurations sent last include targets that only former ones of the client name.
+    keeps_former_routes: bool,
 }
 
 /// The subscription of a client to one resource type, and the resources that the client has.
@@ -47,6 +56,8 @@ struct Given {
     version: Option<Version>,
     changed: BTreeMap<String, Version>,
     gone: BTreeSet<String>,
+    /// The contents of changed route configurations.
+    routes: BTreeMap<String, Resource>,
 }
 
 impl Asked {
@@ -56,10 +67,10 @@ impl Asked {
 }
 
 impl DeltaStream {
-    /// Creates a stream without subscriptions.
+    /// Creates a stream without subscriptions. A returning client may have resources of the `former` sets.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(former: Vec<FormerResources>) -> Self {
+        Self { former, ..Self::default() }
     }
 
     /// The versions that were sent, acknowledged and refused, by type.
@@ -72,6 +83,42 @@ impl DeltaStream {
     #[must_use]
     pub fn name_bytes(&self) -> usize {
         self.types.values().flat_map(|asked| &asked.names).map(String::len).sum()
+    }
+
+    /// The resources that the client may have if the stream breaks now, and that the next stream has to know: the route
+    /// configurations of a gateway. They are the acknowledged ones, and those of an outstanding response.
+    pub fn former(&self) -> impl Iterator<Item = FormerResources> {
+        let asked = self.types.get(&ResourceType::Route);
+        let sent = asked.and_then(|asked| asked.outstanding.as_ref()).map(|given| &given.routes);
+        let sets = [Some(&self.routes), sent].into_iter().flatten().filter(|set| has_inner_routes(set));
+        sets.map(|set| FormerResources {
+            kind: ResourceType::Route,
+            version: version_of(set.iter().map(|(name, resource)| (name, resource.version()))),
+            resources: Arc::new(set.clone()),
+        })
+    }
+
+    /// Whether the client lacks nothing of the snapshot, but still has targets of its former gateway routes. The caller
+    /// calls [`Self::release`] once no request can be on its way to them.
+    #[must_use]
+    pub fn lingers(&self, snapshot: &Snapshot) -> bool {
+        let asked = self.types.get(&ResourceType::Route);
+        asked.is_some_and(|asked| asked.outstanding.is_none() && asked.refused.is_empty())
+            && self.route_step(snapshot).lingers
+    }
+
+    /// Removes targets of former gateway routes if nothing else is left to do; returns the responses to send.
+    pub fn release(&mut self, snapshot: &Snapshot) -> Vec<DeltaDiscoveryResponse> {
+        if self.lingers(snapshot) {
+            self.keeps_former_routes = false;
+        }
+        self.advance(snapshot)
+    }
+
+    fn route_step(&self, snapshot: &Snapshot) -> Step {
+        let Some(asked) = self.types.get(&ResourceType::Route) else { return Step::whole(snapshot) };
+        let steps = RouteSteps { held: &self.routes, keeps_former: self.keeps_former_routes };
+        steps.next(snapshot, |name| asked.includes(name))
     }
 
     /// Whether the client has acknowledged all resources of a snapshot that it subscribes to.
@@ -105,6 +152,12 @@ impl DeltaStream {
                     .map(|(name, version)| (name.clone(), Version::told(version))),
             );
             asked.all = request.resource_names_subscribe.is_empty() && kind.is_wildcard();
+            let former = self.former.iter().filter(|former| former.kind == ResourceType::Route && former.kind == kind);
+            for (name, resource) in former.flat_map(|former| &*former.resources) {
+                if asked.held.get(name) == Some(resource.version()) {
+                    self.routes.insert(name.clone(), resource.clone());
+                }
+            }
         }
         for name in &request.resource_names_subscribe {
             if name == "*" {
@@ -129,6 +182,9 @@ impl DeltaStream {
         let Asked { all, names, held, refused, .. } = asked;
         held.retain(|name, _| *all || names.contains(name));
         refused.retain(|name, _| *all || names.contains(name));
+        if kind == ResourceType::Route {
+            self.routes.retain(|name, _| *all || names.contains(name));
+        }
         if is_new && !held.is_empty() {
             // An earlier stream, perhaps of another process, got the ACK for these: versions follow from the content.
             let version = version_of(&*held);
@@ -170,6 +226,10 @@ impl DeltaStream {
         }
         asked.held.retain(|name, _| !given.gone.contains(name));
         asked.held.extend(given.changed);
+        if kind == ResourceType::Route {
+            self.routes.extend(given.routes);
+            self.routes.retain(|name, resource| asked.held.get(name) == Some(resource.version()));
+        }
         let Asked { all, names, held, refused, .. } = asked;
         held.retain(|name, _| *all || names.contains(name));
         if refused.is_empty() {
@@ -183,6 +243,7 @@ impl DeltaStream {
     fn advance(&mut self, snapshot: &Snapshot) -> Vec<DeltaDiscoveryResponse> {
         let snapshot =
             &self.warming.as_ref().map_or_else(|| snapshot.clone(), |former| snapshot.with_support_of(former));
+        let routes = self.route_step(snapshot);
         let mut clusters_settle = false;
         for kind in ResourceType::ALL {
             let Some(asked) = self.types.get(&kind) else { continue };
@@ -197,11 +258,16 @@ impl DeltaStream {
                 break;
             }
             let may_go = !goes_last(kind) || self.nothing_names_them(snapshot);
-            let given = Self::difference(kind, asked, snapshot, may_go);
+            let is_route = kind == ResourceType::Route;
+            let next = if is_route { &routes.snapshot } else { snapshot };
+            let given = Self::difference(kind, asked, next, may_go);
             if given.changed.is_empty() && given.gone.is_empty() && !asked.waits {
                 continue;
             }
-            return self.send(kind, snapshot).into_iter().collect();
+            if is_route {
+                self.keeps_former_routes = routes.keeps_former;
+            }
+            return self.send(kind, next, given).into_iter().collect();
         }
         Vec::new()
     }
@@ -232,6 +298,7 @@ impl DeltaStream {
         let missing = asked.due.iter().filter(|name| snapshot.find(kind, name).is_none());
         Given {
             version: None,
+            routes: BTreeMap::new(),
             changed: changed.map(|(name, version)| (name.clone(), version.clone())).collect(),
             gone: gone.chain(missing).cloned().collect(),
         }
@@ -251,10 +318,8 @@ impl DeltaStream {
         })
     }
 
-    fn send(&mut self, kind: ResourceType, snapshot: &Snapshot) -> Option<DeltaDiscoveryResponse> {
-        let may_go = !goes_last(kind) || self.nothing_names_them(snapshot);
+    fn send(&mut self, kind: ResourceType, snapshot: &Snapshot, mut given: Given) -> Option<DeltaDiscoveryResponse> {
         let asked = self.types.get_mut(&kind)?;
-        let mut given = Self::difference(kind, asked, snapshot, may_go);
         asked.due.clear();
         asked.waits = false;
         self.nonces += 1;
@@ -281,6 +346,10 @@ impl DeltaStream {
             ..DeltaDiscoveryResponse::default()
         };
         given.version = Some(version.clone());
+        if kind == ResourceType::Route {
+            let content = |name: &String| Some((name.clone(), snapshot.find(kind, name)?.clone()));
+            given.routes = given.changed.keys().filter_map(content).collect();
+        }
         asked.nonce = Some(nonce);
         asked.outstanding = Some(given);
         self.status.of(kind).sent = Some(version);

@@ -13,21 +13,28 @@
 //! kept until the client acknowledges listeners and routes. They are also kept while a listener or route is refused,
 //! because the proxy then still uses its last good version.
 //!
+//! The route configurations of a virtual gateway are sent one after the other, because those of its ingress side lead to
+//! the targets that its egress side has (see `route_steps`).
+//!
 //! A requested resource is sent even if it did not change, because the client waits for it. It is sent in the turn of
 //! its type. A route of a new snapshot may lead to a cluster that the client does not have yet.
 //!
 //! A refused version is not sent again. The next different version is sent.
 //!
-//! A returning client also keeps the clusters that its routes use. In the delta protocol it reports its resources. In
-//! the state-of-the-world protocol it reports only the version of its clusters. The caller that ends such a stream must
-//! therefore keep the clusters that the client may have ([`SotwStream::clusters`]) for the next stream.
+//! A returning client also keeps the clusters that its routes use, and the targets of its gateway routes. In the delta
+//! protocol it reports the versions of its resources. In the state-of-the-world protocol it reports only one version for
+//! each type. The caller that ends a stream must therefore keep the resources that the client may have
+//! ([`SotwStream::former`], [`DeltaStream::former`]) for the next stream.
 
 mod delta;
+mod former;
+mod route_steps;
 mod sotw;
 mod status;
 
 pub use delta::DeltaStream;
-pub use sotw::{FormerClusters, SotwStream};
+pub use former::FormerResources;
+pub use sotw::SotwStream;
 pub use status::{Nack, Status, TypeStatus};
 
 use crate::resource::ResourceType;

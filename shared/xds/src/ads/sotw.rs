@@ -6,6 +6,8 @@ use std::sync::Arc;
 use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 use envoy_types::pb::google::protobuf::Any;
 
+use super::former::{FormerResources, has_inner_routes};
+use super::route_steps::{RouteSteps, Step};
 use super::status::{Nack, Status, version_of};
 use super::{awaited_after, goes_last, leads};
 use crate::resource::{Resource, ResourceType, Version};
@@ -23,17 +25,10 @@ pub struct SotwStream {
     /// lacks. The clusters need its endpoints and secrets to become warm, even if a later snapshot no longer has those.
     /// A refused cluster that is kept for routes that may lead to it is new to the client in each response.
     warming: Option<Snapshot>,
-    /// The clusters that the client may have from earlier streams.
-    former: Vec<FormerClusters>,
-}
-
-/// Clusters that a client was sent on a stream. A returning client reports only their version. It loses a deleted
-/// cluster only when its routes no longer need it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FormerClusters {
-    /// The version under which the clusters were sent.
-    pub version: Version,
-    clusters: Arc<BTreeMap<String, Resource>>,
+    /// The resources that the client may have from earlier streams.
+    former: Vec<FormerResources>,
+    /// Whether the route configurations sent last include targets that only former ones of the client name.
+    keeps_former_routes: bool,
 }
 
 /// The subscription of a client to one resource type, and the resources that were sent.
@@ -103,10 +98,10 @@ impl Wanted {
 }
 
 impl SotwStream {
-    /// Creates a stream without subscriptions. A returning client has one of the `former` sets of clusters, or clusters
+    /// Creates a stream without subscriptions. A returning client has one of the `former` sets of resources, or resources
     /// that this server does not know.
     #[must_use]
-    pub fn new(former: Vec<FormerClusters>) -> Self {
+    pub fn new(former: Vec<FormerResources>) -> Self {
         Self { former, ..Self::default() }
     }
 
@@ -116,14 +111,42 @@ impl SotwStream {
         &self.status
     }
 
-    /// The clusters that the client may have if the stream breaks now: the accepted ones, and those of an
-    /// outstanding response.
-    pub fn clusters(&self) -> impl Iterator<Item = FormerClusters> {
-        let asked = self.types.get(&ResourceType::Cluster);
-        let accepted = asked.and_then(|asked| Some((asked.accepted_version.clone()?, &asked.accepted)));
-        let sent = asked.and_then(|asked| Some((asked.outstanding.as_ref()?.version.clone(), &asked.given)));
-        let sets = accepted.into_iter().chain(sent);
-        sets.map(|(version, clusters)| FormerClusters { version, clusters: Arc::clone(clusters) })
+    /// The resources that the client may have if the stream breaks now, and that the next stream has to know: clusters,
+    /// and the route configurations of a gateway. They are the accepted ones, and those of an outstanding response.
+    pub fn former(&self) -> impl Iterator<Item = FormerResources> {
+        let kinds = [ResourceType::Cluster, ResourceType::Route].into_iter();
+        let sets = kinds.filter_map(|kind| Some((kind, self.types.get(&kind)?))).flat_map(|(kind, asked)| {
+            let accepted = asked.accepted_version.clone().map(|version| (version, &asked.accepted));
+            let sent = asked.outstanding.as_ref().map(|given| (given.version.clone(), &asked.given));
+            accepted.into_iter().chain(sent).map(move |(version, resources)| FormerResources {
+                kind,
+                version,
+                resources: Arc::clone(resources),
+            })
+        });
+        sets.filter(|set| set.kind == ResourceType::Cluster || has_inner_routes(&set.resources))
+    }
+
+    /// Whether the client lacks nothing of the snapshot, but still has targets of its former gateway routes. The caller
+    /// calls [`Self::release`] once no request can be on its way to them.
+    #[must_use]
+    pub fn lingers(&self, snapshot: &Snapshot) -> bool {
+        let asked = self.types.get(&ResourceType::Route);
+        asked.is_some_and(|asked| asked.outstanding.is_none() && !asked.refused) && self.route_step(snapshot).lingers
+    }
+
+    /// Removes targets of former gateway routes if nothing else is left to do; returns the responses to send.
+    pub fn release(&mut self, snapshot: &Snapshot) -> Vec<DiscoveryResponse> {
+        if self.lingers(snapshot) {
+            self.keeps_former_routes = false;
+        }
+        self.advance(snapshot)
+    }
+
+    fn route_step(&self, snapshot: &Snapshot) -> Step {
+        let Some(asked) = self.types.get(&ResourceType::Route) else { return Step::whole(snapshot) };
+        let steps = RouteSteps { held: &asked.accepted, keeps_former: self.keeps_former_routes };
+        steps.next(snapshot, |name| asked.wanted.includes(name))
     }
 
     /// Whether the client has acknowledged all resources of a snapshot that it subscribes to.
@@ -157,6 +180,9 @@ impl SotwStream {
         }
         let before = if first { Wanted::Nothing } else { std::mem::take(&mut asked.wanted) };
         asked.wanted = before.after(kind, &request.resource_names);
+        if kind == ResourceType::Route && asked.accepted.keys().any(|name| !asked.wanted.includes(name)) {
+            Arc::make_mut(&mut asked.accepted).retain(|name, _| asked.wanted.includes(name));
+        }
         let mut answer = asked.wanted.exceeds(&before);
         if first {
             asked.outstanding = None;
@@ -193,16 +219,13 @@ impl SotwStream {
         self.advance(snapshot)
     }
 
-    /// Records the version that a returning client reports, and restores the clusters of that version.
+    /// Records the version that a returning client reports, and restores the resources of that version.
     fn recall(&mut self, kind: ResourceType, version: &str) {
         self.returning |= !version.is_empty();
-        if kind != ResourceType::Cluster {
-            return;
-        }
-        let former = std::mem::take(&mut self.former);
-        if let Some(held) = former.into_iter().find(|former| former.version.as_str() == version) {
+        let of_kind: Vec<_> = self.former.extract_if(.., |former| former.kind == kind).collect();
+        if let Some(held) = of_kind.into_iter().find(|former| former.version.as_str() == version) {
             let asked = self.types.entry(kind).or_default();
-            (asked.given, asked.accepted) = (Arc::clone(&held.clusters), held.clusters);
+            (asked.given, asked.accepted) = (Arc::clone(&held.resources), held.resources);
             asked.accepted_version = Some(held.version);
         }
     }
@@ -234,6 +257,7 @@ impl SotwStream {
     fn advance(&mut self, snapshot: &Snapshot) -> Vec<DiscoveryResponse> {
         let snapshot =
             &self.warming.as_ref().map_or_else(|| snapshot.clone(), |former| snapshot.with_support_of(former));
+        let routes = self.route_step(snapshot);
         let mut clusters_settle = false;
         for kind in ResourceType::ALL {
             let Some(asked) = self.types.get(&kind) else { continue };
@@ -247,11 +271,16 @@ impl SotwStream {
                 }
                 break;
             }
-            let target = self.target(kind, asked, snapshot);
+            let is_route = kind == ResourceType::Route;
+            let next = if is_route { &routes.snapshot } else { snapshot };
+            let target = self.target(kind, asked, next);
             let differs = target.is_some_and(|target| asked.settled.as_ref() != Some(&target.version));
             if (differs || asked.waits)
-                && let Some(response) = self.send(kind, snapshot)
+                && let Some(response) = self.send(kind, next)
             {
+                if is_route {
+                    self.keeps_former_routes = routes.keeps_former;
+                }
                 return vec![response];
             }
         }

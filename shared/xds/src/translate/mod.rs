@@ -35,6 +35,7 @@ use crate::secret::SecretRef;
 use draft::Draft;
 
 pub(crate) use backends::offers;
+pub(crate) use gateway::bridge;
 pub use statistics::StatNames;
 pub use uses::{SecretFrom, SecretRole, SecretUse};
 
@@ -101,6 +102,9 @@ pub struct Translation {
     pub listeners: BTreeMap<String, Listener>,
     /// The route configurations by name.
     pub routes: BTreeMap<String, RouteConfiguration>,
+    /// The names of the route configurations through which other ones of the proxy send their requests: the egress side
+    /// of a virtual gateway.
+    pub inner_routes: BTreeSet<String>,
     /// The clusters by name.
     pub clusters: BTreeMap<String, Cluster>,
     /// The endpoints of the clusters that receive them over ADS, by cluster name.
@@ -168,7 +172,10 @@ impl Translation {
         all(ResourceType::Cluster, &self.clusters)
             .chain(all(ResourceType::Endpoint, &self.endpoints))
             .chain(all(ResourceType::Listener, &self.listeners))
-            .chain(all(ResourceType::Route, &self.routes))
+            .chain(all(ResourceType::Route, &self.routes).map(|(kind, name, resource)| {
+                let is_inner = self.inner_routes.contains(&name);
+                (kind, name, if is_inner { resource.into_inner_routes() } else { resource })
+            }))
             .collect()
     }
 }

@@ -11,7 +11,7 @@ use xds::{ResourceType, Snapshot};
 pub(crate) use delta::Delta;
 pub(crate) use sotw::Sotw;
 
-use crate::world::Held;
+use crate::world::{Held, needs_endpoints, routes_of};
 
 /// An ADS client. A `connected` client behaves as Envoy does. It subscribes to all clusters and listeners, the
 /// endpoints of its clusters and the routes of its listeners. It acknowledges clusters once all new or changed ones are
@@ -25,6 +25,8 @@ pub(crate) trait Client {
     fn deliver(&mut self, snapshot: &Snapshot) -> bool;
     /// Gives the server a new snapshot.
     fn update(&mut self, snapshot: &Snapshot);
+    /// The time has passed after which targets of former gateway routes are removed.
+    fn release(&mut self, snapshot: &Snapshot);
     /// Breaks the stream; the client reconnects with the resources that it has.
     fn reconnect(&mut self);
     fn held(&self) -> &Held;
@@ -76,12 +78,19 @@ impl Wishes {
             ResourceType::Listener => ResourceType::Route,
             ResourceType::Endpoint | ResourceType::Secret | ResourceType::Route => return None,
         };
-        let names: BTreeSet<String> = held.get(&kind)?.keys().cloned().collect();
+        let held = held.get(&kind)?.iter();
+        let names: BTreeSet<String> = match kind {
+            ResourceType::Cluster => {
+                held.filter(|(_, body)| needs_endpoints(body)).map(|(name, _)| name.clone()).collect()
+            }
+            _ => held.map(|(_, body)| routes_of(body)).collect(),
+        };
         (self.follows && (waits || self.names.get(&follower) != Some(&names))).then_some((follower, names))
     }
 }
 
 /// The clusters that are new or changed.
 fn to_be_warmed(before: &BTreeMap<String, Vec<u8>>, after: &BTreeMap<String, Vec<u8>>) -> BTreeSet<String> {
-    after.iter().filter(|(name, body)| before.get(*name) != Some(*body)).map(|(name, _)| name.clone()).collect()
+    let changed = after.iter().filter(|(name, body)| before.get(*name) != Some(*body));
+    changed.filter(|(_, body)| needs_endpoints(body)).map(|(name, _)| name.clone()).collect()
 }

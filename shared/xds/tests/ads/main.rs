@@ -4,6 +4,7 @@
 
 mod client;
 mod conversations;
+mod gateways;
 mod interleavings;
 mod subscriptions;
 mod world;

@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::endpoint::v3::{ClusterLoadAssignment, LocalityLbEndpoints};
 use envoy_types::pb::envoy::config::listener::v3::Listener;
+use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 use prost::Message as _;
 use xds::{Resource, ResourceType, Snapshot};
 
@@ -80,6 +83,24 @@ pub(crate) fn wanted(snapshot: &Snapshot) -> Held {
         held.insert(kind, of);
     }
     held
+}
+
+/// Whether a cluster receives its endpoints over ADS.
+pub(crate) fn needs_endpoints(cluster: &[u8]) -> bool {
+    Cluster::decode(cluster).unwrap().load_assignment.is_none()
+}
+
+/// The route configuration of a listener: the one that it names, or the one of its own name in a synthetic mesh.
+pub(crate) fn routes_of(listener: &[u8]) -> String {
+    let listener = Listener::decode(listener).unwrap();
+    let filter = listener.filter_chains.first().and_then(|chain| chain.filters.first());
+    let Some(ConfigType::TypedConfig(config)) = filter.and_then(|filter| filter.config_type.as_ref()) else {
+        return listener.name;
+    };
+    match HttpConnectionManager::decode(config.value.as_slice()).unwrap().route_specifier {
+        Some(RouteSpecifier::Rds(routes)) => routes.route_config_name,
+        other => panic!("{other:?}"),
+    }
 }
 
 pub(crate) fn name_of(kind: ResourceType, body: &[u8]) -> String {

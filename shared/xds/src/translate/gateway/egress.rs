@@ -14,8 +14,8 @@ use super::super::proto::{LOOPBACK, exact};
 use super::super::routes::{Called, anything, unavailable, virtual_host};
 use super::super::tls::Served;
 use super::super::{finding, names};
-use super::SERVICE_HEADER;
 use super::target::{Target, TargetPort, Targets};
+use super::{ANY_HOST, SERVICE_HEADER};
 
 impl<'m> Draft<'m> {
     /// Adds the egress side: a virtual host for each target, and one for requests that kept their host. Those requests
@@ -26,7 +26,7 @@ impl<'m> Draft<'m> {
         let mut by_host = Vec::new();
         let mut by_header: Vec<(&String, Route)> = Vec::new();
         // Envoy compares hosts without letter case, and accepts each host once.
-        let mut taken = BTreeSet::from(["*".to_owned()]);
+        let mut taken = BTreeSet::from([ANY_HOST.to_owned()]);
         for (host, target) in targets {
             let domains = egress_domains(host, target, loop_port);
             if domains.iter().any(|domain| taken.contains(&domain.to_ascii_lowercase())) {
@@ -51,10 +51,11 @@ impl<'m> Draft<'m> {
             .map(|(host, domains, own)| virtual_host(host, domains, [for_others(host), own].concat()))
             .collect();
         let all = by_header.iter().map(|(_, route)| route.clone()).collect();
-        virtual_hosts.push(virtual_host("default_backend", vec!["*".to_owned()], all));
+        virtual_hosts.push(virtual_host("default_backend", vec![ANY_HOST.to_owned()], all));
         let routes = names::egress_routes(loop_port);
         let configuration = RouteConfiguration { name: routes.clone(), virtual_hosts, ..RouteConfiguration::default() };
         self.out.routes.insert(routes.clone(), configuration);
+        self.out.inner_routes.insert(routes.clone());
         self.gateway_egress_listener(loop_port, routes);
     }
 

@@ -5,6 +5,7 @@
 //!   client ──▶ listener: host, path ──rewritten──▶ self_redirect ──▶ egress listener: virtual service ──▶ virtual nodes
 //! ```
 
+mod bridge;
 mod egress;
 mod hosts;
 mod ingress;
@@ -26,8 +27,13 @@ use crate::ports::PortUse;
 use crate::proxy::Proxy;
 use target::Targets;
 
+pub(crate) use bridge::bridge;
+
 /// The header that names the virtual service of a request that kept its host. The egress side reads it.
 const SERVICE_HEADER: &str = "x-app-mesh-virtual-service";
+
+/// The domain of the egress side's virtual host for requests that kept their host.
+const ANY_HOST: &str = "*";
 
 /// The name of a gateway, and the connection between its ingress side and its egress side.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use envoy_types::pb::google::rpc::Status as RpcStatus;
-use xds::ads::{DeltaStream, Status};
+use xds::ads::{DeltaStream, FormerResources, Status};
 use xds::{ResourceType, Snapshot};
 
 use super::{Client, Wishes, to_be_warmed};
@@ -13,6 +13,7 @@ use crate::world::Held;
 #[derive(Default)]
 pub(crate) struct Delta {
     stream: DeltaStream,
+    former: Vec<FormerResources>,
     to_server: VecDeque<DeltaDiscoveryRequest>,
     to_client: VecDeque<DeltaDiscoveryResponse>,
     held: Held,
@@ -127,8 +128,15 @@ impl Client for Delta {
         self.to_client.extend(self.stream.on_snapshot(snapshot));
     }
 
+    fn release(&mut self, snapshot: &Snapshot) {
+        if self.stream.lingers(snapshot) {
+            self.to_client.extend(self.stream.release(snapshot));
+        }
+    }
+
     fn reconnect(&mut self) {
-        self.stream = DeltaStream::new();
+        self.former.extend(self.stream.former());
+        self.stream = DeltaStream::new(self.former.clone());
         self.to_server.clear();
         self.to_client.clear();
         // The client gives up waiting for warm clusters.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 use envoy_types::pb::google::rpc::Status as RpcStatus;
-use xds::ads::{FormerClusters, SotwStream, Status};
+use xds::ads::{FormerResources, SotwStream, Status};
 use xds::{ResourceType, Snapshot};
 
 use super::{Client, Wishes, to_be_warmed};
@@ -13,7 +13,7 @@ use crate::world::{Held, name_of};
 #[derive(Default)]
 pub(crate) struct Sotw {
     stream: SotwStream,
-    former: Vec<FormerClusters>,
+    former: Vec<FormerResources>,
     to_server: VecDeque<DiscoveryRequest>,
     to_client: VecDeque<DiscoveryResponse>,
     held: Held,
@@ -120,8 +120,14 @@ impl Client for Sotw {
         self.to_client.extend(self.stream.on_snapshot(snapshot));
     }
 
+    fn release(&mut self, snapshot: &Snapshot) {
+        if self.stream.lingers(snapshot) {
+            self.to_client.extend(self.stream.release(snapshot));
+        }
+    }
+
     fn reconnect(&mut self) {
-        self.former.extend(self.stream.clusters());
+        self.former.extend(self.stream.former());
         self.stream = SotwStream::new(self.former.clone());
         self.to_server.clear();
         self.to_client.clear();
