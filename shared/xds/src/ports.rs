@@ -46,8 +46,6 @@ pub enum PortUse {
     Loop {
         /// The mesh.
         mesh: MeshName,
-        /// The gateway's listener port.
-        port: Port,
         /// The gateway.
         proxy: Proxy,
     },
@@ -66,7 +64,7 @@ impl fmt::Display for PortUse {
             Self::Egress { mesh, node, service, port } => {
                 write!(f, "egress mesh/{mesh}/virtualNode/{node} {port} {service}")
             }
-            Self::Loop { mesh, proxy: who, port } => write!(f, "loop mesh/{mesh}/{} {port}", proxy(who)),
+            Self::Loop { mesh, proxy: who } => write!(f, "loop mesh/{mesh}/{}", proxy(who)),
         }
     }
 }
@@ -115,13 +113,13 @@ pub fn uses(mesh: &Mesh) -> BTreeSet<PortUse> {
     for (gateway, entry) in &mesh.gateways {
         let listeners = entry.spec.iter().flat_map(|spec| &spec.listeners);
         let proxy = || Proxy::Gateway(gateway.clone());
-        for (index, listener) in listeners.enumerate() {
+        if entry.spec.is_some() {
+            // All listeners of a gateway share one egress side. It stays when they change.
+            uses.insert(PortUse::Loop { mesh: name(), proxy: proxy() });
+        }
+        for listener in listeners {
             let port = listener.port_mapping.port;
             uses.insert(PortUse::Ingress { mesh: name(), proxy: proxy(), port });
-            // All listeners of a gateway share one egress side.
-            if index == 0 {
-                uses.insert(PortUse::Loop { mesh: name(), proxy: proxy(), port });
-            }
         }
     }
     uses

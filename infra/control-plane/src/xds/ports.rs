@@ -63,7 +63,16 @@ impl PortAssigner {
             assigned.into_iter().partition(|(_, port)| range.contains(port));
         let taken = assigned.values().copied().collect();
         let next = *range.start();
-        let edits = outside.into_keys().map(|key| (key, None)).collect();
+        let mut edits: Vec<_> = outside.into_keys().map(|key| (key, None)).collect();
+        let mut current = BTreeMap::new();
+        for (key, port) in assigned {
+            let present = renamed(&key);
+            if let Some(present) = &present {
+                edits.extend([(key.clone(), None), (present.clone(), Some(port))]);
+            }
+            current.insert(present.unwrap_or(key), port);
+        }
+        let assigned = current;
         let (uses, without, book) = (BTreeMap::new(), BTreeSet::new(), PortBook::default());
         Self { range, assigned, taken, next, uses, without, book, edits }
     }
@@ -168,6 +177,12 @@ impl PortAssigner {
     }
 }
 
+/// The present key of a gateway's port for its own egress side. Earlier versions appended the port of its first listener.
+fn renamed(key: &str) -> Option<String> {
+    let (gateway, listener) = key.strip_prefix("loop ")?.split_once(' ')?;
+    listener.parse::<u16>().ok().map(|_| format!("loop {gateway}"))
+}
+
 /// The proxy that a port belongs to.
 fn owner(to: &PortUse) -> (Proxy, ResourcePath) {
     let (mesh, proxy) = match to {
@@ -181,4 +196,33 @@ fn owner(to: &PortUse) -> (Proxy, ResourcePath) {
         Proxy::Gateway(name) => ResourcePath::VirtualGateway(mesh.clone(), name.clone()),
     };
     (proxy, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn port_of_an_egress_side_keeps_its_number_under_the_present_key() {
+        let stored = [
+            ("loop mesh/shop/virtualGateway/web 8080", 20_001),
+            ("ingress mesh/shop/virtualGateway/web 8080", 20_002),
+            ("loop mesh/shop/virtualGateway/edge", 20_003),
+        ];
+        let stored = stored.map(|(key, port)| (key.to_owned(), port));
+        let mut ports = PortAssigner::new(20_000..=20_009, BTreeMap::from(stored));
+        let edits: BTreeMap<_, _> = ports.take_edits().into_iter().collect();
+        let expected =
+            [("loop mesh/shop/virtualGateway/web 8080", None), ("loop mesh/shop/virtualGateway/web", Some(20_001))];
+        assert_eq!(edits, BTreeMap::from(expected.map(|(key, port)| (key.to_owned(), port))));
+        let mut assigned: Vec<_> = ports.assigned.into_iter().collect();
+        assigned.sort_by_key(|(_, port)| *port);
+        let keys: Vec<_> = assigned.iter().map(|(key, _)| key.as_str()).collect();
+        let expected = [
+            "loop mesh/shop/virtualGateway/web",
+            "ingress mesh/shop/virtualGateway/web 8080",
+            "loop mesh/shop/virtualGateway/edge",
+        ];
+        assert_eq!(keys, expected);
+    }
 }

@@ -104,6 +104,24 @@ async fn no_request_fails_while_a_gateway_route_changes_its_target_or_its_host()
 }
 
 #[tokio::test]
+async fn no_request_fails_while_another_listener_comes_first() {
+    let Some(web) = web(&[("all", to("one", json!({"prefix": "/", "port": 8080}), None))]).await else { return };
+    let load = Load::on(&web.stage.client, &web.address);
+    load.served_more_by("one", 20).await;
+    let listener = |port: u16| json!({"portMapping": {"port": port, "protocol": "http"}});
+    for first in [Some(8079), None, Some(8078), None] {
+        let listeners: Vec<_> = first.into_iter().chain([8080]).map(listener).collect();
+        let spec = json!({"spec": {"listeners": listeners}});
+        web.stage.put("/meshes/shop/virtualGateways/web", spec).await;
+        load.served_more(20).await;
+        web.stage.until_up_to_date(Kind::Gateway, "web").await;
+        load.served_more(20).await;
+    }
+    assert_eq!(load.end().await, BTreeMap::new(), "requests failed");
+    web.stage.assert_no_nack().await;
+}
+
+#[tokio::test]
 async fn prefixes_and_hosts_are_rewritten_as_documented() {
     let keep = json!({"prefix": {"defaultPrefix": "DISABLED"}});
     let routes = [

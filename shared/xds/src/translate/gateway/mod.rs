@@ -47,7 +47,7 @@ struct Door<'m> {
 
 impl<'m> Draft<'m> {
     pub(super) fn gateway(&mut self, name: &'m VirtualGatewayName, spec: &'m VirtualGatewaySpec) {
-        let Some(loop_port) = self.loop_port(name, spec) else { return };
+        let Some(loop_port) = self.loop_port(name) else { return };
         let door = Door { name, loop_port, several: spec.listeners.len() > 1 };
         self.unmatched_ports(name, spec);
         let mut targets = Targets::default();
@@ -64,13 +64,11 @@ impl<'m> Draft<'m> {
         self.gateway_egress(spec, loop_port, &targets);
     }
 
-    fn loop_port(&mut self, name: &VirtualGatewayName, spec: &VirtualGatewaySpec) -> Option<u16> {
+    fn loop_port(&mut self, name: &VirtualGatewayName) -> Option<u16> {
         if !self.is_explicit() {
             return Some(EGRESS_PORT);
         }
-        let port = spec.listeners.first()?.port_mapping.port;
-        let of = PortUse::Loop { mesh: self.mesh.name.clone(), proxy: Proxy::Gateway(name.clone()), port };
-        self.assigned(&of)
+        self.assigned(&PortUse::Loop { mesh: self.mesh.name.clone(), proxy: Proxy::Gateway(name.clone()) })
     }
 
     fn is_taken(&mut self, at: Port, taken: &[Port]) -> bool {
