@@ -93,7 +93,8 @@ impl Finding {
         if let Some((_, member)) = OF_RULE.iter().find(|(id, _)| *id == rule) {
             return member.replace("KIND", kind.unwrap_or_default());
         }
-        if let (true, Some(kind)) = (part.starts_with("timeout."), kind) {
+        let is_of_route = part.starts_with("timeout.") || part.starts_with("retryPolicy.");
+        if let (true, Some(kind)) = (is_of_route, kind) {
             return format!("spec.{kind}.{part}");
         }
         match of_part(part, spec, kind).or_else(|| self.of_backend(spec)) {
@@ -125,9 +126,11 @@ fn of_part(part: &str, spec: &Value, kind: Option<&str>) -> Option<String> {
     let (what, name) = part.split_once(' ')?;
     match what {
         "listener" => {
+            let (name, below) = name.split_once(' ').unwrap_or((name, ""));
             let is_named = |listener: &Value| port_of(listener.get("portMapping")).is_some_and(|port| port == name);
             let index = spec.get("listeners")?.as_array()?.iter().position(is_named)?;
-            Some(format!("spec.listeners[{index}]"))
+            let separator = if below.is_empty() { "" } else { "." };
+            Some(format!("spec.listeners[{index}]{separator}{below}"))
         }
         "target" => target(name, spec, kind?),
         "backend" | "service" => backend(name, spec),
@@ -227,6 +230,13 @@ mod tests {
             ("route-target-other-protocol", "target b@90", &route, "spec.httpRoute.action.weightedTargets[2]"),
             ("time-limit-cut-by-listener", "target a@80", &route, "spec.httpRoute.timeout.perRequest"),
             ("duration-incomplete", "timeout.idle", &route, "spec.httpRoute.timeout.idle"),
+            (
+                "duration-incomplete",
+                "retryPolicy.perRetryTimeout",
+                &route,
+                "spec.httpRoute.retryPolicy.perRetryTimeout",
+            ),
+            ("duration-incomplete", "listener 443 timeout.http.idle", &node, "spec.listeners[1].timeout.http.idle"),
             ("route-shadowed", "", &route, "spec.httpRoute.match"),
             ("reference-dangling", "virtualNode b", &route, "spec.httpRoute.action.weightedTargets[2].virtualNode"),
         ] {

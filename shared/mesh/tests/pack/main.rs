@@ -6,6 +6,7 @@
 
 mod case;
 mod documents;
+mod durations;
 mod egress;
 mod profiles;
 mod properties;

@@ -117,7 +117,8 @@ fn ejects_all(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 fn off(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (name, _, listener, detection) in detections(scene) {
-        let nothing = |duration: &crate::spec::Duration| duration.length().is_none_or(|length| length.is_zero());
+        // One that can't be read is for another rule.
+        let nothing = |duration: &crate::spec::Duration| duration.length().is_some_and(|length| length.is_zero());
         let mut members = Vec::new();
         members.extend(nothing(&detection.interval).then_some("interval"));
         members.extend(nothing(&detection.base_ejection_duration).then_some("baseEjectionDuration"));

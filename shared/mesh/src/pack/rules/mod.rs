@@ -6,6 +6,7 @@ mod backends;
 mod calls;
 mod certificates;
 mod cost;
+mod durations;
 mod edges;
 mod egress;
 mod ejection;
@@ -46,6 +47,7 @@ pub(super) const ALL: &[&[Rule]] = &[
     gateways::RULES,
     backends::RULES,
     retries::RULES,
+    durations::RULES,
     calls::RULES,
     limits::RULES,
     health::RULES,

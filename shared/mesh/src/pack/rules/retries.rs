@@ -80,15 +80,6 @@ pub(super) const RULES: &[Rule] = &[
         check: cut_by_listener,
         ..RETRY
     },
-    Rule {
-        id: "duration-incomplete",
-        severity: Severity::Low,
-        title: "A time limit has no unit or no value",
-        why: "The API accepts it, but its meaning is undefined; the data plane ignores it.",
-        mend: "Give both `unit` and `value`.",
-        check: incomplete,
-        ..RETRY
-    },
 ];
 
 /// How long a request may take.
@@ -228,23 +219,6 @@ fn cut_by_listener(scene: &Scene<'_>, found: &mut Found<'_>) {
             let facts = facts! {"virtualNode": node, "port": port, "route": limit, "listener": listener};
             let path = ResourcePath::Route(route.id.clone());
             found.on_part(path, format!("target {node}@{port}"), message, facts);
-        }
-    }
-}
-
-fn incomplete(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (router, name, route) in scene.routes() {
-        let idle = match &route.rule {
-            RouteRule::Http(route) | RouteRule::Http2(route) => route.timeout.as_ref().and_then(|t| t.idle.as_ref()),
-            RouteRule::Grpc(route) => route.timeout.as_ref().and_then(|timeout| timeout.idle.as_ref()),
-            RouteRule::Tcp(route) => route.timeout.as_ref().and_then(|timeout| timeout.idle.as_ref()),
-            RouteRule::Unrecognised(_) => None,
-        };
-        for (member, given) in [("timeout.perRequest", per_request(route)), ("timeout.idle", idle)] {
-            if given.is_some_and(|given| given.length().is_none()) {
-                let message = format!("its {member} can't be read: unit or value is missing");
-                found.on_part(scene.route_path(router, name), member.to_owned(), message, facts! {"member": member});
-            }
         }
     }
 }
