@@ -7,6 +7,8 @@ mod examples;
 #[path = "../../../shared/mesh/tests/readers/writers.rs"]
 mod writers;
 
+mod folder;
+
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -16,7 +18,8 @@ use mesh::spec::Refusal;
 use serde_json::{Value, json};
 
 use examples::{Example, examples};
-use writers::{Written, api, cloudformation, config, manifest, terraform};
+use folder::Folder;
+use writers::{Written, api, cloudformation, config, hcl, manifest, terraform};
 
 /// The mesh after the write.
 fn after(example: &Example) -> Vec<Written> {
@@ -31,6 +34,13 @@ fn after(example: &Example) -> Vec<Written> {
         Written { path, spec, tags: Vec::new() }
     };
     resources.into_iter().map(written).collect()
+}
+
+/// A Terraform configuration is known by the name of its file.
+fn checked_configuration(text: &str) -> (i32, Value) {
+    let folder = Folder::new(&[("main.tf", text)]);
+    let (code, output) = folder.check(&[".", "--format", "json"]);
+    (code, serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}\n{text}")))
 }
 
 fn checked(text: &str) -> (i32, Value) {
@@ -79,8 +89,9 @@ fn check_finds_every_refusal_of_the_api_in_each_form() {
             ("CloudFormation", cloudformation(&mesh)),
             ("Terraform", terraform(&mesh)),
             ("manifest", manifest(&mesh)),
+            ("HCL", hcl(&mesh)),
         ] {
-            let (code, report) = checked(&text);
+            let (code, report) = if form == "HCL" { checked_configuration(&text) } else { checked(&text) };
             if code == 0 || !is_found(&example, &report) {
                 missing.push(format!("{form}: {} of {:?} (exit {code})", example.code, example.written));
             }

@@ -99,20 +99,72 @@ pub(crate) fn terraform(mesh: &[Written]) -> String {
     json!({"terraform_version": "1.9.5", "planned_values": {"root_module": {"resources": resources}}}).to_string()
 }
 
+/// A configuration that nobody has planned: resources with attributes and blocks.
+#[allow(dead_code, reason = "only the command reads configurations")]
+pub(crate) fn hcl(mesh: &[Written]) -> String {
+    let resources = mesh.iter().enumerate().map(|(index, one)| {
+        let kind = format!("aws_appmesh_{}", snake(one.path.kind().as_str()));
+        let names = one.names().into_iter().map(|(name, value)| {
+            let own = name == format!("{}Name", one.path.kind());
+            format!("  {} = {}\n", if own { "name".to_owned() } else { snake(&name) }, expression(&value))
+        });
+        let tags =
+            if one.tags.is_empty() { String::new() } else { format!("  tags = {}\n", expression(&object(&one.tags))) };
+        let spec = block("spec", &one.spec, "  ");
+        format!("resource \"{kind}\" \"r{index}\" {{\n{}{spec}{tags}}}\n", names.collect::<String>())
+    });
+    resources.collect::<Vec<_>>().join("\n")
+}
+
+fn block(name: &str, value: &Value, indent: &str) -> String {
+    let Value::Object(members) = value else { return format!("{indent}{name} = {}\n", expression(value)) };
+    let inner = format!("{indent}  ");
+    let members = members.iter().map(|(member, value)| match value {
+        Value::Object(_) => block(&snake(member), value, &inner),
+        Value::Array(_) if member == "attributes" => format!("{inner}{member} = {}\n", expression(&attributes(value))),
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            items.iter().map(|item| block(&block_name(member), item, &inner)).collect()
+        }
+        Value::Null => String::new(),
+        _ => format!("{inner}{} = {}\n", snake(member), expression(value)),
+    });
+    format!("{indent}{name} {{\n{}{indent}}}\n", members.collect::<String>())
+}
+
+fn expression(value: &Value) -> String {
+    match value {
+        Value::String(text) => Value::String(text.replace("${", "$${").replace("%{", "%%{")).to_string(),
+        Value::Array(items) => format!("[{}]", items.iter().map(expression).collect::<Vec<_>>().join(", ")),
+        Value::Object(members) => {
+            let pairs = members.iter().map(|(key, value)| format!("{} = {}", json!(key), expression(value)));
+            format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
+}
+
+/// The provider's name of a member that is a list.
+fn block_name(name: &str) -> String {
+    match name {
+        "backends" | "listeners" | "headers" | "queryParameters" | "weightedTargets" => {
+            snake(name.trim_end_matches('s'))
+        }
+        name => snake(name),
+    }
+}
+
+/// Cloud Map attributes are a map.
+fn attributes(items: &Value) -> Value {
+    let items = items.as_array().into_iter().flatten();
+    items.map(|item| (item["key"].as_str().unwrap_or_default().to_owned(), item["value"].clone())).collect()
+}
+
 fn blocks(value: &Value) -> Value {
     let Value::Object(members) = value else { return value.clone() };
     let block = |(name, value): (&String, &Value)| {
-        let written = match name.as_str() {
-            "backends" | "listeners" | "headers" | "queryParameters" | "weightedTargets" => {
-                snake(name.trim_end_matches('s'))
-            }
-            name => snake(name),
-        };
+        let written = block_name(name);
         let value = match value {
-            Value::Array(items) if name == "attributes" => items
-                .iter()
-                .map(|item| (item["key"].as_str().unwrap_or_default().to_owned(), item["value"].clone()))
-                .collect(),
+            Value::Array(_) if name == "attributes" => attributes(value),
             Value::Array(items) => items.iter().map(blocks).collect(),
             Value::Object(_) => json!([blocks(value)]),
             other => other.clone(),
