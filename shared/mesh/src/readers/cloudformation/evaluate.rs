@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 use super::conditions::Truth;
 use super::scope::Scope;
 
+/// What a dynamic reference begins with.
+const REFERENCE: &str = "{{resolve:";
+
 impl Scope<'_> {
     /// A value with its functions worked out; `None` for `AWS::NoValue`, which takes its member away.
     pub(super) fn value(&mut self, value: &Value) -> Option<Value> {
@@ -31,11 +34,29 @@ impl Scope<'_> {
         }
     }
 
-    /// A text, or the value of parameter store that it refers to.
-    fn dynamic(&self, text: &str) -> Value {
-        let reference = text.strip_prefix("{{resolve:ssm:").and_then(|rest| rest.strip_suffix("}}"));
-        let name = reference.map(|reference| reference.split(':').next().unwrap_or(reference));
-        name.and_then(|name| self.stored(name)).unwrap_or_else(|| Value::from(text))
+    /// A text with the values that it refers to: `{{resolve:ssm:NAME}}` and `{{resolve:ssm:NAME:VERSION}}` are parameters
+    /// of Systems Manager. Those of other services are secret, and not known here.
+    pub(super) fn dynamic(&mut self, text: &str) -> Value {
+        let mut written = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once(REFERENCE) {
+            let Some(mut end) = after.find("}}") else { break };
+            // The name may end with a text that stands in for a part of it.
+            if after.get(end..).is_some_and(|end| end.starts_with("}}}")) {
+                end += 1;
+            }
+            let (reference, after) = after.split_at_checked(end).unwrap_or((after, ""));
+            written.push_str(before);
+            let value = match reference.split_once(':') {
+                Some(("ssm", name)) => self.stored(without_version(name)).as_ref().and_then(super::text_of),
+                Some(_) | None => None,
+            };
+            let value = value.map_or_else(|| self.unknown(&format!("resolve:{reference}")), Value::String);
+            written.push_str(value.as_str().unwrap_or_default());
+            rest = after.strip_prefix("}}").unwrap_or(after);
+        }
+        written.push_str(rest);
+        Value::from(written)
     }
 
     fn call(&mut self, name: &str, argument: &Value) -> Option<Value> {
@@ -94,6 +115,14 @@ impl Scope<'_> {
     /// A value as text; `None` where it has none.
     pub(super) fn text(&mut self, value: &Value) -> Option<String> {
         self.value(value).as_ref().and_then(super::text_of)
+    }
+}
+
+/// The name of a parameter in a dynamic reference, which may have a version.
+fn without_version(name: &str) -> &str {
+    match name.rsplit_once(':') {
+        Some((name, version)) if !version.is_empty() && version.bytes().all(|digit| digit.is_ascii_digit()) => name,
+        Some(_) | None => name,
     }
 }
 

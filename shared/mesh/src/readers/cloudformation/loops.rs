@@ -15,18 +15,25 @@ const MOST: usize = 1_000;
 /// The deepest that loops nest; CloudFormation allows five.
 const DEEPEST: usize = 8;
 
-/// Writes the loops of a template's resources out, and says of each resource that one makes from which it is. A loop
-/// over what is not known stays.
+/// Writes the loops of a template out, and says of each resource that one makes from which it is. A loop over what is not
+/// known stays.
 pub(super) fn write_out(document: &mut Value, around: &Surroundings) -> HashMap<String, String> {
+    for section in ["Conditions", "Outputs"] {
+        write_section_out(document, section, around);
+    }
+    write_section_out(document, "Resources", around)
+}
+
+fn write_section_out(document: &mut Value, section: &str, around: &Surroundings) -> HashMap<String, String> {
     let mut made = HashMap::new();
-    let Some(Value::Object(resources)) = document.get("Resources") else { return made };
-    if !resources.keys().any(|id| is_loop(id)) {
+    let Some(Value::Object(members)) = document.get(section) else { return made };
+    if !members.keys().any(|id| is_loop(id)) {
         return made;
     }
     let (inputs, shared) = (Inputs::default(), Shared::default());
     let mut scope = Scope::new(document, around, &inputs, &shared);
     let mut all = Map::new();
-    for (id, value) in resources {
+    for (id, value) in members {
         let mut of_loop = Map::new();
         if is_loop(id) && add(value, &mut scope, &mut of_loop, 0).is_some() && made.len() + of_loop.len() <= MOST {
             made.extend(of_loop.keys().map(|made| (made.clone(), id.clone())));
@@ -35,8 +42,8 @@ pub(super) fn write_out(document: &mut Value, around: &Surroundings) -> HashMap<
             all.insert(id.clone(), value.clone());
         }
     }
-    if let Some(resources) = document.get_mut("Resources") {
-        *resources = Value::Object(all);
+    if let Some(members) = document.get_mut(section) {
+        *members = Value::Object(all);
     }
     made
 }

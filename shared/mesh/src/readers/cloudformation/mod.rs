@@ -10,6 +10,7 @@
 mod assembly;
 mod conditions;
 mod evaluate;
+mod exports;
 mod loops;
 mod references;
 mod scope;

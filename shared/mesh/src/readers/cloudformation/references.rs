@@ -17,6 +17,10 @@ impl Scope<'_> {
         }
         match self.kind_of_resource(name) {
             Some(_) => self.attribute(name, "Arn"),
+            None if self.type_of_resource(name) == Some("AWS::SSM::Parameter") => {
+                // A reference to such a parameter is its name.
+                self.property(name, "Name").unwrap_or_else(|| self.unknown(name))
+            }
             None => self.unknown(name),
         }
     }
@@ -83,8 +87,12 @@ impl Scope<'_> {
         }
     }
 
+    fn type_of_resource(&self, id: &str) -> Option<&str> {
+        self.section("Resources")?.get(id)?.get("Type")?.as_str()
+    }
+
     fn kind_of_resource(&self, id: &str) -> Option<ResourceKind> {
-        self.section("Resources")?.get(id)?.get("Type")?.as_str().and_then(kind_of)
+        self.type_of_resource(id).and_then(kind_of)
     }
 
     fn property(&mut self, id: &str, name: &str) -> Option<Value> {

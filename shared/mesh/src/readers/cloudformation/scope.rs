@@ -56,6 +56,16 @@ impl<'t> Scope<'t> {
         self.made
     }
 
+    /// The texts that stand in for expressions without a value.
+    pub(super) const fn made(&self) -> &BTreeSet<String> {
+        &self.made
+    }
+
+    /// Whether another stack creates the stack.
+    pub(super) fn is_nested(&self) -> bool {
+        !self.inputs.chain.is_empty()
+    }
+
     /// A section of the template.
     pub(super) fn section(&self, name: &str) -> Option<&'t Map<String, Value>> {
         self.template.get(name).and_then(Value::as_object)
@@ -120,7 +130,7 @@ impl<'t> Scope<'t> {
         };
         let around = || self.around.parameters.get(name).cloned();
         let default = || default.and_then(text_of).and_then(found);
-        if self.inputs.is_nested {
+        if self.is_nested() {
             given.and_then(found).or_else(default).or_else(around)
         } else {
             around().or_else(default)
@@ -135,7 +145,11 @@ impl<'t> Scope<'t> {
             "AWS::Region" => region.clone(),
             "AWS::AccountId" => account.clone(),
             "AWS::Partition" => partition.map(str::to_owned),
-            "AWS::StackName" if self.inputs.is_nested => None,
+            "AWS::StackName" if self.is_nested() => {
+                // The name has random characters. That of another nested stack is another one.
+                let expression = format!("{name} of {}", self.inputs.chain.join("."));
+                return self.unknown(&expression);
+            }
             "AWS::StackName" => self.inputs.name.clone().or_else(|| stack.clone()),
             "AWS::URLSuffix" => partition.map(|partition| {
                 if partition == "aws-cn" { "amazonaws.com.cn".to_owned() } else { "amazonaws.com".to_owned() }

@@ -12,10 +12,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::super::Surroundings;
+use super::Template;
 use super::assembly::Assembly;
 use super::conditions::Truth;
+use super::exports::{Named, note};
 use super::scope::Scope;
-use super::{Template, text_of};
 
 /// The deepest that stacks nest; CloudFormation itself allows less than templates can say.
 const DEEPEST: usize = 8;
@@ -43,8 +44,8 @@ pub(super) struct Stack {
 pub(super) struct Inputs {
     /// The stack's name, where a cloud assembly gives it.
     pub(super) name: Option<String>,
-    /// Whether another stack creates it.
-    pub(super) is_nested: bool,
+    /// The logical ids that lead to it, where another stack creates it.
+    pub(super) chain: Vec<String>,
     /// The parameters that the parent gives.
     pub(super) parameters: BTreeMap<String, Value>,
     /// The outputs of nested stacks by logical id.
@@ -54,10 +55,10 @@ pub(super) struct Inputs {
 /// What all stacks share.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Shared {
-    /// Exports by name; `None` where two stacks export different values by one name.
-    pub(super) exports: BTreeMap<String, Option<Value>>,
-    /// Values of parameter store by name; `None` where two stacks write different ones.
-    pub(super) stored: BTreeMap<String, Option<Value>>,
+    /// Exports by name.
+    pub(super) exports: Named,
+    /// Values of parameter store by name.
+    pub(super) stored: Named,
     /// The stand-ins of all stacks.
     pub(super) made: BTreeSet<String>,
 }
@@ -78,61 +79,77 @@ pub(super) struct Stacks {
     pub(super) absent: Vec<Absent>,
 }
 
-/// A nested stack as a template declares it.
+/// A nested stack as a stack declares it.
 struct Link {
     id: String,
     child: Option<usize>,
     url: String,
+    /// The parameters that the parent gives.
+    parameters: BTreeMap<String, Value>,
+}
+
+/// What stacks are built of.
+#[derive(Clone, Copy)]
+struct Plan<'p> {
+    templates: &'p [Template],
+    assembly: &'p Assembly,
+    around: &'p Surroundings,
+    /// Whether nested stacks are followed.
+    follows: bool,
 }
 
 impl Stacks {
     /// Finds the stacks of templates and works out what they give each other.
     pub(super) fn resolve(templates: &[Template], assembly: &Assembly, around: &Surroundings) -> Self {
-        let links: Vec<Vec<Link>> = (0..templates.len()).map(|own| links(own, templates, assembly, around)).collect();
-        let used: HashSet<usize> = links
-            .iter()
-            .enumerate()
-            .flat_map(|(own, links)| links.iter().filter_map(move |link| link.child.filter(|child| *child != own)))
+        let plan = Plan { templates, assembly, around, follows: true };
+        // Which nested stacks a template has may depend on the parameters that its parent gives it.
+        let mut nested: HashSet<usize> = (0..templates.len())
+            .flat_map(|own| plan.links(own, &Inputs::default()).into_iter().map(move |link| (own, link)))
+            .filter_map(|(own, link)| link.child.filter(|child| *child != own))
             .collect();
-        let absent = links.iter().enumerate().flat_map(|(template, links)| {
-            let absent = links.iter().filter(|link| link.child.is_none());
-            absent.map(move |link| Absent { template, id: link.id.clone(), url: link.url.clone() })
-        });
-        let mut stacks = Self { all: Vec::new(), shared: Shared::default(), absent: absent.collect() };
-        for root in (0..templates.len()).filter(|own| !used.contains(own)) {
-            stacks.add(root, &[], templates, &links, assembly);
-        }
+        let mut stacks = loop {
+            let mut stacks = Self { all: Vec::new(), shared: Shared::default(), absent: Vec::new() };
+            for root in (0..templates.len()).filter(|own| !nested.contains(own)) {
+                stacks.add(root, &[], BTreeMap::new(), plan);
+            }
+            let known = nested.len();
+            // A template that leads to itself stays a root.
+            let links = stacks.all.iter().flat_map(|stack| stack.nested.values().map(move |child| (stack, child)));
+            let children = links.filter_map(|(stack, child)| Some((stack.template, stacks.all.get(*child)?.template)));
+            nested.extend(children.filter(|(parent, child)| parent != child).map(|(_, child)| child));
+            if nested.len() == known {
+                break stacks;
+            }
+        };
         // Templates that only refer to each other in a circle have no root; each is read by itself.
         let reached: HashSet<usize> = stacks.all.iter().map(|stack| stack.template).collect();
         for lone in (0..templates.len()).filter(|own| !reached.contains(own)) {
-            stacks.add(lone, &[], templates, &[], assembly);
+            stacks.add(lone, &[], BTreeMap::new(), Plan { follows: false, ..plan });
         }
         stacks.settle(templates, around);
         stacks
     }
 
-    fn add(
-        &mut self,
-        template: usize,
-        chain: &[String],
-        templates: &[Template],
-        links: &[Vec<Link>],
-        assembly: &Assembly,
-    ) -> usize {
+    fn add(&mut self, template: usize, chain: &[String], parameters: BTreeMap<String, Value>, plan: Plan<'_>) -> usize {
         let number = self.all.len();
-        let name = templates.get(template).and_then(|template| assembly.stack_of(&template.file));
-        let inputs =
-            Inputs { name: name.filter(|_| chain.is_empty()), is_nested: !chain.is_empty(), ..Inputs::default() };
+        let file = plan.templates.get(template);
+        let name = file.filter(|_| chain.is_empty()).and_then(|file| plan.assembly.stack_of(&file.file));
+        let inputs = Inputs { name, chain: chain.to_vec(), parameters, ..Inputs::default() };
+        let links = if plan.follows { plan.links(template, &inputs) } else { Vec::new() };
         self.all.push(Stack { template, chain: chain.to_vec(), inputs, nested: BTreeMap::new() });
-        for link in links.get(template).into_iter().flatten() {
-            if let Some(child) = link.child
-                && chain.len() < DEEPEST
-                && self.all.len() < MOST
-            {
-                let chain: Vec<String> = chain.iter().cloned().chain([link.id.clone()]).collect();
-                let child = self.add(child, &chain, templates, links, assembly);
+        for Link { id, child, url, parameters } in links {
+            let Some(child) = child else {
+                let absent = Absent { template, id, url };
+                if !self.absent.contains(&absent) {
+                    self.absent.push(absent);
+                }
+                continue;
+            };
+            if chain.len() < DEEPEST && self.all.len() < MOST {
+                let chain: Vec<String> = chain.iter().cloned().chain([id.clone()]).collect();
+                let child = self.add(child, &chain, parameters, plan);
                 if let Some(stack) = self.all.get_mut(number) {
-                    stack.nested.insert(link.id.clone(), child);
+                    stack.nested.insert(id, child);
                 }
             }
         }
@@ -183,30 +200,33 @@ impl Stacks {
     }
 }
 
-/// The nested stacks of a template; those that a condition leaves out are not created.
-fn links(own: usize, templates: &[Template], assembly: &Assembly, around: &Surroundings) -> Vec<Link> {
-    let Some(template) = templates.get(own) else { return Vec::new() };
-    let (inputs, shared) = (Inputs::default(), Shared::default());
-    let mut scope = Scope::new(&template.document, around, &inputs, &shared);
-    let mut links = Vec::new();
-    for (id, resource) in template.document.get("Resources").and_then(Value::as_object).into_iter().flatten() {
-        let location = match resource.get("Type").and_then(Value::as_str) {
-            Some("AWS::CloudFormation::Stack") => "TemplateURL",
-            Some("AWS::Serverless::Application") => "Location",
-            _ => continue,
-        };
-        let condition = resource.get("Condition").and_then(Value::as_str);
-        if condition.is_some_and(|condition| scope.condition(condition) == Truth::False) {
-            continue;
+impl Plan<'_> {
+    /// The nested stacks of a stack; those that a condition leaves out are not created.
+    fn links(self, template: usize, inputs: &Inputs) -> Vec<Link> {
+        let Some(own) = self.templates.get(template) else { return Vec::new() };
+        let shared = Shared::default();
+        let mut scope = Scope::new(&own.document, self.around, inputs, &shared);
+        let mut links = Vec::new();
+        for (id, resource) in own.document.get("Resources").and_then(Value::as_object).into_iter().flatten() {
+            let location = match resource.get("Type").and_then(Value::as_str) {
+                Some("AWS::CloudFormation::Stack") => "TemplateURL",
+                Some("AWS::Serverless::Application") => "Location",
+                _ => continue,
+            };
+            let condition = resource.get("Condition").and_then(Value::as_str);
+            if condition.is_some_and(|condition| scope.condition(condition) == Truth::False) {
+                continue;
+            }
+            let location = resource.get("Properties").and_then(|properties| properties.get(location));
+            let url = location.and_then(|location| scope.text(location)).unwrap_or_default();
+            let asset = resource.get("Metadata").and_then(|metadata| metadata.get("aws:asset:path"));
+            let files: Vec<&str> = self.templates.iter().map(|template| template.file.as_str()).collect();
+            let child = self.assembly.locate(&own.file, &url, asset.and_then(Value::as_str), &files);
+            let parameters = scope.parameters_given_to(id);
+            links.push(Link { id: id.clone(), child, url, parameters });
         }
-        let location = resource.get("Properties").and_then(|properties| properties.get(location));
-        let url = location.and_then(|location| scope.text(location)).unwrap_or_default();
-        let asset = resource.get("Metadata").and_then(|metadata| metadata.get("aws:asset:path"));
-        let files: Vec<&str> = templates.iter().map(|template| template.file.as_str()).collect();
-        let child = assembly.locate(&template.file, &url, asset.and_then(Value::as_str), &files);
-        links.push(Link { id: id.clone(), child, url });
+        links
     }
-    links
 }
 
 impl Scope<'_> {
@@ -257,43 +277,4 @@ impl Scope<'_> {
         let given: Map<String, Value> = given.and_then(Value::as_object).cloned().unwrap_or_default();
         given.into_iter().filter_map(|(name, value)| Some((name, self.value(&value)?))).collect()
     }
-
-    /// The value of an export. A stack's name that is not known may be any, if only one export fits.
-    pub(super) fn export(&mut self, name: &str) -> Option<Value> {
-        const STACK: &str = "${AWS::StackName}";
-        if let Some(value) = self.around.exports.get(name) {
-            return Some(Value::from(value.as_str()));
-        }
-        if let Some(value) = self.shared.exports.get(name) {
-            return value.clone();
-        }
-        let fits = |export: &str| {
-            export.split_once(STACK).is_some_and(|(before, after)| {
-                name.len() > before.len() + after.len() && name.starts_with(before) && name.ends_with(after)
-            })
-        };
-        let mut fitting = self.shared.exports.iter().filter(|(export, _)| fits(export));
-        match (fitting.next(), fitting.next()) {
-            (Some((_, value)), None) => value.clone(),
-            _ => None,
-        }
-    }
-
-    /// The value that a stack of the run writes to parameter store.
-    pub(super) fn stored(&self, name: &str) -> Option<Value> {
-        self.shared.stored.get(name).cloned().flatten()
-    }
-}
-
-/// Notes a value by name, or that there are several.
-fn note(values: &mut BTreeMap<String, Option<Value>>, name: String, value: &Value) {
-    let value = text_of(value).map_or_else(|| value.clone(), Value::from);
-    values
-        .entry(name)
-        .and_modify(|known| {
-            if known.as_ref() != Some(&value) {
-                *known = None;
-            }
-        })
-        .or_insert(Some(value));
 }

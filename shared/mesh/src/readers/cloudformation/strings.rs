@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::super::stand_ins::{made_within, stand_in};
 use super::scope::Scope;
 use super::text_of;
 
@@ -33,6 +34,7 @@ impl Scope<'_> {
             rest = after;
         }
         written.push_str(rest);
+        let written = text_of(&self.dynamic(&written)).unwrap_or_default();
         self.bounded(written, "Fn::Sub")
     }
 
@@ -61,7 +63,7 @@ impl Scope<'_> {
         match self.value(list) {
             Some(Value::Array(items)) => {
                 let texts: Vec<String> = items.iter().filter_map(text_of).collect();
-                let joined = texts.join(&delimiter);
+                let joined = text_of(&self.dynamic(&texts.join(&delimiter))).unwrap_or_default();
                 self.bounded(joined, "Fn::Join")
             }
             // A list that isn't known, as a text that stands in for it.
@@ -81,11 +83,19 @@ impl Scope<'_> {
         };
         match &text {
             // The delimiter may well be in the part that isn't known.
-            known @ Value::String(text) if !self.is_unknown(known) && !delimiter.is_empty() => {
+            Value::String(text) if !delimiter.is_empty() && self.is_without(text, &delimiter) => {
                 text.split(&delimiter).map(Value::from).collect()
             }
             unknown => self.unworked("Fn::Split", unknown),
         }
+    }
+
+    /// Whether the unknown parts of a text are certain not to contain a delimiter: regions, accounts and names of stacks have
+    /// no slash.
+    fn is_without(&self, text: &str, delimiter: &str) -> bool {
+        let names =
+            ["AWS::Region", "AWS::AccountId", "AWS::Partition", "AWS::StackName", "AWS::URLSuffix"].map(stand_in);
+        made_within(text, self.made()).all(|part| delimiter == "/" && names.iter().any(|name| name == part))
     }
 
     /// `Fn::Select`: an index and a list.
