@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 
 use super::super::Surroundings;
 use super::super::declare::text_of;
-use super::super::reading::{Defect, Fault, Note, Reading};
+use super::super::reading::{Defect, Fault, Note, Reading, Refusal};
 use super::super::stand_ins::stand_in;
 use super::objects::{Object, Objects};
 use super::selectors::Selector;
 use crate::name::{GatewayRouteName, MeshName, ResourceKind, ResourcePath, VirtualGatewayName};
+use crate::spec::Violation;
 
 /// The objects that select another, with those of which it is not known.
 struct Selecting<'o> {
@@ -25,6 +26,9 @@ struct Selecting<'o> {
 impl Objects {
     /// Reports each namespace that no mesh of the files selects, or several, and each mesh that selects none.
     pub(super) fn report_memberships(&self, around: &Surroundings, reading: &mut Reading) {
+        for object in &self.all {
+            refuse_selectors(object, reading);
+        }
         let meshes: Vec<&Object> = self.of_kind(ResourceKind::Mesh).collect();
         for mesh in &meshes {
             if Selector::new(mesh.spec.get("namespaceSelector")).is_missing() {
@@ -70,8 +74,9 @@ impl Objects {
             ([mesh], ..) => return mesh.aws_name(),
             ([first, ..], ..) => first.aws_name(),
             ([], _, _, Some(mesh)) => mesh.to_string(),
-            ([], [mesh], _, None) | ([], [], [mesh], None) => mesh.aws_name(),
-            ([], _, _, None) => stand_in("mesh"),
+            // Where no mesh selects the namespace, the first one stands for all, so that the finding is on a mesh that exists.
+            ([], [mesh], _, None) | ([], [], [mesh, ..], None) => mesh.aws_name(),
+            ([], [_, _, ..], _, None) | ([], [], [], None) => stand_in("mesh"),
         };
         reading.remark(&object.source, "meshName", Note::MeshAssumed { mesh: mesh.clone() });
         mesh
@@ -155,10 +160,23 @@ impl Objects {
 
 /// Why an object does not select another.
 fn reason(object: &Object, selector: Selector<'_>, member: &str, other: &str) -> String {
-    if selector.is_missing() {
+    if !selector.faults().is_empty() {
+        format!("the {member} of `{}` is not valid, and so selects nothing", object.name)
+    } else if selector.is_missing() {
         format!("`{}` has no {member}, and so selects nothing", object.name)
     } else {
         format!("the {member} of `{}` does not match the labels of {other}", object.name)
+    }
+}
+
+/// Refuses the requirements of selectors that Kubernetes refuses.
+fn refuse_selectors(object: &Object, reading: &mut Reading) {
+    for member in ["namespaceSelector", "gatewayRouteSelector", "podSelector"] {
+        for (path, problem) in Selector::new(object.spec.get(member)).faults() {
+            let line = object.spot.member("spec").member(member).line();
+            let violations = vec![Violation::malformed(format!("spec.{member}.{path}"), problem)];
+            reading.refusals.push(Refusal { source_: object.source.clone(), line: Some(line), violations });
+        }
     }
 }
 

@@ -28,6 +28,17 @@ impl<'v> Selector<'v> {
         self.0.is_none()
     }
 
+    /// The requirements that are not valid, each with its member below the selector and the reason. Kubernetes refuses to
+    /// evaluate a selector with one, so the selector selects nothing.
+    pub(super) fn faults(self) -> Vec<(String, String)> {
+        let expressions = self.0.and_then(|selector| selector.get("matchExpressions")).and_then(Value::as_array);
+        let faults = expressions.into_iter().flatten().enumerate().filter_map(|(index, expression)| {
+            let (member, problem) = fault(expression)?;
+            Some((format!("matchExpressions[{index}].{member}"), problem))
+        });
+        faults.collect()
+    }
+
     /// Whether labels that are all known meet all requirements.
     pub(super) fn matches_all_known(self, labels: &BTreeMap<String, String>) -> bool {
         self.matches(&Labels { known: labels.clone(), is_complete: true }).unwrap_or(false)
@@ -36,6 +47,9 @@ impl<'v> Selector<'v> {
     /// Whether labels meet all requirements; `None` where that depends on labels that are not known.
     pub(super) fn matches(self, labels: &Labels) -> Option<bool> {
         let Some(selector) = self.0 else { return Some(false) };
+        if !self.faults().is_empty() {
+            return Some(false);
+        }
         let equal = selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten();
         let equal = equal.map(|(key, value)| match labels.known.get(key) {
             Some(label) => Some(text_of(value).as_ref() == Some(label)),
@@ -76,6 +90,26 @@ fn meets(expression: &Value, labels: &Labels) -> Option<bool> {
     }
 }
 
+/// What Kubernetes refuses of a requirement: the member, and the reason.
+fn fault(expression: &Value) -> Option<(&'static str, String)> {
+    let text = |name: &str| expression.get(name).and_then(Value::as_str).unwrap_or_default();
+    let has_values = expression.get("values").and_then(Value::as_array).is_some_and(|values| !values.is_empty());
+    if text("key").is_empty() {
+        return Some(("key", "is required: name a label".to_owned()));
+    }
+    match text("operator") {
+        "In" | "NotIn" if has_values => None,
+        "Exists" | "DoesNotExist" if !has_values => None,
+        operator @ ("In" | "NotIn") => {
+            Some(("values", format!("is empty, and the operator `{operator}` needs values: add one")))
+        }
+        operator @ ("Exists" | "DoesNotExist") => {
+            Some(("values", format!("is not empty, and the operator `{operator}` has no values: remove them")))
+        }
+        operator => Some(("operator", format!("is `{operator}`, must be one of In, NotIn, Exists, DoesNotExist"))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -100,6 +134,9 @@ mod tests {
             (expression("Exists", "v", json!(null)), true),
             (expression("DoesNotExist", "v", json!(null)), false),
             (expression("Near", "v", json!(null)), false),
+            (expression("NotIn", "gateway", json!([])), false),
+            (expression("Exists", "v", json!(["1"])), false),
+            (expression("NotIn", "", json!(["1"])), false),
         ];
         for (selector, expected) in table {
             assert_eq!(Selector::new(Some(&selector)).matches_all_known(&labels), expected, "{selector}");
@@ -110,7 +147,10 @@ mod tests {
     #[test]
     fn labels_that_are_not_known_decide_nothing() {
         let labels = Labels { known: BTreeMap::from([("a".to_owned(), "1".to_owned())]), is_complete: false };
-        let expression = |operator: &str, key: &str| json!({"matchExpressions": [{"key": key, "operator": operator, "values": ["1"]}]});
+        let expression = |operator: &str, key: &str| {
+            let values = if operator.ends_with("In") { json!(["1"]) } else { json!(null) };
+            json!({"matchExpressions": [{"key": key, "operator": operator, "values": values}]})
+        };
         let table = [
             (json!({}), Some(true)),
             (json!({"matchLabels": {"a": "1"}}), Some(true)),
