@@ -1,6 +1,7 @@
 //! Calls that work in a mesh and would fail after a write.
 
 mod handshakes;
+mod taken_over;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +28,7 @@ pub struct Cut {
 #[must_use]
 pub fn cuts(before: &Mesh, after: &Mesh, written: &ResourcePath, now: Timestamp) -> Vec<Cut> {
     let mut found = of_routes(before, after);
-    found.extend(handshakes::cuts(before, after, now));
+    found.extend(handshakes::cuts(before, after, written, now));
     found.extend(of_services(before, after));
     found.extend(of_shared_ports(before, after));
     if let ResourcePath::Route(id) = written {
