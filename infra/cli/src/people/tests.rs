@@ -127,7 +127,7 @@ impl Shop {
     }
 
     async fn refuses(&self, line: &str) -> Refusal {
-        match self.asks(line).await {
+        match Box::pin(self.asks(line)).await {
             Err(trouble @ Trouble::Refused(_)) if trouble.exit_code() != 1 => panic!("{trouble}"),
             Err(Trouble::Refused(refusal)) => *refusal,
             other => panic!("{line}: {other:?}"),
@@ -216,6 +216,9 @@ async fn a_forced_restore_is_not_undone_a_minute_later() {
     assert_eq!(shop.weights(), [0, 100]);
 }
 
+/// A way in which an alarm of a node loses its state.
+type Loss<'a> = &'a dyn Fn(&Shop, &str);
+
 /// Unknown is never healthy: missing data of a returning target is a reason to refuse, of the other target it is not.
 #[tokio::test]
 async fn a_restore_to_a_target_of_unknown_health_needs_consent() {
@@ -223,7 +226,7 @@ async fn a_restore_to_a_target_of_unknown_health_needs_consent() {
         shop.ports.alarms.set_state(&errors_of(node), AlarmState::InsufficientData, shop.now());
     };
     let delete = |shop: &Shop, node: &str| shop.ports.alarms.remove(&errors_of(node));
-    let losses: [&dyn Fn(&Shop, &str); 2] = [&silence, &delete];
+    let losses: [Loss<'_>; 2] = [&silence, &delete];
     for lose in losses {
         let shop = Shop::open();
         shop.fails("cart-v1");
