@@ -24,7 +24,7 @@ use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 
 use crate::disturbed::{Scene, config_answers};
-use crate::function::Answer;
+use crate::function::{Answer, PATIENCE};
 use crate::way::Way;
 use front::Front;
 use twist::Twister;
@@ -32,8 +32,12 @@ use twist::Twister;
 /// The maximum memory of a function, in bytes: the template gives the smallest function 256 MB.
 pub const MOST_MEMORY: u64 = 200 * 1024 * 1024;
 
-/// The time-out of an invocation.
+/// The shortest time-out of an invocation.
 const TIME: Duration = Duration::from_secs(9);
+
+/// The time-out of an invocation, as a multiple of an undisturbed run's time. On a loaded machine, a run with many calls
+/// would otherwise run out of time at any of them, and not because of the misbehaviour.
+const TIMES: u32 = 6;
 
 /// The maximum time of a process that never requests an event. Lambda ends an init phase after 10 seconds.
 const MOST_TIME: Duration = Duration::from_secs(10);
@@ -168,9 +172,10 @@ pub async fn withstand<S: Scene>(function: &str, set: impl AsyncFn(String) -> S)
     let full = std::env::var_os("ATTACK_ROUNDS").is_some();
     let calm = set("attack-calm".to_owned()).await;
     let before = effects(calm.end().await);
-    let variables: Vec<String> = called(&calm).await;
+    let (variables, took) = called(&calm).await;
     assert!(!variables.is_empty(), "{function} calls no service");
-    let calm = run(&calm, None).await;
+    let time = (took * TIMES).clamp(TIME, PATIENCE);
+    let calm = run(&calm, None, PATIENCE).await;
     calm.answer.as_ref().expect("an undisturbed run succeeds");
     let all = Misbehaviour::ALL.into_iter();
     let cases: Vec<(String, Misbehaviour)> = if full {
@@ -188,8 +193,8 @@ pub async fn withstand<S: Scene>(function: &str, set: impl AsyncFn(String) -> S)
                 return (Figures { left_out: 1, ..Figures::default() }, None);
             }
             let scene = set(format!("attack-{number}")).await;
-            let outcome = run(&scene, Some((&variable, misbehaviour))).await;
-            let wrong = problem(misbehaviour, &service, &outcome, calm, before);
+            let outcome = run(&scene, Some((&variable, misbehaviour)), time).await;
+            let wrong = problem(misbehaviour, &service, &outcome, Expected { calm, before, time });
             let figures = Figures {
                 cases: 1,
                 met: usize::from(outcome.hits > 0),
@@ -242,8 +247,9 @@ fn record(line: &Value) {
     file.write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
-/// The variables of the services that an undisturbed run calls, and of the services that can store a policy.
-async fn called<S: Scene>(scene: &S) -> Vec<String> {
+/// The variables of the services that an undisturbed run calls, and of the services that can store a policy; and the time
+/// of that run.
+async fn called<S: Scene>(scene: &S) -> (Vec<String>, Duration) {
     let way = scene.way();
     let fronts: Vec<(String, Front)> = {
         let mut fronts = Vec::new();
@@ -253,12 +259,14 @@ async fn called<S: Scene>(scene: &S) -> Vec<String> {
         fronts
     };
     let build = fronts.iter().fold(scene.build(), |build, (variable, front)| build.with(variable, front.endpoint()));
-    drop(build.start().await.answer(&scene.event()).await);
+    let mut function = build.start().await;
+    drop(function.answer(&scene.event()).await);
+    let took = function.took().unwrap_or_default();
     let is_called = |(variable, front): &(String, Front)| {
         front.hits() > 0 || variable.ends_with("_S3") || variable.ends_with("_SSM")
     };
     scene.settle().await;
-    fronts.into_iter().filter(is_called).map(|(variable, _)| variable).collect()
+    (fronts.into_iter().filter(is_called).map(|(variable, _)| variable).collect(), took)
 }
 
 /// The SDK's name of a service in lower case, from the variable of its endpoint.
@@ -271,9 +279,9 @@ enum Between {
     Twist(Twister),
 }
 
-async fn run(scene: &impl Scene, attacked: Option<(&str, Misbehaviour)>) -> Outcome {
+async fn run(scene: &impl Scene, attacked: Option<(&str, Misbehaviour)>, time: Duration) -> Outcome {
     let way = scene.way();
-    let mut build = scene.build().with_time(TIME);
+    let mut build = scene.build().with_time(time);
     let mut between = None;
     if let Some((variable, misbehaviour)) = attacked {
         let (_, address) = way.variables().iter().find(|(known, _)| known == variable).unwrap();
@@ -324,20 +332,26 @@ async fn run(scene: &impl Scene, attacked: Option<(&str, Misbehaviour)>) -> Outc
     }
 }
 
+/// What the outcome of a case is compared with.
+#[derive(Clone, Copy)]
+struct Expected<'a> {
+    /// The outcome of an undisturbed run.
+    calm: &'a Outcome,
+    /// The resources before any run.
+    before: &'a BTreeMap<String, Value>,
+    /// The time-out of an invocation.
+    time: Duration,
+}
+
 /// The reason why a case fails; `None` if it passes.
-fn problem(
-    misbehaviour: Misbehaviour,
-    service: &str,
-    outcome: &Outcome,
-    calm: &Outcome,
-    before: &BTreeMap<String, Value>,
-) -> Option<String> {
+fn problem(misbehaviour: Misbehaviour, service: &str, outcome: &Outcome, expected: Expected<'_>) -> Option<String> {
+    let Expected { calm, before, time } = expected;
     let said = format!("{:?}\n{}", outcome.answer, outcome.log);
     if said.contains("panicked at") {
         return Some(format!("it panicked: {said}"));
     }
     let started = outcome.answer.as_ref().is_ok_and(|_| true) || outcome.answer.as_ref().is_err_and(Value::is_object);
-    let most = if started { TIME } else { MOST_TIME };
+    let most = if started { time } else { MOST_TIME };
     if outcome.took >= most {
         return Some(format!("it took {:?} of {most:?}", outcome.took));
     }

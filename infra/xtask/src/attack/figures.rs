@@ -25,7 +25,8 @@ enum Line {
 struct Case {
     /// The function, and what sets its scene apart from others.
     suite: String,
-    case: String,
+    #[serde(rename = "case")]
+    name: String,
     outcome: Outcome,
     /// Whether the misbehaving service was called.
     #[serde(default)]
@@ -88,7 +89,7 @@ impl Figures {
     /// The cases that were not withstood.
     pub(super) fn failures(&self) -> Vec<String> {
         let bad = self.cases.iter().filter(|case| case.outcome != Outcome::Passed);
-        bad.map(|case| format!("{}, {}: {:?}", case.suite, case.case, case.outcome)).collect()
+        bad.map(|case| format!("{}, {}: {:?}", case.suite, case.name, case.outcome)).collect()
     }
 
     /// The tables in Markdown.
