@@ -212,7 +212,7 @@ impl Template {
             let (name, rest) = part.split_once('}').unwrap();
             // `${!NAME}` is `${NAME}` without substitution, a variable of IAM.
             if let Some(literal) = name.strip_prefix('!') {
-                result.push_str(&format!("${{{literal}}}{rest}"));
+                result.extend(["${", literal, "}", rest]);
                 continue;
             }
             let value = if name.contains('.') { Self::attribute(name) } else { self.named(name) };

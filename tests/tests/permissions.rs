@@ -1,7 +1,7 @@
 //! Checks the calls in the functions' sources against the roles of the template. This includes calls that no scenario
 //! in a function's `permissions.rs` makes.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

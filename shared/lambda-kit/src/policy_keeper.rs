@@ -150,20 +150,19 @@ impl<P, E: fmt::Display> PolicyKeeper<P, E> {
     /// cannot be read, the last valid version stays in force. The error is that no version was ever loaded.
     pub async fn current(&self, now: Timestamp) -> Result<Current<P>, NoPolicy> {
         let mut slot = self.kept.lock().await;
-        let kept = match slot.as_mut() {
-            Some(kept) => kept,
-            None => {
-                // The other half of the time is for the report.
-                let within = Deadline::remaining().map_or(LOAD_WITHIN, |left| LOAD_WITHIN.min(left / 2));
-                slot.insert(load(self.source.as_ref(), self.parse, within, now).await?)
-            }
+        let kept = if let Some(kept) = slot.as_mut() {
+            kept
+        } else {
+            // The other half of the time is for the report.
+            let within = Deadline::remaining().map_or(LOAD_WITHIN, |left| LOAD_WITHIN.min(left / 2));
+            slot.insert(load(self.source.as_ref(), self.parse, within, now).await?)
         };
         if now.duration_since(kept.looked) >= LOOK_AGAIN_AFTER {
             kept.looked = now;
             match read(self.source.as_ref(), REFRESH_WITHIN).await {
                 Ok(text) => kept.take(text, self.parse),
                 Err(error) => {
-                    tracing::warn!(%error, "failed to reload the policy; the last valid version stays in force")
+                    tracing::warn!(%error, "failed to reload the policy; the last valid version stays in force");
                 }
             }
         }
@@ -342,7 +341,7 @@ mod tests {
     async fn every_read_has_a_time_limit() {
         let took = |began: tokio::time::Instant| began.elapsed();
         let began = tokio::time::Instant::now();
-        let keeper = PolicyKeeper::start(Box::new(Slow(Duration::from_secs(60))), number, at(0)).await.unwrap();
+        let keeper = PolicyKeeper::start(Box::new(Slow(Duration::from_mins(1))), number, at(0)).await.unwrap();
         assert!(took(began) < Duration::from_secs(7), "{:?}", took(began));
         let began = tokio::time::Instant::now();
         let invocation = Deadline::after(Duration::from_secs(4));
