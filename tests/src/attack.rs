@@ -25,7 +25,7 @@ use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 
 use crate::disturbed::{Scene, config_answers};
-use crate::function::Answer;
+use crate::function::{Answer, PATIENCE};
 use crate::way::Way;
 use front::Front;
 pub use misbehaviour::Misbehaviour;
@@ -34,8 +34,12 @@ use twist::ResponseChanger;
 /// The maximum memory of a function, in bytes: the template gives the smallest function 256 MB.
 pub const MOST_MEMORY: u64 = 200 * 1024 * 1024;
 
-/// The time-out of an invocation.
+/// The shortest time-out of an invocation.
 const INVOCATION_TIME: Duration = Duration::from_secs(9);
+
+/// The time-out of an invocation, as a multiple of an undisturbed run's time. On a loaded machine, a run with many calls
+/// would otherwise run out of time at any of them, and not because of the misbehaviour.
+const TIMES: u32 = 6;
 
 /// The maximum time of a process that never requests an event. Lambda ends an init phase after 10 seconds.
 const PROCESS_TIME: Duration = Duration::from_secs(10);
@@ -89,9 +93,10 @@ pub async fn withstand<S: Scene>(function: &str, set: impl AsyncFn(String) -> S)
     let full = std::env::var_os("ATTACK_ROUNDS").is_some();
     let undisturbed = set("attack-calm".to_owned()).await;
     let before = effects(undisturbed.end().await);
-    let variables: Vec<String> = called_services(&undisturbed).await;
+    let (variables, took) = called_services(&undisturbed).await;
     assert!(!variables.is_empty(), "{function} calls no service");
-    let undisturbed = run(&undisturbed, None).await;
+    let time = (took * TIMES).clamp(INVOCATION_TIME, PATIENCE);
+    let undisturbed = run(&undisturbed, None, PATIENCE).await;
     undisturbed.answer.as_ref().expect("an undisturbed run succeeds");
     let all = Misbehaviour::ALL.into_iter();
     let cases: Vec<(String, Misbehaviour)> = if full {
@@ -109,8 +114,8 @@ pub async fn withstand<S: Scene>(function: &str, set: impl AsyncFn(String) -> S)
                 return (Figures { left_out: 1, ..Figures::default() }, None);
             }
             let scene = set(format!("attack-{number}")).await;
-            let outcome = run(&scene, Some((&variable, misbehaviour))).await;
-            let wrong = problem(misbehaviour, &service, &outcome, undisturbed, before);
+            let outcome = run(&scene, Some((&variable, misbehaviour)), time).await;
+            let wrong = problem(misbehaviour, &service, &outcome, Expected { undisturbed, before, time });
             let figures = Figures {
                 cases: 1,
                 met: usize::from(outcome.hits > 0),
@@ -163,8 +168,9 @@ fn record(line: &Value) {
     file.write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
-/// The variables of the services that an undisturbed run calls, and of the services that can store a policy.
-async fn called_services<S: Scene>(scene: &S) -> Vec<String> {
+/// The variables of the services that an undisturbed run calls, and of the services that can store a policy; and the time
+/// of that run.
+async fn called<S: Scene>(scene: &S) -> (Vec<String>, Duration) {
     let way = scene.way();
     let fronts: Vec<(String, Front)> = {
         let mut fronts = Vec::new();
@@ -174,12 +180,14 @@ async fn called_services<S: Scene>(scene: &S) -> Vec<String> {
         fronts
     };
     let build = fronts.iter().fold(scene.build(), |build, (variable, front)| build.with(variable, front.endpoint()));
-    drop(build.start().await.answer(&scene.event()).await);
+    let mut function = build.start().await;
+    drop(function.answer(&scene.event()).await);
+    let took = function.took().unwrap_or_default();
     let is_called = |(variable, front): &(String, Front)| {
         front.hits() > 0 || variable.ends_with("_S3") || variable.ends_with("_SSM")
     };
     scene.settle().await;
-    fronts.into_iter().filter(is_called).map(|(variable, _)| variable).collect()
+    (fronts.into_iter().filter(is_called).map(|(variable, _)| variable).collect(), took)
 }
 
 /// The SDK's name of a service in lower case, from the variable of its endpoint.
@@ -192,10 +200,10 @@ enum AttackServer {
     Change(ResponseChanger),
 }
 
-async fn run(scene: &impl Scene, attacked: Option<(&str, Misbehaviour)>) -> AttackOutcome {
+async fn run(scene: &impl Scene, attacked: Option<(&str, Misbehaviour)>, time: Duration) -> AttackOutcome {
     let way = scene.way();
-    let mut build = scene.build().with_time(INVOCATION_TIME);
-    let mut server = None;
+    let mut build = scene.build().with_time(time);
+    let mut between = None;
     if let Some((variable, misbehaviour)) = attacked {
         let (_, address) = way.variables().iter().find(|(known, _)| known == variable).unwrap();
         let front = if misbehaviour.changes_responses() {
@@ -245,20 +253,31 @@ async fn run(scene: &impl Scene, attacked: Option<(&str, Misbehaviour)>) -> Atta
     }
 }
 
+/// What the outcome of a case is compared with.
+#[derive(Clone, Copy)]
+struct Expected<'a> {
+    /// The outcome of an undisturbed run.
+    undisturbed: &'a AttackOutcome,
+    /// The resources before any run.
+    before: &'a BTreeMap<String, Value>,
+    /// The time-out of an invocation.
+    time: Duration,
+}
+
 /// The reason why a case fails; `None` if it passes.
 fn problem(
     misbehaviour: Misbehaviour,
     service: &str,
     outcome: &AttackOutcome,
-    undisturbed: &AttackOutcome,
-    before: &BTreeMap<String, Value>,
+    expected: Expected<'_>,
 ) -> Option<String> {
+    let Expected { undisturbed, before, time } = expected;
     let output = format!("{:?}\n{}", outcome.answer, outcome.log);
     if output.contains("panicked at") {
         return Some(format!("it panicked: {output}"));
     }
     let started = outcome.answer.as_ref().is_ok_and(|_| true) || outcome.answer.as_ref().is_err_and(Value::is_object);
-    let most = if started { INVOCATION_TIME } else { PROCESS_TIME };
+    let most = if started { time } else { PROCESS_TIME };
     if outcome.took >= most {
         return Some(format!("it took {:?}, and the limit is {most:?}", outcome.took));
     }

@@ -93,12 +93,15 @@ pub(crate) fn run(workspace: &Workspace, attacked: Option<Attacked>, function: O
     }
     let begun = Instant::now();
     for part in &parts {
-        let done = match part {
-            Attacked::ControlPlane => attack.control_plane(),
-            Attacked::Functions => attack.functions(&functions),
+        let (name, done) = match part {
+            Attacked::ControlPlane => ("control plane", attack.control_plane()),
+            Attacked::Functions => ("functions", attack.functions(&functions)),
         };
-        if matches!(done, Err(Failure::Interrupted)) {
-            return done;
+        match done {
+            Ok(()) => {}
+            Err(Failure::Interrupted) => return done,
+            // The other part runs all the same.
+            Err(failure) => attack.failed.push(format!("{name}: {failure}")),
         }
     }
     attack.end(begun.elapsed())
@@ -143,8 +146,8 @@ impl Attack<'_> {
         self.nextest(part, functions).args(["--no-run"]).shown()
     }
 
-    /// Runs the tests of a part within a time limit. A failure is recorded, and later parts run all the same.
-    fn tests(&mut self, name: &str, run: Run, limit: Duration) -> Result<()> {
+    /// Runs the tests of a part within a time limit, and prints the beginning of each failing test's output.
+    fn tests(&self, name: &str, run: Run, limit: Duration) -> Result<()> {
         let junit = junit_file(self.workspace, "long");
         fs::remove_file(&junit).ok();
         let watch = Watch::start(&self.figures);
@@ -152,9 +155,6 @@ impl Attack<'_> {
         drop(watch);
         let report = fs::read_to_string(&junit).unwrap_or_default();
         junit::report_failures(&report, &self.workspace.local("logs/attack").join(name))?;
-        if let Err(failure) = &result {
-            self.failed.push(format!("{name}: {failure}"));
-        }
         result
     }
 
@@ -183,7 +183,7 @@ impl Attack<'_> {
     }
 
     /// Has every service of every function misbehave in every way.
-    fn functions(&mut self, functions: &[&str]) -> Result<()> {
+    fn functions(&self, functions: &[&str]) -> Result<()> {
         say(format!("\n== functions: {}", functions.join(", ")));
         let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + FUNCTIONS_LIMIT;
         let run = self.nextest(Attacked::Functions, functions);

@@ -72,7 +72,7 @@ pub struct Decision {
 
 /// The values that the alarms on the automation itself watch. Each has a separate metric.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a metric of its own, in any combination")]
+#[expect(clippy::struct_excessive_bools, reason = "each has a separate metric")]
 pub struct Signals {
     /// Resources held although an alarm is on.
     pub holds_during_alarm: u32,

@@ -216,18 +216,17 @@ async fn a_forced_restore_is_not_undone_a_minute_later() {
     assert_eq!(shop.weights(), [0, 100]);
 }
 
-/// A way in which an alarm of a node loses its state.
-type Loss<'a> = &'a dyn Fn(&Shop, &str);
-
 /// Unknown is never healthy: missing data of a returning target is a reason to refuse, of the other target it is not.
 #[tokio::test]
 async fn a_restore_to_a_target_of_unknown_health_needs_consent() {
-    let silence = |shop: &Shop, node: &str| {
-        shop.ports.alarms.set_state(&errors_of(node), AlarmState::InsufficientData, shop.now());
-    };
-    let delete = |shop: &Shop, node: &str| shop.ports.alarms.remove(&errors_of(node));
-    let losses: [Loss<'_>; 2] = [&silence, &delete];
-    for lose in losses {
+    for is_deleted in [false, true] {
+        let lose = |shop: &Shop, node: &str| {
+            if is_deleted {
+                shop.ports.alarms.remove(&errors_of(node));
+            } else {
+                shop.ports.alarms.set_state(&errors_of(node), AlarmState::InsufficientData, shop.now());
+            }
+        };
         let shop = Shop::open();
         shop.fails("cart-v1");
         shop.minutes(1).await;
