@@ -170,7 +170,7 @@ fn record(line: &Value) {
 
 /// The variables of the services that an undisturbed run calls, and of the services that can store a policy; and the time
 /// of that run.
-async fn called<S: Scene>(scene: &S) -> (Vec<String>, Duration) {
+async fn called_services<S: Scene>(scene: &S) -> (Vec<String>, Duration) {
     let way = scene.way();
     let fronts: Vec<(String, Front)> = {
         let mut fronts = Vec::new();
@@ -203,7 +203,7 @@ enum AttackServer {
 async fn run(scene: &impl Scene, attacked: Option<(&str, Misbehaviour)>, time: Duration) -> AttackOutcome {
     let way = scene.way();
     let mut build = scene.build().with_time(time);
-    let mut between = None;
+    let mut server = None;
     if let Some((variable, misbehaviour)) = attacked {
         let (_, address) = way.variables().iter().find(|(known, _)| known == variable).unwrap();
         let front = if misbehaviour.changes_responses() {
