@@ -18,13 +18,14 @@ mod misbehaviour;
 mod twist;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::io::Write as _;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::stream::{self, StreamExt as _};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::disturbed::{Scene, config_answers};
-use crate::function::Answer;
+use crate::function::{Answer, PATIENCE};
 use crate::way::Way;
 use front::Front;
 pub use misbehaviour::Misbehaviour;
@@ -33,11 +34,15 @@ use twist::ResponseChanger;
 /// The maximum memory of a function, in bytes: the template gives the smallest function 256 MB.
 pub const MOST_MEMORY: u64 = 200 * 1024 * 1024;
 
-/// The time-out of an invocation.
+/// The shortest time-out of an invocation.
 const INVOCATION_TIME: Duration = Duration::from_secs(9);
 
-/// The maximum time of a process to start and to answer: a start makes at most one call, of 12 seconds.
-const PROCESS_TIME: Duration = Duration::from_secs(30);
+/// The time-out of an invocation, as a multiple of an undisturbed run's time. On a loaded machine, a run with many calls
+/// would otherwise run out of time at any of them, and not because of the misbehaviour.
+const TIMES: u32 = 6;
+
+/// The maximum time of a process that never requests an event. Lambda ends an init phase after 10 seconds.
+const PROCESS_TIME: Duration = Duration::from_secs(10);
 
 /// The number of concurrent cases: most of them wait.
 const CONCURRENT_CASES: usize = 3;
@@ -55,6 +60,8 @@ pub struct Figures {
     pub slowest_ms: u128,
     /// The maximum memory of a process, in MiB.
     pub most_memory_mib: u64,
+    /// The number of cases that were not run, because the time of `cargo xtask attack` was up.
+    pub left_out: usize,
 }
 
 /// The result of one run.
@@ -86,9 +93,10 @@ pub async fn withstand<S: Scene>(function: &str, set: impl AsyncFn(String) -> S)
     let full = std::env::var_os("ATTACK_ROUNDS").is_some();
     let undisturbed = set("attack-calm".to_owned()).await;
     let before = effects(undisturbed.end().await);
-    let variables: Vec<String> = called_services(&undisturbed).await;
+    let (variables, took) = called_services(&undisturbed).await;
     assert!(!variables.is_empty(), "{function} calls no service");
-    let undisturbed = run(&undisturbed, None).await;
+    let time = (took * TIMES).clamp(INVOCATION_TIME, PATIENCE);
+    let undisturbed = run(&undisturbed, None, PATIENCE).await;
     undisturbed.answer.as_ref().expect("an undisturbed run succeeds");
     let all = Misbehaviour::ALL.into_iter();
     let cases: Vec<(String, Misbehaviour)> = if full {
@@ -99,19 +107,34 @@ pub async fn withstand<S: Scene>(function: &str, set: impl AsyncFn(String) -> S)
     let (set, undisturbed, before, count) = (&set, &undisturbed, &before, cases.len());
     let done: Vec<(Figures, Option<String>)> = stream::iter(cases.into_iter().enumerate())
         .map(|(number, (variable, misbehaviour))| async move {
-            let scene = set(format!("attack-{number}")).await;
-            let outcome = run(&scene, Some((&variable, misbehaviour))).await;
             let service = service(&variable);
-            let wrong = problem(misbehaviour, &service, &outcome, undisturbed, before);
+            let name = format!("{misbehaviour:?} at {service}");
+            if is_time_up() {
+                record(&json!({ "suite": function, "case": name, "outcome": "leftOut" }));
+                return (Figures { left_out: 1, ..Figures::default() }, None);
+            }
+            let scene = set(format!("attack-{number}")).await;
+            let outcome = run(&scene, Some((&variable, misbehaviour)), time).await;
+            let wrong = problem(misbehaviour, &service, &outcome, Expected { undisturbed, before, time });
             let figures = Figures {
                 cases: 1,
                 met: usize::from(outcome.hits > 0),
                 failed: usize::from(outcome.answer.is_err()),
                 slowest_ms: outcome.took.as_millis(),
                 most_memory_mib: outcome.memory / 1024 / 1024,
+                left_out: 0,
             };
-            println!("{function}: {misbehaviour:?} at {service}: {figures:?}");
-            (figures, wrong.map(|why| format!("{misbehaviour:?} at {service}: {why}")))
+            println!("{function}: {name}: {figures:?}");
+            record(&json!({
+                "suite": function,
+                "case": name,
+                "outcome": if wrong.is_none() { "passed" } else { "failed" },
+                "met": outcome.hits > 0,
+                "invocationFailed": outcome.answer.is_err(),
+                "ms": u64::try_from(figures.slowest_ms).unwrap_or(u64::MAX),
+                "mib": figures.most_memory_mib,
+            }));
+            (figures, wrong.map(|why| format!("{name}: {why}")))
         })
         .buffer_unordered(CONCURRENT_CASES)
         .collect()
@@ -124,13 +147,30 @@ pub async fn withstand<S: Scene>(function: &str, set: impl AsyncFn(String) -> S)
         failed: all.failed + one.failed,
         slowest_ms: all.slowest_ms.max(one.slowest_ms),
         most_memory_mib: all.most_memory_mib.max(one.most_memory_mib),
+        left_out: all.left_out + one.left_out,
     });
     println!("{function} withstands {} services: {figures:?}", variables.len());
     figures
 }
 
-/// The variables of the services that an undisturbed run calls, and of the services that can store a policy.
-async fn called_services<S: Scene>(scene: &S) -> Vec<String> {
+/// Whether the time of `cargo xtask attack` is up, which it passes in seconds since 1970.
+fn is_time_up() -> bool {
+    let until = std::env::var("ATTACK_UNTIL").ok().and_then(|until| until.parse::<u64>().ok());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    until.is_some_and(|until| now >= until)
+}
+
+/// Appends a line to the file that `cargo xtask attack` reads.
+fn record(line: &Value) {
+    let Some(path) = std::env::var_os("ATTACK_FIGURES") else { return };
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+    // One write, so that the lines of other processes do not get between.
+    file.write_all(format!("{line}\n").as_bytes()).unwrap();
+}
+
+/// The variables of the services that an undisturbed run calls, and of the services that can store a policy; and the time
+/// of that run.
+async fn called_services<S: Scene>(scene: &S) -> (Vec<String>, Duration) {
     let way = scene.way();
     let fronts: Vec<(String, Front)> = {
         let mut fronts = Vec::new();
@@ -140,12 +180,14 @@ async fn called_services<S: Scene>(scene: &S) -> Vec<String> {
         fronts
     };
     let build = fronts.iter().fold(scene.build(), |build, (variable, front)| build.with(variable, front.endpoint()));
-    drop(build.start().await.answer(&scene.event()).await);
+    let mut function = build.start().await;
+    drop(function.answer(&scene.event()).await);
+    let took = function.took().unwrap_or_default();
     let is_called = |(variable, front): &(String, Front)| {
         front.hits() > 0 || variable.ends_with("_S3") || variable.ends_with("_SSM")
     };
     scene.settle().await;
-    fronts.into_iter().filter(is_called).map(|(variable, _)| variable).collect()
+    (fronts.into_iter().filter(is_called).map(|(variable, _)| variable).collect(), took)
 }
 
 /// The SDK's name of a service in lower case, from the variable of its endpoint.
@@ -158,9 +200,9 @@ enum AttackServer {
     Change(ResponseChanger),
 }
 
-async fn run(scene: &impl Scene, attacked: Option<(&str, Misbehaviour)>) -> AttackOutcome {
+async fn run(scene: &impl Scene, attacked: Option<(&str, Misbehaviour)>, time: Duration) -> AttackOutcome {
     let way = scene.way();
-    let mut build = scene.build().with_time(INVOCATION_TIME);
+    let mut build = scene.build().with_time(time);
     let mut server = None;
     if let Some((variable, misbehaviour)) = attacked {
         let (_, address) = way.variables().iter().find(|(known, _)| known == variable).unwrap();
@@ -211,20 +253,31 @@ async fn run(scene: &impl Scene, attacked: Option<(&str, Misbehaviour)>) -> Atta
     }
 }
 
+/// What the outcome of a case is compared with.
+#[derive(Clone, Copy)]
+struct Expected<'a> {
+    /// The outcome of an undisturbed run.
+    undisturbed: &'a AttackOutcome,
+    /// The resources before any run.
+    before: &'a BTreeMap<String, Value>,
+    /// The time-out of an invocation.
+    time: Duration,
+}
+
 /// The reason why a case fails; `None` if it passes.
 fn problem(
     misbehaviour: Misbehaviour,
     service: &str,
     outcome: &AttackOutcome,
-    undisturbed: &AttackOutcome,
-    before: &BTreeMap<String, Value>,
+    expected: Expected<'_>,
 ) -> Option<String> {
+    let Expected { undisturbed, before, time } = expected;
     let output = format!("{:?}\n{}", outcome.answer, outcome.log);
     if output.contains("panicked at") {
         return Some(format!("it panicked: {output}"));
     }
     let started = outcome.answer.as_ref().is_ok_and(|_| true) || outcome.answer.as_ref().is_err_and(Value::is_object);
-    let most = if started { INVOCATION_TIME } else { PROCESS_TIME };
+    let most = if started { time } else { PROCESS_TIME };
     if outcome.took >= most {
         return Some(format!("it took {:?}, and the limit is {most:?}", outcome.took));
     }
@@ -297,7 +350,7 @@ pub async fn two_copies<S: Scene>(function: &str, set: impl AsyncFn(String) -> S
 
 /// The number of executions of each changing operation. Requests with the same token are one order or version, and
 /// count once.
-fn changes(way: &Way) -> BTreeMap<String, usize> {
+pub(crate) fn changes(way: &Way) -> BTreeMap<String, usize> {
     const CHANGES: [&str; 4] = ["ImportCertificate", "IssueCertificate", "PutSecretValue", "UpdateSecretVersionStage"];
     let mut changes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (number, passed) in way.passed().into_iter().enumerate() {

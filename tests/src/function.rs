@@ -69,6 +69,14 @@ impl Build {
         self
     }
 
+    /// The value of a variable of its environment.
+    #[must_use]
+    pub fn variable(&self, variable: &str) -> Option<&str> {
+        // A later value replaces an earlier one.
+        let (_, value) = self.variables.iter().rev().find(|(known, _)| known == variable)?;
+        Some(value)
+    }
+
     /// Sets the time-out of each invocation.
     #[must_use]
     pub const fn with_time(mut self, time: Duration) -> Self {
@@ -100,6 +108,9 @@ pub struct Function {
     copying: Vec<JoinHandle<()>>,
     /// The times at which the newest event was received and answered.
     times: Arc<StdMutex<(Option<Instant>, Option<Instant>)>>,
+    /// When the process was started, and when it first requested an event.
+    begun: Instant,
+    ready: Arc<StdMutex<Option<Instant>>>,
 }
 
 impl Function {
@@ -109,8 +120,15 @@ impl Function {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let times = Arc::<StdMutex<(Option<Instant>, Option<Instant>)>>::default();
-        let queued = Arc::new(Mutex::new(queued));
-        let state = RuntimeState { function: build.name, time: build.time, queued, results, times: Arc::clone(&times) };
+        let ready = Arc::<StdMutex<Option<Instant>>>::default();
+        let state = RuntimeState {
+            function: build.name,
+            time: build.time,
+            queued: Arc::new(Mutex::new(queued)),
+            results,
+            times: Arc::clone(&times),
+            ready: Arc::clone(&ready),
+        };
         let runtime = tokio::spawn(async move {
             let app = Router::new()
                 .route("/2018-06-01/runtime/invocation/next", get(next))
@@ -125,6 +143,7 @@ impl Function {
             // The SDK must not query a service outside of this machine.
             &[("AWS_EC2_METADATA_DISABLED", "true")]
         };
+        let begun = Instant::now();
         let mut child = Command::new(&build.binary)
             .env_clear()
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
@@ -143,7 +162,7 @@ impl Function {
         let log = Arc::<StdMutex<String>>::default();
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let copying = vec![tokio::spawn(copy(stdout, Arc::clone(&log))), tokio::spawn(copy(stderr, Arc::clone(&log)))];
-        Self { child, events, answers, runtime, log, copying, times }
+        Self { child, events, answers, runtime, log, copying, times, begun, ready }
     }
 
     /// Sends the event, and waits for the answer of the process.
@@ -170,6 +189,17 @@ impl Function {
                 Err(Value::from(format!("the process ended: {status:?}")))
             }
             () = tokio::time::sleep(PATIENCE * 2) => unreachable!("the function did not answer: {}", self.log()),
+        }
+    }
+
+    /// Waits until the process requests its first event, which ends its init phase. Returns the duration of that phase.
+    pub async fn ready(&self) -> Duration {
+        loop {
+            if let Some(ready) = *self.ready.lock().unwrap() {
+                return ready.duration_since(self.begun);
+            }
+            assert!(self.begun.elapsed() < PATIENCE, "the function requests no event: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 
@@ -255,9 +285,11 @@ struct RuntimeState {
     queued: Arc<Mutex<mpsc::UnboundedReceiver<String>>>,
     results: mpsc::UnboundedSender<Answer>,
     times: Arc<StdMutex<(Option<Instant>, Option<Instant>)>>,
+    ready: Arc<StdMutex<Option<Instant>>>,
 }
 
 async fn next(State(state): State<RuntimeState>) -> Response {
+    state.ready.lock().unwrap().get_or_insert_with(Instant::now);
     let Some(event) = state.queued.lock().await.recv().await else {
         // The test is over.
         return StatusCode::GONE.into_response();

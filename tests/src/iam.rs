@@ -84,11 +84,19 @@ fn of_json_protocol(service: &str, operation: &str, body: &Value) -> Vec<Need> {
     let of_tag = |tag: &Value| {
         Some((format!("aws:RequestTag/{}", tag["Key"].as_str()?), tag["Value"].as_str().unwrap_or_default().to_owned()))
     };
-    let mut need = tags.filter_map(of_tag).fold(need, |need, (key, value)| need.with(&key, value));
+    let tags: Vec<(String, String)> = tags.filter_map(of_tag).collect();
+    let with_tags = |need: Need| tags.iter().fold(need, |need, (key, value)| need.with(key, value.as_str()));
+    let mut need = with_tags(need);
     if let Some(template) = body["TemplateArn"].as_str() {
         need = need.with("acm-pca:TemplateArn", template);
     }
-    vec![need]
+    // The dependent action of a request with tags, on a certificate that has no id yet.
+    let tags_a_new_certificate = service == "acm" && operation == "RequestCertificate" && !tags.is_empty();
+    let tagging = tags_a_new_certificate.then(|| {
+        let resource = format!("arn:aws:acm:{REGION}:{ACCOUNT}:certificate/*");
+        with_tags(Need::new("acm:AddTagsToCertificate", resource))
+    });
+    std::iter::once(need).chain(tagging).collect()
 }
 
 /// The name of the bus from its name or ARN in a request.
@@ -211,11 +219,15 @@ pub fn lacks(role: &[Grant], need: &Need) -> Option<String> {
     (!allowed).then(|| format!("no statement allows {need:?}"))
 }
 
-/// Whether a condition holds. Values that only the service knows, such as a resource's tags, count as a match.
+/// Whether a condition holds. Values that only the service knows, such as a resource's tags, count as a match. A resource
+/// without an id does not exist yet, and has no tags.
 fn holds(condition: &Value, need: &Need) -> bool {
     let operators = condition.as_object().into_iter().flatten();
     let mut compared = operators.flat_map(|(_, keys)| keys.as_object().into_iter().flatten());
     compared.all(|(key, wanted)| {
+        if key.starts_with("aws:ResourceTag/") {
+            return !need.resource.ends_with("/*");
+        }
         let known = ["aws:RequestTag/", "acm-pca:TemplateArn", "dynamodb:LeadingKeys"];
         if !known.iter().any(|known| key.starts_with(known)) {
             return true;
@@ -229,8 +241,10 @@ fn holds(condition: &Value, need: &Need) -> bool {
     })
 }
 
-/// Whether a text matches a pattern, in which `*` stands for any text.
+/// Whether a text matches a pattern, in which `*` stands for any text and `${*}` for an asterisk.
 fn matches(pattern: &str, text: &str) -> bool {
+    // Neither contains a control character.
+    let (pattern, text) = (pattern.replace("${*}", "\u{1}"), text.replace('*', "\u{1}"));
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = text.strip_prefix(first) else { return false };
@@ -318,6 +332,13 @@ mod tests {
                 json!({ "ForAnyValue:StringEquals": { "dynamodb:LeadingKeys": ["kill-switch"] } }),
             ),
             grant(true, "acm:RequestCertificate", "*", json!({ "StringEquals": { "aws:RequestTag/r": "true" } })),
+            grant(
+                true,
+                "acm:AddTagsToCertificate",
+                "arn:c/${*}",
+                json!({ "StringEquals": { "aws:RequestTag/r": "true" } }),
+            ),
+            grant(true, "acm:ExportCertificate", "arn:c/*", json!({ "StringEquals": { "aws:ResourceTag/r": "true" } })),
             grant(true, "appmesh:UpdateRoute", "arn:mesh/*/virtualRouter/*/route/*", Value::Null),
         ];
         for (need, is_given) in [
@@ -327,6 +348,12 @@ mod tests {
             (Need::new("dynamodb:DeleteItem", "arn:t/x"), false),
             (Need::new("acm:RequestCertificate", "*").with("aws:RequestTag/r", "true"), true),
             (Need::new("acm:RequestCertificate", "*"), false),
+            // Only a certificate that is being requested may be tagged for rotation, or one that is tagged already.
+            (Need::new("acm:AddTagsToCertificate", "arn:c/*").with("aws:RequestTag/r", "true"), true),
+            (Need::new("acm:AddTagsToCertificate", "arn:c/*").with("aws:RequestTag/other", "true"), false),
+            (Need::new("acm:AddTagsToCertificate", "arn:c/1").with("aws:RequestTag/r", "true"), false),
+            (Need::new("acm:ExportCertificate", "arn:c/1"), true),
+            (Need::new("acm:ExportCertificate", "arn:c/*"), false),
             (Need::new("appmesh:UpdateRoute", "arn:mesh/shop/virtualRouter/r/route/all"), true),
             (Need::new("appmesh:UpdateRoute", "arn:mesh/shop/virtualNode/a"), false),
         ] {

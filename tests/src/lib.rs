@@ -29,6 +29,7 @@ pub mod fault_suite;
 pub mod faults;
 pub mod function;
 pub mod iam;
+pub mod kill_switch;
 pub mod mixed_batch;
 pub mod moto;
 pub mod permissions;

@@ -1,5 +1,7 @@
 //! Starts a function's built command with one invalid setting after the other, and checks its error.
 
+pub mod slow_policy;
+
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};

@@ -43,6 +43,17 @@ pub struct Alarm {
     pub threshold: f64,
 }
 
+/// A rule of an event bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRule {
+    /// The logical name.
+    pub name: String,
+    /// Whether it is on the account's default bus, which many principals may put events on.
+    pub is_on_default_bus: bool,
+    /// The sources of its pattern; empty for a pattern of any source.
+    pub sources: Vec<String>,
+}
+
 /// The values of the template's pseudo parameters in the tests' stacks.
 const NAMES: [(&str, &str); 4] =
     [("AWS::StackName", "meshwarden"), ("AWS::Partition", "aws"), ("AWS::Region", REGION), ("AWS::AccountId", ACCOUNT)];
@@ -109,6 +120,37 @@ impl Template {
         alarms.filter(|alarm| alarm.dimensions.iter().any(|(_, value)| value == function)).collect()
     }
 
+    /// The rules of event buses, those of functions included.
+    #[must_use]
+    pub fn event_rules(&self) -> Vec<EventRule> {
+        let mut rules = Vec::new();
+        let mut add = |name: String, properties: &Value, pattern: &str| {
+            rules.push(EventRule {
+                name,
+                is_on_default_bus: properties.get("EventBusName").is_none(),
+                sources: properties[pattern].get("source").map(texts).unwrap_or_default(),
+            });
+        };
+        for (name, resource) in self.resources() {
+            if resource["Type"] == "AWS::Events::Rule" && resource["Properties"].get("EventPattern").is_some() {
+                add(name.clone(), &resource["Properties"], "EventPattern");
+            }
+            for (event, properties) in resource["Properties"]["Events"].as_object().into_iter().flatten() {
+                if properties["Type"] == "EventBridgeRule" {
+                    add(format!("{name}.{event}"), &properties["Properties"], "Pattern");
+                }
+            }
+        }
+        rules
+    }
+
+    /// The statements of the resource policy of the stack's event bus.
+    #[must_use]
+    pub fn bus_policy(&self) -> Vec<Value> {
+        let statements = self.evaluated(&self.0["Resources"]["EventBus"]["Properties"]["Policy"]["Statement"]);
+        statements.as_array().cloned().unwrap_or_default()
+    }
+
     fn resources(&self) -> impl Iterator<Item = (&String, &Value)> {
         self.0["Resources"].as_object().unwrap().iter()
     }
@@ -168,6 +210,11 @@ impl Template {
         let mut result = parts.next().unwrap_or_default().to_owned();
         for part in parts {
             let (name, rest) = part.split_once('}').unwrap();
+            // `${!NAME}` is `${NAME}` without substitution, a variable of IAM.
+            if let Some(literal) = name.strip_prefix('!') {
+                result.extend(["${", literal, "}", rest]);
+                continue;
+            }
             let value = if name.contains('.') { Self::attribute(name) } else { self.named(name) };
             result.push_str(value.as_str().unwrap());
             result.push_str(rest);
@@ -261,6 +308,7 @@ mod tests {
             let role = template.role(&function);
             assert!(role.iter().any(|grant| grant.allows && grant.action == "sns:Publish"), "{function}");
             let text = format!("{role:?}");
+            let text = text.replace("${*}", "");
             assert!(!text.contains("Fn::") && !text.contains("${"), "{function}: {text}");
             let alarms = template.alarms(&function);
             let permissions = alarms.iter().find(|alarm| alarm.name == format!("{function}-permissions")).unwrap();

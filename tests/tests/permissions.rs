@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use meshwarden_tests::template::Template;
+use meshwarden_tests::template::{EventRule, Template};
+use serde_json::Value;
 
 /// The methods of ports that call a service, and the actions that they need. A method for several kinds of resources
 /// has no actions here: the scenarios check them.
@@ -33,7 +34,8 @@ const CALLS: [(&str, &[&str]); 45] = [
     ("certificates.import", &["acm:ImportCertificate"]),
     ("certificates.list", &["acm:ListCertificates"]),
     ("certificates.renew", &["acm:RenewCertificate"]),
-    ("certificates.request", &["acm:RequestCertificate"]),
+    // The request has tags.
+    ("certificates.request", &["acm:RequestCertificate", "acm:AddTagsToCertificate"]),
     ("certificates.tag", &["acm:AddTagsToCertificate"]),
     ("certificates.tags", &["acm:ListTagsForCertificate"]),
     ("config.newest_item", &["config:GetResourceConfigHistory"]),
@@ -133,4 +135,27 @@ fn every_call_in_the_sources_is_in_the_role() {
 fn calls_are_found_across_lines() {
     let text = "let x = self.ports\n    .state\n    .load(&keys).await; ports.clock.now(); ports.meshes.as_ref()";
     assert_eq!(calls(text), BTreeSet::from(["state.load".to_owned()]));
+}
+
+/// The source of the control plane's events, which name the caller of a write.
+const WRITES: &str = "meshwarden.appmesh";
+
+/// Any principal that may put events on the default bus, or a function with its own role, could otherwise forge the caller.
+#[test]
+fn only_the_control_plane_may_name_the_caller_of_a_write() {
+    let template = Template::read();
+    let rules = template.event_rules();
+    let on_own_bus =
+        rules.iter().filter(|rule| !rule.is_on_default_bus && rule.sources.iter().any(|one| one == WRITES));
+    assert!(on_own_bus.count() > 0, "no rule reads the events of the control plane: {rules:#?}");
+    let forgeable = |rule: &&EventRule| rule.sources.is_empty() || rule.sources.iter().any(|one| one == WRITES);
+    let open: Vec<_> = rules.iter().filter(|rule| rule.is_on_default_bus).filter(forgeable).collect();
+    assert!(open.is_empty(), "these rules read the events from the default bus: {open:#?}");
+    let policy = template.bus_policy();
+    let denial = policy.iter().find(|statement| statement["Effect"] == "Deny").unwrap();
+    assert_eq!((&denial["Principal"], &denial["Action"]), (&Value::from("*"), &Value::from("events:PutEvents")));
+    let condition = &denial["Condition"];
+    assert_eq!(condition["ForAnyValue:StringEquals"]["events:source"], serde_json::json!([WRITES]));
+    assert_eq!(condition["ArnNotEquals"]["aws:PrincipalArn"], "ControlPlaneRole");
+    assert!(!policy.iter().any(|statement| statement["Effect"] == "Allow"), "{policy:#?}");
 }

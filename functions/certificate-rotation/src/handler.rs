@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use lambda_kit::wake::Delivery;
-use lambda_kit::{Current, Handler, Metric, PolicyKeeper, Report, Retry, Signals};
+use lambda_kit::{Current, Handler, Metric, NoPolicy, PolicyKeeper, Report, Retry, Signals};
 use mesh::policy::{Policy, PolicyError};
 use mesh::rotation::{Decision, OwedPage, Record, decide};
 use ports::{BudgetWindow, Deadline, FailureMemory, PortError};
@@ -80,7 +80,10 @@ impl Handler for CertificateRotation {
     async fn handle(&self, deliveries: Vec<Delivery>, deadline: Deadline) -> Result<Report, Retry> {
         let wake = Wake::of(&deliveries);
         let now = self.ports.clock.now();
-        let Current { policy, rejected } = self.policy.current(now).await;
+        let Current { policy, rejected } = match self.policy.current(now).await {
+            Ok(current) => current,
+            Err(missing) => return Err(missing.end_invocation(&self.failures, deadline, now).await),
+        };
         let run = Run {
             wake: &wake,
             policy: &policy,
@@ -98,9 +101,11 @@ impl Handler for CertificateRotation {
             Err(_) => run.calls.out_of_time(out_of_time),
         }
         let Run { facts, calls, .. } = run;
-        let withheld = self.failures.finish_by(deadline, calls.into_run(), &paging(&policy.certificates), now).await;
+        let failures = calls.into_run();
+        NoPolicy::record_loaded(&failures);
+        let withheld = self.failures.finish_by(deadline, failures, &paging(&policy.certificates), now).await;
         let withheld = u32::try_from(withheld).unwrap_or(u32::MAX);
-        let Ok(Reconciled { accounts, mut metrics, observed_nothing }) = reconciled else {
+        let Ok(Reconciled { accounts, mut metrics, observed_nothing, kill_switch_on }) = reconciled else {
             let signals = Signals { pages_withheld: withheld, ..Signals::default() };
             let report = Report { signals, ..Report::of(Vec::new()) };
             return Err(Retry { report: Some(report), ..Retry::all(out_of_time) });
@@ -114,6 +119,7 @@ impl Handler for CertificateRotation {
         let mut report = Report { metrics, ..Account::report(accounts) };
         report.signals.policy_rejected = rejected.is_some();
         report.signals.observed_nothing = observed_nothing;
+        report.signals.kill_switch_on |= kill_switch_on;
         report.signals.pages_withheld = report.signals.pages_withheld.saturating_add(withheld);
         match why {
             Some(why) => Err(Retry { why, report: Some(report), messages }),
@@ -128,18 +134,28 @@ struct Reconciled {
     metrics: Vec<Metric>,
     /// Whether the first observation failed.
     observed_nothing: bool,
+    /// Whether the kill switch was found on, also if nothing was to be changed.
+    kill_switch_on: bool,
+}
+
+/// The result of one round.
+struct Round {
+    accounts: Vec<Account>,
+    metrics: Vec<Metric>,
+    kill_switch_on: bool,
 }
 
 impl CertificateRotation {
     async fn reconcile(&self, run: &Run<'_>) -> Reconciled {
         let mut accounts = Vec::new();
         let mut metrics = Vec::new();
-        let mut observed_nothing = false;
+        let (mut observed_nothing, mut kill_switch_on) = (false, false);
         self.unstored.send_unsent(&self.ports).await;
         for round in 1..=ROUNDS {
             match self.round(run).await {
-                Ok((of_round, expiry)) => {
-                    metrics = expiry;
+                Ok(Round { accounts: of_round, metrics: of_all, kill_switch_on: is_on }) => {
+                    metrics = of_all;
+                    kill_switch_on |= is_on;
                     let moved = of_round.iter().any(|account| account.moved);
                     let is_last = !moved || round == ROUNDS;
                     // A decision that the next round makes again is reported by that round.
@@ -156,11 +172,11 @@ impl CertificateRotation {
                 }
             }
         }
-        Reconciled { accounts, metrics, observed_nothing }
+        Reconciled { accounts, metrics, observed_nothing, kill_switch_on }
     }
 
     /// Observes, decides, and executes each step that is allowed now.
-    async fn round(&self, run: &Run<'_>) -> Result<(Vec<Account>, Vec<Metric>), PortError> {
+    async fn round(&self, run: &Run<'_>) -> Result<Round, PortError> {
         let now = self.ports.clock.now();
         let observation = observe(&self.ports, run.policy, &run.window, run.wake, &run.calls).await?;
         run.calls.succeeded("meshes");
@@ -182,7 +198,7 @@ impl CertificateRotation {
         accounts.extend(self.report_events(run, &observation, &decided, now).await);
         let mut metrics = metrics::expiry(&observation.readings, now);
         metrics.extend(metrics::lateness(&observation.facts, &run.policy.certificates, now));
-        Ok((accounts, metrics))
+        Ok(Round { accounts, metrics, kill_switch_on: observation.facts.kill_switch.is_some() })
     }
 
     /// Executes a decision where the mode allows it, and reports it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use lambda_kit::wake::Delivery;
-use lambda_kit::{Current, Decision, FailedMessages, Handler, Metric, PolicyKeeper, Report, Retry, holder};
+use lambda_kit::{Current, Decision, FailedMessages, Handler, Metric, NoPolicy, PolicyKeeper, Report, Retry, holder};
 use mesh::audit::{AuditInput, AuditResult, Snapshot, StaleReading, Write, audit_changes};
 use mesh::failures::FailureClass;
 use mesh::name::{AccountId, MeshName, ResourcePath};
@@ -75,10 +75,15 @@ impl ChangeAudit {
 #[async_trait]
 impl Handler for ChangeAudit {
     async fn handle(&self, deliveries: Vec<Delivery>, deadline: Deadline) -> Result<Report, Retry> {
-        let Current { policy, rejected } = self.policy.current(self.ports.clock.now()).await;
+        let now = self.ports.clock.now();
+        let Current { policy, rejected } = match self.policy.current(now).await {
+            Ok(current) => current,
+            Err(missing) => return Err(missing.end_invocation(&self.failures, deadline, now).await),
+        };
         let wake = Wake::of(deliveries);
         let by = holder(NAME, deadline, self.ports.clock.now());
         let mut done = Done { by, ..Done::default() };
+        NoPolicy::record_loaded(&done.failures);
         let now = self.ports.clock.now();
         let time = FailureMemory::time_for_work(deadline);
         let audited = tokio::time::timeout(time, self.audit(wake, &policy, &mut done)).await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use lambda_kit::wake::Delivery;
-use lambda_kit::{Current, FailedMessages, Handler, PolicyKeeper, Report, Retry};
+use lambda_kit::{Current, FailedMessages, Handler, NoPolicy, PolicyKeeper, Report, Retry};
 use mesh::failures::FailureClass;
 use mesh::name::MeshName;
 use mesh::policy::{Policy, PolicyError};
@@ -63,7 +63,10 @@ impl ComplianceSweep {
 impl Handler for ComplianceSweep {
     async fn handle(&self, deliveries: Vec<Delivery>, deadline: Deadline) -> Result<Report, Retry> {
         let now = self.ports.clock.now();
-        let Current { policy, rejected } = self.policy.current(now).await;
+        let Current { policy, rejected } = match self.policy.current(now).await {
+            Ok(current) => current,
+            Err(missing) => return Err(missing.end_invocation(&self.failures, deadline, now).await),
+        };
         let asked = Asked::of(&deliveries);
         let mut done = Done::default();
         let time = FailureMemory::time_for_work(deadline);
@@ -74,7 +77,9 @@ impl Handler for ComplianceSweep {
             done.retry = Some(why);
         }
         let paging = &policy.failover.paging;
-        let mut withheld = self.failures.finish_by(deadline, done.failure_run(), paging, now).await;
+        let failures = done.failure_run();
+        NoPolicy::record_loaded(&failures);
+        let mut withheld = self.failures.finish_by(deadline, failures, paging, now).await;
         withheld += self.standstills.finish_by(deadline, std::mem::take(&mut done.waiting), paging, now).await;
         let mut report = Report::of(done.decisions);
         report.metrics = done.metrics;

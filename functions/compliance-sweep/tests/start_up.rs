@@ -15,3 +15,13 @@ async fn bad_settings_are_one_line_with_the_remedy() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn start_does_not_wait_for_a_policy_that_does_not_arrive() {
+    meshwarden_tests::start_up::slow_policy::check(
+        "compliance-sweep",
+        env!("CARGO_BIN_EXE_compliance-sweep"),
+        "schedule",
+    )
+    .await;
+}

@@ -1,9 +1,11 @@
-//! Endpoints that misbehave during a scheduled evaluation, and two copies of the function that run at once.
+//! Endpoints that misbehave during a scheduled evaluation, two copies of the function that run at once, and the kill
+//! switch.
 
 use std::sync::Arc;
 
 use meshwarden_tests::attack::{two_copies, withstand};
 use meshwarden_tests::config_events::{ConfigScene, Services, Stage};
+use meshwarden_tests::kill_switch;
 use serde_json::json;
 
 const NAME: &str = "egress-compliance";
@@ -28,4 +30,10 @@ async fn misbehaving_endpoints_lead_to_no_false_answer() {
 async fn two_copies_at_once_make_one_change() {
     let Some(services) = Services::start().await else { return };
     two_copies(NAME, async |_| scene(&services).await).await;
+}
+
+#[tokio::test]
+async fn kill_switch_stops_repairs_and_turns_its_alarm_on() {
+    let Some(services) = Services::start().await else { return };
+    kill_switch::check(NAME, &scene(&services).await).await;
 }

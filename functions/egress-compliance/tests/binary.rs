@@ -39,3 +39,13 @@ async fn every_kind_of_message_is_answered() {
 async fn bad_settings_are_one_line_with_the_remedy() {
     meshwarden_tests::start_up::check("egress-compliance", env!("CARGO_BIN_EXE_egress-compliance"), &[]).await;
 }
+
+#[tokio::test]
+async fn start_does_not_wait_for_a_policy_that_does_not_arrive() {
+    meshwarden_tests::start_up::slow_policy::check(
+        "egress-compliance",
+        env!("CARGO_BIN_EXE_egress-compliance"),
+        "tick-rule",
+    )
+    .await;
+}

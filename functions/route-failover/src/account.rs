@@ -6,7 +6,7 @@ use lambda_kit::{Report, Signals};
 use mesh::alarm::AlarmName;
 use mesh::failover::{Decision, HoldReason, Subject, UnansweredAlarm, Verdict, Wiring};
 use mesh::name::{MeshName, ResourcePath};
-use ports::{PortError, Refusal};
+use ports::{DocumentError, PortError, Refusal};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -79,6 +79,19 @@ impl Account {
             signals: Signals::default(),
             superseded: false,
             retry: error.kind.may_heal().then(|| format!("{what} can't be observed: {error}")),
+            telling: true,
+        }
+    }
+
+    /// The function's own document cannot be read. It is not overwritten, and no decision depends on it.
+    pub(crate) fn unreadable_document(error: &DocumentError) -> Self {
+        let facts = json!({ "message": error.to_string(), "remedy": error.remedy() });
+        Self {
+            subject: None,
+            line: hold(format!("document/{}", error.key()), error.reason(), facts),
+            signals: Signals::default(),
+            superseded: false,
+            retry: None,
             telling: true,
         }
     }

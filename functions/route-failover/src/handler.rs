@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 use lambda_kit::wake::{AlarmWake, Delivery};
-use lambda_kit::{Current, Handler, PolicyKeeper, Report, Retry};
+use lambda_kit::{Current, Handler, NoPolicy, PolicyKeeper, Report, Retry};
 use mesh::alarm::{Alarm, AlarmName, AlarmState};
 use mesh::failover::{
     AlarmInput, Decision, ForeignAlarm, Plan, Recipient, Subject, Verdict, decide, unanswered_alarms,
 };
 use mesh::failures::{FailedCall, FailureClass};
 use mesh::name::{MeshName, ResourcePath, RouteId};
-use mesh::policy::{Mode, Policy, PolicyError, RuleId};
+use mesh::policy::{Mode, PagingPolicy, Policy, PolicyError, RuleId};
 use mesh::weights::WeightSplit;
 use ports::{BudgetWindow, Deadline, FailureMemory, PortError};
 use tokio::sync::Mutex;
@@ -88,7 +88,11 @@ impl Handler for RouteFailover {
     async fn handle(&self, deliveries: Vec<Delivery>, deadline: Deadline) -> Result<Report, Retry> {
         let wake = Wake::of(&deliveries);
         let now = self.ports.clock.now();
-        let Current { policy, rejected } = self.policy.current(now).await;
+        let Current { policy, rejected } = match self.policy.current(now).await {
+            Ok(current) => current,
+            Err(missing) => return Err(self.without_policy(missing, deadline, now).await),
+        };
+        self.teller.memory().succeeded(NoPolicy::target()).await;
         let run = Run {
             wake: &wake,
             policy: &policy,
@@ -99,13 +103,14 @@ impl Handler for RouteFailover {
         let mut messages = Messages::default();
         let time = FailureMemory::time_for_work(deadline);
         let reconciled = tokio::time::timeout(time, self.reconcile(&run, &deliveries, &mut messages)).await;
-        let Ok(Reconciled { accounts, observed_nothing }) = reconciled else {
+        let Ok(Reconciled { mut accounts, observed_nothing }) = reconciled else {
             let why = "its time ran out; what was begun is taken up again";
             self.out_of_time(&run, deadline, why).await;
             let mut report = Report::of(Vec::new());
             report.signals.pages_withheld = self.teller.memory().take_withheld().await;
             return Err(Retry { report: Some(report), ..Retry::all(why) });
         };
+        accounts.extend(self.teller.memory().unreadable().await.as_ref().map(Account::unreadable_document));
         let retry = accounts.iter().find_map(|account| account.retry.clone());
         let failed = accounts.iter().filter(|account| account.retry.is_some());
         let messages = messages.of_failed(failed.map(|account| account.line.resource.as_str()));
@@ -212,6 +217,24 @@ impl RouteFailover {
         let mut accounts = Account::not_failures(&named, alarms);
         accounts.extend(unanswered.iter().map(Account::unanswered));
         accounts
+    }
+
+    /// Reports that no policy could be loaded. Whether an alarm is in `ALARM` is not known.
+    async fn without_policy(&self, missing: NoPolicy, deadline: Deadline, now: Timestamp) -> Retry {
+        let text = missing.to_string();
+        let call = FailedCall { class: missing.class(), kind: missing.kind(), text: &text };
+        let settle = async {
+            let memory = self.teller.memory();
+            memory.failed(NoPolicy::target(), &call, now).await;
+            // Every load has to name a window; nothing is spent.
+            let window = BudgetWindow { class: NAME.to_owned(), start: now, end: now };
+            let found = Found { unanswered: &[], complete: false, urgent: true };
+            memory.settle(self.teller.pager(), found, &PagingPolicy::default(), &window, now).await;
+        };
+        if tokio::time::timeout(deadline.left(), settle).await.is_err() {
+            tracing::warn!("no time was left to page that the policy cannot be loaded");
+        }
+        missing.retry(self.teller.memory().take_withheld().await)
     }
 
     /// Pages the failures of a run that had no time left. Whether an alarm is in `ALARM` may not be known.

@@ -7,6 +7,9 @@
 //! A page that the state table does not accept is withheld: each new process would send it again. The alarm on the
 //! metric `PagesWithheld` reports it. While an alarm is in `ALARM`, or may be, the function sends the page anyway. A
 //! duplicate page is better than no page while traffic stays on a failing node.
+//!
+//! A stored document that cannot be read, or has a newer format, is never overwritten. It counts as a withheld page of
+//! its own until an operator repairs or resets it. No decision about a route depends on the document.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -43,6 +46,8 @@ struct Kept {
     record: FunctionRecord,
     /// The document as stored in the state table; unset while that is not known.
     stored: Option<(u64, FunctionRecord)>,
+    /// Why the stored document cannot be read; `None` if it can, or was not read yet.
+    unreadable: Option<DocumentError>,
     /// The number of pages that this invocation withheld.
     withheld: u32,
 }
@@ -176,6 +181,9 @@ impl Memory {
             let is_recent = now < alarm.told.paged.unwrap_or(alarm.told.since) + policy.remind_after.get();
             held.contains(name.as_str()) || is_recent && (!found.complete || alarm.told.code == "OtherAccount")
         });
+        if let Some(error) = kept.unreadable.clone() {
+            kept.withhold(&document_notice(&error));
+        }
         kept.record.failures.expire(&limits, now);
         kept.record.plans.retain(|_, plan| now.duration_since(plan.last_run) < policy.remind_after.get());
         let is_new = kept
@@ -185,6 +193,11 @@ impl Memory {
         if is_new {
             self.store(&mut kept, window, now).await;
         }
+    }
+
+    /// Why the stored document cannot be read; `None` if it can, or was not read yet.
+    pub(crate) async fn unreadable(&self) -> Option<DocumentError> {
+        self.kept.lock().await.unreadable.clone()
     }
 
     /// The number of pages that were withheld since the previous call; resets it.
@@ -213,6 +226,7 @@ impl Memory {
                 return;
             }
         };
+        kept.unreadable = None;
         let Some(stored) = view.documents.get(&key) else {
             kept.stored = Some((0, FunctionRecord::default()));
             return;
@@ -222,15 +236,8 @@ impl Memory {
                 kept.stored = Some((stored.revision, record.clone()));
                 kept.merge(record, now);
             }
-            Err(error @ DocumentError::NewerFormat { .. }) => {
-                // The document stays as it is. This process keeps its own memory, and withholds pages.
-                tracing::warn!(%error, "a newer version stored the function's memory; pages are withheld");
-            }
-            Err(error @ DocumentError::Malformed { .. }) => {
-                // At worst, a page is sent once more. The document is rewritten: no decision depends on it.
-                tracing::warn!(%error, "the stored memory of the function is unreadable and is replaced");
-                kept.stored = Some((stored.revision, FunctionRecord::default()));
-            }
+            // Without a known revision, nothing is stored.
+            Err(error) => kept.unreadable = Some(error),
         }
     }
 
@@ -342,5 +349,17 @@ fn failure_notice(page: &FailurePage) -> Notice {
         urgency: Urgency::Page,
         subject: format!("hold: CannotObserve {subject}"),
         body: format!("{page}\n\n{facts}\n"),
+    }
+}
+
+/// The page about a stored document that cannot be read, with the remedy.
+fn document_notice(error: &DocumentError) -> Notice {
+    Notice {
+        urgency: Urgency::Page,
+        subject: format!("hold: {} document/{}", error.reason(), error.key()),
+        body: format!(
+            "{error}; {}.\nUntil then the function cannot remember which pages it has sent.\n",
+            error.remedy()
+        ),
     }
 }

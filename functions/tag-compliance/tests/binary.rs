@@ -87,3 +87,9 @@ async fn an_answer_that_is_not_taken_makes_the_event_come_again() {
 async fn bad_settings_are_one_line_with_the_remedy() {
     meshwarden_tests::start_up::check("tag-compliance", env!("CARGO_BIN_EXE_tag-compliance"), &[]).await;
 }
+
+#[tokio::test]
+async fn start_does_not_wait_for_a_policy_that_does_not_arrive() {
+    meshwarden_tests::start_up::slow_policy::check("tag-compliance", env!("CARGO_BIN_EXE_tag-compliance"), "tick-rule")
+        .await;
+}

@@ -63,7 +63,7 @@ fn table_has_each_rule_with_file_and_line_and_a_summary() {
     assert_eq!(file, "loose/manifest.yaml");
     let text = std::fs::read_to_string(fixtures().join(file)).unwrap();
     assert!(text.lines().nth(line.parse::<usize>().unwrap() - 1).is_some(), "{shadowed}");
-    assert!(stdout.contains("taken as `gone_loose`"), "{stdout}");
+    assert!(stdout.contains("assumed to be `gone_loose`"), "{stdout}");
     assert!(stdout.lines().last().unwrap().starts_with("Read: 1 file, 12 resources, 1 mesh."), "{stdout}");
     assert!(!stdout.contains('\x1b'), "a pipe gets no colours");
     let (_, colored, _) = meshwarden(&["check", "loose/manifest.yaml", "--color", "always"], None);

@@ -32,11 +32,15 @@ pub(crate) enum Task {
         #[arg(long, value_name = "NUMBER", default_value_t = SEED)]
         seed: u64,
     },
-    /// Attack on loopback: the control plane for at most ten minutes, with up to ten times the load of every commit's
-    /// tests, then the functions, with every misbehaviour of every service that they call
+    /// Attack on loopback: the control plane for at most 10 minutes, with up to ten times the load of every commit's
+    /// tests, then the functions for at most 21 minutes, with every misbehaviour of every service that they call. The
+    /// build is not included. Prints a table of figures
     Attack {
         /// Attack only this
         part: Option<Attacked>,
+        /// Of the functions, attack only this one
+        #[arg(long)]
+        function: Option<String>,
     },
     /// Look dependencies up in the database of known vulnerabilities; needs the network
     Advisories {

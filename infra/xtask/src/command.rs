@@ -22,6 +22,8 @@ const TAIL: usize = 25;
 #[derive(Debug)]
 pub(crate) struct Run {
     command: Command,
+    /// The time limit; `None` without one.
+    limit: Option<Duration>,
 }
 
 impl Run {
@@ -30,7 +32,7 @@ impl Run {
         // A separate process group allows ending a program together with its children.
         command.current_dir(folder).stdin(Stdio::null()).process_group(0);
         without_cargo_package(&mut command);
-        Self { command }
+        Self { command, limit: None }
     }
 
     /// The cargo that runs this program.
@@ -53,6 +55,12 @@ impl Run {
         self
     }
 
+    /// Ends it with its children after this time, which is a failure.
+    pub(crate) const fn within(mut self, limit: Duration) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
     /// Runs it with `input` as its standard input, and returns its standard output.
     pub(crate) fn filter(mut self, input: &str) -> Result<String> {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -69,7 +77,7 @@ impl Run {
     /// Runs it with its output on the terminal.
     pub(crate) fn shown(mut self) -> Result<()> {
         let child = self.command.spawn().map_err(|source| self.not_started(source))?;
-        let status = wait(child)?;
+        let status = wait(child, &self.name(), self.limit)?;
         self.verdict(status, VecDeque::new())
     }
 
@@ -90,7 +98,7 @@ impl Run {
         read_lines(child.stdout.take(), LineKind::Output, sender.clone());
         read_lines(child.stderr.take(), LineKind::Error, sender);
         let (output, tail) = follow(&child, &lines, progress)?;
-        let status = wait(child)?;
+        let status = wait(child, &self.name(), self.limit)?;
         self.verdict(status, tail)?;
         Ok(output)
     }
@@ -124,20 +132,21 @@ fn without_cargo_package(command: &mut Command) {
     }
 }
 
-fn wait(mut child: Child) -> Result<ExitStatus> {
-    let name = child.id().to_string();
+fn wait(mut child: Child, name: &str, limit: Option<Duration>) -> Result<ExitStatus> {
     loop {
-        let looked = interrupt::poll(Duration::from_hours(1), || {
-            child.try_wait().map_err(|source| Failure::Start { command: name.clone(), source })
+        let looked = interrupt::poll(limit.unwrap_or(Duration::from_hours(1)), || {
+            child.try_wait().map_err(|source| Failure::Start { command: name.to_owned(), source })
         });
-        match looked {
-            Ok(Some(status)) => return Ok(status),
-            Ok(None) => {}
-            Err(failure) => {
-                process::end_group(child.id());
-                return Err(failure);
+        let failure = match (looked, limit) {
+            (Ok(Some(status)), _) => return Ok(status),
+            (Ok(None), None) => continue,
+            (Ok(None), Some(limit)) => {
+                Failure::TimeLimit { command: name.to_owned(), minutes: limit.as_secs().div_ceil(60) }
             }
-        }
+            (Err(failure), _) => failure,
+        };
+        process::end_group(child.id());
+        return Err(failure);
     }
 }
 
@@ -254,6 +263,13 @@ mod tests {
         let line = |text: &str, kind| Line { text: text.to_owned(), kind };
         let expected = [line("one", LineKind::Passing), line("two", LineKind::Error), line("three", LineKind::Error)];
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn command_that_exceeds_its_time_limit_is_ended() {
+        let run = Run::new("sleep", Path::new("/")).args(["600"]).within(Duration::from_millis(1));
+        assert!(matches!(run.shown(), Err(Failure::TimeLimit { .. })));
+        assert!(Run::new("true", Path::new("/")).within(Duration::from_mins(1)).shown().is_ok());
     }
 
     #[test]

@@ -31,6 +31,12 @@ pub(crate) enum Failure {
     #[error("{what} returned {answer}")]
     Refused { what: String, answer: String },
 
+    #[error("{command} did not end within {minutes} minutes")]
+    TimeLimit { command: String, minutes: u64 },
+
+    #[error("the attack was not withstood:{}", indented(.failed))]
+    NotWithstood { failed: Vec<String> },
+
     #[error("the stack is not running: start it with `cargo xtask up`")]
     NoStack,
 

@@ -61,7 +61,7 @@ fn run(task: Task) -> Result<()> {
             };
             suite::run(&workspace, extent, seed)
         }
-        Task::Attack { part } => attack::run(&workspace, part),
+        Task::Attack { part, function } => attack::run(&workspace, part, function.as_deref()),
         Task::Advisories { newest } => advisories::check(&workspace, newest),
         Task::Bench { part } => bench::run(&workspace, part),
         Task::Up { no_load } => stack::up(&workspace, !no_load),

@@ -216,7 +216,7 @@ impl Tally {
 }
 
 /// nextest writes it below the root, for any target folder of cargo.
-fn junit_file(workspace: &Workspace, profile: &str) -> PathBuf {
+pub(crate) fn junit_file(workspace: &Workspace, profile: &str) -> PathBuf {
     workspace.file("target/nextest").join(profile).join("junit.xml")
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use lambda_kit::wake::Delivery;
-use lambda_kit::{Current, FailedMessages, Handler, PolicyKeeper, Report, Retry, Signals};
+use lambda_kit::{Current, FailedMessages, Handler, NoPolicy, PolicyKeeper, Report, Retry, Signals};
 use mesh::compliance::{DecisionScope, Plan, Topic, Verdict, decide};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::{Policy, PolicyError};
@@ -62,6 +62,8 @@ struct Progress {
     unanswered: BTreeSet<String>,
     /// Whether no mesh could be read, although at least one was on the agenda.
     observed_nothing: bool,
+    /// Whether the kill switch was found on, also if nothing was to be changed.
+    kill_switch_on: bool,
 }
 
 impl Compliance {
@@ -85,12 +87,16 @@ impl Handler for Compliance {
     async fn handle(&self, deliveries: Vec<Delivery>, deadline: Deadline) -> Result<Report, Retry> {
         let trigger = Trigger::new(deliveries);
         let now = self.ports.clock.now();
-        let Current { policy, rejected } = self.policy.current(now).await;
+        let Current { policy, rejected } = match self.policy.current(now).await {
+            Ok(current) => current,
+            Err(missing) => return Err(missing.end_invocation(&self.failures, deadline, now).await),
+        };
+        let failures = FailureRun::default();
+        NoPolicy::record_loaded(&failures);
         let (window, holder) = (
             BudgetWindow::at(name(self.topic), self.topic.budget(&policy).window.get(), now),
             lambda_kit::holder(name(self.topic), deadline, now),
         );
-        let failures = FailureRun::default();
         let run = Run { trigger: &trigger, policy: &policy, window, holder, deadline, now, failures };
         let mut progress = Progress::default();
         let time = FailureMemory::time_for_work(deadline);
@@ -108,7 +114,7 @@ impl Progress {
     /// The answer to Lambda: the report, and the messages to retry.
     #[expect(clippy::result_large_err, reason = "the runtime's own type, moved once in an invocation")]
     fn answer(self, trigger: &Trigger, in_time: bool, signals: Signals) -> Result<Report, Retry> {
-        let Self { entries, unfinished, unanswered, observed_nothing } = self;
+        let Self { entries, unfinished, unanswered, observed_nothing, kill_switch_on } = self;
         let mut why = (!in_time).then(|| "the invocation ran out of time; the retry resumes its work".to_owned());
         let mut messages = BTreeSet::new();
         for Repeat { why: this, concern } in entries.iter().flat_map(|entry| &entry.repeats) {
@@ -133,6 +139,7 @@ impl Progress {
         report.signals.policy_rejected = signals.policy_rejected;
         report.signals.pages_withheld = signals.pages_withheld;
         report.signals.observed_nothing = observed_nothing;
+        report.signals.kill_switch_on |= kill_switch_on;
         match why {
             Some(why) => {
                 let messages = FailedMessages::named_or_all(messages.into_iter().collect());
@@ -166,6 +173,7 @@ impl Compliance {
             left = left.saturating_sub(1);
             let observed = self.observe(run, &mesh, &item, &open, &mut answers, &mut progress.entries);
             if let Some(observation) = share.cover(observed).await {
+                progress.kill_switch_on |= observation.facts.kill_switch.is_some();
                 answers.add(&observation, self.topic, run.policy, &open, run.now);
                 seen.push((item, observation));
             } else if let Some(unfinished) = &mut progress.unfinished {

@@ -82,11 +82,15 @@ fn lines(report: &Report, request_id: &str, now: Timestamp) -> Vec<Value> {
         }));
     }
     lines.extend(report.metrics.iter().map(|metric| own(metric, now)));
-    // One metric of all functions, written only if there is something to count: most accounts never pay for it.
-    if report.signals.pages_withheld > 0 {
+    // Metrics of all functions, written only if there is something to count: most accounts never pay for them.
+    let rare = [
+        ("PagesWithheld", report.signals.pages_withheld),
+        ("PolicyUnavailable", u32::from(report.signals.policy_unavailable)),
+    ];
+    for (name, count) in rare.into_iter().filter(|(_, count)| *count > 0) {
         lines.push(json!({
-            "_aws": metrics(now, &[], &[("PagesWithheld", "Count")]),
-            "PagesWithheld": report.signals.pages_withheld,
+            "_aws": metrics(now, &[], &[(name, "Count")]),
+            name: count,
             "function": report.function,
             "requestId": request_id,
         }));
@@ -236,13 +240,16 @@ mod tests {
     }
 
     #[test]
-    fn withheld_pages_are_one_metric_of_all_functions() {
-        let with = Report { signals: Signals { pages_withheld: 2, ..Signals::default() }, ..report() };
-        let line = |report: &Report| emitted(report).into_iter().find(|line| line.get("PagesWithheld").is_some());
-        let line_of_two = line(&with).unwrap();
-        assert_eq!(line_of_two["PagesWithheld"], 2);
-        assert_eq!(line_of_two["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([[]]));
-        assert_eq!(line(&report()), None);
+    fn rare_signals_are_metrics_of_all_functions() {
+        let signals = Signals { pages_withheld: 2, policy_unavailable: true, ..Signals::default() };
+        let with = Report { signals, ..report() };
+        for (name, count) in [("PagesWithheld", 2), ("PolicyUnavailable", 1)] {
+            let line = |report: &Report| emitted(report).into_iter().find(|line| line.get(name).is_some());
+            let line_with = line(&with).unwrap();
+            assert_eq!(line_with[name], count);
+            assert_eq!(line_with["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([[]]));
+            assert_eq!(line(&report()), None);
+        }
     }
 
     #[test]

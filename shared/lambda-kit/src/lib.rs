@@ -20,7 +20,7 @@ pub mod wake;
 
 pub use config::{Config, ConfigError};
 pub use emit::{Emitter, NAMESPACE};
-pub use policy_keeper::{Current, LOOK_AGAIN_AFTER, PolicyKeeper, StartError};
+pub use policy_keeper::{Current, LOAD_WITHIN, LOOK_AGAIN_AFTER, NoPolicy, PolicyKeeper, REFRESH_WITHIN};
 pub use report::{Decision, Metric, Report, Signals};
 pub use runtime::{FailedMessages, Handler, Invocation, RESERVE, Retry, holder, log_to_stdout, run};
 pub use start::{StartupError, one_line, start};

@@ -72,6 +72,7 @@ pub struct Decision {
 
 /// The values that the alarms on the automation itself watch. Each has a separate metric.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each has a separate metric")]
 pub struct Signals {
     /// Resources held although an alarm is on.
     pub holds_during_alarm: u32,
@@ -81,6 +82,8 @@ pub struct Signals {
     pub kill_switch_on: bool,
     /// Whether the newest policy document is invalid and an older one is still in force.
     pub policy_rejected: bool,
+    /// Whether no version of the policy could be loaded since the process started, so that the invocation failed.
+    pub policy_unavailable: bool,
     /// Calls that a service refused for a missing permission. The runtime counts them.
     pub calls_denied: u32,
     /// Pages that were due and were not sent, because the state table could not record them.

@@ -32,7 +32,7 @@ fn valid_specs_are_accepted_and_written_back_equal() {
         assert_eq!(validate::spec(*kind, &filled_in(spec)), Ok(()), "{file}");
         accepted += 1;
     }
-    assert!(accepted > 50, "only {accepted} specs were there to be accepted");
+    assert!(accepted > 50, "only {accepted} specs are in the corpus");
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn corpus() -> Option<Vec<Sample>> {
 
 fn spec(file: &Path, kind: &str) -> Option<Value> {
     let body: Value = serde_json::from_str(&std::fs::read_to_string(file).ok()?).ok()?;
-    // A describe output of the CLI wraps the resource in its kind; an input is it; some files are the spec alone.
+    // A describe output of the CLI wraps the resource in its kind; an input is the resource; some files are only the spec.
     let resource = body.get(kind).cloned().unwrap_or(body);
     Some(resource.get("spec").cloned().unwrap_or(resource))
 }

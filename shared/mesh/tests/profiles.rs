@@ -56,7 +56,7 @@ const HEALTHY: [&str; 35] = [
     "k8s/walkthroughs__howto-k8s-outlier-detection__v1beta2__manifest.yaml.template",
 ];
 
-/// Rules of `core` that hold of a mesh that works and is in plain text.
+/// Rules of `core` with findings on a working mesh in plain text.
 const PLAIN: [&str; 3] = ["edge-plaintext", "gateway-listener-without-tls", "mesh-without-tls"];
 
 #[test]
@@ -79,7 +79,7 @@ fn recommended_finds_at_most_one_thing_for_three_resources_of_a_healthy_mesh() {
     assert!(noisy.is_empty(), "{}", noisy.join("\n"));
 }
 
-/// What a case is about, by the rule that says so and the files that it is of. The rule's finding is among the first that
+/// The subject of a case: the rule that reports it, and the case's files. The rule's finding is among the first that
 /// are shown: nothing that follows from it stands before it.
 const CAUSES: [(&str, &[&str]); 30] = [
     ("manifest-gateway-missing", &["02-k8s-gateway-selectors/a-route-selector-only.yaml"]),
@@ -136,9 +136,9 @@ fn root_cause_of_each_case_is_on_the_first_screen() {
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
-/// Stacks that are given together are one mesh: what one of them lacks and another has is not missing.
+/// Stacks that are read together are one mesh: a resource of one is not missing in another.
 #[test]
-fn stacks_that_are_given_together_lack_nothing() {
+fn stacks_read_together_resolve() {
     let Some(folder) = inputs("cases/mesh/09-cdk-two-stacks") else { return };
     for files in [
         &["MeshCore.template.json", "MeshShop.template.json"][..],
@@ -219,7 +219,7 @@ fn call_to_a_host_outside_is_not_broken() {
 }
 
 #[test]
-fn each_profile_has_the_rules_of_those_before_it() {
+fn each_profile_includes_the_previous_ones() {
     let count = |profile: Profile| rules().filter(|rule| rule.profile <= profile).count();
     assert!((20..=30).contains(&count(Profile::Core)), "core has {} rules", count(Profile::Core));
     assert!(count(Profile::Core) < count(Profile::Recommended));

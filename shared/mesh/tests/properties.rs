@@ -1,4 +1,4 @@
-//! What holds for every spec and every split.
+//! Properties of every spec and every split.
 
 mod edits;
 
@@ -41,7 +41,7 @@ proptest! {
     }
 
     #[test]
-    fn a_spec_that_is_read_is_written_back_equal((name, kind, spec) in any_spec()) {
+    fn read_spec_round_trips((name, kind, spec) in any_spec()) {
         if let Ok(read) = Spec::read(kind, &spec) {
             prop_assert_eq!(read.to_json(), spec.clone(), "{}", name);
             let through_serde = serde_json::to_string(&read).unwrap();
@@ -50,7 +50,7 @@ proptest! {
     }
 
     #[test]
-    fn what_the_server_accepts_a_client_reads((_, kind, spec) in any_spec()) {
+    fn client_reads_every_accepted_spec((_, kind, spec) in any_spec()) {
         match validate::parse(kind, &spec) {
             Ok(parsed) => prop_assert_eq!(Spec::read(kind, &spec), Ok(parsed)),
             Err(violations) => prop_assert!(violations.iter().all(|violation| violation.path.starts_with("spec"))),
@@ -89,7 +89,7 @@ fn many_edited_specs_are_read() {
     assert!(read * 4 > all, "only {read} of {all}");
 }
 
-/// What the properties are about.
+/// The inputs of the properties.
 #[cfg(test)]
 mod any {
     use mesh::name::{ResourceKind, RouteId, VirtualNodeName};

@@ -254,6 +254,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn unreadable_memory_is_never_replaced_and_counts_as_a_withheld_page() {
+        for document in [serde_json::json!("broken"), serde_json::json!({ "format": 9 })] {
+            let ports = ports();
+            let key = StateKey::failures("f");
+            let stored = |document| crate::Stored { revision: 3, epoch: 0, lease: None, document };
+            ports.state.put(&key, stored(document.clone()));
+            // The failure of the call is not due yet: only the document is.
+            assert_eq!(run(&memory(&ports), &ports, Some(PortErrorKind::Throttled)).await, 1, "{document}");
+            assert_eq!(run(&memory(&ports), &ports, Some(PortErrorKind::Denied)).await, 2, "{document}");
+            assert_eq!(ports.state.stored(&key).unwrap(), stored(document));
+            assert_eq!(ports.notifier.sent(), []);
+            // `meshwarden forget` writes an empty document.
+            ports.state.put(&key, stored(serde_json::json!({})));
+            assert_eq!(run(&memory(&ports), &ports, Some(PortErrorKind::Denied)).await, 0);
+            assert_eq!(ports.notifier.sent().len(), 1);
+        }
+    }
+
+    #[tokio::test]
     async fn without_the_state_table_this_process_remembers_how_long_a_failure_lasts() {
         let ports = ports();
         break_table(&ports, &["load state", "note"], Failure::Unavailable);

@@ -9,14 +9,17 @@
 //! A page is sent only after the table has accepted a write of the document that remembers it. Without that rule a
 //! function whose table cannot be read or written sends the same page from each new process, for as long as the fault
 //! lasts. Such a page is withheld: its text is logged as an error, and the caller counts it in the metric
-//! `PagesWithheld`. The alarm on that metric is the page, and it needs no table.
+//! `PagesWithheld`. The alarm on that metric is the page, and it needs no table. A stored document that cannot be read is
+//! never overwritten; it counts as a withheld page of its own, whose text names the remedy.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use records::{DocumentRecord, read_record, write_record};
 
-use crate::{BudgetWindow, Note, Notice, Notifier, PortError, StateKey, StateStore, StoreOutcome, Urgency};
+use crate::{
+    BudgetWindow, DocumentError, Note, Notice, Notifier, PortError, StateKey, StateStore, StoreOutcome, Urgency,
+};
 
 /// How often the document is stored again after another invocation has stored it.
 const ATTEMPTS: usize = 3;
@@ -55,6 +58,20 @@ pub(crate) struct DuePage<D> {
     pub(crate) paged: D,
 }
 
+/// Why the stored document is not known.
+#[derive(Debug)]
+enum Unread {
+    /// The state table could not be read; the log has the error.
+    Unreachable,
+    /// The document is malformed or has a newer format.
+    Unreadable(DocumentError),
+}
+
+/// Logs a page instead of sending it.
+fn withhold_page(subject: &str, body: &str) {
+    tracing::error!(subject, body, "withheld a page that cannot be remembered; the alarm on PagesWithheld reports it");
+}
+
 impl<D: DocumentRecord + Clone + Default + PartialEq> PagedMemory<D> {
     /// The memory that is stored at this key.
     pub(crate) fn new(
@@ -76,11 +93,18 @@ impl<D: DocumentRecord + Clone + Default + PartialEq> PagedMemory<D> {
         for _ in 0..ATTEMPTS {
             let stored = self.load(now).await;
             let mut document = self.warm().clone();
-            if let Some((_, known)) = &stored {
+            if let Ok((_, known)) = &stored {
                 run.merge(&mut document, known);
             }
             let due = run.apply(&mut document);
-            let Some((revision, known)) = stored else { return self.withhold(document, due) };
+            let (revision, known) = match stored {
+                Ok(stored) => stored,
+                Err(Unread::Unreachable) => return self.withhold(document, due),
+                Err(Unread::Unreadable(error)) => {
+                    withhold_page(&format!("hold: {}", error.reason()), &format!("{error}; {}", error.remedy()));
+                    return 1 + self.withhold(document, due);
+                }
+            };
             if due.is_some() || document != known {
                 match self.store(revision, &document, now).await {
                     Ok(StoreOutcome::Stored) => {}
@@ -111,11 +135,7 @@ impl<D: DocumentRecord + Clone + Default + PartialEq> PagedMemory<D> {
     fn withhold(&self, document: D, due: Option<DuePage<D>>) -> usize {
         *self.warm() = document;
         let Some(due) = due else { return 0 };
-        tracing::error!(
-            subject = due.subject,
-            body = due.body,
-            "withheld a page that cannot be remembered; the alarm on PagesWithheld reports it"
-        );
+        withhold_page(&due.subject, &due.body);
         1
     }
 
@@ -125,7 +145,7 @@ impl<D: DocumentRecord + Clone + Default + PartialEq> PagedMemory<D> {
             match self.store(revision, &document, now).await {
                 Ok(StoreOutcome::Stored) => break,
                 Ok(StoreOutcome::Overtaken) => {
-                    let Some((newer, known)) = self.load(now).await else { break };
+                    let Ok((newer, known)) = self.load(now).await else { break };
                     run.merge(&mut document, &known);
                     revision = newer;
                 }
@@ -138,25 +158,20 @@ impl<D: DocumentRecord + Clone + Default + PartialEq> PagedMemory<D> {
         document
     }
 
-    /// What is stored, with its revision; `None` where it cannot be read.
-    async fn load(&self, now: Timestamp) -> Option<(u64, D)> {
+    /// The stored document with its revision.
+    async fn load(&self, now: Timestamp) -> Result<(u64, D), Unread> {
         // Nothing is spent here; the window is what every load has to name.
         let window = BudgetWindow { class: self.function.to_owned(), start: now, end: now };
         let stored = match self.state.load(std::slice::from_ref(&self.key), &window).await {
             Ok(mut view) => view.documents.remove(&self.key),
             Err(error) => {
                 tracing::warn!(%error, key = self.key.as_str(), "failed to load a memory; this process keeps its own");
-                return None;
+                return Err(Unread::Unreachable);
             }
         };
-        let Some(stored) = stored else { return Some((0, D::default())) };
-        match read_record(&self.key, &stored.document) {
-            Ok(document) => Some((stored.revision, document)),
-            Err(error) => {
-                tracing::warn!(%error, key = self.key.as_str(), "failed to read a memory; this process keeps its own");
-                None
-            }
-        }
+        let Some(stored) = stored else { return Ok((0, D::default())) };
+        let document = read_record(&self.key, &stored.document).map_err(Unread::Unreadable)?;
+        Ok((stored.revision, document))
     }
 
     async fn store(&self, revision: u64, document: &D, now: Timestamp) -> Result<StoreOutcome, PortError> {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::document::{Document, Message, MessageContent};
-use crate::route::not_in_format_0;
+use crate::format_0::not_in_format_0;
 use crate::stored::DocumentRecord;
 use crate::{BusEvent, Notice, StateKey, Urgency};
 

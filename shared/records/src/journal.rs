@@ -1,11 +1,10 @@
 //! The body of a journal entry.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::decision::{DecisionEntry, OutcomeEntry};
+use crate::function::Function;
 use crate::observation::ObservedRef;
 use crate::{NEWEST_FORMAT, OperatorFacts, ReadError};
 
@@ -51,69 +50,9 @@ pub enum JournalBody {
     },
 }
 
-/// The writer of an entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
-pub enum Function {
-    /// The function `route-failover`.
-    RouteFailover,
-    /// The function `certificate-rotation`.
-    CertificateRotation,
-    /// The function `tag-compliance`.
-    TagCompliance,
-    /// The function `egress-compliance`.
-    EgressCompliance,
-    /// The function `compliance-sweep`.
-    ComplianceSweep,
-    /// The function `change-audit`.
-    ChangeAudit,
-    /// The command `meshwarden`.
-    Operator,
-    /// A function that this version does not know.
-    Unknown(String),
-}
-
-impl Function {
-    /// The name, as in `route-failover`.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::RouteFailover => "route-failover",
-            Self::CertificateRotation => "certificate-rotation",
-            Self::TagCompliance => "tag-compliance",
-            Self::EgressCompliance => "egress-compliance",
-            Self::ComplianceSweep => "compliance-sweep",
-            Self::ChangeAudit => "change-audit",
-            Self::Operator => "meshwarden",
-            Self::Unknown(name) => name,
-        }
-    }
-}
-
-impl From<String> for Function {
-    fn from(name: String) -> Self {
-        let known = [
-            Self::RouteFailover,
-            Self::CertificateRotation,
-            Self::TagCompliance,
-            Self::EgressCompliance,
-            Self::ComplianceSweep,
-            Self::ChangeAudit,
-            Self::Operator,
-        ];
-        known.into_iter().find(|function| function.as_str() == name).unwrap_or(Self::Unknown(name))
-    }
-}
-
 impl From<Function> for String {
     fn from(function: Function) -> Self {
         function.as_str().to_owned()
-    }
-}
-
-impl fmt::Display for Function {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

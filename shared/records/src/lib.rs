@@ -25,6 +25,8 @@ mod document;
 mod error;
 mod event_id;
 mod facts;
+mod format_0;
+mod function;
 mod journal;
 mod key;
 mod message;
@@ -45,7 +47,8 @@ pub use facts::{
     AuditFacts, ChangeFacts, ChangedMember, DeadLetterEntry, DeadLetterFacts, FindingSummary, FindingsSummary,
     OperatorFacts, RefusalFacts, WriteSummary,
 };
-pub use journal::{Function, JournalBody, Layout};
+pub use function::Function;
+pub use journal::{JournalBody, Layout};
 pub use key::StateKey;
 pub use message::{BusEvent, Notice, Urgency};
 pub use observation::{

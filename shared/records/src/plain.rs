@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::StateKey;
 use crate::document::{Document, Intent, Message, Reported};
-use crate::route::not_in_format_0;
+use crate::format_0::not_in_format_0;
 use crate::stored::DocumentRecord;
 
 /// The meshes that a function knows, so that it detects a mesh that was deleted without an event.

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::StateKey;
 use crate::document::{Document, Intent, Message, MessageContent, Reported};
+use crate::format_0::not_in_format_0;
 use crate::plain::{parked, unpark};
 use crate::stored::{DocumentRecord, read_record};
 
@@ -228,11 +229,6 @@ pub fn route_memory(key: &StateKey, stored: &Value) -> RouteMemory {
         Ok(record) => RouteMemory::Record(Box::new(record)),
         Err(error) => RouteMemory::Unreadable(error.to_string()),
     }
-}
-
-/// Why a document of format 1 cannot be used as one of format 0.
-pub(crate) fn not_in_format_0() -> String {
-    "it has intents, reports or messages that format 0 cannot hold; deploy the version that wrote it".to_owned()
 }
 
 fn change(OwedNote { code, text }: OwedNote) -> MessageContent {

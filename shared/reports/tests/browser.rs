@@ -171,7 +171,7 @@ fn check_filters(browser: &Browser, services: &Services) {
     let with_findings = |name: &String| {
         services.evaluation.findings.iter().any(|finding| finding.resource.to_string().contains(name.as_str()))
     };
-    let name = (0..).map(services::name).find(with_findings).unwrap();
+    let name = (0..100).map(services::name).find(with_findings).unwrap();
     browser.run("document.querySelector('[name=text]').focus()");
     browser.keys(&name);
     browser.wait("document.querySelectorAll('.workload.found').length === 1");

@@ -29,11 +29,13 @@ pub fn uses(mesh: &Mesh) -> BTreeSet<PortUse> {
     for (gateway, entry) in &mesh.gateways {
         let listeners = entry.spec.iter().flat_map(|spec| &spec.listeners);
         let proxy = || Proxy::Gateway(gateway.clone());
+        if entry.spec.is_some() {
+            // All listeners of a gateway share one egress side. It stays when they change.
+            uses.insert(PortUse::Loop { mesh: name(), proxy: proxy() });
+        }
         for listener in listeners {
             let port = listener.port_mapping.port;
             uses.insert(PortUse::Ingress { mesh: name(), proxy: proxy(), port });
-            // All listeners of a gateway share one egress side. It stays when they change.
-            uses.insert(PortUse::Loop { mesh: name(), proxy: proxy() });
         }
     }
     uses

@@ -133,6 +133,10 @@ impl Resource {
 
 impl fmt::Debug for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Resource").field("version", &self.version).field("bytes", &self.body.len()).finish()
+        f.debug_struct("Resource")
+            .field("version", &self.version)
+            .field("bytes", &self.body.len())
+            .field("is_inner_routes", &self.is_inner_routes)
+            .finish()
     }
 }

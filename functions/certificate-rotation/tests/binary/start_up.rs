@@ -4,3 +4,13 @@
 async fn bad_settings_are_one_line_with_the_remedy() {
     meshwarden_tests::start_up::check("certificate-rotation", env!("CARGO_BIN_EXE_certificate-rotation"), &[]).await;
 }
+
+#[tokio::test]
+async fn start_does_not_wait_for_a_policy_that_does_not_arrive() {
+    meshwarden_tests::start_up::slow_policy::check(
+        "certificate-rotation",
+        env!("CARGO_BIN_EXE_certificate-rotation"),
+        "tick-rule",
+    )
+    .await;
+}

@@ -13,6 +13,7 @@ mod faults;
 mod holds;
 mod journal;
 mod lifecycle;
+mod policy;
 mod previous;
 mod reminders;
 mod rounds;

@@ -198,9 +198,14 @@ impl Shop {
 
     /// How many pages were withheld, by the logs of all invocations.
     pub(crate) fn pages_withheld(&self) -> u64 {
+        self.metric_sum("PagesWithheld")
+    }
+
+    /// The sum of a metric over the logs of all invocations.
+    pub(crate) fn metric_sum(&self, name: &str) -> u64 {
         let text = String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap();
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter_map(|line| line["PagesWithheld"].as_u64()).sum()
+        lines.filter_map(|line| line[name].as_u64()).sum()
     }
 
     /// The newest line of this metric.

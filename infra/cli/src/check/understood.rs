@@ -57,7 +57,8 @@ pub(super) fn not_understood(
     let understood: Vec<&str> =
         texts.iter().map(|text| text.name.as_str()).filter(|name| !failed.contains(name)).collect();
     let described = described(evaluated, reading);
-    let forms = Forms::of(texts.iter().filter(|text| described.contains(text.name.as_str())));
+    let read: Vec<&Text> = texts.iter().filter(|text| described.contains(text.name.as_str())).collect();
+    let forms = Forms::from_texts(&read);
     let (mut unread, mut empty) = (Vec::new(), Vec::new());
     for path in &args.paths {
         let within = |file: &&&str| Path::new(**file).starts_with(path);
@@ -99,8 +100,8 @@ struct Forms {
 }
 
 impl Forms {
-    fn of<'t>(read: impl Iterator<Item = &'t Text> + Clone) -> Self {
-        let has = |sign: &str| read.clone().any(|text| text.content.contains(sign));
+    fn from_texts(read: &[&Text]) -> Self {
+        let has = |sign: &str| read.iter().any(|text| text.content.contains(sign));
         Self {
             cloudformation: has("AWS::AppMesh::"),
             manifests: has("appmesh.k8s.aws/"),

@@ -9,15 +9,15 @@ use mesh::alarm::{Alarm, AlarmName};
 use mesh::failover::{ProofTarget, counted_metrics, needing_tags, unread_alarms};
 use mesh::graph::Mesh;
 use mesh::monitoring::{
-    AccountAlarms, CloudFormationError, NodeAlarms, TargetCheck, check as compare, cloudformation, required,
-    rests_on_other_account, terraform,
+    AccountAlarms, NodeAlarms, TargetCheck, check as compare, cloudformation, required, rests_on_other_account,
+    terraform,
 };
 use mesh::name::MeshName;
 use mesh::readers::{File, Surroundings, read_all};
 use ports::{Pace, PortError, PortErrorKind, survey};
 use serde_json::{Value, json};
-use thiserror::Error;
 
+use super::alarms_error::AlarmsError;
 use super::args::{AlarmsArgs, AlarmsFormat};
 use super::desk::Desk;
 use super::error::{Refusal, Trouble};
@@ -32,34 +32,6 @@ const LATELY: SignedDuration = SignedDuration::from_mins(10);
 
 /// The most levels of composite alarm children that are fetched.
 const MAX_DEPTH: usize = 5;
-
-/// Why the alarms of a mesh cannot be written or checked.
-#[derive(Debug, Error)]
-pub(crate) enum AlarmsError {
-    /// A source file is unreadable.
-    #[error(transparent)]
-    File(#[from] Unread),
-    /// A resource in the files is unreadable, so targets may be missing.
-    #[error(
-        "failed to read {count} resources from the files, the first of them {first}; `meshwarden check` lists them"
-    )]
-    Refused { count: usize, first: String },
-    /// The files contain only other meshes.
-    #[error("mesh {mesh} is not in the files; they have: {others}")]
-    NoMesh { mesh: MeshName, others: String },
-    /// A selected virtual node is not a target.
-    #[error("virtual node {node} is not a target of a route of mesh {mesh}")]
-    NoTarget { mesh: MeshName, node: String },
-    /// The mesh has no alarm target.
-    #[error("mesh {mesh} has no route with a target that an alarm can be on")]
-    NoTargets { mesh: MeshName },
-    /// The format does not fit the presence of `--check`.
-    #[error("invalid format: --check prints `table` or `json`, without it `cloudformation` or `terraform`")]
-    Format,
-    /// The template exceeds the size limit of CloudFormation.
-    #[error("{0} with --node, or use --format terraform")]
-    Template(CloudFormationError),
-}
 
 pub(super) async fn alarms(desk: &Desk<'_>, args: &AlarmsArgs) -> Result<String, Trouble> {
     let format = format(args)?;

@@ -1,5 +1,7 @@
 //! Arguments of the operator commands.
 
+mod documents;
+
 use std::fmt;
 use std::path::PathBuf;
 
@@ -9,6 +11,8 @@ use mesh::alarm::AlarmName;
 use mesh::monitoring::Metrics;
 use mesh::name::{MeshName, ResourcePath, RouteId, VirtualNodeName};
 use ports::StateKey;
+
+use documents::document;
 
 /// The operator commands.
 #[derive(Debug, Subcommand)]
@@ -189,10 +193,16 @@ pub(crate) struct RestoreArgs {
     #[arg(value_parser = route)]
     pub(crate) route: RouteId,
 
-    /// Restores although an original target is failing, the alarms cannot be read, or the harm checks object. The route
-    /// is then held like an edited route, since the alarm would undo the restore within a minute.
+    /// Restores although an original target is failing, its health is unknown, the alarms cannot be read, or the harm
+    /// checks object. The route is then held like an edited route, since the alarm would undo the restore within a
+    /// minute.
     #[arg(long)]
     pub(crate) force: bool,
+
+    /// Restores although the health of a target that gains traffic is unknown. The route is not held: if the target
+    /// fails, it is drained again.
+    #[arg(long)]
+    pub(crate) allow_unknown: bool,
 
     #[command(flatten)]
     pub(crate) signature: Signature,
@@ -280,7 +290,7 @@ pub(crate) struct ReplayArgs {
 /// Arguments of `forget`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ForgetArgs {
-    /// The document's key: FUNCTION/MESH, or FUNCTION for its list of meshes.
+    /// The document's key, as the page names it: FUNCTION/MESH, FUNCTION, failures/FUNCTION or standstills/FUNCTION.
     #[arg(value_parser = document, value_name = "DOCUMENT")]
     pub(crate) document: StateKey,
 
@@ -454,29 +464,6 @@ fn resource(text: &str) -> Result<ResourcePath, String> {
             Ok(id) => Ok(ResourcePath::Route(id)),
             Err(_) => Err(format!("{error}; a route may also be given as MESH/ROUTER/ROUTE")),
         },
-    }
-}
-
-/// The functions with documents that can be reset. Routes and certificates are excluded, since their records are needed
-/// to restore them.
-const FORGETTABLE: [&str; 4] = ["tag-compliance", "egress-compliance", "compliance-sweep", "change-audit"];
-
-/// Parses the key of a document that can be reset.
-fn document(text: &str) -> Result<StateKey, String> {
-    let invalid =
-        || format!("invalid document `{text}`: expected FUNCTION or FUNCTION/MESH of {}", FORGETTABLE.join(", "));
-    let mut segments = text.split('/');
-    let function = segments.next().filter(|function| FORGETTABLE.contains(function)).ok_or_else(invalid)?;
-    let mesh = segments.next().map(MeshName::parse).transpose().map_err(|error| error.to_string())?;
-    let part = segments.next().map(|part| {
-        let (part, parts) = part.split_once("-of-")?;
-        Some((part.parse::<usize>().ok()?, parts.parse::<usize>().ok()?))
-    });
-    match (mesh, part, segments.next()) {
-        (None, None, None) => Ok(StateKey::meshes(function)),
-        (Some(mesh), None, None) => Ok(StateKey::mesh(function, &mesh)),
-        (Some(mesh), Some(Some((part, parts))), None) => Ok(StateKey::part_of_mesh(function, &mesh, part, parts)),
-        _ => Err(invalid()),
     }
 }
 

@@ -76,7 +76,7 @@ pub(crate) enum Trouble {
     },
     /// The alarms of a mesh cannot be written or checked.
     #[error(transparent)]
-    Alarms(#[from] super::alarms::AlarmsError),
+    Alarms(#[from] super::alarms_error::AlarmsError),
     /// No decision is recorded for a replay.
     #[error("no decision is recorded of {what}; routes and virtual nodes have a journal of decisions")]
     NoJournal {
@@ -114,8 +114,13 @@ pub(crate) enum Refusal {
     CertificateInUse { certificate: String },
     #[error("route {route} is not shifted: {split} is what is declared")]
     NotShifted { route: RouteId, split: String },
-    #[error("route {route} is not restored: {}; mend that, or give --force", why.join("; "))]
+    #[error("route {route} is not restored: {}; resolve that, or pass --force", why.join("; "))]
     Unsafe { route: RouteId, why: Vec<String> },
+    #[error(
+        "route {route} is not restored: {}; restore the alarm's data, or check the target and pass --allow-unknown",
+        why.join("; ")
+    )]
+    HealthUnknown { route: RouteId, why: Vec<String> },
     #[error("route {route} is not restored: the kill switch is on; turn it off with `meshwarden kill off`")]
     KillSwitchOn { route: RouteId },
     #[error("{different} of {all} decisions are not the same when they are made again, or are unknown\n{text}")]

@@ -15,6 +15,7 @@
 //! action with the operator, and writes it.
 
 mod alarms;
+mod alarms_error;
 mod args;
 mod audits;
 mod certificates;

@@ -15,8 +15,8 @@ use serde_json::Value;
 use super::args::ReportArgs;
 use super::desk::Desk;
 use super::error::Trouble;
-use super::status::{AT_A_TIME, SWEEP};
-use super::sweeps::{self, Sweep};
+use super::status::AT_A_TIME;
+use super::sweeps::{self, SWEEP, Sweep};
 
 pub(super) async fn report(desk: &Desk<'_>, args: &ReportArgs) -> Result<String, Trouble> {
     let (name, now) = (&args.mesh, desk.now());

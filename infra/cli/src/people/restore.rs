@@ -10,7 +10,7 @@ use mesh::failover::{
     unread_alarms,
 };
 use mesh::harm;
-use mesh::name::{ResourcePath, RouteId};
+use mesh::name::{ResourcePath, RouteId, VirtualNodeName};
 use mesh::weights::WeightSplit;
 use ports::{
     Begin, Begun, Deadline, Finish, JournalEntry, Pace, PortError, PortErrorKind, Refusal as NotBegun, RouteWrite,
@@ -40,10 +40,16 @@ pub(super) async fn restore(desk: &Desk<'_>, args: &RestoreArgs) -> Result<Strin
     let Some(restoration) = restoration(&seen.facts, &record, note, keep) else {
         return Err(Refusal::NotShifted { route: route.clone(), split: seen.facts.split.to_string() }.into());
     };
-    let mut against = failing(desk, route, &restoration.to).await;
+    let TargetObjections { failing, unknown } = target_objections(desk, route, &restoration).await;
+    let mut against = failing;
     against.extend(harmful(desk, route, &restoration.to).await);
-    if !args.force && !against.is_empty() {
+    let is_unsafe = !against.is_empty();
+    against.extend(unknown.iter().cloned());
+    if is_unsafe && !args.force {
         return Err(Refusal::Unsafe { route: route.clone(), why: against }.into());
+    }
+    if !unknown.is_empty() && !args.force && !args.allow_unknown {
+        return Err(Refusal::HealthUnknown { route: route.clone(), why: unknown }.into());
     }
     let warning = if against.is_empty() { String::new() } else { format!(" Although {}.", against.join("; ")) };
     let Restoration { from, to, .. } = &restoration;
@@ -155,27 +161,50 @@ fn entry(desk: &Desk<'_>, restoration: &Restoration, stage: &str, body: &Journal
     JournalEntry::new(desk.now(), format!("{}-{stage}", restoration.plan), body, Layout::Flat)
 }
 
-/// The reasons against the original targets: failing targets, muted ones included, or alarms that cannot be read.
-async fn failing(desk: &Desk<'_>, route: &RouteId, to: &WeightSplit) -> Vec<String> {
-    let policy = &desk.policy.failover;
+/// The reasons against giving the original targets their weights.
+#[derive(Debug, Default)]
+struct TargetObjections {
+    /// Targets that fail, muted ones included, or alarms that cannot be read.
+    failing: Vec<String>,
+    /// Targets that gain traffic and whose alarms allow no conclusion.
+    unknown: Vec<String>,
+}
+
+async fn target_objections(desk: &Desk<'_>, route: &RouteId, restoration: &Restoration) -> TargetObjections {
+    let (policy, mesh) = (&desk.policy.failover, &route.mesh);
     let (alarms, tags) = match read_alarms(desk).await {
         Ok(read) => read,
-        Err(error) => return vec![format!("the alarms can't be read: {error}")],
+        Err(error) => {
+            let failing = vec![format!("the alarms can't be read: {error}")];
+            return TargetObjections { failing, ..TargetObjections::default() };
+        }
     };
     let targets = alarm_targets(&alarms, &tags, policy, desk.now());
-    let carrying = to.targets().iter().filter(|target| target.weight.get() > 0);
-    let bad = |node| match Health::from_alarms(
-        targets.alarms_of(&route.mesh, node),
-        true,
-        policy.target(&route.mesh, node),
-    ) {
-        Health::Failing { alarms, .. } | Health::Muted { alarms, .. } => {
-            let alarms: Vec<&str> = alarms.iter().map(AlarmName::as_str).collect();
-            Some(format!("{node} fails by {}", alarms.join(", ")))
+    let mut objections = TargetObjections::default();
+    for target in restoration.to.targets().iter().filter(|target| target.weight.get() > 0) {
+        let node = &target.virtual_node;
+        match Health::from_alarms(targets.alarms_of(mesh, node), true, policy.target(mesh, node)) {
+            Health::Failing { alarms, .. } | Health::Muted { alarms, .. } => {
+                let alarms: Vec<&str> = alarms.iter().map(AlarmName::as_str).collect();
+                objections.failing.push(format!("{node} fails by {}", alarms.join(", ")));
+            }
+            health @ Health::Unknown { .. } => {
+                // A target that keeps or loses traffic is not in a worse state afterwards.
+                if gains_traffic(node, &restoration.from, &restoration.to) {
+                    objections.unknown.push(format!("the health of {node} is unknown: {health}"));
+                }
+            }
+            Health::Ready { .. } => {}
         }
-        Health::Ready { .. } | Health::Unknown { .. } => None,
-    };
-    carrying.filter_map(|target| bad(&target.virtual_node)).collect()
+    }
+    objections
+}
+
+/// Whether the node's part of the traffic is greater afterwards.
+fn gains_traffic(node: &VirtualNodeName, from: &WeightSplit, to: &WeightSplit) -> bool {
+    let weight = |split: &WeightSplit| u32::from(split.weight_of(node).unwrap_or_default());
+    // The parts are compared without division. Before, a route without any weight served nothing.
+    from.is_drained() || weight(to) * u32::from(from.total()) > weight(from) * u32::from(to.total())
 }
 
 /// Alarms, and the tags that were read.

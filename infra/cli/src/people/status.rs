@@ -18,12 +18,10 @@ use super::certificates::Certificate;
 use super::desk::Desk;
 use super::error::Trouble;
 use super::standing::{State, short};
-use super::sweeps::{self, Audit, Sweep};
+use super::sweeps::{self, Audit, SWEEP, Sweep};
 
 /// The functions with a document for each mesh.
 pub(super) const MESH_KEEPERS: [&str; 3] = [SWEEP, "tag-compliance", "egress-compliance"];
-
-pub(super) const SWEEP: &str = "compliance-sweep";
 
 /// Concurrent calls, as many as in route-failover.
 pub(super) const AT_A_TIME: usize = 8;

@@ -12,7 +12,9 @@ use serde::Serialize;
 
 use super::desk::Desk;
 use super::error::Trouble;
-use super::status::SWEEP;
+
+/// The function that writes the sweep of a mesh.
+pub(super) const SWEEP: &str = "compliance-sweep";
 
 /// The result of the last sweep of a mesh.
 #[derive(Debug, Default, Serialize)]

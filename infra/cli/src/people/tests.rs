@@ -127,7 +127,7 @@ impl Shop {
     }
 
     async fn refuses(&self, line: &str) -> Refusal {
-        match self.asks(line).await {
+        match Box::pin(self.asks(line)).await {
             Err(trouble @ Trouble::Refused(_)) if trouble.exit_code() != 1 => panic!("{trouble}"),
             Err(Trouble::Refused(refusal)) => *refusal,
             other => panic!("{line}: {other:?}"),
@@ -214,6 +214,46 @@ async fn a_forced_restore_is_not_undone_a_minute_later() {
     shop.asks("meshwarden release shop/cart/all").await.unwrap();
     shop.minutes(1).await;
     assert_eq!(shop.weights(), [0, 100]);
+}
+
+/// Unknown is never healthy: missing data of a returning target is a reason to refuse, of the other target it is not.
+#[tokio::test]
+async fn a_restore_to_a_target_of_unknown_health_needs_consent() {
+    for is_deleted in [false, true] {
+        let lose = |shop: &Shop, node: &str| {
+            if is_deleted {
+                shop.ports.alarms.remove(&errors_of(node));
+            } else {
+                shop.ports.alarms.set_state(&errors_of(node), AlarmState::InsufficientData, shop.now());
+            }
+        };
+        let shop = Shop::open();
+        shop.fails("cart-v1");
+        shop.minutes(1).await;
+        lose(&shop, "cart-v1");
+        let refusal = shop.refuses("meshwarden restore shop/cart/all").await;
+        assert!(matches!(refusal, Refusal::HealthUnknown { .. }), "{refusal}");
+        let text = refusal.to_string();
+        assert!(text.contains("the health of cart-v1 is unknown") && text.contains("--allow-unknown"), "{text}");
+        assert_eq!(shop.weights(), [0, 100]);
+        shop.asks("meshwarden restore shop/cart/all --allow-unknown").await.unwrap();
+        assert_eq!(shop.weights(), [8, 2]);
+        // The route is not held: a failure drains the target again.
+        shop.ports.alarms.put(alarm("cart-v1", shop.now()));
+        shop.fails("cart-v1");
+        shop.minutes(1).await;
+        assert_eq!(shop.weights(), [0, 100]);
+        let refusal = shop.refuses("meshwarden restore shop/cart/all --allow-unknown").await;
+        assert!(matches!(refusal, Refusal::Unsafe { .. }), "a failing target is not unknown: {refusal}");
+
+        let shop = Shop::open();
+        shop.fails("cart-v1");
+        shop.minutes(1).await;
+        shop.quiets("cart-v1");
+        lose(&shop, "cart-v2");
+        shop.asks("meshwarden restore shop/cart/all").await.unwrap();
+        assert_eq!(shop.weights(), [8, 2]);
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use super::build_inputs::{BuildInputs, NotReady};
 use super::proxy_snapshot::SecretState;
 use crate::secrets::{SecretLookup, SecretProblem, problem};
 
-/// The state of a secret, with the resource to send: the previous one if there is no newer one.
+/// The state of a secret, with the resource to send: the previous one if no newer one exists.
 pub(super) fn look_up(
     secret: &SecretRef,
     roles: &BTreeSet<SecretRole>,

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 
-use crate::plane::{Guarded, KEY, MAX_MEMORY, Plane, prompt, rounds, until};
+use crate::plane::{Guarded, KEY, MAX_MEMORY, Plane, figure, mib, prompt, rounds, until};
 
 /// The start of a TLS handshake.
 const HELLO: &[u8] = &[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3];
@@ -33,7 +33,7 @@ async fn flooded(guarded: &Guarded, count: usize) {
     assert!((1..20).contains(&lines), "{lines} lines");
     guarded.serves().await;
     let memory = guarded.plane.memory();
-    eprintln!("{} connections: {} MiB", held.len(), memory >> 20);
+    figure(&format!("memory with {} idle and half-open connections", held.len()), &mib(memory));
     assert!(memory < MAX_MEMORY, "{} MiB", memory >> 20);
 }
 
@@ -103,6 +103,6 @@ fn endless_request_heads_use_little_memory() {
         .collect();
     prompt("/healthz", || assert!(plane.is_healthy()));
     let memory = plane.memory();
-    eprintln!("{} heads: {} MiB", streams.len(), memory >> 20);
+    figure(&format!("memory with {} endless request heads", streams.len()), &mib(memory));
     assert!(memory < MAX_MEMORY, "{} MiB", memory >> 20);
 }

@@ -13,7 +13,7 @@ use hyper::body::Frame;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 
-use crate::plane::{Folder, KEY, MAX_MEMORY, Plane, keys, prompt, rounds, signature, until};
+use crate::plane::{Folder, KEY, MAX_MEMORY, Plane, figure, keys, mib, prompt, rounds, signature, until};
 use crate::sts::Sts;
 
 /// Sends bodies that never end, 64 on each connection, while the closure runs; returns its result.
@@ -51,7 +51,7 @@ async fn bodies_of_unknown_callers_use_little_memory() {
     let identity = sts.identity("ASIAMADEUP", true, 1);
     with_bodies(&plane, vec![identity], 6 * rounds(), || {
         let memory = plane.memory();
-        eprintln!("384 bodies of 960 KiB with --api-auth sts: {} MiB", memory >> 20);
+        figure(&format!("memory with {} unauthenticated bodies, `sts`", 384 * rounds()), &mib(memory));
         assert!(memory < MAX_MEMORY / 2, "{} MiB", memory >> 20);
         prompt("a caller from the same address", || {
             let body = r#"{"meshName": "shop"}"#;
@@ -73,7 +73,7 @@ async fn bodies_with_forged_keys_use_little_memory() {
     forged.retain(|(name, _)| name != "host");
     with_bodies(&plane, forged, 6 * rounds(), || {
         let memory = plane.memory();
-        eprintln!("384 bodies of 960 KiB with --api-auth keys: {} MiB", memory >> 20);
+        figure(&format!("memory with {} unauthenticated bodies, `keys`", 384 * rounds()), &mib(memory));
         assert!(memory < MAX_MEMORY / 2, "{} MiB", memory >> 20);
         let response =
             prompt("a signed write", || plane.signed(KEY, "PUT", "/v20190125/meshes", r#"{"meshName": "shop"}"#));
@@ -105,18 +105,20 @@ fn with_forged_identities(sts: &Sts, plane: &Plane, threads: usize, work: impl F
     });
 }
 
-/// A request from another address of this machine.
-fn from_elsewhere(plane: &Plane, (name, value): &(String, String)) -> String {
-    use std::os::fd::AsRawFd as _;
-    let socket = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// A connection from another address of this machine.
+pub(crate) fn connect_from(address: &str, plane: &Plane) -> TcpStream {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
         let stream = socket.connect(plane.api).await.unwrap().into_std().unwrap();
         stream.set_nonblocking(false).unwrap();
         stream
-    });
-    let mut stream: TcpStream = socket;
-    assert!(stream.as_raw_fd() >= 0);
+    })
+}
+
+/// A request from another address of this machine.
+fn from_elsewhere(plane: &Plane, (name, value): &(String, String)) -> String {
+    let mut stream = connect_from("127.0.0.2", plane);
     let head =
         format!("GET /v20190125/meshes HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{name}: {value}\r\n\r\n");
     stream.write_all(head.as_bytes()).unwrap();

@@ -1,7 +1,7 @@
 //! The table of limits in the README: each row's limit is exceeded, its setting exists, and its metric reports it.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
@@ -9,9 +9,10 @@ use std::time::Duration;
 use tonic::Code;
 
 use crate::envoy::{self, Envoy};
-use crate::plane::{FRONT, Folder, Guarded, KEY, Plane, keys, signature, until};
+use crate::identities::connect_from;
+use crate::plane::{FRONT, Folder, Guarded, KEY, Plane, TIMEOUT, keys, signature, until};
 use crate::sts::Sts;
-use crate::{malformed, proxies};
+use crate::{malformed, proxies, streams};
 
 const README: &str = include_str!("../../README.md");
 
@@ -97,6 +98,10 @@ fn exceed(resource: &str) -> Option<()> {
             assert_eq!(response.status, 400, "{}", response.text);
             let series = "meshwarden_requests_total{operation=\"CreateMesh\",outcome=\"BadRequestException\"}";
             assert_eq!(plane.metric(None, series), 1);
+            let mut slow = TcpStream::connect(plane.api).unwrap();
+            slow.set_read_timeout(Some(TIMEOUT)).unwrap();
+            slow.write_all(b"PUT /v20190125/meshes HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{").unwrap();
+            slow.read_to_end(&mut Vec::new()).expect("a body that does not end is given up");
         }
         "unauthenticated-bytes" => {
             let folder = Folder::new();
@@ -105,14 +110,27 @@ fn exceed(resource: &str) -> Option<()> {
             for (name, value) in signature("AKIDMADEUP", "PUT", "/v20190125/meshes", "") {
                 head = format!("{head}{name}: {value}\r\n");
             }
-            let mut streams = connect(&plane, 16);
-            for stream in &mut streams {
-                let _ = stream.write_all(format!("{head}\r\n{}", " ".repeat(900_000)).as_bytes());
-            }
-            until("bodies are refused", || {
-                plane.metric(Some(KEY), "meshwarden_unauthenticated_bodies_refused_total") > 0
-            });
-            assert!(plane.metric(Some(KEY), "meshwarden_unauthenticated_bytes") <= 8 * 1024 * 1024);
+            let flood = |streams: &mut [TcpStream]| {
+                for stream in streams {
+                    let _ = stream.write_all(format!("{head}\r\n{}", " ".repeat(900_000)).as_bytes());
+                }
+            };
+            let refused = || plane.metric(Some(KEY), "meshwarden_unauthenticated_bodies_refused_total");
+            let mib = || plane.metric(Some(KEY), "meshwarden_unauthenticated_bytes") >> 20;
+            let mut of_one = connect(&plane, 16);
+            flood(&mut of_one);
+            until("bodies of one client are refused", || refused() > 0);
+            assert!(mib() <= 8);
+            let of_one_client = refused();
+            // Each of these clients stays below its own limit.
+            let clients = (2..8).map(|client| format!("127.0.0.{client}"));
+            let mut of_others: Vec<TcpStream> = clients
+                .flat_map(|client| (0..8).map(move |_| client.clone()))
+                .map(|client| connect_from(&client, &plane))
+                .collect();
+            flood(&mut of_others);
+            until("bodies of other clients are refused", || refused() > of_one_client);
+            assert!(mib() <= 32);
         }
         "sts-questions" => {
             let sts = Sts::start(Duration::from_millis(500));
@@ -133,6 +151,7 @@ fn exceed(resource: &str) -> Option<()> {
             for _ in 0..3 {
                 assert_eq!(plane.send("GET", "/v20190125/meshes", &identity, "").status, 403);
             }
+            // The unit tests of that memory exceed its number of identities.
             assert_eq!(sts_metric(&sts, &plane, "remembered_refusal"), 2);
         }
         "unread-answers" => {
@@ -146,7 +165,7 @@ fn exceed(resource: &str) -> Option<()> {
             });
         }
         "replay-memory" => {
-            // The unit tests of that memory exceed the limit itself, in milliseconds.
+            // The unit tests of that memory exceed the limit itself, in milliseconds; here it would take minutes.
             let folder = Folder::new();
             let plane = Plane::start(&["--api-auth", "keys", "--api-keys", &folder.write("keys.json", &keys(&[KEY]))]);
             assert_eq!(plane.signed(KEY, "DELETE", "/v20190125/meshes/none", "").status, 404);
@@ -182,6 +201,14 @@ fn exceed(resource: &str) -> Option<()> {
             let series = "meshwarden_xds_streams_refused_total{reason=\"too_many_streams\"}";
             assert_eq!(plane.metric(None, series), 1);
         }),
+        "requests-of-a-connection" => {
+            let plane = Plane::start(&[]);
+            assert_eq!(streams::refused(plane.api, &streams::write_head(), 64, 3), [64, 65, 66]);
+        }
+        "streams-of-a-connection" => {
+            let plane = proxies::shop();
+            assert_eq!(streams::refused(&plane.xds[0], &streams::stream_head(), 200, 3), [200, 201, 202]);
+        }
         "stream-without-request" => proxies::a_stream_without_a_request_ends(),
         "names-of-a-stream" => proxies::subscriptions_of_one_stream_are_limited(),
         "nack-text" => proxies::texts_of_nacks_are_shortened(),

@@ -26,4 +26,5 @@ mod limits;
 mod malformed;
 mod proxies;
 mod storage;
+mod streams;
 mod trust;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::plane::{Folder, MAX_MEMORY, Plane, prompt, rounds};
+use crate::plane::{Folder, MAX_MEMORY, Plane, figure, mib, prompt, rounds};
 
 /// A generator of reproducible pseudo-random numbers (`xorshift`).
 struct Numbers(u64);
@@ -57,7 +57,7 @@ fn thousands_of_malformed_requests_cause_no_server_error() {
     }
     prompt("/healthz", || assert!(plane.is_healthy()));
     let memory = plane.memory();
-    eprintln!("{count} malformed requests: {} MiB", memory >> 20);
+    figure(&format!("memory after {count} malformed requests"), &mib(memory));
     assert!(memory < MAX_MEMORY);
 }
 
@@ -145,7 +145,7 @@ fn mutated_specs_are_accepted_or_refused_without_damage() {
     let findings = plane.send("GET", "/findings/shop", &[], "");
     assert_eq!(findings.status, 200, "{}", findings.text);
     assert!(plane.is_healthy());
-    eprintln!("{count} mutated specs, {accepted} accepted");
+    figure(&format!("accepted of {count} mutated specs"), &accepted.to_string());
 }
 
 #[test]

@@ -36,6 +36,21 @@ pub(crate) fn rounds() -> usize {
     std::env::var("ATTACK_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1)
 }
 
+/// Prints a figure of an attack, and records it for `cargo xtask attack`.
+pub(crate) fn figure(figure: &str, value: &str) {
+    eprintln!("{figure}: {value}");
+    let Some(path) = std::env::var_os("ATTACK_FIGURES") else { return };
+    let line = serde_json::json!({ "figure": figure, "value": value });
+    let mut file = fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+    // One write, so that the lines of other processes do not get between.
+    file.write_all(format!("{line}\n").as_bytes()).unwrap();
+}
+
+/// The memory of a process as a figure.
+pub(crate) fn mib(bytes: u64) -> String {
+    format!("{} MiB", bytes >> 20)
+}
+
 /// A folder that is removed with the test.
 pub(crate) struct Folder(PathBuf);
 

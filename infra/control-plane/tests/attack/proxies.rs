@@ -4,7 +4,7 @@ use tonic::Code;
 use xds::ResourceType::Cluster;
 
 use crate::envoy::{self, Delta, Envoy};
-use crate::plane::{FRONT, MAX_MEMORY, Plane, until};
+use crate::plane::{FRONT, MAX_MEMORY, Plane, figure, until};
 
 pub(crate) fn shop() -> Plane {
     let plane = Plane::start(&["--xds", "127.0.0.1:0"]);
@@ -31,7 +31,7 @@ pub(crate) async fn texts_of_nacks_are_shortened() {
     let nacks = "meshwarden_xds_nacks_total{type=\"cluster\"}";
     tokio::task::block_in_place(|| until("every NACK is counted", || plane.metric(None, nacks) == 20));
     let report = plane.send("GET", "/proxies", &[], "").text;
-    eprintln!("GET /proxies: {} bytes", report.len());
+    figure("length of `GET /proxies` after long NACKs", &format!("{} bytes", report.len()));
     assert!(report.contains("\"nack\"") && report.len() < 200_000, "{}", report.len());
     assert!(plane.memory() < MAX_MEMORY, "{} MiB", plane.memory() >> 20);
 }

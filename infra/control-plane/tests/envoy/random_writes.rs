@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use proptest::test_runner::{Config, RngSeed};
 use serde_json::Value;
 
+use certificates::Certificates;
 use mesh::{Call, Specs, Written, mesh_of};
 use playground::{Doors, Playground, Setup};
 use rng::Rng;
@@ -84,8 +85,18 @@ async fn no_accepted_write_breaks_a_call() {
 }
 
 #[tokio::test]
+async fn no_admitted_write_breaks_a_call() {
+    run(Setup::Deny, 60).await;
+}
+
+#[tokio::test]
 async fn no_admitted_write_breaks_a_call_with_tls() {
     run(Setup::Tls, 40).await;
+}
+
+#[tokio::test]
+async fn no_admitted_write_breaks_a_call_with_certificates_of_acm() {
+    run(Setup::Acm, 20).await;
 }
 
 #[tokio::test]
@@ -98,6 +109,12 @@ async fn no_accepted_write_breaks_a_call_in_thousands_of_sequences() {
 #[ignore = "long: two thousand sequences; `cargo xtask test --long` runs it"]
 async fn no_admitted_write_breaks_a_call_with_tls_in_thousands_of_sequences() {
     run(Setup::Tls, 2000).await;
+}
+
+#[tokio::test]
+#[ignore = "long: two thousand sequences; `cargo xtask test --long` runs it"]
+async fn no_admitted_write_breaks_a_call_with_certificates_of_acm_in_thousands_of_sequences() {
+    run(Setup::Acm, 2000).await;
 }
 
 /// Plays so many sequences: those of `WRITES_SEED` alone, or those that follow from the seed of all random tests.
@@ -137,11 +154,11 @@ async fn run(setup: Setup, sequences: u64) {
 async fn sequence(playground: &mut Playground, seed: u64, counts: &mut Counts) -> Option<Violation> {
     let mut rng = Rng::new(seed);
     playground.take_down().await;
-    let folder = playground.certificates();
+    let certificates = playground.certificates.clone();
     for path in specs::initial(&mut rng) {
         let mut spec = specs::spec(&mut rng, &playground.specs, &path);
-        if let Some(folder) = &folder {
-            certificates::put_tls(&mut rng, &path, folder, &mut spec);
+        if let Some(certificates) = &certificates {
+            certificates::put_tls(&mut rng, &path, certificates, &mut spec);
         }
         playground.write(&path, Some(spec)).await;
     }
@@ -156,7 +173,7 @@ async fn sequence(playground: &mut Playground, seed: u64, counts: &mut Counts) -
         let path = specs::path(&mut rng);
         let before = playground.specs.clone();
         let former = before.get(&path).cloned();
-        let spec = candidate(&mut rng, playground, &path, folder.as_deref());
+        let spec = candidate(&mut rng, playground, &path, certificates.as_ref());
         if spec == former {
             continue;
         }
@@ -233,7 +250,7 @@ async fn sequence(playground: &mut Playground, seed: u64, counts: &mut Counts) -
 }
 
 /// A spec to write to a path: another one, or the present one with a change; `None` deletes the resource.
-fn candidate(rng: &mut Rng, playground: &Playground, path: &str, folder: Option<&str>) -> Option<Value> {
+fn candidate(rng: &mut Rng, playground: &Playground, path: &str, certificates: Option<&Certificates>) -> Option<Value> {
     let specs = &playground.specs;
     let former = specs.get(path);
     let is_kept = path.strip_prefix("virtualNode/").is_some_and(|node| playground.has_proxy(node));
@@ -242,10 +259,10 @@ fn candidate(rng: &mut Rng, playground: &Playground, path: &str, folder: Option<
         Some(_) if rng.percent(50) => specs::amended(rng, specs, path),
         Some(_) | None => specs::spec(rng, specs, path),
     };
-    if let Some(folder) = folder
+    if let Some(certificates) = certificates
         && (former.is_none() || rng.percent(60))
     {
-        certificates::put_tls(rng, path, folder, &mut spec);
+        certificates::put_tls(rng, path, certificates, &mut spec);
     }
     Some(spec)
 }

@@ -11,7 +11,7 @@ use control_plane::certificates::{SecretCache, SecretCacheSettings, Sources};
 use control_plane::instances::{Instances, NoInstances};
 use control_plane::state::Region;
 use control_plane::xds::{ListenerMode, XdsListener, XdsSettings};
-use control_plane::{Server, Settings};
+use control_plane::{AdmissionSettings, Server, Settings};
 use mesh::name::AccountId;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -39,6 +39,8 @@ pub(crate) struct Stage {
     pub(crate) xds: String,
     pub(crate) scratch: Scratch,
     control_plane: Option<Running>,
+    /// The admission of a server in this process.
+    admission: AdmissionSettings,
     ports: PortBlock,
     args: Vec<String>,
 }
@@ -59,6 +61,15 @@ impl Stage {
     /// With a server in this process that gets certificates from these sources; bound names are sent over ADS.
     pub(crate) async fn set_here(sources: Sources) -> Option<Self> {
         let mut stage = Self::prepare(&[], 1, Scratch::new())?;
+        stage.start_here(sources).await;
+        stage.put("/meshes", json!({"meshName": MESH})).await;
+        Some(stage)
+    }
+
+    /// The same with admission, and a multiple of the ports.
+    pub(crate) async fn set_admitting(sources: Sources, admission: AdmissionSettings, blocks: u16) -> Option<Self> {
+        let mut stage = Self::prepare(&[], blocks, Scratch::new())?;
+        stage.admission = admission;
         stage.start_here(sources).await;
         stage.put("/meshes", json!({"meshName": MESH})).await;
         Some(stage)
@@ -98,7 +109,8 @@ impl Stage {
         let account = AccountId::parse("123456789012").unwrap();
         let settings = Settings::new(account, Region::parse("eu-west-1").unwrap());
         let data = Some(self.scratch.file("data"));
-        let server = Server::bind(Settings { xds, data, ..settings }).await.unwrap();
+        let admission = self.admission.clone();
+        let server = Server::bind(Settings { xds, data, admission, ..settings }).await.unwrap();
         (self.api, self.xds) = (server.endpoint(), server.xds().remove(0));
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(async move {
@@ -146,6 +158,7 @@ impl Stage {
             xds: "127.0.0.1:0".to_owned(),
             scratch,
             control_plane: None,
+            admission: AdmissionSettings::default(),
             ports: PortBlock::take(blocks),
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
         })

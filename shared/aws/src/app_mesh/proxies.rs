@@ -19,6 +19,9 @@ use crate::call::call;
 /// The path of the SDK operation that carries this request.
 const SIGNED_PATH: &str = "/v20190125/meshes";
 
+/// The path of the proxies.
+const PROXIES: &str = "/proxies";
+
 #[async_trait]
 impl ProxyEvidence for AppMesh {
     async fn proxies(&self) -> Result<Vec<ProxyStream>, PortError> {
@@ -41,13 +44,23 @@ impl ProxyEvidence for AppMesh {
 
 async fn get(client: &Client, what: impl Fn() -> String) -> Result<bytes::Bytes, PortError> {
     let kept = KeepBody::default();
-    let elsewhere = |request: &mut HttpRequest| {
-        let to = request.uri().replacen(SIGNED_PATH, "/proxies", 1);
-        // With an invalid URI the request keeps its original one, and that response has no proxies.
-        drop(request.set_uri(to));
-    };
-    call(what, client.list_meshes().customize().mutate_request(elsewhere).interceptor(kept.clone()).send()).await?;
+    let request = client.list_meshes().customize().map_request(redirected).interceptor(kept.clone());
+    call(what, request.send()).await?;
     Ok(kept.body())
+}
+
+/// The request of the signed operation has an unexpected URI. It must not be sent: its answer would be another one.
+#[derive(Debug, thiserror::Error)]
+#[error("invalid URI `{uri}`: expected an endpoint with the path {SIGNED_PATH}")]
+struct UnexpectedUri {
+    uri: String,
+}
+
+/// The request with the path of the proxies. The endpoint may have a path of its own, so only the end is replaced.
+fn redirected(mut request: HttpRequest) -> Result<HttpRequest, UnexpectedUri> {
+    let uri = request.uri().to_owned();
+    let moved = uri.strip_suffix(SIGNED_PATH).map(|endpoint| request.set_uri(format!("{endpoint}{PROXIES}")));
+    if matches!(moved, Some(Ok(()))) { Ok(request) } else { Err(UnexpectedUri { uri }) }
 }
 
 /// Parses a stream. The error is the name of the missing member.
@@ -93,4 +106,29 @@ fn certificate(value: &Value) -> Result<SeenCertificate, &'static str> {
         fingerprint: text("fingerprint")?.to_owned(),
         not_after: text("notAfter")?.parse().map_err(|_| "notAfter")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_types::body::SdkBody;
+
+    use super::*;
+
+    #[test]
+    fn a_request_with_an_unexpected_uri_fails() {
+        for (uri, expected) in [
+            ("http://mesh.internal/v20190125/meshes", Some("http://mesh.internal/proxies")),
+            (
+                "http://mesh.internal/v20190125/meshes/v20190125/meshes",
+                Some("http://mesh.internal/v20190125/meshes/proxies"),
+            ),
+            ("http://mesh.internal/v20190125/meshes?limit=1", None),
+            ("http://mesh.internal/proxies", None),
+        ] {
+            let mut request = HttpRequest::new(SdkBody::empty());
+            request.set_uri(uri).unwrap();
+            let found = redirected(request).map(|request| request.uri().to_owned());
+            assert_eq!(found.as_deref().ok(), expected, "{uri}: {found:?}");
+        }
+    }
 }

@@ -108,6 +108,12 @@ impl CannedServer {
         Self { shared, endpoint, serving }
     }
 
+    /// Adds a path to the endpoint.
+    pub(crate) fn below(mut self, path: &str) -> Self {
+        self.endpoint.push_str(path);
+        self
+    }
+
     pub(crate) fn requests(&self) -> Vec<ReceivedRequest> {
         self.shared.requests.lock().unwrap().clone()
     }

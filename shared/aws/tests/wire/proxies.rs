@@ -70,3 +70,12 @@ async fn unreadable_proxy_is_an_error() {
         assert_eq!(server.aws().await.mesh().proxies().await.unwrap_err().kind, kind);
     }
 }
+
+/// A gateway in front of several control planes has a path for each.
+#[tokio::test]
+async fn an_endpoint_may_have_a_path_like_that_of_the_api() {
+    let server =
+        CannedServer::start([CannedResponse::ok(json!({ "proxies": [] }))]).await.below("/v20190125/meshes-of-shop");
+    assert_eq!(server.aws().await.mesh().proxies().await.unwrap(), []);
+    assert_eq!(server.requests()[0].uri.path(), "/v20190125/meshes-of-shop/proxies");
+}

@@ -12,6 +12,7 @@ mod egress;
 mod failures;
 mod notifications;
 mod partly;
+mod policy;
 mod previous;
 mod queue;
 mod tags;

@@ -12,7 +12,7 @@ use super::{Payload, Release, alarm, certificate, config, mesh_write};
 
 /// An event, with its path in the delivery. A missing detail is an error only for types that need one.
 pub(super) struct Event<'a> {
-    event: EventBridgeEvent<Option<Value>>,
+    inner: EventBridgeEvent<Option<Value>>,
     at: &'a str,
     detail_at: String,
 }
@@ -25,7 +25,7 @@ impl<'a> Event<'a> {
             detail_type: String,
         }
         if let Ok(event) = EventBridgeEvent::deserialize(event) {
-            return Ok(Self { event, at, detail_at: join(at, "detail") });
+            return Ok(Self { inner: event, at, detail_at: join(at, "detail") });
         }
         let Typed { detail_type } = read(event, at)?;
         let text = |member: &str| event.get(member).and_then(Value::as_str).map(str::to_owned);
@@ -41,38 +41,38 @@ impl<'a> Event<'a> {
             .and_then(Value::as_array)
             .map(|resources| resources.iter().filter_map(Value::as_str).map(str::to_owned).collect());
         lenient.detail = event.get("detail").filter(|detail| !detail.is_null()).cloned();
-        Ok(Self { event: lenient, at, detail_at: join(at, "detail") })
+        Ok(Self { inner: lenient, at, detail_at: join(at, "detail") })
     }
 
     /// The event's `detail-type`.
     pub(super) fn detail_type(&self) -> &str {
-        &self.event.detail_type
+        &self.inner.detail_type
     }
 
     /// The account of the event.
     pub(super) fn account(&self) -> Option<&str> {
-        self.event.account.as_deref()
+        self.inner.account.as_deref()
     }
 
     /// The region of the event.
     pub(super) fn region(&self) -> Option<&str> {
-        self.event.region.as_deref()
+        self.inner.region.as_deref()
     }
 
     /// The time of the event.
     pub(super) fn time(&self) -> Option<Timestamp> {
-        let time = self.event.time?;
+        let time = self.inner.time?;
         Timestamp::from_millisecond(time.timestamp_millis()).ok()
     }
 
     /// The resources that the event concerns; `None` if the event has no such list.
     pub(super) fn resources(&self) -> Option<&[String]> {
-        self.event.resources.as_deref()
+        self.inner.resources.as_deref()
     }
 
     /// The unparsed detail.
     pub(super) fn raw_detail(&self) -> Result<&Value, Flaw> {
-        self.event.detail.as_ref().ok_or_else(|| Flaw::missing(self.at, "detail"))
+        self.inner.detail.as_ref().ok_or_else(|| Flaw::missing(self.at, "detail"))
     }
 
     /// Parses the detail as `T`.
@@ -106,13 +106,13 @@ pub(super) fn recorded_call(record: &Value, at: &str) -> Result<Payload, Flaw> {
     event.account = text("recipientAccountId");
     event.region = text("awsRegion");
     event.detail = Some(record.clone());
-    mesh_write::api_call(&Event { event, at, detail_at: at.to_owned() })
+    mesh_write::api_call(&Event { inner: event, at, detail_at: at.to_owned() })
 }
 
 /// Parses the payload of an event.
 pub(super) fn payload(event: &Value, at: &str) -> Result<Payload, Flaw> {
     let event = Event::read(event, at)?;
-    let source = event.event.source.as_str();
+    let source = event.inner.source.as_str();
     match event.detail_type() {
         "CloudWatch Alarm State Change" => alarm::state_change(&event),
         "CloudWatch Alarm Contributor State Change" => alarm::contributor_change(&event),

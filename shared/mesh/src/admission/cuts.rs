@@ -3,6 +3,7 @@
 mod cut;
 mod handshakes;
 mod ports;
+mod taken_over;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +21,7 @@ use ports::ports;
 #[must_use]
 pub fn cuts(before: &Mesh, after: &Mesh, written: &ResourcePath, now: Timestamp) -> Vec<Cut> {
     let mut found = of_routes(before, after);
-    found.extend(handshakes::cuts(before, after, now));
+    found.extend(handshakes::cuts(before, after, written, now));
     found.extend(of_services(before, after));
     found.extend(of_shared_ports(before, after));
     if let ResourcePath::Route(id) = written {

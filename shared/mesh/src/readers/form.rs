@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A form that a mesh is written in.
+/// A form in which a mesh is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Form {
-    /// AWS Config configuration items, alone, in a notification or in an answer.
+    /// AWS Config configuration items, alone, in a notification or in a response.
     ConfigItem,
     /// A CloudFormation template.
     CloudFormation,

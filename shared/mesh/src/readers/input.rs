@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::name::MeshName;
 
-/// What is known around a file and not written in it. What is `None` or absent here stays unknown.
+/// The known environment of a file, which the file does not contain. An absent value stays unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Surroundings {
     /// Values for a template's parameters.
     pub parameters: BTreeMap<String, String>,
-    /// What other stacks export, by export name.
+    /// The exports of other stacks, by export name.
     pub exports: BTreeMap<String, String>,
     /// The partition deployed to.
     pub partition: Option<String>,
@@ -19,17 +19,17 @@ pub struct Surroundings {
     pub account: Option<String>,
     /// The stack's name.
     pub stack: Option<String>,
-    /// The mesh of whatever doesn't name its own.
+    /// The mesh of resources that name no mesh.
     pub mesh: Option<MeshName>,
-    /// The namespace of a manifest that doesn't name its own.
+    /// The namespace of manifests that name no namespace.
     pub namespace: Option<String>,
 }
 
 /// A file to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct File<'t> {
-    /// Its name, as it stands in every message.
+    /// Its name, as in every message.
     pub name: &'t str,
-    /// What it says.
+    /// Its content.
     pub text: &'t str,
 }

@@ -3,22 +3,22 @@
 use crate::name::ResourceKind;
 use crate::spec::wire::Shape;
 
-/// How a form spells the members that the API has.
+/// The spelling of the API's members in a form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spelling {
-    /// The API's own camel case.
+    /// The API's camel case.
     Api,
-    /// AWS Config's mixture of cases. It records what exists, so no case is wrong. Numbers and booleans may be text.
+    /// AWS Config's mixed case. It records existing resources, so no case is wrong. Numbers and booleans may be text.
     ConfigItem,
     /// Pascal case with acronyms in capitals. Numbers and booleans may be text.
     CloudFormation,
-    /// Camel case, references in place of names, and an empty list for an absent one.
+    /// Camel case, with references in place of names, and with an empty list for an absent one.
     Manifest,
-    /// Underscores, blocks as lists, and zero values for absent ones. A configuration may have numbers as text.
+    /// Underscores, blocks as lists, and zero for absent values. A configuration may have numbers as text.
     Terraform,
 }
 
-/// What may stand at a place of a document.
+/// The allowed content at a position in a document.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Node {
     /// The spec of a kind.

@@ -9,7 +9,7 @@ pub(super) const FREE: Node = Node::Free;
 /// A reference to an object, by namespace and name.
 pub(super) const REFERENCE: Node = Node::Members(&[("name", FREE), ("namespace", FREE)]);
 
-/// The references that the custom resources have in place of a name of the API.
+/// The references that the custom resources have in place of a name in the API.
 pub(super) fn in_place_of(name: &str, shape: Shape) -> Option<&'static [(&'static str, Node)]> {
     match (name, shape) {
         ("virtualNode" | "virtualNodeName", Shape::Text) => {

@@ -14,12 +14,26 @@ pub(super) const TABLES: [ReasonTable; 7] = [
     ReasonTable { title: "Operators, in the journal only", entries: &OPERATORS },
 ];
 
-const OWN: [ReasonEntry; 1] = [ReasonEntry {
-    code: "CannotObserve",
-    paging: Paging::IfLasting,
-    meaning: "Alarms, a mesh, a route or the data of an alarm could not be read. A denied call pages at once.",
-    action: "Permit the call that the facts name, or wait for the service.",
-}];
+const OWN: [ReasonEntry; 3] = [
+    ReasonEntry {
+        code: "CannotObserve",
+        paging: Paging::IfLasting,
+        meaning: "Alarms, a mesh, a route or the data of an alarm could not be read. A denied call pages at once.",
+        action: "Permit the call that the facts name, or wait for the service.",
+    },
+    ReasonEntry {
+        code: "RecordUnreadable",
+        paging: Paging::AtOnce,
+        meaning: "The document `route-failover`, which remembers pages, is malformed. It is not overwritten, and failover goes on. The alarm `pages-withheld` reports it.",
+        action: "Repair the item, or run `meshwarden forget route-failover`.",
+    },
+    ReasonEntry {
+        code: "NewerFormat",
+        paging: Paging::AtOnce,
+        meaning: "A newer version wrote the document `route-failover`, which remembers pages. It is not overwritten, and failover goes on. The alarm `pages-withheld` reports it.",
+        action: "Deploy the version that wrote it, or run `meshwarden forget route-failover`.",
+    },
+];
 
 const OPERATORS: [ReasonEntry; 5] = [
     ReasonEntry {

@@ -11,12 +11,12 @@ use thiserror::Error;
 use super::ids::IDS;
 use crate::likeness::distance;
 
-/// The id of a rule that there is.
+/// The id of an existing rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct RuleName(&'static str);
 
-// Derived, this would want to borrow the text for ever, since that is how the name holds it.
+// The derived implementation would borrow the text for `'static`, because the name stores a `&'static str`.
 impl<'de> Deserialize<'de> for RuleName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::try_from(String::deserialize(deserializer)?).map_err(D::Error::custom)
@@ -69,9 +69,9 @@ impl JsonSchema for RuleName {
     }
 }
 
-/// An id that no rule has.
+/// The error for an id that no rule has.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("there is no rule `{given}`; did you mean `{nearest}`?")]
+#[error("unknown rule `{given}`; did you mean `{nearest}`?")]
 pub struct UnknownRule {
     /// The id as given.
     pub given: String,
@@ -79,7 +79,7 @@ pub struct UnknownRule {
     pub nearest: &'static str,
 }
 
-/// The id that is most like a text.
+/// The rule id that is most similar to a text.
 fn nearest(text: &str) -> &'static str {
     IDS.iter().copied().min_by_key(|id| distance(id, text)).unwrap_or_default()
 }

@@ -190,6 +190,8 @@ fn list(value: &Value, each: impl Fn(&str) -> String) -> String {
 /// A resource without what every ARN of the stack has.
 fn short(resource: &str) -> String {
     let name = resource.trim_end_matches(".Arn");
+    // `${!NAME}` is `${NAME}` without substitution.
+    let name = name.replace("${!", "${");
     name.replace("arn:${AWS::Partition}:", "").replace("${AWS::Region}:", "").replace("${AWS::AccountId}:", "")
 }
 

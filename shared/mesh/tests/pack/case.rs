@@ -1,4 +1,4 @@
-//! Meshes from YAML: resources by path, tags, a policy without its version, and what was read of certificates.
+//! Meshes from YAML: resources by path, tags, a policy without its version, and certificate facts.
 
 #![expect(clippy::disallowed_methods, reason = "a test reads its inputs and writes goldens")]
 
@@ -18,7 +18,7 @@ use mesh::spec::Spec;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// The time of the cases that name none.
+/// The time of cases without one.
 const NOW: &str = "2026-11-21T00:00:00Z";
 
 #[derive(Deserialize)]
@@ -33,7 +33,7 @@ struct Written {
     tags: BTreeMap<String, BTreeMap<String, String>>,
     #[serde(default)]
     readings: Option<Readings>,
-    /// What a reader found wrong with the file of a resource.
+    /// The faults of a resource in its file.
     #[serde(default)]
     faults: Vec<Fault>,
     /// The resources of a CloudFormation template that are alarms, by logical id.
@@ -69,7 +69,7 @@ impl Case {
         }
         let mut policy = written.policy.unwrap_or_else(|| json!({}));
         policy["version"] = json!(1);
-        // A case is about one rule, whatever profile the rule is of.
+        // A case is about one rule, of any profile.
         if policy.get("profile").is_none() {
             policy["profile"] = json!("strict");
         }
@@ -94,7 +94,7 @@ impl Case {
     }
 }
 
-/// `virtualNode/a` of the mesh that all cases are about.
+/// `virtualNode/a` of the mesh of all cases.
 pub(super) fn path_of(text: &str) -> ResourcePath {
     let whole = if text.starts_with("mesh/") { text.to_owned() } else { format!("mesh/shop/{text}") };
     ResourcePath::parse(&whole).unwrap_or_else(|error| panic!("{whole}: {error}"))
@@ -136,5 +136,5 @@ pub(super) fn golden(path: &str, text: &str) {
         std::fs::write(&file, text).unwrap();
     }
     let present = std::fs::read_to_string(&file).unwrap_or_default();
-    assert_eq!(text, present, "{path} is not what the code says; UPDATE_GOLDENS=1 writes it anew");
+    assert_eq!(text, present, "{path} differs from the code; UPDATE_GOLDENS=1 rewrites it");
 }

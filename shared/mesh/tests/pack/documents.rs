@@ -1,4 +1,4 @@
-//! What is written from the code.
+//! Documents that are generated from the code.
 
 use mesh::pack::documentation;
 use mesh::policy::{Policy, Protection, RuleId};
@@ -6,25 +6,25 @@ use mesh::policy::{Policy, Protection, RuleId};
 use super::case::golden;
 
 #[test]
-fn the_rules_are_documented_as_they_are() {
+fn rules_document_is_current() {
     golden("../../infra/policy/rules.md", &documentation());
 }
 
 #[test]
-fn the_schema_is_that_of_the_types() {
+fn policy_schema_is_current() {
     let schema = serde_json::to_string_pretty(&Policy::schema()).unwrap();
     golden("../../infra/policy/policy.schema.json", &format!("{schema}\n"));
 }
 
 #[test]
-fn the_default_document_says_what_holds_without_it() {
+fn default_document_equals_the_defaults() {
     let (written, bare) = (Policy::built_in().unwrap(), Policy::read("version: 1").unwrap());
     assert_eq!(written, bare);
     assert_eq!(bare.tls.require, Protection::Tls);
 }
 
 #[test]
-fn the_schema_knows_every_rule_and_refuses_what_the_reader_refuses() {
+fn schema_and_reader_refuse_the_same() {
     let schema = Policy::schema().to_string();
     for rule in mesh::pack::rules() {
         assert!(schema.contains(&format!("\"{}\"", rule.id)), "{}", rule.id);
@@ -35,7 +35,7 @@ fn the_schema_knows_every_rule_and_refuses_what_the_reader_refuses() {
 }
 
 #[test]
-fn rules_are_set_by_the_policy() {
+fn policy_configures_rules() {
     use super::case::{Case, text_of};
     let text = text_of("route-drained", "fails").unwrap();
     let severity = |policy: &str| {

@@ -1,4 +1,4 @@
-//! What leaves the mesh, and which repairs are safe.
+//! Egress traffic, and the repairs that are safe.
 
 use mesh::egress::{Egresses, Outlet, Reach, cuts, repairs};
 use mesh::graph::Links;
@@ -34,7 +34,7 @@ resources:
 }
 
 #[test]
-fn the_effective_set_is_what_the_backends_lead_to() {
+fn effective_hosts_follow_from_the_backends() {
     let case = shop("DROP_ALL", "{}");
     let links = Links::new(&case.mesh);
     let all = Egresses::new(&case.mesh, &links, &case.policy.egress);
@@ -63,7 +63,7 @@ fn the_effective_set_is_what_the_backends_lead_to() {
 }
 
 #[test]
-fn who_is_outside_is_for_the_policy_to_say() {
+fn policy_defines_external_hosts() {
     let policy = Policy::read("version: 1").unwrap().egress;
     for (host, external) in [
         ("api.pay.example", true),

@@ -1,4 +1,4 @@
-//! Which rules are evaluated, and what one finding stands for.
+//! The rules of each profile, and findings that stand for several.
 
 use mesh::certificates::ServiceInstances;
 use mesh::pack::{RuleName, Severity, judge_each};
@@ -47,7 +47,7 @@ fn rule_is_evaluated_by_its_profile_or_where_the_policy_names_it() {
 }
 
 #[test]
-fn one_finding_stands_for_a_mesh_without_tls() {
+fn mesh_without_tls_has_one_finding() {
     for (policy, mesh, calls) in [
         ("", 1, 0),
         ("profile: core", 1, 0),
@@ -62,7 +62,7 @@ fn one_finding_stands_for_a_mesh_without_tls() {
         assert_eq!((count("mesh-without-tls"), count("edge-plaintext")), (mesh, calls), "{policy}");
         let each = judge_each(&case.mesh, &case.readings, &case.policy, case.now).findings;
         let calls = each.iter().filter(|finding| finding.rule.as_str() == "edge-plaintext").count();
-        assert_eq!(calls, 2, "whoever judges one change has each call: {policy}");
+        assert_eq!(calls, 2, "the evaluation of one change has each call: {policy}");
     }
     let found = rules_of(&by("edge-plaintext", ""));
     assert!(found.contains(&"edge-plaintext") && !found.contains(&"mesh-without-tls"), "{found:?}");
@@ -111,7 +111,7 @@ fn attributes_are_compared_with_the_instances_that_are_known() {
 }
 
 #[test]
-fn quotas_are_those_that_the_policy_names() {
+fn quotas_are_as_in_the_policy() {
     let backends = |policy: &str| {
         let policy = Policy::read(&format!("version: 1\n{policy}")).unwrap();
         policy.quotas.quota(policy.quotas.backends_per_node, 50)
@@ -139,7 +139,7 @@ fn plain_http_on_a_known_port_is_found_until_every_caller_uses_tls() {
     }
     assert!(of("protocol: http", "protocol: http2") && of("protocol: http", "protocol: grpc"));
     assert!(!of("protocol: http", "protocol: tcp"));
-    // A database is none by TLS either.
+    // A database remains one with TLS.
     let passes = text_of("listener-protocol-unlike-port", "passes").unwrap().replace("port: 443", "port: 5432");
     assert!(rules_of(&Case::read(&passes)).contains(&"listener-protocol-unlike-port"));
 }

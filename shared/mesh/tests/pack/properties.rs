@@ -1,4 +1,4 @@
-//! What holds for every mesh.
+//! Properties of every mesh.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 use super::case::{self, Case};
 
-/// All resources and tags of all inputs. They use the same few names, so that any of them make up a mesh.
+/// All resources and tags of all inputs. They use the same few names, so that any subset is a mesh.
 struct Pool {
     resources: Vec<(ResourcePath, Spec)>,
     tags: Vec<(ResourcePath, Tags)>,
@@ -38,7 +38,7 @@ fn any_case() -> impl Strategy<Value = Case> {
         let base = &POOL.cases[base];
         let resources: BTreeMap<_, _> = resources.into_iter().map(|index| POOL.resources[index].clone()).collect();
         let tags: BTreeMap<_, _> = tags.into_iter().map(|index| POOL.tags[index].clone()).collect();
-        // What is wrong with a file is about its resources, which are not those of this mesh.
+        // Faults of a file concern its resources, which are not those of this mesh.
         let faults = Vec::new();
         Case { mesh: built(&resources.into_iter().collect::<Vec<_>>(), &tags), faults, ..base.clone() }
     })
@@ -75,7 +75,7 @@ proptest! {
     }
 
     #[test]
-    fn a_finding_is_told_apart_from_every_other(case in any_case()) {
+    fn finding_id_is_unique(case in any_case()) {
         let findings = case.judge().findings;
         prop_assert_eq!(ids(&findings).len(), findings.len());
         prop_assert!(findings.windows(2).all(|pair| pair[0].resource <= pair[1].resource));
@@ -88,7 +88,7 @@ proptest! {
     }
 
     #[test]
-    fn a_remediation_removes_its_finding_and_does_no_harm(case in any_case()) {
+    fn remediation_removes_its_finding_without_harm(case in any_case()) {
         let before = case.judge().findings;
         let known = ids(&before);
         let routes: Vec<RouteId> = case.mesh.routes().map(|(id, _)| id).collect();
@@ -101,7 +101,7 @@ proptest! {
             let left = after.judge().findings;
             prop_assert!(!ids(&left).contains(finding.id().as_str()), "{} leaves {:?}", change, finding);
             prop_assert_eq!(harms(&case.mesh, &after.mesh, &routes), vec![]);
-            // What is insecure or broken now was so before.
+            // Each insecure or broken resource was so before.
             let worse = left.iter().find(|left| {
                 let group = left.rule.rule().map(|rule| rule.group);
                 left.severity >= Severity::High
@@ -113,13 +113,13 @@ proptest! {
     }
 }
 
-/// A route whose router isn't there, or a gateway route likewise, has findings of its own.
+/// A route without its router, or a gateway route without its gateway, has findings.
 fn is_orphan(path: &ResourcePath) -> bool {
     matches!(path, ResourcePath::Route(_) | ResourcePath::GatewayRoute(..))
 }
 
 #[test]
-fn the_properties_meet_every_remediation() {
+fn properties_cover_every_remediation() {
     let pool = &*POOL;
     let kinds: BTreeSet<String> = pool
         .cases

@@ -7,7 +7,7 @@ use mesh::pack::{Finding, Group, rules};
 use super::case::{self, Case};
 
 #[test]
-fn every_rule_has_an_input_on_which_it_fails_and_one_on_which_it_passes() {
+fn every_rule_has_a_failing_and_a_passing_input() {
     let mut wrong = Vec::new();
     for rule in rules() {
         for verdict in ["fails", "passes"] {
@@ -30,7 +30,7 @@ fn every_rule_has_an_input_on_which_it_fails_and_one_on_which_it_passes() {
 }
 
 #[test]
-fn every_input_is_of_a_rule() {
+fn every_input_belongs_to_a_rule() {
     let ids: BTreeSet<&str> = rules().map(|rule| rule.id).collect();
     for (name, _) in case::all() {
         let rule = name.strip_suffix(".fails.yaml").or_else(|| name.strip_suffix(".passes.yaml"));
@@ -39,7 +39,7 @@ fn every_input_is_of_a_rule() {
 }
 
 #[test]
-fn what_each_rule_finds_is_as_it_was() {
+fn findings_of_each_rule_are_as_stored() {
     let mut all = BTreeMap::new();
     for rule in rules() {
         let found = Case::read(&case::text_of(rule.id, "fails").unwrap()).judge().findings;
@@ -49,10 +49,10 @@ fn what_each_rule_finds_is_as_it_was() {
     case::golden("tests/pack/findings.json", &format!("{}\n", serde_json::to_string_pretty(&all).unwrap()));
 }
 
-/// Each rule stands alone: without it exactly its own findings are missing where it fails, and those are kept in a file
+/// Each rule is independent: disabling it removes exactly its findings from its failing input. They are kept in a file
 /// that a test compares.
 #[test]
-fn without_a_rule_its_own_findings_are_missing_and_nothing_else() {
+fn disabling_a_rule_removes_its_findings_only() {
     let kept = include_str!("findings.json");
     let kept: BTreeMap<String, Vec<Finding>> = serde_json::from_str(kept).unwrap();
     for rule in rules() {
@@ -62,16 +62,16 @@ fn without_a_rule_its_own_findings_are_missing_and_nothing_else() {
         let without = case.judge();
         let (own, others): (Vec<Finding>, Vec<Finding>) =
             with.findings.into_iter().partition(|finding| finding.rule == rule.name());
-        assert!(!own.is_empty(), "{} finds nothing where it fails", rule.id);
+        assert!(!own.is_empty(), "{} has no finding on its failing input", rule.id);
         assert_eq!(without.findings, others, "{}", rule.id);
         assert_eq!(kept.get(rule.id), Some(&own), "{}", rule.id);
     }
     assert_eq!(kept.len(), rules().count());
 }
 
-/// What can't be found without certificates is what a reader that could not read them must not take for mended.
+/// A caller that could not read certificates must not count the findings of these rules as resolved.
 #[test]
-fn rules_that_rest_on_certificates_are_known() {
+fn rules_that_require_certificates_are_known() {
     let mut silent = BTreeSet::new();
     for (_, mut case) in case::all() {
         let with: BTreeSet<_> = case.judge().findings.iter().map(|finding| (finding.rule, finding.id())).collect();
@@ -79,18 +79,18 @@ fn rules_that_rest_on_certificates_are_known() {
         let without: BTreeSet<_> = case.judge().findings.iter().map(|finding| (finding.rule, finding.id())).collect();
         silent.extend(with.difference(&without).map(|(rule, _)| *rule));
     }
-    // That it says what was not read is no fact about a certificate.
+    // This rule reports unread certificates, which is not a fact about a certificate.
     silent.retain(|rule| rule.as_str() != "certificate-unread");
     let resting: BTreeSet<_> = rules().filter(|rule| rule.rests_on_certificates).map(mesh::pack::Rule::name).collect();
     assert_eq!(silent, resting);
 }
 
 #[test]
-fn rules_are_told_in_full() {
+fn rules_are_described_in_full() {
     let mut ids = BTreeSet::new();
     let mut groups = Vec::new();
     for rule in rules() {
-        assert!(ids.insert(rule.id), "{} is there twice", rule.id);
+        assert!(ids.insert(rule.id), "{} is registered twice", rule.id);
         assert!(rule.id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'));
         for text in [rule.why, rule.remedy] {
             assert!(text.ends_with('.') && !text.contains("  "), "{}: {text}", rule.id);
@@ -102,11 +102,11 @@ fn rules_are_told_in_full() {
         }
     }
     let distinct: BTreeSet<Group> = groups.iter().copied().collect();
-    assert_eq!(groups.len(), distinct.len(), "the rules of a group stand together: {groups:?}");
+    assert_eq!(groups.len(), distinct.len(), "the rules of a group are adjacent: {groups:?}");
     assert_eq!(distinct.len(), 14, "every group has a rule");
 }
 
-/// The managed rules of AWS Config for App Mesh; what they look at is looked at here.
+/// The managed rules of AWS Config for App Mesh. Each has a counterpart in the pack.
 const MANAGED: [&str; 19] = [
     "appmesh-gateway-route-tagged",
     "appmesh-mesh-deny-tcp-forwarding",
@@ -147,10 +147,10 @@ fn findings_are_data() {
 }
 
 #[test]
-fn the_id_of_a_finding_stays() {
+fn finding_id_is_stable() {
     let found = Case::read(&case::text_of("mesh-egress-open", "fails").unwrap()).judge().findings;
     let open = found.iter().find(|finding| finding.rule.as_str() == "mesh-egress-open").unwrap();
     assert_eq!(open.id().as_str(), "fd1d0ff1cb14063b", "stored findings of earlier releases depend on it");
     let ids: BTreeSet<_> = found.iter().map(Finding::id).collect();
-    assert_eq!(ids.len(), found.len(), "and tells it from every other");
+    assert_eq!(ids.len(), found.len(), "each finding has a unique id");
 }

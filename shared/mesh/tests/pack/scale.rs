@@ -48,7 +48,7 @@ fn service(mesh: &mut Mesh, name: &str, targets: &[String]) {
     add(mesh, &format!("/virtualRouter/{name}/route/all"), &route);
 }
 
-/// One after another, each calling the next: the longest call path there can be.
+/// Each node calls the next: the longest possible call path.
 fn line(length: usize) -> Mesh {
     let mut mesh = empty();
     for n in 0..length {
@@ -58,7 +58,7 @@ fn line(length: usize) -> Mesh {
     mesh
 }
 
-/// Everything calls one service.
+/// All nodes call one service.
 fn star(callers: usize) -> Mesh {
     let mut mesh = empty();
     node(&mut mesh, "hub", &[]);
@@ -83,7 +83,7 @@ fn heap(routes: usize) -> Mesh {
 }
 
 #[test]
-fn ten_thousand_resources_of_any_shape_take_no_time() {
+fn ten_thousand_resources_of_any_shape_take_seconds() {
     let policy = Policy::built_in().unwrap();
     let now = "2026-11-21T00:00:00Z".parse().unwrap();
     for (shape, mesh) in [("line", line(2_500)), ("star", star(10_000)), ("heap", heap(10_000))] {

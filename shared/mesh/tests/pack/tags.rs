@@ -1,4 +1,4 @@
-//! Tags: what is missing, what is handed down, what mends it.
+//! Tags: missing, inherited and repaired.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ resources:
     {httpRoute: {match: {prefix: /}, action: {target: {virtualService: {virtualServiceName: one.local}}}}}
 ";
 
-/// Tags, a resource, and what it takes.
+/// Tags, a resource, and the value that it inherits.
 type Row<'t> = (Tagged<'t>, &'t str, &'t str);
 
 /// Resources with their tags.
@@ -44,7 +44,7 @@ fn shop(policy: &str, tags: &[(&str, &[(&str, &str)])]) -> Case {
 }
 
 /// The same, where every resource but this one has known tags: those without any here have none.
-fn known_but(path: &str, policy: &str, tags: &[(&str, &[(&str, &str)])]) -> Case {
+fn known_except(path: &str, policy: &str, tags: &[(&str, &[(&str, &str)])]) -> Case {
     let mut case = shop(policy, tags);
     for other in case.mesh.paths().into_iter().filter(|other| *other != path_of(path)) {
         if !case.mesh.tags.contains_key(&other) {
@@ -56,8 +56,8 @@ fn known_but(path: &str, policy: &str, tags: &[(&str, &[(&str, &str)])]) -> Case
 
 const OWNER: &str = "{required: [{key: owner}]}";
 
-/// What a resource without the tag would take.
-fn taken(case: &Case, path: &str) -> String {
+/// The value that a resource without the tag would inherit.
+fn inherited_tag(case: &Case, path: &str) -> String {
     let judgement = judge(&case.mesh, &case.policy.tags);
     let faults = judgement.faults.get(&path_of(path)).cloned().unwrap_or_default();
     let inherited = faults.into_iter().find_map(|fault| match fault {
@@ -76,7 +76,7 @@ fn taken(case: &Case, path: &str) -> String {
 }
 
 #[test]
-fn values_are_handed_down_where_all_above_agree() {
+fn value_is_inherited_if_all_parents_agree() {
     let sre: Pairs<'_> = &[("owner", "sre")];
     let pay: Pairs<'_> = &[("owner", "pay")];
     let none: Pairs<'_> = &[];
@@ -116,19 +116,19 @@ fn values_are_handed_down_where_all_above_agree() {
             "pay from edge",
         ),
         (vec![("mesh/shop", none)], "mesh/shop", "nothing"),
-        // Its own value is its own.
+        // It has a value.
         (vec![("virtualNode/a", sre), ("mesh/shop", pay)], "virtualNode/a", "not missing"),
-        // Tags that nobody read are not missing.
+        // Unread tags are not missing.
         (vec![("mesh/shop", sre)], "virtualNode/a", "not missing"),
     ];
     for (tags, path, expected) in table {
-        assert_eq!(taken(&known_but(path, OWNER, &tags), path), expected, "{path} with {tags:?}");
+        assert_eq!(inherited_tag(&known_except(path, OWNER, &tags), path), expected, "{path} with {tags:?}");
     }
 }
 
-/// A resource whose tags could not be read may have a value of its own: nothing is inherited from it, or past it.
+/// A resource with unread tags may have a value, so no value is inherited from it or from its parents.
 #[test]
-fn nothing_is_inherited_past_unread_tags() {
+fn unread_tags_stop_inheritance() {
     let sre: Pairs<'_> = &[("owner", "sre")];
     let pay: Pairs<'_> = &[("owner", "pay")];
     let node = "virtualNode/a";
@@ -137,7 +137,7 @@ fn nothing_is_inherited_past_unread_tags() {
         // Of two services one is known; the other may have another value.
         ("virtualService/one.local", vec![(node, &[]), ("virtualService/two.local", pay)], "unknown"),
         ("mesh/shop", vec![(node, &[])], "unknown"),
-        // What stands nearer is known, and goes before it.
+        // The nearer parents are known and take precedence.
         (
             "mesh/shop",
             vec![(node, &[]), ("virtualService/one.local", pay), ("virtualService/two.local", pay)],
@@ -145,12 +145,12 @@ fn nothing_is_inherited_past_unread_tags() {
         ),
         ("virtualGateway/edge", vec![(node, &[]), ("mesh/shop", sre)], "sre from shop"),
     ] {
-        assert_eq!(taken(&known_but(unread, OWNER, &tags), node), expected, "{unread} unread, {tags:?}");
+        assert_eq!(inherited_tag(&known_except(unread, OWNER, &tags), node), expected, "{unread} unread, {tags:?}");
     }
 }
 
 #[test]
-fn the_policy_says_who_hands_down() {
+fn policy_selects_the_parents_of_inheritance() {
     let tags: [(&str, &[(&str, &str)]); 3] =
         [("virtualNode/a", &[]), ("virtualRouter/r", &[("owner", "pay")]), ("mesh/shop", &[("owner", "sre")])];
     for (policy, expected) in [
@@ -160,15 +160,15 @@ fn the_policy_says_who_hands_down() {
         ("{required: [{key: owner}], inheritance: {virtualNode: []}}", "nothing"),
         ("{required: [{key: owner, inherit: false}]}", "nothing"),
         ("{required: [{key: owner, kinds: [mesh]}]}", "not missing"),
-        // A value that the tag may not have is handed to nobody.
+        // A value that the policy excludes is not inherited.
         ("{required: [{key: owner, values: [pay]}]}", "nothing"),
     ] {
-        assert_eq!(taken(&known_but("virtualNode/a", policy, &tags), "virtualNode/a"), expected, "{policy}");
+        assert_eq!(inherited_tag(&known_except("virtualNode/a", policy, &tags), "virtualNode/a"), expected, "{policy}");
     }
 }
 
 #[test]
-fn a_resource_stands_as_its_tags_do() {
+fn tag_status_of_a_resource_follows_its_tags() {
     let case = shop(
         OWNER,
         &[("mesh/shop", &[("owner", "sre")]), ("virtualNode/a", &[]), ("virtualRouter/r", &[("owner", "x")])],
@@ -177,7 +177,7 @@ fn a_resource_stands_as_its_tags_do() {
     for (path, expected) in [
         ("mesh/shop", TagStatus::Compliant),
         ("virtualNode/a", TagStatus::Faulty),
-        // Another value than the mesh's may be meant.
+        // A value other than the mesh's may be intended.
         ("virtualRouter/r", TagStatus::Compliant),
         ("virtualGateway/edge", TagStatus::Unknown),
     ] {
@@ -186,7 +186,7 @@ fn a_resource_stands_as_its_tags_do() {
 }
 
 #[test]
-fn repairs_set_what_is_handed_down_and_nothing_else() {
+fn repairs_set_only_inherited_tags() {
     let policy = "{required: [{key: owner}, {key: env, values: [prod, test]}, {key: cost}]}";
     let all: &[(&str, &str)] = &[("owner", "sre"), ("env", "prod"), ("cost", "1")];
     let tags: [(&str, &[(&str, &str)]); 5] = [
@@ -206,12 +206,12 @@ fn repairs_set_what_is_handed_down_and_nothing_else() {
         change.apply(&mut case.mesh).unwrap();
     }
     let tags = &case.mesh.tags[&path_of("virtualNode/a")];
-    assert_eq!(tags.value("Cost"), Some("7"), "what was there stays");
+    assert_eq!(tags.value("Cost"), Some("7"), "other tags are kept");
     assert_eq!(repairs(&case.mesh, &judge(&case.mesh, &case.policy.tags)), []);
 }
 
 #[test]
-fn a_full_resource_is_left_alone() {
+fn resource_with_fifty_tags_gets_no_repair() {
     let full: BTreeMap<String, String> = (0..50).map(|n| (format!("k{n}"), String::new())).collect();
     let mut case = shop(OWNER, &[("mesh/shop", &[("owner", "sre")])]);
     case.mesh.set_tags(path_of("virtualNode/a"), tags_of(&full));
@@ -219,7 +219,7 @@ fn a_full_resource_is_left_alone() {
 }
 
 #[test]
-fn nothing_is_done_before_the_grace_is_over() {
+fn no_repair_within_the_grace_period() {
     let policy = Policy::read("version: 1\ntags: {grace: 2h}").unwrap().tags;
     let at = |text: &str| text.parse::<Timestamp>().unwrap();
     let now = at("2026-11-21T12:00:00Z");

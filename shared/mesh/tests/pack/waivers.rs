@@ -1,4 +1,4 @@
-//! What somebody has allowed.
+//! Waivers of findings.
 
 use mesh::policy::Policy;
 
@@ -17,16 +17,16 @@ fn judged(resource: &str, until: &str) -> (Vec<String>, Vec<String>) {
 }
 
 #[test]
-fn a_waived_finding_is_told_apart_until_the_waiver_ends() {
+fn waived_finding_is_listed_separately_until_the_waiver_expires() {
     let route = "mesh/shop/virtualRouter/a/route/all";
     for (resource, until, findings, waived) in [
         (route, "2026-12-01T00:00:00Z", vec![], vec!["route-drained"]),
         ("mesh/shop/*", "2026-12-01T00:00:00Z", vec![], vec!["route-drained"]),
         ("mesh/shop/virtualRouter/b/*", "2026-12-01T00:00:00Z", vec!["route-drained"], vec![]),
-        // The end itself is past.
+        // At its end, a waiver has expired.
         (route, "2026-11-21T00:00:00Z", vec!["waiver-ended", "route-drained"], vec![]),
         (route, "2026-11-20T00:00:00Z", vec!["waiver-ended", "route-drained"], vec![]),
-        // Of another mesh: nobody's business here.
+        // Of another mesh.
         ("mesh/other/*", "2026-11-20T00:00:00Z", vec!["route-drained"], vec![]),
         ("mesh/*", "2026-11-20T00:00:00Z", vec!["waiver-ended", "route-drained"], vec![]),
     ] {

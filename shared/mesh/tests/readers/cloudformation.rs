@@ -1,11 +1,11 @@
-//! CloudFormation: each function, each pseudo parameter, conditions, and what can't be known.
+//! CloudFormation: each function, each pseudo parameter, conditions, and unknown values.
 
 use std::collections::BTreeMap;
 
 use mesh::readers::{Note, Reading, Skipped, Surroundings, read};
 use serde_json::{Value, json};
 
-/// What every template of this file declares around the resource in question.
+/// The declarations around the resource under test.
 const HEAD: &str = r"
 Parameters:
   Name: {Type: String, Default: shop}
@@ -41,7 +41,7 @@ fn template(resources: &str, around: &Surroundings) -> Reading {
     read(&format!("{HEAD}Resources:\n{resources}"), "mesh.yaml", around).unwrap()
 }
 
-/// Reads a virtual node whose host name is an expression.
+/// Reads a virtual node with an expression as host name.
 fn hostname(expression: &str) -> (Option<Value>, Vec<Note>) {
     let node = format!(
         "
@@ -67,7 +67,7 @@ fn hostname(expression: &str) -> (Option<Value>, Vec<Note>) {
 }
 
 #[test]
-fn functions_are_worked_out() {
+fn functions_are_evaluated() {
     let table = [
         ("!Ref Name", "shop"),
         ("{Ref: Name}", "shop"),
@@ -116,7 +116,7 @@ fn functions_are_worked_out() {
 }
 
 #[test]
-fn what_is_not_known_stands_as_text_and_is_remarked_on() {
+fn unknown_values_are_placeholders_with_a_remark() {
     let table = [
         ("!Ref Bare", "${Bare}"),
         ("!Ref Stored", "${Stored}"),
@@ -154,7 +154,7 @@ fn given_parameters_come_before_defaults() {
 }
 
 #[test]
-fn a_number_that_is_not_known_refuses_its_resource_by_name() {
+fn unknown_number_refuses_its_resource_by_name() {
     let router = "
   Router:
     Type: AWS::AppMesh::VirtualRouter
@@ -173,13 +173,13 @@ fn a_number_that_is_not_known_refuses_its_resource_by_name() {
         "mesh.yaml:27: Router: spec.listeners[0].portMapping.port: depends on `${BarePort}`, which has no value here: \
          give it one"
     );
-    assert_eq!(reading.resources.len(), 1, "the other is read");
+    assert_eq!(reading.resources.len(), 1, "the other resource is read");
     let port = &reading.resources[0].spec.to_json()["listeners"][0]["portMapping"]["port"];
     assert_eq!(*port, json!(8080), "a parameter's text is a number where one belongs");
 }
 
 #[test]
-fn conditions_decide_whether_a_resource_is_there() {
+fn conditions_include_or_exclude_a_resource() {
     let node = |condition: &str| {
         let text = format!("  Mesh: {{Type: AWS::AppMesh::Mesh, Condition: {condition}, Properties: {{}}}}");
         let reading = template(&text, &around());
@@ -192,7 +192,7 @@ fn conditions_decide_whether_a_resource_is_there() {
 }
 
 #[test]
-fn no_value_takes_a_member_away() {
+fn no_value_removes_a_member() {
     let node = "
   Node:
     Type: AWS::AppMesh::VirtualNode
@@ -219,7 +219,7 @@ fn no_value_takes_a_member_away() {
 }
 
 #[test]
-fn nothing_is_dropped_without_a_word() {
+fn unread_members_are_reported() {
     let node = "
   Node:
     Type: AWS::AppMesh::VirtualNode
@@ -230,14 +230,14 @@ fn nothing_is_dropped_without_a_word() {
       Spec: {Listeners: [{PortMapping: {Port: 1, Protocol: http, Speed: {Fast: 1}}}]}
 ";
     let reading = template(node, &around());
-    let told: Vec<&str> = reading.faults.iter().map(|fault| fault.part.as_str()).collect();
-    assert_eq!(told, ["Colour", "Spec.Listeners[0].PortMapping.Speed"]);
+    let parts: Vec<&str> = reading.faults.iter().map(|fault| fault.part.as_str()).collect();
+    assert_eq!(parts, ["Colour", "Spec.Listeners[0].PortMapping.Speed"]);
     let mapping = &reading.resources[0].spec.to_json()["listeners"][0]["portMapping"];
     assert_eq!(*mapping, json!({"port": 1, "protocol": "http"}), "CloudFormation takes no such member");
 }
 
 #[test]
-fn names_that_refer_in_circles_end() {
+fn circular_names_terminate() {
     let text = "
   A: {Type: AWS::AppMesh::Mesh, Properties: {MeshName: !GetAtt B.MeshName}}
   B: {Type: AWS::AppMesh::Mesh, Properties: {MeshName: !Sub '${A.MeshName}${A.MeshName}'}}
@@ -258,7 +258,7 @@ fn names_that_refer_in_circles_end() {
 }
 
 #[test]
-fn json_templates_are_the_same() {
+fn json_template_is_read_like_yaml() {
     let text = r#"{"Resources": {"Mesh": {"Type": "AWS::AppMesh::Mesh", "Properties":
         {"MeshName": {"Fn::Join": ["-", ["a", {"Ref": "AWS::Region"}]]}}}}}"#;
     let reading = read(text, "mesh.json", &around()).unwrap();
@@ -266,7 +266,7 @@ fn json_templates_are_the_same() {
 }
 
 #[test]
-fn each_resource_of_a_loop_is_refused_by_its_name() {
+fn resource_of_a_loop_is_refused_by_its_name() {
     let resources = r"
   Mesh: {Type: AWS::AppMesh::Mesh, Properties: {MeshName: shop}}
   Fn::ForEach::Nodes:
@@ -291,12 +291,12 @@ fn each_resource_of_a_loop_is_refused_by_its_name() {
         .collect();
     let expected = [("Node${Service}", true), ("Router${Service}${Zone}", true), ("Fn::ForEach::Odd", false)];
     assert_eq!(refused, expected);
-    assert_eq!(reading.resources.len(), 1, "the others are read");
+    assert_eq!(reading.resources.len(), 1, "the other resources are read");
 }
 
-/// A loop over a list, or over a parameter with a value, makes each of its resources.
+/// A loop over a list, or over a parameter with a value, creates each of its resources.
 #[test]
-fn loops_over_what_is_known_are_written_out() {
+fn loops_over_known_values_are_expanded() {
     let text = "\
 Parameters: {Names: {Type: CommaDelimitedList, Default: 'pay, web'}}
 Transform: AWS::LanguageExtensions

@@ -10,7 +10,7 @@ fn every_file_is_read_or_refused_by_name() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
     let files = files(&root);
     if files.is_empty() {
-        println!("skipped: there is no corpus beside the repository");
+        println!("skipped: no corpus next to the repository");
         return;
     }
     let mut counts = BTreeMap::<String, Counts>::new();
@@ -50,7 +50,7 @@ fn every_file_is_read_or_refused_by_name() {
 }
 
 #[test]
-fn the_form_follows_from_the_content() {
+fn form_follows_from_the_content() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
     for (name, text) in files(&root) {
         let expected = match name.split('/').next() {
@@ -66,12 +66,12 @@ fn the_form_follows_from_the_content() {
     }
 }
 
-/// The index says which kind each API document is of, also where the document itself doesn't.
+/// The index has the kind of each API document, also of one that has none itself.
 #[test]
-fn api_documents_are_of_the_kind_that_the_index_says() {
+fn kind_of_an_api_document_follows_the_index() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
     let Ok(index) = std::fs::read_to_string(root.join("index.tsv")) else {
-        println!("skipped: there is no corpus beside the repository");
+        println!("skipped: no corpus next to the repository");
         return;
     };
     let (mut all, mut other) = (0, Vec::new());
@@ -81,7 +81,7 @@ fn api_documents_are_of_the_kind_that_the_index_says() {
         let reading = read(&text, file, &Surroundings::default()).unwrap();
         all += 1;
         if reading.resources[0].path.kind().as_str() != *kind {
-            // Listeners alone are those of a router, a gateway or a node; then the reading says that it assumes.
+            // Listeners alone may be of a router, a gateway or a node. A remark then states the assumed kind.
             assert!(reading.remarks.iter().any(|remark| matches!(remark.note, Note::KindAssumed { .. })), "{file}");
             other.push(file.to_owned());
         }
@@ -114,7 +114,7 @@ impl Counts {
                 println!("    {remark}");
             }
         }
-        assert!(!reading.is_empty(), "{name}: something is said of every file");
+        assert!(!reading.is_empty(), "{name}: every file has a result");
     }
 }
 

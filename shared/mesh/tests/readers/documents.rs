@@ -1,4 +1,4 @@
-//! Config items and API documents: every shape they come in, and what is refused.
+//! Config items and API documents: every accepted shape, and the refused ones.
 
 use mesh::readers::{Form, Note, ReadError, Reading, Skipped, Surroundings, detect, read};
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ fn config_items_are_read_wherever_they_are() {
 }
 
 #[test]
-fn items_without_a_resource_are_passed_over_with_a_word() {
+fn items_without_a_resource_are_skipped_with_a_remark() {
     let mut deleted = item();
     deleted["configurationItemStatus"] = json!("ResourceDeletedNotRecorded");
     let mut summary = item();
@@ -106,11 +106,11 @@ fn api_documents_are_read_in_every_shape() {
     assert_eq!(reading(&list).remarks[0].note, Note::NotRead { reason: Skipped::NoSpec });
     let mesh = reading(&json!({"meshName": "shop"}));
     assert_eq!(mesh.resources[0].path.to_string(), "mesh/shop");
-    assert_eq!(mesh.resources[0].tags, None, "an answer without tags says nothing of them");
+    assert_eq!(mesh.resources[0].tags, None, "the tags of an answer without any are unknown");
 }
 
 #[test]
-fn a_spec_alone_tells_its_kind() {
+fn spec_alone_determines_its_kind() {
     let target = json!({"target": {"virtualService": {"virtualServiceName": "s"}}});
     let targets = json!({"weightedTargets": [{"virtualNode": "a", "weight": 1}]});
     let listener = json!({"portMapping": {"port": 1, "protocol": "http"}});
@@ -142,7 +142,7 @@ fn a_spec_alone_tells_its_kind() {
 }
 
 #[test]
-fn a_broken_resource_names_every_member_and_leaves_the_others() {
+fn broken_resource_lists_every_member_and_does_not_affect_others() {
     let document = json!({"virtualNodes": [
         {"meshName": "shop", "virtualNodeName": "a/b", "spec": {"listeners": [{"portMapping": {"port": "80", "protocol": "http"}}]}},
         {"meshName": "shop", "virtualNodeName": "b", "spec": {}, "meshOwner": "12"}]});
@@ -180,11 +180,11 @@ fn unreadable_files_say_where() {
     assert_eq!(other, ReadError::NoForm { file: "a".to_owned(), remedy: "" });
     assert_eq!(detect("{\"Resources\": {\"A\": {\"Type\": \"AWS::SNS::Topic\"}}}", "a"), Ok(Form::CloudFormation));
     let empty = read("Resources: {A: {Type: 'AWS::SNS::Topic'}}", "a", &Surroundings::default()).unwrap();
-    assert!(empty.is_empty(), "a template without App Mesh resources is one with nothing to say of");
+    assert!(empty.is_empty(), "a template without App Mesh resources has no result");
 }
 
 #[test]
-fn what_looks_like_nothing_wrong_is_not_passed_over() {
+fn harmless_looking_mistakes_are_refused() {
     let state = r#"{"version": 4, "terraform_version": "1.9", "resources": [{"type": "aws_appmesh_mesh"}]}"#;
     let table = [
         (state, "a: state: resources: is Terraform's own form: give what `terraform show -json` writes"),

@@ -9,16 +9,15 @@ fn read_one(text: &str) -> Reading {
 
 /// Each misspelt member with its line and the suggestion.
 fn misspelt(reading: &Reading) -> Vec<(String, usize, Option<String>)> {
-    let told = reading.faults.iter().filter_map(|Fault { part, line, defect, .. }| match defect {
+    let members = reading.faults.iter().filter_map(|Fault { part, line, defect, .. }| match defect {
         Defect::UnknownMember { suggestion, .. } => Some((part.clone(), *line, suggestion.clone())),
         _ => None,
     });
-    told.collect()
+    members.collect()
 }
 
-fn told(expected: &[(&str, usize, Option<&str>)]) -> Vec<(String, usize, Option<String>)> {
-    let told = expected.iter().map(|(part, line, name)| ((*part).to_owned(), *line, name.map(str::to_owned)));
-    told.collect()
+fn owned(expected: &[(&str, usize, Option<&str>)]) -> Vec<(String, usize, Option<String>)> {
+    expected.iter().map(|(part, line, name)| ((*part).to_owned(), *line, name.map(str::to_owned))).collect()
 }
 
 fn spec(reading: &Reading) -> Value {
@@ -33,26 +32,26 @@ spec:
 ";
 
 #[test]
-fn manifests_are_spelt_as_the_custom_resources() {
+fn manifests_use_the_spelling_of_the_custom_resources() {
     let pascal = format!(
         "{NODE}  listeners:\n    - HealthCheck: {{Path: /}}\n      portMapping: {{port: 80, protocol: http}}\n  \
          serviceDiscovery: {{awsCloudMap: {{namespaceName: n, serviceName: s}}}}\n"
     );
     let reading = read_one(&pascal);
-    assert_eq!(misspelt(&reading), told(&[("spec.listeners[0].HealthCheck", 7, Some("healthCheck"))]));
+    assert_eq!(misspelt(&reading), owned(&[("spec.listeners[0].HealthCheck", 7, Some("healthCheck"))]));
     assert_eq!(spec(&reading)["listeners"], json!([{"portMapping": {"port": 80, "protocol": "http"}}]));
 
     let snake = format!("{NODE}  service_discovery: {{dns: {{hostname: a}}}}\n  podselector: {{}}\n  backend: []\n");
     let reading = read_one(&snake);
     let expected =
         [("spec.service_discovery", 6, Some("serviceDiscovery")), ("spec.podselector", 7, Some("podSelector"))];
-    assert_eq!(misspelt(&reading)[..2], told(&expected));
-    assert_eq!(misspelt(&reading)[2..], told(&[("spec.backend", 8, Some("backends"))]));
+    assert_eq!(misspelt(&reading)[..2], owned(&expected));
+    assert_eq!(misspelt(&reading)[2..], owned(&[("spec.backend", 8, Some("backends"))]));
     assert_eq!(spec(&reading), json!({}));
 }
 
 #[test]
-fn what_manifests_call_otherwise_than_the_api_is_theirs_alone() {
+fn manifest_spellings_are_accepted_in_manifests_only() {
     let table = [
         // The custom resources have references, and ARN in capitals.
         (
@@ -91,7 +90,7 @@ fn what_manifests_call_otherwise_than_the_api_is_theirs_alone() {
     let refusal = read_one(&kind).refusals[0].to_string();
     assert!(refusal.ends_with("write `VirtualNode`"), "{refusal}");
     let metadata = NODE.replace("namespace: lab", "namespace: lab, label: {a: b}");
-    assert_eq!(misspelt(&read_one(&metadata)), told(&[("metadata.label", 4, Some("labels"))]));
+    assert_eq!(misspelt(&read_one(&metadata)), owned(&[("metadata.label", 4, Some("labels"))]));
 }
 
 fn template(properties: &str) -> String {
@@ -101,12 +100,12 @@ fn template(properties: &str) -> String {
 }
 
 #[test]
-fn templates_are_spelt_in_pascal_case() {
+fn templates_use_pascal_case() {
     let camel = "      VirtualNodeName: orders\n      Spec:\n        listeners:\n          - portMapping: {port: 80}\n        \
                  serviceDiscovery: {dns: {hostname: a}}\n";
     let reading = read_one(&template(camel));
     let expected = [("Spec.listeners", 8, Some("Listeners")), ("Spec.serviceDiscovery", 10, Some("ServiceDiscovery"))];
-    assert_eq!(misspelt(&reading), told(&expected));
+    assert_eq!(misspelt(&reading), owned(&expected));
     assert_eq!(spec(&reading), json!({}));
 
     let table = [
@@ -123,13 +122,13 @@ fn templates_are_spelt_in_pascal_case() {
     ];
     for (properties, expected) in table {
         let reading = read_one(&template(properties));
-        assert_eq!(misspelt(&reading), told(&expected), "{properties}");
+        assert_eq!(misspelt(&reading), owned(&expected), "{properties}");
     }
-    // A member that is required is missing where it is misspelt; the refusal says both.
+    // A misspelt required member is also missing. The refusal reports both.
     let refused = read_one(&template("      Spec: {ServiceDiscovery: {Dns: {Hostname: a}}}\n"));
     let refusal = refused.refusals[0].to_string();
     assert!(refusal.contains("Spec.ServiceDiscovery.Dns: is not a member here: write `DNS`"), "{refusal}");
-    assert_eq!(misspelt(&refused).len(), 1, "it is a finding as well");
+    assert_eq!(misspelt(&refused).len(), 1, "it is also a finding");
     let attribute = template("").replace("    Properties:\n      MeshName: lab\n", "    properties: {MeshName: lab}\n");
     let refusal = read_one(&attribute).refusals[0].to_string();
     assert!(refusal.contains("properties: is not a member here: write `Properties`"), "{refusal}");
@@ -160,7 +159,7 @@ fn plans_and_api_documents_have_a_spelling_each() {
     ];
     for (spec, part, suggestion) in table {
         let reading = read_one(&plan(spec.clone()).to_string());
-        let expected = told(&[(part, 1, suggestion)]);
+        let expected = owned(&[(part, 1, suggestion)]);
         assert_eq!(misspelt(&reading), expected, "{spec}");
     }
     let types = plan(json!({})).to_string().replace("aws_appmesh_virtual_node", "aws_appmesh_virtualnode");
@@ -175,13 +174,13 @@ fn plans_and_api_documents_have_a_spelling_each() {
         ("spec.serviceDiscovery.dns.hostName", 1, None),
         ("spec.future", 1, None),
     ];
-    assert_eq!(misspelt(&reading), told(&expected));
-    // What is reported as a member of the file is not refused as one of the spec as well.
+    assert_eq!(misspelt(&reading), owned(&expected));
+    // A member that is reported for the file is not also refused in the spec.
     assert_eq!(spec(&reading), json!({"serviceDiscovery": {"dns": {"hostname": "b"}}}));
     assert!(matches!(reading.faults[0].defect, Defect::UnknownMember { form: Form::Api, .. }));
 }
 
-/// Configuration items record what exists, in cases of their own.
+/// Configuration items record existing resources, in different spellings.
 #[test]
 fn configuration_items_have_no_wrong_case() {
     let item = json!({"resourceType": "AWS::AppMesh::VirtualNode", "configurationItemStatus": "OK", "configuration":

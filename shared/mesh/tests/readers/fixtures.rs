@@ -1,4 +1,4 @@
-//! Three meshes, each written in all five forms: all readings are the same resources.
+//! Three meshes, each written in all five forms: all are read as the same resources.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use mesh::spec::Spec;
 const MESHES: [&str; 3] = ["shop", "front", "loose"];
 
 #[test]
-fn all_forms_are_the_same_model() {
+fn all_forms_read_as_one_model() {
     for mesh in MESHES {
         let api = reading(&[format!("{mesh}/api.json")]);
         assert!(api.resources.len() >= 11, "{mesh}: {} resources", api.resources.len());
@@ -22,7 +22,7 @@ fn all_forms_are_the_same_model() {
         ] {
             let other = reading(&files);
             assert_eq!(models(&other), models(&api), "{files:?}");
-            // A manifest has no place for tags; every other form tells them.
+            // A manifest cannot have tags; every other form has them.
             if other.resources.iter().any(|resource| resource.tags.is_some()) {
                 assert_eq!(tags(&other), tags(&api), "{files:?}");
                 assert_eq!(other.meshes(), api.meshes());
@@ -34,7 +34,7 @@ fn all_forms_are_the_same_model() {
 }
 
 #[test]
-fn only_what_leads_nowhere_is_remarked_on() {
+fn only_unresolved_references_are_remarked_on() {
     for mesh in MESHES {
         for form in ["api.json", "terraform.json"] {
             assert_eq!(reading(&[format!("{mesh}/{form}")]).remarks, [], "{mesh}/{form}");

@@ -1,4 +1,4 @@
-//! On which line of its file a resource is declared, also where others are called the same or speak of it before.
+//! The line of each declaration, also if other text before it has the same name or refers to it.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ fn expected(lines: &[(&str, usize)]) -> BTreeMap<String, usize> {
 
 #[test]
 fn of_a_template_by_its_logical_id() {
-    // `Web` is a parameter and a name in an output, and each logical id is spoken of before it is declared.
+    // `Web` is a parameter and a name in an output, and each logical id is referred to before it is declared.
     let yaml = "\
 Parameters:
   Web: {Type: String, Default: web}
@@ -71,9 +71,9 @@ fn of_manifests_by_their_documents_and_items() {
     assert_eq!(lines(list), expected(&[("mesh/a", 7), ("mesh/b", 4)]));
 }
 
-/// A document that can't be read moves none of the others.
+/// An unreadable document does not shift the lines of the others.
 #[test]
-fn beside_a_document_that_cannot_be_read() {
+fn with_an_unreadable_document() {
     let mesh = |name: &str| format!("kind: Mesh\napiVersion: appmesh.k8s.aws/v1beta2\nmetadata: {{name: {name}}}\n");
     let text = [mesh("a"), "x: [\n\n".to_owned(), mesh("b")].join("---\n");
     let (reading, _) = read_all(&[File { name: "file", text: &text }], &Surroundings::default());
@@ -139,7 +139,7 @@ fn assert_lines(text: &str, path: &str, members: &[(&str, Option<usize>)]) {
     }
 }
 
-/// The line of each member of a resource, as far as the form has it in its text.
+/// The line of each member of a resource, if the text of the form has it.
 #[test]
 fn of_members_in_each_form() {
     let template = "\
@@ -174,7 +174,7 @@ Resources:
             ("spec.listeners[1]", Some(15)),
             ("spec.listeners[1].tls.mode", Some(17)),
             ("spec.listeners[1].tls.certificate.acm.certificateArn", Some(18)),
-            // Which of the branches holds is not for the text to say.
+            // The text does not decide between the branches.
             ("spec.backends[0]", Some(10)),
             ("spec.serviceDiscovery.dns.hostname", Some(19)),
             ("spec.logging", Some(9)),
@@ -241,7 +241,7 @@ fn of_members_in_documents_and_items() {
     };
     let object = "{\"MeshName\": \"m\", \"VirtualRouterName\": \"r\",\n\"Spec\": {\n\"Listeners\": [{\"PortMapping\": {\"Port\": 80, \"Protocol\": \"http\"}}]}}";
     assert_lines(&item(object), "mesh/m/virtualRouter/r", &[("spec.listeners[0].portMapping.port", Some(4))]);
-    // A text within a text has no lines of its own.
+    // A text inside a text has no line numbers.
     let text = serde_json::Value::from(object).to_string();
     assert_lines(&item(&text), "mesh/m/virtualRouter/r", &[("spec.listeners[0].portMapping.port", None)]);
 }

@@ -1,9 +1,9 @@
-//! Each form that a mesh is written in, read into the one model.
+//! Every form of a mesh, read into one model.
 
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
-    reason = "files are read from beside the tests, and a skipped test says so"
+    reason = "files are read from the folder of the tests, and a skipped test says so"
 )]
 #![expect(
     clippy::expect_used,

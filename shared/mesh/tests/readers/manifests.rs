@@ -34,7 +34,7 @@ fn notes(reading: &Reading) -> Vec<&Note> {
 }
 
 #[test]
-fn names_are_the_controllers() {
+fn names_follow_the_controller() {
     let table = [
         ("VirtualNode", "{}", "mesh/shop/virtualNode/a_web"),
         ("VirtualNode", "{awsName: x}", "mesh/shop/virtualNode/x"),
@@ -54,14 +54,14 @@ fn names_are_the_controllers() {
 }
 
 #[test]
-fn the_mesh_is_the_one_that_selects_the_namespace() {
+fn mesh_is_the_one_that_selects_the_namespace() {
     let other = MESH.replace("name: shop", "name: other").replace("mesh: shop", "mesh: other");
     let node = object("VirtualNode", "a", "{}");
     let reading = manifests(&[NAMESPACE, &other, MESH, &node]);
     assert_eq!(paths(&reading)[2], "mesh/shop/virtualNode/a_web");
     assert_eq!(reading.remarks, []);
 
-    // Without the namespace's labels there may be one choice, or none.
+    // Without the namespace's labels, one mesh or none may match.
     let reading = manifests(&[MESH, &node]);
     assert_eq!(paths(&reading)[1], "mesh/shop/virtualNode/a_web");
     assert_eq!(notes(&reading), [&Note::MeshAssumed { mesh: "shop".to_owned() }]);
@@ -96,7 +96,7 @@ fn gateway_routes_find_their_gateway() {
     let expected = |gateway: &str| format!("mesh/shop/virtualGateway/{gateway}_web/gatewayRoute/r_web");
     assert_eq!(path(&[NAMESPACE, MESH, &service, &a, &labelled]), (expected("a"), 0));
     assert_eq!(path(&[NAMESPACE, MESH, &service, &b, &labelled]), (expected("b"), 0));
-    // Two take it, which the controller refuses: the first is assumed.
+    // Two meshes select it, which the controller refuses: the first is assumed.
     assert_eq!(path(&[NAMESPACE, MESH, &service, &a, &b, &labelled]), (expected("a"), 1));
     let named = object("GatewayRoute", "r", &format!("{{virtualGatewayRef: {{name: b}}, {rule}}}"));
     assert_eq!(path(&[NAMESPACE, MESH, &service, &a, &b, &named]), (expected("b"), 0));
@@ -165,7 +165,7 @@ fn files_are_resolved_together() {
     let files = [("1.yaml", service.as_str()), ("2.yaml", MESH), ("3.yaml", NAMESPACE), ("4.yaml", node.as_str())];
     let files = files.map(|(name, text)| File { name, text });
     let (reading, errors) = read_all(&files, &Surroundings::default());
-    // A file with a namespace alone is no App Mesh file, and yet its labels count.
+    // A file with only a namespace is not an App Mesh file, but its labels count.
     assert_eq!(errors, []);
     assert_eq!(reading.remarks, []);
     let service = reading.resources.iter().find(|resource| resource.path.name() == "s.web").unwrap();
@@ -182,9 +182,9 @@ fn placeholders_stay_and_are_remarked_on() {
     );
     let reading = manifests(&[NAMESPACE, MESH, &node]);
     assert_eq!(reading.resources[1].spec.to_json()["listeners"][0]["portMapping"]["protocol"], "${PROTOCOL}");
-    let told: Vec<String> = reading.remarks.iter().map(ToString::to_string).collect();
+    let messages: Vec<String> = reading.remarks.iter().map(ToString::to_string).collect();
     assert_eq!(
-        told,
+        messages,
         [
             "mesh.yaml: VirtualNode web/a: spec.listeners[0].portMapping.protocol: `${PROTOCOL}` has no value here and stands as text",
             "mesh.yaml: VirtualNode web/a: spec.serviceDiscovery.dns.hostname: `${NS}` has no value here and stands as text",
@@ -197,10 +197,10 @@ fn other_versions_and_broken_documents_are_refused_by_name() {
     let old = object("VirtualNode", "a", "{}").replace("v1beta2", "v1beta1");
     let broken = object("VirtualRouter", "r", "{routes: [${ROUTES}]}");
     let reading = manifests(&[NAMESPACE, MESH, &old, &broken, &object("VirtualNode", "b", "{}")]);
-    let told: Vec<String> = reading.refusals.iter().map(ToString::to_string).collect();
-    assert_eq!(told.len(), 2);
-    assert!(told.iter().any(|told| told == "mesh.yaml: VirtualNode web/a: apiVersion: is `appmesh.k8s.aws/v1beta1`; only appmesh.k8s.aws/v1beta2 is read"), "{told:?}");
-    assert!(told.iter().any(|told| told.starts_with("mesh.yaml: VirtualRouter: line ")), "{told:?}");
+    let messages: Vec<String> = reading.refusals.iter().map(ToString::to_string).collect();
+    assert_eq!(messages.len(), 2);
+    assert!(messages.iter().any(|message| message == "mesh.yaml: VirtualNode web/a: apiVersion: is `appmesh.k8s.aws/v1beta1`; only appmesh.k8s.aws/v1beta2 is read"), "{messages:?}");
+    assert!(messages.iter().any(|message| message.starts_with("mesh.yaml: VirtualRouter: line ")), "{messages:?}");
     assert_eq!(reading.resources.len(), 2);
 }
 
@@ -213,7 +213,7 @@ fn lists_and_other_objects() {
     assert_eq!(paths(&reading), ["mesh/shop"]);
 }
 
-/// What Kustomize lists as a patch is no resource of its own.
+/// A patch in the list of Kustomize is not a resource.
 #[test]
 fn patches_of_kustomize_are_not_read_as_resources() {
     let node = |more: &str| {

@@ -1,5 +1,5 @@
-//! Which mesh selects a namespace and which virtual gateway a gateway route: none and several are refused by the
-//! controller, and are faults here.
+//! The mesh that selects a namespace, and the virtual gateway of a gateway route. The controller refuses none and
+//! several, so both are faults.
 
 use mesh::readers::{Defect, Note, Reading, Surroundings, read};
 
@@ -36,7 +36,7 @@ fn manifests(objects: &[String]) -> Reading {
     read(&objects.join("---\n"), "mesh.yaml", &Surroundings::default()).unwrap()
 }
 
-/// The faults, each by its resource and what it is.
+/// The faults, each with its resource.
 fn faults(reading: &Reading) -> Vec<(String, String)> {
     let code = |defect: &Defect| serde_json::to_value(defect).unwrap()["code"].as_str().unwrap().to_owned();
     reading.faults.iter().map(|fault| (fault.resource.to_string(), code(&fault.defect))).collect()
@@ -103,9 +103,9 @@ fn exactly_one_mesh_selects_a_namespace() {
     }
 }
 
-/// Labels that the files do not have decide nothing, and are no fault.
+/// Labels that the files lack do not decide, and are not a fault.
 #[test]
-fn labels_of_a_namespace_that_is_not_declared_are_not_known() {
+fn labels_of_an_undeclared_namespace_are_unknown() {
     let selects = "{namespaceSelector: {matchLabels: {mesh: lab}}}";
     let gateway = gateway("front", ", namespaceSelector: {matchLabels: {mesh: lab}}");
     let reading = manifests(&[mesh("lab", selects), service(), route("{}"), gateway]);
@@ -113,10 +113,10 @@ fn labels_of_a_namespace_that_is_not_declared_are_not_known() {
     let notes: Vec<&Note> = reading.remarks.iter().map(|remark| &remark.note).collect();
     assert!(notes.contains(&&Note::SelectionAssumed { name: "front_lab".to_owned() }), "{notes:?}");
     assert!(notes.contains(&&Note::MeshAssumed { mesh: "lab".to_owned() }), "{notes:?}");
-    // A selector that is missing selects nothing, whatever the labels are.
+    // A missing selector selects no resource, with any labels.
     let reading = manifests(&[mesh("lab", "{}"), service()]);
     assert_eq!(faults(&reading), [("mesh/lab".to_owned(), "meshSelectsNothing".to_owned())]);
-    // The caller may say which mesh it is; then another one's selector says nothing of it.
+    // The caller may specify the mesh; then the selectors of other meshes don't count.
     let around = Surroundings { mesh: Some("given".parse().unwrap()), ..Surroundings::default() };
     let text = [namespace("{mesh: x}"), mesh("lab", selects), service()].join("---\n");
     assert_eq!(faults(&read(&text, "mesh.yaml", &around).unwrap()), []);

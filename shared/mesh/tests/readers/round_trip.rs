@@ -1,4 +1,4 @@
-//! Any valid mesh, written in any form and read back, is the mesh that it was.
+//! A valid mesh is unchanged after it is written in any form and read back.
 
 use mesh::name::{ResourceKind, ResourcePath};
 use mesh::readers::{Note, Remark, Surroundings, read};
@@ -14,7 +14,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn every_form_is_read_back_as_it_was(mesh in any_mesh()) {
+    fn every_form_round_trips(mesh in any_mesh()) {
         let mut expected: Vec<_> = mesh.iter().map(|one| (one.path.clone(), one.spec.clone())).collect();
         expected.sort_by(|(one, _), (other, _)| one.cmp(other));
         for (form, text) in [
@@ -26,7 +26,7 @@ proptest! {
         ] {
             let reading = read(&text, form, &Surroundings::default()).unwrap();
             prop_assert_eq!(&reading.refusals, &vec![], "{}", form);
-            // One spec has a placeholder, which two of the forms know.
+            // One spec has a placeholder, which two of the forms support.
             let is_other = |remark: &&Remark| !matches!(remark.note, Note::Unresolved { .. });
             prop_assert_eq!(reading.remarks.iter().find(is_other), None, "{}", form);
             let found: Vec<_> = reading.resources.iter().map(|one| (one.path.clone(), one.spec.to_json())).collect();
@@ -70,8 +70,8 @@ fn any_mesh() -> impl Strategy<Value = Vec<Written>> {
     })
 }
 
-/// An edited spec where it is valid and can be written in all forms: not all of them tell an empty list, or an empty
-/// text, from none.
+/// An edited spec where it is valid and can be written in all forms: not all of them distinguish an empty list
+/// or text from none.
 fn valid(kind: ResourceKind, spec: &Value, edits: &[Edit]) -> Value {
     let original = sorted(without_nothing(spec.clone()));
     let edited = sorted(without_nothing(edit(spec.clone(), edits)));

@@ -1,4 +1,4 @@
-//! Stacks that are read together: exports, nested stacks, and the CDK's ways of handing values over.
+//! Stacks that are read together: exports, nested stacks, and the forms in which the CDK passes values.
 
 use std::collections::BTreeMap;
 
@@ -38,9 +38,9 @@ fn an_export_of_one_template_is_the_import_of_another() {
     let table = [
         ("quay-mesh", "!ImportValue quay-mesh"),
         ("'core:ExportsOutputFnGetAttMesh1'", "{'Fn::ImportValue': 'core:ExportsOutputFnGetAttMesh1'}"),
-        // A parameter without a value has the same value in both, whichever that is.
+        // A parameter without a value has the same unknown value in both.
         ("!Sub '${Env}:Mesh'", "{'Fn::ImportValue': !Sub '${Env}:Mesh'}"),
-        // The stack's name is not known, and only one export fits.
+        // The stack's name is unknown, and only one export matches.
         ("!Sub '${AWS::StackName}-Mesh'", "{'Fn::ImportValue': !Sub '${Network}-Mesh'}"),
     ];
     for (export, import) in table {
@@ -56,7 +56,7 @@ fn an_export_of_one_template_is_the_import_of_another() {
 }
 
 #[test]
-fn what_the_caller_gives_wins_and_what_differs_is_not_known() {
+fn given_value_wins_and_conflicting_values_are_unknown() {
     let (core, service) = (core("quay-mesh"), service("!ImportValue quay-mesh"));
     let around = Surroundings {
         exports: BTreeMap::from([("quay-mesh".to_owned(), "given".to_owned())]),
@@ -73,7 +73,7 @@ fn what_the_caller_gives_wins_and_what_differs_is_not_known() {
         .replace("MeshName: {Value", "MeshName: {Condition: No, Value")
         .replace("Resources:", "Conditions: {No: !Equals [a, b]}\nResources:");
     let reading = stacks(&[("a.yaml", &conditional), ("b.yaml", &service)], &Surroundings::default());
-    assert!(paths(&reading).contains(&unknown), "an output that is not made: {:?}", paths(&reading));
+    assert!(paths(&reading).contains(&unknown), "an output that is not created: {:?}", paths(&reading));
 }
 
 const CHILD: &str = "
@@ -89,7 +89,7 @@ Outputs: {Node: {Value: !GetAtt Node.VirtualNodeName}}
 ";
 
 #[test]
-fn nested_stacks_get_their_parameters_and_give_their_outputs() {
+fn nested_stacks_receive_parameters_and_return_outputs() {
     let root = "
 Resources:
   Mesh: {Type: AWS::AppMesh::Mesh, Properties: {MeshName: quay}}
@@ -116,14 +116,14 @@ Resources:
     assert_eq!(paths(&reading), expected);
     assert_eq!(reading.remarks, []);
     let ids: Vec<&str> = reading.resources.iter().map(|resource| resource.source.id.as_str()).collect();
-    assert_eq!(ids, ["Mesh", "One.Node", "Two.Node", "Service"], "two stacks of one template are told apart");
+    assert_eq!(ids, ["Mesh", "One.Node", "Two.Node", "Service"], "two stacks of one template are distinct");
     let provider = reading.resources[3].spec.to_json();
     assert_eq!(provider["provider"]["virtualNode"]["virtualNodeName"], "node-80");
     assert_eq!(reading.resources[1].source.file, "stacks/child.yaml");
 }
 
 #[test]
-fn a_value_goes_through_a_chain_of_stacks() {
+fn value_passes_through_a_chain_of_stacks() {
     let root = "
 Resources:
   Core: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: core.yaml}}
@@ -140,7 +140,7 @@ Resources:
 }
 
 #[test]
-fn a_nested_stack_elsewhere_is_said_and_one_that_is_not_created_is_not_read() {
+fn nested_stack_elsewhere_is_remarked_on_and_one_not_created_is_skipped() {
     let root = |condition: &str| {
         format!(
             "Conditions: {{No: !Equals [a, b]}}\nResources:\n  One: {{Type: AWS::CloudFormation::Stack{condition}, Properties: \
@@ -150,7 +150,7 @@ fn a_nested_stack_elsewhere_is_said_and_one_that_is_not_created_is_not_read() {
     let reading = stacks(&[("root.yaml", &root(""))], &Surroundings::default());
     let elsewhere = Note::NotRead { reason: Skipped::NestedElsewhere { template: "./child.yaml".to_owned() } };
     assert_eq!(reading.remarks[0].note, elsewhere);
-    // Its template is then read by itself, as one whose parameters nobody gives.
+    // Its template is then read as a separate one, without parameter values.
     let reading = stacks(&[("root.yaml", &root(", Condition: No")), ("child.yaml", CHILD)], &Surroundings::default());
     assert_eq!(paths(&reading), ["mesh/${MeshName}/virtualNode/node-80"]);
     let itself = "Resources: {A: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: ./a.yaml}}}";
@@ -158,7 +158,7 @@ fn a_nested_stack_elsewhere_is_said_and_one_that_is_not_created_is_not_read() {
 }
 
 #[test]
-fn the_cdk_hands_values_over_in_its_own_ways() {
+fn values_in_forms_of_the_cdk_are_read() {
     let nested = json!({"Resources": {"Nested": {"Type": "AWS::CloudFormation::Stack",
         "Properties": {"TemplateURL": {"Fn::Join": ["", ["https://s3.", {"Ref": "AWS::Region"}, ".", {"Ref": "AWS::URLSuffix"}, "/",
             {"Fn::Sub": "cdk-assets-${AWS::AccountId}"}, "/f00d.json"]]},

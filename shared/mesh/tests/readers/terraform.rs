@@ -1,4 +1,4 @@
-//! Terraform plans: modules, values known after apply, the provider's ways of writing nothing.
+//! Terraform plans: modules, values known after apply, the provider's forms of an absent value.
 
 use mesh::readers::{Note, Reading, Surroundings, read};
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ fn blocks_are_objects_and_unset_arguments_are_absent() {
 }
 
 #[test]
-fn an_empty_grpc_match_is_a_match() {
+fn empty_grpc_match_is_read() {
     let table = [json!([]), json!([null]), json!([{}]), json!([{"port": null, "metadata": []}])];
     for matches in table {
         let values = json!({"name": "r", "mesh_name": "shop", "virtual_router_name": "v", "spec": [{"priority": null,
@@ -111,7 +111,7 @@ fn names_known_after_apply_are_found_in_the_plan() {
 }
 
 #[test]
-fn nested_values_known_after_apply_stand_as_text() {
+fn nested_values_known_after_apply_are_placeholders() {
     let values = node(&json!({"spec": [{"listener": [{"port_mapping": [{"port": 8080, "protocol": "http"}],
         "tls": [{"mode": "STRICT", "certificate": [{"acm": [{}]}]}]}]}]}));
     let mut document = planned(&json!([resource("aws_appmesh_virtual_node.orders", &values)]));
@@ -136,7 +136,7 @@ fn nested_values_known_after_apply_stand_as_text() {
 }
 
 #[test]
-fn data_sources_and_other_types_are_passed_over_and_states_are_read() {
+fn data_sources_and_other_types_are_skipped_and_states_are_read() {
     let mut data = resource("aws_appmesh_mesh.there", &json!({"name": "there", "spec": []}));
     data["mode"] = json!("data");
     let other = json!({"address": "aws_vpc.a", "mode": "managed", "type": "aws_vpc", "name": "a", "values": {}});
@@ -151,9 +151,9 @@ fn data_sources_and_other_types_are_passed_over_and_states_are_read() {
     assert_eq!((reading.faults[0].part.as_str(), reading.faults.len()), ("colour", 1));
 }
 
-/// A state keeps zeros and empty texts for what is not set; a plan has `null` there.
+/// A state has zeros and empty texts for unset values; a plan has `null`.
 #[test]
-fn zeros_of_a_state_are_what_is_not_set() {
+fn zeros_of_a_state_count_as_unset() {
     let route = |priority: Value, port: Value| {
         json!({"name": "r", "mesh_name": "shop", "virtual_router_name": "v", "spec": [{"priority": priority,
             "http_route": [{"match": [{"prefix": "/", "port": port, "method": "", "scheme": "", "header": [], "path": []}],
@@ -201,7 +201,7 @@ fn state_of(address: &str, values: &Value) -> Value {
 }
 
 #[test]
-fn a_port_that_is_required_and_zero_is_refused() {
+fn required_port_of_zero_is_refused() {
     let node = node(&json!({"spec": [{"listener": [{"port_mapping": [{"port": 0, "protocol": "http"}]}]}]}));
     let refusal = plan(&state_of("aws_appmesh_virtual_node.orders", &node)).refusals[0].to_string();
     assert!(refusal.contains("portMapping.port: "), "{refusal}");

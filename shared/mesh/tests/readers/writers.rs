@@ -171,12 +171,12 @@ fn blocks(value: &Value) -> Value {
         };
         (written, value)
     };
-    // The plan has a `null` for what isn't set.
+    // The plan has a `null` for an unset value.
     let unset = std::iter::once(("not_set".to_owned(), Value::Null));
     Value::Object(members.iter().map(block).chain(unset).collect())
 }
 
-/// Objects with made-up names and `awsName`; what refers to nothing is referred to by ARN.
+/// Objects with synthetic names and `awsName`. References to absent objects are ARNs.
 pub(crate) fn manifest(mesh: &[Written]) -> String {
     let mut documents =
         vec![json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ns", "labels": {"in": "it"}}})];

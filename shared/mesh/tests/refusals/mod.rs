@@ -1,5 +1,5 @@
-//! One write for each refusal of the API: what is there before, and what is written. The API tests send them, and the
-//! tests of `check` read what they would lead to in every form of file.
+//! One write for each refusal of the API: the resources before it, and the written one. The API tests send them, and the
+//! tests of `check` read the result in every form of file.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ pub(crate) struct Example {
     pub(crate) written: (&'static str, Value),
     /// The member that the answer names.
     pub(crate) member: &'static str,
-    /// The rule by which `check` finds the same in files.
+    /// The rule of `check` with the same finding in files.
     pub(crate) rule: &'static str,
 }
 
@@ -144,7 +144,7 @@ fn of_single_specs() -> Vec<Example> {
         json!({"awsCloudMap": {"namespaceName": "shop.local", "serviceName": "a", "attributes": attributes}});
     let range = json!([{"name": "n", "match": {"range": {"start": 5, "end": 5}}}]);
     let matched = |matches: Value| (ROUTE, route("httpRoute", &matches));
-    let asked = |matches: Value| (GATEWAY_ROUTE, gateway_route("httpRoute", &matches, &Value::Null));
+    let gateway_match = |matches: Value| (GATEWAY_ROUTE, gateway_route("httpRoute", &matches, &Value::Null));
     vec![
         example("discovery-required", (NODE, router(&[http()])), "spec.serviceDiscovery"),
         example(
@@ -182,10 +182,14 @@ fn of_single_specs() -> Vec<Example> {
         ),
         example(
             "hostname",
-            asked(json!({"hostname": {"exact": "shop.example:8080"}})),
+            gateway_match(json!({"hostname": {"exact": "shop.example:8080"}})),
             "spec.httpRoute.match.hostname.exact",
         ),
-        example("hostname", asked(json!({"hostname": {"suffix": "*"}})), "spec.httpRoute.match.hostname.suffix"),
+        example(
+            "hostname",
+            gateway_match(json!({"hostname": {"suffix": "*"}})),
+            "spec.httpRoute.match.hostname.suffix",
+        ),
         example("port-twice", (ROUTER, router(&[http(), http()])), "spec.listeners[1].portMapping.port"),
         example("prefix-without-slash", matched(json!({"prefix": "a"})), "spec.httpRoute.match.prefix"),
         example(
@@ -203,8 +207,8 @@ fn of_single_specs() -> Vec<Example> {
             (ROUTE, route("grpcRoute", &json!({"methodName": "Pay"}))),
             "spec.grpcRoute.match.serviceName",
         ),
-        example("match-empty", asked(json!({"method": "GET"})), "spec.httpRoute.match"),
-        example("reserved", asked(json!({"prefix": "/aws-appmesh/x"})), "spec.httpRoute.match.prefix"),
+        example("match-empty", gateway_match(json!({"method": "GET"})), "spec.httpRoute.match"),
+        example("reserved", gateway_match(json!({"prefix": "/aws-appmesh/x"})), "spec.httpRoute.match.prefix"),
         example(
             "rewrite-without-slashes",
             (GATEWAY_ROUTE, gateway_route("httpRoute", &json!({"prefix": "/a"}), &json!({"prefix": {"value": "/b"}}))),
@@ -217,7 +221,8 @@ fn of_single_specs() -> Vec<Example> {
 #[expect(clippy::too_many_lines, reason = "a table, a row for each refusal")]
 fn refused_by_envoy() -> Vec<Example> {
     let matched = |matches: Value| (ROUTE, route("httpRoute", &matches));
-    let asked = |matches: Value, rewrite: Value| (GATEWAY_ROUTE, gateway_route("httpRoute", &matches, &rewrite));
+    let gateway_match =
+        |matches: Value, rewrite: Value| (GATEWAY_ROUTE, gateway_route("httpRoute", &matches, &rewrite));
     let logging = |file: Value| (NODE, with(node(&[http()]), "logging", json!({"accessLog": {"file": file}})));
     let strict = |certificate: Value| json!({"mode": "STRICT", "certificate": certificate});
     let nameless = json!({"sds": {"secretName": ""}});
@@ -229,7 +234,7 @@ fn refused_by_envoy() -> Vec<Example> {
     let header = json!({"name": "h", "match": {"regex": "a**"}});
     let metadata = json!([{"name": "a\nb"}]);
     let to_all = {
-        let (_, mut spec) = asked(json!({"prefix": "/"}), Value::Null);
+        let (_, mut spec) = gateway_match(json!({"prefix": "/"}), Value::Null);
         spec["httpRoute"]["action"]["target"]["virtualService"]["virtualServiceName"] = json!("*");
         spec
     };
@@ -243,7 +248,7 @@ fn refused_by_envoy() -> Vec<Example> {
         example("regex", matched(json!({"path": {"regex": "/(?=a)"}})), "spec.httpRoute.match.path.regex"),
         example(
             "regex",
-            asked(json!({"prefix": "/", "headers": [header]}), Value::Null),
+            gateway_match(json!({"prefix": "/", "headers": [header]}), Value::Null),
             "spec.httpRoute.match.headers[0].match.regex",
         ),
         example(
@@ -287,7 +292,7 @@ fn refused_by_envoy() -> Vec<Example> {
         ),
         example(
             "control-character",
-            asked(json!({"prefix": "/a"}), json!({"path": {"exact": "/a\r"}})),
+            gateway_match(json!({"prefix": "/a"}), json!({"path": {"exact": "/a\r"}})),
             "spec.httpRoute.action.rewrite.path.exact",
         ),
         example(
@@ -298,7 +303,7 @@ fn refused_by_envoy() -> Vec<Example> {
         example("value-unknown", (ROUTE, retries), "spec.httpRoute.retryPolicy.httpRetryEvents[0]"),
         example(
             "rewrite-without-prefix",
-            asked(json!({"path": {"exact": "/a"}}), json!({"prefix": {"value": "/b/"}})),
+            gateway_match(json!({"path": {"exact": "/a"}}), json!({"prefix": {"value": "/b/"}})),
             "spec.httpRoute.action.rewrite.prefix.value",
         ),
         example("port-of-proxy", (GATEWAY, router(&[listener(15_001, "http")])), "spec.listeners[0].portMapping.port"),
@@ -318,7 +323,7 @@ fn refused_by_envoy() -> Vec<Example> {
             ..example(
                 "same-host",
                 ("virtualGateway/g/gatewayRoute/other", {
-                    let (_, mut spec) = asked(json!({"prefix": "/other"}), Value::Null);
+                    let (_, mut spec) = gateway_match(json!({"prefix": "/other"}), Value::Null);
                     spec["httpRoute"]["action"]["target"]["virtualService"]["virtualServiceName"] = json!("A.local");
                     spec
                 }),

@@ -1,4 +1,4 @@
-//! What AWS took.
+//! Specs that AWS accepted.
 
 use mesh::name::ResourceKind::{GatewayRoute, Mesh, Route, VirtualGateway, VirtualNode, VirtualRouter, VirtualService};
 use mesh::spec::Spec;
@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::samples::{check, client_tls, gateway_route, http_route, node, port, target};
 
-/// Accepted by AWS, in the words of its own and Terraform's acceptance tests, some against its documentation.
+/// Accepted by AWS according to its tests and Terraform's acceptance tests, some against its documentation.
 #[test]
-fn what_aws_accepted_is_accepted() {
+fn specs_accepted_by_aws_are_accepted() {
     let table = [
         ("a mesh without anything", Mesh, json!({})),
         ("a node without anything", VirtualNode, json!({})),
@@ -110,7 +110,7 @@ fn what_aws_accepted_is_accepted() {
 }
 
 #[test]
-fn null_members_are_absent_ones() {
+fn null_members_count_as_absent() {
     let table = [
         (Mesh, json!({"egressFilter": null, "unknown": null}), json!({})),
         (

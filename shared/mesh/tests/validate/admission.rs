@@ -1,4 +1,4 @@
-//! Calls that a write would cut, on whatever resource the damage appears.
+//! Calls that a write would cut, with the damage on any resource.
 
 use jiff::Timestamp;
 use mesh::admission::{Cut, WriteVerdict, cuts, judge_write};
@@ -58,7 +58,7 @@ fn found(mesh: &Mesh, name: &str, spec: &Value) -> Vec<(String, &'static str)> {
     cuts(mesh, &after, &path, now()).into_iter().map(short).collect()
 }
 
-/// One write: what it is, what it writes, and the cuts expected as the resource and the rule.
+/// One write: its description, its specs, and the cuts expected as the resource and the rule.
 type Row = (&'static str, &'static str, Value, &'static [(&'static str, &'static str)]);
 
 #[test]
@@ -216,6 +216,86 @@ fn calls_that_move_to_an_end_that_they_do_not_fit_are_cut() {
         let mut found = found;
         sorted(&mut found);
         assert_eq!(found, expected, "{what}");
+    }
+}
+
+/// Some calls reach an end that they do not fit, which another route leads to. A route that takes over working calls, or
+/// gets that end as one more target, cuts them.
+#[test]
+fn calls_that_a_route_takes_over_to_an_end_that_they_do_not_fit_are_cut() {
+    let mut mesh = shop_with_tls();
+    let to = |prefix: &str, node: &str, priority: u32| {
+        let action = json!({"weightedTargets": [{"virtualNode": node, "weight": 1}]});
+        json!({"httpRoute": {"match": {"prefix": prefix}, "action": action}, "priority": priority})
+    };
+    let at_gateway = |prefix: &str, service: &str, priority: u32| {
+        let target = json!({"virtualService": {"virtualServiceName": service}});
+        json!({"httpRoute": {"match": {"prefix": prefix}, "action": {"target": target}}, "priority": priority})
+    };
+    put(&mut mesh, "virtualRouter/orders/route/all", &to("/", "orders", 5));
+    put(&mut mesh, "virtualRouter/orders/route/bad", &to("/bad", "strict", 4));
+    put(&mut mesh, "virtualService/strict.local", &by_node("strict"));
+    put(&mut mesh, "virtualGateway/edge/gatewayRoute/prices", &at_gateway("/", "prices.local", 5));
+    put(&mut mesh, "virtualGateway/edge/gatewayRoute/orders", &at_gateway("/orders", "orders.local", 5));
+    put(&mut mesh, "virtualGateway/edge/gatewayRoute/both", &at_gateway("/both", "prices.local", 5));
+    put(&mut mesh, "virtualGateway/edge/gatewayRoute/bad", &at_gateway("/bad", "strict.local", 4));
+    let two = json!([{"virtualNode": "orders", "weight": 1}, {"virtualNode": "strict", "weight": 1}]);
+    let two = json!({"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": two}}, "priority": 5});
+    let (route, edge) = ("virtualRouter/orders/route", "virtualGateway/edge/gatewayRoute");
+    let (all, new, bad) = (format!("{route}/all"), format!("{route}/new"), format!("{route}/bad"));
+    let (gateway_new, gateway_bad) = (format!("{edge}/new"), format!("{edge}/bad"));
+    let table = [
+        ("a new route that comes first", &new, to("/", "strict", 1), true),
+        ("one that leads to a working end", &new, to("/", "orders2", 1), false),
+        ("one that comes last", &new, to("/", "strict", 9), false),
+        ("the route with more calls", &bad, to("/", "strict", 4), true),
+        ("the same route", &bad, to("/bad", "strict", 4), false),
+        ("one more target", &all, two, true),
+        ("a new gateway route that comes first", &gateway_new, at_gateway("/", "strict.local", 1), true),
+        ("one that comes last at the gateway", &gateway_new, at_gateway("/bad/too", "strict.local", 9), false),
+        ("one to a working service", &gateway_new, at_gateway("/", "prices.local", 1), false),
+        ("the gateway route with more calls", &gateway_bad, at_gateway("/", "strict.local", 1), true),
+    ];
+    for (what, name, spec, is_cut) in table {
+        let found = found(&mesh, name, &spec);
+        let own: Vec<_> = found.iter().filter(|(resource, rule)| resource == name && *rule == "edge-broken").collect();
+        assert_eq!(!own.is_empty(), is_cut, "{what}: {found:?}");
+        assert!(is_cut || found.is_empty(), "{what}: {found:?}");
+    }
+}
+
+/// A service whose calls of some paths fail moves to a provider with which others fail.
+#[test]
+fn calls_that_another_provider_takes_to_an_end_that_failed_before_are_cut() {
+    let mut mesh = shop_with_tls();
+    let to = |prefix: &str, node: &str| {
+        let action = json!({"weightedTargets": [{"virtualNode": node, "weight": 1}]});
+        json!({"httpRoute": {"match": {"prefix": prefix}, "action": action}})
+    };
+    put(&mut mesh, "virtualRouter/orders/route/all", &to("/", "strict"));
+    put(&mut mesh, "virtualRouter/orders/route/a", &to("/a", "orders"));
+    for (router_name, routes) in [
+        ("same", [("/", "strict"), ("/a", "orders2")]),
+        ("other", [("/", "orders"), ("/a", "strict")]),
+        ("deeper", [("/", "orders"), ("/a/b", "strict")]),
+        ("beside", [("/a", "orders"), ("/b", "strict")]),
+    ] {
+        put(&mut mesh, &format!("virtualRouter/{router_name}"), &router(&[(80, "http")]));
+        for (number, (prefix, node)) in routes.into_iter().enumerate() {
+            put(&mut mesh, &format!("virtualRouter/{router_name}/route/r{number}"), &to(prefix, node));
+        }
+    }
+    for (provider, is_cut) in [
+        (by_router("orders"), false),
+        (by_router("same"), false),
+        (by_router("other"), true),
+        (by_router("deeper"), true),
+        (by_router("beside"), false),
+        (by_node("strict"), true),
+    ] {
+        let found = found(&mesh, "virtualService/orders.local", &provider);
+        let cut = found.contains(&("virtualService/orders.local".to_owned(), "edge-broken"));
+        assert_eq!(cut, is_cut, "{provider}: {found:?}");
     }
 }
 

@@ -75,7 +75,7 @@ fn broken_by(mesh: &Mesh, name: &str, spec: &Value) -> Vec<Violation> {
     validate::broken_by(mesh, &path, &spec)
 }
 
-/// One write: what it is, what it writes, and the refusals expected as the broken resource, its member and the code.
+/// One write: its description, its spec, and the refusals expected as the broken resource, its member and the code.
 type Row = (&'static str, &'static str, Value, &'static [(&'static str, &'static str, &'static str)]);
 
 fn refused_as_expected(mesh: &Mesh, table: &[Row]) {
@@ -347,10 +347,10 @@ fn written_route_or_gateway_route_names_a_listener() {
     );
 }
 
-/// A mesh of an earlier server may hold what is refused today. Its routes can still be failed over, and its nodes still
+/// A mesh of an earlier server may have specs that are refused today. Its routes can still be failed over, and its nodes still
 /// get new certificates.
 #[test]
-fn damage_of_before_does_not_refuse_a_write() {
+fn earlier_damage_does_not_refuse_a_write() {
     let two = [(8080, "http"), (9090, "http")];
     let mut mesh = shop();
     put(&mut mesh, "virtualNode/orders", &node(&two));

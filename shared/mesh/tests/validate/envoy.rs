@@ -1,4 +1,4 @@
-//! What Envoy refuses, and what it works without.
+//! Specs that Envoy refuses, and members that it does not need.
 
 #![expect(clippy::needless_pass_by_value, clippy::too_many_lines, reason = "tables with values in place")]
 
@@ -160,7 +160,7 @@ fn short(violations: &[Violation]) -> Vec<(&str, &str)> {
 
 /// AWS accepted each of these, and a proxy can be configured without it, or with something that does the same.
 #[test]
-fn what_envoy_works_without_is_accepted() {
+fn members_that_envoy_does_not_need_may_be_absent() {
     let outlier = |interval: Value, ejection: Value| {
         let detection = json!({
             "maxServerErrors": 5, "maxEjectionPercent": 50, "interval": interval, "baseEjectionDuration": ejection,
@@ -209,7 +209,7 @@ fn broken_by(mesh: &Mesh, name: &str, spec: &Value) -> Vec<(String, &'static str
 
 /// A mesh that was stored before the rule must still be able to get a new certificate, or other weights.
 #[test]
-fn what_was_stored_before_does_not_refuse_another_write() {
+fn stored_spec_does_not_refuse_another_write() {
     let with_logs = |port: u32, formats: &[&str]| {
         let members: Vec<Value> = formats.iter().map(|format| json!({"key": format, "value": format})).collect();
         let mut spec = node(&json!({"portMapping": super::samples::port(port, "http")}));

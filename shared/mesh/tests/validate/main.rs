@@ -1,4 +1,4 @@
-//! What the API takes and what it refuses, a row a rule.
+//! Accepted and refused specs, a row for each rule.
 
 #[cfg(test)]
 mod accepted;

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::samples::{check, gateway_route, http_route, node, port, refused, target};
 
 #[test]
-fn rules_between_members_are_kept() {
+fn rules_between_members_are_enforced() {
     let two = json!([{"portMapping": port(80, "http")}, {"portMapping": port(80, "http2")}]);
     let service = |name: &str| json!({"target": {"virtualService": {"virtualServiceName": name}}});
     let table = [

@@ -1,4 +1,4 @@
-//! The least of each shape, to be varied by the rows of the tables.
+//! Minimal samples of each shape, which the rows of the tables vary.
 
 use mesh::name::ResourceKind;
 use mesh::validate;

@@ -8,7 +8,7 @@ use super::samples::{check, client_tls, gateway_route, http_route, node, port, r
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table, a row a rule")]
-fn bounds_and_shapes_are_kept() {
+fn bounds_and_shapes_are_enforced() {
     let eleven: Vec<Value> = (0..11).map(|_| target(1)).collect();
     let table = [
         (Mesh, json!([]), "spec"),

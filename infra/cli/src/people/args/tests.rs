@@ -19,12 +19,25 @@ fn alarm_is_told_from_a_resource() {
 }
 
 #[test]
-fn only_documents_of_the_compliance_functions_can_be_reset() {
-    for text in ["change-audit", "compliance-sweep/shop", "compliance-sweep/shop/3-of-16", "tag-compliance/shop"] {
+fn only_documents_that_a_function_can_rebuild_can_be_reset() {
+    for text in [
+        "change-audit",
+        "compliance-sweep/shop",
+        "compliance-sweep/shop/3-of-16",
+        "tag-compliance/shop",
+        "route-failover",
+        "failures/certificate-rotation",
+        "standstills/compliance-sweep",
+    ] {
         assert_eq!(document(text).unwrap().as_str(), text);
     }
     for text in [
         "route/shop/cart/all",
+        "route-failover/shop",
+        "failures",
+        "failures/route-failover",
+        "failures/change-audit/shop",
+        "standstills/x",
         "kill-switch-log",
         "certificate-rotation",
         "change-audit/",

@@ -1,17 +1,17 @@
 //! The mesh as the test has written it, and what it says about a call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use mesh::certificates::Readings;
-use mesh::edges::{Verdict, edges};
-use mesh::graph::Mesh;
-use mesh::name::{ResourcePath, VirtualNodeName, VirtualServiceName};
+use mesh::edges::{Edge, Verdict, edges};
+use mesh::graph::{Gateway, Mesh, Router};
+use mesh::name::{ResourcePath, VirtualNodeName};
 use mesh::spec::{
-    Backend, GatewayRouteRule, Port, Protocol, RouteRule, Spec, VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec,
-    VirtualServiceProvider,
+    Backend, GatewayRouteRule, GatewayRouteSpec, Port, Protocol, RouteRule, RouteSpec, Spec, VirtualGatewaySpec,
+    VirtualNodeSpec, VirtualRouterSpec, VirtualServiceProvider,
 };
-use mesh::traffic::{Landing, flows_of, understands};
+use mesh::traffic::{Flow, Landing, flows_of, understands};
 use serde_json::Value;
 
 use super::specs::{CLIENT, GATEWAY};
@@ -64,15 +64,46 @@ impl Written<'_> {
     /// A write of a node, a router or a gateway says that of its own ports alone. All else that it does to a call is
     /// damage: to a route that names no port, to a route of another kind, to a gateway route.
     pub(super) fn ends(&self, call: &Call) -> bool {
-        !match &call.door {
-            Door::Backend { service, port } => {
-                let spec = self.after.nodes.get(CLIENT);
-                let is_called = spec.into_iter().flat_map(|spec| spec.backends.iter().flatten()).any(|backend| {
+        self.gives_up(call)
+            || !match &call.door {
+                Door::Backend { service, port } => {
+                    let spec = self.after.nodes.get(CLIENT);
+                    let is_called = spec.into_iter().flat_map(|spec| spec.backends.iter().flatten()).any(|backend| {
                     matches!(backend, Backend::VirtualService(backend) if backend.virtual_service_name.as_str() == service)
                 });
-                is_called && self.service_leads_on(service, *port, call, self.after)
+                    is_called && self.service_leads_on(service, *port, call, self.after)
+                }
+                Door::Gateway { port } => self.gateway_leads_on(*port, call),
             }
-            Door::Gateway { port } => self.gateway_leads_on(*port, call),
+    }
+
+    /// Whether the written route or gateway route took the call, and is deleted or for other calls now. Other routes then
+    /// take it, to wherever they lead.
+    fn gives_up(&self, call: &Call) -> bool {
+        let Ok(path) = ResourcePath::parse(&format!("mesh/{MESH}/{}", self.path)) else { return false };
+        let (before, after) = (self.before, self.after);
+        match path {
+            ResourcePath::Route(id) => {
+                let (Some(former), Some((service, port))) = (before.route(&id), service_of(before, call)) else {
+                    return false;
+                };
+                let router = before.services.get(service.as_str()).and_then(|spec| spec.provider.as_ref());
+                let is_own = router.and_then(VirtualServiceProvider::router) == Some(&id.router);
+                let protocol = offered(before, &service).into_iter().find(|(at, _)| at.get() == port);
+                let is_tcp = protocol.is_some_and(|(_, protocol)| protocol == Protocol::Tcp);
+                let router = before.routers.get(&id.router).filter(|_| is_own);
+                router.and_then(|router| route_of(router, port, call, is_tcp)) == Some(former)
+                    && !after.route(&id).is_some_and(|route| is_for(route, port, call, is_tcp))
+            }
+            ResourcePath::GatewayRoute(_, gateway, name) => {
+                let Door::Gateway { port } = call.door else { return false };
+                let of = |mesh: &Mesh| mesh.gateways.get(&gateway).and_then(|one| one.routes.get(&name)).cloned();
+                let former = before.gateways.get(&gateway).and_then(|gateway| gateway_route(gateway, port, call));
+                former.is_some()
+                    && former == of(before).as_ref()
+                    && !of(after).is_some_and(|route| is_for_gateway_call(&route, port, call))
+            }
+            _ => false,
         }
     }
 
@@ -117,20 +148,8 @@ impl Written<'_> {
         if !gateway.spec.as_ref().is_some_and(is_listening) {
             return false;
         }
-        let first = gateway.routes_in_order().into_iter().find(|(_, spec)| {
-            spec.rule.match_port().is_none_or(|at| at.get() == port)
-                && match &spec.rule {
-                    GatewayRouteRule::Http(route) | GatewayRouteRule::Http2(route) => {
-                        call.path.starts_with(route.matches.prefix.as_deref().unwrap_or("/"))
-                    }
-                    GatewayRouteRule::Grpc(route) => {
-                        let service = route.matches.service_name.as_deref().unwrap_or_default();
-                        call.is_grpc && call.path.starts_with(&format!("/{service}/"))
-                    }
-                    GatewayRouteRule::Unrecognised(_) => false,
-                }
-        });
-        let Some(target) = first.and_then(|(_, spec)| spec.rule.target()) else { return false };
+        let first = gateway_route(gateway, port, call);
+        let Some(target) = first.and_then(|spec| spec.rule.target()) else { return false };
         let service = target.virtual_service.virtual_service_name.as_str();
         let ports_in = if self.is_of_listeners() { self.before } else { self.after };
         let ports = offered(ports_in, service);
@@ -154,10 +173,8 @@ impl Written<'_> {
                 let protocol = offered(protocols_in, service).into_iter().find(|(at, _)| at.get() == port);
                 let is_tcp = protocol.is_some_and(|(_, protocol)| protocol == Protocol::Tcp);
                 let Some(router) = self.after.routers.get(&router.virtual_router_name) else { return false };
-                let first = router.routes_in_order().into_iter().find(|(_, spec)| {
-                    spec.rule.match_port().is_none_or(|at| at.get() == port) && takes(&spec.rule, call, is_tcp)
-                });
-                let action = first.and_then(|(_, spec)| spec.rule.action());
+                let first = route_of(router, port, call, is_tcp);
+                let action = first.and_then(|spec| spec.rule.action());
                 let listens = |node: &VirtualNodeName| {
                     protocols_in.nodes.get(node).is_some_and(|spec| !spec.listeners().is_empty())
                 };
@@ -169,39 +186,95 @@ impl Written<'_> {
     }
 }
 
+/// Whether all targets of the route that takes a call answer alike: all understand it and shake hands, or none does.
 fn is_steady(mesh: &Mesh, call: &Call) -> bool {
-    let edges = edges(mesh, &Readings::default(), Timestamp::UNIX_EPOCH);
-    services_of(mesh, call).iter().all(|service| {
-        let mut own = edges.iter().filter(|edge| edge.service == **service && edge.carries_traffic);
-        // A node that provides the service itself is one target, on whichever port it is called.
-        own.all(|edge| edge.routes.is_empty() || !matches!(edge.verdict, Verdict::Broken(_)))
-            && all_targets_understand(mesh, service)
-    })
-}
-
-/// The virtual services that a call may lead to.
-fn services_of<'m>(mesh: &'m Mesh, call: &Call) -> Vec<&'m VirtualServiceName> {
     match &call.door {
-        Door::Backend { service, .. } => mesh.services.keys().filter(|name| name.as_str() == service).collect(),
+        Door::Backend { service, port } => {
+            let from = ResourcePath::VirtualNode(mesh.name.clone(), CLIENT.parse().unwrap());
+            answers_alike(mesh, &from, service, *port, call)
+        }
         Door::Gateway { .. } => {
-            let routes = mesh.gateways.get(GATEWAY).into_iter().flat_map(|gateway| gateway.routes.values());
-            let targets = routes.filter_map(|route| route.rule.target());
-            targets.map(|target| &target.virtual_service.virtual_service_name).collect()
+            let Some((service, port)) = service_of(mesh, call) else { return true };
+            let from = ResourcePath::VirtualGateway(mesh.name.clone(), GATEWAY.parse().unwrap());
+            answers_alike(mesh, &from, &service, port, call)
         }
     }
 }
 
-fn all_targets_understand(mesh: &Mesh, service: &VirtualServiceName) -> bool {
+/// The virtual service that a call is of, with its port.
+fn service_of(mesh: &Mesh, call: &Call) -> Option<(String, u16)> {
+    match &call.door {
+        Door::Backend { service, port } => Some((service.clone(), *port)),
+        Door::Gateway { port } => {
+            let target = gateway_route(mesh.gateways.get(GATEWAY)?, *port, call)?.rule.target()?;
+            let service = target.virtual_service.virtual_service_name.to_string();
+            let only = || offered(mesh, &service).first().map(|(port, _)| *port);
+            let port = target.port.or_else(only)?.get();
+            Some((service, port))
+        }
+    }
+}
+
+fn answers_alike(mesh: &Mesh, from: &ResourcePath, service: &str, port: u16, call: &Call) -> bool {
     let provider = mesh.services.get(service).and_then(|spec| spec.provider.as_ref());
+    // A node that provides the service itself is one target.
     let router = provider.and_then(VirtualServiceProvider::router).and_then(|router| mesh.routers.get(router));
-    router.into_iter().flat_map(|router| router.routes.values()).all(|route| {
-        let flows = flows_of(mesh, route).unwrap_or_default();
-        flows.iter().filter(|flow| flow.weight > 0).all(|flow| match flow.landing {
-            Landing::Listener(listener) => understands(listener, &route.rule),
-            // Nothing is sent there.
-            Landing::NoNode | Landing::NoListener(_) | Landing::Ambiguous(_) => true,
-        })
-    })
+    let protocol = offered(mesh, service).into_iter().find(|(at, _)| at.get() == port).map(|(_, protocol)| protocol);
+    let Some(route) = router.and_then(|router| route_of(router, port, call, protocol == Some(Protocol::Tcp))) else {
+        return true;
+    };
+    let edges = edges(mesh, &Readings::default(), Timestamp::UNIX_EPOCH);
+    let answers = |flow: &Flow<'_>| match flow.landing {
+        Landing::Listener(listener) => {
+            let port = listener.port_mapping.port;
+            let is_own = |edge: &&Edge| {
+                edge.from == *from
+                    && edge.service.as_str() == service
+                    && edge.to.name() == flow.virtual_node.as_str()
+                    && edge.port == Some(port)
+            };
+            let breaks = edges.iter().filter(is_own).any(|edge| matches!(edge.verdict, Verdict::Broken(_)));
+            // What is in a connection is HTTP/1.1. Other listeners may or may not cope with what they are not for.
+            let is_for = match (&route.rule, &listener.port_mapping.protocol) {
+                (RouteRule::Tcp(_), Protocol::Http) => true,
+                (rule, _) => understands(listener, rule),
+            };
+            Some((breaks, (!breaks && !is_for).then(|| (flow.virtual_node.to_string(), port.get()))))
+        }
+        // Nothing is sent there.
+        Landing::NoNode | Landing::NoListener(_) | Landing::Ambiguous(_) => None,
+    };
+    let flows = flows_of(mesh, route).unwrap_or_default();
+    let answers: BTreeSet<_> = flows.iter().filter(|flow| flow.weight > 0).filter_map(answers).collect();
+    answers.len() <= 1
+}
+
+/// The gateway route that takes a call.
+fn gateway_route<'m>(gateway: &'m Gateway, port: u16, call: &Call) -> Option<&'m GatewayRouteSpec> {
+    gateway.routes_in_order().into_iter().map(|(_, spec)| spec).find(|spec| is_for_gateway_call(spec, port, call))
+}
+
+fn is_for_gateway_call(spec: &GatewayRouteSpec, port: u16, call: &Call) -> bool {
+    spec.rule.match_port().is_none_or(|at| at.get() == port)
+        && match &spec.rule {
+            GatewayRouteRule::Http(route) | GatewayRouteRule::Http2(route) => {
+                call.path.starts_with(route.matches.prefix.as_deref().unwrap_or("/"))
+            }
+            GatewayRouteRule::Grpc(route) => {
+                let service = route.matches.service_name.as_deref().unwrap_or_default();
+                call.is_grpc && call.path.starts_with(&format!("/{service}/"))
+            }
+            GatewayRouteRule::Unrecognised(_) => false,
+        }
+}
+
+/// The route of a router that takes a call on a port.
+fn route_of<'m>(router: &'m Router, port: u16, call: &Call, is_tcp: bool) -> Option<&'m RouteSpec> {
+    router.routes_in_order().into_iter().map(|(_, spec)| spec).find(|spec| is_for(spec, port, call, is_tcp))
+}
+
+fn is_for(spec: &RouteSpec, port: u16, call: &Call, is_tcp: bool) -> bool {
+    spec.rule.match_port().is_none_or(|at| at.get() == port) && takes(&spec.rule, call, is_tcp)
 }
 
 fn takes(rule: &RouteRule, call: &Call, is_tcp: bool) -> bool {

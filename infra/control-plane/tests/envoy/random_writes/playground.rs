@@ -2,34 +2,64 @@
 
 use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use control_plane::{AdmissionMode, AdmissionSettings};
 use futures::future::join_all;
+use mesh::pack::Severity;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use super::certificates::Certificates;
 use super::mesh::{Call, Door, Specs};
 use super::specs::{CLIENT, GATEWAY, SERVER, SERVERS};
 use crate::application::{Application, Behaviour};
 use crate::proxy::{Envoy, Kind};
 use crate::stage::{MESH, Stage, TIMEOUT};
-use crate::tls::Authority;
 
 /// What a run adds to plain meshes under the rules of the API alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Setup {
     /// Nothing.
     Plain,
+    /// `--admission deny`.
+    Deny,
     /// `--admission deny`, and TLS with certificates in files at listeners and clients. Each node has a proxy.
     Tls,
+    /// The same with certificates from ACM, a private CA and Secrets Manager.
+    Acm,
+}
+
+impl Setup {
+    const fn has_tls(self) -> bool {
+        match self {
+            Self::Plain | Self::Deny => false,
+            Self::Tls | Self::Acm => true,
+        }
+    }
+
+    async fn stage(self) -> Option<Stage> {
+        const DENY: [&str; 4] = ["--admission", "deny", "--admission-severity", "critical"];
+        match self {
+            Self::Plain => Stage::set_with_ports(&[], 2).await,
+            Self::Deny | Self::Tls => Stage::set_with_ports(&DENY, 2).await,
+            Self::Acm => {
+                let mode = AdmissionMode::Deny;
+                let admission =
+                    AdmissionSettings { mode, severity: Severity::Critical, ..AdmissionSettings::default() };
+                Stage::set_admitting(Certificates::sources(), admission, 2).await
+            }
+        }
+    }
 }
 
 pub(super) struct Playground {
     stage: Stage,
     setup: Setup,
+    /// Where certificates are, if there is TLS.
+    pub(super) certificates: Option<Certificates>,
     /// What the mesh is made of.
     pub(super) specs: Specs,
     applications: BTreeMap<u64, Application>,
@@ -75,17 +105,12 @@ impl Watch {
 impl Playground {
     /// Starts it; `None` where there is no Envoy.
     pub(super) async fn start(setup: Setup) -> Option<Self> {
-        let args: &[&str] = match setup {
-            Setup::Plain => &[],
-            Setup::Tls => &["--admission", "deny", "--admission-severity", "critical"],
+        let stage = setup.stage().await?;
+        let certificates = match setup {
+            Setup::Plain | Setup::Deny => None,
+            Setup::Tls => Some(Certificates::in_files(&stage.scratch.file(""))),
+            Setup::Acm => Some(Certificates::Acm),
         };
-        let stage = Stage::set_with_ports(args, 2).await?;
-        if setup == Setup::Tls {
-            let (authority, folder) = (Authority::new(), stage.scratch.file(""));
-            authority.write(&folder.join("ca.pem"));
-            authority.issue("node.shop.local", 1, &folder, "server");
-            authority.issue("client.shop.local", 2, &folder, "client");
-        }
         let listener = json!([{"portMapping": {"port": 8080, "protocol": "http"}}]);
         let discovery = json!({"dns": {"hostname": "node.shop.local"}});
         stage.node(CLIENT, json!({"serviceDiscovery": discovery})).await;
@@ -103,7 +128,7 @@ impl Playground {
             stage.envoy(Kind::Gateway, GATEWAY).await,
         ];
         let mut specs = BTreeMap::from(specs);
-        if setup == Setup::Tls {
+        if setup.has_tls() {
             for node in SERVERS.into_iter().filter(|node| *node != SERVER) {
                 let spec = json!({"listeners": listener, "serviceDiscovery": discovery});
                 stage.node(node, spec.clone()).await;
@@ -113,18 +138,12 @@ impl Playground {
         }
         // A connection for each request: one that stays open keeps the listener that it came in by.
         let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).pool_max_idle_per_host(0).build().unwrap();
-        Some(Self { stage, setup, specs, applications: BTreeMap::new(), client, envoys })
-    }
-
-    /// The folder with certificates, if there is TLS.
-    pub(super) fn certificates(&self) -> Option<String> {
-        let folder = |folder: &Path| folder.to_str().unwrap().trim_end_matches('/').to_owned();
-        (self.setup == Setup::Tls).then(|| folder(&self.stage.scratch.file("")))
+        Some(Self { stage, setup, certificates, specs, applications: BTreeMap::new(), client, envoys })
     }
 
     /// Whether a node has a proxy of its own.
     pub(super) fn has_proxy(&self, node: &str) -> bool {
-        node == SERVER || self.setup == Setup::Tls
+        node == SERVER || self.setup.has_tls()
     }
 
     /// Begins to make calls over and over.

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::Cut;
 use super::ports::ports;
+use super::{Cut, taken_over};
 use crate::certificates::Readings;
 use crate::edges::{Broken, Edge, EdgeHarm, Verdict, edge_harms, edges};
 use crate::graph::Mesh;
@@ -11,7 +11,7 @@ use crate::name::{ResourcePath, VirtualServiceName};
 use crate::spec::{GatewayRouteTarget, Port};
 
 /// The calls whose two ends no longer fit, and those that move to an end that they do not fit.
-pub(super) fn cuts(before: &Mesh, after: &Mesh, now: Timestamp) -> Vec<Cut> {
+pub(super) fn cuts(before: &Mesh, after: &Mesh, written: &ResourcePath, now: Timestamp) -> Vec<Cut> {
     let readings = Readings::default();
     let (was, will) = (edges(before, &readings, now), edges(after, &readings, now));
     let mut found: Vec<Cut> = edge_harms(&was, &will).iter().filter_map(of_harm).collect();
@@ -39,6 +39,7 @@ pub(super) fn cuts(before: &Mesh, after: &Mesh, now: Timestamp) -> Vec<Cut> {
             found.extend(moved.cut(&from, &route, was, will));
         }
     }
+    found.extend(taken_over::cuts(&moved, written));
     found
 }
 
@@ -56,7 +57,7 @@ fn of_harm(harm: &EdgeHarm) -> Option<Cut> {
     Some(Cut { rule, resource: harm.edge().from.clone(), message: harm.to_string() })
 }
 
-const fn is_of_handshake(broken: &Broken) -> bool {
+pub(super) const fn is_of_handshake(broken: &Broken) -> bool {
     match broken {
         Broken::NoNode | Broken::NoListener { .. } | Broken::AmbiguousPort => false,
         Broken::NoDiscovery
@@ -69,14 +70,14 @@ const fn is_of_handshake(broken: &Broken) -> bool {
 
 /// A virtual service on one of its ports.
 #[derive(Debug, Clone, Copy)]
-struct Target<'m> {
+pub(super) struct Target<'m> {
     service: &'m VirtualServiceName,
     port: Port,
 }
 
 impl<'m> Target<'m> {
     /// Where a gateway route leads; `None` where it names no port and there are none or several.
-    fn find(mesh: &Mesh, target: &'m GatewayRouteTarget) -> Option<Self> {
+    pub(super) fn find(mesh: &Mesh, target: &'m GatewayRouteTarget) -> Option<Self> {
         let service = &target.virtual_service.virtual_service_name;
         let mut offered = ports(mesh, service).into_keys();
         let only = match (offered.next(), offered.next()) {
@@ -88,11 +89,12 @@ impl<'m> Target<'m> {
 }
 
 /// The edges before and after a write: a call may move from one to another.
-struct Moved<'m> {
-    was: &'m [Edge],
-    will: &'m [Edge],
-    before: &'m Mesh,
-    after: &'m Mesh,
+#[derive(Clone, Copy)]
+pub(super) struct Moved<'m> {
+    pub(super) was: &'m [Edge],
+    pub(super) will: &'m [Edge],
+    pub(super) before: &'m Mesh,
+    pub(super) after: &'m Mesh,
 }
 
 impl Moved<'_> {
@@ -116,7 +118,7 @@ impl Moved<'_> {
 }
 
 /// Where the calls of a virtual service arrive that get some of the traffic.
-fn arriving<'e>(
+pub(super) fn arriving<'e>(
     edges: &'e [Edge],
     mesh: &'e Mesh,
     from: &'e ResourcePath,
@@ -135,7 +137,7 @@ fn arriving<'e>(
     all.filter(move |edge| is_on_port(edge))
 }
 
-const fn broken(edge: &Edge) -> Option<&Broken> {
+pub(super) const fn broken(edge: &Edge) -> Option<&Broken> {
     match &edge.verdict {
         Verdict::Broken(broken) => Some(broken),
         Verdict::Plaintext | Verdict::Tls | Verdict::Mtls => None,

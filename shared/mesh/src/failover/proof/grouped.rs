@@ -92,7 +92,7 @@ fn with_conditions(expression: &str, query: &Formula, added: &[(&str, String)]) 
     let has_conditions = query.uses.iter().any(|found| !found.labels.is_empty());
     let joint = if has_conditions { "AND" } else { "WHERE" };
     let (before, after) = expression.split_at(at);
-    format!("{}{joint} {} {after}", before, conditions.join(" AND "))
+    format!("{before}{joint} {} {after}", conditions.join(" AND "))
 }
 
 /// The position of the word `GROUP` outside quotes.

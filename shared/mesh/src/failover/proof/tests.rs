@@ -127,12 +127,12 @@ fn published_metrics_are_counted_and_values_generated_by_expressions_are_not() {
 
 #[test]
 fn composite_alarm_counts_the_metrics_of_all_alarms_below_it() {
-    let named = |name: &str, query| Alarm { name: AlarmName::parse(name).unwrap(), ..single(query) };
+    let alarm_on = |name: &str, query| Alarm { name: AlarmName::parse(name).unwrap(), ..single(query) };
     let rule = |name: &str, rule: &str| composite(name, AlarmState::Ok, rule);
     let alarms = [
-        named("errors", stat("m1", "Errors", "balancer")),
-        named("latency", stat("m1", "TargetResponseTime", "balancer")),
-        named("other", stat("m1", "RequestCount", "balancer")),
+        alarm_on("errors", stat("m1", "Errors", "balancer")),
+        alarm_on("latency", stat("m1", "TargetResponseTime", "balancer")),
+        alarm_on("other", stat("m1", "RequestCount", "balancer")),
         rule("middle", "ALARM(latency) OR ALARM(top)"),
     ];
     let (mesh, node) = (MeshName::parse("shop").unwrap(), node("v1"));

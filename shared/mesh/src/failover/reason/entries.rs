@@ -55,7 +55,7 @@ reason_entries! { HoldReason {
         "Look for the cause of the repeated failures. `meshwarden restore ROUTE` returns the traffic earlier.";
     NoVerdict: AtOnce,
         "The health of a drained node is unknown, because its alarm was deleted, is muted or cannot be read.",
-        "Restore the alarm, or run `meshwarden restore ROUTE`.";
+        "Restore the alarm, or check the node and run `meshwarden restore ROUTE --allow-unknown`.";
     PersonEdited: AtOnce,
         "An operator or a deployment changed the targets or weights, or an operator holds the route. The edit is respected until the time \
          in the facts. It pages only while a target fails.",

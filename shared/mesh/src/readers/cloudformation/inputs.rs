@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::super::declare::text_of;
 
-/// What one stack gets from others.
+/// The values that one stack gets from other stacks.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Inputs {
     /// The stack's name, where a cloud assembly gives it.

@@ -12,6 +12,6 @@ pub(super) struct Template {
     pub(super) file: String,
     pub(super) document: Value,
     pub(super) spot: Spot,
-    /// The loops that make resources, by the resource.
+    /// The loop that created each resource, by logical id.
     pub(super) loops: HashMap<String, String>,
 }

@@ -1,11 +1,11 @@
 //! The truth of a condition.
 
-/// What a condition comes to.
+/// The value of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Truth {
     True,
     False,
-    /// It depends on a value that isn't known.
+    /// It depends on an unknown value.
     Unknown,
 }
 

@@ -2,12 +2,12 @@
 
 use crate::name::ResourceKind;
 
-/// What an object is to the reader.
+/// The kind of an object for the reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Resource(ResourceKind),
     /// Backends that several virtual nodes share.
     BackendGroup,
-    /// Its labels decide the mesh of what is in it.
+    /// A namespace. Its labels decide the mesh of the objects in it.
     Namespace,
 }
