@@ -8,8 +8,8 @@ use mesh::edges::{Edge, Verdict, edges};
 use mesh::graph::{Gateway, Mesh, Router};
 use mesh::name::{ResourcePath, VirtualNodeName};
 use mesh::spec::{
-    Backend, GatewayRouteRule, GatewayRouteSpec, Port, Protocol, RouteRule, RouteSpec, Spec, TlsMode, VirtualGatewaySpec,
-    VirtualNodeSpec, VirtualRouterSpec, VirtualServiceProvider,
+    Backend, GatewayRouteRule, GatewayRouteSpec, Port, Protocol, RouteRule, RouteSpec, Spec, TlsMode,
+    VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec, VirtualServiceProvider,
 };
 use mesh::traffic::{Flow, Landing, flows_of, understands};
 use serde_json::Value;
