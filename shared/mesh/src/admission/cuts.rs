@@ -2,7 +2,9 @@
 
 mod cut;
 mod handshakes;
+mod moved;
 mod ports;
+mod receiving;
 mod taken_over;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,9 +14,10 @@ use jiff::Timestamp;
 use crate::graph::Mesh;
 use crate::harm::{Harm, harms};
 use crate::name::{ResourcePath, RouteId, VirtualNodeName, VirtualServiceName};
-use crate::spec::{Port, Protocol, RouteRule, RouteSpec};
+use crate::spec::{Port, Protocol};
 pub use cut::Cut;
 use ports::ports;
+use receiving::takes_something;
 
 /// The calls that work before a write and fail after it, in a stable order. Calls to a deleted resource, and to a
 /// service that the caller no longer names, are given up on purpose and do not count.
@@ -165,18 +168,4 @@ fn of_kind(before: &Mesh, after: &Mesh, id: &RouteId) -> Option<Cut> {
             will.rule.member().unwrap_or_default()
         ),
     })
-}
-
-/// Whether the listeners of a route receive requests or connections. `None` if that is unknown.
-fn takes_something(mesh: &Mesh, id: &RouteId, route: &RouteSpec) -> Option<bool> {
-    let by_tcp = match &route.rule {
-        RouteRule::Tcp(_) => true,
-        RouteRule::Http(_) | RouteRule::Http2(_) | RouteRule::Grpc(_) => false,
-        RouteRule::Unrecognised(_) => return None,
-    };
-    let router = mesh.routers.get(&id.router)?.spec.as_ref()?;
-    let port = route.rule.match_port();
-    let mut meant =
-        router.listeners().iter().map(|one| &one.port_mapping).filter(|one| port.is_none_or(|port| port == one.port));
-    Some(router.listeners().is_empty() || meant.any(|one| (one.protocol == Protocol::Tcp) == by_tcp))
 }

@@ -21,6 +21,7 @@
 mod below;
 mod grouped;
 mod stuck;
+mod target;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -28,12 +29,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::alarm::{Alarm, AlarmName, AlarmSource, MetricQuery, MetricTerm};
-use crate::name::{MeshName, VirtualNodeName};
-use crate::policy::AlarmDiscovery;
 
 pub(super) use below::{evaluation_below, metric_alarms_below};
 use grouped::{of_target, selected_metric};
 pub use stuck::{StuckInAlarm, stuck_in_alarm};
+pub use target::ProofTarget;
 
 /// The role of a metric in the proof that a node had requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,17 +131,6 @@ pub enum ProofGap {
         /// The reason.
         message: String,
     },
-}
-
-/// The node that a proof is about.
-#[derive(Clone, Copy, Debug)]
-pub struct ProofTarget<'a> {
-    /// The mesh.
-    pub mesh: &'a MeshName,
-    /// The virtual node.
-    pub node: &'a VirtualNodeName,
-    /// The names of the dimensions that name meshes and nodes.
-    pub discovery: &'a AlarmDiscovery,
 }
 
 /// The metrics that can prove that the target had requests, or the reason why the alarm has none. `alarms` holds the

@@ -5,8 +5,9 @@
 
 use std::borrow::Cow;
 
-use super::handshakes::{Moved, Target, arriving, broken, is_of_handshake};
-use super::{Cut, takes_something};
+use super::cut::Cut;
+use super::moved::{Moved, Target, arriving, broken, is_of_handshake};
+use super::receiving::takes_something;
 use crate::edges::{Broken, Edge};
 use crate::graph::{Gateway, Mesh, Router};
 use crate::name::{

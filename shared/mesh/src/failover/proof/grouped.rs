@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ProofTarget;
+use super::target::ProofTarget;
 use crate::alarm::{Direction, Formula, MetricQuery, MetricTerm};
 use crate::failover::label;
 

@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::alarm::{AlarmState, Comparison, Condition, MissingData};
 use crate::failover::fixtures::{alarm, composite, node};
+use crate::name::MeshName;
+use crate::policy::AlarmDiscovery;
 
 fn stat(id: &str, metric: &str, of: &str) -> MetricQuery {
     MetricQuery {
