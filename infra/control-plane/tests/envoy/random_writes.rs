@@ -79,7 +79,7 @@ impl Violation {
     }
 }
 
-// The numbers of sequences here are those that pass. More of them find what the changelog lists as known limits:
+// These numbers of sequences pass. More of them find the violations that the changelog lists as known limits:
 // `WRITES_SEED=1000136` in plain text, 1000032 with TLS, and 5624016879 with certificates of ACM.
 
 #[tokio::test]
