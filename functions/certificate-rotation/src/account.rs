@@ -1,8 +1,8 @@
 //! The report line of one decision.
 
-use lambda_kit::{Report, Signals};
 use mesh::rotation::{Decision, Verdict};
 use ports::{PortError, Refusal};
+use runner::{Report, Signals};
 use serde_json::{Value, json};
 
 use crate::actuate::Outcome;
@@ -12,7 +12,7 @@ use crate::wake::{EVERYTHING, EventNotice};
 #[derive(Debug)]
 pub(crate) struct Account {
     /// The line of the report.
-    pub(crate) line: lambda_kit::Decision,
+    pub(crate) line: runner::Decision,
     /// The text for operators.
     pub(crate) text: String,
     /// The metrics that the line counts into.
@@ -47,7 +47,7 @@ impl Account {
             _ => None,
         };
         Self {
-            line: lambda_kit::Decision {
+            line: runner::Decision {
                 resource: decision.subject.to_string(),
                 decision: tag,
                 reason: decision.verdict.code(),
@@ -87,7 +87,7 @@ impl Account {
 
     fn noted(decision: &str, resource: &str, code: &str, facts: Value, text: &str) -> Self {
         Self {
-            line: lambda_kit::Decision {
+            line: runner::Decision {
                 resource: resource.to_owned(),
                 decision: decision.to_owned(),
                 reason: code.to_owned(),

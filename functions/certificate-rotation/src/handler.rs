@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use lambda_kit::wake::Delivery;
-use lambda_kit::{Current, Handler, Metric, NoPolicy, PolicyKeeper, Report, Retry, Signals};
 use mesh::policy::{Policy, PolicyError};
 use mesh::rotation::{Decision, OwedPage, Record, decide};
 use ports::{BudgetWindow, Deadline, FailureMemory, PortError};
+use runner::wake::Delivery;
+use runner::{Current, Handler, Metric, NoPolicy, PolicyKeeper, Report, Retry, Signals};
 use tokio::sync::Mutex;
 
 use crate::account::Account;
@@ -88,7 +88,7 @@ impl Handler for CertificateRotation {
             wake: &wake,
             policy: &policy,
             window: BudgetWindow::at(NAME, policy.certificates.budget.window.get(), now),
-            holder: lambda_kit::holder(NAME, deadline, now),
+            holder: runner::holder(NAME, deadline, now),
             started: now,
             facts: Mutex::default(),
             calls: Calls::default(),

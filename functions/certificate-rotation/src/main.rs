@@ -6,13 +6,13 @@ use std::sync::Arc;
 use aws::Aws;
 use certificate_rotation::{CertificateRotation, NAME, Ports};
 use jiff::Timestamp;
-use lambda_kit::{Config, PolicyKeeper, StartupError};
 use mesh::policy::{BUILT_IN, Policy};
 use ports::SystemClock;
 use ports::certificates::{SystemKeys, SystemProbe};
+use runner::{Config, PolicyKeeper, StartupError};
 
 fn main() -> ExitCode {
-    lambda_kit::start(NAME, wire)
+    runner::start(NAME, wire)
 }
 
 async fn wire(config: Config) -> Result<CertificateRotation, StartupError> {

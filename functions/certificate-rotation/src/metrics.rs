@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use lambda_kit::Metric;
 use mesh::certificates::{Readings, forecast};
 use mesh::policy::CertificatesPolicy;
 use mesh::rotation::{Facts, overdue};
+use runner::Metric;
 
 use crate::NAME;
 use crate::account::Account;

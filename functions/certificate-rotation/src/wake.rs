@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lambda_kit::FailedMessages;
-use lambda_kit::wake::{AuthorityEvent, CertificateEvent, CertificateWake, Delivery, Payload};
 use mesh::rotation::renewal_reason;
+use runner::FailedMessages;
+use runner::wake::{AuthorityEvent, CertificateEvent, CertificateWake, Delivery, Payload};
 use serde_json::{Value, json};
 
 /// The message of a delivery; `None` for an event without a queue.
@@ -172,7 +172,7 @@ mod tests {
         let bodies = [("a", acm("arn:a")), ("b", acm("arn:b")), ("revoked", revoked), ("tick", tick)];
         let record =
             |(id, body): (&str, Value)| json!({ "eventSource": "aws:sqs", "messageId": id, "body": body.to_string() });
-        let wake = Wake::of(&lambda_kit::wake::parse(&json!({ "Records": bodies.map(record) })));
+        let wake = Wake::of(&runner::wake::parse(&json!({ "Records": bodies.map(record) })));
         let only = |ids: &[&str]| FailedMessages::Only(ids.iter().map(|id| (*id).to_owned()).collect());
         let fact = BTreeSet::from([Some("revoked".to_owned())]);
         let nothing = BTreeSet::new();

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use lambda_kit::wake::Delivery;
-use lambda_kit::{Current, Decision, FailedMessages, Handler, Metric, NoPolicy, PolicyKeeper, Report, Retry, holder};
 use mesh::audit::{AuditInput, AuditResult, Snapshot, StaleReading, Write, audit_changes};
 use mesh::failures::FailureClass;
 use mesh::name::{AccountId, MeshName, ResourcePath};
 use mesh::policy::{Policy, PolicyError};
 use ports::{Deadline, DocumentError, FailureMemory, FailureRun, Pace, PortError, PortErrorKind, Roster};
 use records::AuditOutboxEntry;
+use runner::wake::Delivery;
+use runner::{Current, Decision, FailedMessages, Handler, Metric, NoPolicy, PolicyKeeper, Report, Retry, holder};
 use serde_json::json;
 use tokio::sync::Mutex;
 

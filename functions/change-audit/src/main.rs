@@ -6,12 +6,12 @@ use std::sync::Arc;
 use aws::Aws;
 use change_audit::{ChangeAudit, NAME, Ports};
 use jiff::Timestamp;
-use lambda_kit::{Config, PolicyKeeper, StartupError};
 use mesh::policy::{BUILT_IN, Policy};
 use ports::SystemClock;
+use runner::{Config, PolicyKeeper, StartupError};
 
 fn main() -> ExitCode {
-    lambda_kit::start(NAME, wire)
+    runner::start(NAME, wire)
 }
 
 async fn wire(config: Config) -> Result<ChangeAudit, StartupError> {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use lambda_kit::wake::{Delivery, MeshWrite, Payload};
 use mesh::audit::Write;
 use mesh::name::MeshName;
+use runner::wake::{Delivery, MeshWrite, Payload};
 
 /// Writes to meshes, or a scheduled run.
 #[derive(Debug, Default)]

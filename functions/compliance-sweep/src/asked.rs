@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lambda_kit::wake::{Delivery, Payload, WakeId};
 use mesh::name::MeshName;
+use runner::wake::{Delivery, Payload, WakeId};
 
 /// The meshes to sweep.
 #[derive(Clone, Debug, Default, PartialEq)]

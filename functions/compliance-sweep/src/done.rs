@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use lambda_kit::{Decision, Metric};
 use mesh::failures::FailureClass;
 use mesh::name::{MeshName, ResourcePath};
 use ports::{DocumentError, FailureRun, PortError, StandstillRun};
+use runner::{Decision, Metric};
 use serde_json::{Value, json};
 
 /// The results so far. Meshes that were swept before the time ran out stay swept.

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use lambda_kit::wake::Delivery;
-use lambda_kit::{Current, FailedMessages, Handler, NoPolicy, PolicyKeeper, Report, Retry};
 use mesh::failures::FailureClass;
 use mesh::name::MeshName;
 use mesh::policy::{Policy, PolicyError};
 use mesh::watch::Expects;
 use ports::{BusEvent, Deadline, FailureMemory, Pace, Roster, StandstillMemory, WaitingDecision};
+use runner::wake::Delivery;
+use runner::{Current, FailedMessages, Handler, NoPolicy, PolicyKeeper, Report, Retry};
 use serde_json::json;
 use tokio::sync::Mutex;
 

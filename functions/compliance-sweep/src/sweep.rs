@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use lambda_kit::Metric;
 use mesh::edges::edges_by_policy;
 use mesh::failures::FailureClass;
 use mesh::name::MeshName;
@@ -11,6 +10,7 @@ use mesh::pack::{Evaluation, judge};
 use mesh::policy::Policy;
 use ports::{PortError, PortErrorKind};
 use reports::{MeshReport, SEVERITIES};
+use runner::Metric;
 use serde_json::json;
 
 use crate::asked::Asking;

@@ -7,12 +7,12 @@ use aws::Aws;
 use compliance::{Compliance, Ports};
 use egress_compliance::{NAME, function};
 use jiff::Timestamp;
-use lambda_kit::{Config, PolicyKeeper, StartupError};
 use mesh::policy::{BUILT_IN, Policy};
 use ports::SystemClock;
+use runner::{Config, PolicyKeeper, StartupError};
 
 fn main() -> ExitCode {
-    lambda_kit::start(NAME, wire)
+    runner::start(NAME, wire)
 }
 
 async fn wire(config: Config) -> Result<Compliance, StartupError> {

@@ -8,9 +8,9 @@
 //! `compliance` implements the six steps. This crate writes only tags.
 
 use compliance::{Compliance, Ports};
-use lambda_kit::PolicyKeeper;
 use mesh::compliance::Topic;
 use mesh::policy::{Policy, PolicyError};
+use runner::PolicyKeeper;
 
 /// The topic of the function.
 pub const TOPIC: Topic = Topic::Tags;

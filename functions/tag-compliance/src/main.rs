@@ -6,13 +6,13 @@ use std::sync::Arc;
 use aws::Aws;
 use compliance::{Compliance, Ports};
 use jiff::Timestamp;
-use lambda_kit::{Config, PolicyKeeper, StartupError};
 use mesh::policy::{BUILT_IN, Policy};
 use ports::SystemClock;
+use runner::{Config, PolicyKeeper, StartupError};
 use tag_compliance::{NAME, function};
 
 fn main() -> ExitCode {
-    lambda_kit::start(NAME, wire)
+    runner::start(NAME, wire)
 }
 
 async fn wire(config: Config) -> Result<Compliance, StartupError> {

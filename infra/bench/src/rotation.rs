@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 
 use certificate_rotation::{CertificateRotation, Ports};
 use jiff::{SignedDuration, Timestamp};
-use lambda_kit::wake::parse;
-use lambda_kit::{Handler as _, PolicyKeeper, Report};
 use mesh::certificates::Chain;
 use mesh::name::ResourcePath;
 use mesh::policy::Policy;
@@ -21,6 +19,8 @@ use ports::certificates::{
 };
 use ports::memory::certificates::Validity;
 use ports::memory::{Faults, MemoryPolicy, MemoryPorts};
+use runner::wake::parse;
+use runner::{Handler as _, PolicyKeeper, Report};
 use serde_json::json;
 
 use crate::{Row, median};

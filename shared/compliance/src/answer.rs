@@ -10,7 +10,6 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use lambda_kit::wake::RuleInvocation;
 use mesh::compliance::{ComplianceStatus, ResourceCompliance, Topic, judge};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::Policy;
@@ -18,6 +17,7 @@ use ports::{
     Annotation, ConfigResource, Evaluation, FailureRun, PortError, PortErrorKind, PutOutcome, RuleCompliance,
     put_all_evaluations,
 };
+use runner::wake::RuleInvocation;
 use serde_json::{Value, json};
 
 use crate::Ports;

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use lambda_kit::wake::Delivery;
-use lambda_kit::{Current, FailedMessages, Handler, NoPolicy, PolicyKeeper, Report, Retry, Signals};
 use mesh::compliance::{DecisionScope, Plan, Topic, Verdict, decide};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::{Policy, PolicyError};
 use ports::{BudgetWindow, Deadline, FailureMemory, FailureRun, PortErrorKind};
 use records::JournalBody;
+use runner::wake::Delivery;
+use runner::{Current, FailedMessages, Handler, NoPolicy, PolicyKeeper, Report, Retry, Signals};
 use tokio::sync::Mutex;
 
 use crate::agenda::{Agenda, AgendaItem};
@@ -95,7 +95,7 @@ impl Handler for Compliance {
         NoPolicy::record_loaded(&failures);
         let (window, holder) = (
             BudgetWindow::at(name(self.topic), self.topic.budget(&policy).window.get(), now),
-            lambda_kit::holder(name(self.topic), deadline, now),
+            runner::holder(name(self.topic), deadline, now),
         );
         let run = Run { trigger: &trigger, policy: &policy, window, holder, deadline, now, failures };
         let mut progress = Progress::default();

@@ -29,12 +29,12 @@ pub(crate) async fn observed(
 }
 
 /// The entry at the beginning of a change.
-pub(crate) fn begun(topic: Topic, line: &lambda_kit::Decision, observed: Option<ObservedRef>) -> JournalBody {
+pub(crate) fn begun(topic: Topic, line: &runner::Decision, observed: Option<ObservedRef>) -> JournalBody {
     JournalBody::Begun { function: function(topic), decision: DecisionEntry::from(line), observed }
 }
 
 /// The entry about decisions that were reported.
-pub(crate) fn decided(topic: Topic, lines: &[lambda_kit::Decision], observed: Option<ObservedRef>) -> JournalBody {
+pub(crate) fn decided(topic: Topic, lines: &[runner::Decision], observed: Option<ObservedRef>) -> JournalBody {
     let decisions = lines.iter().map(DecisionEntry::from).collect();
     JournalBody::Decided { function: function(topic), decisions, observed }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use lambda_kit::{Report, Signals};
 use mesh::compliance::{ComplianceStatus, Decision, HoldReason, Unread, Verdict};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::pack::Finding;
 use ports::{DocumentError, PortError, Refusal};
+use runner::{Report, Signals};
 use serde_json::{Map, Value, json};
 
 use crate::execute::ExecutionOutcome;
@@ -19,7 +19,7 @@ const MOST_NAMED: usize = 20;
 #[derive(Debug)]
 pub(crate) struct ReportEntry {
     /// The line.
-    pub(crate) line: lambda_kit::Decision,
+    pub(crate) line: runner::Decision,
     /// The signals that become metrics.
     pub(crate) signals: Signals,
     /// The deliveries to retry, with the reasons.
@@ -39,7 +39,7 @@ pub(crate) struct Repeat {
 
 impl ReportEntry {
     /// A line without further effects.
-    pub(crate) fn new(line: lambda_kit::Decision) -> Self {
+    pub(crate) fn new(line: runner::Decision) -> Self {
         Self { line, signals: Signals::default(), repeats: Vec::new(), is_unread: false }
     }
 
@@ -159,8 +159,8 @@ impl ReportEntry {
 }
 
 /// A line of the report.
-pub(crate) fn line(resource: String, decision: &str, reason: &str, facts: Value) -> lambda_kit::Decision {
-    lambda_kit::Decision {
+pub(crate) fn line(resource: String, decision: &str, reason: &str, facts: Value) -> runner::Decision {
+    runner::Decision {
         resource,
         decision: decision.to_owned(),
         reason: reason.to_owned(),
@@ -188,7 +188,7 @@ pub(crate) fn reason(verdict: &Verdict) -> (String, Value, String) {
     }
 }
 
-fn decided(decision: &Decision, outcome: Option<&ExecutionOutcome>) -> lambda_kit::Decision {
+fn decided(decision: &Decision, outcome: Option<&ExecutionOutcome>) -> runner::Decision {
     let (code, mut facts, _) = reason(&decision.verdict);
     let (kind, plan) = match &decision.verdict {
         Verdict::Keep(_) => ("keep", None),
@@ -214,7 +214,7 @@ fn decided(decision: &Decision, outcome: Option<&ExecutionOutcome>) -> lambda_ki
     if let Some(facts) = facts.as_object_mut() {
         facts.extend(more);
     }
-    lambda_kit::Decision {
+    runner::Decision {
         plan,
         outcome: outcome.and_then(|outcome| serde_json::to_value(outcome).ok()),
         ..line(decision.resource.to_string(), kind, &code, facts)

@@ -1,9 +1,9 @@
 //! The trigger of an invocation: all its deliveries together.
 
 use jiff::Timestamp;
-use lambda_kit::wake::{ConfigSubject, Delivery, MeshWrite, Payload, RuleInvocation};
 use mesh::name::{MeshName, ResourcePath};
 use ports::ConfigItem;
+use runner::wake::{ConfigSubject, Delivery, MeshWrite, Payload, RuleInvocation};
 
 /// Requests of AWS Config, writes to meshes, and scheduled runs.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use certificate_rotation::{CertificateRotation, Ports};
 use jiff::{SignedDuration, Timestamp};
-use lambda_kit::{Handler, PolicyKeeper, Report, Retry, wake};
 use mesh::certificates::{self, Anchor, Certificate, Chain, Source, leads_to};
 use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
@@ -22,6 +21,7 @@ use ports::certificates::{
 use ports::memory::certificates::Validity;
 use ports::memory::{Faults, MemoryPolicy, MemoryPorts};
 use ports::{Clock as _, Deadline, MeshReader as _, Pace, PortErrorKind, survey};
+use runner::{Handler, PolicyKeeper, Report, Retry, wake};
 use serde_json::{Value, json};
 
 use crate::blinkered::{Blinkered, Unread};

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use change_audit::{ChangeAudit, NAME, Ports};
 use jiff::{SignedDuration, Timestamp};
-use lambda_kit::{Emitter, Invocation, PolicyKeeper};
 use mesh::name::ResourcePath;
 use mesh::policy::{BUILT_IN, Policy};
 use mesh::spec::Spec;
 use ports::memory::{ACCOUNT, Faults, MemoryPolicy, MemoryPorts};
 use ports::{Deadline, StateKey, StateStore as _};
+use runner::{Emitter, Invocation, PolicyKeeper};
 use serde_json::{Value, json};
 
 pub(crate) const RECS: &str = "mesh/shop/virtualNode/recs-v1";

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use compliance_sweep::{ComplianceSweep, FanOut};
 use jiff::SignedDuration;
-use lambda_kit::{Emitter, Invocation};
 use mesh::policy::BUILT_IN;
 use ports::Deadline;
 use ports::memory::{Call, Effect, Failure, Fault, MemoryPorts};
+use runner::{Emitter, Invocation};
 use serde_json::{Value, json};
 
 use super::world::{function, function_by, put, reasons, shop, sweep};

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use compliance_sweep::{ComplianceSweep, FanOut};
 use jiff::SignedDuration;
-use lambda_kit::{Handler as _, Report, wake};
 use mesh::policy::BUILT_IN;
 use ports::Deadline;
 use ports::memory::{Effect, Failure, Fault};
+use runner::{Handler as _, Report, wake};
 use serde_json::{Value, json};
 
 use super::world::{function, function_by, morning, put, reasons, remembered, shop, sweep_at};

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use compliance_sweep::{ComplianceSweep, FanOut, NAME, Ports};
 use jiff::{SignedDuration, Timestamp};
-use lambda_kit::wake::{self, Payload};
-use lambda_kit::{Handler as _, PolicyKeeper, Report, Retry};
 use mesh::policy::{BUILT_IN, Policy};
 use ports::memory::MemoryPorts;
 use ports::{Deadline, PolicySource, StateKey};
+use runner::wake::{self, Payload};
+use runner::{Handler as _, PolicyKeeper, Report, Retry};
 use serde_json::{Value, json};
 
 pub(crate) fn morning() -> Timestamp {

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use compliance::{Compliance, Ports, name};
 use jiff::{SignedDuration, Timestamp};
-use lambda_kit::{Emitter, Invocation, PolicyKeeper};
 use mesh::compliance::Topic;
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::Policy;
 use mesh::spec::Spec;
 use ports::memory::{Effect, Failure, Fault, Faults, MemoryPolicy, MemoryPorts};
 use ports::{BudgetWindow, Clock, Deadline, Evaluation, Notice, StateKey, Urgency};
+use runner::{Emitter, Invocation, PolicyKeeper};
 use serde_json::{Value, json};
 
 /// One resource of each kind, and some more.

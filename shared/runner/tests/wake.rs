@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lambda_kit::wake::{AlarmChannel, AlarmContributor, AlarmWake, Delivery, Payload, is_batch, parse};
 use mesh::alarm::{AlarmName, AlarmState};
+use runner::wake::{AlarmChannel, AlarmContributor, AlarmWake, Delivery, Payload, is_batch, parse};
 use serde_json::{Value, json};
 
 fn root() -> PathBuf {
@@ -94,7 +94,7 @@ fn every_sample_event_is_read() {
         ("tick-scheduler", vec![Payload::Tick]),
         (
             "release-route",
-            vec![Payload::Release(lambda_kit::wake::Release {
+            vec![Payload::Release(runner::wake::Release {
                 route: "shop/recommendations/all".parse().unwrap(),
                 by: "dana".into(),
                 at: Some("2026-11-20T10:04:00Z".parse().unwrap()),

@@ -1,7 +1,7 @@
 //! Parsing any event terminates, returns at least one delivery for each queue message, and never panics.
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use lambda_kit::wake::{Payload, parse};
+use runner::wake::{Payload, parse};
 use serde_json::{Value, json};
 
 /// The pieces that events are composed of: random bytes alone would hardly ever be an event.

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lambda_kit::wake::Delivery;
-use lambda_kit::{Decision, Emitter, FailedMessages, Handler, Invocation, Report, Retry};
 use ports::Deadline;
+use runner::wake::Delivery;
+use runner::{Decision, Emitter, FailedMessages, Handler, Invocation, Report, Retry};
 use serde_json::{Value, json};
 
 #[derive(Clone, Default)]

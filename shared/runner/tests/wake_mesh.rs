@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lambda_kit::wake::{ConfigSubject, ConfigWake, MeshWrite, Payload, RuleInvocation, parse};
 use mesh::audit::{Caller, Who};
 use ports::{ConfigItem, ConfigResource, ItemStatus, ResultToken};
+use runner::wake::{ConfigSubject, ConfigWake, MeshWrite, Payload, RuleInvocation, parse};
 use serde_json::{Value, json};
 
 const ARN: &str = "arn:aws:appmesh:eu-west-1:123456789012:";
