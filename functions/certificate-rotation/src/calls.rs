@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use mesh::failures::FailureClass;
 use mesh::policy::{CertificatesPolicy, PagingPolicy};
 use mesh::rotation::{Decision, KeepReason, Verdict};
-use ports::{FailureRun, PortError};
+use ports::PortError;
+use runner::FailureRun;
 
 /// The failure target under which failures of the event bus are remembered.
 pub(crate) const BUS: &str = "the event bus";

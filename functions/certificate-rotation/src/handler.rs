@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use mesh::policy::{Policy, PolicyError};
 use mesh::rotation::{Decision, OwedPage, Record, decide};
-use ports::{BudgetWindow, Deadline, FailureMemory, PortError};
+use ports::{BudgetWindow, Deadline, PortError};
 use runner::wake::Delivery;
-use runner::{Current, Handler, Metric, NoPolicy, PolicyKeeper, Report, Retry, Signals};
+use runner::{Current, FailureMemory, Handler, Metric, NoPolicy, PolicyKeeper, Report, Retry, Signals};
 use tokio::sync::Mutex;
 
 use crate::account::Account;

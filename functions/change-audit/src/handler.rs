@@ -9,10 +9,13 @@ use mesh::audit::{AuditInput, AuditResult, Snapshot, StaleReading, Write, audit_
 use mesh::failures::FailureClass;
 use mesh::name::{AccountId, MeshName, ResourcePath};
 use mesh::policy::{Policy, PolicyError};
-use ports::{Deadline, DocumentError, FailureMemory, FailureRun, Pace, PortError, PortErrorKind, Roster};
+use ports::{Deadline, DocumentError, Pace, PortError, PortErrorKind, Roster};
 use records::AuditOutboxEntry;
 use runner::wake::Delivery;
-use runner::{Current, Decision, FailedMessages, Handler, Metric, NoPolicy, PolicyKeeper, Report, Retry, holder};
+use runner::{
+    Current, Decision, FailedMessages, FailureMemory, FailureRun, Handler, Metric, NoPolicy, PolicyKeeper, Report,
+    Retry, holder,
+};
 use serde_json::json;
 use tokio::sync::Mutex;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use mesh::failures::FailureClass;
 use mesh::name::{MeshName, ResourcePath};
-use ports::{DocumentError, FailureRun, PortError, StandstillRun};
-use runner::{Decision, Metric};
+use ports::{DocumentError, PortError};
+use runner::{Decision, FailureRun, Metric, StandstillRun};
 use serde_json::{Value, json};
 
 /// The results so far. Meshes that were swept before the time ran out stay swept.

@@ -10,9 +10,12 @@ use mesh::failures::FailureClass;
 use mesh::name::MeshName;
 use mesh::policy::{Policy, PolicyError};
 use mesh::watch::Expects;
-use ports::{BusEvent, Deadline, FailureMemory, Pace, Roster, StandstillMemory, WaitingDecision};
+use ports::{BusEvent, Deadline, Pace, Roster};
 use runner::wake::Delivery;
-use runner::{Current, FailedMessages, Handler, NoPolicy, PolicyKeeper, Report, Retry};
+use runner::{
+    Current, FailedMessages, FailureMemory, Handler, NoPolicy, PolicyKeeper, Report, Retry, StandstillMemory,
+    WaitingDecision,
+};
 use serde_json::json;
 use tokio::sync::Mutex;
 

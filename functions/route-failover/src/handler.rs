@@ -13,9 +13,9 @@ use mesh::failures::{FailedCall, FailureClass};
 use mesh::name::{MeshName, ResourcePath, RouteId};
 use mesh::policy::{Mode, PagingPolicy, Policy, PolicyError, RuleId};
 use mesh::weights::WeightSplit;
-use ports::{BudgetWindow, Deadline, FailureMemory, PortError};
+use ports::{BudgetWindow, Deadline, PortError};
 use runner::wake::{AlarmWake, Delivery};
-use runner::{Current, Handler, NoPolicy, PolicyKeeper, Report, Retry};
+use runner::{Current, FailureMemory, Handler, NoPolicy, PolicyKeeper, Report, Retry};
 use tokio::sync::Mutex;
 
 use crate::account::{Account, is_stale};

@@ -14,9 +14,9 @@ use mesh::compliance::{ComplianceStatus, ResourceCompliance, Topic, judge};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::Policy;
 use ports::{
-    Annotation, ConfigResource, Evaluation, FailureRun, PortError, PortErrorKind, PutOutcome, RuleCompliance,
-    put_all_evaluations,
+    Annotation, ConfigResource, Evaluation, PortError, PortErrorKind, PutOutcome, RuleCompliance, put_all_evaluations,
 };
+use runner::FailureRun;
 use runner::wake::RuleInvocation;
 use serde_json::{Value, json};
 

@@ -9,10 +9,12 @@ use jiff::Timestamp;
 use mesh::compliance::{DecisionScope, Plan, Topic, Verdict, decide};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::{Policy, PolicyError};
-use ports::{BudgetWindow, Deadline, FailureMemory, FailureRun, PortErrorKind};
+use ports::{BudgetWindow, Deadline, PortErrorKind};
 use records::JournalBody;
 use runner::wake::Delivery;
-use runner::{Current, FailedMessages, Handler, NoPolicy, PolicyKeeper, Report, Retry, Signals};
+use runner::{
+    Current, FailedMessages, FailureMemory, FailureRun, Handler, NoPolicy, PolicyKeeper, Report, Retry, Signals,
+};
 use tokio::sync::Mutex;
 
 use crate::agenda::{Agenda, AgendaItem};

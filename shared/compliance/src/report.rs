@@ -9,10 +9,9 @@ use mesh::failures::FailureClass;
 use mesh::name::ResourcePath;
 use mesh::policy::PagingPolicy;
 use mesh::watch::{Expects, NoProgress, WatchLimits, WatchedDecision, watch};
-use ports::{
-    BudgetWindow, BusEvent, FailureRun, JournalEntry, Note, Notice, PortError, StateKey, StoreOutcome, Urgency,
-};
+use ports::{BudgetWindow, BusEvent, JournalEntry, Note, Notice, PortError, StateKey, StoreOutcome, Urgency};
 use records::{Layout, ObservedRef, OutcomeEntry, read_record, write_record};
+use runner::FailureRun;
 use serde_json::{Value, json};
 
 use crate::execute::{ExecutionOutcome, LeasedRecord};

@@ -12,15 +12,20 @@
 
 mod config;
 mod emit;
+mod failure_memory;
+mod paged_memory;
 mod policy_keeper;
 mod report;
 mod runtime;
+mod standstill_memory;
 mod start;
 pub mod wake;
 
 pub use config::{Config, ConfigError};
 pub use emit::{Emitter, NAMESPACE};
+pub use failure_memory::{FailureMemory, FailureRun};
 pub use policy_keeper::{Current, LOAD_WITHIN, LOOK_AGAIN_AFTER, NoPolicy, PolicyKeeper, REFRESH_WITHIN};
 pub use report::{Decision, Metric, Report, Signals};
 pub use runtime::{FailedMessages, Handler, Invocation, RESERVE, Retry, holder, log_to_stdout, run};
+pub use standstill_memory::{StandstillMemory, StandstillRun, WaitingDecision};
 pub use start::{StartupError, one_line, start};

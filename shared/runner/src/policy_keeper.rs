@@ -13,9 +13,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use mesh::failures::FailureClass;
 use mesh::policy::PagingPolicy;
-use ports::{Deadline, FailureMemory, FailureRun, PolicySource, PortError, PortErrorKind};
+use ports::{Deadline, PolicySource, PortError, PortErrorKind};
 use tokio::sync::Mutex;
 
+use crate::failure_memory::{FailureMemory, FailureRun};
 use crate::report::{Report, Signals};
 use crate::runtime::Retry;
 

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use records::{DocumentRecord, read_record, write_record};
 
-use crate::{
+use ports::{
     BudgetWindow, DocumentError, Note, Notice, Notifier, PortError, StateKey, StateStore, StoreOutcome, Urgency,
 };
 

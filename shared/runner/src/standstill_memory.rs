@@ -19,7 +19,7 @@ use records::StandstillsRecord;
 use serde_json::Value;
 
 use crate::paged_memory::{DuePage, PagedMemory, PagedRun};
-use crate::{Deadline, Notifier, StateKey, StateStore};
+use ports::{Deadline, Notifier, StateKey, StateStore};
 
 /// The maximum number of standstills that a page lists.
 const LISTED: usize = 20;
@@ -156,8 +156,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::Clock as _;
-    use crate::memory::{Effect, Failure, Fault, MemoryPorts};
+    use ports::Clock as _;
+    use ports::memory::{Effect, Failure, Fault, MemoryPorts};
 
     fn memory(ports: &MemoryPorts) -> StandstillMemory {
         let (state, notifier) = (Arc::new(ports.state.clone()), Arc::new(ports.notifier.clone()));

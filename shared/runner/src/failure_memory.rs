@@ -17,7 +17,7 @@ use mesh::failures::{FailedCall, FailureClass, FailureLimits, Failures};
 use mesh::policy::PagingPolicy;
 
 use crate::paged_memory::{DuePage, PagedMemory, PagedRun};
-use crate::{Deadline, DocumentError, Notifier, PortError, StateKey, StateStore};
+use ports::{Deadline, DocumentError, Notifier, PortError, StateKey, StateStore};
 
 /// The time reserved at the end of an invocation to store and page failures.
 const REPORTING: Duration = Duration::from_secs(1);
@@ -175,8 +175,8 @@ impl PagedRun<Failures> for EndedRun {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::{Effect, Failure, Fault, MemoryPorts};
-    use crate::{Clock as _, PortErrorKind};
+    use ports::memory::{Effect, Failure, Fault, MemoryPorts};
+    use ports::{Clock as _, PortErrorKind};
 
     fn memory(ports: &MemoryPorts) -> FailureMemory {
         let (state, notifier) = (Arc::new(ports.state.clone()), Arc::new(ports.notifier.clone()));
@@ -232,7 +232,7 @@ mod tests {
 
     /// Breaks calls to the state table, for as long as the faults are not reset.
     fn break_table(ports: &MemoryPorts, calls: &'static [&'static str], failure: Failure) {
-        let is_broken = |call: &crate::memory::Call| calls.contains(&call.name);
+        let is_broken = |call: &ports::memory::Call| calls.contains(&call.name);
         ports.faults.whenever(is_broken, Fault::Fails(failure, Effect::NotDone));
     }
 
@@ -258,7 +258,7 @@ mod tests {
         for document in [serde_json::json!("broken"), serde_json::json!({ "format": 9 })] {
             let ports = ports();
             let key = StateKey::failures("f");
-            let stored = |document| crate::Stored { revision: 3, epoch: 0, lease: None, document };
+            let stored = |document| ports::Stored { revision: 3, epoch: 0, lease: None, document };
             ports.state.put(&key, stored(document.clone()));
             // The failure of the call is not due yet: only the document is.
             assert_eq!(run(&memory(&ports), &ports, Some(PortErrorKind::Throttled)).await, 1, "{document}");
@@ -296,7 +296,7 @@ mod tests {
         };
         let (paging, now) = (PagingPolicy::default(), ports.clock.now());
         // The other one stores between the first one's read and its write.
-        let gate = crate::memory::Gate::default();
+        let gate = ports::memory::Gate::default();
         ports.faults.once(|call| call.name == "note", Fault::Waits(gate.clone()));
         let first = one.finish(failed(), &paging, now);
         let second = async {
