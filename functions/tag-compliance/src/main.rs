@@ -8,14 +8,14 @@ use compliance::{Compliance, Ports};
 use jiff::Timestamp;
 use mesh::policy::{BUILT_IN, Policy};
 use ports::SystemClock;
-use runner::{Config, PolicyKeeper, StartupError};
+use runner::{Config, PolicyKeeper, Runner, StartupError};
 use tag_compliance::{NAME, function};
 
 fn main() -> ExitCode {
     runner::start(NAME, wire)
 }
 
-async fn wire(config: Config) -> Result<Compliance, StartupError> {
+async fn wire(config: Config) -> Result<Runner<Compliance>, StartupError> {
     let aws = Aws::open_checked().await?;
     let source = aws.policy(&config.policy, BUILT_IN);
     let policy = PolicyKeeper::start(source, Policy::read, Timestamp::now()).await?;
