@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use change_audit::{ChangeAudit, NAME, Ports};
+use change_audit::{NAME, Ports, function};
 use jiff::{SignedDuration, Timestamp};
 use mesh::name::ResourcePath;
 use mesh::policy::{BUILT_IN, Policy};
@@ -106,7 +106,7 @@ impl Shop {
         let deadline = Deadline::after(time);
         let invocation = Invocation { function: NAME, request_id: "r", deadline };
         let emitter = Emitter::to(std::io::sink());
-        invocation.answer(&ChangeAudit::new(ports, policy), &emitter, event).await.map_err(|error| error.to_string())
+        invocation.answer(&function(ports, policy), &emitter, event).await.map_err(|error| error.to_string())
     }
 
     /// The reasons that a sample event leads to; of a batch the messages that failed.
