@@ -30,10 +30,10 @@ pub(crate) struct Asking {
 
 impl Asked {
     pub(crate) fn of(deliveries: &[Delivery]) -> Self {
-        let mut asked = Self::default();
+        let mut requests = Self::default();
         for Delivery { message_id, wake, payload } in deliveries {
             let asking = match payload {
-                Payload::Sweep { mesh } => asked.meshes.entry(mesh.clone()).or_default(),
+                Payload::Sweep { mesh } => requests.meshes.entry(mesh.clone()).or_default(),
                 // Any other event may indicate a change. The last two are reported before this function is called.
                 Payload::Tick
                 | Payload::Alarm(_)
@@ -42,13 +42,13 @@ impl Asked {
                 | Payload::MeshWrite(_)
                 | Payload::Certificate(_)
                 | Payload::NotOurs { .. }
-                | Payload::Unreadable { .. } => asked.everything.get_or_insert_default(),
+                | Payload::Unreadable { .. } => requests.everything.get_or_insert_default(),
             };
             asking.requested_by.insert(message_id.clone());
             asking.wakes.extend(wake.clone());
             asking.is_unnamed |= wake.is_none();
         }
-        asked
+        requests
     }
 
     /// The requests as work.

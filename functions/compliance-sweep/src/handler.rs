@@ -56,10 +56,10 @@ impl LambdaFunction for ComplianceSweep {
         Asked::of(&deliveries)
     }
 
-    async fn run(&self, run: &Run<'_>, asked: &Asked) {
-        run.expect(asked.work());
+    async fn run(&self, run: &Run<'_>, requests: &Asked) {
+        run.expect(requests.work());
         let (mut progress, mut list) = (Progress::default(), Done::default());
-        self.sweep(run, asked, &mut progress, &mut list).await;
+        self.sweep(run, requests, &mut progress, &mut list).await;
         let of_list = list.report(run, "meshes");
         if let Some(why) = progress.retry.clone().or(of_list) {
             run.retry_open(&why);
@@ -68,7 +68,7 @@ impl LambdaFunction for ComplianceSweep {
 }
 
 impl ComplianceSweep {
-    async fn sweep(&self, run: &Run<'_>, asked: &Asked, progress: &mut Progress, list: &mut Done) {
+    async fn sweep(&self, run: &Run<'_>, requests: &Asked, progress: &mut Progress, list: &mut Done) {
         // Also before single sweeps: only the list shows the owner of a mesh that another account shares.
         let meshes = match self.ports.meshes.meshes().await {
             Ok(meshes) => meshes,
@@ -78,11 +78,11 @@ impl ComplianceSweep {
             }
         };
         let mut meshes: BTreeSet<MeshName> = meshes.into_iter().map(|found| found.path.mesh().clone()).collect();
-        let of_all = asked.everything.as_ref().filter(|_| self.fan_out == FanOut::Direct);
-        for (mesh, asking) in &asked.meshes {
+        let of_all = requests.everything.as_ref().filter(|_| self.fan_out == FanOut::Direct);
+        for (mesh, asking) in &requests.meshes {
             self.sweep_one(run, mesh, &asking.and(of_all), progress).await;
         }
-        let Some(of_all) = &asked.everything else { return };
+        let Some(of_all) = &requests.everything else { return };
         // A deleted mesh has findings to close.
         match self.roster().add(&meshes, run.now()).await {
             Ok(known) => meshes = known,
@@ -90,7 +90,7 @@ impl ComplianceSweep {
         }
         match self.fan_out {
             FanOut::Direct => {
-                for mesh in meshes.iter().filter(|mesh| !asked.meshes.contains_key(*mesh)) {
+                for mesh in meshes.iter().filter(|mesh| !requests.meshes.contains_key(*mesh)) {
                     self.sweep_one(run, mesh, of_all, progress).await;
                 }
                 if meshes.is_subset(&progress.finished) {
@@ -121,8 +121,8 @@ impl ComplianceSweep {
             return list.fail("meshes".to_owned(), "NotAskedFor", &error);
         }
         run.done(ALL_MESHES);
-        let asked = meshes.iter().map(|mesh| line(path(mesh), "send", "AskedFor", json!({})));
-        list.decisions.extend(asked);
+        let lines = meshes.iter().map(|mesh| line(path(mesh), "send", "AskedFor", json!({})));
+        list.decisions.extend(lines);
         self.watch_requests(run, meshes, list).await;
     }
 

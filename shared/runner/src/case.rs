@@ -33,7 +33,7 @@ pub trait PlanData<R>: Send + Sync {
     fn enter(&self, record: &mut R);
 }
 
-/// What a function has read, for the journal.
+/// The data that a function has read, for the journal.
 pub trait ObservationData: Send + Sync {
     /// The observation with which the decisions can be made again.
     fn recorded(&self, policy: &Policy, now: Timestamp) -> Observation;
@@ -75,7 +75,7 @@ pub struct CaseDecision<D, P> {
     pub own: D,
     /// The decision as the journal and the report have it, without its outcome.
     pub entry: DecisionEntry,
-    /// What follows from the decision.
+    /// The consequence of the decision.
     pub action: CaseAction<P>,
     /// The deliveries that requested the decision.
     pub requested_by: RequestedBy,
@@ -89,7 +89,7 @@ pub struct CaseDecision<D, P> {
     pub outcome: Option<Outcome>,
 }
 
-/// What follows from a decision.
+/// The consequence of a decision.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CaseAction<P> {
     /// Nothing is changed: no change is needed, or it is held.
@@ -108,7 +108,7 @@ pub enum CaseAction<P> {
     },
 }
 
-/// What a case has to say after its plans were executed.
+/// The news of a case after its plans were executed.
 #[derive(Clone, Debug, Default)]
 pub struct News {
     /// The journal entry of the new decisions: its id, and the decisions.

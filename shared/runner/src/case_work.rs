@@ -111,7 +111,7 @@ impl<T: Reconcile> CaseWork<'_, T> {
         Ok(outcome)
     }
 
-    /// Reports a case: stores what is new with its messages, sends them, and removes the sent ones. Returns whether the
+    /// Reports a case: stores its news with the messages, sends them, and removes the sent ones. Returns whether the
     /// record is stored.
     pub(crate) async fn report(&self, case: &mut CaseOf<T>) -> bool {
         let News { journal, messages } = self.target.report(self.pass, self.seen, case);
@@ -119,7 +119,7 @@ impl<T: Reconcile> CaseWork<'_, T> {
             Some((id, decisions)) => Some((id, self.decided(decisions).await)),
             None => None,
         };
-        // Without the record it is not known what was reported.
+        // Without the record, the reported decisions are not known.
         let Some(mut stored) = case.stored.take() else { return false };
         let journal = body.map(|(id, body)| self.entry(id, &body, T::DECIDED));
         let mut outgoing = case.record.messages();
@@ -173,7 +173,7 @@ impl<T: Reconcile> CaseWork<'_, T> {
                 NoteOutcome::Overtaken
             }
             Err(error) => {
-                tracing::warn!(%error, key = case.key.as_str(), "failed to store what was reported");
+                tracing::warn!(%error, key = case.key.as_str(), "failed to store reported decisions");
                 self.run.failures().failed(&state_of(&case.key), &error);
                 NoteOutcome::Failed
             }

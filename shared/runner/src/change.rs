@@ -29,11 +29,11 @@ pub struct ChangeLease {
     epoch: u64,
 }
 
-/// A change that was made, or whose call failed.
+/// A change that was made, or that had a failed call.
 #[derive(Debug)]
 pub struct Executed<D> {
     pub(crate) epoch: u64,
-    /// What the steps returned. A failed call may have had an effect.
+    /// The result of the steps. A failed call may have had an effect.
     pub(crate) done: Result<D, PortError>,
 }
 
@@ -54,7 +54,7 @@ impl<'a> PendingChange<'a> {
 }
 
 impl ChangeLease {
-    /// The change, with what its steps returned.
+    /// The change, with the result of its steps.
     pub const fn executed<D>(self, done: Result<D, PortError>) -> Executed<D> {
         Executed { epoch: self.epoch, done }
     }

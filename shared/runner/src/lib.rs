@@ -1,4 +1,4 @@
-//! The engine of all functions: what is the same for all of them, once.
+//! The engine of all functions: their common part.
 //!
 //! ```text
 //! start ─▶ environment ─▶ Config ─▶ PolicyKeeper

@@ -1,4 +1,4 @@
-//! Messages to operators and other programs: stored with the report of what they are about, sent, and removed.
+//! Messages to operators and other programs: stored with the decisions that they report, sent, and removed.
 //!
 //! | killed, or failed | then |
 //! |-|-|

@@ -10,7 +10,7 @@
 //! function whose table cannot be read or written sends the same page from each new process, for as long as the fault
 //! lasts. Such a page is withheld: its text is logged as an error, and the caller counts it in the metric
 //! `PagesWithheld`. The alarm on that metric is the page, and it needs no table. A stored document that cannot be read is
-//! never overwritten; it counts as a withheld page of its own, whose text names the remedy.
+//! never overwritten; it counts as a separate withheld page, and the text of that page names the remedy.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -30,7 +30,7 @@ use crate::work::{RequestedBy, WorkItem};
 /// The most attempts for resources that other writers change in between, before the delivery is repeated.
 const ATTEMPTS: usize = 3;
 
-/// What follows a pass.
+/// The continuation after a pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum NextPass {
     /// Nothing.
@@ -42,7 +42,7 @@ enum NextPass {
 }
 
 impl NextPass {
-    /// What follows the pass with this number, from 1.
+    /// The continuation after the pass with this number, from 1.
     fn after(pass: usize, rounds: usize, has_moved: bool, superseded: &BTreeSet<String>) -> Self {
         if rounds > 1 {
             if has_moved && pass < rounds { Self::Everything } else { Self::End }

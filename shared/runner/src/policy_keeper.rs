@@ -31,7 +31,7 @@ pub const LOAD_WITHIN: Duration = Duration::from_secs(6);
 /// The time limit for a newer version while another one is in force: an alarm must not wait for it.
 pub const REFRESH_WITHIN: Duration = Duration::from_secs(2);
 
-/// The additional time for a source that does not observe the deadline by itself.
+/// The additional time for a source that does not observe the deadline.
 const GRACE: Duration = Duration::from_millis(250);
 
 /// The failure target under which a policy that cannot be loaded is remembered and paged.

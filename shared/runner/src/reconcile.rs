@@ -23,7 +23,7 @@ pub trait Reconcile: Sync {
     type Plan: PlanData<Self::Record>;
     /// The result of the steps of a plan.
     type Done: Send;
-    /// The most passes over everything, for a target whose executed plans make further plans possible.
+    /// The most passes over everything, for a target with plans that make further plans possible.
     const ROUNDS: usize = 1;
     /// The form of a journal entry about the begin of a change, in format 0.
     const BEGUN: Layout;

@@ -94,7 +94,7 @@ pub struct Signals {
 }
 
 impl Report {
-    /// Creates a report with these decisions. [`crate::run`] fills in the function's name, the trigger and the
+    /// Creates a report with these decisions. [`crate::run()`] fills in the function's name, the trigger and the
     /// duration.
     #[must_use]
     pub fn of(decisions: Vec<Decision>) -> Self {

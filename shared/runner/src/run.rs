@@ -29,7 +29,7 @@ pub struct Run<'a> {
     collected: Mutex<Collected>,
 }
 
-/// What an invocation has collected so far.
+/// The results of an invocation so far.
 #[derive(Debug, Default)]
 struct Collected {
     lines: Vec<Decision>,
@@ -40,7 +40,7 @@ struct Collected {
     work: Work,
 }
 
-/// What an invocation has collected at its end.
+/// The results of an invocation at its end.
 pub(crate) struct RunResult {
     pub(crate) report: Report,
     pub(crate) failures: FailureRun,

@@ -227,7 +227,7 @@ fn flaw(delivery: &Delivery) -> Option<(&str, &str)> {
 }
 
 /// The partial failures of a queue's batch: messages that failed, and unreadable messages. A message without an id
-/// cannot be named, and a queue deletes what is not named. In that case the whole batch fails.
+/// cannot be named, and a queue deletes messages that are not named. In that case the whole batch fails.
 fn batch_answer(
     retry: Option<Retry>,
     given: &[Delivery],

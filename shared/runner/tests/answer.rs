@@ -136,7 +136,7 @@ async fn of_a_batch_only_what_failed_comes_again() {
     assert_eq!(one_failed.unwrap(), items(&["m2"]));
 
     let none =
-        || Err(Retry { messages: FailedMessages::Only([].into()), ..Retry::all("work that no message asked for") });
+        || Err(Retry { messages: FailedMessages::Only([].into()), ..Retry::all("work that no message requested") });
     let (none_failed, _, lines) = answer(&event, none).await;
     assert_eq!(none_failed.unwrap(), items(&[]));
     assert!(lines.contains("TargetInAlarm") || lines.contains("Invocations"), "{lines}");

@@ -132,7 +132,7 @@ fn every_event_of_the_corpus_is_read() {
         println!("skipped: {} is not there", folder.display());
         return;
     }
-    let (mut alarms, mut asked, mut written) = (0, 0, 0);
+    let (mut alarms, mut requested, mut written) = (0, 0, 0);
     for name in names(&folder) {
         let payloads = payloads(&read(&folder.join(format!("{name}.json"))));
         assert!(!payloads.is_empty(), "{name}");
@@ -153,7 +153,7 @@ fn every_event_of_the_corpus_is_read() {
                     assert!(name.starts_with("config-"), "{name}");
                     assert_eq!(wake.answers.unwrap().rule, "appmesh-tls-strict", "{name}");
                     assert_eq!(wake.left_scope, name == "config-left-scope", "{name}");
-                    asked += 1;
+                    requested += 1;
                 }
                 Payload::MeshWrite(write) => {
                     assert!(name.starts_with("cloudtrail-"), "{name}");
@@ -175,7 +175,7 @@ fn every_event_of_the_corpus_is_read() {
             }
         }
     }
-    assert_eq!((alarms, asked, written), (8, 5, 3));
+    assert_eq!((alarms, requested, written), (8, 5, 3));
 }
 
 #[test]

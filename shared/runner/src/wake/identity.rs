@@ -40,17 +40,17 @@ mod tests {
 
     #[test]
     fn a_wake_is_known_again_however_it_comes() {
-        let asked = event("Meshwarden Sweep Requested", "e1", &json!({"mesh": "shop"}));
+        let requested = event("Meshwarden Sweep Requested", "e1", &json!({"mesh": "shop"}));
         let handed = event("Meshwarden Sweep Requested", "e2", &json!({"mesh": "shop", "wake": "w"}));
         let scheduled = event("Scheduled Event", "e3", &json!({}));
         let sqs = |body: &Value, id: &str| json!({"eventSource": "aws:sqs", "messageId": id, "body": body.to_string()});
-        let notified = json!({"Type": "Notification", "MessageId": "n", "Message": asked.to_string()});
+        let notified = json!({"Type": "Notification", "MessageId": "n", "Message": requested.to_string()});
         let topic = |message: &str| json!({"Sns": {"MessageId": "s", "Message": message}});
         for (event, expected) in [
-            (asked.clone(), Some("e1")),
-            (sqs(&asked, "m1"), Some("e1")),
+            (requested.clone(), Some("e1")),
+            (sqs(&requested, "m1"), Some("e1")),
             (sqs(&notified, "m2"), Some("e1")),
-            (topic(&asked.to_string()), Some("e1")),
+            (topic(&requested.to_string()), Some("e1")),
             (topic("{\"AlarmName\": \"a\"}"), Some("s")),
             (sqs(&json!({"alarmData": {}}), "m3"), Some("m3")),
             (handed, Some("w")),
