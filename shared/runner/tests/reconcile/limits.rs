@@ -72,6 +72,21 @@ async fn kill_switch_stops_every_change_and_is_counted() {
     assert_eq!(shop.metric("KillSwitchOn"), Some(json!(1)));
 }
 
+#[tokio::test(start_paused = true)]
+async fn run_without_any_policy_changes_nothing_until_the_policy_is_loaded() {
+    let shop = Shop::new();
+    shop.policy_faults.whenever(|_| true, Fault::Fails(Failure::Unavailable, Effect::NotDone));
+    let process = shop.start().await;
+    let answer = process.answer(&["nodes"]).await.unwrap();
+    assert_eq!(failed(&answer), ["nodes".to_owned()].into());
+    assert_eq!((shop.metric("PolicyUnavailable"), shop.metric("Invocations")), (Some(json!(1)), Some(json!(0))));
+    assert_eq!((shop.calls_of("begin"), shop.owner(V1)), (0, None));
+    shop.policy_faults.reset();
+    let answer = process.answer(&["nodes"]).await.unwrap();
+    assert!(failed(&answer).is_empty(), "{answer}");
+    assert_eq!(shop.owner(V1).as_deref(), Some(WANTED));
+}
+
 /// The lines of finished work are reported, and only the message with unfinished work is delivered again.
 #[tokio::test(start_paused = true)]
 async fn work_that_ran_out_of_time_is_delivered_again_and_the_rest_is_reported() {

@@ -41,6 +41,8 @@ pub(crate) struct Shop {
     pub(crate) ports: MemoryPorts,
     pub(crate) conflicts: Arc<AtomicUsize>,
     pub(crate) budget: u32,
+    /// The faults of the policy's source.
+    pub(crate) policy_faults: Faults,
     lines: Lines,
 }
 
@@ -58,12 +60,12 @@ impl Shop {
             ports.mesh.put_spec(&resource.parse().unwrap(), &spec).unwrap();
             ports.mesh.set_tags(&arn(resource), BTreeMap::new());
         }
-        Self { ports, conflicts: Arc::default(), budget: 20, lines: Lines::default() }
+        Self { ports, conflicts: Arc::default(), budget: 20, policy_faults: Faults::default(), lines: Lines::default() }
     }
 
     /// A new process of the function.
     pub(crate) async fn start(&self) -> Process {
-        let policy = Box::new(MemoryPolicy::new("version: 1\n", Faults::default()));
+        let policy = Box::new(MemoryPolicy::new("version: 1\n", self.policy_faults.clone()));
         let keeper = PolicyKeeper::start(policy, Policy::read, self.now()).await.unwrap();
         let ports = self.ports.clone();
         let engine = EnginePorts {
