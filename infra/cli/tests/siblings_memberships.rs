@@ -42,19 +42,19 @@ fn web(namespace: &str) -> String {
 
 /// The membership rules that find something in the manifests, each once.
 fn found(objects: &[String]) -> (Vec<String>, String) {
-    let told = Folder::new(&[("mesh.yaml", &objects.join("---\n"))]).json(&["mesh.yaml"]);
-    let mut found = rules(&told, "findings");
+    let report = Folder::new(&[("mesh.yaml", &objects.join("---\n"))]).json(&["mesh.yaml"]);
+    let mut found = rules(&report, "findings");
     found.retain(|rule| rule.starts_with("manifest-"));
     found.dedup();
-    (found, told.to_string())
+    (found, report.to_string())
 }
 
 /// Asserts what is found where one gateway with these selectors is in front of `apps`.
 fn of_gateways(name: &str, labels: &str, gateways: &[&str], of_route: &str, expected: &[&str]) {
     let mut objects = vec![namespace("apps", labels), mesh("shop", "{}"), web("apps"), gateway_route("apps", of_route)];
     objects.extend((0..).zip(gateways).map(|(number, selectors)| gateway(&format!("g{number}"), "apps", selectors)));
-    let (found, told) = found(&objects);
-    assert_eq!(found, expected, "{name}: {told}");
+    let (found, report) = found(&objects);
+    assert_eq!(found, expected, "{name}: {report}");
 }
 
 const MISSING: &[&str] = &["manifest-gateway-missing"];
@@ -162,8 +162,8 @@ fn exactly_one_mesh_selects_each_namespace() {
     for (name, meshes, expected) in table {
         let mut objects = vec![namespace("apps", "{mesh: a}"), web("apps")];
         objects.extend(meshes);
-        let (found, told) = found(&objects);
-        assert_eq!(found, expected, "{name}: {told}");
+        let (found, report) = found(&objects);
+        assert_eq!(found, expected, "{name}: {report}");
     }
 }
 
@@ -181,9 +181,9 @@ fn each_namespace_is_judged_by_itself() {
         ]
     };
     assert_eq!(found(&objects("{mesh: shop}")).0, Vec::<String>::new());
-    let (rules, told) = found(&objects("{}"));
+    let (rules, report) = found(&objects("{}"));
     assert_eq!(rules, ["manifest-mesh-missing"]);
-    assert!(told.contains("namespace `edge`") && !told.contains("no mesh selects namespace `apps`"), "{told}");
+    assert!(report.contains("namespace `edge`") && !report.contains("no mesh selects namespace `apps`"), "{report}");
 }
 
 /// Kubernetes refuses to evaluate such a selector, and the controller refuses every object.
@@ -204,8 +204,8 @@ fn a_selector_that_is_not_valid_is_refused() {
         let path = format!("spec.namespaceSelector.matchExpressions[0].{member}: ");
         assert!(status != 0 && text.contains(&path), "{expression}: {status} {text}");
         // The refused selector may have been meant to select it.
-        let told = folder.json(&["mesh.yaml"]);
-        assert!(rules(&told, "undecided").contains(&"manifest-mesh-missing".to_owned()), "{expression}: {told}");
+        let report = folder.json(&["mesh.yaml"]);
+        assert!(rules(&report, "undecided").contains(&"manifest-mesh-missing".to_owned()), "{expression}: {report}");
         // It is refused although another mesh selects the namespace.
         let objects = [namespace("apps", "{mesh: a}"), mesh("all", "{}"), mesh("shop", &selector), web("apps")];
         let (status, text) = Folder::new(&[("mesh.yaml", &objects.join("---\n"))]).check(&["mesh.yaml"]);

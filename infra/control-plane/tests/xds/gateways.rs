@@ -13,7 +13,7 @@ const WEB: &str = "mesh/shop/virtualGateway/web";
 const INGRESS: &str = "rds_ingress_http_80";
 const EGRESS: &str = "rds_egress_http_15001";
 
-/// A gateway whose only route leads to `one.local`.
+/// A gateway with one route, which leads to `one.local`.
 async fn plane() -> Plane {
     let plane = Plane::shop().await;
     for name in ["one", "two"] {

@@ -99,7 +99,7 @@ pub(crate) fn terraform(mesh: &[Written]) -> String {
     json!({"terraform_version": "1.9.5", "planned_values": {"root_module": {"resources": resources}}}).to_string()
 }
 
-/// A configuration that nobody has planned: resources with attributes and blocks.
+/// A configuration without a plan: resources with attributes and blocks.
 #[allow(dead_code, reason = "only the command reads configurations")]
 pub(crate) fn hcl(mesh: &[Written]) -> String {
     let resources = mesh.iter().enumerate().map(|(index, one)| {
