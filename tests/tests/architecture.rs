@@ -19,25 +19,22 @@ const ALLOWED: [(&str, &[&str]); 21] = [
     ("xds", &["mesh"]),
     ("reports", &["mesh", "records"]),
     ("aws", &["mesh", "ports"]),
-    ("lambda-kit", &["mesh", "ports", "records"]),
-    ("certificate-rotation", &["aws", "lambda-kit", "mesh", "ports", "records"]),
-    ("compliance", &["lambda-kit", "mesh", "ports", "records"]),
-    ("egress-compliance", &["aws", "compliance", "lambda-kit", "mesh", "ports"]),
-    ("tag-compliance", &["aws", "compliance", "lambda-kit", "mesh", "ports"]),
-    ("change-audit", &["aws", "lambda-kit", "mesh", "ports", "records"]),
-    ("compliance-sweep", &["aws", "lambda-kit", "mesh", "ports", "records", "reports"]),
-    ("route-failover", &["aws", "lambda-kit", "mesh", "ports", "records"]),
+    ("runner", &["mesh", "ports", "records"]),
+    ("certificate-rotation", &["aws", "runner", "mesh", "ports", "records"]),
+    ("compliance", &["runner", "mesh", "ports", "records"]),
+    ("egress-compliance", &["aws", "compliance", "runner", "mesh", "ports"]),
+    ("tag-compliance", &["aws", "compliance", "runner", "mesh", "ports"]),
+    ("change-audit", &["aws", "runner", "mesh", "ports", "records"]),
+    ("compliance-sweep", &["aws", "runner", "mesh", "ports", "records", "reports"]),
+    ("route-failover", &["aws", "runner", "mesh", "ports", "records"]),
     ("control-plane", &["aws", "mesh", "ports", "xds"]),
-    ("meshwarden", &["aws", "lambda-kit", "mesh", "ports", "records", "reports"]),
+    ("meshwarden", &["aws", "runner", "mesh", "ports", "records", "reports"]),
     ("shop", &[]),
     ("shop-edges", &["mesh"]),
     // It is built before the product, so it depends on no crate of the product.
     ("xtask", &[]),
-    (
-        "bench",
-        &["aws", "certificate-rotation", "control-plane", "lambda-kit", "mesh", "ports", "route-failover", "xds"],
-    ),
-    ("meshwarden-tests", &["aws", "control-plane", "lambda-kit", "mesh", "ports", "reports", "route-failover", "xds"]),
+    ("bench", &["aws", "certificate-rotation", "control-plane", "runner", "mesh", "ports", "route-failover", "xds"]),
+    ("meshwarden-tests", &["aws", "control-plane", "runner", "mesh", "ports", "reports", "route-failover", "xds"]),
 ];
 
 /// The external crates that the crates without I/O may depend on: none that runs tasks, waits, listens or reads a
@@ -187,7 +184,7 @@ fn stored_documents_and_journal_entries_are_read_by_their_types() {
     let folders = [
         "functions",
         "shared/compliance/src",
-        "shared/lambda-kit/src",
+        "shared/runner/src",
         "infra/cli/src/people",
         "infra/cli/src/dead_letters",
     ];

@@ -6,23 +6,23 @@ use std::sync::{Mutex, PoisonError};
 use mesh::failures::FailureClass;
 use mesh::policy::{CertificatesPolicy, PagingPolicy};
 use mesh::rotation::{Decision, KeepReason, Verdict};
-use ports::{FailureRun, PortError};
-
-/// The failure target under which failures of the event bus are remembered.
-pub(crate) const BUS: &str = "the event bus";
-
-/// The failure target under which an invocation without enough time is remembered.
-pub(crate) const TIME: &str = "the time of an invocation";
+use ports::PortError;
+use runner::FailureRun;
 
 /// The calls of one run.
-#[derive(Debug, Default)]
-pub(crate) struct Calls {
-    run: FailureRun,
+#[derive(Debug)]
+pub(crate) struct Calls<'a> {
+    run: &'a FailureRun,
     /// The texts of the errors of failed calls.
     errors: Mutex<BTreeSet<String>>,
 }
 
-impl Calls {
+impl<'a> Calls<'a> {
+    /// Creates the calls of a run.
+    pub(crate) fn new(run: &'a FailureRun) -> Self {
+        Self { run, errors: Mutex::default() }
+    }
+
     /// Records that a call for a target failed.
     pub(crate) fn failed(&self, target: &str, error: &PortError) {
         self.run.failed(target, error);
@@ -48,11 +48,6 @@ impl Calls {
         }
     }
 
-    /// Records that the time of the invocation ran out.
-    pub(crate) fn out_of_time(&self, why: &str) {
-        self.run.fail(TIME, FailureClass::Transient, "OutOfTime", why.to_owned());
-    }
-
     /// Records whether the contents of a decision's subject could be read. They can be unreadable although no call
     /// failed, as in a secret without a certificate.
     pub(crate) fn decided(&self, decision: &Decision) {
@@ -68,11 +63,6 @@ impl Calls {
                 self.run.succeeded(&target);
             }
         }
-    }
-
-    /// The results to remember between invocations.
-    pub(crate) fn into_run(self) -> FailureRun {
-        self.run
     }
 }
 

@@ -15,29 +15,31 @@
 //! This crate never makes decisions of its own, never writes a spec without the version that was read, and never
 //! deletes a certificate. It moves a private key out of memory only into ACM or Secrets Manager.
 
-mod account;
-mod actuate;
 mod calls;
 mod evidence;
 mod facts;
-mod handler;
-mod journal;
+mod function;
+mod lines;
 mod metrics;
+mod news;
 mod observe;
 mod roots;
+mod rotations;
 mod steps;
 mod stores;
-mod tell;
 mod wake;
 
 use std::sync::Arc;
 
+use mesh::policy::{Policy, PolicyError};
 use ports::certificates::{
     CertificateAuthority, CertificateStore, HandshakeProbe, KeyMaker, ProxyEvidence, SecretBundles,
 };
 use ports::{Clock, EventBus, MeshReader, MeshWriter, Notifier, ReportStore, StateStore};
+use runner::{EnginePorts, PolicyKeeper, Runner};
 
-pub use handler::CertificateRotation;
+pub use function::CertificateRotation;
+pub use wake::Wake;
 
 /// The function's name, in reports and metrics.
 pub const NAME: &str = "certificate-rotation";
@@ -71,4 +73,17 @@ pub struct Ports {
     pub bus: Arc<dyn EventBus>,
     /// Stores observations that are too large for the journal.
     pub reports: Arc<dyn ReportStore>,
+}
+
+/// Creates the function from its ports and its policy.
+#[must_use]
+pub fn function(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Runner<CertificateRotation> {
+    let engine = EnginePorts {
+        clock: Arc::clone(&ports.clock),
+        state: Arc::clone(&ports.state),
+        notifier: Arc::clone(&ports.notifier),
+        bus: Arc::clone(&ports.bus),
+        reports: Arc::clone(&ports.reports),
+    };
+    Runner::new(CertificateRotation { ports }, engine, policy)
 }

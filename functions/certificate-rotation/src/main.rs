@@ -6,16 +6,16 @@ use std::sync::Arc;
 use aws::Aws;
 use certificate_rotation::{CertificateRotation, NAME, Ports};
 use jiff::Timestamp;
-use lambda_kit::{Config, PolicyKeeper, StartupError};
 use mesh::policy::{BUILT_IN, Policy};
 use ports::SystemClock;
 use ports::certificates::{SystemKeys, SystemProbe};
+use runner::{Config, PolicyKeeper, Runner, StartupError};
 
 fn main() -> ExitCode {
-    lambda_kit::start(NAME, wire)
+    runner::start(NAME, wire)
 }
 
-async fn wire(config: Config) -> Result<CertificateRotation, StartupError> {
+async fn wire(config: Config) -> Result<Runner<CertificateRotation>, StartupError> {
     let aws = Aws::open_checked().await?;
     let source = aws.policy(&config.policy, BUILT_IN);
     let policy = PolicyKeeper::start(source, Policy::read, Timestamp::now()).await?;
@@ -35,5 +35,5 @@ async fn wire(config: Config) -> Result<CertificateRotation, StartupError> {
         bus: aws.bus(config.bus.as_deref()),
         reports: aws.reports(config.reports.as_ref()),
     };
-    Ok(CertificateRotation::new(ports, policy))
+    Ok(certificate_rotation::function(ports, policy))
 }

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use lambda_kit::Metric;
 use mesh::certificates::{Readings, forecast};
 use mesh::policy::CertificatesPolicy;
 use mesh::rotation::{Facts, overdue};
+use runner::Metric;
 
 use crate::NAME;
-use crate::account::Account;
 
 /// The most certificates with metrics of their own: the first to expire. Each certificate is billed as two metrics, so
 /// a mesh of a thousand would cost more than the function. The first expiry of all certificates is always measured.
@@ -41,16 +40,10 @@ pub(crate) fn lateness(facts: &Facts, policy: &CertificatesPolicy, now: Timestam
 }
 
 /// The number of steps of each kind by outcome.
-pub(crate) fn rotations(accounts: &[Account]) -> Vec<Metric> {
-    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for account in accounts {
-        if let Some(outcome) = account.outcome {
-            *counts.entry((&account.line.decision, outcome)).or_default() += 1;
-        }
-    }
-    let metric = |((decision, outcome), count): ((&str, &str), usize)| {
-        let dimensions = vec![("Decision", decision.to_owned()), ("Outcome", outcome.to_owned())];
-        Metric::count("Rotations", count, dimensions)
+pub(crate) fn rotations(outcomes: &BTreeMap<(String, &'static str), usize>) -> Vec<Metric> {
+    let metric = |((decision, outcome), count): (&(String, &str), &usize)| {
+        let dimensions = vec![("Decision", decision.clone()), ("Outcome", (*outcome).to_owned())];
+        Metric::count("Rotations", *count, dimensions)
     };
-    counts.into_iter().map(metric).collect()
+    outcomes.iter().map(metric).collect()
 }

@@ -4,25 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
-use mesh::certificates::{Anchor, AuthorityArn, CertificateArn, Reading, Readings, Source};
+use mesh::certificates::{Anchor, AuthorityArn, CertificateArn, Fingerprint, Reading, Readings, Source};
 use mesh::change::Change;
 use mesh::edges::{edge_harms, edges_by_policy};
 use mesh::failover::{HarmFact, KillSwitchFact};
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
-use mesh::policy::{CertificatesPolicy, Policy, RuleId};
+use mesh::policy::{Policy, RuleId};
 use mesh::resource::Resource;
 use mesh::rotation::{Facts, Memory, MeshCertificates, MeshFacts, Record, Recorded, Subject, TrustId};
 use ports::{BudgetWindow, Pace, PortError, PortErrorKind, StateKey, StateView, survey};
-use records::{ObservedRef, certificate_memory, read_record};
-use tokio::sync::OnceCell;
+use records::{certificate_memory, read_record};
+use runner::ObservationData;
 
 use crate::calls::Calls;
 use crate::evidence::Evidence;
 use crate::facts::Read;
 use crate::stores::{InAcm, InSecret};
 use crate::wake::{EventNotice, MessageId, Wake};
-use crate::{Ports, journal, stores};
+use crate::{Ports, stores};
 
 /// Calls at a time: App Mesh's own controller reads at up to 40 a second.
 const AT_A_TIME: usize = 8;
@@ -52,8 +52,6 @@ pub(crate) struct Observation {
     memories: BTreeMap<String, Memory>,
     /// The what-if checks that were made, with their results.
     asked: Mutex<Vec<(Change, Vec<HarmFact>)>>,
-    /// The observation for the journal, once a journal entry needs it.
-    recorded: OnceCell<ObservedRef>,
 }
 
 impl Observation {
@@ -88,15 +86,6 @@ impl Observation {
         harms
     }
 
-    /// The observation as stored for the journal: the same for all decisions of a round, and stored once.
-    pub(crate) async fn recorded(&self, ports: &Ports, policy: &CertificatesPolicy, now: Timestamp) -> &ObservedRef {
-        let recorded = || {
-            let harms = self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            Recorded { now, facts: self.facts.clone(), harms, policy: policy.clone() }
-        };
-        self.recorded.get_or_init(|| journal::keep(ports.reports.as_ref(), recorded())).await
-    }
-
     fn what_if(&self, change: &Change, policy: &Policy, now: Timestamp) -> Vec<HarmFact> {
         let failed = |text: String| vec![HarmFact { id: "what-if-failed".to_owned(), text }];
         let Some(before) = self.models.get(change.resource().mesh()) else {
@@ -116,6 +105,21 @@ impl Observation {
     }
 }
 
+impl ObservationData for Observation {
+    fn recorded(&self, policy: &Policy, now: Timestamp) -> records::Observation {
+        let harms = self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let recorded = Recorded { now, facts: self.facts.clone(), harms, policy: policy.certificates.clone() };
+        records::Observation::Rotation(Box::new(recorded))
+    }
+
+    fn object(&self, now: Timestamp, text: &str) -> String {
+        // One run observes several times, perhaps within a millisecond.
+        let mut digest = Fingerprint::from_der(text.as_bytes()).to_string();
+        digest.truncate(12);
+        format!("observations/{}-{digest}.json", now.as_millisecond())
+    }
+}
+
 /// A mesh that was read as a whole.
 struct SeenMesh {
     model: Mesh,
@@ -130,7 +134,7 @@ pub(crate) async fn observe(
     policy: &Policy,
     window: &BudgetWindow,
     wake: &Wake,
-    calls: &Calls,
+    calls: &Calls<'_>,
 ) -> Result<Observation, PortError> {
     let mut pace = Pace::new(AT_A_TIME, AT_A_TIME);
     let mut models = BTreeMap::new();
@@ -192,7 +196,7 @@ pub(crate) async fn observe(
         budget_used: state.budget.used,
     };
     let readings = read.readings();
-    let (asked, recorded) = (Mutex::default(), OnceCell::new());
+    let asked = Mutex::default();
     let unused = unused.into_values().flatten().collect();
     Ok(Observation {
         facts,
@@ -206,7 +210,6 @@ pub(crate) async fn observe(
         models,
         memories,
         asked,
-        recorded,
     })
 }
 
@@ -234,7 +237,7 @@ async fn read<'a>(
     policy: &'a Policy,
     surveyed: &'a MeshCertificates,
     pace: &mut Pace,
-    calls: &Calls,
+    calls: &Calls<'_>,
 ) -> Result<Read<'a>, PortError> {
     let policy = &policy.certificates;
     let used: BTreeSet<CertificateArn> = surveyed
@@ -313,7 +316,7 @@ async fn secrets<K: Clone + Ord>(
     ports: &Ports,
     wanted: Vec<(K, String)>,
     pace: &mut Pace,
-    calls: &Calls,
+    calls: &Calls<'_>,
 ) -> BTreeMap<K, InSecret> {
     let answers = pace.each(wanted, |(_, secret)| async move { stores::secret(ports, &secret).await }).await;
     let target = |secret: &str| format!("secret {secret}");

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lambda_kit::FailedMessages;
-use lambda_kit::wake::{AuthorityEvent, CertificateEvent, CertificateWake, Delivery, Payload};
 use mesh::rotation::renewal_reason;
+use runner::RequestedBy;
+use runner::wake::{AuthorityEvent, CertificateEvent, CertificateWake, Delivery, Payload};
 use serde_json::{Value, json};
 
 /// The message of a delivery; `None` for an event without a queue.
@@ -12,7 +12,7 @@ pub(crate) type MessageId = Option<String>;
 
 /// The facts from the events of an invocation.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Wake {
+pub struct Wake {
     /// The certificates that private CAs have revoked, by the CA's name for them: no API lists them.
     pub(crate) revoked: BTreeMap<String, BTreeSet<MessageId>>,
     /// The events that an operator has to know, by the subject of the record.
@@ -21,6 +21,8 @@ pub(crate) struct Wake {
     pub(crate) healed: BTreeSet<String>,
     /// The messages of a queue, each with the resources that it names.
     messages: Vec<Message>,
+    /// Whether an event came without a queue.
+    is_direct: bool,
 }
 
 /// A message of a queue.
@@ -82,6 +84,7 @@ impl Wake {
         let mut wake = Self::default();
         for delivery in deliveries {
             wake.messages.extend(message(delivery));
+            wake.is_direct |= delivery.message_id.is_none();
             // Every event leads to a full read; foreign events are reported before the handler is called.
             if let Payload::Certificate(certificate) = &delivery.payload {
                 wake.read(certificate, &delivery.message_id);
@@ -90,23 +93,13 @@ impl Wake {
         wake
     }
 
-    /// The messages to deliver again after these resources failed: the messages about them, and the messages with
-    /// unstored facts. No later run can read these facts. The schedule repeats everything else.
-    pub(crate) fn failed<'a>(
-        &self,
-        resources: impl Iterator<Item = &'a str>,
-        unstored: &BTreeSet<MessageId>,
-    ) -> FailedMessages {
-        let mut failed: BTreeSet<String> = unstored.iter().flatten().cloned().collect();
-        for resource in resources {
-            if resource == EVERYTHING {
-                return FailedMessages::All;
-            }
-            let names = |about: &Vec<String>| about.iter().any(|name| resource.contains(name.as_str()));
-            let asks = |message: &&Message| message.about.as_ref().is_none_or(names);
-            failed.extend(self.messages.iter().filter(asks).map(|message| message.id.clone()));
-        }
-        FailedMessages::Only(failed)
+    /// The deliveries that a failure of a resource affects: the messages about it. The schedule repeats everything else.
+    /// An event without a queue is affected by every failure.
+    pub(crate) fn requested_by(&self, resource: &str) -> RequestedBy {
+        let names = |about: &Vec<String>| about.iter().any(|name| resource.contains(name.as_str()));
+        let is_about = |message: &&Message| resource == EVERYTHING || message.about.as_ref().is_none_or(names);
+        let messages = self.messages.iter().filter(is_about).map(|message| Some(message.id.clone()));
+        messages.chain(self.is_direct.then_some(None)).collect()
     }
 
     fn read(&mut self, wake: &CertificateWake, message: &MessageId) {
@@ -163,28 +156,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_messages_about_what_failed_and_with_unstored_facts_come_again() {
+    fn only_messages_about_the_failed_resource_come_again() {
         let acm =
             |id: &str| json!({ "detail-type": "ACM Certificate Expired", "source": "aws.acm", "resources": [id] });
         let revoked = json!({ "detail-type": "ACM Private CA Certificate Revocation", "source": "aws.acm-pca",
             "resources": ["arn:ca", "arn:ca/certificate/9"], "detail": { "result": "success" } });
         let tick = json!({ "detail-type": "Scheduled Event", "source": "aws.events" });
-        let bodies = [("a", acm("arn:a")), ("b", acm("arn:b")), ("revoked", revoked), ("tick", tick)];
+        let bodies = [("a", acm("arn:a")), ("b", acm("arn:b")), ("revoked", revoked), ("tick", tick.clone())];
         let record =
             |(id, body): (&str, Value)| json!({ "eventSource": "aws:sqs", "messageId": id, "body": body.to_string() });
-        let wake = Wake::of(&lambda_kit::wake::parse(&json!({ "Records": bodies.map(record) })));
-        let only = |ids: &[&str]| FailedMessages::Only(ids.iter().map(|id| (*id).to_owned()).collect());
-        let fact = BTreeSet::from([Some("revoked".to_owned())]);
-        let nothing = BTreeSet::new();
-        for (failed, unstored, expected) in [
-            (&["acm:arn:a"][..], &nothing, only(&["a", "tick"])),
-            (&["bundle/shop"], &fact, only(&["revoked", "tick"])),
-            (&["acm:arn:b", "acm:arn:a"], &nothing, only(&["a", "b", "tick"])),
-            (&[EVERYTHING], &nothing, FailedMessages::All),
-            (&[], &fact, only(&["revoked"])),
-            (&[], &nothing, only(&[])),
+        let wake = Wake::of(&runner::wake::parse(&json!({ "Records": bodies.map(record) })));
+        for (resource, expected) in [
+            ("acm:arn:a", &["a", "tick"][..]),
+            ("bundle/shop", &["tick"]),
+            (EVERYTHING, &["a", "b", "revoked", "tick"]),
         ] {
-            assert_eq!(wake.failed(failed.iter().copied(), unstored), expected, "{failed:?} {unstored:?}");
+            let expected: RequestedBy = expected.iter().map(|id| Some((*id).to_owned())).collect();
+            assert_eq!(wake.requested_by(resource), expected, "{resource}");
         }
+        let direct = Wake::of(&runner::wake::parse(&tick));
+        assert_eq!(direct.requested_by("acm:arn:a"), RequestedBy::delivery(None));
     }
 }

@@ -1,18 +1,16 @@
-//! The function: compares each triggered mesh with its last known state.
+//! The function: its events, and the comparison of each mesh with its last known state.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use lambda_kit::wake::Delivery;
-use lambda_kit::{Current, Decision, FailedMessages, Handler, Metric, NoPolicy, PolicyKeeper, Report, Retry, holder};
 use mesh::audit::{AuditInput, AuditResult, Snapshot, StaleReading, Write, audit_changes};
 use mesh::failures::FailureClass;
 use mesh::name::{AccountId, MeshName, ResourcePath};
-use mesh::policy::{Policy, PolicyError};
-use ports::{Deadline, DocumentError, FailureMemory, FailureRun, Pace, PortError, PortErrorKind, Roster};
+use mesh::policy::Policy;
+use ports::{DocumentError, Pace, PortError, PortErrorKind, Roster};
 use records::AuditOutboxEntry;
+use runner::wake::Delivery;
+use runner::{Decision, LambdaFunction, Metric, Run};
 use serde_json::json;
 use tokio::sync::Mutex;
 
@@ -31,9 +29,6 @@ const ATTEMPTS: usize = 3;
 /// An audit without changes is stored if the stored state is older than this. The stored read time separates later
 /// writes from earlier ones.
 const FRESH: SignedDuration = SignedDuration::from_mins(10);
-
-/// How often the schedule invokes the function.
-const INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 
 /// The most unread resources that a report names.
 const MOST_NAMED: usize = 20;
@@ -55,121 +50,67 @@ const FAILURES: [&str; 9] = [
 /// The function change-audit.
 #[derive(Debug)]
 pub struct ChangeAudit {
-    failures: FailureMemory,
     ports: Ports,
-    policy: PolicyKeeper<Policy, PolicyError>,
     pace: Mutex<Pace>,
 }
 
 impl ChangeAudit {
-    /// Creates the function from its ports and its policy.
-    #[must_use]
-    pub fn new(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Self {
+    pub(crate) fn new(ports: Ports) -> Self {
         let (start, most) = AT_A_TIME;
-        let (state, notifier) = (Arc::clone(&ports.state), Arc::clone(&ports.notifier));
-        let failures = FailureMemory::new(NAME, INTERVAL, state, notifier);
-        Self { failures, ports, policy, pace: Mutex::new(Pace::new(start, most)) }
+        Self { ports, pace: Mutex::new(Pace::new(start, most)) }
     }
 }
 
-#[async_trait]
-impl Handler for ChangeAudit {
-    async fn handle(&self, deliveries: Vec<Delivery>, deadline: Deadline) -> Result<Report, Retry> {
-        let now = self.ports.clock.now();
-        let Current { policy, rejected } = match self.policy.current(now).await {
-            Ok(current) => current,
-            Err(missing) => return Err(missing.end_invocation(&self.failures, deadline, now).await),
-        };
-        let wake = Wake::of(deliveries);
-        let by = holder(NAME, deadline, self.ports.clock.now());
-        let mut done = Done { by, ..Done::default() };
-        NoPolicy::record_loaded(&done.failures);
-        let now = self.ports.clock.now();
-        let time = FailureMemory::time_for_work(deadline);
-        let audited = tokio::time::timeout(time, self.audit(wake, &policy, &mut done)).await;
-        let failures = std::mem::take(&mut done.failures);
-        failures.ended(audited.is_ok());
-        let withheld = self.failures.finish_by(deadline, failures, &policy.failover.paging, now).await;
-        if audited.is_err() {
-            done.retry = Some("its time ran out; what was written down is not written again".to_owned());
-            // Which messages were processed is not known, so all are delivered again; processed ones count as repeats.
-            done.messages.clear();
-        }
-        let mut report = Report::of(done.decisions);
-        report.metrics = done.metrics;
-        report.signals.policy_rejected = rejected.is_some();
-        report.signals.kill_switch_on = done.kill_switch_on;
-        report.signals.observed_nothing = done.observed_nothing;
-        report.signals.pages_withheld = u32::try_from(withheld).unwrap_or(u32::MAX);
-        match done.retry {
-            Some(why) => {
-                Err(Retry { why, report: Some(report), messages: FailedMessages::named_or_all(done.messages) })
-            }
-            None => Ok(report),
-        }
+impl LambdaFunction for ChangeAudit {
+    type Trigger = Wake;
+    const INTERVAL: SignedDuration = SignedDuration::from_hours(1);
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn trigger(&self, deliveries: Vec<Delivery>) -> Wake {
+        Wake::of(deliveries)
+    }
+
+    // Without expected work, a run without enough time is repeated as a whole: processed messages count as repeats.
+    async fn run(&self, run: &Run<'_>, wake: &Wake) {
+        self.audit(wake, run).await;
     }
 }
 
-/// The results of an invocation so far.
-#[derive(Debug, Default)]
-struct Done {
-    decisions: Vec<Decision>,
-    metrics: Vec<Metric>,
-    kill_switch_on: bool,
-    /// Whether the list of meshes could not be read, and no event named one.
-    observed_nothing: bool,
-    /// The unique name of this invocation.
-    by: String,
-    retry: Option<String>,
-    /// The messages to deliver again.
-    messages: Vec<String>,
-    /// The failures of this run, paged if they last.
-    failures: FailureRun,
+/// Records a call that failed before the writes of these events were stored. Their messages are delivered again after any
+/// error, since only the events name the writer. A message that keeps failing ends in the dead-letter queue.
+fn fail_unrecorded(run: &Run<'_>, mesh: &MeshName, reason: &str, error: &PortError, events: &Events) {
+    if !events.writes.is_empty() {
+        run.retry(&events.requested_by, &error.to_string());
+    }
+    fail(run, root(mesh), reason, error, events);
 }
 
-impl Done {
-    /// Records a call that failed before the writes of these events were stored. Their messages are delivered again
-    /// after any error, since only the events name the writer. A message that keeps failing ends in the dead-letter
-    /// queue.
-    fn fail_unrecorded(&mut self, mesh: &MeshName, reason: &str, error: &PortError, events: &Events) {
-        if !events.writes.is_empty() {
-            self.again(error.to_string(), events);
-        }
-        self.fail(root(mesh), reason, error, events);
+/// Records a failed call. If a retry may succeed, the events are delivered again.
+fn fail(run: &Run<'_>, resource: String, reason: &str, error: &PortError, events: &Events) {
+    if error.kind.may_heal() {
+        run.retry(&events.requested_by, &error.to_string());
     }
+    run.failures().failed(&target(&resource, reason), error);
+    let facts = json!({ "error": error.to_string(), "kind": error.kind, "call": error.call, "message": error.message });
+    run.report(line(resource, "hold", reason, facts));
+}
 
-    /// Records a failed call. If a retry may succeed, the events are delivered again.
-    fn fail(&mut self, resource: String, reason: &str, error: &PortError, events: &Events) {
-        if error.kind.may_heal() {
-            self.again(error.to_string(), events);
-        }
-        self.failures.failed(&target(&resource, reason), error);
-        let facts =
-            json!({ "error": error.to_string(), "kind": error.kind, "call": error.call, "message": error.message });
-        self.decisions.push(line(resource, "hold", reason, facts));
+/// Records that the document of a mesh cannot be read. The events are delivered again, since only they name the writer. A
+/// queue keeps them until the document is repaired.
+fn unreadable(run: &Run<'_>, mesh: &MeshName, error: &DocumentError, events: &Events) {
+    if !events.writes.is_empty() {
+        run.retry(&events.requested_by, &error.to_string());
     }
+    run.unreadable(&root(mesh), error);
+}
 
-    /// Records that the document of a mesh cannot be read. The events are delivered again, since only they name the
-    /// writer. A queue keeps them until the document is repaired.
-    fn unreadable(&mut self, mesh: &MeshName, error: &DocumentError, events: &Events) {
-        if !events.writes.is_empty() {
-            self.again(error.to_string(), events);
-        }
-        self.failures.unreadable(error);
-        let facts = json!({ "document": error.key(), "error": error.to_string(), "remedy": error.remedy() });
-        self.decisions.push(line(root(mesh), "hold", error.reason(), facts));
-    }
-
-    /// Records a failure without a failed call: the mesh is not audited, or its changes are not reported.
-    fn hold(&mut self, mesh: &MeshName, reason: &str, class: FailureClass, text: String, facts: serde_json::Value) {
-        self.failures.fail(&target(&root(mesh), reason), class, reason, text);
-        self.decisions.push(line(root(mesh), "hold", reason, facts));
-    }
-
-    fn again(&mut self, why: String, events: &Events) {
-        self.retry.get_or_insert(why);
-        self.messages.extend(events.messages.iter().cloned());
-    }
+/// Records a failure without a failed call: the mesh is not audited, or its changes are not reported.
+fn hold(run: &Run<'_>, mesh: &MeshName, reason: &str, class: FailureClass, text: String, facts: serde_json::Value) {
+    run.failures().fail(&target(&root(mesh), reason), class, reason, text);
+    run.report(line(root(mesh), "hold", reason, facts));
 }
 
 /// The failure target of a resource and a reason.
@@ -178,17 +119,19 @@ fn target(resource: &str, reason: &str) -> String {
 }
 
 impl ChangeAudit {
-    async fn audit(&self, wake: Wake, policy: &Policy, done: &mut Done) {
-        done.decisions.extend(wake.nowhere.iter().map(tell::refused));
+    async fn audit(&self, wake: &Wake, run: &Run<'_>) {
+        let policy = run.policy();
+        wake.nowhere.iter().map(tell::refused).for_each(|line| run.report(line));
         if !wake.nowhere.is_empty() {
             let dimensions = vec![("Function", NAME.to_owned())];
-            done.metrics.push(Metric::count("RefusedWrites", wake.nowhere.len(), dimensions));
+            run.metric(Metric::count("RefusedWrites", wake.nowhere.len(), dimensions));
         }
         if wake.foreign > 0 {
-            done.decisions.push(line("event".to_owned(), "keep", "NotOurs", json!({ "count": wake.foreign })));
+            run.report(line("event".to_owned(), "keep", "NotOurs", json!({ "count": wake.foreign })));
         }
-        let mut meshes = wake.meshes;
-        if wake.tick {
+        let mut meshes = wake.meshes.clone();
+        let scheduled = Events { requested_by: wake.ticks.clone(), ..Events::default() };
+        if !wake.ticks.is_empty() {
             match self.ports.meshes.meshes().await {
                 Ok(found) => {
                     let listed: BTreeSet<MeshName> = found.into_iter().map(|mesh| mesh.path.mesh().clone()).collect();
@@ -196,49 +139,53 @@ impl ChangeAudit {
                     let known = match self.roster().add(&listed, self.ports.clock.now()).await {
                         Ok(known) => known,
                         Err(error) => {
-                            done.fail("meshes".to_owned(), "StateUnreachable", &error, &Events::default());
+                            fail(run, "meshes".to_owned(), "StateUnreachable", &error, &scheduled);
                             listed
                         }
                     };
                     for mesh in known {
-                        meshes.entry(mesh).or_default().tick = true;
+                        meshes.entry(mesh).or_default().schedule(&wake.ticks);
                     }
                 }
                 Err(error) => {
-                    done.observed_nothing = meshes.is_empty();
-                    done.fail("meshes".to_owned(), "Unreadable", &error, &Events::default());
+                    if meshes.is_empty() {
+                        run.observed_nothing();
+                    }
+                    fail(run, "meshes".to_owned(), "Unreadable", &error, &scheduled);
                 }
             }
         }
         for reason in ["StateUnreachable", "Unreadable"] {
-            done.failures.succeeded(&target("meshes", reason));
+            run.failures().succeeded(&target("meshes", reason));
         }
         for (mesh, events) in meshes {
-            self.audit_mesh(&mesh, &events, policy, done).await;
+            self.audit_mesh(&mesh, &events, policy, run).await;
             // A recorded failure of this run takes precedence over the success.
             for reason in FAILURES {
-                done.failures.succeeded(&target(&root(&mesh), reason));
+                run.failures().succeeded(&target(&root(&mesh), reason));
             }
         }
     }
 
     /// Audits one mesh. A failure is reported, and does not stop the audit of other meshes.
-    async fn audit_mesh(&self, mesh: &MeshName, events: &Events, policy: &Policy, done: &mut Done) {
+    async fn audit_mesh(&self, mesh: &MeshName, events: &Events, policy: &Policy, run: &Run<'_>) {
         for _ in 0..ATTEMPTS {
             let now = self.ports.clock.now();
             let remembered = match Remembered::load(&self.ports, mesh, now).await {
                 Ok(remembered) => remembered,
-                Err(LoadError::Port(error)) => return done.fail_unrecorded(mesh, "StateUnreachable", &error, events),
-                Err(LoadError::Document(error)) => return done.unreadable(mesh, &error, events),
+                Err(LoadError::Port(error)) => return fail_unrecorded(run, mesh, "StateUnreachable", &error, events),
+                Err(LoadError::Document(error)) => return unreadable(run, mesh, &error, events),
             };
-            done.kill_switch_on |= remembered.kill_switch_on;
+            if remembered.kill_switch_on {
+                run.kill_switch_on();
+            }
             if events.are_refused() {
-                return self.note_refused(mesh, remembered, events, done).await;
+                return self.note_refused(mesh, remembered, events, run).await;
             }
             let last = match remembered.last(&self.ports).await {
-                Ok(Last::Unreadable(error)) => return done.unreadable(mesh, &error, events),
+                Ok(Last::Unreadable(error)) => return unreadable(run, mesh, &error, events),
                 Ok(last) => last,
-                Err(error) => return done.fail_unrecorded(mesh, "LastStateUnreadable", &error, events),
+                Err(error) => return fail_unrecorded(run, mesh, "LastStateUnreadable", &error, events),
             };
             let writes: Vec<Write> = remembered.document.waiting.iter().chain(&events.writes).cloned().collect();
             let before = match &last {
@@ -249,47 +196,47 @@ impl ChangeAudit {
             let told: &[Write] = if events.tick { &[] } else { &writes };
             let observed = match observe(&self.ports, mesh, before, told, &mut *self.pace.lock().await, now).await {
                 Ok(observed) => observed,
-                Err(unread) => return self.wait(mesh, remembered, events, unread, done).await,
+                Err(unread) => return self.wait(mesh, remembered, events, unread, run).await,
             };
-            let writes = of_this_mesh(mesh, writes, &observed.snapshot, done);
+            let writes = of_this_mesh(mesh, writes, &observed.snapshot, run);
             let (hidden, writes): (Vec<Write>, Vec<Write>) =
                 writes.into_iter().partition(|write| observed.hides(write));
-            report_unread(mesh, &observed, &hidden, events, done);
+            report_unread(mesh, &observed, &hidden, events, run);
             let seen = observed.snapshot;
             if before.is_none_or(|before| before.resources.is_empty())
                 && !seen.resources.is_empty()
                 && let Err(error) = self.roster().add(&[mesh.clone()].into(), now).await
             {
-                return done.fail_unrecorded(mesh, "StateUnreachable", &error, events);
+                return fail_unrecorded(run, mesh, "StateUnreachable", &error, events);
             }
             if let Some(behind) = StaleReading::detect(&seen, &writes, now) {
-                done.again(behind.to_string(), events);
+                run.retry(&events.requested_by, &behind.to_string());
                 let facts = json!({ "told": behind.event_version, "read": behind.read });
-                done.failures.fail(
+                run.failures().fail(
                     &target(&root(mesh), "Behind"),
                     FailureClass::Transient,
                     "Behind",
                     behind.to_string(),
                 );
-                return done.decisions.push(line(behind.resource.to_string(), "hold", "Behind", facts));
+                return run.report(line(behind.resource.to_string(), "hold", "Behind", facts));
             }
             let facts = AuditInput { before, after: &seen, writes: &writes, open: &remembered.document.open };
             let found = match audit_changes(&facts, policy, now) {
                 Ok(found) => found,
                 Err(error) => {
                     let facts = json!({ "error": error.to_string() });
-                    return done.hold(mesh, "NotAMesh", FailureClass::Permanent, error.to_string(), facts);
+                    return hold(run, mesh, "NotAMesh", FailureClass::Permanent, error.to_string(), facts);
                 }
             };
             let audited =
                 Audited { mesh, events, last: &last, seen: &seen, found: &found, hidden: &hidden, policy, now };
-            if self.write_down(&audited, remembered, done).await {
-                return self.leave(mesh, &seen, events, done).await;
+            if self.write_down(&audited, remembered, run).await {
+                return self.leave(mesh, &seen, events, run).await;
             }
         }
         let why = format!("mesh {mesh} is audited by other invocations all the time");
-        done.again(why.clone(), events);
-        done.hold(mesh, "Overtaken", FailureClass::Transient, why, json!({ "attempts": ATTEMPTS }));
+        run.retry(&events.requested_by, &why);
+        hold(run, mesh, "Overtaken", FailureClass::Transient, why, json!({ "attempts": ATTEMPTS }));
     }
 
     /// The meshes that were read before and that no audit has found deleted.
@@ -298,18 +245,18 @@ impl ChangeAudit {
     }
 
     /// Removes a deleted mesh from the roster.
-    async fn leave(&self, mesh: &MeshName, seen: &Snapshot, events: &Events, done: &mut Done) {
+    async fn leave(&self, mesh: &MeshName, seen: &Snapshot, events: &Events, run: &Run<'_>) {
         if seen.resources.is_empty()
-            && done.retry.is_none()
+            && !run.is_retried()
             && let Err(error) = self.roster().remove(mesh, self.ports.clock.now()).await
         {
-            done.fail(root(mesh), "StateUnreachable", &error, events);
+            fail(run, root(mesh), "StateUnreachable", &error, events);
         }
     }
 
     /// Stores the result of an audit, then sends its notifications. Returns `false` if another invocation stored the
     /// mesh in the meantime.
-    async fn write_down(&self, audited: &Audited<'_>, mut remembered: Remembered, done: &mut Done) -> bool {
+    async fn write_down(&self, audited: &Audited<'_>, mut remembered: Remembered, run: &Run<'_>) -> bool {
         let Audited { mesh, events, last, seen, found, hidden, policy, now } = *audited;
         let mut lines = tell::lines(mesh, found, policy);
         let is_news = !found.is_empty() || !remembered.has(seen) || found.open != remembered.document.open;
@@ -318,7 +265,7 @@ impl ChangeAudit {
             if let Last::Lost(why) = last {
                 remembered.forget();
                 let text = format!("{why}; what changed since it was stored is not known");
-                done.failures.fail(
+                run.failures().fail(
                     &target(&root(mesh), "LastStateLost"),
                     FailureClass::Permanent,
                     "LastStateLost",
@@ -331,7 +278,7 @@ impl ChangeAudit {
                 Ok(Keeping::NoPlace { bytes }) => {
                     let mend = "set MESHWARDEN_REPORTS, so that changes of this mesh can be told";
                     let text = format!("its {bytes} bytes are too large for the state table; {mend}");
-                    done.failures.fail(
+                    run.failures().fail(
                         &target(&root(mesh), "NowhereToKeep"),
                         FailureClass::Permanent,
                         "NowhereToKeep",
@@ -340,41 +287,45 @@ impl ChangeAudit {
                     lines.push(line(root(mesh), "hold", "NowhereToKeep", json!({ "bytes": bytes, "mend": mend })));
                 }
                 Err(error) => {
-                    done.fail_unrecorded(mesh, "StateNotKept", &error, events);
+                    fail_unrecorded(run, mesh, "StateNotKept", &error, events);
                     return true;
                 }
             }
             remembered.document.open.clone_from(&found.open);
             remembered.document.waiting.clear();
             remembered.wait(hidden);
-            let mine = remembered.claim(tell::tell(mesh, found, policy), &done.by, now);
+            let mine = remembered.claim(tell::tell(mesh, found, policy), run.holder(), now);
             let journal = (!found.is_empty()).then(|| (now, tell::body(&lines)));
             match remembered.store(&self.ports, journal, now).await {
                 Ok(true) => {}
                 Ok(false) => return false,
                 Err(error) => {
-                    done.fail_unrecorded(mesh, "StateUnreachable", &error, events);
+                    fail_unrecorded(run, mesh, "StateUnreachable", &error, events);
                     return true;
                 }
             }
-            self.tell(mesh, &mine, events, done).await;
+            self.tell(mesh, &mine, events, run).await;
         }
         if lines.is_empty() {
             lines.push(line(root(mesh), "keep", "Unchanged", json!({ "resources": seen.resources.len() })));
         }
-        done.metrics.extend(tell::metrics(mesh, found, policy));
-        done.decisions.extend(lines);
+        for metric in tell::metrics(mesh, found, policy) {
+            run.metric(metric);
+        }
+        for line in lines {
+            run.report(line);
+        }
         true
     }
 
     /// Sends the owed notifications, and removes the sent ones from the document.
-    async fn tell(&self, mesh: &MeshName, mine: &[AuditOutboxEntry], events: &Events, done: &mut Done) {
+    async fn tell(&self, mesh: &MeshName, mine: &[AuditOutboxEntry], events: &Events, run: &Run<'_>) {
         if mine.is_empty() {
             return;
         }
         let telling = tell::send(&self.ports, mine).await;
         if let Some(error) = &telling.error {
-            done.fail(root(mesh), "NotTold", error, events);
+            fail(run, root(mesh), "NotTold", error, events);
         }
         for _ in 0..ATTEMPTS {
             let now = self.ports.clock.now();
@@ -390,47 +341,44 @@ impl ChangeAudit {
                 Ok(true) => return,
                 Ok(false) => {}
                 // The next run sends them once more.
-                Err(error) => return done.fail(root(mesh), "StateUnreachable", &error, events),
+                Err(error) => return fail(run, root(mesh), "StateUnreachable", &error, events),
             }
         }
     }
 
     /// Stores refused writes in the journal. They cannot have changed the mesh.
-    async fn note_refused(&self, mesh: &MeshName, remembered: Remembered, events: &Events, done: &mut Done) {
+    async fn note_refused(&self, mesh: &MeshName, remembered: Remembered, events: &Events, run: &Run<'_>) {
         let now = self.ports.clock.now();
         let lines: Vec<Decision> = events.writes.iter().take(tell::MOST_LINES).map(tell::refused).collect();
         // The time of the first write: a repeated event writes the same entry.
         let at = events.writes.iter().find_map(|write| write.at).unwrap_or(now);
         match remembered.store(&self.ports, Some((at, tell::body(&lines))), now).await {
             Ok(true) => {}
-            Ok(false) => done.again(format!("mesh {mesh} was audited by others in the meantime"), events),
-            Err(error) => done.fail_unrecorded(mesh, "StateUnreachable", &error, events),
+            Ok(false) => run.retry(&events.requested_by, &format!("mesh {mesh} was audited by others in the meantime")),
+            Err(error) => fail_unrecorded(run, mesh, "StateUnreachable", &error, events),
         }
         let dimensions = vec![("Function", NAME.to_owned()), ("Mesh", mesh.to_string())];
-        done.metrics.push(Metric::count("RefusedWrites", events.writes.len(), dimensions));
-        done.decisions.extend(lines);
+        run.metric(Metric::count("RefusedWrites", events.writes.len(), dimensions));
+        for line in lines {
+            run.report(line);
+        }
     }
 
     /// Handles a mesh that cannot be read, so that its changes are not known. If no retry can succeed, the writes are
     /// stored until the mesh can be read.
-    async fn wait(
-        &self,
-        mesh: &MeshName,
-        mut remembered: Remembered,
-        events: &Events,
-        unread: Unread,
-        done: &mut Done,
-    ) {
+    async fn wait(&self, mesh: &MeshName, mut remembered: Remembered, events: &Events, unread: Unread, run: &Run<'_>) {
         if !unread.error.kind.may_heal() && !events.writes.is_empty() {
             let now = self.ports.clock.now();
             remembered.wait(&events.writes);
             match remembered.store(&self.ports, None, now).await {
                 Ok(true) => {}
-                Ok(false) => done.again(format!("mesh {mesh} was audited by others in the meantime"), events),
-                Err(error) => done.fail_unrecorded(mesh, "StateUnreachable", &error, events),
+                Ok(false) => {
+                    run.retry(&events.requested_by, &format!("mesh {mesh} was audited by others in the meantime"));
+                }
+                Err(error) => fail_unrecorded(run, mesh, "StateUnreachable", &error, events),
             }
         }
-        done.fail(root(mesh), "Unreadable", &unread.error, events);
+        fail(run, root(mesh), "Unreadable", &unread.error, events);
     }
 }
 
@@ -450,7 +398,7 @@ struct Audited<'a> {
 
 /// Returns the writes of this mesh. Events about another account's mesh of the same name do not concern it, and it
 /// never shows the changes of those events.
-fn of_this_mesh(mesh: &MeshName, writes: Vec<Write>, seen: &Snapshot, done: &mut Done) -> Vec<Write> {
+fn of_this_mesh(mesh: &MeshName, writes: Vec<Write>, seen: &Snapshot, run: &Run<'_>) -> Vec<Write> {
     let root_path = ResourcePath::Mesh(mesh.clone());
     let Some(own) = seen.resources.get(&root_path).map(|seen| seen.resource.metadata().mesh_owner.clone()) else {
         return writes;
@@ -464,30 +412,30 @@ fn of_this_mesh(mesh: &MeshName, writes: Vec<Write>, seen: &Snapshot, done: &mut
         others.iter().filter_map(|write| write.named_owner.as_ref().or(write.mesh_owner.as_ref())).collect();
     if !others.is_empty() {
         let facts = json!({ "count": others.len(), "owners": owners, "own": own });
-        done.decisions.push(line(root(mesh), "keep", "OtherOwner", facts));
+        run.report(line(root(mesh), "keep", "OtherOwner", facts));
     }
     own_writes
 }
 
 /// Reports the resources that could not be read in an otherwise readable mesh. Events with writes to them are delivered
 /// again if a retry may succeed. `write_down` stores the hidden writes in both cases.
-fn report_unread(mesh: &MeshName, observed: &Observed, hidden: &[Write], events: &Events, done: &mut Done) {
+fn report_unread(mesh: &MeshName, observed: &Observed, hidden: &[Write], events: &Events, run: &Run<'_>) {
     let Some((first, error)) = observed.errors().next() else { return };
     let may_heal = |(path, error): &&(ResourcePath, PortError)| {
         error.kind.may_heal() && hidden.iter().any(|write| write.resource.as_ref() == Some(path))
     };
     if let Some((_, error)) = observed.errors().find(may_heal) {
-        done.again(error.to_string(), events);
+        run.retry(&events.requested_by, &error.to_string());
     }
     let count = observed.errors().count();
     let kind =
         if observed.errors().all(|(_, error)| error.kind.may_heal()) { error.kind } else { PortErrorKind::Denied };
     let text = format!("{count} resources could not be read, first {first}: {error}");
-    done.failures.fail(&target(&root(mesh), "PartlyRead"), kind.class(), "PartlyRead", text);
+    run.failures().fail(&target(&root(mesh), "PartlyRead"), kind.class(), "PartlyRead", text);
     let unread: serde_json::Map<String, serde_json::Value> = observed
         .errors()
         .take(MOST_NAMED)
         .map(|(path, error)| (path.to_string(), json!({ "error": error.to_string(), "kind": error.kind })))
         .collect();
-    done.decisions.push(line(root(mesh), "hold", "PartlyRead", json!({ "unread": unread, "count": count })));
+    run.report(line(root(mesh), "hold", "PartlyRead", json!({ "unread": unread, "count": count })));
 }

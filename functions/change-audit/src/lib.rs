@@ -26,9 +26,12 @@ mod wake;
 
 use std::sync::Arc;
 
+use mesh::policy::{Policy, PolicyError};
 use ports::{Clock, EventBus, MeshReader, Notifier, ReportStore, StateStore};
+use runner::{EnginePorts, NoReports, PolicyKeeper, Runner};
 
 pub use handler::ChangeAudit;
+pub use wake::Wake;
 
 /// The function's name, in reports, metrics and the state table.
 pub const NAME: &str = "change-audit";
@@ -48,6 +51,19 @@ pub struct Ports {
     pub bus: Arc<dyn EventBus>,
     /// Stores states that are too large for the table; `None` without a configured reports store.
     pub reports: Option<Arc<dyn ReportStore>>,
+}
+
+/// Creates the function from its ports and its policy.
+#[must_use]
+pub fn function(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Runner<ChangeAudit> {
+    let engine = EnginePorts {
+        clock: Arc::clone(&ports.clock),
+        state: Arc::clone(&ports.state),
+        notifier: Arc::clone(&ports.notifier),
+        bus: Arc::clone(&ports.bus),
+        reports: ports.reports.clone().unwrap_or_else(|| Arc::new(NoReports)),
+    };
+    Runner::new(ChangeAudit::new(ports), engine, policy)
 }
 
 #[cfg(test)]

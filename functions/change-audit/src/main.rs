@@ -4,17 +4,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use aws::Aws;
-use change_audit::{ChangeAudit, NAME, Ports};
+use change_audit::{ChangeAudit, NAME, Ports, function};
 use jiff::Timestamp;
-use lambda_kit::{Config, PolicyKeeper, StartupError};
 use mesh::policy::{BUILT_IN, Policy};
 use ports::SystemClock;
+use runner::{Config, PolicyKeeper, Runner, StartupError};
 
 fn main() -> ExitCode {
-    lambda_kit::start(NAME, wire)
+    runner::start(NAME, wire)
 }
 
-async fn wire(config: Config) -> Result<ChangeAudit, StartupError> {
+async fn wire(config: Config) -> Result<Runner<ChangeAudit>, StartupError> {
     let aws = Aws::open_checked().await?;
     let source = aws.policy(&config.policy, BUILT_IN);
     let policy = PolicyKeeper::start(source, Policy::read, Timestamp::now()).await?;
@@ -26,5 +26,5 @@ async fn wire(config: Config) -> Result<ChangeAudit, StartupError> {
         bus: aws.bus(config.bus.as_deref()),
         reports: config.reports.as_ref().map(|place| aws.reports(Some(place))),
     };
-    Ok(ChangeAudit::new(ports, policy))
+    Ok(function(ports, policy))
 }

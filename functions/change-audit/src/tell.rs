@@ -1,6 +1,5 @@
 //! Reports an audit: lines of the report, the journal entry, a notice, and an event.
 
-use lambda_kit::{Decision, Metric};
 use mesh::audit::{AuditResult, AuditedChange, ChangeKind, LateWrite, Member, Write, notice};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::pack::Finding;
@@ -10,6 +9,7 @@ use records::{
     AuditMessage, AuditOutboxEntry, ChangeFacts, ChangedMember, DecisionEntry, FindingSummary, FindingsSummary,
     Function, JournalBody, RefusalFacts, WriteSummary,
 };
+use runner::{Decision, Metric};
 use serde_json::{Value, json};
 
 use crate::NAME;

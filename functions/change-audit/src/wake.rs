@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use lambda_kit::wake::{Delivery, MeshWrite, Payload};
 use mesh::audit::Write;
 use mesh::name::MeshName;
+use runner::RequestedBy;
+use runner::wake::{Delivery, MeshWrite, Payload};
 
 /// Writes to meshes, or a scheduled run.
 #[derive(Debug, Default)]
-pub(crate) struct Wake {
+pub struct Wake {
     /// The events by mesh.
     pub(crate) meshes: BTreeMap<MeshName, Events>,
     /// Refused writes that name no mesh.
     pub(crate) nowhere: Vec<Write>,
-    /// Whether this is a scheduled run, which reads every mesh.
-    pub(crate) tick: bool,
+    /// The deliveries of a scheduled run, which reads every mesh.
+    pub(crate) ticks: RequestedBy,
     /// The number of deliveries for other functions.
     pub(crate) foreign: usize,
 }
@@ -24,8 +25,8 @@ pub(crate) struct Wake {
 pub(crate) struct Events {
     /// The writes that the events report.
     pub(crate) writes: Vec<Write>,
-    /// The queue messages that delivered the events.
-    pub(crate) messages: Vec<String>,
+    /// The deliveries of the events.
+    pub(crate) requested_by: RequestedBy,
     /// Whether a scheduled run reads the mesh.
     pub(crate) tick: bool,
 }
@@ -36,7 +37,7 @@ impl Wake {
         for Delivery { message_id, payload, .. } in deliveries {
             match payload {
                 Payload::MeshWrite(write) => wake.take(write, message_id),
-                Payload::Tick => wake.tick = true,
+                Payload::Tick => wake.ticks.insert(message_id),
                 Payload::Alarm(_)
                 | Payload::Release(_)
                 | Payload::Config(_)
@@ -56,7 +57,7 @@ impl Wake {
             Some(path) => {
                 let events = self.meshes.entry(path.mesh().clone()).or_default();
                 events.writes.push(write);
-                events.messages.extend(message);
+                events.requested_by.insert(message);
             }
             None => self.nowhere.push(write),
         }
@@ -64,6 +65,12 @@ impl Wake {
 }
 
 impl Events {
+    /// Adds a scheduled run.
+    pub(crate) fn schedule(&mut self, ticks: &RequestedBy) {
+        self.tick = true;
+        self.requested_by.extend(ticks);
+    }
+
     /// Whether no write can have changed the mesh: there are writes, and all of them were refused.
     pub(crate) fn are_refused(&self) -> bool {
         !self.writes.is_empty() && self.writes.iter().all(|write| write.error.is_some())

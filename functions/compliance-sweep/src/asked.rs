@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lambda_kit::wake::{Delivery, Payload, WakeId};
 use mesh::name::MeshName;
+use runner::wake::{Delivery, Payload, WakeId};
+use runner::{RequestedBy, WorkItem};
+
+use crate::done::{ALL_MESHES, path};
 
 /// The meshes to sweep.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Asked {
+pub struct Asked {
     /// The request for a sweep of every mesh.
     pub(crate) everything: Option<Asking>,
     /// The requests for a sweep of single meshes, by mesh name.
@@ -17,8 +20,8 @@ pub(crate) struct Asked {
 /// The origin of a sweep request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Asking {
-    /// The messages that delivered the request.
-    messages: Vec<String>,
+    /// The deliveries of the request.
+    requested_by: RequestedBy,
     /// The ids of its triggers.
     wakes: BTreeSet<WakeId>,
     /// Whether one of the triggers has no id.
@@ -27,10 +30,10 @@ pub(crate) struct Asking {
 
 impl Asked {
     pub(crate) fn of(deliveries: &[Delivery]) -> Self {
-        let mut asked = Self::default();
+        let mut requests = Self::default();
         for Delivery { message_id, wake, payload } in deliveries {
             let asking = match payload {
-                Payload::Sweep { mesh } => asked.meshes.entry(mesh.clone()).or_default(),
+                Payload::Sweep { mesh } => requests.meshes.entry(mesh.clone()).or_default(),
                 // Any other event may indicate a change. The last two are reported before this function is called.
                 Payload::Tick
                 | Payload::Alarm(_)
@@ -39,20 +42,22 @@ impl Asked {
                 | Payload::MeshWrite(_)
                 | Payload::Certificate(_)
                 | Payload::NotOurs { .. }
-                | Payload::Unreadable { .. } => asked.everything.get_or_insert_default(),
+                | Payload::Unreadable { .. } => requests.everything.get_or_insert_default(),
             };
-            asking.messages.extend(message_id.clone());
+            asking.requested_by.insert(message_id.clone());
             asking.wakes.extend(wake.clone());
             asking.is_unnamed |= wake.is_none();
         }
-        asked
+        requests
     }
 
-    /// The messages to deliver again: the messages of unfinished requests.
-    pub(crate) fn left(&self, finished: &BTreeSet<MeshName>, all_finished: bool) -> Vec<String> {
-        let of_meshes = self.meshes.iter().filter(|(mesh, _)| !finished.contains(*mesh)).map(|(_, asking)| asking);
-        let of_all = self.everything.iter().filter(|_| !all_finished);
-        of_meshes.chain(of_all).flat_map(|asking| &asking.messages).cloned().collect()
+    /// The requests as work.
+    pub(crate) fn work(&self) -> Vec<WorkItem> {
+        let item =
+            |(subject, asking): (String, &Asking)| WorkItem { subject, requested_by: asking.requested_by.clone() };
+        let of_meshes = self.meshes.iter().map(|(mesh, asking)| (path(mesh), asking));
+        let of_all = self.everything.iter().map(|asking| (ALL_MESHES.to_owned(), asking));
+        of_meshes.chain(of_all).map(item).collect()
     }
 }
 
@@ -61,7 +66,7 @@ impl Asking {
     pub(crate) fn and(&self, other: Option<&Self>) -> Self {
         let mut both = self.clone();
         if let Some(other) = other {
-            both.messages.extend(other.messages.iter().cloned());
+            both.requested_by.extend(&other.requested_by);
             both.wakes.extend(other.wakes.iter().cloned());
             both.is_unnamed |= other.is_unnamed;
         }

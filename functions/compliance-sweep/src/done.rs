@@ -1,38 +1,37 @@
-//! The results of an invocation so far.
+//! The results of a sweep so far.
 
 use std::collections::BTreeSet;
 
-use lambda_kit::{Decision, Metric};
 use mesh::failures::FailureClass;
 use mesh::name::{MeshName, ResourcePath};
-use ports::{DocumentError, FailureRun, PortError, StandstillRun};
+use ports::{DocumentError, PortError};
+use runner::{Decision, Metric, Run};
 use serde_json::{Value, json};
 
-/// The results so far. Meshes that were swept before the time ran out stay swept.
+/// The results of the sweep of one mesh, or of reading the list of meshes.
 #[derive(Debug, Default)]
 pub(crate) struct Done {
     pub(crate) decisions: Vec<Decision>,
     pub(crate) metrics: Vec<Metric>,
     pub(crate) retry: Option<String>,
-    /// The meshes that this invocation tried to sweep, with any result.
-    pub(crate) looked_at: BTreeSet<MeshName>,
+    /// The failures, paged if they last: the target, the class, the stable code, and the text.
+    failures: Vec<(String, FailureClass, String, String)>,
+    /// Documents that cannot be read.
+    unreadable: Vec<DocumentError>,
+}
+
+/// The progress of an invocation.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
     /// The meshes that need no retry.
     pub(crate) finished: BTreeSet<MeshName>,
-    /// Whether the request for all meshes is finished.
-    pub(crate) all_finished: bool,
-    /// Whether the list of meshes could not be read, so that nothing was swept.
-    pub(crate) observed_nothing: bool,
-    /// The failures, paged if they last: the target, the class, the stable code, and the text.
-    pub(crate) failures: Vec<(String, FailureClass, String, String)>,
-    /// Decisions that are not final.
-    pub(crate) waiting: StandstillRun,
-    /// Documents that cannot be read.
-    pub(crate) unreadable: Vec<DocumentError>,
+    /// The first reason of a retry.
+    pub(crate) retry: Option<String>,
 }
 
 /// The reason codes for which a mesh is not or not fully swept. Each failure is remembered until its reason no longer
 /// holds.
-pub(crate) const FAILURES: [&str; 9] = [
+pub(crate) const FAILURES: [&str; 8] = [
     "StateUnreachable",
     "Unreadable",
     "PartlyRead",
@@ -41,8 +40,10 @@ pub(crate) const FAILURES: [&str; 9] = [
     "NotTold",
     "NotAskedFor",
     "Overtaken",
-    "OutOfTime",
 ];
+
+/// The work of a request for all meshes.
+pub(crate) const ALL_MESHES: &str = "all meshes";
 
 /// The failure target of a resource and a reason.
 pub(crate) fn target(resource: &str, reason: &str) -> String {
@@ -72,48 +73,44 @@ impl Done {
         self.failures.push((target(resource, reason), class, reason.to_owned(), text));
     }
 
-    pub(crate) fn join(&mut self, mesh: &MeshName, of_mesh: Self) {
-        self.decisions.extend(of_mesh.decisions);
-        self.metrics.extend(of_mesh.metrics);
-        self.failures.extend(of_mesh.failures);
-        self.unreadable.extend(of_mesh.unreadable);
-        self.looked_at.insert(mesh.clone());
-        match of_mesh.retry {
-            Some(why) => {
-                self.retry.get_or_insert(why);
-            }
-            None => {
-                self.finished.insert(mesh.clone());
-            }
+    /// Adds the results to the report of the invocation. Returns the reason of a retry.
+    pub(crate) fn report(self, run: &Run<'_>, resource: &str) -> Option<String> {
+        for line in self.decisions {
+            run.report(line);
+        }
+        for metric in self.metrics {
+            run.metric(metric);
+        }
+        for (target, class, kind, text) in self.failures {
+            run.failures().fail(&target, class, &kind, text);
+        }
+        for error in &self.unreadable {
+            run.failures().unreadable(error);
+        }
+        // A recorded failure of this run takes precedence over the success.
+        for reason in &FAILURES {
+            run.failures().succeeded(&target(resource, reason));
+        }
+        self.retry
+    }
+}
+
+impl Progress {
+    /// Adds the results of a mesh.
+    pub(crate) fn join(&mut self, run: &Run<'_>, mesh: &MeshName, of_mesh: Done) {
+        if let Some(why) = of_mesh.report(run, &path(mesh)) {
+            self.retry.get_or_insert(why);
+        } else {
+            self.finished.insert(mesh.clone());
+            run.done(&path(mesh));
         }
     }
 }
 
 pub(crate) fn line(resource: String, decision: &str, reason: &str, facts: Value) -> Decision {
-    Decision { resource, decision: decision.to_owned(), reason: reason.to_owned(), facts, plan: None, outcome: None }
+    Decision::new(resource, decision, reason, facts)
 }
 
 pub(crate) fn path(mesh: &MeshName) -> String {
     ResourcePath::Mesh(mesh.clone()).to_string()
-}
-
-impl Done {
-    /// The failures and successes to remember.
-    pub(crate) fn failure_run(&mut self) -> FailureRun {
-        let run = FailureRun::default();
-        for (target, class, kind, text) in self.failures.drain(..) {
-            run.fail(&target, class, &kind, text);
-        }
-        for error in self.unreadable.drain(..) {
-            run.unreadable(&error);
-        }
-        // A recorded failure of this run takes precedence over the success.
-        let looked_at = self.looked_at.iter().map(path).chain(["meshes".to_owned()]);
-        for resource in looked_at {
-            for reason in &FAILURES {
-                run.succeeded(&target(&resource, reason));
-            }
-        }
-        run
-    }
 }

@@ -2,22 +2,18 @@
 //! `FanOut::ByQueue`, a scheduled run only requests the sweeps, and each mesh is swept by a separate invocation.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use lambda_kit::wake::Delivery;
-use lambda_kit::{Current, FailedMessages, Handler, NoPolicy, PolicyKeeper, Report, Retry};
-use mesh::failures::FailureClass;
 use mesh::name::MeshName;
-use mesh::policy::{Policy, PolicyError};
 use mesh::watch::Expects;
-use ports::{BusEvent, Deadline, FailureMemory, Pace, Roster, StandstillMemory, WaitingDecision};
+use ports::{BusEvent, Pace, Roster};
+use runner::wake::Delivery;
+use runner::{LambdaFunction, Run, WaitingDecision};
 use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::asked::{Asked, Asking};
-use crate::done::{Done, line, path};
+use crate::done::{ALL_MESHES, Done, Progress, line, path};
 use crate::history::swept_at;
 use crate::{FanOut, NAME, Ports};
 
@@ -30,104 +26,78 @@ pub(crate) const NAMED: usize = 20;
 /// The event that requests a sweep of one mesh.
 const REQUEST: &str = "Meshwarden Sweep Requested";
 
-/// How often the schedule invokes the function.
-const INTERVAL: SignedDuration = SignedDuration::from_hours(6);
-
 /// The time limit of a requested sweep: before the next scheduled run, which would only repeat the request.
 const SWEPT_WITHIN: SignedDuration = SignedDuration::from_hours(5);
 
 /// The function compliance-sweep.
 #[derive(Debug)]
 pub struct ComplianceSweep {
-    failures: FailureMemory,
-    standstills: StandstillMemory,
     pub(crate) ports: Ports,
-    policy: PolicyKeeper<Policy, PolicyError>,
     fan_out: FanOut,
     pub(crate) pace: Mutex<Pace>,
 }
 
 impl ComplianceSweep {
-    /// Creates the function from its ports, its policy and the fan-out of its triggers.
-    #[must_use]
-    pub fn new(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>, fan_out: FanOut) -> Self {
+    pub(crate) fn new(ports: Ports, fan_out: FanOut) -> Self {
         let (start, most) = AT_A_TIME;
-        let (state, notifier) = (Arc::clone(&ports.state), Arc::clone(&ports.notifier));
-        let failures = FailureMemory::new(NAME, INTERVAL, Arc::clone(&state), Arc::clone(&notifier));
-        let standstills = StandstillMemory::new(NAME, INTERVAL, state, notifier);
-        Self { failures, standstills, ports, policy, fan_out, pace: Mutex::new(Pace::new(start, most)) }
+        Self { ports, fan_out, pace: Mutex::new(Pace::new(start, most)) }
     }
 }
 
-#[async_trait]
-impl Handler for ComplianceSweep {
-    async fn handle(&self, deliveries: Vec<Delivery>, deadline: Deadline) -> Result<Report, Retry> {
-        let now = self.ports.clock.now();
-        let Current { policy, rejected } = match self.policy.current(now).await {
-            Ok(current) => current,
-            Err(missing) => return Err(missing.end_invocation(&self.failures, deadline, now).await),
-        };
-        let asked = Asked::of(&deliveries);
-        let mut done = Done::default();
-        let time = FailureMemory::time_for_work(deadline);
-        let swept = tokio::time::timeout(time, self.sweep(&asked, &policy, now, &mut done)).await;
-        if swept.is_err() {
-            let why = "its time ran out; the meshes that were swept are not swept again".to_owned();
-            done.remember_failure("meshes", "OutOfTime", FailureClass::Transient, why.clone());
-            done.retry = Some(why);
-        }
-        let paging = &policy.failover.paging;
-        let failures = done.failure_run();
-        NoPolicy::record_loaded(&failures);
-        let mut withheld = self.failures.finish_by(deadline, failures, paging, now).await;
-        withheld += self.standstills.finish_by(deadline, std::mem::take(&mut done.waiting), paging, now).await;
-        let mut report = Report::of(done.decisions);
-        report.metrics = done.metrics;
-        report.signals.policy_rejected = rejected.is_some();
-        report.signals.observed_nothing = done.observed_nothing;
-        report.signals.pages_withheld = u32::try_from(withheld).unwrap_or(u32::MAX);
-        match done.retry {
-            Some(why) => {
-                let messages = FailedMessages::named_or_all(asked.left(&done.finished, done.all_finished));
-                Err(Retry { report: Some(report), messages, ..Retry::all(why) })
-            }
-            None => Ok(report),
+impl LambdaFunction for ComplianceSweep {
+    type Trigger = Asked;
+    const INTERVAL: SignedDuration = SignedDuration::from_hours(6);
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn trigger(&self, deliveries: Vec<Delivery>) -> Asked {
+        Asked::of(&deliveries)
+    }
+
+    async fn run(&self, run: &Run<'_>, requests: &Asked) {
+        run.expect(requests.work());
+        let (mut progress, mut list) = (Progress::default(), Done::default());
+        self.sweep(run, requests, &mut progress, &mut list).await;
+        let of_list = list.report(run, "meshes");
+        if let Some(why) = progress.retry.clone().or(of_list) {
+            run.retry_open(&why);
         }
     }
 }
 
 impl ComplianceSweep {
-    async fn sweep(&self, asked: &Asked, policy: &Policy, now: Timestamp, done: &mut Done) {
+    async fn sweep(&self, run: &Run<'_>, requests: &Asked, progress: &mut Progress, list: &mut Done) {
         // Also before single sweeps: only the list shows the owner of a mesh that another account shares.
         let meshes = match self.ports.meshes.meshes().await {
             Ok(meshes) => meshes,
             Err(error) => {
-                done.observed_nothing = true;
-                return done.fail("meshes".to_owned(), "Unreadable", &error);
+                run.observed_nothing();
+                return list.fail("meshes".to_owned(), "Unreadable", &error);
             }
         };
         let mut meshes: BTreeSet<MeshName> = meshes.into_iter().map(|found| found.path.mesh().clone()).collect();
-        let of_all = asked.everything.as_ref().filter(|_| self.fan_out == FanOut::Direct);
-        for (mesh, asking) in &asked.meshes {
-            self.sweep_one(mesh, &asking.and(of_all), policy, now, done).await;
+        let of_all = requests.everything.as_ref().filter(|_| self.fan_out == FanOut::Direct);
+        for (mesh, asking) in &requests.meshes {
+            self.sweep_one(run, mesh, &asking.and(of_all), progress).await;
         }
-        let Some(of_all) = &asked.everything else {
-            done.all_finished = true;
-            return;
-        };
+        let Some(of_all) = &requests.everything else { return };
         // A deleted mesh has findings to close.
-        match self.roster().add(&meshes, now).await {
+        match self.roster().add(&meshes, run.now()).await {
             Ok(known) => meshes = known,
-            Err(error) => done.fail("meshes".to_owned(), "StateUnreachable", &error),
+            Err(error) => list.fail("meshes".to_owned(), "StateUnreachable", &error),
         }
         match self.fan_out {
             FanOut::Direct => {
-                for mesh in meshes.iter().filter(|mesh| !asked.meshes.contains_key(*mesh)) {
-                    self.sweep_one(mesh, of_all, policy, now, done).await;
+                for mesh in meshes.iter().filter(|mesh| !requests.meshes.contains_key(*mesh)) {
+                    self.sweep_one(run, mesh, of_all, progress).await;
                 }
-                done.all_finished = meshes.is_subset(&done.finished);
+                if meshes.is_subset(&progress.finished) {
+                    run.done(ALL_MESHES);
+                }
             }
-            FanOut::ByQueue => self.ask_for_each(&meshes, of_all, now, done).await,
+            FanOut::ByQueue => self.ask_for_each(run, &meshes, of_all, list).await,
         }
     }
 
@@ -138,7 +108,7 @@ impl ComplianceSweep {
 
     /// Requests a sweep of each mesh, with the joint trigger id of the request for all meshes. A repeated id leads to
     /// one sweep only.
-    async fn ask_for_each(&self, meshes: &BTreeSet<MeshName>, of_all: &Asking, now: Timestamp, done: &mut Done) {
+    async fn ask_for_each(&self, run: &Run<'_>, meshes: &BTreeSet<MeshName>, of_all: &Asking, list: &mut Done) {
         let detail = |mesh: &MeshName| match of_all.wake() {
             Some(wake) => json!({ "mesh": mesh, "wake": wake }),
             None => json!({ "mesh": mesh }),
@@ -148,37 +118,37 @@ impl ComplianceSweep {
             .map(|mesh| BusEvent { detail_type: REQUEST.to_owned(), detail: detail(mesh), resources: Vec::new() })
             .collect();
         if let Err(error) = self.ports.bus.put(&events).await {
-            return done.fail("meshes".to_owned(), "NotAskedFor", &error);
+            return list.fail("meshes".to_owned(), "NotAskedFor", &error);
         }
-        done.all_finished = true;
-        let asked = meshes.iter().map(|mesh| line(path(mesh), "send", "AskedFor", json!({})));
-        done.decisions.extend(asked);
-        self.watch_requests(meshes, now, done).await;
+        run.done(ALL_MESHES);
+        let lines = meshes.iter().map(|mesh| line(path(mesh), "send", "AskedFor", json!({})));
+        list.decisions.extend(lines);
+        self.watch_requests(run, meshes, list).await;
     }
 
     /// Watches whether requested sweeps are made: a queue or a rule that delivers nothing fails no call.
-    async fn watch_requests(&self, meshes: &BTreeSet<MeshName>, now: Timestamp, done: &mut Done) {
-        let swept = match swept_at(self.ports.state.as_ref(), meshes, now).await {
+    async fn watch_requests(&self, run: &Run<'_>, meshes: &BTreeSet<MeshName>, list: &mut Done) {
+        let swept = match swept_at(self.ports.state.as_ref(), meshes, run.now()).await {
             Ok(swept) => swept,
             Err(error) => {
                 let class = error.kind.class();
-                return done.remember_failure("meshes", "StateUnreachable", class, error.to_string());
+                return list.remember_failure("meshes", "StateUnreachable", class, error.to_string());
             }
         };
         for (mesh, at) in swept {
-            let last = at.map_or_else(|| "never".to_owned(), |at| format!("last at {at}"));
+            let newest = at.map_or_else(|| "never".to_owned(), |at| format!("last at {at}"));
             let decision = WaitingDecision {
                 code: "AskedFor",
                 // As a number, so that a later sweep counts as progress.
                 facts: json!({ "sweptAtSecond": at.map(Timestamp::as_second) }),
                 expects: Expects::Within(SWEPT_WITHIN),
                 text: format!(
-                    "a sweep was requested in each run and the mesh was swept {last}; check the rule and the queue \
+                    "a sweep was requested in each run and the mesh was swept {newest}; check the rule and the queue \
                      between them, and the dead letters"
                 ),
                 command: "meshwarden dead-letters list --queue DEAD-LETTER-QUEUE".to_owned(),
             };
-            done.waiting.waits(&path(&mesh), decision);
+            run.waits(&path(&mesh), decision);
         }
     }
 }

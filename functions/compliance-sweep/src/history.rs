@@ -11,8 +11,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use lambda_kit::Decision;
-use lambda_kit::wake::WakeId;
 use mesh::name::MeshName;
 use mesh::pack::{Finding, FindingId};
 use ports::{BudgetWindow, DocumentError, JournalEntry, Note, PortError, StateKey, StateStore, StoreOutcome, Stored};
@@ -20,6 +18,8 @@ use records::{
     DecisionEntry, FindingsPart, Function, JournalBody, Layout, SweepMessage, SweepRecord, read_record, write_record,
 };
 use reports::{Changes, Dated, History};
+use runner::Decision;
+use runner::wake::WakeId;
 use serde_json::{Value, json};
 
 use crate::NAME;

@@ -29,9 +29,12 @@ mod unread;
 
 use std::sync::Arc;
 
+use mesh::policy::{Policy, PolicyError};
 use ports::certificates::{CertificateAuthority, CertificateStore, SecretBundles};
 use ports::{Clock, EventBus, MeshReader, Notifier, ReportStore, SecurityHub, StateStore};
+use runner::{EnginePorts, PolicyKeeper, Runner};
 
+pub use asked::Asked;
 pub use handler::ComplianceSweep;
 pub use settings::{FanOut, Settings, SettingsError};
 
@@ -61,6 +64,19 @@ pub struct Ports {
     pub reports: Arc<dyn ReportStore>,
     /// Imports the findings into Security Hub; `None` if the import is switched off.
     pub security_hub: Option<Arc<dyn SecurityHub>>,
+}
+
+/// Creates the function from its ports, its policy and the fan-out of its triggers.
+#[must_use]
+pub fn function(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>, fan_out: FanOut) -> Runner<ComplianceSweep> {
+    let engine = EnginePorts {
+        clock: Arc::clone(&ports.clock),
+        state: Arc::clone(&ports.state),
+        notifier: Arc::clone(&ports.notifier),
+        bus: Arc::clone(&ports.bus),
+        reports: Arc::clone(&ports.reports),
+    };
+    Runner::new(ComplianceSweep::new(ports, fan_out), engine, policy)
 }
 
 #[cfg(test)]

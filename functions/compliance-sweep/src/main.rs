@@ -4,17 +4,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use aws::Aws;
-use compliance_sweep::{ComplianceSweep, NAME, Ports, Settings};
+use compliance_sweep::{ComplianceSweep, NAME, Ports, Settings, function};
 use jiff::Timestamp;
-use lambda_kit::{Config, PolicyKeeper, StartupError};
 use mesh::policy::{BUILT_IN, Policy};
 use ports::SystemClock;
+use runner::{Config, PolicyKeeper, Runner, StartupError};
 
 fn main() -> ExitCode {
-    lambda_kit::start(NAME, wire)
+    runner::start(NAME, wire)
 }
 
-async fn wire(config: Config) -> Result<ComplianceSweep, StartupError> {
+async fn wire(config: Config) -> Result<Runner<ComplianceSweep>, StartupError> {
     let settings = Settings::from_env(|variable| std::env::var(variable).ok(), config.bus.is_some())?;
     let aws = Aws::open_checked().await?;
     let source = aws.policy(&config.policy, BUILT_IN);
@@ -31,5 +31,5 @@ async fn wire(config: Config) -> Result<ComplianceSweep, StartupError> {
         reports: aws.reports(config.reports.as_ref()),
         security_hub: settings.security_hub.then(|| Arc::new(aws.security_hub()) as _),
     };
-    Ok(ComplianceSweep::new(ports, policy, settings.fan_out))
+    Ok(function(ports, policy, settings.fan_out))
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use lambda_kit::Metric;
 use mesh::edges::edges_by_policy;
 use mesh::failures::FailureClass;
 use mesh::name::MeshName;
@@ -11,10 +10,11 @@ use mesh::pack::{Evaluation, judge};
 use mesh::policy::Policy;
 use ports::{PortError, PortErrorKind};
 use reports::{MeshReport, SEVERITIES};
+use runner::{Metric, Run};
 use serde_json::json;
 
 use crate::asked::Asking;
-use crate::done::{Done, line, path};
+use crate::done::{Done, Progress, line, path};
 use crate::handler::NAMED;
 use crate::history::{Head, LoadError, Remembered};
 use crate::observe::{Observation, observe};
@@ -27,25 +27,18 @@ const ATTEMPTS: usize = 3;
 
 impl ComplianceSweep {
     /// Sweeps one mesh. A failure is reported, and does not stop the sweep of other meshes.
-    pub(crate) async fn sweep_one(
-        &self,
-        mesh: &MeshName,
-        asking: &Asking,
-        policy: &Policy,
-        now: Timestamp,
-        done: &mut Done,
-    ) {
+    pub(crate) async fn sweep_one(&self, run: &Run<'_>, mesh: &MeshName, asking: &Asking, progress: &mut Progress) {
         let mut of_mesh = Done::default();
         for _ in 0..ATTEMPTS {
             of_mesh = Done::default();
-            if self.sweep_mesh(mesh, asking, policy, now, &mut of_mesh).await == Swept::Settled {
-                return done.join(mesh, of_mesh);
+            if self.sweep_mesh(mesh, asking, run.policy(), run.now(), &mut of_mesh).await == Swept::Settled {
+                return progress.join(run, mesh, of_mesh);
             }
         }
         let why = format!("mesh {mesh} is swept by other invocations all the time");
         of_mesh.remember_failure(&path(mesh), "Overtaken", FailureClass::Transient, why.clone());
         of_mesh.retry = Some(why);
-        done.join(mesh, of_mesh);
+        progress.join(run, mesh, of_mesh);
     }
 
     async fn sweep_mesh(

@@ -9,9 +9,9 @@
 //! `compliance` implements the six steps. This crate writes only egress filters and backends.
 
 use compliance::{Compliance, Ports};
-use lambda_kit::PolicyKeeper;
 use mesh::compliance::Topic;
 use mesh::policy::{Policy, PolicyError};
+use runner::{PolicyKeeper, Runner};
 
 /// The topic of the function.
 pub const TOPIC: Topic = Topic::Egress;
@@ -21,8 +21,8 @@ pub const NAME: &str = compliance::name(TOPIC);
 
 /// Creates the function from its ports and its policy.
 #[must_use]
-pub fn function(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Compliance {
-    Compliance::new(TOPIC, ports, policy)
+pub fn function(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Runner<Compliance> {
+    compliance::function(TOPIC, ports, policy)
 }
 
 #[cfg(test)]

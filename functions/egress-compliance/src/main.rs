@@ -7,15 +7,15 @@ use aws::Aws;
 use compliance::{Compliance, Ports};
 use egress_compliance::{NAME, function};
 use jiff::Timestamp;
-use lambda_kit::{Config, PolicyKeeper, StartupError};
 use mesh::policy::{BUILT_IN, Policy};
 use ports::SystemClock;
+use runner::{Config, PolicyKeeper, Runner, StartupError};
 
 fn main() -> ExitCode {
-    lambda_kit::start(NAME, wire)
+    runner::start(NAME, wire)
 }
 
-async fn wire(config: Config) -> Result<Compliance, StartupError> {
+async fn wire(config: Config) -> Result<Runner<Compliance>, StartupError> {
     let aws = Aws::open_checked().await?;
     let source = aws.policy(&config.policy, BUILT_IN);
     let policy = PolicyKeeper::start(source, Policy::read, Timestamp::now()).await?;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use lambda_kit::{Report, Signals};
 use mesh::alarm::AlarmName;
 use mesh::failover::{Decision, HoldReason, Subject, UnansweredAlarm, Verdict, Wiring};
 use mesh::name::{MeshName, ResourcePath};
 use ports::{DocumentError, PortError, Refusal};
+use runner::{Report, Signals};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ pub(crate) struct Account {
     /// The subject of the decision; `None` for a subject outside a mesh, such as an alarm.
     pub(crate) subject: Option<Subject>,
     /// The line of the report.
-    pub(crate) line: lambda_kit::Decision,
+    pub(crate) line: runner::Decision,
     /// The metrics that the line counts into.
     pub(crate) signals: Signals,
     /// Whether another writer changed the route or its record in between, so that the decision has to be made again.
@@ -103,7 +103,7 @@ impl Account {
             let line = hold(format!("alarm/{name}"), reason.code(), facts(reason));
             Some(Self {
                 subject: None,
-                line: lambda_kit::Decision { decision: "keep".to_owned(), ..line },
+                line: runner::Decision { decision: "keep".to_owned(), ..line },
                 signals: Signals::default(),
                 superseded: false,
                 retry: None,
@@ -125,7 +125,7 @@ impl Account {
         let line = hold(format!("alarm/{}", alarm.alarm), &alarm.reason.code(), found);
         // An alarm of another application is not a hold of this function; it counts as no change.
         let is_ours = alarm.wiring != Wiring::Bus;
-        let line = if is_ours { line } else { lambda_kit::Decision { decision: "keep".to_owned(), ..line } };
+        let line = if is_ours { line } else { runner::Decision { decision: "keep".to_owned(), ..line } };
         Self {
             subject: None,
             line,
@@ -166,14 +166,14 @@ pub(crate) fn resource(mesh: &MeshName, subject: &Subject) -> String {
     }
 }
 
-fn line(mesh: &MeshName, decision: &Decision, outcome: Option<&Outcome>) -> lambda_kit::Decision {
+fn line(mesh: &MeshName, decision: &Decision, outcome: Option<&Outcome>) -> runner::Decision {
     let (reason, facts, _) = reason(&decision.verdict);
     let (kind, plan) = match &decision.verdict {
         Verdict::Keep(_) => ("keep", None),
         Verdict::Hold(_) => ("hold", None),
         Verdict::Act(plan) => ("act", serde_json::to_value(plan).ok()),
     };
-    lambda_kit::Decision {
+    runner::Decision {
         resource: resource(mesh, &decision.subject),
         decision: kind.to_owned(),
         reason,
@@ -183,8 +183,8 @@ fn line(mesh: &MeshName, decision: &Decision, outcome: Option<&Outcome>) -> lamb
     }
 }
 
-fn hold(resource: String, reason: &str, facts: Value) -> lambda_kit::Decision {
-    lambda_kit::Decision {
+fn hold(resource: String, reason: &str, facts: Value) -> runner::Decision {
+    runner::Decision {
         resource,
         decision: "hold".to_owned(),
         reason: reason.to_owned(),

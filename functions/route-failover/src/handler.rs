@@ -5,8 +5,6 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
-use lambda_kit::wake::{AlarmWake, Delivery};
-use lambda_kit::{Current, Handler, NoPolicy, PolicyKeeper, Report, Retry};
 use mesh::alarm::{Alarm, AlarmName, AlarmState};
 use mesh::failover::{
     AlarmInput, Decision, ForeignAlarm, Plan, Recipient, Subject, Verdict, decide, unanswered_alarms,
@@ -15,7 +13,9 @@ use mesh::failures::{FailedCall, FailureClass};
 use mesh::name::{MeshName, ResourcePath, RouteId};
 use mesh::policy::{Mode, PagingPolicy, Policy, PolicyError, RuleId};
 use mesh::weights::WeightSplit;
-use ports::{BudgetWindow, Deadline, FailureMemory, PortError};
+use ports::{BudgetWindow, Deadline, PortError};
+use runner::wake::{AlarmWake, Delivery};
+use runner::{Current, FailureMemory, Handler, NoPolicy, PolicyKeeper, Report, Retry};
 use tokio::sync::Mutex;
 
 use crate::account::{Account, is_stale};
@@ -97,7 +97,7 @@ impl Handler for RouteFailover {
             wake: &wake,
             policy: &policy,
             window: BudgetWindow::at(NAME, policy.failover.budget.window.get(), now),
-            holder: lambda_kit::holder(NAME, deadline, now),
+            holder: runner::holder(NAME, deadline, now),
             now,
         };
         let mut messages = Messages::default();

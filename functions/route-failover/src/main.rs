@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use aws::Aws;
 use jiff::Timestamp;
-use lambda_kit::{Config, PolicyKeeper, StartupError};
 use mesh::policy::{BUILT_IN, Policy};
 use ports::SystemClock;
 use route_failover::{NAME, Ports, Recipient, RouteFailover};
+use runner::{Config, PolicyKeeper, StartupError};
 
 fn main() -> ExitCode {
-    lambda_kit::start(NAME, wire)
+    runner::start(NAME, wire)
 }
 
 async fn wire(config: Config) -> Result<RouteFailover, StartupError> {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use lambda_kit::FailedMessages;
-use lambda_kit::wake::{Delivery, Payload};
 use mesh::alarm::AlarmName;
 use mesh::name::{MeshName, ResourcePath};
+use runner::FailedMessages;
+use runner::wake::{Delivery, Payload};
 
 /// The messages of an invocation, each with its request.
 #[derive(Debug, Default)]
@@ -103,7 +103,7 @@ mod tests {
             };
             names.iter().map(|name| name.parse().unwrap()).collect()
         };
-        Messages::new(&lambda_kit::wake::parse(&event), meshes)
+        Messages::new(&runner::wake::parse(&event), meshes)
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //! alarms of its own account and region. An event of another account therefore has no information about the local alarm
 //! of the same name.
 
-use lambda_kit::wake::{AlarmWake, Delivery, Payload};
 use mesh::alarm::Alarm;
 use mesh::failover::ForeignAlarm;
+use runner::wake::{AlarmWake, Delivery, Payload};
 
 /// The region and the account of an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ mod tests {
             let mut event = json!({ "alarmData": { "alarmName": "a", "state": { "value": "ALARM" } } });
             event["region"] = json!(region);
             event["accountId"] = json!(account);
-            lambda_kit::wake::parse(&event)
+            runner::wake::parse(&event)
         };
         for (region, account, read, is_foreign) in [
             ("us-east-1", "123456789012", vec![own("a")], false),

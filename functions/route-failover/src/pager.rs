@@ -59,7 +59,7 @@ impl Pager {
 }
 
 /// The notice for a line of the report.
-pub(crate) fn notice(urgency: Urgency, line: &lambda_kit::Decision, text: &str) -> Notice {
+pub(crate) fn notice(urgency: Urgency, line: &runner::Decision, text: &str) -> Notice {
     let facts = serde_json::to_string_pretty(line).unwrap_or_default();
     Notice {
         urgency,

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use lambda_kit::wake::{AlarmChannel, Delivery, Payload};
 use mesh::alarm::AlarmName;
 use mesh::name::RouteId;
+use runner::wake::{AlarmChannel, Delivery, Payload};
 
 /// Alarms that changed, routes that were released, or a scheduled run.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -8,9 +8,9 @@
 //! `compliance` implements the six steps. This crate writes only tags.
 
 use compliance::{Compliance, Ports};
-use lambda_kit::PolicyKeeper;
 use mesh::compliance::Topic;
 use mesh::policy::{Policy, PolicyError};
+use runner::{PolicyKeeper, Runner};
 
 /// The topic of the function.
 pub const TOPIC: Topic = Topic::Tags;
@@ -20,8 +20,8 @@ pub const NAME: &str = compliance::name(TOPIC);
 
 /// Creates the function from its ports and its policy.
 #[must_use]
-pub fn function(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Compliance {
-    Compliance::new(TOPIC, ports, policy)
+pub fn function(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Runner<Compliance> {
+    compliance::function(TOPIC, ports, policy)
 }
 
 #[cfg(test)]

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use lambda_kit::wake::parse;
-use lambda_kit::{Handler as _, PolicyKeeper};
 use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState};
 use mesh::name::ResourcePath;
 use mesh::policy::Policy;
 use ports::Deadline;
 use ports::memory::{Fault, Gate, MemoryPolicy, MemoryPorts};
 use route_failover::{Ports, RouteFailover};
+use runner::wake::parse;
+use runner::{Handler as _, PolicyKeeper};
 use serde_json::json;
 
 use crate::{Row, median};

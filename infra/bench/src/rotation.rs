@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 
 use certificate_rotation::{CertificateRotation, Ports};
 use jiff::{SignedDuration, Timestamp};
-use lambda_kit::wake::parse;
-use lambda_kit::{Handler as _, PolicyKeeper, Report};
 use mesh::certificates::Chain;
 use mesh::name::ResourcePath;
 use mesh::policy::Policy;
@@ -21,6 +19,8 @@ use ports::certificates::{
 };
 use ports::memory::certificates::Validity;
 use ports::memory::{Faults, MemoryPolicy, MemoryPorts};
+use runner::wake::parse;
+use runner::{Handler as _, PolicyKeeper, Report, Runner};
 use serde_json::json;
 
 use crate::{Row, median};
@@ -116,7 +116,7 @@ async fn one() -> Result<Row, Box<dyn Error>> {
     })
 }
 
-async fn run(function: &CertificateRotation) -> Result<Report, Box<dyn Error>> {
+async fn run(function: &Runner<CertificateRotation>) -> Result<Report, Box<dyn Error>> {
     let tick = parse(&json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}));
     Ok(function.handle(tick, Deadline::after(Duration::from_secs(110))).await.map_err(|retry| retry.why)?)
 }
@@ -197,7 +197,7 @@ impl Shop {
     }
 
     /// A warm function that may change the mesh.
-    async fn start(&self) -> Result<CertificateRotation, Box<dyn Error>> {
+    async fn start(&self) -> Result<Runner<CertificateRotation>, Box<dyn Error>> {
         let authority = self.authority.as_str();
         let imported = self.imported.iter().map(|arn| json!({"certificate": arn, "authority": authority}));
         // JSON is YAML.
@@ -224,6 +224,6 @@ impl Shop {
             bus: Arc::new(ports.bus),
             reports: Arc::new(ports.reports),
         };
-        Ok(CertificateRotation::new(ports, keeper))
+        Ok(certificate_rotation::function(ports, keeper))
     }
 }

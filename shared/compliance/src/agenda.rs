@@ -63,11 +63,6 @@ impl Agenda {
         agenda
     }
 
-    /// The meshes.
-    pub(crate) fn meshes(&self) -> impl Iterator<Item = &MeshName> {
-        self.0.keys()
-    }
-
     fn add(&mut self, mesh: &MeshName, resource: Option<&ResourcePath>, since: Option<Timestamp>) {
         match self.0.get_mut(mesh) {
             Some(item) => item.join(resource, since),

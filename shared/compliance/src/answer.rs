@@ -10,20 +10,18 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use lambda_kit::wake::RuleInvocation;
 use mesh::compliance::{ComplianceStatus, ResourceCompliance, Topic, judge};
 use mesh::name::{MeshName, ResourcePath};
-use mesh::policy::Policy;
 use ports::{
-    Annotation, ConfigResource, Evaluation, FailureRun, PortError, PortErrorKind, PutOutcome, RuleCompliance,
-    put_all_evaluations,
+    Annotation, ConfigResource, Evaluation, PortError, PortErrorKind, PutOutcome, RuleCompliance, put_all_evaluations,
 };
+use runner::wake::RuleInvocation;
+use runner::{Decision as Line, RequestedBy, Run, WorkItem};
 use serde_json::{Value, json};
 
 use crate::Ports;
 use crate::observe::Observation;
-use crate::report_entry::{Repeat, ReportEntry, line};
-use crate::trigger::{Concern, ItemRequest, Trigger};
+use crate::trigger::{ItemRequest, Trigger};
 
 /// The target under which failed answers are recorded.
 pub(crate) const AWS_CONFIG: &str = "the answers to AWS Config";
@@ -38,8 +36,6 @@ pub(crate) struct Answers {
     items: Vec<ItemAnswer>,
     /// The answers about all resources.
     everything: Vec<EverythingAnswer>,
-    /// The lines of requests without an answer.
-    unanswered: Vec<ReportEntry>,
 }
 
 #[derive(Debug)]
@@ -89,23 +85,16 @@ impl Answers {
     }
 
     /// Adds the answers about the resources of a mesh that was read.
-    pub(crate) fn add(
-        &mut self,
-        observation: &Observation,
-        topic: Topic,
-        policy: &Policy,
-        open: &[ItemRequest],
-        now: Timestamp,
-    ) {
+    pub(crate) fn add(&mut self, run: &Run<'_>, observation: &Observation, open: &[ItemRequest]) {
         let mesh = &observation.facts.mesh.name;
-        let judged = judge(topic, &observation.facts, policy, now);
+        let judged = judge(observation.topic(), &observation.facts, run.policy(), run.now());
         for request in open {
             let Some(arn) = request.item.arn.as_ref().filter(|arn| arn.path().mesh() == mesh) else { continue };
             let own = observation.about(&ResourcePath::Mesh(mesh.clone())).map(|about| &about.arn);
             let elsewhere = own.is_some_and(|own| (own.region(), own.account()) != (arn.region(), arn.account()));
             if elsewhere {
                 // A mesh of the same name in another account or region is a different mesh.
-                self.unknown(request, "OtherMesh", "its mesh cannot be read from here", false);
+                unknown(run, request, "OtherMesh", "its mesh cannot be read from here", false);
                 continue;
             }
             match judged.get(arn.path()) {
@@ -115,7 +104,7 @@ impl Answers {
                     } else {
                         let unread = observation.facts.unread.get(arn.path());
                         let is_transient = unread.is_some_and(|unread| unread.transient);
-                        self.unknown(request, "Unknown", &judged.text(), is_transient);
+                        unknown(run, request, "Unknown", &judged.text(), is_transient);
                     }
                 }
                 None => self.item(request, RuleCompliance::NotApplicable, "it does not exist in the mesh"),
@@ -129,16 +118,16 @@ impl Answers {
     }
 
     /// Leaves the requests about a mesh that could not be read without an answer.
-    pub(crate) fn unread(&mut self, mesh: &MeshName, error: &PortError, open: &[ItemRequest]) {
+    pub(crate) fn unread(run: &Run<'_>, mesh: &MeshName, error: &PortError, open: &[ItemRequest]) {
         let is_of_mesh = |request: &&ItemRequest| request.item.path().is_some_and(|path| path.mesh() == mesh);
         for request in open.iter().filter(is_of_mesh) {
-            self.unknown(request, "Unknown", &error.to_string(), error.kind.may_heal());
+            unknown(run, request, "Unknown", &error.to_string(), error.kind.may_heal());
         }
     }
 
     /// Leaves a request without an answer because the mesh of its resource is unknown.
-    pub(crate) fn without_arn(&mut self, request: &ItemRequest) {
-        self.unknown(request, "WithoutArn", "neither the item nor its history has an ARN", false);
+    pub(crate) fn without_arn(run: &Run<'_>, request: &ItemRequest) {
+        unknown(run, request, "WithoutArn", "neither the item nor its history has an ARN", false);
     }
 
     fn item(&mut self, request: &ItemRequest, compliance: RuleCompliance, text: &str) {
@@ -148,32 +137,24 @@ impl Answers {
         self.items.push(ItemAnswer { invocation, message: request.message.clone(), evaluation });
     }
 
-    /// Leaves a request without an answer; the previous answer stays valid until the compliance is known again.
-    fn unknown(&mut self, request: &ItemRequest, reason: &str, why: &str, is_transient: bool) {
-        let Some(invocation) = &request.invocation else { return };
-        let facts = json!({ "rule": invocation.rule, "why": why, "answered": false });
-        let mut entry = ReportEntry::new(line(request.item.resource.resource_id.clone(), "hold", reason, facts));
-        if is_transient {
-            let concern = Concern::Delivery(request.message.clone());
-            entry.repeats.push(Repeat { why: format!("no answer to AWS Config: {why}"), concern });
-        }
-        self.unanswered.push(entry);
-    }
-
-    /// The messages of all requests that wait for an answer.
-    pub(crate) fn messages(&self) -> impl Iterator<Item = &String> {
+    /// The requests that wait for an answer. Each is a separate piece of work.
+    pub(crate) fn waiting(&self) -> Vec<WorkItem> {
         let of_items = self.items.iter().filter_map(|answer| answer.message.as_ref());
-        of_items.chain(self.everything.iter().filter_map(|answer| answer.message.as_ref()))
+        let messages = of_items.chain(self.everything.iter().filter_map(|answer| answer.message.as_ref()));
+        let item = |message: &String| WorkItem {
+            subject: format!("answer {message}"),
+            requested_by: RequestedBy::delivery(Some(message.clone())),
+        };
+        messages.map(item).collect()
     }
 
     /// Sends the answers.
-    pub(crate) async fn send(self, ports: &Ports, failures: &FailureRun) -> Vec<ReportEntry> {
-        let mut entries = self.unanswered;
+    pub(crate) async fn send(self, run: &Run<'_>, ports: &Ports) {
         for ItemAnswer { invocation, message, evaluation } in self.items {
             let subject = evaluation.resource.resource_id.clone();
             let facts = json!({ "rule": invocation.rule, "evaluation": evaluation });
             let outcome = put_all_evaluations(ports.config.as_ref(), &invocation.token, &[evaluation]).await;
-            entries.push(answered(subject, facts, &outcome, message, failures));
+            answered(run, subject, facts, &outcome, message);
         }
         for EverythingAnswer { invocation, message, evaluations, unknown, .. } in self.everything {
             let subject = format!("rule/{}", invocation.rule);
@@ -188,45 +169,48 @@ impl Answers {
                 facts = with(facts, "unknown", json!(unknown));
             }
             let outcome = put_all_evaluations(ports.config.as_ref(), &invocation.token, &evaluations).await;
-            entries.push(answered(subject, facts, &outcome, message, failures));
+            answered(run, subject, facts, &outcome, message);
         }
-        entries
     }
 }
 
-/// The line of an answer, with the deliveries to retry.
-fn answered(
-    subject: String,
-    facts: Value,
-    outcome: &PutOutcome,
-    message: Option<String>,
-    failures: &FailureRun,
-) -> ReportEntry {
+/// Leaves a request without an answer; the previous answer stays valid until the compliance is known again.
+fn unknown(run: &Run<'_>, request: &ItemRequest, reason: &str, why: &str, is_transient: bool) {
+    let Some(invocation) = &request.invocation else { return };
+    let facts = json!({ "rule": invocation.rule, "why": why, "answered": false });
+    run.report(Line::new(request.item.resource.resource_id.clone(), "hold", reason, facts));
+    if is_transient {
+        let requested_by = RequestedBy::delivery(request.message.clone());
+        run.retry(&requested_by, &format!("no answer to AWS Config: {why}"));
+    }
+}
+
+/// Reports an answer, with the deliveries to retry.
+fn answered(run: &Run<'_>, subject: String, facts: Value, outcome: &PutOutcome, message: Option<String>) {
     if outcome.is_complete() {
-        failures.succeeded(AWS_CONFIG);
-        return ReportEntry::new(line(subject, "answer", "Evaluated", facts));
+        run.failures().succeeded(AWS_CONFIG);
+        return run.report(Line::new(subject, "answer", "Evaluated", facts));
     }
     let mut facts = facts;
     let reason = if let Some(error) = &outcome.error {
-        failures.failed(AWS_CONFIG, error);
+        run.failures().failed(AWS_CONFIG, error);
         facts = with(with(facts, "error", json!(error.to_string())), "unsent", json!(outcome.unsent));
         "CannotAnswer"
     } else {
         let text = format!("AWS Config rejected {} evaluations", outcome.refused.len());
         let kind = if outcome.may_heal() { PortErrorKind::Unavailable } else { PortErrorKind::Other };
-        failures.failed(AWS_CONFIG, &PortError::new("put evaluations", kind, text));
+        run.failures().failed(AWS_CONFIG, &PortError::new("put evaluations", kind, text));
         "EvaluationsRefused"
     };
     if !outcome.refused.is_empty() {
         let named: Vec<_> = outcome.refused.iter().take(MOST_NAMED).collect();
         facts = with(with(facts, "refused", json!(named)), "refusedCount", json!(outcome.refused.len()));
     }
-    let why = outcome.error.as_ref().map_or_else(|| format!("{subject}: {reason}"), ToString::to_string);
-    let mut entry = ReportEntry::new(line(subject, "hold", reason, facts));
     if outcome.may_heal() {
-        entry.repeats.push(Repeat { why, concern: Concern::Delivery(message) });
+        let why = outcome.error.as_ref().map_or_else(|| format!("{subject}: {reason}"), ToString::to_string);
+        run.retry(&RequestedBy::delivery(message), &why);
     }
-    entry
+    run.report(Line::new(subject, "hold", reason, facts));
 }
 
 /// The evaluations of all resources with known compliance.

@@ -16,20 +16,26 @@
 
 mod agenda;
 mod answer;
-mod execute;
-mod handler;
-mod journal;
+mod function;
+mod invocation;
+mod lines;
+mod news;
 mod observe;
-mod report;
-mod report_entry;
+mod record;
+mod repairs;
+mod steps;
 mod trigger;
 
 use std::sync::Arc;
 
 use mesh::compliance::Topic;
+use mesh::policy::{Policy, PolicyError};
 use ports::{Clock, ConfigRules, EventBus, MeshReader, MeshWriter, Notifier, ReportStore, StateStore, TagWriter};
+use runner::{EnginePorts, PolicyKeeper, Runner};
+use tokio::sync::Mutex;
 
-pub use handler::Compliance;
+pub use function::Compliance;
+pub use trigger::Trigger;
 
 /// The name of a function in reports, metrics, budgets and the state table.
 #[must_use]
@@ -61,4 +67,17 @@ pub struct Ports {
     pub bus: Arc<dyn EventBus>,
     /// Stores large observations.
     pub reports: Arc<dyn ReportStore>,
+}
+
+/// Creates the function of a topic from its ports and its policy.
+#[must_use]
+pub fn function(topic: Topic, ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Runner<Compliance> {
+    let engine = EnginePorts {
+        clock: Arc::clone(&ports.clock),
+        state: Arc::clone(&ports.state),
+        notifier: Arc::clone(&ports.notifier),
+        bus: Arc::clone(&ports.bus),
+        reports: Arc::clone(&ports.reports),
+    };
+    Runner::new(Compliance { topic, ports, warm: Mutex::default() }, engine, policy)
 }

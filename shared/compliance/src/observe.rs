@@ -7,8 +7,10 @@ use futures::join;
 use jiff::{SignedDuration, Timestamp};
 use mesh::compliance::{Facts, Record, ResourceDetails, StateAccess, Topic, Unread, UnreadPart};
 use mesh::name::{MeshName, ResourcePath};
+use mesh::policy::Policy;
 use ports::{BudgetWindow, DocumentError, Pace, PortError, PortErrorKind, StateKey, StateView, Surveyed, survey};
-use records::{ComplianceFacts, read_record};
+use records::{ComplianceFacts, ComplianceObservation, Observation as RecordedObservation, read_record};
+use runner::ObservationData;
 use tokio::sync::Mutex;
 
 use crate::{Ports, name};
@@ -58,6 +60,7 @@ impl MeshReading {
 /// One observation of a mesh: the input of the decision, and of its execution.
 #[derive(Debug)]
 pub(crate) struct Observation {
+    topic: Topic,
     /// The input of the decision.
     pub(crate) facts: Facts,
     /// The resources as read, with all members that must survive a write.
@@ -79,15 +82,28 @@ pub(crate) enum StateError {
 }
 
 impl Observation {
+    /// The topic of the function that observed.
+    pub(crate) const fn topic(&self) -> Topic {
+        self.topic
+    }
+
     /// The metadata of a resource.
     pub(crate) fn about(&self, path: &ResourcePath) -> Option<&ResourceDetails> {
         self.facts.about.get(path)
     }
+}
 
-    /// The facts in the format of the journal, sufficient for a replay.
-    pub(crate) fn recorded(&self) -> ComplianceFacts {
+impl ObservationData for Observation {
+    fn recorded(&self, policy: &Policy, now: Timestamp) -> RecordedObservation {
         let resources = self.resources.values().map(|read| (&read.resource, read.tags.as_ref()));
-        ComplianceFacts::new(&self.facts, resources)
+        let facts = ComplianceFacts::new(&self.facts, resources);
+        let observation = ComplianceObservation { now, facts, policy: policy.clone() };
+        RecordedObservation::Compliance(self.topic, Box::new(observation))
+    }
+
+    fn object(&self, now: Timestamp, _: &str) -> String {
+        let mesh = ResourcePath::Mesh(self.facts.mesh.name.clone());
+        format!("observations/{}/{mesh}/{}.json", name(self.topic), now.as_millisecond())
     }
 }
 
@@ -134,7 +150,7 @@ pub(crate) async fn mesh(
             (None, Some(error))
         }
     };
-    Ok(Observation { facts, resources, revision, state_error })
+    Ok(Observation { topic, facts, resources, revision, state_error })
 }
 
 /// Adds the state table's documents to the facts; returns the revision of the mesh's record.

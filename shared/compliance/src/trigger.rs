@@ -1,13 +1,14 @@
 //! The trigger of an invocation: all its deliveries together.
 
 use jiff::Timestamp;
-use lambda_kit::wake::{ConfigSubject, Delivery, MeshWrite, Payload, RuleInvocation};
 use mesh::name::{MeshName, ResourcePath};
 use ports::ConfigItem;
+use runner::RequestedBy;
+use runner::wake::{ConfigSubject, Delivery, MeshWrite, Payload, RuleInvocation};
 
 /// Requests of AWS Config, writes to meshes, and scheduled runs.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Trigger {
+pub struct Trigger {
     /// The resources that AWS Config reports.
     pub(crate) items: Vec<ItemRequest>,
     /// The invocations that request the compliance of all resources.
@@ -118,11 +119,10 @@ impl Trigger {
         !self.ticks.is_empty() || !self.everything.is_empty()
     }
 
-    /// The deliveries that a failure affects, each with its queue message. Empty if no delivery requested the failed
-    /// part.
-    pub(crate) fn concerned(&self, concern: &Concern) -> Vec<Option<String>> {
+    /// The deliveries that a failure affects. Empty if no delivery requested the failed part.
+    pub(crate) fn concerned(&self, concern: &Concern) -> RequestedBy {
         let (mesh, resource) = match concern {
-            Concern::Delivery(message) => return vec![message.clone()],
+            Concern::Delivery(message) => return RequestedBy::delivery(message.clone()),
             Concern::Mesh(mesh) => (Some(mesh), None),
             Concern::Resource(resource) => (Some(resource.mesh()), Some(resource)),
             Concern::AllMeshes => (None, None),

@@ -19,19 +19,16 @@ mod denied;
 mod document;
 mod error;
 mod event_bus;
-mod failure_memory;
 mod instance_directory;
 mod location;
 pub mod memory;
 mod mesh_store;
 mod notifier;
-mod paged_memory;
 mod policy_source;
 mod queues;
 mod report_store;
 mod roster;
 mod security_hub;
-mod standstill_memory;
 mod state_rules;
 mod state_store;
 mod survey;
@@ -47,7 +44,6 @@ pub use deadline::Deadline;
 pub use denied::DeniedCalls;
 pub use error::{PortError, PortErrorKind};
 pub use event_bus::EventBus;
-pub use failure_memory::{FailureMemory, FailureRun};
 pub use instance_directory::{InstanceAttributes, InstanceDirectory};
 pub use location::{LocationError, PolicyLocation, ReportsLocation};
 pub use mesh_store::{
@@ -61,7 +57,6 @@ pub use records::{BusEvent, DocumentError, Notice, Urgency};
 pub use report_store::{ReportStore, store_observation};
 pub use roster::Roster;
 pub use security_hub::{RefusedFinding, SecurityHub};
-pub use standstill_memory::{StandstillMemory, StandstillRun, WaitingDecision};
 pub use state_rules::Admission;
 pub use state_store::{
     Begin, Begun, BudgetView, BudgetWindow, Finish, JournalEntry, KillSwitch, Lease, Note, Refusal, Spend, StateKey,

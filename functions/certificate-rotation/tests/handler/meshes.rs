@@ -1,8 +1,8 @@
 //! Several meshes that share certificates: what one of them only watches, or can't be read, keeps back nothing else.
 
-use lambda_kit::{Decision, Report};
 use mesh::certificates::Source;
 use ports::PortErrorKind;
+use runner::{Decision, Report};
 use serde_json::json;
 
 use crate::shop::{DAY, Shop, root};

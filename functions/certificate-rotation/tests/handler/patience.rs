@@ -2,10 +2,10 @@
 //! later, and never ordered twice.
 
 use jiff::SignedDuration;
-use lambda_kit::Report;
 use ports::PortErrorKind;
 use ports::certificates::{Bundle, VersionId};
 use ports::memory::{Effect, Failure, Fault};
+use runner::Report;
 
 use crate::shop::{DAY, Shop};
 

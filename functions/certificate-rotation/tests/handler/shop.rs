@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use certificate_rotation::{CertificateRotation, Ports};
 use jiff::{SignedDuration, Timestamp};
-use lambda_kit::{Handler, PolicyKeeper, Report, Retry, wake};
 use mesh::certificates::{self, Anchor, Certificate, Chain, Source, leads_to};
 use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
@@ -22,6 +21,7 @@ use ports::certificates::{
 use ports::memory::certificates::Validity;
 use ports::memory::{Faults, MemoryPolicy, MemoryPorts};
 use ports::{Clock as _, Deadline, MeshReader as _, Pace, PortErrorKind, survey};
+use runner::{Handler, PolicyKeeper, Report, Retry, Runner, wake};
 use serde_json::{Value, json};
 
 use crate::blinkered::{Blinkered, Unread};
@@ -199,7 +199,7 @@ impl Shop {
     }
 
     /// A function that knows nothing yet: another process.
-    pub(crate) async fn start(&self) -> CertificateRotation {
+    pub(crate) async fn start(&self) -> Runner<CertificateRotation> {
         let keeper = PolicyKeeper::start(Box::new(self.policy.clone()), Policy::read, self.now()).await.unwrap();
         let ports = self.ports.clone();
         let certificates = ports.certificates;
@@ -218,7 +218,7 @@ impl Shop {
             bus: Arc::new(ports.bus),
             reports: Arc::new(ports.reports),
         };
-        CertificateRotation::new(ports, keeper)
+        certificate_rotation::function(ports, keeper)
     }
 
     /// One wake of a fresh process.

@@ -1,11 +1,11 @@
 //! What used to stand still, or to fight with an operator, on the whole function.
 
 use jiff::SignedDuration;
-use lambda_kit::FailedMessages;
 use mesh::certificates::Source;
 use ports::certificates::{AuthorityStatus, Bundle, PrivateKey, SecretBundles as _, SecretId, Stage, VersionId};
 use ports::memory::{Effect, Failure, Fault};
 use ports::{BudgetWindow, Note, StateKey, StateStore as _};
+use runner::FailedMessages;
 use serde_json::{Value, json};
 
 use crate::shop::{DAY, Shop, leaf_bundle};
@@ -341,7 +341,7 @@ async fn page_that_cannot_be_stored_is_withheld_by_each_process() {
     let answer = async || {
         let function = shop.start().await;
         let deadline = ports::Deadline::after(std::time::Duration::from_secs(110));
-        lambda_kit::Handler::handle(&function, lambda_kit::wake::parse(&tick), deadline).await
+        runner::Handler::handle(&function, runner::wake::parse(&tick), deadline).await
     };
     let failed = ["begin", "note", "finish"];
     let fault = Fault::Fails(Failure::Denied, Effect::NotDone);

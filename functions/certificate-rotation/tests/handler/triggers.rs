@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lambda_kit::wake::{Delivery, Payload};
+use runner::wake::{Delivery, Payload};
 use serde_json::{Value, json};
 
 use crate::shop::{DAY, Shop};
@@ -50,7 +50,7 @@ async fn each_sample_event_wakes_it() {
     for name in names {
         let shop = Shop::open().await;
         let event = event(&name, &shop);
-        let read = lambda_kit::wake::parse(&event);
+        let read = runner::wake::parse(&event);
         let ours = |one: &Delivery| matches!(one.payload, Payload::Certificate(_) | Payload::Tick);
         assert!(!read.is_empty() && read.iter().all(ours), "{name}: {read:?}");
         shop.wait(DAY * 62);

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use change_audit::{ChangeAudit, NAME, Ports};
+use change_audit::{NAME, Ports, function};
 use jiff::{SignedDuration, Timestamp};
-use lambda_kit::{Emitter, Invocation, PolicyKeeper};
 use mesh::name::ResourcePath;
 use mesh::policy::{BUILT_IN, Policy};
 use mesh::spec::Spec;
 use ports::memory::{ACCOUNT, Faults, MemoryPolicy, MemoryPorts};
 use ports::{Deadline, StateKey, StateStore as _};
+use runner::{Emitter, Invocation, PolicyKeeper};
 use serde_json::{Value, json};
 
 pub(crate) const RECS: &str = "mesh/shop/virtualNode/recs-v1";
@@ -106,7 +106,7 @@ impl Shop {
         let deadline = Deadline::after(time);
         let invocation = Invocation { function: NAME, request_id: "r", deadline };
         let emitter = Emitter::to(std::io::sink());
-        invocation.answer(&ChangeAudit::new(ports, policy), &emitter, event).await.map_err(|error| error.to_string())
+        invocation.answer(&function(ports, policy), &emitter, event).await.map_err(|error| error.to_string())
     }
 
     /// The reasons that a sample event leads to; of a batch the messages that failed.

@@ -9,6 +9,7 @@ use ports::certificates::{
 };
 use ports::memory::certificates::Validity;
 use ports::memory::{Call, Effect, Failure, Fault, MemoryPorts};
+use runner::Runner;
 use serde_json::json;
 
 use super::world::{found, function, function_by, morning, put, reasons, rules, shop, sweep};
@@ -146,7 +147,7 @@ fn acm(call: &Call) -> bool {
     call.name.contains("certificate")
 }
 
-async fn disturbed(function: &ComplianceSweep, ports: &MemoryPorts, failure: Failure) -> Vec<String> {
+async fn disturbed(function: &Runner<ComplianceSweep>, ports: &MemoryPorts, failure: Failure) -> Vec<String> {
     ports.clock.advance(SignedDuration::from_hours(6));
     ports.faults.whenever(acm, Fault::Fails(failure, Effect::NotDone));
     let report = sweep(function).await.unwrap();

@@ -2,10 +2,10 @@
 
 use compliance_sweep::{FanOut, NAME};
 use jiff::SignedDuration;
-use lambda_kit::{Handler as _, wake};
 use mesh::policy::BUILT_IN;
 use ports::memory::{Effect, Failure, Fault, MemoryPorts};
 use ports::{Deadline, StateKey};
+use runner::{Handler as _, wake};
 use serde_json::{Value, json};
 
 use super::world::{function, function_by, put, reasons, remembered, shop, sweep};

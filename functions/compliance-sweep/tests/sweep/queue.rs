@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use compliance_sweep::{ComplianceSweep, FanOut};
 use jiff::SignedDuration;
-use lambda_kit::{Emitter, Invocation};
 use mesh::policy::BUILT_IN;
 use ports::Deadline;
 use ports::memory::{Call, Effect, Failure, Fault, MemoryPorts};
+use runner::{Emitter, Invocation, Runner};
 use serde_json::{Value, json};
 
 use super::world::{function, function_by, put, reasons, shop, sweep};
@@ -26,7 +26,7 @@ fn message(id: usize, detail: &Value) -> Value {
 }
 
 /// Hands a batch over as Lambda does, and gives the messages that failed.
-async fn deliver(function: &ComplianceSweep, records: Vec<Value>) -> Vec<String> {
+async fn deliver(function: &Runner<ComplianceSweep>, records: Vec<Value>) -> Vec<String> {
     let deadline = Deadline::after(Duration::from_mins(1));
     let invocation = Invocation { function: "compliance-sweep", request_id: "r", deadline };
     let emitter = Emitter::stdout();

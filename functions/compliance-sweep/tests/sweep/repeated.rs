@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use compliance_sweep::{ComplianceSweep, FanOut};
 use jiff::SignedDuration;
-use lambda_kit::{Handler as _, Report, wake};
 use mesh::policy::BUILT_IN;
 use ports::Deadline;
 use ports::memory::{Effect, Failure, Fault};
+use runner::{Handler as _, Report, Runner, wake};
 use serde_json::{Value, json};
 
 use super::world::{function, function_by, morning, put, reasons, remembered, shop, sweep_at};
@@ -24,7 +24,7 @@ fn batch(events: &[Value]) -> Value {
     json!({"Records": events.iter().map(record).collect::<Vec<_>>()})
 }
 
-async fn deliver(function: &ComplianceSweep, event: &Value) -> Report {
+async fn deliver(function: &Runner<ComplianceSweep>, event: &Value) -> Report {
     let deadline = Deadline::after(Duration::from_mins(1));
     function.handle(wake::parse(event), deadline).await.unwrap()
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use compliance_sweep::{ComplianceSweep, FanOut, NAME, Ports};
 use jiff::{SignedDuration, Timestamp};
-use lambda_kit::wake::{self, Payload};
-use lambda_kit::{Handler as _, PolicyKeeper, Report, Retry};
 use mesh::policy::{BUILT_IN, Policy};
 use ports::memory::MemoryPorts;
 use ports::{Deadline, PolicySource, StateKey};
+use runner::wake::{self, Payload};
+use runner::{Handler as _, PolicyKeeper, Report, Retry, Runner};
 use serde_json::{Value, json};
 
 pub(crate) fn morning() -> Timestamp {
@@ -49,7 +49,7 @@ pub(crate) fn ports(memory: &MemoryPorts) -> Ports {
     }
 }
 
-pub(crate) async fn function(memory: &MemoryPorts) -> ComplianceSweep {
+pub(crate) async fn function(memory: &MemoryPorts) -> Runner<ComplianceSweep> {
     function_by(memory, &every_rule(), FanOut::Direct).await
 }
 
@@ -59,22 +59,22 @@ pub(crate) fn every_rule() -> String {
     strict.replace("required: []", "required: [{ key: owner }, { key: environment }]")
 }
 
-pub(crate) async fn function_by(memory: &MemoryPorts, policy: &str, fan_out: FanOut) -> ComplianceSweep {
+pub(crate) async fn function_by(memory: &MemoryPorts, policy: &str, fan_out: FanOut) -> Runner<ComplianceSweep> {
     let source: Box<dyn PolicySource> =
         Box::new(ports::memory::MemoryPolicy::new(policy, ports::memory::Faults::default()));
     let policy = PolicyKeeper::start(source, Policy::read, morning()).await.unwrap();
-    ComplianceSweep::new(ports(memory), policy, fan_out)
+    compliance_sweep::function(ports(memory), policy, fan_out)
 }
 
 /// The schedule wakes the function, each time anew.
-pub(crate) async fn sweep(function: &ComplianceSweep) -> Result<Report, Retry> {
+pub(crate) async fn sweep(function: &Runner<ComplianceSweep>) -> Result<Report, Retry> {
     static WAKES: AtomicI64 = AtomicI64::new(0);
     let hours = WAKES.fetch_add(1, Ordering::Relaxed);
     sweep_at(function, morning() + SignedDuration::from_hours(hours)).await
 }
 
 /// The schedule's wake of a time; the same again is the same wake.
-pub(crate) async fn sweep_at(function: &ComplianceSweep, time: Timestamp) -> Result<Report, Retry> {
+pub(crate) async fn sweep_at(function: &Runner<ComplianceSweep>, time: Timestamp) -> Result<Report, Retry> {
     let event = include_str!("../../../../events/compliance-sweep/schedule.json");
     let mut event: Value = serde_json::from_str(event).unwrap();
     event["time"] = json!(time);

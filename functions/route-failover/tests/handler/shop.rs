@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use lambda_kit::{Emitter, Invocation, PolicyKeeper};
 use mesh::alarm::AlarmState;
 use mesh::name::{MeshName, ResourcePath, RouteId, RouteName, VirtualNodeName, VirtualRouterName, VirtualServiceName};
 use mesh::policy::Policy;
 use ports::memory::{Effect, Failure, Fault, Faults, MemoryPolicy, MemoryPorts, MemoryState};
 use ports::{Clock, Deadline, Notice, StateKey, Urgency};
 use route_failover::{Ports, RouteFailover};
+use runner::{Emitter, Invocation, PolicyKeeper};
 use serde_json::{Value, json};
 
 use crate::alarms::{alarm, errors_of, on_node};

@@ -8,8 +8,8 @@
 //! | EventBridge, for a rule's target | the event | the attributes `RULE_ARN`, `TARGET_ARN`, `ERROR_CODE`, ... |
 //! | SNS, for a subscription | the notification | its `TopicArn`, the attributes `ErrorCode`, ... |
 
-use lambda_kit::wake::{self, Payload};
 use ports::{QueueMessage, QueueValue};
+use runner::wake::{self, Payload};
 use serde::Serialize;
 use serde_json::Value;
 

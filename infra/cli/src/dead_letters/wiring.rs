@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use aws::Aws;
 use jiff::Timestamp;
-use lambda_kit::Config;
+use runner::Config;
 use thiserror::Error;
 
 use super::desk::Desk;
@@ -18,7 +18,7 @@ enum Unready {
     #[error("no name for the journal is known; pass --by NAME or set USER")]
     Nameless,
     #[error(transparent)]
-    Config(#[from] lambda_kit::ConfigError),
+    Config(#[from] runner::ConfigError),
 }
 
 /// The operator's name; empty for a command that writes no journal entry.

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use jiff::{SignedDuration, Timestamp};
-use lambda_kit::{Emitter, Invocation, PolicyKeeper};
 use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, MetricQuery, MetricTerm};
 use mesh::name::{ResourcePath, RouteId};
 use mesh::policy::{BUILT_IN, Policy};
 use ports::memory::{MemoryPolicy, MemoryPorts};
 use ports::{Clock as _, Deadline};
 use route_failover::RouteFailover;
+use runner::{Emitter, Invocation, PolicyKeeper};
 use serde_json::{Value, json};
 
 use super::desk::{Desk, Ports};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws::Aws;
-use lambda_kit::Config;
 use mesh::policy::{BUILT_IN, Policy};
 use ports::SystemClock;
+use runner::Config;
 use thiserror::Error;
 
 use super::args::{People, Place, StatusArgs};
@@ -20,7 +20,7 @@ use super::watch;
 #[derive(Debug, Error)]
 enum Unready {
     #[error(transparent)]
-    Config(#[from] lambda_kit::ConfigError),
+    Config(#[from] runner::ConfigError),
     #[error("failed to read the policy")]
     PolicyText(#[source] ports::PortError),
     #[error("failed to read the policy")]

@@ -124,10 +124,10 @@ async fn entries_of_deleted_resources_are_removed() {
     shop.untag(&ALL);
     let function = shop.start().await;
     function.scheduled_run().await.unwrap();
-    let reported = || shop.ports.state.stored(&shop.key()).unwrap().document["told"].as_object().unwrap().len();
-    assert_eq!(reported(), 10);
+    let reported = || shop.ports.state.stored(&shop.key()).unwrap().document["told"].as_object().unwrap().clone();
+    assert_eq!(reported().len(), 10);
     shop.ports.mesh.remove(&V2.parse().unwrap());
     function.later(5).await;
-    assert_eq!(reported(), 9);
-    assert!(shop.ports.state.stored(&shop.key()).unwrap().document["told"][MESH].is_string());
+    assert_eq!(reported().len(), 9);
+    assert!(reported()[MESH].is_string());
 }

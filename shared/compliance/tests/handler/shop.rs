@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use compliance::{Compliance, Ports, name};
 use jiff::{SignedDuration, Timestamp};
-use lambda_kit::{Emitter, Invocation, PolicyKeeper};
 use mesh::compliance::Topic;
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::Policy;
 use mesh::spec::Spec;
 use ports::memory::{Effect, Failure, Fault, Faults, MemoryPolicy, MemoryPorts};
 use ports::{BudgetWindow, Clock, Deadline, Evaluation, Notice, StateKey, Urgency};
+use runner::{Emitter, Invocation, PolicyKeeper, Runner};
 use serde_json::{Value, json};
 
 /// One resource of each kind, and some more.
@@ -166,7 +166,7 @@ impl Shop {
             bus: Arc::new(ports.bus),
             reports: Arc::new(ports.reports),
         };
-        Function { shop: self.clone(), handler: Compliance::new(self.topic, ports, keeper) }
+        Function { shop: self.clone(), handler: compliance::function(self.topic, ports, keeper) }
     }
 
     /// Makes every call of this name fail from now on.
@@ -256,7 +256,7 @@ impl Shop {
 /// One process of a function.
 pub(crate) struct Function {
     shop: Shop,
-    handler: Compliance,
+    handler: Runner<Compliance>,
 }
 
 impl Function {

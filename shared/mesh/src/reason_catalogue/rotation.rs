@@ -10,7 +10,7 @@ pub(super) const TABLES: [ReasonTable; 3] = [
     ReasonTable { title: "Events and unreadable parts", entries: &OWN },
 ];
 
-const OWN: [ReasonEntry; 4] = [
+const OWN: [ReasonEntry; 5] = [
     ReasonEntry {
         code: "CannotObserve",
         paging: Paging::IfLasting,
@@ -34,5 +34,11 @@ const OWN: [ReasonEntry; 4] = [
         paging: Paging::Never,
         meaning: "An event is about a certificate or a CA that no mesh uses.",
         action: "",
+    },
+    ReasonEntry {
+        code: "NotNotified",
+        paging: Paging::Never,
+        meaning: "A notification could not be sent. It is stored, and the next run sends it.",
+        action: "Check the topic and `sns:Publish`.",
     },
 ];

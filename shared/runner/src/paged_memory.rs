@@ -1,0 +1,199 @@
+//! A document of what a function has paged, which its processes share through the state table.
+//!
+//! ```text
+//! finish: load -> merge with what this process knows -> add the run -> is a page due?
+//!           no:   store, if the document changed
+//!           yes:  store without the page -> send -> store with the page
+//! ```
+//!
+//! A page is sent only after the table has accepted a write of the document that remembers it. Without that rule a
+//! function whose table cannot be read or written sends the same page from each new process, for as long as the fault
+//! lasts. Such a page is withheld: its text is logged as an error, and the caller counts it in the metric
+//! `PagesWithheld`. The alarm on that metric is the page, and it needs no table. A stored document that cannot be read is
+//! never overwritten; it counts as a separate withheld page, and the text of that page names the remedy.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use records::{DocumentRecord, read_record, write_record};
+
+use ports::{
+    BudgetWindow, DocumentError, Note, Notice, Notifier, PortError, StateKey, StateStore, StoreOutcome, Urgency,
+};
+
+/// How often the document is stored again after another invocation has stored it.
+const ATTEMPTS: usize = 3;
+
+/// SNS's limit for a subject.
+const LONGEST_SUBJECT: usize = 100;
+
+/// The memory of one function about one topic.
+#[derive(Debug)]
+pub(crate) struct PagedMemory<D> {
+    function: &'static str,
+    key: StateKey,
+    state: Arc<dyn StateStore>,
+    notifier: Arc<dyn Notifier>,
+    /// What this process remembers: all there is while the state table cannot be reached.
+    warm: Mutex<D>,
+}
+
+/// What one run adds to a document.
+pub(crate) trait PagedRun<D> {
+    /// Adds what another process has stored.
+    fn merge(&self, own: &mut D, stored: &D);
+
+    /// Adds what this run has seen, and returns the page that is due. Adding the same run again changes nothing.
+    fn apply(&self, document: &mut D) -> Option<DuePage<D>>;
+}
+
+/// A page that is due.
+#[derive(Debug)]
+pub(crate) struct DuePage<D> {
+    /// The subject, without the name of the function.
+    pub(crate) subject: String,
+    /// The body.
+    pub(crate) body: String,
+    /// The document once the page is sent.
+    pub(crate) paged: D,
+}
+
+/// Why the stored document is not known.
+#[derive(Debug)]
+enum Unread {
+    /// The state table could not be read; the log has the error.
+    Unreachable,
+    /// The document is malformed or has a newer format.
+    Unreadable(DocumentError),
+}
+
+/// Logs a page instead of sending it.
+fn withhold_page(subject: &str, body: &str) {
+    tracing::error!(subject, body, "withheld a page that cannot be remembered; the alarm on PagesWithheld reports it");
+}
+
+impl<D: DocumentRecord + Clone + Default + PartialEq> PagedMemory<D> {
+    /// The memory that is stored at this key.
+    pub(crate) fn new(
+        function: &'static str,
+        key: StateKey,
+        state: Arc<dyn StateStore>,
+        notifier: Arc<dyn Notifier>,
+    ) -> Self {
+        Self { function, key, state, notifier, warm: Mutex::default() }
+    }
+
+    /// Whether this process has nothing to remember.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self.warm() == D::default()
+    }
+
+    /// Ends the run that began at `now`. Returns how many pages were due and were withheld.
+    pub(crate) async fn finish(&self, run: &impl PagedRun<D>, now: Timestamp) -> usize {
+        for _ in 0..ATTEMPTS {
+            let stored = self.load(now).await;
+            let mut document = self.warm().clone();
+            if let Ok((_, known)) = &stored {
+                run.merge(&mut document, known);
+            }
+            let due = run.apply(&mut document);
+            let (revision, known) = match stored {
+                Ok(stored) => stored,
+                Err(Unread::Unreachable) => return self.withhold(document, due),
+                Err(Unread::Unreadable(error)) => {
+                    withhold_page(&format!("hold: {}", error.reason()), &format!("{error}; {}", error.remedy()));
+                    return 1 + self.withhold(document, due);
+                }
+            };
+            if due.is_some() || document != known {
+                match self.store(revision, &document, now).await {
+                    Ok(StoreOutcome::Stored) => {}
+                    // Another invocation has stored what it saw, and may have sent the same page.
+                    Ok(StoreOutcome::Overtaken) => continue,
+                    Err(error) => {
+                        tracing::warn!(%error, key = self.key.as_str(), "failed to store a memory; this process keeps it");
+                        return self.withhold(document, due);
+                    }
+                }
+            }
+            if let Some(due) = due
+                && self.send(&due).await
+            {
+                document = self.remember(revision.saturating_add(1), due.paged, run, now).await;
+            }
+            *self.warm() = document;
+            return 0;
+        }
+        tracing::warn!(
+            key = self.key.as_str(),
+            "other invocations store this memory all the time; the next run adds to it"
+        );
+        0
+    }
+
+    /// Keeps the document in this process only. A page that is due is logged.
+    fn withhold(&self, document: D, due: Option<DuePage<D>>) -> usize {
+        *self.warm() = document;
+        let Some(due) = due else { return 0 };
+        withhold_page(&due.subject, &due.body);
+        1
+    }
+
+    /// Stores that a page was sent, and gives the document as it is then. Where that fails, this process remembers it.
+    async fn remember(&self, mut revision: u64, mut document: D, run: &impl PagedRun<D>, now: Timestamp) -> D {
+        for _ in 0..ATTEMPTS {
+            match self.store(revision, &document, now).await {
+                Ok(StoreOutcome::Stored) => break,
+                Ok(StoreOutcome::Overtaken) => {
+                    let Ok((newer, known)) = self.load(now).await else { break };
+                    run.merge(&mut document, &known);
+                    revision = newer;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, key = self.key.as_str(), "failed to store that a page was sent; it may be sent again");
+                    break;
+                }
+            }
+        }
+        document
+    }
+
+    /// The stored document with its revision.
+    async fn load(&self, now: Timestamp) -> Result<(u64, D), Unread> {
+        // Nothing is spent here; the window is what every load has to name.
+        let window = BudgetWindow { class: self.function.to_owned(), start: now, end: now };
+        let stored = match self.state.load(std::slice::from_ref(&self.key), &window).await {
+            Ok(mut view) => view.documents.remove(&self.key),
+            Err(error) => {
+                tracing::warn!(%error, key = self.key.as_str(), "failed to load a memory; this process keeps its own");
+                return Err(Unread::Unreachable);
+            }
+        };
+        let Some(stored) = stored else { return Ok((0, D::default())) };
+        let document = read_record(&self.key, &stored.document).map_err(Unread::Unreadable)?;
+        Ok((stored.revision, document))
+    }
+
+    async fn store(&self, revision: u64, document: &D, now: Timestamp) -> Result<StoreOutcome, PortError> {
+        let document = write_record(document);
+        self.state.note(&Note { key: self.key.clone(), revision, now, document, journal: None }).await
+    }
+
+    async fn send(&self, due: &DuePage<D>) -> bool {
+        let subject = format!("{}: {}", self.function, due.subject);
+        let subject = subject.chars().map(|character| if character.is_ascii_graphic() { character } else { ' ' });
+        let notice =
+            Notice { urgency: Urgency::Page, subject: subject.take(LONGEST_SUBJECT).collect(), body: due.body.clone() };
+        match self.notifier.notify(&notice).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%error, subject = notice.subject, "failed to send a page; the next run sends it");
+                false
+            }
+        }
+    }
+
+    fn warm(&self) -> MutexGuard<'_, D> {
+        self.warm.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
