@@ -37,8 +37,8 @@ const ALLOWED: [(&str, &[&str]); 21] = [
     ("meshwarden-tests", &["aws", "control-plane", "runner", "mesh", "ports", "reports", "route-failover", "xds"]),
 ];
 
-/// The external crates that the crates without I/O may depend on: none that runs tasks, waits, listens or reads a
-/// clock.
+/// The external crates that the crates without I/O may depend on: none that runs tasks, waits, listens or
+/// reads a clock.
 const PURE: [(&str, &[&str]); 4] = [
     ("reports", &["askama", "base64", "jiff", "mesh", "records", "serde", "serde_json", "sha2"]),
     ("records", &["jiff", "mesh", "serde", "serde_json", "serde_path_to_error", "thiserror"]),
@@ -190,7 +190,7 @@ fn stored_documents_and_journal_entries_are_read_by_their_types() {
     ];
     for folder in folders {
         visit(&root().join(folder), &mut |file, text| {
-            // A message of a queue is no entry.
+            // A message of a queue is not an entry.
             let is_other = ["tests", "tests.rs", "letter.rs"].iter().any(|part| file.iter().any(|name| name == *part));
             for line in text.lines().filter(|_| !is_other) {
                 if pointers.iter().any(|pointer| line.contains(pointer)) && !line.contains("fn ") {

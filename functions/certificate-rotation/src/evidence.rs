@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesh::certificates::{Anchor, Fingerprint, Source};
+use mesh::certificates::{Anchor, CertificateSource as Source, Fingerprint};
 use mesh::name::ResourcePath;
 use mesh::policy::{CertificatesPolicy, ProbePolicy};
 use mesh::rotation::{Acknowledgement, LeafUse, MeshCertificates};

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesh::certificates::{
-    Anchor, AuthorityArn, Certificate, CertificateArn, Chain, KeyPlace, Reading, Readings, SecretName, Source,
+    Anchor, AuthorityArn, Certificate, CertificateArn, CertificateSource as Source, Chain, KeyLocation as KeyPlace,
+    Readings, SecretName, SourceReading as Reading,
 };
 use mesh::name::ResourcePath;
 use mesh::policy::CertificatesPolicy;
 use mesh::rotation::{
-    Acknowledgement, AuthorityFacts, Keeper, LeafFacts, LeafUse, Memory, MeshCertificates, Pending, PrivateFacts,
-    ReplacementState, TrustFacts, TrustId, TrustKeeper, TrustUse, Trusted,
+    Acknowledgement, AuthorityFacts, Keeper, LeafFacts, LeafUse, MeshCertificates, Pending, PrivateFacts,
+    ReplacementState, RotationMemory as Memory, TrustFacts, TrustId, TrustKeeper, TrustUse, Trusted,
 };
 use ports::certificates::CertificateKind;
 

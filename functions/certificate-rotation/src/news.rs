@@ -4,7 +4,9 @@
 
 use jiff::Timestamp;
 use mesh::policy::CertificatesPolicy;
-use mesh::rotation::{Decision, OwedPage, Record, rotation_notification, standstill};
+use mesh::rotation::{
+    OwedPage, RotationDecision as Decision, RotationRecord as Record, rotation_notification, standstill,
+};
 use ports::{BusEvent, Notice, Urgency};
 use runner::{Decision as Line, Message};
 use serde::Serialize;
@@ -96,8 +98,9 @@ pub(crate) fn news(
 ) -> SubjectNews {
     let subject = decision.subject.name();
     let mut record = decision.record.clone().or_else(|| seen.record(&subject).cloned()).unwrap_or_default();
-    let telling = rotation_notification(decision, record.told.as_ref(), record.failures.as_ref(), policy, now);
-    record.told = telling.told;
+    let telling =
+        rotation_notification(decision, record.last_notification.as_ref(), record.failures.as_ref(), policy, now);
+    record.last_notification = telling.last_notification;
     if let Some(failures) = record.failures.as_mut().filter(|_| telling.failures_paged) {
         failures.paged = Some(now);
     }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mesh::failures::FailureClass;
-use mesh::rotation::{Decision, Plan, Record, StepResult, decide};
+use mesh::rotation::{
+    RotationDecision as Decision, RotationPlan as Plan, RotationRecord as Record, StepResult, decide,
+};
 use ports::{PortError, PortErrorKind, StateKey};
 use records::Layout;
 use runner::{

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mesh::certificates::{AuthorityArn, CertificateArn, Chain, Fingerprint, KeyKind, Names};
+use mesh::certificates::{AuthorityArn, CertificateArn, CertificateNames as Names, Chain, Fingerprint, KeyKind};
 use mesh::change::Change;
 use mesh::name::ResourcePath;
 use mesh::resource::Resource;
-use mesh::rotation::{AuthorityFacts, CertificateTemplate, Step, StepResult, issued_defect};
+use mesh::rotation::{AuthorityFacts, CertificateTemplate, RotationStep as Step, StepResult, issued_defect};
 use mesh::spec::Spec;
 use ports::certificates::{
     self, Bundle, IdempotencyToken, Import, Issuance, IssuedArn, KeyAlgorithm, Order, PrivateRequest, SecretId,

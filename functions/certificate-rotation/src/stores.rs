@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesh::certificates::{AuthorityArn, Certificate, CertificateArn, Chain, Fingerprint, Reading};
+use mesh::certificates::{AuthorityArn, Certificate, CertificateArn, Chain, Fingerprint, SourceReading as Reading};
 use mesh::rotation::{
     AuthorityFacts, BundleFacts, KeyMatch, Pending, PrivateFacts, RenewalFact, Replacement, ReplacementState,
 };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use mesh::certificates::{Inventory, Reading, Readings, Source};
+use mesh::certificates::{CertificateSource as Source, Inventory, Readings, SourceReading as Reading};
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
 use mesh::pack::{Group, Rule, rules};

@@ -1,8 +1,8 @@
 //! Stores the reports of a mesh, and imports its findings into Security Hub.
 
 use ports::{PortError, RefusedFinding};
-use reports::sarif::{Placed, log};
-use reports::{Asff, Changes, MeshReport, Place, asff, json, page};
+use reports::sarif::{LocatedFinding as Placed, log};
+use reports::{Asff, Changes, MeshReport, SecurityHubAccount as Place, asff, json, page};
 use serde::Serialize;
 use serde_json::Value;
 

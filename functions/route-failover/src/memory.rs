@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::AlarmName;
-use mesh::failover::{FunctionRecord, HeldAlarm, Told, UnansweredAlarm, Wiring};
+use mesh::failover::{FunctionRecord, HeldAlarm, LastNotification as Told, UnansweredAlarm, Wiring};
 use mesh::failures::{FailedCall, FailureClass, FailureLimits, FailurePage};
 use mesh::policy::PagingPolicy;
 use mesh::watch::Watch;

@@ -6,7 +6,7 @@ use std::sync::{Mutex as StdMutex, PoisonError};
 use futures::future::{try_join, try_join_all};
 use jiff::Timestamp;
 use mesh::change::Change;
-use mesh::failover::{Facts, HarmFact, KillSwitchFact, NodeRecord, Subject, Told};
+use mesh::failover::{Facts, HarmFact, KillSwitchFact, LastNotification as Told, NodeRecord, Subject};
 use mesh::graph::Mesh;
 use mesh::harm;
 use mesh::name::{MeshName, ResourcePath, RouteId, VirtualNodeName};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use mesh::failover::{OwedNote, RouteRecord, Told};
+use mesh::failover::{LastNotification as Told, OwedNote, RouteRecord};
 use mesh::policy::PagingPolicy;
 use ports::{Notice, Notifier, Urgency};
 use tokio::sync::Mutex;

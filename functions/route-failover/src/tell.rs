@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use mesh::failover::{
-    Decision, HoldReason, KeepReason, Memory as StoredMemory, NodeRecord, RestoreTag, RouteNotification, RouteRecord,
-    Subject, Told, Verdict, expected_end, route_notification,
+    Decision, HoldReason, KeepReason, LastNotification as Told, Memory as StoredMemory, NodeRecord, RestoreTag,
+    RouteNotification, RouteRecord, Subject, Verdict, expected_end, route_notification,
 };
 use mesh::failures::{FailedCall, FailureClass};
 use mesh::policy::{Mode, PagingPolicy, Policy};

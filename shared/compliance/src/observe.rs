@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use futures::join;
 use jiff::{SignedDuration, Timestamp};
-use mesh::compliance::{Facts, Record, ResourceDetails, StateAccess, Topic, Unread, UnreadPart};
+use mesh::compliance::{
+    ComplianceRecord as Record, ResourceDetails, ResourceFacts as Facts, StateAccess, Topic, UnreadPart,
+    UnreadResource as Unread,
+};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::Policy;
 use ports::{BudgetWindow, DocumentError, Pace, PortError, PortErrorKind, StateKey, StateView, Surveyed, survey};

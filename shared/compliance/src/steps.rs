@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mesh::change::Change;
-use mesh::compliance::Plan;
+use mesh::compliance::CompliancePlan as Plan;
 use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
 use mesh::resource::Resource;

@@ -26,8 +26,8 @@ pub struct Replay {
     pub recorded: Conclusion,
     /// The decision that the observation gives now; `None` if it gives none about the subject.
     pub decided: Option<Conclusion>,
-    /// The what-if queries that were not made then, so that their answers are unknown. With any of them the replay proves
-    /// nothing.
+    /// The what-if queries that were not made then, so that their answers are unknown. With any of them the
+    /// replay proves nothing.
     #[serde(rename = "unasked")]
     pub unrecorded: Vec<String>,
 }
@@ -153,9 +153,9 @@ fn compliance_again(
             recorded: recorded_conclusion(entry),
             decided: decided.map(|decision| {
                 let (word, code, plan) = match &decision.verdict {
-                    compliance::Verdict::Keep(reason) => ("keep", reason.parts().0, None),
-                    compliance::Verdict::Hold(reason) => ("hold", reason.parts().0, None),
-                    compliance::Verdict::Act(plan) => ("act", "Mends".to_owned(), Some(plan.id.clone())),
+                    compliance::ComplianceVerdict::Keep(reason) => ("keep", reason.parts().0, None),
+                    compliance::ComplianceVerdict::Hold(reason) => ("hold", reason.parts().0, None),
+                    compliance::ComplianceVerdict::Act(plan) => ("act", "Mends".to_owned(), Some(plan.id.clone())),
                 };
                 Conclusion { decision: Some(word.to_owned()), code, plan, to: None }
             }),
@@ -174,12 +174,12 @@ fn recorded_conclusion(entry: &DecisionEntry) -> Conclusion {
     }
 }
 
-const fn rotation_word(verdict: &rotation::Verdict) -> &'static str {
+const fn rotation_word(verdict: &rotation::RotationVerdict) -> &'static str {
     match verdict {
-        rotation::Verdict::Keep(_) => "keep",
-        rotation::Verdict::Issue(_) => "issue",
-        rotation::Verdict::Distribute(_) => "distribute",
-        rotation::Verdict::Verify(_) => "verify",
-        rotation::Verdict::Retire(_) => "retire",
+        rotation::RotationVerdict::Keep(_) => "keep",
+        rotation::RotationVerdict::Issue(_) => "issue",
+        rotation::RotationVerdict::Distribute(_) => "distribute",
+        rotation::RotationVerdict::Verify(_) => "verify",
+        rotation::RotationVerdict::Retire(_) => "retire",
     }
 }

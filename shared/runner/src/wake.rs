@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use mesh::alarm::{AlarmName, AlarmState};
-use mesh::audit::Caller;
+use mesh::audit::ApiCaller as Caller;
 use mesh::name::{AccountId, MeshName, ResourcePath, RouteId};
 use ports::{ConfigItem, ResultToken};
 use serde::Serialize;

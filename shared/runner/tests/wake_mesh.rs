@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mesh::audit::{Caller, Who};
+use mesh::audit::{ApiCaller as Caller, Who};
 use ports::{ConfigItem, ConfigResource, ItemStatus, ResultToken};
 use runner::wake::{ConfigSubject, ConfigWake, MeshWrite, Payload, RuleInvocation, parse};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! The function is killed at every call, before and after its effect, and another process goes on: the end is the same.
 
-use mesh::certificates::Source;
+use mesh::certificates::CertificateSource as Source;
 use ports::memory::{Call, Effect, Fault};
 
 use crate::shop::{DAY, Shop, root};

@@ -1,6 +1,6 @@
 //! Several meshes that share certificates: what one of them only watches, or can't be read, keeps back nothing else.
 
-use mesh::certificates::Source;
+use mesh::certificates::CertificateSource as Source;
 use ports::PortErrorKind;
 use runner::{Decision, Report};
 use serde_json::json;

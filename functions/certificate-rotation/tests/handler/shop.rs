@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use certificate_rotation::{CertificateRotation, Ports};
 use jiff::{SignedDuration, Timestamp};
-use mesh::certificates::{self, Anchor, Certificate, Chain, Source, leads_to};
+use mesh::certificates::{self, Anchor, Certificate, CertificateSource as Source, Chain, leads_to};
 use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
 use mesh::policy::Policy;

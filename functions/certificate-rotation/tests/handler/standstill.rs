@@ -1,7 +1,7 @@
 //! What used to stand still, or to fight with an operator, on the whole function.
 
 use jiff::SignedDuration;
-use mesh::certificates::Source;
+use mesh::certificates::CertificateSource as Source;
 use ports::certificates::{AuthorityStatus, Bundle, PrivateKey, SecretBundles as _, SecretId, Stage, VersionId};
 use ports::memory::{Effect, Failure, Fault};
 use ports::{BudgetWindow, Note, StateKey, StateStore as _};

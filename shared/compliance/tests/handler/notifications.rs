@@ -1,6 +1,6 @@
 //! The notices, events and journal entries of decisions, and replays from the journal.
 
-use mesh::compliance::{DecisionScope, Facts, Record, Topic, decide};
+use mesh::compliance::{ComplianceRecord as Record, DecisionScope, ResourceFacts as Facts, Topic, decide};
 use mesh::policy::Policy;
 use mesh::resource::{Resource, Tags};
 use ports::Urgency;

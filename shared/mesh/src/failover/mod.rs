@@ -36,7 +36,7 @@ mod targets;
 mod unanswered;
 mod unmapped_entries;
 
-pub use crate::decision::{HarmFact, KillSwitchFact, Told};
+pub use crate::decision::{HarmFact, KillSwitchFact, LastNotification};
 pub use decide::decide;
 pub use decision::{Decision, Plan, TagChange, Verdict};
 pub use facts::{Facts, Memory, RouteFacts};

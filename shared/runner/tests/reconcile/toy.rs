@@ -214,7 +214,7 @@ pub(crate) struct Seen {
 
 impl ObservationData for Seen {
     fn recorded(&self, policy: &Policy, now: Timestamp) -> Observation {
-        let facts = mesh::compliance::Facts::from_resources(&mesh_name(), []).unwrap();
+        let facts = mesh::compliance::ResourceFacts::from_resources(&mesh_name(), []).unwrap();
         let facts = ComplianceFacts::new(&facts, []);
         let observation = ComplianceObservation { now, facts, policy: policy.clone() };
         Observation::Compliance(mesh::compliance::Topic::Tags, Box::new(observation))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use mesh::certificates::Readings;
-use mesh::edges::{Edge, Verdict, edges};
+use mesh::edges::{Edge, TlsVerdict as Verdict, edges};
 use mesh::graph::{Gateway, Mesh, Router};
 use mesh::name::{ResourcePath, VirtualNodeName};
 use mesh::spec::{

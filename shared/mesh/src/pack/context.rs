@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::Timestamp;
 
 use super::finding::Finding;
-use super::paths::Paths;
-use crate::certificates::{Readings, Source};
+use super::paths::CallPaths;
+use crate::certificates::{CertificateSource, Readings};
 use crate::edges::{JudgedEdge, OutsideNodes, judged_edges};
 use crate::egress::Egresses;
 use crate::graph::{Gateway, LinkedRoute, Links, Mesh, Provider, Router};
@@ -23,7 +23,7 @@ use crate::tags::{self, Register, TagFault};
 use crate::traffic::{Flow, all_flows};
 
 /// The mesh with the indexes and derived facts that several rules need.
-pub(super) struct Scene<'a> {
+pub(super) struct RuleContext<'a> {
     pub(super) mesh: &'a Mesh,
     pub(super) readings: &'a Readings,
     pub(super) policy: &'a Policy,
@@ -43,7 +43,7 @@ pub(super) struct Scene<'a> {
     egresses: Egresses<'a>,
     /// Every listener at which calls of a virtual service may arrive, by virtual service.
     listeners: Vec<Vec<&'a Listener>>,
-    paths: Paths<'a>,
+    paths: CallPaths<'a>,
     edges: Vec<JudgedEdge<'a>>,
     /// The virtual nodes that stand for hosts outside the mesh.
     outside: OutsideNodes<'a>,
@@ -63,23 +63,23 @@ pub(super) struct Presented {
     pub(super) by: ResourcePath,
     /// The part of the spec: `listener 8080`, `client`, `client of s.local`.
     pub(super) part: String,
-    pub(super) source: Source,
+    pub(super) source: CertificateSource,
 }
 
-impl<'a> Scene<'a> {
-    pub(super) fn of(mesh: &'a Mesh, readings: &'a Readings, policy: &'a Policy, now: Timestamp) -> Self {
+impl<'a> RuleContext<'a> {
+    pub(super) fn new(mesh: &'a Mesh, readings: &'a Readings, policy: &'a Policy, now: Timestamp) -> Self {
         let links = Links::new(mesh);
         let register = Register::new(mesh, &links);
         let flows = all_flows(&links);
         let tag_faults = tags::faults(&register, &links, &policy.tags);
         let egresses = Egresses::new(mesh, &links, &policy.egress);
         let listeners = listeners_behind(&links);
-        let paths = Paths::of(&links);
+        let paths = CallPaths::from_links(&links);
         // A gateway with known routes and an unknown spec cannot be at fault, so it is not among the callers.
         let outside = OutsideNodes::find(mesh, &policy.egress);
         let edges = judged_edges(mesh, &links, &flows, readings, &outside, now);
         let environments = environments(&register, policy);
-        let mut scene = Self {
+        let mut context = Self {
             mesh,
             readings,
             policy,
@@ -98,9 +98,9 @@ impl<'a> Scene<'a> {
             outside,
             folds_plaintext: false,
         };
-        scene.sockets = scene.all_sockets();
-        scene.presented = scene.all_presented();
-        scene
+        context.sockets = context.all_sockets();
+        context.presented = context.all_presented();
+        context
     }
 
     /// The faults in the tags of each resource.
@@ -125,7 +125,7 @@ impl<'a> Scene<'a> {
     }
 
     /// The call paths of the mesh.
-    pub(super) const fn paths(&self) -> &Paths<'a> {
+    pub(super) const fn paths(&self) -> &CallPaths<'a> {
         &self.paths
     }
 
@@ -254,7 +254,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-impl<'a> Scene<'a> {
+impl<'a> RuleContext<'a> {
     fn all_sockets(&self) -> Vec<Socket<'a>> {
         let of_nodes =
             self.nodes().map(|(name, node)| (self.node_path(name), node.listeners().iter().map(port_and_tls)));
@@ -273,13 +273,13 @@ impl<'a> Scene<'a> {
     fn all_presented(&self) -> Vec<Presented> {
         let mut all = Vec::new();
         for Socket { of, port, tls } in &self.sockets {
-            if let Some(source) = tls.and_then(|tls| Source::of_listener(of, &tls.certificate)) {
+            if let Some(source) = tls.and_then(|tls| CertificateSource::of_listener(of, &tls.certificate)) {
                 all.push(Presented { by: of.clone(), part: format!("listener {port}"), source });
             }
         }
         for (by, backend, policy) in self.policies() {
             let certificate = policy.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
-            if let Some(source) = certificate.and_then(|certificate| Source::of_client(&by, certificate)) {
+            if let Some(source) = certificate.and_then(|certificate| CertificateSource::of_client(&by, certificate)) {
                 let part = if backend.is_empty() { "client".to_owned() } else { format!("client of {backend}") };
                 all.push(Presented { by, part, source });
             }

@@ -10,7 +10,7 @@ use crate::certificates::{
 
 /// A certificate in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct CertificateEntry {
     pub(super) kind: CertificateKind,
     /// Absent until the first issuance.
     pub(super) made: Option<Made>,
@@ -45,7 +45,7 @@ pub(super) struct Next {
 
 /// Whether a certificate is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum EntryStatus {
     Good,
     Expired,
     Revoked,
@@ -53,7 +53,7 @@ pub(super) enum Standing {
     Awaited,
 }
 
-impl Held {
+impl CertificateEntry {
     pub(super) fn requested(request: &PrivateRequest, next: Next) -> Self {
         Self {
             made: None,
@@ -86,38 +86,38 @@ impl Held {
 
     /// Includes issuances completed by then.
     pub(super) fn at(&self, now: Timestamp) -> Self {
-        let mut held = self.clone();
-        let Some(next) = held.next.take_if(|next| next.ready <= now) else { return held };
-        let renewed = held.made.is_some();
+        let mut entry = self.clone();
+        let Some(next) = entry.next.take_if(|next| next.ready <= now) else { return entry };
+        let renewed = entry.made.is_some();
         match next.outcome {
             Ok(made) => {
-                held.made = Some(made);
-                held.exported_since_issued = false;
+                entry.made = Some(made);
+                entry.exported_since_issued = false;
                 if renewed {
-                    held.renewal = Some(Renewal { state: RenewalState::Success, reason: None, at: next.ready });
+                    entry.renewal = Some(Renewal { state: RenewalState::Success, reason: None, at: next.ready });
                 }
             }
             // The old certificate stays as it is.
             Err(reason) if renewed => {
-                held.renewal = Some(Renewal { state: RenewalState::Failed, reason: Some(reason), at: next.ready });
+                entry.renewal = Some(Renewal { state: RenewalState::Failed, reason: Some(reason), at: next.ready });
             }
-            Err(reason) => held.failure = Some(reason),
+            Err(reason) => entry.failure = Some(reason),
         }
-        held
+        entry
     }
 
-    pub(super) fn standing(&self, now: Timestamp) -> Standing {
+    pub(super) fn entry_status(&self, now: Timestamp) -> EntryStatus {
         match &self.made {
-            _ if self.revoked => Standing::Revoked,
-            Some(made) if made.facts.not_after <= now => Standing::Expired,
-            Some(_) => Standing::Good,
-            None if self.failure.is_some() => Standing::Failed,
-            None => Standing::Awaited,
+            _ if self.revoked => EntryStatus::Revoked,
+            Some(made) if made.facts.not_after <= now => EntryStatus::Expired,
+            Some(_) => EntryStatus::Good,
+            None if self.failure.is_some() => EntryStatus::Failed,
+            None => EntryStatus::Awaited,
         }
     }
 
     pub(super) fn eligibility(&self, now: Timestamp) -> Eligibility {
-        let renewable = self.kind != CertificateKind::Imported && self.standing(now) == Standing::Good;
+        let renewable = self.kind != CertificateKind::Imported && self.entry_status(now) == EntryStatus::Good;
         if renewable && (self.exported_since_issued || !self.in_use_by.is_empty()) {
             Eligibility::Eligible
         } else {
@@ -168,12 +168,12 @@ impl Held {
     }
 
     fn status(&self, now: Timestamp) -> CertificateStatus {
-        match self.standing(now) {
-            Standing::Good => CertificateStatus::Issued,
-            Standing::Expired => CertificateStatus::Expired,
-            Standing::Revoked => CertificateStatus::Revoked,
-            Standing::Failed => CertificateStatus::Failed,
-            Standing::Awaited => CertificateStatus::PendingValidation,
+        match self.entry_status(now) {
+            EntryStatus::Good => CertificateStatus::Issued,
+            EntryStatus::Expired => CertificateStatus::Expired,
+            EntryStatus::Revoked => CertificateStatus::Revoked,
+            EntryStatus::Failed => CertificateStatus::Failed,
+            EntryStatus::Awaited => CertificateStatus::PendingValidation,
         }
     }
 }

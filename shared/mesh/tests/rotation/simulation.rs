@@ -1,25 +1,26 @@
-//! The world: CAs, ACM, secrets, specs, and proxies that get their parts later than it is decided.
+//! A simulation of CAs, ACM, secrets, specs and proxies. Proxies receive their certificates and trust with a delay.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use jiff::{SignedDuration, Timestamp};
 use mesh::certificates::{
-    AuthorityArn, Certificate, CertificateArn, Chain, Fingerprint, KeyKind, Names, SecretName, Source, leads_to,
+    AuthorityArn, Certificate, CertificateArn, CertificateNames, CertificateSource, Chain, Fingerprint, KeyKind,
+    SecretName, leads_to,
 };
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::CertificatesPolicy;
-use mesh::rotation::Record;
+use mesh::rotation::RotationRecord;
 
 pub(super) const HOUR: SignedDuration = SignedDuration::from_hours(1);
 pub(super) const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-/// What a proxy presents or trusts by.
+/// A use of a certificate or of trust by a proxy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Slot {
-    /// What its listener presents.
+    /// The certificate of its listener.
     Listener,
-    /// What it presents as a client.
+    /// The certificate that it presents as a client.
     Client,
     /// Its trust in the nodes that it calls, by the index of an edge.
     Called(usize),
@@ -30,8 +31,8 @@ pub(super) enum Slot {
 /// A proxy's part of the spec.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Node {
-    pub(super) listener: Option<Source>,
-    pub(super) client: Option<Source>,
+    pub(super) listener: Option<CertificateSource>,
+    pub(super) client: Option<CertificateSource>,
     pub(super) callers: Option<SecretName>,
 }
 
@@ -75,34 +76,34 @@ pub(super) struct Version {
     pub(super) chain: Option<Rc<Chain>>,
     pub(super) requested: bool,
     pub(super) trust: Vec<Rc<Certificate>>,
-    /// The public key of the private key in it; of one that was there from the start, that of its certificate.
+    /// The public key that belongs to its private key. An initial version has the key of its certificate.
     pub(super) key: Option<String>,
 }
 
-/// How the private CAs answer an order.
+/// The response of the private CAs to an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// With the ordered certificate, at once.
+    /// The ordered certificate, at once.
     Good,
-    /// With the ordered certificate, after so many minutes.
+    /// The ordered certificate, after so many minutes.
     Slow(i32),
-    /// Never.
+    /// The order stays in progress forever.
     Never,
-    /// With a leaf that has ended.
+    /// An expired leaf.
     Ended,
-    /// With a leaf that ends within some minutes.
+    /// A leaf that expires within some minutes.
     EndsSoon,
-    /// With a leaf that begins so many minutes later.
+    /// A leaf that begins so many minutes later.
     Later(i32),
-    /// With a leaf that begins when it is issued, and not an hour before.
+    /// A leaf that begins at its issuance, and not an hour before.
     NotBackdated,
-    /// With a leaf for another key.
+    /// A leaf for another key.
     ForeignKey,
-    /// With a leaf for another name.
+    /// A leaf for another name.
     WrongName,
-    /// With a leaf of another CA that no node trusts.
+    /// A leaf of another CA that no node trusts.
     OtherIssuer,
-    /// With a refusal, each time.
+    /// A refusal, each time.
     Failed,
     /// The call is denied.
     Denied,
@@ -118,7 +119,7 @@ pub(super) struct Secret {
     pub(super) previous: Option<String>,
 }
 
-/// What a proxy has: leaves by slot, and trust by slot.
+/// A leaf or a trust that a proxy has received for a slot.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Part {
     Leaf(Rc<Chain>),
@@ -126,30 +127,30 @@ pub(super) enum Part {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct World {
+pub(super) struct Simulation {
     pub(super) now: Timestamp,
     pub(super) policy: CertificatesPolicy,
     pub(super) authorities: BTreeMap<AuthorityArn, Authority>,
     pub(super) acm: BTreeMap<CertificateArn, AcmCertificate>,
     pub(super) secrets: BTreeMap<SecretName, Secret>,
     pub(super) nodes: Vec<Node>,
-    /// How many meshes there are: nodes are dealt out to them in turn.
+    /// The number of meshes; the nodes are distributed to them in turn.
     pub(super) meshes: usize,
-    /// Meshes that can't be read.
+    /// Unreadable meshes.
     pub(super) unread: BTreeSet<usize>,
-    /// Meshes in which nothing may be changed.
+    /// Meshes in the mode `observe`.
     pub(super) watching: BTreeSet<usize>,
     pub(super) calls: Vec<Call>,
-    /// What each replica of each node has.
+    /// The received parts of each replica of each node.
     pub(super) proxies: Vec<Vec<BTreeMap<Slot, Part>>>,
     /// Nodes with unreachable proxies.
     pub(super) silent: BTreeSet<usize>,
-    pub(super) records: BTreeMap<String, Record>,
+    pub(super) records: BTreeMap<String, RotationRecord>,
     pub(super) orders: BTreeMap<String, (Rc<Chain>, Timestamp, String)>,
     pub(super) issued: Vec<Issued>,
-    /// How the private CAs answer.
+    /// The response of the private CAs to orders.
     pub(super) answer: Answer,
-    /// The pages that were sent.
+    /// The sent pages.
     pub(super) pages: Vec<Page>,
     /// Emulates the defect that a version of a secret is used again for the next attempt.
     pub(super) reuses_versions: bool,
@@ -176,7 +177,7 @@ pub(super) struct Issued {
     pub(super) at: Timestamp,
 }
 
-impl World {
+impl Simulation {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
@@ -244,7 +245,7 @@ impl World {
             public_key: id,
             key: KeyKind::Ec(256),
             serial: self.serial.to_string(),
-            names: Names { common: None, dns: vec![subject.to_owned()], uris: vec![], addresses: vec![] },
+            names: CertificateNames { common: None, dns: vec![subject.to_owned()], uris: vec![], addresses: vec![] },
             is_ca: ca,
             not_before: from,
             not_after: until,
@@ -267,7 +268,7 @@ impl World {
         arn
     }
 
-    /// A leaf as a CA issues it, an hour back.
+    /// A leaf as a CA issues it, backdated by an hour.
     pub(super) fn issue(&mut self, name: &str, by: &AuthorityArn, from: Timestamp, until: Timestamp) -> Rc<Chain> {
         let authority = self.authorities[by].clone();
         let until = until.min(authority.certificate.not_after);
@@ -277,7 +278,7 @@ impl World {
         Rc::new(Chain { leaf: Certificate::clone(&leaf), others })
     }
 
-    /// A leaf as a CA answers an order for a key. `None` for the key: a fresh one.
+    /// A leaf as a CA issues it for an ordered key; `None` is a new key.
     pub(super) fn answer_order(
         &mut self,
         name: &str,
@@ -306,7 +307,7 @@ impl World {
         chain
     }
 
-    /// A leaf that has lived for a part of its life.
+    /// A leaf after a part of its validity.
     pub(super) fn leaf(&mut self, name: &str, by: &AuthorityArn, lifetime: SignedDuration) -> Rc<Chain> {
         let lived = SignedDuration::from_secs(
             i64::try_from(self.draw(u64::try_from(lifetime.as_secs()).unwrap() * 6 / 10)).unwrap(),
@@ -320,14 +321,14 @@ impl World {
     }
 
     /// The current content of a source.
-    pub(super) fn stored(&self, source: &Source) -> Rc<Chain> {
+    pub(super) fn stored(&self, source: &CertificateSource) -> Rc<Chain> {
         match source {
-            Source::Acm(arn) => self.acm[arn].chain.clone().unwrap(),
-            Source::Sds(name) => {
+            CertificateSource::Acm(arn) => self.acm[arn].chain.clone().unwrap(),
+            CertificateSource::Sds(name) => {
                 let secret = &self.secrets[name];
                 secret.versions[secret.current.as_ref().unwrap()].chain.clone().unwrap()
             }
-            Source::File(..) => unreachable!(),
+            CertificateSource::File(..) => unreachable!(),
         }
     }
 
@@ -336,7 +337,7 @@ impl World {
         secret.versions[secret.current.as_ref().unwrap()].trust.clone()
     }
 
-    /// What a node's proxies are to have.
+    /// The target configuration of the proxies of a node.
     pub(super) fn wanted(&self, node: usize) -> BTreeMap<Slot, Part> {
         let spec = &self.nodes[node];
         let mut parts = BTreeMap::new();
@@ -372,7 +373,7 @@ impl World {
         self.check();
     }
 
-    /// Some proxies get some of their updates, in any order.
+    /// Delivers some of the updates to some of the proxies, in any order.
     pub(super) fn deliver(&mut self, percent: u64) {
         for node in 0..self.nodes.len() {
             let wanted = self.wanted(node);
@@ -407,13 +408,13 @@ impl World {
         }
     }
 
-    /// The law: at this instant each client trusts what each server presents, and each server what each client does, by
-    /// clocks that are up to five minutes off.
+    /// The invariant: each client trusts the certificate of each server that it calls, and the server that of the client, by
+    /// clocks that differ by up to five minutes.
     pub(super) fn check(&self) {
         self.check_near(None);
     }
 
-    /// The same, of the calls of and to one node.
+    /// The invariant for the calls from and to one node.
     fn check_near(&self, node: Option<usize>) {
         if self.starts_broken {
             return;
