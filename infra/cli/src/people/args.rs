@@ -165,8 +165,8 @@ pub(crate) struct HoldArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReleaseArgs {
     /// A route as MESH/ROUTER/ROUTE, or `certificate/` with the name of a certificate or trust from `status`, as in
-    /// `certificate/sds:web`. A released certificate is renewed despite a rollback, and a failed attempt is retried at
-    /// once.
+    /// `certificate/sds:web`. A released certificate is renewed despite a rollback, and a failed attempt is
+    /// retried at once.
     #[arg(value_parser = releasable)]
     pub(crate) what: Releasable,
 
@@ -194,8 +194,8 @@ pub(crate) struct RestoreArgs {
     pub(crate) route: RouteId,
 
     /// Restores although an original target is failing, its health is unknown, the alarms cannot be read, or the harm
-    /// checks object. The route is then held like an edited route, since the alarm would undo the restore within a
-    /// minute.
+    /// checks object. The route is then held like an edited route, since the alarm would undo the restore
+    /// within a minute.
     #[arg(long)]
     pub(crate) force: bool,
 
@@ -444,7 +444,7 @@ fn releasable(text: &str) -> Result<Releasable, String> {
 fn route(text: &str) -> Result<RouteId, String> {
     match resource(text)? {
         ResourcePath::Route(id) => Ok(id),
-        other => Err(format!("{other} is no route; give MESH/ROUTER/ROUTE")),
+        other => Err(format!("{other} is not a route: expected MESH/ROUTER/ROUTE")),
     }
 }
 

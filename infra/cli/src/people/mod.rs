@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! status, explain ──▶ routes, records, journal ──▶ text or JSON
-//! replay          ──▶ journal, observations ──▶ the same decision, or another
+//! replay          ──▶ journal, observations ──▶ the same or a different decision
 //! report, proxies ──▶ mesh, control plane ──▶ files, text or JSON
 //! alarms          ──▶ mesh, alarms ──▶ template, or the missing alarms of an account
 //! hold, release   ──▶ current record ──▶ confirmation ──▶ conditional note
@@ -30,8 +30,8 @@ mod proxies;
 mod replay;
 mod report;
 mod restore;
+mod route_state;
 mod sentences;
-mod standing;
 mod status;
 mod sweeps;
 #[cfg(test)]
@@ -45,11 +45,11 @@ pub(crate) use args::{People, Shape};
 use desk::Desk;
 use error::Trouble;
 #[cfg(feature = "aws")]
-pub(crate) use wiring::{put, run};
+pub(crate) use wiring::{prompt, run};
 
 /// Executes a command, and returns its output.
-pub(crate) async fn answer(desk: &Desk<'_>, asked: &People) -> Result<String, Trouble> {
-    match asked {
+pub(crate) async fn execute(desk: &Desk<'_>, command: &People) -> Result<String, Trouble> {
+    match command {
         People::Status(args) => status::status(desk, args).await,
         People::Explain(args) => explain::explain(desk, args).await,
         People::Hold(args) => hold::hold(desk, args).await,

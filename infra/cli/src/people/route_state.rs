@@ -7,7 +7,7 @@ use mesh::policy::FailoverPolicy;
 use mesh::weights::WeightSplit;
 use serde::Serialize;
 
-/// The state of a route. If several apply, the earlier check in `State::of` wins.
+/// The state of a route. If several apply, the earlier check in `State::from_record` wins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub(super) enum State {
@@ -28,7 +28,7 @@ pub(super) enum State {
 }
 
 impl State {
-    pub(super) fn of(record: &RouteRecord, split: &WeightSplit, now: Timestamp) -> Self {
+    pub(super) fn from_record(record: &RouteRecord, split: &WeightSplit, now: Timestamp) -> Self {
         if let Some(edit) = record.edit.filter(|edit| edit.until > now) {
             return Self::Held { since: edit.seen, until: edit.until };
         }
@@ -82,34 +82,34 @@ impl State {
 
 /// The pending conditions and the next steps, as sentences.
 pub(super) fn next(record: &RouteRecord, split: &WeightSplit, policy: &FailoverPolicy, now: Timestamp) -> Vec<String> {
-    let mut lines = match State::of(record, split, now) {
+    let mut lines = match State::from_record(record, split, now) {
         State::Unreadable { .. } => Vec::new(),
         State::Held { until, .. } => {
             let mut lines = vec![format!(
-                "A person keeps it until {}, or until it is released; no function changes its weights before.",
+                "An operator holds the route until {}, or until it is released. Until then no function changes its weights.",
                 short(until)
             )];
             if record.shift.restore.is_some() {
-                lines.push("Afterwards the fail-over goes on where it stands now.".to_owned());
+                lines.push("The failover then resumes from its current state.".to_owned());
             }
             lines
         }
         State::Changing { to, .. } => vec![format!(
-            "A change to {to} was begun and its end is not recorded; the next wake of route-failover looks what came of it."
+            "A change to {to} was started and its outcome is not recorded; the next run of route-failover determines the outcome."
         )],
         State::Edited => {
             let hold = length(policy.edits.hold_for.get());
             vec![format!(
-                "Somebody changed it from {} by hand; from its next wake on, route-failover leaves it alone for {hold}.",
+                "An operator or another tool changed it from {}; from its next run on, route-failover does not change it for {hold}.",
                 record.split
             )]
         }
         State::Probing { .. } | State::Shifted { .. } => phases(record, policy),
-        State::Steady => vec!["Nothing is waited for: an alarm on one of its targets wakes route-failover.".to_owned()],
+        State::Steady => vec!["No step is pending: an alarm on one of its targets triggers route-failover.".to_owned()],
     };
     if record.shift.unplaced > 0 {
         let unplaced = record.shift.unplaced;
-        lines.push(format!("{unplaced} points are still on failing nodes, until another target can take them."));
+        lines.push(format!("{unplaced} weight points stay on failing nodes until another target can accept them."));
     }
     lines
 }
@@ -119,7 +119,7 @@ fn phases(record: &RouteRecord, policy: &FailoverPolicy) -> Vec<String> {
     let last = failback.steps.len();
     let line = |(node, phase): (&VirtualNodeName, &Phase)| match phase {
         Phase::Drained { since, .. } => format!(
-            "{node} is drained since {}. Once its alarm has been quiet for {} (at {} at the earliest), it is tried with {}% of the route.",
+            "{node} has been drained since {}. Once its alarm has been OK for {} (at {} at the earliest), it returns with a probe share of {}%.",
             short(*since),
             length(policy.dwell.get()),
             short(*since + policy.dwell.get()),
@@ -128,10 +128,10 @@ fn phases(record: &RouteRecord, policy: &FailoverPolicy) -> Vec<String> {
         Phase::Returning { step, since, .. } => {
             let then = match failback.steps.get(usize::from(*step)) {
                 Some(share) => format!("{}% of its own share", share.get()),
-                None => "its whole share, and the original weights if nothing else is drained".to_owned(),
+                None => "its whole share, and the route its original weights if no other node is drained".to_owned(),
             };
             format!(
-                "{node} is tried at step {step} of {last} since {}. It is watched until {} and needs {} data points; then it gets {then}, or goes back down at the first alarm.",
+                "{node} has been at step {step} of {last} of its return since {}. The step ends at {} at the earliest and needs {} data points. Then the node gets {then}; an alarm drains it again.",
                 short(*since),
                 short(*since + failback.step_every.get()),
                 failback.min_data_points
@@ -141,7 +141,7 @@ fn phases(record: &RouteRecord, policy: &FailoverPolicy) -> Vec<String> {
     record.shift.phases.iter().map(line).collect()
 }
 
-/// A time in seconds precision, for comparison with a clock.
+/// A time with a precision of seconds.
 pub(super) fn short(at: Timestamp) -> String {
     format!("{at:.0}")
 }
