@@ -161,8 +161,13 @@ pub(crate) async fn observe(
             }
         }
     }
+    // The records are read before the certificates. A copy of this function that issues a certificate in between raises
+    // the revision of its record, so that a change on the older facts cannot begin.
+    let mut subjects = subjects(&surveyed, has.keys());
+    let with_notices = subjects.iter().chain(wake.notices.keys()).chain(&wake.healed);
+    let keys: BTreeSet<StateKey> = with_notices.map(|subject| StateKey::certificate(subject)).collect();
+    let state = ports.state.load(&keys.into_iter().collect::<Vec<_>>(), window).await?;
     let read = read(ports, policy, &surveyed, &mut pace, calls).await?;
-    let mut subjects: Vec<String> = subjects(&surveyed, has.keys());
     let in_use = |subject: &String| read.has(subject);
     let (used, unused): (BTreeMap<_, _>, BTreeMap<_, _>) =
         wake.notices.clone().into_iter().partition(|(subject, _)| in_use(subject));
@@ -173,8 +178,6 @@ pub(crate) async fn observe(
     subjects.extend(wake.healed.iter().cloned());
     subjects.sort();
     subjects.dedup();
-    let keys: Vec<StateKey> = subjects.iter().map(|subject| StateKey::certificate(subject)).collect();
-    let state = ports.state.load(&keys, window).await?;
     let mut remembered = Remembered::read(&subjects, &state);
     let unplaced = remembered.revoke(wake, all_read);
     remembered.note(&used, &wake.healed, ports.clock.now());

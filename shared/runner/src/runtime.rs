@@ -11,6 +11,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -104,8 +105,10 @@ pub async fn run(function: &'static str, handler: impl Handler) -> Result<(), la
 /// The name under which one invocation of a function holds leases: no two invocations share it.
 #[must_use]
 pub fn holder(function: &str, deadline: Deadline, now: Timestamp) -> String {
-    let process = std::process::id();
-    format!("{function}-{process}-{}-{}", now.as_nanosecond(), deadline.left().as_nanos())
+    // The clock of a test stands still between two invocations.
+    static INVOCATIONS: AtomicU64 = AtomicU64::new(0);
+    let (process, number) = (std::process::id(), INVOCATIONS.fetch_add(1, Ordering::Relaxed));
+    format!("{function}-{process}-{number}-{}-{}", now.as_nanosecond(), deadline.left().as_nanos())
 }
 
 /// Sends logs to the standard output as JSON lines; `directives` are those of [`crate::Config::log`].

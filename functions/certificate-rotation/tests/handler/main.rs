@@ -15,3 +15,4 @@ mod shop;
 mod standstill;
 mod triggers;
 mod twins;
+mod writers;
