@@ -10,11 +10,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::reason::ActReason;
 use crate::decision::Told;
 use crate::failures::Failures;
 use crate::name::VirtualNodeName;
+use crate::reason_entry::Paging;
 use crate::watch::Watch;
-use crate::weights::{FailoverLayer, Layers, PendingWrite, StoredLayers, WeightSplit};
+use crate::weights::{DeclaredCode, FailoverLayer, Layers, PendingWrite, StoredLayers, WeightSplit};
 
 pub use crate::weights::{Edit, Phase};
 
@@ -125,6 +127,22 @@ pub struct OwedNote {
     pub code: String,
     /// The text of the reason.
     pub text: String,
+}
+
+impl OwedNote {
+    /// Whether the change was made by Meshwarden; a declared write was not.
+    #[must_use]
+    pub fn is_own_change(&self) -> bool {
+        DeclaredCode::ENTRIES.iter().all(|entry| entry.code != self.code)
+            || ActReason::ENTRIES.iter().any(|entry| entry.code == self.code)
+    }
+
+    /// Whether the notification pages.
+    #[must_use]
+    pub fn pages(&self) -> bool {
+        let entries = ActReason::ENTRIES.iter().chain(DeclaredCode::ENTRIES);
+        entries.into_iter().any(|entry| entry.code == self.code && entry.paging != Paging::Never)
+    }
 }
 
 impl RouteRecord {
