@@ -86,6 +86,9 @@ one_test_each! { killed_at_every_call:
     release Release,
     lost_table LostTable,
     hold Hold,
+    rollout_target RolloutTarget,
+    overdue_drill OverdueDrill,
+    lost_rollout LostRollout,
 }
 
 /// The undisturbed runs end where they should: without this the comparison could compare two wrongs.
@@ -108,11 +111,20 @@ async fn every_scenario_ends_where_it_should() {
             Scenario::EditSeen => (&[50, 50], 1),
             Scenario::Release => (&[100, 0], 2),
             Scenario::LostTable => (&[0, 100], 0),
-            Scenario::Hold => (&[8, 2], 0),
+            Scenario::Hold | Scenario::OverdueDrill | Scenario::LostRollout => (&[8, 2], 0),
+            Scenario::RolloutTarget => (&[100, 0], 1),
         };
         assert_eq!((weights.as_slice(), &world["budget spent"]), (expected, &Value::from(spent)), "{scenario:?}");
         assert_eq!(record["intent"], Value::Null, "{scenario:?}");
-        let tagged = !matches!(scenario, Scenario::Step | Scenario::Restore | Scenario::EditSeen | Scenario::Hold);
+        let untagged = [
+            Scenario::Step,
+            Scenario::Restore,
+            Scenario::EditSeen,
+            Scenario::Hold,
+            Scenario::OverdueDrill,
+            Scenario::LostRollout,
+        ];
+        let tagged = !untagged.contains(&scenario);
         assert_eq!(!world[&format!("{router} tag")].is_null(), tagged, "{scenario:?}");
     }
 }

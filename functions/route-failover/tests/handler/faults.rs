@@ -89,4 +89,7 @@ one_test_each! { every_fault_at_every_call:
     release Release,
     lost_table LostTable,
     hold Hold,
+    rollout_target RolloutTarget,
+    overdue_drill OverdueDrill,
+    lost_rollout LostRollout,
 }

@@ -1,14 +1,22 @@
 //! Moments in the life of a route at which something can go wrong, each with what should come of it.
 
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
 use mesh::alarm::AlarmState;
+use mesh::failover::{RESTORE_TAG, RouteRecord, restore_tag};
+use mesh::policy::Percent;
+use mesh::weights::{DrillLayer, Move, Moves, RolloutLayer, StoredLayers};
+use ports::{RouteWriter, StateKey, Stored};
+use records::{read_record, write_record};
 use serde_json::Value;
 
 use crate::alarms::errors_of;
 use crate::lifecycle::{capped_shop, standby_shop};
-use crate::shop::{Function, POLICY, Shop, TWO_ROUTERS, errors_event, event};
+use crate::shop::{Function, POLICY, Shop, TWO_ROUTERS, errors_event, event, node, route};
 
 /// A moment: what went before, and the invocation that is disturbed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scenario {
     /// The first fail-over, by an event that meets a warm function.
     FailOver,
@@ -36,9 +44,15 @@ pub(crate) enum Scenario {
     LostTable,
     /// Nobody can take over: it is held and paged.
     Hold,
+    /// The target of a rollout fails: rollback, and drain of its declared share in the same write.
+    RolloutTarget,
+    /// The restore deadline of a drill has passed.
+    OverdueDrill,
+    /// The state table is lost during a rollout; the tag has the declared weights.
+    LostRollout,
 }
 
-pub(crate) const ALL: [Scenario; 13] = [
+pub(crate) const ALL: [Scenario; 16] = [
     Scenario::FailOver,
     Scenario::FailOverCold,
     Scenario::FailOverByWake,
@@ -52,6 +66,9 @@ pub(crate) const ALL: [Scenario; 13] = [
     Scenario::Release,
     Scenario::LostTable,
     Scenario::Hold,
+    Scenario::RolloutTarget,
+    Scenario::OverdueDrill,
+    Scenario::LostRollout,
 ];
 
 /// A scenario at its moment.
@@ -124,6 +141,24 @@ impl Scenario {
                 function = shop.start().await;
                 event("tick-rule")
             }
+            Self::RolloutTarget => {
+                function.wake().await.unwrap();
+                put_layers(&shop, rollout(&shop), &[5, 5]).await;
+                shop.fails("cart-v2");
+                errors_event("cart-v2")
+            }
+            Self::OverdueDrill => {
+                function.wake().await.unwrap();
+                put_layers(&shop, overdue_drill(&shop), &[0, 100]).await;
+                event("tick-rule")
+            }
+            Self::LostRollout => {
+                function.wake().await.unwrap();
+                put_layers(&shop, rollout(&shop), &[5, 5]).await;
+                shop = shop.without_its_table();
+                function = shop.start().await;
+                event("tick-rule")
+            }
         };
         shop.ports.faults.reset();
         Moment { shop, function, event }
@@ -149,9 +184,57 @@ impl Scenario {
             | Self::EditSeen
             | Self::Release
             | Self::LostTable
-            | Self::Hold => 3,
+            | Self::Hold
+            | Self::RolloutTarget
+            | Self::OverdueDrill
+            | Self::LostRollout => 3,
         }
     }
+}
+
+/// A rollout from v1 to v2 at 50 %.
+fn rollout(shop: &Shop) -> StoredLayers {
+    let (from, to) = (node("cart-v1"), node("cart-v2"));
+    let layer = RolloutLayer {
+        id: "cart-v2-1".to_owned(),
+        moves: Moves::new(vec![Move { from, to }]).unwrap(),
+        percent: Percent::new(50).unwrap(),
+        since: shop.now(),
+        acknowledged: Some(shop.now()),
+        attend_by: shop.now() + SignedDuration::from_hours(1),
+        to_capacity: None,
+    };
+    StoredLayers { rollout: Some(layer), ..StoredLayers::default() }
+}
+
+/// A drill of v1 that was to be restored a minute ago.
+fn overdue_drill(shop: &Shop) -> StoredLayers {
+    let minute = SignedDuration::from_mins(1);
+    let layer = DrillLayer {
+        id: "cart-1".to_owned(),
+        node: node("cart-v1"),
+        since: shop.now() - minute * 35,
+        restore_by: shop.now() - minute,
+    };
+    StoredLayers { drill: Some(layer), ..StoredLayers::default() }
+}
+
+/// Another function puts layers on the route, with its weights, record and tag.
+async fn put_layers(shop: &Shop, layers: StoredLayers, weights: &[u8]) {
+    let id = route("cart");
+    let declared = shop.ports.mesh.route(&id).unwrap().spec.split();
+    shop.edits("cart", weights);
+    let data = shop.ports.mesh.route(&id).unwrap();
+    let key = StateKey::route(&id);
+    let stored = shop.ports.state.stored(&key).unwrap();
+    let mut record: RouteRecord = read_record(&key, &stored.document).unwrap();
+    record.layers = StoredLayers { declared, ..layers };
+    record.split = data.spec.split().unwrap();
+    record.version = data.metadata.version.get().unsigned_abs();
+    record.epoch = 1;
+    let tags = BTreeMap::from([(RESTORE_TAG.to_owned(), restore_tag(&record).unwrap())]);
+    RouteWriter::tag(&shop.ports.mesh, &data.metadata.arn.to_string(), &tags).await.unwrap();
+    shop.ports.state.put(&key, Stored { document: write_record(&record), ..stored });
 }
 
 async fn shift(shop: &Shop, function: &Function) {

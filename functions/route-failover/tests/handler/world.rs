@@ -72,7 +72,9 @@ fn timeless(mut record: Value) -> Value {
 fn strip(value: &mut Value) {
     match value {
         Value::Object(members) => {
-            for member in ["told", "epoch", "since", "taken", "seen", "until", "quiet", "watch", "paged"] {
+            let instants =
+                ["since", "taken", "seen", "until", "quiet", "paged", "at", "attendBy", "restoreBy", "acknowledged"];
+            for member in instants.into_iter().chain(["told", "epoch", "watch"]) {
                 members.remove(member);
             }
             members.values_mut().for_each(strip);

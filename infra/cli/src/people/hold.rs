@@ -1,7 +1,7 @@
 //! `hold` and `release`: an operator reserves a route for a time, or returns it to route-failover.
 
 use jiff::Timestamp;
-use mesh::failover::with_hold;
+use mesh::failover::{with_accepted_declaration, with_hold};
 use mesh::name::RouteId;
 use mesh::rotation::RotationMemory;
 use ports::{JournalEntry, Note, StateKey, StoreOutcome};
@@ -17,7 +17,13 @@ pub(super) async fn hold(desk: &Desk<'_>, args: &HoldArgs) -> Result<String, Tro
     let now = desk.now();
     let until = end(args, now)?;
     let seen = desk.see(&args.route).await?;
-    let record = with_hold(desk.record(&seen, now)?, until, now);
+    let record = with_hold(desk.record(&seen, now)?, until, now).map_err(|blocker| Refusal::Blocked {
+        route: args.route.clone(),
+        command: blocker.command(&args.route),
+        blocker,
+    })?;
+    // A longer hold stays in force.
+    let until = record.edit.map_or(until, |edit| edit.until);
     let (route, split, by) = (&args.route, &seen.facts.split, &desk.by);
     let text = format!("{by} holds {split} until {until:.0}: {}", args.reason);
     desk.confirm(&format!("Hold {route} at {split} until {until:.0}, regardless of alarms?"))?;
@@ -30,24 +36,26 @@ pub(super) async fn hold(desk: &Desk<'_>, args: &HoldArgs) -> Result<String, Tro
 /// earlier may return.
 pub(super) async fn release(desk: &Desk<'_>, args: &ReleaseArgs) -> Result<String, Trouble> {
     match &args.what {
-        Releasable::Route(route) => release_route(desk, route).await,
+        Releasable::Route(route) => release_route(desk, route, args.accept_declared).await,
         Releasable::Certificate(subject) => release_certificate(desk, subject).await,
     }
 }
 
-async fn release_route(desk: &Desk<'_>, route: &RouteId) -> Result<String, Trouble> {
+async fn release_route(desk: &Desk<'_>, route: &RouteId, accepts_declared: bool) -> Result<String, Trouble> {
     let now = desk.now();
     let mut seen = desk.see(route).await?;
     let before = desk.record(&seen, now)?;
-    if before.edit.is_none() && before.drains.is_empty() {
+    let accepted = before.layers.promoted.is_some() && accepts_declared;
+    if before.edit.is_none() && before.drains.is_empty() && !accepted {
         return Err(Refusal::NotHeld { route: route.clone() }.into());
     }
     seen.facts.released = Some(now);
     let record = desk.record(&seen, now)?;
+    let record = if accepted { with_accepted_declaration(record.clone()).unwrap_or(record) } else { record };
     let (split, by) = (&seen.facts.split, &desk.by);
     let text = format!("{by} releases the route at {split}");
     desk.confirm(&format!("Release {route} at {split}, so that alarms move its weights again?"))?;
-    let facts = json!({ "split": split, "edit": before.edit });
+    let facts = json!({ "split": split, "edit": before.edit, "acceptedDeclaration": accepted });
     desk.note(&seen, &record, &said("release", by, "PersonReleased", facts, &text)).await?;
     Ok(format!(
         "{route} is released at {split}; the next run of route-failover, within a minute, applies its alarms again\n"

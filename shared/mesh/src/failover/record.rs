@@ -1,27 +1,30 @@
-//! The documents that route-failover stores, and the restore point that it writes to the route's tag.
+//! The documents that route-failover stores. The writers of rollouts and drills store the same document of a route.
 //!
 //! During an upgrade, functions of two versions read and write the same documents. Unknown members are ignored in
 //! nested objects, and survive a write at the top level of a route's document. A change that an older version must not
 //! ignore raises [`FORMAT`]: an older version then holds and reports the format.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::reason::ActReason;
 use crate::decision::LastNotification;
 use crate::failures::Failures;
 use crate::name::VirtualNodeName;
+use crate::reason_entry::Paging;
 use crate::watch::Watch;
-use crate::weights::WeightSplit;
+use crate::weights::{DeclaredCode, FailoverLayer, Layers, PendingWrite, StoredLayers, WeightSplit};
 
-/// The key of the route tag that carries the restore point.
-pub const RESTORE_TAG: &str = "meshwarden:restore";
+pub use crate::weights::{Edit, Phase};
 
 /// The newest format of a route's document that this version can act on.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+
+/// The format of a document with a rollout or a drill, which older versions must not act on.
+const LAYERED_FORMAT: u32 = 2;
 
 /// The document of a route in the state table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,6 +71,9 @@ pub struct RouteRecord {
     /// How long the last decision has been the same on the same facts; absent after a final decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Watch>,
+    /// The layers of rollouts and drills.
+    #[serde(default, skip_serializing_if = "StoredLayers::is_default")]
+    pub layers: StoredLayers,
     /// Members that a newer version has added. They survive a write.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
@@ -123,12 +129,28 @@ pub struct OwedNote {
     pub text: String,
 }
 
+impl OwedNote {
+    /// Whether the change was made by Meshwarden; a declared write was not.
+    #[must_use]
+    pub fn is_own_change(&self) -> bool {
+        DeclaredCode::ENTRIES.iter().all(|entry| entry.code != self.code)
+            || ActReason::ENTRIES.iter().any(|entry| entry.code == self.code)
+    }
+
+    /// Whether the notification pages.
+    #[must_use]
+    pub fn pages(&self) -> bool {
+        let entries = ActReason::ENTRIES.iter().chain(DeclaredCode::ENTRIES);
+        entries.into_iter().any(|entry| entry.code == self.code && entry.paging != Paging::Never)
+    }
+}
+
 impl RouteRecord {
     /// The record of a route without a stored record.
     #[must_use]
     pub fn first_seen(uid: String, version: u64, split: WeightSplit) -> Self {
         Self {
-            format: FORMAT,
+            format: first_format(),
             uid,
             version,
             split,
@@ -145,7 +167,45 @@ impl RouteRecord {
             paged: BTreeMap::new(),
             trials: BTreeMap::new(),
             watch: None,
+            layers: StoredLayers::default(),
             unknown: BTreeMap::new(),
+        }
+    }
+
+    /// The format in which the record is stored: the first one, unless a rollout or a drill is on the route or is about
+    /// to be.
+    #[must_use]
+    pub fn stored_format(&self) -> u32 {
+        let begun = self.intent.as_ref().and_then(|intent| intent.layers.as_deref());
+        let is_layered = self.layers.has_layer() || begun.is_some_and(StoredLayers::has_layer);
+        if is_layered { LAYERED_FORMAT } else { first_format() }
+    }
+
+    /// The split that failover restores: its restore point, or the split of the route.
+    #[must_use]
+    pub fn restore_split(&self) -> &WeightSplit {
+        self.shift.restore.as_ref().map_or(&self.split, |point| &point.split)
+    }
+
+    /// The declared split.
+    #[must_use]
+    pub fn declared(&self) -> &WeightSplit {
+        // While the promoted split is to be written again, the route has the split from before the promotion.
+        let promoted =
+            self.layers.promoted.as_ref().filter(|_| self.layers.pending == Some(PendingWrite::StaleDeclaration));
+        let stored = self.layers.declared.as_ref().or(promoted.map(|promoted| &promoted.promoted));
+        stored.unwrap_or_else(|| self.restore_split())
+    }
+
+    /// All layers of the route.
+    #[must_use]
+    pub fn all_layers(&self) -> Layers {
+        Layers {
+            declared: self.declared().clone(),
+            rollout: self.layers.rollout.clone(),
+            drill: self.layers.drill.clone(),
+            failover: FailoverLayer { phases: self.shift.phases.clone(), unplaced: self.shift.unplaced },
+            held: self.edit,
         }
     }
 }
@@ -183,51 +243,6 @@ pub struct RestorePoint {
     pub taken: Timestamp,
 }
 
-/// The phase of a node that does not carry its whole share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "phase", rename_all = "kebab-case", rename_all_fields = "camelCase")]
-pub enum Phase {
-    /// Weight 0, or only the part that no other target has capacity for.
-    Drained {
-        /// When it was drained.
-        since: Timestamp,
-        /// When its alarms were last in `ALARM`; absent while they are. Later states, such as alternating `OK` and
-        /// `INSUFFICIENT_DATA`, do not change it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        quiet: Option<Timestamp>,
-    },
-    /// Part of its share: the probe share at step 0, then one step of the policy after another.
-    Returning {
-        /// The step; 0 is the probe.
-        step: u8,
-        /// When the step began.
-        since: Timestamp,
-        /// Whether the probe share was given without proof, because the node's alarms cannot leave `ALARM` without
-        /// traffic.
-        #[serde(default, skip_serializing_if = "is_false")]
-        trial: bool,
-    },
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_false(flag: &bool) -> bool {
-    !*flag
-}
-
-impl Phase {
-    /// The phase of a node that is drained now.
-    #[must_use]
-    pub const fn drained(since: Timestamp) -> Self {
-        Self::Drained { since, quiet: None }
-    }
-
-    /// The phase of a node that begins a step now.
-    #[must_use]
-    pub const fn returning(step: u8, since: Timestamp) -> Self {
-        Self::Returning { step, since, trial: false }
-    }
-}
-
 /// A write of weights, stored before the write so that a crash in between loses no state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -248,92 +263,7 @@ pub struct Intent {
     /// The notification to send after the write.
     #[serde(default)]
     pub note: Option<OwedNote>,
-}
-
-/// An operator's edit of targets or weights, or an operator's hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Edit {
-    /// When it was first observed.
-    pub seen: Timestamp,
-    /// When it ends.
-    pub until: Timestamp,
-}
-
-/// A restore point in the format of a route tag: `1.<epoch>.<hash of the ordered targets>.<w1-w2-...>`. It is valid
-/// only while the route has the same targets in the same order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RestoreTag {
-    epoch: u64,
-    targets: String,
-    weights: Vec<u8>,
-}
-
-impl RestoreTag {
-    /// The tag of a restore point.
-    #[must_use]
-    pub fn new(point: &RestorePoint) -> Self {
-        Self { epoch: point.epoch, targets: point.split.targets_hash(), weights: point.split.weights() }
-    }
-
-    /// Parses the value of a tag; `None` if it is not a valid restore point.
-    #[must_use]
-    pub fn parse(value: &str) -> Option<Self> {
-        let mut parts = value.split('.');
-        let (Some("1"), Some(epoch), Some(targets), Some(weights), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return None;
-        };
-        Some(Self {
-            epoch: epoch.parse().ok()?,
-            targets: targets.to_owned(),
-            weights: weights.split('-').map(|weight| weight.parse().ok()).collect::<Option<_>>()?,
-        })
-    }
-
-    /// The restore point, if the route still has the same targets.
-    #[must_use]
-    pub fn point(&self, current: &WeightSplit, now: Timestamp) -> Option<RestorePoint> {
-        (current.targets_hash() == self.targets).then_some(())?;
-        Some(RestorePoint { epoch: self.epoch, split: current.with_weights(&self.weights).ok()?, taken: now })
-    }
-}
-
-impl fmt::Display for RestoreTag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let weights: Vec<String> = self.weights.iter().map(u8::to_string).collect();
-        write!(f, "1.{}.{}.{}", self.epoch, self.targets, weights.join("-"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::failover::fixtures::{at, split};
-
-    #[test]
-    fn restore_tag_round_trips() {
-        let point = RestorePoint { epoch: 3, split: split(&[("v1", 90), ("v2", 10)]), taken: at(0) };
-        let tag = RestoreTag::new(&point).to_string();
-        assert!(tag.len() <= 256, "a tag's value has at most 256 characters");
-        let shifted = split(&[("v1", 0), ("v2", 100)]);
-        assert_eq!(RestoreTag::parse(&tag).unwrap().point(&shifted, at(0)), Some(point));
-    }
-
-    #[test]
-    fn restore_tag_is_invalid_after_the_targets_change() {
-        let point = RestorePoint { epoch: 3, split: split(&[("v1", 90), ("v2", 10)]), taken: at(0) };
-        let tag = RestoreTag::new(&point);
-        for other in [split(&[("v2", 90), ("v1", 10)]), split(&[("v1", 90)]), split(&[("v1", 1), ("v3", 1)])] {
-            assert_eq!(tag.point(&other, at(0)), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn invalid_restore_tag_is_rejected() {
-        for value in ["", "1", "2.1.ab.1-2", "1.x.ab.1-2", "1.1.ab.300", "1.1.ab.1-2.3", "1.1.ab."] {
-            assert_eq!(RestoreTag::parse(value), None, "{value}");
-        }
-    }
+    /// The layers of rollouts and drills after the write; absent if the write leaves them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Box<StoredLayers>>,
 }
