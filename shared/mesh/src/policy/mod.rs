@@ -18,6 +18,7 @@ mod rollouts;
 mod rules;
 mod tags;
 mod waiver;
+mod weights;
 
 use std::collections::BTreeMap;
 
@@ -54,6 +55,7 @@ pub use rollouts::{
 pub use rules::RuleSetting;
 pub use tags::{RequiredTag, TagPolicy};
 pub use waiver::{Filled, Waiver, WaiverId};
+pub use weights::{RevertPolicy, WeightsPolicy};
 
 /// The built-in policy, used if no document is configured: every function observes, no alarm is bound, and the rules
 /// suit a mesh in production.
@@ -74,6 +76,9 @@ pub struct Policy {
     /// Rollouts of new versions.
     #[serde(default)]
     pub rollouts: RolloutsPolicy,
+    /// The writers of route weights.
+    #[serde(default)]
+    pub weights: WeightsPolicy,
     /// Which rules of the pack are evaluated. `rules` and `modes` add the rules that they name.
     #[serde(default)]
     pub profile: Profile,
@@ -164,6 +169,7 @@ impl Policy {
     fn contradiction(&self) -> Option<(String, String)> {
         (self.failover.contradiction())
             .or_else(|| self.rollouts.contradiction())
+            .or_else(|| self.weights.contradiction())
             .or_else(|| self.certificates.contradiction())
             .or_else(|| self.tags.contradiction())
             .or_else(|| self.egress.contradiction())
