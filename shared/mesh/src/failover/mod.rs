@@ -36,6 +36,7 @@ mod unanswered;
 mod unmapped_entries;
 
 pub use crate::decision::{HarmFact, KillSwitchFact, Told};
+pub use candidate::plan_id;
 pub use decide::decide;
 pub use decision::{Decision, Plan, TagChange, Verdict};
 pub use facts::{Facts, Memory, RouteFacts};
