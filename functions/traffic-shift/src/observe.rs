@@ -168,7 +168,8 @@ pub(crate) async fn observe(
 /// Reads what only some decisions need: the mesh, and the answer of a hook that is due. A rollback waits for neither.
 async fn complete(context: &Context<'_>, seen: &mut Observation, now: Timestamp) -> Result<(), PortError> {
     let Context { ports, run, .. } = context;
-    let dry = seen.decide(run.policy(), now);
+    // Without the mesh, no what-if check is possible: this decision only shows what has to be read.
+    let dry = decide(&seen.facts, &|_: &RouteId, _: &WeightSplit| Vec::new(), run.policy(), now);
     let is_rollback = dry.plans.iter().any(|plan| plan.change == RouteChange::RollBack);
     if is_rollback || dry.record.state.is_final() || dry.is_killed {
         return Ok(());

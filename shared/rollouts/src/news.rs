@@ -87,6 +87,14 @@ fn attention(record: &RolloutRecord, reason: &Reason) -> Attention {
         }
         // The kill switch stops a rollback too, and traffic stays where it is.
         Reason::Blocked { route: None, .. } if record.state == RolloutState::RollingBack => Attention::Page,
+        // A rollback that was made before its record could be stored is paged now.
+        Reason::Ended { failure, .. }
+            if record.state == RolloutState::RolledBack
+                && failure != "Aborted"
+                && !record.paged.contains_key(failure) =>
+        {
+            Attention::Page
+        }
         Reason::Shifting { step: 1, .. }
         | Reason::AwaitingApproval { .. }
         | Reason::RollingBack { .. }

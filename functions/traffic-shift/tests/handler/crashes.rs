@@ -34,8 +34,8 @@ struct End {
 }
 
 fn end(shop: &Shop) -> End {
-    let record = shop.record("r1").unwrap();
-    let route = shop.route_record("all").unwrap();
+    let record = shop.record("r1").unwrap_or_else(|| panic!("no document: {:?}", shop.index()));
+    let route = shop.route_record("all").unwrap_or_else(|| panic!("no write: {:?}", shop.record("r1")));
     let window = ports::BudgetWindow::at(
         traffic_shift::NAME,
         mesh::policy::RolloutsPolicy::default().budget.window.get(),

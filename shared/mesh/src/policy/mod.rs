@@ -50,7 +50,7 @@ pub use read::PolicyError;
 pub use rollouts::{
     AcknowledgePolicy, AtEnd, BakeTime, ErrorRatioGate, FirstRoutes, GateMetrics, HookFunction, HookStage, LatencyGate,
     MetricGate, Milliseconds, Move, PauseLimits, Ratio, RolloutAmountError, RolloutGates, RolloutHook, RolloutId,
-    RolloutRequest, RolloutStep, RolloutsPolicy, RouteSelection, RouterRoute, Statistic, Strategy,
+    RolloutRequest, RolloutRequestError, RolloutStep, RolloutsPolicy, RouteSelection, RouterRoute, Statistic, Strategy,
 };
 pub use rules::RuleSetting;
 pub use tags::{RequiredTag, TagPolicy};

@@ -13,7 +13,7 @@ use super::{Budget, Period};
 
 pub use amounts::{BakeTime, Milliseconds, Ratio, RolloutAmountError, Statistic};
 pub use gates::{ErrorRatioGate, GateMetrics, LatencyGate, MetricGate, RolloutGates};
-pub use request::{AtEnd, FirstRoutes, HookFunction, HookStage, Move, RolloutHook, RolloutId, RolloutRequest, Strategy};
+pub use request::{AtEnd, FirstRoutes, HookFunction, HookStage, Move, RolloutHook, RolloutId, RolloutRequest, RolloutRequestError, Strategy};
 pub use selection::{RouteSelection, RouterRoute, RolloutStep};
 
 /// The settings of rollouts. Each member has a default.
