@@ -68,12 +68,15 @@ pub(crate) fn notice(urgency: Urgency, line: &runner::Decision, text: &str) -> N
     }
 }
 
-/// The notice for a change when the process that made the change could not send it.
+/// The notice for a change when the process that made the change could not send it, or for a declared write.
 pub(crate) fn late_notice(owed: &OwedNote, resource: &str, record: &RouteRecord) -> Notice {
     let OwedNote { code, text } = owed;
-    let body = format!(
-        "{text}\n\nThis comes late: whoever made the change was cut short. The weights were {}.\n",
-        record.split
-    );
-    Notice { urgency: Urgency::Note, subject: format!("act: {code} {resource}"), body }
+    let why_late = if owed.is_own_change() {
+        "This notification is late: the process that made the change was interrupted. "
+    } else {
+        ""
+    };
+    let body = format!("{text}\n\n{why_late}The weights were {}.\n", record.split);
+    let urgency = if owed.pages() { Urgency::Page } else { Urgency::Note };
+    Notice { urgency, subject: format!("act: {code} {resource}"), body }
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use mesh::alarm::AlarmName;
 use mesh::failover::HoldReason;
 use mesh::name::RouteId;
+use mesh::weights::Blocker;
 use ports::PortError;
 use thiserror::Error;
 
@@ -109,6 +110,8 @@ pub(crate) enum Refusal {
     Overtaken { route: RouteId },
     #[error("route {route} is held by nobody; nothing was changed")]
     NotHeld { route: RouteId },
+    #[error("route {route} is not held: {blocker}; run `{command}` first")]
+    Blocked { route: RouteId, blocker: Blocker, command: String },
     #[error("no record of certificate {certificate}; `meshwarden status` lists the certificates")]
     NoCertificate { certificate: String },
     #[error("certificate {certificate} was not moved back, and no attempt failed; nothing was changed")]

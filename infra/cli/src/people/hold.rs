@@ -17,7 +17,13 @@ pub(super) async fn hold(desk: &Desk<'_>, args: &HoldArgs) -> Result<String, Tro
     let now = desk.now();
     let until = end(args, now)?;
     let seen = desk.see(&args.route).await?;
-    let record = with_hold(desk.record(&seen, now)?, until, now);
+    let record = with_hold(desk.record(&seen, now)?, until, now).map_err(|blocker| Refusal::Blocked {
+        route: args.route.clone(),
+        command: blocker.command(&args.route),
+        blocker,
+    })?;
+    // A longer hold stays in force.
+    let until = record.edit.map_or(until, |edit| edit.until);
     let (route, split, by) = (&args.route, &seen.facts.split, &desk.by);
     let text = format!("{by} keeps {split} until {until:.0}: {}", args.reason);
     desk.confirm(&format!("Hold {route} at {split} until {until:.0}, whatever alarms say?"))?;

@@ -17,6 +17,7 @@ mod candidate;
 mod cause;
 mod decide;
 mod decision;
+mod eligible;
 mod facts;
 mod failure_metric;
 #[cfg(test)]
@@ -24,12 +25,15 @@ pub(crate) mod fixtures;
 mod health;
 mod input;
 mod label;
+mod layer_verdict;
+mod layer_write;
 mod notification;
 mod operator;
 mod phases;
 mod proof;
 mod reason;
 mod record;
+mod restore_tag;
 mod route_state;
 mod targets;
 mod unanswered;
@@ -39,11 +43,13 @@ pub use crate::decision::{HarmFact, KillSwitchFact, Told};
 pub use candidate::plan_id;
 pub use decide::decide;
 pub use decision::{Decision, Plan, TagChange, Verdict};
+pub use eligible::{EligibleTargets, eligible_targets};
 pub use facts::{Facts, Memory, RouteFacts};
 pub use failure_metric::FailureEntry;
 pub use health::{Evidence, Health, Unknown};
+pub use layer_write::{ComeBack, LayerChange, LayerRefusal, LayerWrite, layer_write, renewed};
 pub use notification::{RouteNotification, expected_end, route_notification};
-pub use operator::{Restoration, current_record, restoration, with_hold};
+pub use operator::{Restoration, current_record, restoration, with_accepted_declaration, with_hold};
 pub use phases::awaiting_proof;
 pub use proof::{
     AlarmData, CountedMetric, MetricData, MetricUse, MissingProof, ProofGap, ProofTarget, StuckInAlarm,
@@ -51,9 +57,9 @@ pub use proof::{
 };
 pub use reason::{ActReason, HoldReason, Ineligible, KeepReason, Obstacle, Return, StuckAlarm, Subject};
 pub use record::{
-    Edit, FORMAT, FunctionRecord, HeldAlarm, Intent, NodeRecord, OwedNote, Phase, RESTORE_TAG, RestorePoint,
-    RestoreTag, RouteRecord, Shift,
+    Edit, FORMAT, FunctionRecord, HeldAlarm, Intent, NodeRecord, OwedNote, Phase, RestorePoint, RouteRecord, Shift,
 };
+pub use restore_tag::{RESTORE_TAG, RestoreTag, restore_tag};
 pub use targets::{
     AlarmTags, AlarmTargets, Caller, CallerAlarm, Muted, ReportedTarget, TargetAlarm, TargetRule, Unmapped,
     alarm_targets, muted_by, needing_tags, related, reported_targets, unread_alarms,

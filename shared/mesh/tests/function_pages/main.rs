@@ -94,6 +94,15 @@ fn function_pages_are_current() {
 }
 
 #[test]
+fn tables_of_the_arbiter_are_current() {
+    check_page("shared/README.md", &["writers", "deadlines"], |name| match name {
+        "writers" => mesh::weights::writers_table(),
+        "deadlines" => mesh::weights::deadlines_table(),
+        other => panic!("shared/README.md has an unknown section `{other}`"),
+    });
+}
+
+#[test]
 fn operator_guide_has_every_alarm_setting_and_parameter() {
     let template = Template::parse(&read("infra/template.yaml"));
     let guide = read("infra/README.md");
