@@ -46,6 +46,7 @@ fn message(delivery: &Delivery) -> Option<Message> {
         | Payload::Release(_)
         | Payload::Config(_)
         | Payload::MeshWrite(_)
+        | Payload::Rollout(_)
         | Payload::Sweep { .. }
         | Payload::NotOurs { .. }
         | Payload::Unreadable { .. } => None,

@@ -42,6 +42,7 @@ impl Wake {
                 | Payload::Release(_)
                 | Payload::Config(_)
                 | Payload::Certificate(_)
+                | Payload::Rollout(_)
                 | Payload::Sweep { .. } => wake.foreign += 1,
                 // Reported before the handler is called.
                 Payload::NotOurs { .. } | Payload::Unreadable { .. } => {}

@@ -38,6 +38,7 @@ impl Asked {
                 Payload::Tick
                 | Payload::Alarm(_)
                 | Payload::Release(_)
+                | Payload::Rollout(_)
                 | Payload::Config(_)
                 | Payload::MeshWrite(_)
                 | Payload::Certificate(_)

@@ -33,6 +33,7 @@ impl Messages {
             Payload::Config(_)
             | Payload::MeshWrite(_)
             | Payload::Certificate(_)
+            | Payload::Rollout(_)
             | Payload::Sweep { .. }
             | Payload::NotOurs { .. }
             | Payload::Unreadable { .. } => None,

@@ -38,6 +38,7 @@ pub(crate) fn foreign<'a>(
         | Payload::Config(_)
         | Payload::MeshWrite(_)
         | Payload::Certificate(_)
+        | Payload::Rollout(_)
         | Payload::Sweep { .. }
         | Payload::NotOurs { .. }
         | Payload::Unreadable { .. } => None,

@@ -41,6 +41,7 @@ impl Wake {
                 Payload::Config(_)
                 | Payload::MeshWrite(_)
                 | Payload::Certificate(_)
+                | Payload::Rollout(_)
                 | Payload::Sweep { .. }
                 | Payload::NotOurs { .. }
                 | Payload::Unreadable { .. } => {}

@@ -12,7 +12,7 @@ use mesh::weights::WeightSplit;
 use serde::Serialize;
 
 use crate::decision::{DecisionEntry, PlanEntry};
-use crate::observation::{ComplianceObservation, FailoverObservation, Observation, RawObservation};
+use crate::observation::{ComplianceObservation, FailoverObservation, Observation, RawObservation, RolloutObservation};
 use crate::{JournalBody, ReadError};
 
 /// A recorded decision and the decision that the same observation gives now.
@@ -76,6 +76,7 @@ pub fn replay(body: &JournalBody, observed: &RawObservation) -> Result<Vec<Repla
     match observed.decode(body.function().ok_or_else(no_decider)?)? {
         Observation::Failover(observation) => Ok(failover_again(recorded, &observation)),
         Observation::Rotation(observation) => Ok(rotation_again(recorded, &observation)),
+        Observation::Rollout(observation) => Ok(rollout_again(recorded, &observation)),
         Observation::Compliance(topic, observation) => compliance_again(recorded, topic, *observation),
     }
 }
@@ -110,6 +111,34 @@ fn failover_again(recorded: &[DecisionEntry], observation: &FailoverObservation)
                 failover::Verdict::Hold(reason) => conclusion(reason.code(), None),
                 failover::Verdict::Act(plan) => conclusion(plan.why.code(), Some(&plan.to)),
             }),
+            unrecorded: unrecorded.clone(),
+        }
+    };
+    recorded.iter().map(again).collect()
+}
+
+/// The decision about the rollout itself; the entries about its routes have the same reason.
+fn rollout_again(recorded: &[DecisionEntry], observation: &RolloutObservation) -> Vec<Replay> {
+    let RolloutObservation { now, facts, harms, policy } = observation;
+    let unrecorded = RefCell::new(Vec::new());
+    let answer = |route: &RouteId, split: &WeightSplit| {
+        let known = harms.iter().find(|known| known.route == *route && known.split == *split);
+        if known.is_none() {
+            unrecorded.borrow_mut().push(format!("{route} to {split}"));
+        }
+        known.map_or_else(Vec::new, |known| known.harms.clone())
+    };
+    let decision = rollouts::decide(facts, &answer, policy, *now);
+    let unrecorded = unrecorded.into_inner();
+    let again = |entry: &DecisionEntry| {
+        let plan = decision.plans.iter().find(|plan| ResourcePath::Route(plan.route.clone()).to_string() == entry.resource);
+        let conclusion =
+            |code: String, to: Option<&WeightSplit>| Conclusion { decision: None, code, plan: None, to: to.cloned() };
+        Replay {
+            resource: entry.resource.clone(),
+            at: *now,
+            recorded: conclusion(entry.reason.clone(), entry.plan.as_ref().and_then(PlanEntry::to)),
+            decided: Some(conclusion(decision.reason.code(), plan.map(|plan| &plan.to))),
             unrecorded: unrecorded.clone(),
         }
     };

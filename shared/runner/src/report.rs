@@ -144,6 +144,7 @@ impl Decision {
             | Payload::Config(_)
             | Payload::MeshWrite(_)
             | Payload::Certificate(_)
+            | Payload::Rollout(_)
             | Payload::Sweep { .. } => {
                 return None;
             }

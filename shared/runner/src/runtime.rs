@@ -224,6 +224,7 @@ fn flaw(delivery: &Delivery) -> Option<(&str, &str)> {
         | Payload::Config(_)
         | Payload::MeshWrite(_)
         | Payload::Certificate(_)
+        | Payload::Rollout(_)
         | Payload::Sweep { .. }
         | Payload::NotOurs { .. } => None,
     }

@@ -27,6 +27,7 @@ use jiff::Timestamp;
 use mesh::alarm::{AlarmName, AlarmState};
 use mesh::audit::ApiCaller as Caller;
 use mesh::name::{AccountId, MeshName, ResourcePath, RouteId};
+use mesh::policy::RolloutRequest;
 use ports::{ConfigItem, ResultToken};
 use serde::Serialize;
 use serde_json::Value;
@@ -64,6 +65,8 @@ pub enum Payload {
     MeshWrite(MeshWrite),
     /// ACM or a private CA reports on a certificate.
     Certificate(CertificateWake),
+    /// An operator or a program requests a rollout.
+    Rollout(RolloutWake),
     /// A function or an operator requests a sweep of one mesh.
     Sweep {
         /// The name of the mesh.
@@ -139,6 +142,20 @@ pub struct Release {
     pub route: RouteId,
     /// The name of the operator.
     pub by: String,
+    /// The time of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+}
+
+/// A request of a rollout.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutWake {
+    /// The request, without contradictions.
+    pub request: Box<RolloutRequest>,
+    /// The operator or program that requests it; unset if the event does not name one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// The time of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,

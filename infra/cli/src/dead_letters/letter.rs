@@ -129,6 +129,7 @@ fn function_of_kind(payloads: &[Payload]) -> Option<&'static str> {
     let of_one = |payload: &Payload| match payload {
         Payload::Alarm(_) | Payload::Release(_) => Some("route-failover"),
         Payload::Certificate(_) => Some("certificate-rotation"),
+        Payload::Rollout(_) => Some("traffic-shift"),
         Payload::Sweep { .. } => Some("compliance-sweep"),
         // Several functions handle these events.
         Payload::Tick
@@ -157,6 +158,7 @@ fn unreadable(payload: &Payload) -> Option<String> {
         | Payload::Config(_)
         | Payload::MeshWrite(_)
         | Payload::Certificate(_)
+        | Payload::Rollout(_)
         | Payload::Sweep { .. }
         | Payload::NotOurs { .. } => None,
     }
@@ -184,6 +186,7 @@ fn described(payload: &Payload) -> String {
             member("event").unwrap_or_default(),
             certificate.resources.first().map_or("nothing", String::as_str)
         ),
+        Payload::Rollout(wake) => format!("rollout {} in mesh {}", wake.request.id_or_digest(), wake.request.mesh),
         Payload::Sweep { mesh } => format!("sweep of mesh {mesh}"),
         Payload::NotOurs { what } => format!("for others: {what}"),
         Payload::Unreadable { .. } => "unreadable".to_owned(),

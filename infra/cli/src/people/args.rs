@@ -1,6 +1,7 @@
 //! Arguments of the operator commands.
 
 mod documents;
+mod rollout;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use mesh::name::{MeshName, ResourcePath, RouteId, VirtualNodeName};
 use ports::StateKey;
 
 use documents::document;
+pub(crate) use rollout::{ChangeArgs, PromoteArgs, RolloutCommand, StartArgs, WatchArgs};
 
 /// The operator commands.
 #[derive(Debug, Subcommand)]
@@ -36,6 +38,9 @@ pub(crate) enum People {
     /// Resets a document of the state table that tag-compliance, egress-compliance, compliance-sweep or change-audit
     /// cannot read. The function starts from an empty document, and the old content is lost.
     Forget(ForgetArgs),
+    /// Starts, shows and controls rollouts.
+    #[command(subcommand)]
+    Rollout(RolloutCommand),
     /// Shows the connected proxies, and whether they are up to date.
     Proxies(ShowArgs),
     /// Writes the alarms that the targets of a mesh's routes need, or compares an account's alarms with them.
@@ -407,6 +412,7 @@ impl People {
             Self::Report(args) => &args.place,
             Self::Alarms(args) => &args.place,
             Self::Forget(args) => &args.place,
+            Self::Rollout(command) => command.place(),
             Self::Kill(args) => match &args.turn {
                 Turn::On { place, .. } | Turn::Off { place, .. } | Turn::Status { place } => place,
             },
@@ -422,6 +428,7 @@ impl People {
             | Self::Report(_)
             | Self::Proxies(_)
             | Self::Alarms(_) => None,
+            Self::Rollout(command) => command.signature(),
             Self::Hold(args) => Some(&args.signature),
             Self::Release(args) => Some(&args.signature),
             Self::Restore(args) => Some(&args.signature),

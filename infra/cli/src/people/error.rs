@@ -10,12 +10,17 @@ use mesh::weights::Blocker;
 use ports::PortError;
 use thiserror::Error;
 
+use super::rollout::RolloutError;
+
 /// Why a command failed.
 #[derive(Debug, Error)]
 pub(crate) enum Trouble {
     /// The current state prevents the action.
     #[error(transparent)]
     Refused(Box<Refusal>),
+    /// A command on a rollout failed.
+    #[error(transparent)]
+    Rollout(Box<RolloutError>),
     /// A call to a service failed.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -142,6 +147,12 @@ pub(crate) enum Refusal {
     AlreadySo { so: &'static str },
 }
 
+impl From<RolloutError> for Trouble {
+    fn from(error: RolloutError) -> Self {
+        Self::Rollout(Box::new(error))
+    }
+}
+
 impl From<Refusal> for Trouble {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(Box::new(refusal))
@@ -153,6 +164,15 @@ impl Trouble {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Refused(_) => 1,
+            Self::Rollout(error) => match error.as_ref() {
+                RolloutError::Request { .. } | RolloutError::Unreadable { .. } => 2,
+                RolloutError::Missing { .. }
+                | RolloutError::Ambiguous { .. }
+                | RolloutError::Ended { .. }
+                | RolloutError::Overtaken { .. }
+                | RolloutError::State { .. }
+                | RolloutError::NotPromoted { .. } => 1,
+            },
             Self::Port(_)
             | Self::Prompt(_)
             | Self::Output(_)

@@ -5,6 +5,7 @@
 //! replay          ──▶ journal, observations ──▶ the same or a different decision
 //! report, proxies ──▶ mesh, control plane ──▶ files, text or JSON
 //! alarms          ──▶ mesh, alarms ──▶ template, or the missing alarms of an account
+//! rollout         ──▶ records of rollouts and routes ──▶ table, or a conditional note
 //! hold, release   ──▶ current record ──▶ confirmation ──▶ conditional note
 //! restore         ──▶ current record, alarms, harm checks ──▶ confirmation ──▶ lease, weights, tag, outcome
 //! kill            ──▶ switch, journal
@@ -30,6 +31,7 @@ mod proxies;
 mod replay;
 mod report;
 mod restore;
+mod rollout;
 mod route_state;
 mod sentences;
 mod status;
@@ -59,6 +61,7 @@ pub(crate) async fn execute(desk: &Desk<'_>, command: &People) -> Result<String,
         People::Replay(args) => replay::replay(desk, args).await,
         People::Report(args) => report::report(desk, args).await,
         People::Forget(args) => forget::forget(desk, args).await,
+        People::Rollout(command) => rollout::answer(desk, command).await,
         People::Proxies(args) => proxies::proxies(desk, args).await,
         People::Alarms(args) => alarms::alarms(desk, args).await,
     }

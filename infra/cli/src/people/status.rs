@@ -86,7 +86,10 @@ pub(super) async fn status(desk: &Desk<'_>, args: &StatusArgs) -> Result<String,
         status.meshes.push(mesh_status(desk, mesh, status.now).await?);
     }
     match args.format {
-        Shape::Table => Ok(table(&status, Shown { all, days: desk.policy.certificates.expiry_days })),
+        Shape::Table => {
+            let text = table(&status, Shown { all, days: desk.policy.certificates.expiry_days });
+            Ok(text + &super::rollout::summary(desk).await?)
+        }
         Shape::Json => {
             let mut text = serde_json::to_string_pretty(&status).map_err(Trouble::Output)?;
             text.push('\n');

@@ -40,6 +40,7 @@ mod unanswered;
 mod unmapped_entries;
 
 pub use crate::decision::{HarmFact, KillSwitchFact, LastNotification};
+pub use candidate::plan_id;
 pub use decide::decide;
 pub use decision::{Decision, Plan, TagChange, Verdict};
 pub use eligible::{EligibleTargets, eligible_targets};

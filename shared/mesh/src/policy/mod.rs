@@ -14,6 +14,7 @@ mod modes;
 mod pattern;
 mod place;
 mod read;
+mod rollouts;
 mod rules;
 mod tags;
 mod waiver;
@@ -46,6 +47,11 @@ pub use failover::{
 pub use modes::{MeshModes, Mode, Modes, RuleId};
 pub use pattern::{HostPattern, Pattern};
 pub use read::PolicyError;
+pub use rollouts::{
+    AcknowledgePolicy, AtEnd, BakeTime, ErrorRatioGate, FirstRoutes, GateMetrics, HookFunction, HookStage, LatencyGate,
+    MetricGate, Milliseconds, Move, PauseLimits, Ratio, RolloutAmountError, RolloutGates, RolloutHook, RolloutId,
+    RolloutRequest, RolloutRequestError, RolloutStep, RolloutsPolicy, RouteSelection, RouterRoute, Statistic, Strategy,
+};
 pub use rules::RuleSetting;
 pub use tags::{RequiredTag, TagPolicy};
 pub use waiver::{Filled, Waiver, WaiverId};
@@ -67,6 +73,9 @@ pub struct Policy {
     /// Failover of routes on alarms.
     #[serde(default)]
     pub failover: FailoverPolicy,
+    /// Rollouts of new versions.
+    #[serde(default)]
+    pub rollouts: RolloutsPolicy,
     /// The writers of route weights.
     #[serde(default)]
     pub weights: WeightsPolicy,
@@ -159,6 +168,7 @@ impl Policy {
     /// The first contradiction in the document: its key and its remedy.
     fn contradiction(&self) -> Option<(String, String)> {
         (self.failover.contradiction())
+            .or_else(|| self.rollouts.contradiction())
             .or_else(|| self.weights.contradiction())
             .or_else(|| self.certificates.contradiction())
             .or_else(|| self.tags.contradiction())

@@ -18,9 +18,10 @@ use mesh::reason_entry::ReasonEntry;
 use self::template::Template;
 
 /// Every function, by the name of its folder, which is also the name of its binary.
-const FUNCTIONS: [&str; 6] = [
+const FUNCTIONS: [&str; 7] = [
     "route-failover",
     "certificate-rotation",
+    "traffic-shift",
     "tag-compliance",
     "egress-compliance",
     "compliance-sweep",

@@ -3,12 +3,13 @@
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use jiff::Timestamp;
 use mesh::name::{MeshName, RouteId, RouteName, VirtualRouterName};
+use mesh::policy::RolloutRequest;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::reading::{Flaw, join, read, shortened};
-use super::{Payload, Release, alarm, certificate, config, mesh_write};
+use super::{Payload, Release, RolloutWake, alarm, certificate, config, mesh_write};
 
 /// An event, with its path in the delivery. A missing detail is an error only for types that need one.
 pub(super) struct Event<'a> {
@@ -127,6 +128,8 @@ pub(super) fn payload(event: &Value, at: &str) -> Result<Payload, Flaw> {
         }
         other if certificate::is_one(source, other) => certificate::read_event(&event),
         "Meshwarden Release Route" if source == "meshwarden" => release(&event),
+        // Any program may request a rollout, so the source is not compared.
+        "Meshwarden Rollout Requested" => rollout(&event),
         "Meshwarden Sweep Requested" if source == "meshwarden" => sweep(&event),
         other => Ok(Payload::NotOurs { what: format!("`{}` of `{}`", shortened(other), shortened(source)) }),
     }
@@ -143,6 +146,18 @@ fn release(event: &Event<'_>) -> Result<Payload, Flaw> {
     }
     let Detail { mesh, virtual_router, route, by } = event.detail()?;
     Ok(Payload::Release(Release { route: RouteId::new(mesh, virtual_router, route), by, at: event.time() }))
+}
+
+/// The detail is the request itself, with the name of the requester as a further member.
+fn rollout(event: &Event<'_>) -> Result<Payload, Flaw> {
+    let mut detail = event.raw_detail()?.clone();
+    let by = detail.as_object_mut().and_then(|members| members.remove("by"));
+    let by: Option<String> = by.map(|by| read(&by, &join(&event.detail_at(), "by"))).transpose()?;
+    let request: RolloutRequest = read(&detail, &event.detail_at())?;
+    if let Some((key, problem)) = request.contradiction() {
+        return Err(Flaw::new(&join(&event.detail_at(), &key), problem));
+    }
+    Ok(Payload::Rollout(RolloutWake { request: Box::new(request), by, at: event.time() }))
 }
 
 fn sweep(event: &Event<'_>) -> Result<Payload, Flaw> {
