@@ -8,6 +8,8 @@ mod audit;
 mod bounds;
 mod certificates;
 mod discovery;
+mod drill_window;
+mod drills;
 mod egress;
 mod failover;
 mod modes;
@@ -37,6 +39,8 @@ pub use certificates::{
     Succession,
 };
 pub use discovery::{AlarmDiscovery, Breach, CallerDisagreement, FailureMetric, FailureMetricsPolicy};
+pub use drill_window::{DrillWindow, DrillWindowError, OpenWindow};
+pub use drills::{ComeBack, DRILL_DURATION, DrillCapacity, DrillName, DrillNameError, DrillPlanPolicy, DrillsPolicy};
 pub use egress::{EgressPolicy, NodeEgress};
 pub use failover::{
     AlarmRole, Binding, Budget, CommonCausePolicy, EditPolicy, FailbackPolicy, FailoverPolicy, FlapPolicy,
@@ -65,6 +69,9 @@ pub struct Policy {
     /// Failover of routes on alarms.
     #[serde(default)]
     pub failover: FailoverPolicy,
+    /// Practice runs of failovers.
+    #[serde(default)]
+    pub drills: DrillsPolicy,
     /// Which rules of the pack are evaluated. `rules` and `modes` add the rules that they name.
     #[serde(default)]
     pub profile: Profile,
@@ -154,6 +161,7 @@ impl Policy {
     /// The first contradiction in the document: its key and its remedy.
     fn contradiction(&self) -> Option<(String, String)> {
         (self.failover.contradiction())
+            .or_else(|| self.drills.contradiction())
             .or_else(|| self.certificates.contradiction())
             .or_else(|| self.tags.contradiction())
             .or_else(|| self.egress.contradiction())

@@ -26,14 +26,19 @@ pub enum RuleId {
     RouteFailover,
     /// The function certificate-rotation.
     CertificateRotation,
+    /// The function failover-drill.
+    FailoverDrill,
     /// A rule of the policy pack, for its remediation.
     Pack(RuleName),
 }
 
 impl RuleId {
     /// The functions, by their names in the document.
-    const FUNCTIONS: [(&'static str, Self); 2] =
-        [("route-failover", Self::RouteFailover), ("certificate-rotation", Self::CertificateRotation)];
+    const FUNCTIONS: [(&'static str, Self); 3] = [
+        ("route-failover", Self::RouteFailover),
+        ("certificate-rotation", Self::CertificateRotation),
+        ("failover-drill", Self::FailoverDrill),
+    ];
 
     /// The name in the document.
     #[must_use]
@@ -41,6 +46,7 @@ impl RuleId {
         match self {
             Self::RouteFailover => "route-failover",
             Self::CertificateRotation => "certificate-rotation",
+            Self::FailoverDrill => "failover-drill",
             Self::Pack(name) => name.as_str(),
         }
     }
