@@ -10,7 +10,7 @@ use mesh::failover::{
 use mesh::failures::Failures;
 use mesh::name::VirtualNodeName;
 use mesh::watch::Watch;
-use mesh::weights::WeightSplit;
+use mesh::weights::{StoredLayers, WeightSplit};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -26,6 +26,9 @@ use crate::stored::{DocumentRecord, read_record};
 pub struct RouteState {
     /// The state of the failover.
     pub failover: FailoverState,
+    /// The layers of rollouts and drills.
+    #[serde(default, skip_serializing_if = "StoredLayers::is_default")]
+    pub layers: StoredLayers,
     /// Members that a newer version has added. They survive a write.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
@@ -86,6 +89,9 @@ pub struct FailoverIntent {
     /// The probes without proof after the write.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trials: BTreeMap<VirtualNodeName, Vec<Timestamp>>,
+    /// The layers of rollouts and drills after the write; absent if the write leaves them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Box<StoredLayers>>,
 }
 
 /// The state of route-failover's memory in format 1.
@@ -105,22 +111,24 @@ pub struct FailoverMemory {
     pub unknown: BTreeMap<String, Value>,
 }
 
-/// The format of a [`RouteRecord`] of format 0: routes counted from 1.
-const ROUTE_FORMAT: u32 = 1;
-
 impl DocumentRecord for RouteRecord {
     type State = RouteState;
 
-    const FORMAT_0: u64 = 1;
+    // Routes counted from 1; 2 has a rollout or a drill, which older versions must not act on.
+    const FORMAT_0: u64 = 2;
+
+    fn stored_format(&self) -> Option<u32> {
+        Some(Self::stored_format(self))
+    }
 
     fn into_document(mut self, key: &StateKey) -> Document<RouteState> {
         let subject = key.subject();
         let (mut intents, mut reported, mut outbox) = unpark(&mut self.unknown);
         let intent = self.intent.map(|intent| {
-            let RouteIntent { plan, to, version, then, drains, trials, note } = intent;
+            let RouteIntent { plan, to, version, then, drains, trials, note, layers } = intent;
             let entry = Intent { plan: plan.clone(), begun_at: None, notice: note.map(change) };
             intents.insert(subject.clone(), entry);
-            FailoverIntent { plan, to, version, then, drains, trials }
+            FailoverIntent { plan, to, version, then, drains, trials, layers }
         });
         outbox.extend(self.owed.map(|owed| Message {
             id: format!("change {}", owed.code),
@@ -146,25 +154,25 @@ impl DocumentRecord for RouteRecord {
             released: self.released,
             trials: self.trials,
         };
-        let state = RouteState { failover, unknown: self.unknown };
+        let state = RouteState { failover, layers: self.layers, unknown: self.unknown };
         Document { format: 1, state, intents, reported, outbox }
     }
 
     fn from_document(document: Document<RouteState>, key: &StateKey) -> Result<Self, String> {
         let Document { state, mut intents, mut reported, mut outbox, .. } = document;
-        let RouteState { failover, unknown } = state;
+        let RouteState { failover, layers, unknown } = state;
         let subject = key.subject();
         let Reported { decision, condition: _, pages, watch } = reported.remove(&subject).unwrap_or_default();
         let owed_at = outbox.iter().position(|message| matches!(message.content, MessageContent::Change { .. }));
         let owed = owed_at.and_then(|at| note(outbox.remove(at).content));
         let entry = intents.remove(&subject);
         let intent = failover.intent.map(|intent| {
-            let FailoverIntent { plan, to, version, then, drains, trials } = intent;
+            let FailoverIntent { plan, to, version, then, drains, trials, layers } = intent;
             let note = entry.and_then(|entry| entry.notice).and_then(note);
-            RouteIntent { plan, to, version, then, drains, trials, note }
+            RouteIntent { plan, to, version, then, drains, trials, note, layers }
         });
-        Ok(Self {
-            format: ROUTE_FORMAT,
+        let mut record = Self {
+            format: 1,
             uid: failover.uid,
             version: failover.version,
             split: failover.split,
@@ -181,8 +189,11 @@ impl DocumentRecord for RouteRecord {
             paged: pages,
             trials: failover.trials,
             watch,
+            layers,
             unknown: parked(unknown, &intents, &reported, &outbox),
-        })
+        };
+        record.format = record.stored_format();
+        Ok(record)
     }
 }
 

@@ -20,6 +20,11 @@ pub trait DocumentRecord: Serialize + DeserializeOwned {
     /// The number that documents of format 0 may have in their member `format`. Routes and certificates counted from 1.
     const FORMAT_0: u64 = 0;
 
+    /// The number to store as `format`; `None` if the document has the number that it was read with.
+    fn stored_format(&self) -> Option<u32> {
+        None
+    }
+
     /// The same document in format 1.
     fn into_document(self, key: &StateKey) -> Document<Self::State>;
 
@@ -56,7 +61,15 @@ pub fn read_document<R: DocumentRecord>(key: &StateKey, stored: &Value) -> Resul
 #[must_use]
 pub fn write_record<R: DocumentRecord>(record: &R) -> Value {
     // Records have only string keys, so this cannot fail.
-    serde_json::to_value(record).unwrap_or_default()
+    let mut stored = serde_json::to_value(record).unwrap_or_default();
+    if let (Some(format), Some(members)) = (record.stored_format(), stored.as_object_mut()) {
+        members.remove("format");
+        // The first format is the absent one.
+        if format > 1 {
+            members.insert("format".to_owned(), format.into());
+        }
+    }
+    stored
 }
 
 /// The number goes first: the other members of a newer format may have any form.
@@ -66,7 +79,7 @@ fn format<R: DocumentRecord>(key: &StateKey, stored: &Value) -> Result<Format, D
     let Some(format) = members.get("format") else { return Ok(Format::Zero) };
     match format.as_u64() {
         Some(1) if members.contains_key("state") => Ok(Format::One),
-        Some(format) if format <= R::FORMAT_0 => Ok(Format::Zero),
+        Some(format) if format <= R::FORMAT_0 && !members.contains_key("state") => Ok(Format::Zero),
         Some(1) => Err(malformed(key, "it has format 1 and lacks the member `state`".to_owned())),
         Some(format) => Err(DocumentError::NewerFormat { key: key.as_str().to_owned(), format, known: NEWEST_FORMAT }),
         None => Err(malformed(key, format!("invalid `format` {format}: expected a number"))),

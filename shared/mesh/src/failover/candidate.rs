@@ -9,14 +9,14 @@ use super::decision::{Plan, TagChange, Verdict};
 use super::facts::RouteFacts;
 use super::health::Health;
 use super::input::{Allocations, DecisionInput};
-use super::phases::{FailbackStep, NodeHealthSource, keeps};
+use super::phases::{FailbackStep, NodeHealthSource};
 use super::reason::{ActReason, HoldReason, Ineligible, Obstacle};
 use super::record::{Phase, RestorePoint, RestoreTag, RouteRecord, Shift};
 use super::route_state::RouteState;
-use super::spread::{Receiver, Spread, points, spread};
 use crate::decision::HarmFact;
 use crate::name::VirtualNodeName;
-use crate::weights::WeightSplit;
+use crate::weights::spread::{Receiver, Spread, points, spread};
+use crate::weights::{WeightSplit, kept_share};
 
 /// The targets that may receive more traffic.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl CandidatePlan {
         if receivers.is_empty() {
             return Err(HoldReason::NothingEligible { failing: failing(), others });
         }
-        let keeps = |node: &VirtualNodeName| keeps(self.shift.phases.get(node), input.failover);
+        let keeps = |node: &VirtualNodeName| kept_share(self.shift.phases.get(node), &input.failover.failback);
         // A base has at most ten targets, and the result has as many weights, so this cannot fail.
         spread(&self.base, &route.split, keeps, &receivers)
             .map_err(|_| HoldReason::NothingEligible { failing: failing(), others })

@@ -11,11 +11,11 @@ use super::phases::{FailbackStep, NodeHealthSource, Transitions, note_quiet, tra
 use super::reason::{ActReason, HoldReason, KeepReason, Return, StuckAlarm, Subject};
 use super::record::{Intent, OwedNote, Phase, RouteRecord};
 use super::route_state::{RouteState, RouteStateError, route_state};
-use super::spread::points;
 use crate::decision::HarmFact;
 use crate::name::{RouteId, VirtualNodeName};
 use crate::policy::Policy;
 use crate::weights::WeightSplit;
+use crate::weights::spread::points;
 
 /// Returns a decision for every route of a mesh, and for each failing node without a route that can move its traffic.
 ///
@@ -74,6 +74,7 @@ fn decide_route(route: &RouteFacts, input: &DecisionInput<'_>, allocations: &mut
                 drains: plan.then.drains.clone(),
                 trials: plan.then.trials.clone(),
                 note: Some(OwedNote { code: plan.why.code(), text: plan.why.to_string() }),
+                layers: None,
             }),
             ..state.record.clone()
         }),

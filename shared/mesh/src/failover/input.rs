@@ -11,13 +11,13 @@ use super::health::Health;
 use super::phases::NodeHealthSource;
 use super::proof::{evaluation_seconds, stuck_in_alarm};
 use super::reason::{HoldReason, StuckAlarm, Subject};
-use super::spread::points;
 use super::targets::{AlarmTargets, TargetAlarm, alarm_targets};
 use crate::alarm::{AlarmName, AlarmSource, AlarmState};
 use crate::decision::HarmFact;
 use crate::name::{RouteId, VirtualNodeName};
 use crate::policy::{FailoverPolicy, Policy};
 use crate::weights::WeightSplit;
+use crate::weights::spread::points;
 
 /// The decision input that all routes of a mesh share.
 pub(super) struct DecisionInput<'a> {

@@ -31,7 +31,6 @@ mod proof;
 mod reason;
 mod record;
 mod route_state;
-mod spread;
 mod targets;
 mod unanswered;
 mod unmapped_entries;

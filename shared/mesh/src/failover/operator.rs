@@ -64,6 +64,7 @@ pub fn restoration(
         drains: record.drains.clone(),
         trials: record.trials.clone(),
         note: Some(note),
+        layers: None,
     };
     let done = RouteRecord { split: to.clone(), shift: then, intent: None, ..record.clone() };
     let begun = RouteRecord { intent: Some(intent), ..record };

@@ -9,7 +9,6 @@ use super::health::{Health, Unknown};
 use super::proof::{MissingProof, ProofGap, proven};
 use super::reason::{HoldReason, StuckAlarm};
 use super::record::{Phase, RouteRecord};
-use super::spread::KeptShare;
 use super::targets::TargetAlarm;
 use crate::name::VirtualNodeName;
 use crate::policy::{AlarmRole, FailoverPolicy};
@@ -266,20 +265,6 @@ impl<K: NodeHealthSource> RouteView<'_, K> {
             missing.retain(counts);
         }
         Some(HoldReason::Unproven { node: node.clone(), seen, needed, health, missing })
-    }
-}
-
-/// The part of its share that a node keeps in a phase.
-pub(super) fn keeps(phase: Option<&Phase>, policy: &FailoverPolicy) -> KeptShare {
-    let probe = policy.failback.probe_share.get();
-    match phase {
-        None => KeptShare::All,
-        Some(Phase::Drained { .. }) => KeptShare::Nothing,
-        Some(Phase::Returning { step: 0, .. }) => KeptShare::Part { percent: 0, at_least: probe },
-        Some(Phase::Returning { step, .. }) => {
-            let percent = policy.failback.steps.get(usize::from(*step) - 1).map_or(100, |percent| percent.get());
-            KeptShare::Part { percent, at_least: probe }
-        }
     }
 }
 

@@ -15,13 +15,18 @@ use crate::decision::Told;
 use crate::failures::Failures;
 use crate::name::VirtualNodeName;
 use crate::watch::Watch;
-use crate::weights::WeightSplit;
+use crate::weights::{FailoverLayer, Layers, StoredLayers, WeightSplit};
+
+pub use crate::weights::{Edit, Phase};
 
 /// The key of the route tag that carries the restore point.
 pub const RESTORE_TAG: &str = "meshwarden:restore";
 
 /// The newest format of a route's document that this version can act on.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+
+/// The format of a document with a rollout or a drill, which older versions must not act on.
+const LAYERED_FORMAT: u32 = 2;
 
 /// The document of a route in the state table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,6 +73,9 @@ pub struct RouteRecord {
     /// How long the last decision has been the same on the same facts; absent after a final decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Watch>,
+    /// The layers of rollouts and drills.
+    #[serde(default, skip_serializing_if = "StoredLayers::is_default")]
+    pub layers: StoredLayers,
     /// Members that a newer version has added. They survive a write.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
@@ -128,7 +136,7 @@ impl RouteRecord {
     #[must_use]
     pub fn first_seen(uid: String, version: u64, split: WeightSplit) -> Self {
         Self {
-            format: FORMAT,
+            format: first_format(),
             uid,
             version,
             split,
@@ -145,7 +153,41 @@ impl RouteRecord {
             paged: BTreeMap::new(),
             trials: BTreeMap::new(),
             watch: None,
+            layers: StoredLayers::default(),
             unknown: BTreeMap::new(),
+        }
+    }
+
+    /// The format in which the record is stored: the first one, unless a rollout or a drill is on the route or is about
+    /// to be.
+    #[must_use]
+    pub fn stored_format(&self) -> u32 {
+        let begun = self.intent.as_ref().and_then(|intent| intent.layers.as_deref());
+        let is_layered = self.layers.has_layer() || begun.is_some_and(StoredLayers::has_layer);
+        if is_layered { LAYERED_FORMAT } else { first_format() }
+    }
+
+    /// The split that failover restores: its restore point, or the split of the route.
+    #[must_use]
+    pub fn restore_split(&self) -> &WeightSplit {
+        self.shift.restore.as_ref().map_or(&self.split, |point| &point.split)
+    }
+
+    /// The declared split.
+    #[must_use]
+    pub fn declared(&self) -> &WeightSplit {
+        self.layers.declared.as_ref().unwrap_or_else(|| self.restore_split())
+    }
+
+    /// All layers of the route.
+    #[must_use]
+    pub fn all_layers(&self) -> Layers {
+        Layers {
+            declared: self.declared().clone(),
+            rollout: self.layers.rollout.clone(),
+            drill: self.layers.drill.clone(),
+            failover: FailoverLayer { phases: self.shift.phases.clone(), unplaced: self.shift.unplaced },
+            held: self.edit,
         }
     }
 }
@@ -183,51 +225,6 @@ pub struct RestorePoint {
     pub taken: Timestamp,
 }
 
-/// The phase of a node that does not carry its whole share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "phase", rename_all = "kebab-case", rename_all_fields = "camelCase")]
-pub enum Phase {
-    /// Weight 0, or only the part that no other target has capacity for.
-    Drained {
-        /// When it was drained.
-        since: Timestamp,
-        /// When its alarms were last in `ALARM`; absent while they are. Later states, such as alternating `OK` and
-        /// `INSUFFICIENT_DATA`, do not change it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        quiet: Option<Timestamp>,
-    },
-    /// Part of its share: the probe share at step 0, then one step of the policy after another.
-    Returning {
-        /// The step; 0 is the probe.
-        step: u8,
-        /// When the step began.
-        since: Timestamp,
-        /// Whether the probe share was given without proof, because the node's alarms cannot leave `ALARM` without
-        /// traffic.
-        #[serde(default, skip_serializing_if = "is_false")]
-        trial: bool,
-    },
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_false(flag: &bool) -> bool {
-    !*flag
-}
-
-impl Phase {
-    /// The phase of a node that is drained now.
-    #[must_use]
-    pub const fn drained(since: Timestamp) -> Self {
-        Self::Drained { since, quiet: None }
-    }
-
-    /// The phase of a node that begins a step now.
-    #[must_use]
-    pub const fn returning(step: u8, since: Timestamp) -> Self {
-        Self::Returning { step, since, trial: false }
-    }
-}
-
 /// A write of weights, stored before the write so that a crash in between loses no state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -248,16 +245,9 @@ pub struct Intent {
     /// The notification to send after the write.
     #[serde(default)]
     pub note: Option<OwedNote>,
-}
-
-/// An operator's edit of targets or weights, or an operator's hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Edit {
-    /// When it was first observed.
-    pub seen: Timestamp,
-    /// When it ends.
-    pub until: Timestamp,
+    /// The layers of rollouts and drills after the write; absent if the write leaves them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Box<StoredLayers>>,
 }
 
 /// A restore point in the format of a route tag: `1.<epoch>.<hash of the ordered targets>.<w1-w2-...>`. It is valid

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::facts::{Memory, RouteFacts};
 use super::record::{Edit, Phase, RestoreTag, RouteRecord, Shift};
-use super::spread::shares;
 use crate::policy::EditPolicy;
+use crate::weights::spread::shares;
 
 /// A route's record, updated with the observed route.
 #[derive(Clone, Debug, PartialEq)]
@@ -168,6 +168,7 @@ mod tests {
             drains: BTreeMap::new(),
             trials: BTreeMap::new(),
             note: Some(OwedNote { code: "Failover".to_owned(), text: "v1 fails".to_owned() }),
+            layers: None,
         });
         // Whether its tag was set and the notification was sent is unknown.
         done.tag_missing = true;

@@ -19,6 +19,7 @@ mod read;
 mod rules;
 mod tags;
 mod waiver;
+mod weights;
 
 use std::collections::BTreeMap;
 
@@ -52,6 +53,7 @@ pub use read::PolicyError;
 pub use rules::RuleSetting;
 pub use tags::{RequiredTag, TagPolicy};
 pub use waiver::{Filled, Waiver, WaiverId};
+pub use weights::{RevertPolicy, WeightsPolicy};
 
 /// The built-in policy, used if no document is configured: every function observes, no alarm is bound, and the rules
 /// suit a mesh in production.
@@ -72,6 +74,9 @@ pub struct Policy {
     /// Practice runs of failovers.
     #[serde(default)]
     pub drills: DrillsPolicy,
+    /// The writers of route weights.
+    #[serde(default)]
+    pub weights: WeightsPolicy,
     /// Which rules of the pack are evaluated. `rules` and `modes` add the rules that they name.
     #[serde(default)]
     pub profile: Profile,
@@ -162,6 +167,7 @@ impl Policy {
     fn contradiction(&self) -> Option<(String, String)> {
         (self.failover.contradiction())
             .or_else(|| self.drills.contradiction())
+            .or_else(|| self.weights.contradiction())
             .or_else(|| self.certificates.contradiction())
             .or_else(|| self.tags.contradiction())
             .or_else(|| self.egress.contradiction())

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
+use super::{WeightError, WeightSplit};
 use crate::name::VirtualNodeName;
-use crate::weights::{WeightError, WeightSplit};
 
 /// One percent in fixed-point units, so that proportions are rounded only once, at the end.
 const PERCENT: u64 = 1_000_000_000_000;
@@ -12,7 +14,7 @@ const WHOLE: u64 = 100 * PERCENT;
 
 /// The part of its share that a node keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum KeptShare {
+pub(crate) enum KeptShare {
     /// All of it.
     All,
     /// This many percent of its share, but at least this many percentage points of the route (never more than its
@@ -23,27 +25,29 @@ pub(super) enum KeptShare {
 }
 
 /// A target that may receive more traffic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Receiver {
-    pub(super) node: VirtualNodeName,
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Receiver {
+    /// The target.
+    pub node: VirtualNodeName,
     /// The most it may carry on this route in percentage points; `None` if unbounded.
-    pub(super) limit: Option<u8>,
+    pub limit: Option<u8>,
     /// Whether it is filled up to its limit before the other receivers get any traffic.
-    pub(super) first: bool,
+    pub first: bool,
 }
 
 /// The result of [`spread`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Spread {
+pub(crate) struct Spread {
     /// The weights; they sum to 100.
-    pub(super) split: WeightSplit,
+    pub(crate) split: WeightSplit,
     /// The percentage points that no receiver has capacity for; they stay on the nodes they were to be moved from.
-    pub(super) unplaced: u8,
+    pub(crate) unplaced: u8,
 }
 
 /// Withdraws from each node of `base` the part that it does not keep, and distributes it to the receivers. The part
 /// beyond their capacity stays on its nodes of `current`, so that only receivers get more traffic than they have now.
-pub(super) fn spread(
+pub(crate) fn spread(
     base: &WeightSplit,
     current: &WeightSplit,
     keeps: impl Fn(&VirtualNodeName) -> KeptShare,
@@ -139,7 +143,7 @@ fn fill<'a>(
 }
 
 /// Each node's part of the whole traffic, by its weights; all 0 if all weights are 0.
-pub(super) fn shares(split: &WeightSplit) -> BTreeMap<&VirtualNodeName, u64> {
+pub(crate) fn shares(split: &WeightSplit) -> BTreeMap<&VirtualNodeName, u64> {
     let total = u64::from(split.total());
     split
         .shares()
@@ -149,7 +153,7 @@ pub(super) fn shares(split: &WeightSplit) -> BTreeMap<&VirtualNodeName, u64> {
 }
 
 /// A node's percentage points of a route, rounded up; the amount that counts against its capacity.
-pub(super) fn points(split: &WeightSplit, node: &VirtualNodeName) -> u16 {
+pub(crate) fn points(split: &WeightSplit, node: &VirtualNodeName) -> u16 {
     shares(split).get(node).copied().map_or(0, |share| u16::from(whole_percent_up(share)))
 }
 
@@ -188,6 +192,12 @@ fn rounded(
         }
     }
     weights
+}
+
+/// The split with these shares in whole percent. A share below one percent does not vanish.
+pub(crate) fn with_shares(base: &WeightSplit, after: &BTreeMap<&VirtualNodeName, u64>) -> WeightSplit {
+    // The number of weights is that of the targets, and none is above 100.
+    base.with_weights(&rounded(base, after, &[], &[])).unwrap_or_else(|_| base.clone())
 }
 
 /// A node's part divided among its targets in proportion to their weights before; to the first target if all were 0.
