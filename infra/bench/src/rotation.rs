@@ -183,6 +183,7 @@ impl Shop {
             peer: "127.0.0.1:1".to_owned(),
             since: self.now(),
             up_to_date: true,
+            rejected: None,
             secrets: AcknowledgedSecrets::Known(BTreeMap::from([(arn.to_string(), seen)])),
         })
     }

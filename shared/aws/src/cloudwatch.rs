@@ -3,6 +3,7 @@
 mod alarm;
 mod mute_rule;
 mod query;
+mod series;
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use mesh::alarm::{Alarm, AlarmName, Contributor, MuteRule};
 use mesh::failover::{CountedMetric, MetricData};
-use ports::{AlarmReader, PortError, PortErrorKind};
+use ports::{AlarmReader, MetricReader, MetricSeries, PortError, PortErrorKind, SeriesData};
 
 use crate::answer::{MOST_PAGES, ResponseLimit};
 use crate::call::call;
@@ -140,5 +141,17 @@ impl AlarmReader for CloudWatch {
         until: Timestamp,
     ) -> Result<Vec<MetricData>, PortError> {
         query::count(&self.0, alarm, metrics, from, until).await
+    }
+}
+
+#[async_trait]
+impl MetricReader for CloudWatch {
+    async fn read(
+        &self,
+        series: &[MetricSeries],
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<SeriesData>, PortError> {
+        series::read(&self.0, series, from, until).await
     }
 }

@@ -28,11 +28,14 @@ mod connection;
 mod error_kind;
 mod event_bridge;
 mod fresh_identity;
+#[cfg(feature = "functions")]
+mod functions;
 mod lazy;
 mod local;
 #[cfg(not(all(
     feature = "cloud-map",
     feature = "config-rules",
+    feature = "functions",
     feature = "queues",
     feature = "security-hub",
     feature = "ssm"
@@ -68,11 +71,14 @@ pub use config_rules::Config;
 pub use connection::{ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, OPERATION_TIMEOUT};
 use connection::{Connection, client, client_config};
 pub use event_bridge::Bus;
+#[cfg(feature = "functions")]
+pub use functions::Functions;
 use lazy::Lazy;
 pub use local::{PolicyFile, ReportsFolder, Unset};
 #[cfg(not(all(
     feature = "cloud-map",
     feature = "config-rules",
+    feature = "functions",
     feature = "queues",
     feature = "security-hub",
     feature = "ssm"
@@ -215,6 +221,24 @@ impl Aws {
     #[must_use]
     pub fn security_hub(&self) -> NotBuilt {
         NotBuilt("security-hub")
+    }
+
+    /// The adapter of the port that invokes Lambda functions.
+    #[cfg(feature = "functions")]
+    #[must_use]
+    pub fn functions(&self) -> Functions {
+        Functions::new(Lazy::new(&self.connection, |connection| {
+            let config = client_config!(aws_sdk_lambda, connection).timeout_config(functions::timeouts());
+            aws_sdk_lambda::Client::from_conf(config.build())
+        }))
+    }
+
+    /// The adapter of the port that invokes Lambda functions, in a build without its client: every call fails and names
+    /// the feature.
+    #[cfg(not(feature = "functions"))]
+    #[must_use]
+    pub fn functions(&self) -> NotBuilt {
+        NotBuilt("functions")
     }
 
     /// The adapter of the state port, with the table of this name.

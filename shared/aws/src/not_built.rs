@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ports::{
-    ConfigItem, ConfigResource, ConfigRules, Evaluation, InstanceAttributes, InstanceDirectory, PolicySource,
+    ConfigItem, ConfigResource, ConfigRules, Evaluation, FunctionAnswer, FunctionInvoker, InstanceAttributes, InstanceDirectory, PolicySource,
     PortError, PortErrorKind, PutAnswer, QueueMessage, Queues, RefusedFinding, ResultToken, SecurityHub,
 };
 use serde_json::Value;
@@ -48,6 +48,13 @@ impl ConfigRules for NotBuilt {
 impl InstanceDirectory for NotBuilt {
     async fn discover(&self, _: &str, _: &str) -> Result<Vec<InstanceAttributes>, PortError> {
         self.refuse("discover instances in Cloud Map")
+    }
+}
+
+#[async_trait]
+impl FunctionInvoker for NotBuilt {
+    async fn invoke(&self, function: &str, _: &Value) -> Result<FunctionAnswer, PortError> {
+        self.refuse(format!("invoke function {function}"))
     }
 }
 

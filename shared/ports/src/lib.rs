@@ -19,10 +19,12 @@ mod denied;
 mod document;
 mod error;
 mod event_bus;
+mod function_invoker;
 mod instance_directory;
 mod location;
 pub mod memory;
 mod mesh_store;
+mod metric_reader;
 mod notifier;
 mod policy_source;
 mod queues;
@@ -44,12 +46,14 @@ pub use deadline::Deadline;
 pub use denied::DeniedCalls;
 pub use error::{PortError, PortErrorKind};
 pub use event_bus::EventBus;
+pub use function_invoker::{FunctionAnswer, FunctionInvoker};
 pub use instance_directory::{InstanceAttributes, InstanceDirectory};
 pub use location::{LocationError, PolicyLocation, ReportsLocation};
 pub use mesh_store::{
     Described, MeshReader, MeshWrite, MeshWriter, ResourceRef, RouteWrite, RouteWriter, TagWriter, VirtualGatewayWrite,
     VirtualNodeWrite, Written,
 };
+pub use metric_reader::{MetricReader, MetricSeries, SeriesData};
 pub use notifier::Notifier;
 pub use policy_source::{BuiltInPolicy, PolicySource};
 pub use queues::{QueueAttribute, QueueMessage, QueueValue, Queues};

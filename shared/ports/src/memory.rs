@@ -16,8 +16,10 @@ pub mod certificates;
 mod clock;
 mod config_rules;
 mod faults;
+mod functions;
 mod instances;
 mod mesh;
+mod metrics;
 mod records;
 mod security_hub;
 mod state;
@@ -30,7 +32,9 @@ pub use alarms::MemoryAlarms;
 pub use clock::ManualClock;
 pub use config_rules::MemoryConfigRules;
 pub use faults::{Call, Effect, Failure, Fault, Faults, Gate};
+pub use functions::MemoryFunctions;
 pub use instances::MemoryInstances;
+pub use metrics::MemoryMetrics;
 pub use records::{MemoryBus, MemoryNotifier, MemoryPolicy, MemoryReports};
 pub use security_hub::MemorySecurityHub;
 pub use state::MemoryState;
@@ -50,6 +54,10 @@ pub struct MemoryPorts {
     pub mesh: MemoryMesh,
     /// The alarms.
     pub alarms: MemoryAlarms,
+    /// The metrics.
+    pub metrics: MemoryMetrics,
+    /// The Lambda functions.
+    pub functions: MemoryFunctions,
     /// AWS Config.
     pub config: MemoryConfigRules,
     /// The state table.
@@ -79,6 +87,8 @@ impl MemoryPorts {
             clock,
             mesh: MemoryMesh::new(faults.clone()),
             alarms: MemoryAlarms::new(faults.clone()),
+            metrics: MemoryMetrics::new(faults.clone()),
+            functions: MemoryFunctions::new(faults.clone()),
             config: MemoryConfigRules::new(faults.clone()),
             state: MemoryState::new(faults.clone()),
             notifier: MemoryNotifier::new(faults.clone()),

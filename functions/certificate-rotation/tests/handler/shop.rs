@@ -349,6 +349,7 @@ impl Shop {
             peer: "127.0.0.1:1".to_owned(),
             since,
             up_to_date: true,
+            rejected: None,
             secrets: AcknowledgedSecrets::Known(secrets),
         };
         self.ports.certificates.proxies.set(secrets.into_iter().map(stream).collect());

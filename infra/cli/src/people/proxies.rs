@@ -51,7 +51,7 @@ pub(super) async fn proxies(desk: &Desk<'_>, args: &ShowArgs) -> Result<String, 
 }
 
 fn proxy(stream: ProxyStream) -> Proxy {
-    let ProxyStream { proxy, peer, since, up_to_date, secrets } = stream;
+    let ProxyStream { proxy, peer, since, up_to_date, secrets, rejected: _ } = stream;
     let secrets = match secrets {
         AcknowledgedSecrets::Unknown => None,
         AcknowledgedSecrets::Known(secrets) => {

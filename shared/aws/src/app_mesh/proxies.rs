@@ -78,8 +78,16 @@ fn stream(value: &Value) -> Result<ProxyStream, &'static str> {
         peer: text("peer")?.to_owned(),
         since: text("since")?.parse::<Timestamp>().map_err(|_| "since")?,
         up_to_date: value.get("upToDate").and_then(Value::as_bool).ok_or("upToDate")?,
+        rejected: rejected(value),
         secrets,
     })
+}
+
+/// The message of the first rejected part of the snapshot.
+fn rejected(stream: &Value) -> Option<String> {
+    let types = stream.get("types")?.as_object()?;
+    let message = types.values().find_map(|status| status.get("nack")?.get("message")?.as_str());
+    message.map(str::to_owned)
 }
 
 fn secret(value: &Value) -> Result<SeenSecret, &'static str> {

@@ -16,6 +16,7 @@ mod modes;
 mod pattern;
 mod place;
 mod read;
+mod rollouts;
 mod rules;
 mod tags;
 mod waiver;
@@ -50,6 +51,11 @@ pub use failover::{
 pub use modes::{MeshModes, Mode, Modes, RuleId};
 pub use pattern::{HostPattern, Pattern};
 pub use read::PolicyError;
+pub use rollouts::{
+    AcknowledgePolicy, AtEnd, BakeTime, ErrorRatioGate, FirstRoutes, GateMetrics, HookFunction, HookStage, LatencyGate,
+    MetricGate, Milliseconds, Move, PauseLimits, Ratio, RolloutAmountError, RolloutGates, RolloutHook, RolloutId,
+    RolloutRequest, RolloutStep, RolloutsPolicy, RouteSelection, RouterRoute, Statistic, Strategy,
+};
 pub use rules::RuleSetting;
 pub use tags::{RequiredTag, TagPolicy};
 pub use waiver::{Filled, Waiver, WaiverId};
@@ -77,6 +83,9 @@ pub struct Policy {
     /// The writers of route weights.
     #[serde(default)]
     pub weights: WeightsPolicy,
+    /// Rollouts of new versions.
+    #[serde(default)]
+    pub rollouts: RolloutsPolicy,
     /// Which rules of the pack are evaluated. `rules` and `modes` add the rules that they name.
     #[serde(default)]
     pub profile: Profile,
@@ -168,6 +177,7 @@ impl Policy {
         (self.failover.contradiction())
             .or_else(|| self.drills.contradiction())
             .or_else(|| self.weights.contradiction())
+            .or_else(|| self.rollouts.contradiction())
             .or_else(|| self.certificates.contradiction())
             .or_else(|| self.tags.contradiction())
             .or_else(|| self.egress.contradiction())

@@ -28,16 +28,19 @@ pub enum RuleId {
     CertificateRotation,
     /// The function failover-drill.
     FailoverDrill,
+    /// The function traffic-shift.
+    TrafficShift,
     /// A rule of the policy pack, for its remediation.
     Pack(RuleName),
 }
 
 impl RuleId {
     /// The functions, by their names in the document.
-    const FUNCTIONS: [(&'static str, Self); 3] = [
+    const FUNCTIONS: [(&'static str, Self); 4] = [
         ("route-failover", Self::RouteFailover),
         ("certificate-rotation", Self::CertificateRotation),
         ("failover-drill", Self::FailoverDrill),
+        ("traffic-shift", Self::TrafficShift),
     ];
 
     /// The name in the document.
@@ -47,6 +50,7 @@ impl RuleId {
             Self::RouteFailover => "route-failover",
             Self::CertificateRotation => "certificate-rotation",
             Self::FailoverDrill => "failover-drill",
+            Self::TrafficShift => "traffic-shift",
             Self::Pack(name) => name.as_str(),
         }
     }

@@ -27,6 +27,8 @@ pub struct ProxyStream {
     pub since: Timestamp,
     /// Whether it has acknowledged its present snapshot.
     pub up_to_date: bool,
+    /// The message with which it rejected a part of its present snapshot; `None` if it rejected none.
+    pub rejected: Option<String>,
     /// Its secrets.
     pub secrets: AcknowledgedSecrets,
 }

@@ -29,6 +29,7 @@ impl ProxyEvidence for Connected {
             peer: "127.0.0.1:40000".to_owned(),
             since: "2026-11-20T10:00:00Z".parse().unwrap(),
             up_to_date: true,
+            rejected: None,
             secrets: AcknowledgedSecrets::Known(secrets),
         };
         let other = ProxyStream {
