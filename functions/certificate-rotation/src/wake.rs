@@ -47,6 +47,7 @@ fn message(delivery: &Delivery) -> Option<Message> {
         | Payload::Config(_)
         | Payload::MeshWrite(_)
         | Payload::Sweep { .. }
+        | Payload::Drill(_)
         | Payload::NotOurs { .. }
         | Payload::Unreadable { .. } => None,
     }

@@ -42,7 +42,8 @@ impl Wake {
                 | Payload::Release(_)
                 | Payload::Config(_)
                 | Payload::Certificate(_)
-                | Payload::Sweep { .. } => wake.foreign += 1,
+                | Payload::Sweep { .. }
+                | Payload::Drill(_) => wake.foreign += 1,
                 // Reported before the handler is called.
                 Payload::NotOurs { .. } | Payload::Unreadable { .. } => {}
             }

@@ -34,6 +34,7 @@ impl Messages {
             | Payload::MeshWrite(_)
             | Payload::Certificate(_)
             | Payload::Sweep { .. }
+            | Payload::Drill(_)
             | Payload::NotOurs { .. }
             | Payload::Unreadable { .. } => None,
         };

@@ -39,6 +39,7 @@ pub(crate) fn foreign<'a>(
         | Payload::MeshWrite(_)
         | Payload::Certificate(_)
         | Payload::Sweep { .. }
+        | Payload::Drill(_)
         | Payload::NotOurs { .. }
         | Payload::Unreadable { .. } => None,
     });

@@ -42,6 +42,7 @@ impl Wake {
                 | Payload::MeshWrite(_)
                 | Payload::Certificate(_)
                 | Payload::Sweep { .. }
+                | Payload::Drill(_)
                 | Payload::NotOurs { .. }
                 | Payload::Unreadable { .. } => {}
             }

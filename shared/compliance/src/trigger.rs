@@ -104,7 +104,11 @@ impl Trigger {
                     (Some(_), _) | (None, None) => trigger.refused.push(write),
                 },
                 Payload::Tick => trigger.ticks.push(message),
-                Payload::Alarm(_) | Payload::Release(_) | Payload::Certificate(_) | Payload::Sweep { .. } => {
+                Payload::Alarm(_)
+                | Payload::Release(_)
+                | Payload::Certificate(_)
+                | Payload::Sweep { .. }
+                | Payload::Drill(_) => {
                     trigger.foreign += 1;
                 }
                 // The caller has reported these before.

@@ -36,6 +36,9 @@ pub(crate) const CONFIRM_WITHIN: SignedDuration = SignedDuration::from_mins(2);
 /// The time after a write at which proxies count as up to date if the server does not report them.
 const PROPAGATION: SignedDuration = SignedDuration::from_secs(60);
 
+/// Evidence that was read right after a write may be about the snapshot before it.
+const SETTLES: SignedDuration = SignedDuration::from_secs(5);
+
 /// Decides about the drills of a mesh.
 #[must_use]
 pub fn decide(seen: &Observation, policy: &Policy, now: Timestamp) -> Decision {
@@ -184,6 +187,9 @@ impl Work<'_> {
 
     fn confirming(&mut self, facts: &DrillFacts) -> Next {
         let why = match &facts.proxies {
+            Proxies::UpToDate if self.now < self.drill.since + SETTLES => {
+                Some("the weights were just written".to_owned())
+            }
             Proxies::UpToDate => None,
             Proxies::NotReported if self.drill.since + PROPAGATION <= self.now => None,
             Proxies::NotReported => Some("the server does not report proxies".to_owned()),

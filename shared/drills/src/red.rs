@@ -66,7 +66,7 @@ fn lost(drill: &Drill, facts: &DrillFacts) -> Option<Reason> {
         let route = drilled.route.clone();
         let gone = |why: &str| Some(Reason::LayerLost { route: route.clone(), why: why.to_owned() });
         let Some(found) = facts.routes.iter().find(|found| found.route == drilled.route) else {
-            return gone("the route was deleted");
+            return gone("the route was deleted, or gives the node no weight");
         };
         let occupied = found.occupied.as_ref().map(|occupied| occupied.why.as_str());
         match (&found.layer, drill.phase) {

@@ -20,6 +20,8 @@ pub enum Function {
     ComplianceSweep,
     /// The function `change-audit`.
     ChangeAudit,
+    /// The function `failover-drill`.
+    FailoverDrill,
     /// The command `meshwarden`.
     Operator,
     /// A function that this version does not know.
@@ -37,6 +39,7 @@ impl Function {
             Self::EgressCompliance => "egress-compliance",
             Self::ComplianceSweep => "compliance-sweep",
             Self::ChangeAudit => "change-audit",
+            Self::FailoverDrill => "failover-drill",
             Self::Operator => "meshwarden",
             Self::Unknown(name) => name,
         }
@@ -52,6 +55,7 @@ impl From<String> for Function {
             Self::EgressCompliance,
             Self::ComplianceSweep,
             Self::ChangeAudit,
+            Self::FailoverDrill,
             Self::Operator,
         ];
         known.into_iter().find(|function| function.as_str() == name).unwrap_or(Self::Unknown(name))

@@ -99,6 +99,7 @@ impl RawObservation {
             Function::EgressCompliance => {
                 Ok(Observation::Compliance(Topic::Egress, Box::new(ReadError::decode(&self.0, AT)?)))
             }
+            Function::FailoverDrill => ReadError::decode(&self.0, AT).map(Box::new).map(Observation::Drill),
             Function::ComplianceSweep | Function::ChangeAudit | Function::Operator | Function::Unknown(_) => {
                 Err(ReadError::new(AT, format!("{function} records no observations that this version reads")))
             }
@@ -113,6 +114,8 @@ pub enum Observation {
     Failover(Box<FailoverObservation>),
     /// The observation of certificate-rotation.
     Rotation(Box<rotation::Recorded>),
+    /// The observation of failover-drill.
+    Drill(Box<DrillObservation>),
     /// The observation of tag-compliance or egress-compliance.
     Compliance(Topic, Box<ComplianceObservation>),
 }
@@ -124,6 +127,7 @@ impl Observation {
         let value = match self {
             Self::Failover(observation) => serde_json::to_value(observation),
             Self::Rotation(observation) => serde_json::to_value(observation),
+            Self::Drill(observation) => serde_json::to_value(observation),
             Self::Compliance(_, observation) => serde_json::to_value(observation),
         };
         // Observations have only string keys, so this cannot fail.
@@ -141,6 +145,17 @@ pub struct FailoverObservation {
     /// The what-if queries with their answers.
     #[serde(default)]
     pub harms: Vec<WhatIf>,
+    /// The policy.
+    pub policy: Policy,
+}
+
+/// The observation of failover-drill.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DrillObservation {
+    /// When the decision was made.
+    pub now: Timestamp,
+    /// The observation.
+    pub facts: drills::Observation,
     /// The policy.
     pub policy: Policy,
 }

@@ -130,6 +130,7 @@ fn function_of_kind(payloads: &[Payload]) -> Option<&'static str> {
         Payload::Alarm(_) | Payload::Release(_) => Some("route-failover"),
         Payload::Certificate(_) => Some("certificate-rotation"),
         Payload::Sweep { .. } => Some("compliance-sweep"),
+        Payload::Drill(_) => Some("failover-drill"),
         // Several functions handle these events.
         Payload::Tick
         | Payload::Config(_)
@@ -158,6 +159,7 @@ fn unreadable(payload: &Payload) -> Option<String> {
         | Payload::MeshWrite(_)
         | Payload::Certificate(_)
         | Payload::Sweep { .. }
+        | Payload::Drill(_)
         | Payload::NotOurs { .. } => None,
     }
 }
@@ -185,6 +187,7 @@ fn described(payload: &Payload) -> String {
             certificate.resources.first().map_or("nothing", String::as_str)
         ),
         Payload::Sweep { mesh } => format!("sweep of mesh {mesh}"),
+        Payload::Drill(command) => format!("drill {}: {}", command.drill, member("action").unwrap_or_default()),
         Payload::NotOurs { what } => format!("for others: {what}"),
         Payload::Unreadable { .. } => "unreadable".to_owned(),
     }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::reading::{Flaw, join, read, shortened};
-use super::{Payload, Release, alarm, certificate, config, mesh_write};
+use super::{Payload, Release, alarm, certificate, config, drill, mesh_write};
 
 /// An event, with its path in the delivery. A missing detail is an error only for types that need one.
 pub(super) struct Event<'a> {
@@ -128,6 +128,9 @@ pub(super) fn payload(event: &Value, at: &str) -> Result<Payload, Flaw> {
         other if certificate::is_one(source, other) => certificate::read_event(&event),
         "Meshwarden Release Route" if source == "meshwarden" => release(&event),
         "Meshwarden Sweep Requested" if source == "meshwarden" => sweep(&event),
+        "Meshwarden Drill Requested" if source == "meshwarden" => {
+            drill::command(event.raw_detail()?, &event.detail_at(), event.inner.id.as_deref(), event.time())
+        }
         other => Ok(Payload::NotOurs { what: format!("`{}` of `{}`", shortened(other), shortened(source)) }),
     }
 }
