@@ -86,6 +86,7 @@ async fn of_route(
         data_points: BTreeMap::new(),
         alarm_data,
         released,
+        written_by: None,
     };
     (facts, unread)
 }

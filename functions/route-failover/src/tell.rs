@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use mesh::failover::{
-    Decision, HoldReason, KeepReason, Memory as StoredMemory, NodeRecord, RestoreTag, RouteNotification, RouteRecord,
-    Subject, Told, Verdict, expected_end, route_notification,
+    Decision, HoldReason, KeepReason, Memory as StoredMemory, NodeRecord, RouteNotification, RouteRecord, Subject, Told,
+    Verdict, expected_end, restore_tag, route_notification,
 };
 use mesh::failures::{FailedCall, FailureClass};
 use mesh::policy::{Mode, PagingPolicy, Policy};
@@ -147,8 +147,8 @@ impl Teller {
         }
         if may_write
             && record.tag_missing
-            && let Some(point) = &record.shift.restore
-            && tag(&self.ports, route, &RestoreTag::new(point).to_string()).await
+            && let Some(value) = restore_tag(record)
+            && tag(&self.ports, route, &value).await
         {
             mended.tag_missing = false;
         }
@@ -268,7 +268,8 @@ impl Teller {
             Some(outcome) => {
                 let happened = !matches!(outcome, Outcome::Refused { .. } | Outcome::Superseded);
                 if is_news && happened {
-                    news.noted = self.pager.send(&notice(Urgency::Note, &account.line, &text)).await;
+                    let urgency = if news.telling.page { Urgency::Page } else { Urgency::Note };
+                    news.noted = self.pager.send(&notice(urgency, &account.line, &text)).await;
                 }
             }
         }

@@ -35,7 +35,7 @@ pub use admit::{Admission, Ending, admit};
 pub use arbiter_table::{deadlines_table, writers_table};
 pub use blocker::Blocker;
 pub use compose::{Composed, NoReceiver, Receivers, compose, failover_base, rollout_split};
-pub(crate) use compose::{RolloutLimit, kept_share, rollout_limit};
+pub(crate) use compose::{RolloutLimit, rollout_limit};
 pub use deadlines::{LayerLimits, Overdue, overdue};
 pub use declared::{Author, DeclaredCode, DeclaredOutcome, author, declared_write};
 pub use layers::{DrillLayer, Edit, EndReason, FailoverLayer, LayerEnd, LayerKind, Layers, RolloutLayer};

@@ -118,7 +118,7 @@ impl DocumentRecord for RouteRecord {
     const FORMAT_0: u64 = 2;
 
     fn stored_format(&self) -> Option<u32> {
-        Some(Self::stored_format(self))
+        Some(RouteRecord::stored_format(self))
     }
 
     fn into_document(mut self, key: &StateKey) -> Document<RouteState> {

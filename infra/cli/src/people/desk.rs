@@ -101,6 +101,7 @@ impl Desk<'_> {
             data_points: BTreeMap::new(),
             alarm_data: BTreeMap::new(),
             released: None,
+            written_by: None,
         };
         Ok(Seen { data, facts, revision: stored.map_or(0, |stored| stored.revision) })
     }
@@ -108,7 +109,7 @@ impl Desk<'_> {
     /// The route's record, updated in the same way as by route-failover.
     pub(super) fn record(&self, seen: &Seen, now: Timestamp) -> Result<RouteRecord, Trouble> {
         let unclear = |reason| Refusal::Unclear { route: seen.facts.id.clone(), reason };
-        Ok(current_record(&seen.facts, &self.policy.failover.edits, now).map_err(unclear)?)
+        Ok(current_record(&seen.facts, &self.policy, now).map_err(unclear)?)
     }
 
     /// Stores a route's record with its journal entry, unless another writer stored a newer revision.

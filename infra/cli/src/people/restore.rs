@@ -37,7 +37,7 @@ pub(super) async fn restore(desk: &Desk<'_>, args: &RestoreArgs) -> Result<Strin
     let text = format!("{by} restores the original weights");
     let note = OwedNote { code: "PersonRestored".to_owned(), text: text.clone() };
     let keep = args.force.then(|| Edit { seen: now, until: now + desk.policy.failover.edits.hold_for.get() });
-    let Some(restoration) = restoration(&seen.facts, &record, note, keep) else {
+    let Some(restoration) = restoration(&seen.facts, &record, note, keep, now) else {
         return Err(Refusal::NotShifted { route: route.clone(), split: seen.facts.split.to_string() }.into());
     };
     let TargetObjections { failing, unknown } = target_objections(desk, route, &restoration).await;

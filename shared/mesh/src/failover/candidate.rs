@@ -11,12 +11,16 @@ use super::health::Health;
 use super::input::{Allocations, DecisionInput};
 use super::phases::{FailbackStep, NodeHealthSource};
 use super::reason::{ActReason, HoldReason, Ineligible, Obstacle};
-use super::record::{Phase, RestorePoint, RestoreTag, RouteRecord, Shift};
+use super::record::{Phase, RestorePoint, RouteRecord, Shift};
+use super::restore_tag::restore_tag;
 use super::route_state::RouteState;
 use crate::decision::HarmFact;
 use crate::name::VirtualNodeName;
-use crate::weights::spread::{Receiver, Spread, points, spread};
-use crate::weights::{WeightSplit, kept_share};
+use crate::weights::spread::points;
+use crate::weights::{
+    Composed, EndReason, FailoverLayer, LayerKind, Layers, NoReceiver, Receiver, Receivers, RolloutLimit, StoredLayers,
+    WeightSplit, compose, rollout_limit, rollout_split,
+};
 
 /// The targets that may receive more traffic.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,7 +44,9 @@ pub(super) enum BudgetCost {
 /// The failover state of one route after a candidate change.
 pub(super) struct CandidatePlan {
     record: RouteRecord,
-    base: WeightSplit,
+    declared: WeightSplit,
+    /// The layers of rollouts and drills after the change.
+    layers: StoredLayers,
     /// The shift after the change.
     pub(super) shift: Shift,
     drains: BTreeMap<VirtualNodeName, Vec<Timestamp>>,
@@ -48,10 +54,42 @@ pub(super) struct CandidatePlan {
 }
 
 impl CandidatePlan {
-    pub(super) fn new(route: &RouteFacts, state: &RouteState) -> Self {
+    pub(super) fn new(state: &RouteState) -> Self {
         let record = state.record.clone();
-        let base = record.shift.restore.as_ref().map_or_else(|| route.split.clone(), |point| point.split.clone());
-        Self { base, shift: record.shift.clone(), drains: record.drains.clone(), trials: record.trials.clone(), record }
+        let layers = StoredLayers { pending: None, ..record.layers.clone() };
+        Self {
+            declared: record.declared().clone(),
+            layers,
+            shift: record.shift.clone(),
+            drains: record.drains.clone(),
+            trials: record.trials.clone(),
+            record,
+        }
+    }
+
+    /// Ends the rollout or the drill with the same write.
+    pub(super) fn end_layer(&mut self, layer: LayerKind, reason: EndReason, now: Timestamp) {
+        match layer {
+            LayerKind::Rollout => self.layers.end_rollout(reason, now),
+            LayerKind::Drill => self.layers.end_drill(reason, now),
+            LayerKind::Failover => self.shift = Shift::default(),
+        }
+    }
+
+    /// All layers after the change.
+    pub(super) fn all_layers(&self) -> Layers {
+        Layers {
+            declared: self.declared.clone(),
+            rollout: self.layers.rollout.clone(),
+            drill: self.layers.drill.clone(),
+            failover: FailoverLayer { phases: self.shift.phases.clone(), unplaced: self.shift.unplaced },
+            held: self.record.edit,
+        }
+    }
+
+    /// The original split of the failover: the output of the layers below it.
+    pub(super) fn base(&self) -> WeightSplit {
+        rollout_split(&self.all_layers())
     }
 
     pub(super) fn drain(&mut self, nodes: &[VirtualNodeName], input: &DecisionInput<'_>) {
@@ -95,19 +133,15 @@ impl CandidatePlan {
         input: &DecisionInput<'_>,
         allocations: &Allocations,
         trust: ReceiverRule,
-    ) -> Result<Spread, HoldReason> {
-        let (receivers, others) = self.receivers(route, input, allocations, trust);
+    ) -> Result<Composed, HoldReason> {
+        let (ready, others) = self.receivers(route, input, allocations, trust);
         let failing = || {
             let drained = |(_, phase): &(&VirtualNodeName, &Phase)| matches!(phase, Phase::Drained { .. });
             self.shift.phases.iter().filter(drained).map(|(node, _)| node.clone()).collect()
         };
-        if receivers.is_empty() {
-            return Err(HoldReason::NothingEligible { failing: failing(), others });
-        }
-        let keeps = |node: &VirtualNodeName| kept_share(self.shift.phases.get(node), &input.failover.failback);
-        // A base has at most ten targets, and the result has as many weights, so this cannot fail.
-        spread(&self.base, &route.split, keeps, &receivers)
-            .map_err(|_| HoldReason::NothingEligible { failing: failing(), others })
+        let receivers = Receivers { ready, present: route.split.clone() };
+        compose(&self.all_layers(), &receivers, &input.failover.failback)
+            .map_err(|NoReceiver| HoldReason::NothingEligible { failing: failing(), others })
     }
 
     /// The targets that may receive more traffic, standbys first, and the obstacle of each other target.
@@ -118,9 +152,11 @@ impl CandidatePlan {
         allocations: &Allocations,
         trust: ReceiverRule,
     ) -> (Vec<Receiver>, Vec<Ineligible>) {
+        let base = self.base();
+        let layers = self.all_layers();
         let standbys = input.failover.standbys(&route.id);
         let mut candidates: Vec<(&VirtualNodeName, bool)> = standbys.iter().map(|node| (node, true)).collect();
-        for share in self.base.shares() {
+        for share in base.shares() {
             if !standbys.contains(share.virtual_node) {
                 candidates.push((share.virtual_node, false));
             }
@@ -128,7 +164,7 @@ impl CandidatePlan {
         let mut receivers = Vec::new();
         let mut others = Vec::new();
         for (node, first) in candidates {
-            match self.room(node, route, input, allocations, trust) {
+            match self.room(node, (&base, &layers), route, input, allocations, trust) {
                 Ok(limit) => receivers.push(Receiver { node: node.clone(), limit, first }),
                 Err(why) if !matches!(self.shift.phases.get(node), Some(Phase::Drained { .. })) => {
                     others.push(Ineligible { node: node.clone(), why });
@@ -143,12 +179,13 @@ impl CandidatePlan {
     fn room(
         &self,
         node: &VirtualNodeName,
+        (base, layers): (&WeightSplit, &Layers),
         route: &RouteFacts,
         input: &DecisionInput<'_>,
         allocations: &Allocations,
         trust: ReceiverRule,
     ) -> Result<Option<u8>, Obstacle> {
-        if !self.base.carries(node) {
+        if !base.carries(node) {
             return Err(Obstacle::NotATarget);
         }
         if !input.facts.nodes.contains(node) {
@@ -167,41 +204,54 @@ impl CandidatePlan {
             }
             Health::Unknown { .. } | Health::Ready { .. } => {}
         }
-        let Some(capacity) = input.failover.target(&input.facts.mesh, node).and_then(|target| target.capacity_share)
-        else {
-            return Ok(None);
+        let of_rollout = match rollout_limit(layers, node) {
+            RolloutLimit::None => None,
+            RolloutLimit::Capacity(most) if points(base, node) < u16::from(most) => Some(u16::from(most)),
+            RolloutLimit::Step | RolloutLimit::Capacity(_) => return Err(Obstacle::UnderRollout),
         };
-        let left = capacity.saturating_sub(allocations.points_elsewhere(&route.id, node));
-        if left == 0 || left <= points(&self.base, node) && trust == ReceiverRule::KnownReady {
-            return Err(Obstacle::Full);
-        }
-        Ok(Some(u8::try_from(left.min(100)).unwrap_or(100)))
+        let target = input.failover.target(&input.facts.mesh, node);
+        let of_policy = target.and_then(|target| target.capacity_share).map(|capacity| {
+            let left = capacity.saturating_sub(allocations.points_elsewhere(&route.id, node));
+            if left == 0 || left <= points(base, node) && trust == ReceiverRule::KnownReady {
+                Err(Obstacle::Full)
+            } else {
+                Ok(left)
+            }
+        });
+        let limit = of_policy.transpose()?.into_iter().chain(of_rollout).min();
+        Ok(limit.map(|left| u8::try_from(left.min(100)).unwrap_or(100)))
     }
 
-    /// Makes the plan that writes the spread, unless the kill switch, the harm check or the budget forbids it.
+    /// Makes the plan that writes the composed split, unless the kill switch, the harm check or the budget forbids it.
     pub(super) fn plan(
         mut self,
         route: &RouteFacts,
-        spread: &Spread,
+        composed: Composed,
         why: ActReason,
         cost: BudgetCost,
         input: &DecisionInput<'_>,
         allocations: &Allocations,
     ) -> Verdict {
-        self.shift.unplaced = spread.unplaced;
-        let mut tag = TagChange::Keep;
-        let mut epoch = self.record.epoch;
-        if self.shift.restore.is_none() {
-            epoch += 1;
-            let point = RestorePoint { epoch, split: self.base.clone(), taken: input.now };
-            tag = TagChange::Set(RestoreTag::new(&point).to_string());
-            self.shift.restore = Some(point);
-        }
-        self.record.epoch = epoch;
-        self.finish(route, spread.split.clone(), why, cost, tag, input, allocations)
+        self.shift.unplaced = composed.unplaced;
+        self.take_restore_point(composed.base, input.now);
+        self.finish(route, composed.split, why, cost, input, allocations)
     }
 
-    /// Makes the plan that writes the original weights.
+    /// Makes the plan that writes this split and leaves the phases, for a return that needs no receiver.
+    pub(super) fn plan_split(
+        mut self,
+        route: &RouteFacts,
+        to: WeightSplit,
+        why: ActReason,
+        input: &DecisionInput<'_>,
+        allocations: &Allocations,
+    ) -> Verdict {
+        let base = self.base();
+        self.take_restore_point(base, input.now);
+        self.finish(route, to, why, BudgetCost::Free, input, allocations)
+    }
+
+    /// Makes the plan that writes the split without a failover.
     pub(super) fn restore(
         mut self,
         route: &RouteFacts,
@@ -209,19 +259,32 @@ impl CandidatePlan {
         input: &DecisionInput<'_>,
         allocations: &Allocations,
     ) -> Verdict {
-        let original = self.base.clone();
+        let original = self.base();
         self.shift = Shift::default();
-        self.finish(route, original, why, BudgetCost::Free, TagChange::Clear, input, allocations)
+        self.finish(route, original, why, BudgetCost::Free, input, allocations)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of a plan")]
+    /// Keeps the restore point equal to the output of the layers below failover. A new one has a new number.
+    fn take_restore_point(&mut self, base: WeightSplit, now: Timestamp) {
+        if self.shift.phases.is_empty() {
+            self.shift = Shift::default();
+            return;
+        }
+        match &mut self.shift.restore {
+            Some(point) => point.split = base,
+            None => {
+                self.record.epoch += 1;
+                self.shift.restore = Some(RestorePoint { epoch: self.record.epoch, split: base, taken: now });
+            }
+        }
+    }
+
     fn finish(
         self,
         route: &RouteFacts,
         to: WeightSplit,
         why: ActReason,
         cost: BudgetCost,
-        tag: TagChange,
         input: &DecisionInput<'_>,
         allocations: &Allocations,
     ) -> Verdict {
@@ -236,11 +299,13 @@ impl CandidatePlan {
         if cost == BudgetCost::OneShift && allocations.budget_used >= cap {
             return Verdict::Hold(HoldReason::BudgetSpent { used: allocations.budget_used, cap });
         }
+        let tag_before = restore_tag(&self.record);
         let then = RouteRecord {
             split: to.clone(),
             shift: self.shift,
             drains: self.drains,
             trials: self.trials,
+            layers: self.layers,
             intent: None,
             stale_tag: false,
             ..self.record
@@ -253,9 +318,27 @@ impl CandidatePlan {
             to,
             why,
             spends: cost == BudgetCost::OneShift,
-            tag,
+            tag: tag_change(tag_before, restore_tag(&then)),
             then,
         }))
+    }
+}
+
+/// The targets that carry traffic and are not drained or returning. They keep the share of drained nodes if no target is
+/// known to be ready.
+pub(super) fn carriers(layers: &Layers, present: &WeightSplit) -> Vec<Receiver> {
+    let shares = present.shares().into_iter();
+    let carries = shares.filter(|share| share.weight > 0 && !layers.failover.phases.contains_key(share.virtual_node));
+    carries.map(|share| Receiver { node: share.virtual_node.clone(), limit: None, first: false }).collect()
+}
+
+/// The change of the restore tag between two states of a route.
+pub(super) fn tag_change(before: Option<String>, after: Option<String>) -> TagChange {
+    match (before, after) {
+        (before, Some(after)) if before.as_ref() == Some(&after) => TagChange::Keep,
+        (_, Some(after)) => TagChange::Set(after),
+        (Some(_), None) => TagChange::Clear,
+        (None, None) => TagChange::Keep,
     }
 }
 
@@ -263,7 +346,17 @@ impl CandidatePlan {
 /// declared nodes may have less TLS than a standby.
 fn unwaived(route: &RouteFacts, to: &WeightSplit, why: &ActReason, input: &DecisionInput<'_>) -> Vec<HarmFact> {
     let is_return = match why {
-        ActReason::Failback { .. } | ActReason::Restore { .. } => true,
+        // The split without a rollout or drill was in place before; nothing but a hold or the kill switch delays it.
+        ActReason::Rollback { drained, .. } | ActReason::DrillRestored { drained, .. } if drained.is_empty() => {
+            return Vec::new();
+        }
+        ActReason::Failback { .. }
+        | ActReason::Restore { .. }
+        | ActReason::Rollback { .. }
+        | ActReason::DrillRestored { .. }
+        | ActReason::Reapplied { .. }
+        | ActReason::StaleDeclaration { .. }
+        | ActReason::StateLost { .. } => true,
         ActReason::Failover { .. }
         | ActReason::PartialSpill { .. }
         | ActReason::BackDown { .. }

@@ -7,15 +7,16 @@ use super::decision::{Decision, Verdict};
 use super::facts::{Facts, RouteFacts};
 use super::health::Health;
 use super::input::{Allocations, DecisionInput};
+use super::layer_verdict::LayerView;
 use super::phases::{FailbackStep, NodeHealthSource, Transitions, note_quiet, transitions};
-use super::reason::{ActReason, HoldReason, KeepReason, Return, StuckAlarm, Subject};
+use super::reason::{ActReason, HoldReason, KeepReason, Return, Subject};
 use super::record::{Intent, OwedNote, Phase, RouteRecord};
 use super::route_state::{RouteState, RouteStateError, route_state};
 use crate::decision::HarmFact;
 use crate::name::{RouteId, VirtualNodeName};
 use crate::policy::Policy;
-use crate::weights::WeightSplit;
 use crate::weights::spread::points;
+use crate::weights::{Blocker, WeightSplit};
 
 /// Returns a decision for every route of a mesh, and for each failing node without a route that can move its traffic.
 ///
@@ -40,7 +41,7 @@ pub fn decide(
 
 fn decide_route(route: &RouteFacts, input: &DecisionInput<'_>, allocations: &mut Allocations) -> Decision {
     let carries_failing = carries_failing(route, input);
-    let mut state = match route_state(route, &input.failover.edits, input.now) {
+    let mut state = match route_state(route, input.policy, input.now) {
         Ok(state) => state,
         Err(unclear) => {
             let reason = match unclear {
@@ -60,7 +61,7 @@ fn decide_route(route: &RouteFacts, input: &DecisionInput<'_>, allocations: &mut
     state.changed |= state.record.shift != before;
     let next = transitions(route, &state.record, input, input.failover, input.now);
     let failing = carries_failing || !next.drained.is_empty();
-    let verdict = verdict(route, &state, next, input, allocations);
+    let verdict = verdict(route, &state, &next, input, allocations);
     if let Verdict::Act(plan) = &verdict {
         allocations.add(plan);
     }
@@ -74,7 +75,7 @@ fn decide_route(route: &RouteFacts, input: &DecisionInput<'_>, allocations: &mut
                 drains: plan.then.drains.clone(),
                 trials: plan.then.trials.clone(),
                 note: Some(OwedNote { code: plan.why.code(), text: plan.why.to_string() }),
-                layers: None,
+                layers: (plan.then.layers != state.record.layers).then(|| Box::new(plan.then.layers.clone())),
             }),
             ..state.record.clone()
         }),
@@ -91,36 +92,56 @@ fn carries_failing(route: &RouteFacts, input: &DecisionInput<'_>) -> bool {
 
 /// The checks, in order of precedence. A route that sends traffic to a failing node always ends in an act or a hold.
 ///
+/// 1. An operator's edit or hold.
+/// 2. Rollouts and drills: their end by a failing node or a missed deadline ([`LayerView::before_others`]).
+/// 3. Failover: [`failover_verdict`].
+/// 4. Layers that are to be written again, and a rollout that is unattended ([`LayerView::instead_of`]).
+///
 /// Checks on the new split follow in [`CandidatePlan`]: kill switch, harm and budget.
 fn verdict(
     route: &RouteFacts,
     state: &RouteState,
-    next: Transitions,
+    next: &Transitions,
     input: &DecisionInput<'_>,
     allocations: &Allocations,
 ) -> Verdict {
+    let layers = LayerView { route, state, next, input, allocations };
     if let Some(edit) = state.record.edit {
         // The phase does not matter: a returning node that fails again carries traffic, too.
         if carries_failing(route, input) {
             let split = route.split.clone();
             return Verdict::Hold(HoldReason::PersonEdited { split, seen: edit.seen, until: edit.until });
         }
-        return match next.muted.into_iter().next() {
-            Some(muted) => Verdict::Hold(muted),
-            None => Verdict::Keep(no_change_reason(next.drained, next.stuck, next.idle)),
+        let blocker = Blocker::PersonEdited { seen: edit.seen, until: edit.until };
+        return match layers.while_held(&blocker).or_else(|| next.muted.first().cloned()) {
+            Some(hold) => Verdict::Hold(hold),
+            None => Verdict::Keep(no_change_reason(next)),
         };
     }
+    layers
+        .before_others()
+        .unwrap_or_else(|| layers.instead_of(failover_verdict(route, state, next, input, allocations)))
+}
+
+/// The checks of failover, in order of precedence.
+fn failover_verdict(
+    route: &RouteFacts,
+    state: &RouteState,
+    next: &Transitions,
+    input: &DecisionInput<'_>,
+    allocations: &Allocations,
+) -> Verdict {
     if !next.back_downs.is_empty() {
-        return back_down(route, state, &next, input, allocations);
+        return back_down(route, state, next, input, allocations);
     }
     if !next.ended_trials.is_empty() {
-        return end_trials(route, state, &next, input, allocations);
+        return end_trials(route, state, next, input, allocations);
     }
     if !next.drains.is_empty() {
-        return drain(route, state, &next, input, allocations);
+        return drain(route, state, next, input, allocations);
     }
     if !next.unplaced.is_empty() {
-        let placed = drain(route, state, &next, input, allocations);
+        let placed = drain(route, state, next, input, allocations);
         let left = |split: &WeightSplit| -> u16 { next.unplaced.iter().map(|node| points(split, node)).sum() };
         if let Verdict::Act(plan) = &placed
             && left(&plan.to) < left(&route.split)
@@ -129,31 +150,31 @@ fn verdict(
         }
     }
     if !next.steps.is_empty() {
-        if let Some(settling) = settling(state, &next, input) {
+        if let Some(settling) = settling(state, next, input) {
             return Verdict::Hold(settling);
         }
-        return advance(route, state, &next, input, allocations);
+        return advance(route, state, next, input, allocations);
     }
     if !next.unplaced.is_empty() {
         let unplaced = state.record.shift.unplaced;
-        return Verdict::Hold(HoldReason::Unplaced { failing: next.unplaced, unplaced });
+        return Verdict::Hold(HoldReason::Unplaced { failing: next.unplaced.clone(), unplaced });
     }
     // A hold that needs an operator takes precedence over another node's dwell.
-    if let Some(wait) = next.waits.into_iter().min_by_key(|wait| !wait.pages()) {
-        return Verdict::Hold(wait);
+    if let Some(wait) = next.waits.iter().min_by_key(|wait| !wait.pages()) {
+        return Verdict::Hold(wait.clone());
     }
-    if let Some(muted) = next.muted.into_iter().next() {
-        return Verdict::Hold(muted);
+    if let Some(muted) = next.muted.first() {
+        return Verdict::Hold(muted.clone());
     }
-    Verdict::Keep(no_change_reason(next.drained, next.stuck, next.idle))
+    Verdict::Keep(no_change_reason(next))
 }
 
 /// The reason why no change is needed.
-fn no_change_reason(drained: Vec<VirtualNodeName>, stuck: Vec<StuckAlarm>, idle: Vec<VirtualNodeName>) -> KeepReason {
-    if !drained.is_empty() {
-        KeepReason::AlreadyShifted { drained, stuck }
-    } else if !idle.is_empty() {
-        KeepReason::FailingWithoutTraffic { nodes: idle }
+fn no_change_reason(next: &Transitions) -> KeepReason {
+    if !next.drained.is_empty() {
+        KeepReason::AlreadyShifted { drained: next.drained.clone(), stuck: next.stuck.clone() }
+    } else if !next.idle.is_empty() {
+        KeepReason::FailingWithoutTraffic { nodes: next.idle.clone() }
     } else {
         KeepReason::Steady
     }
@@ -198,14 +219,14 @@ fn back_down_and_drain(
         return Verdict::Hold(objection);
     }
     let failing: Vec<VirtualNodeName> = next.back_downs.iter().chain(&next.drains).cloned().collect();
-    let mut candidate = CandidatePlan::new(route, state);
+    let mut candidate = CandidatePlan::new(state);
     candidate.drain(&failing, input);
     let alarms = input.alarms_of(&failing);
     let cost = if state.budget_spent { BudgetCost::Free } else { BudgetCost::OneShift };
     match candidate.spread(route, input, allocations, ReceiverRule::KnownReady) {
         Ok(spread) => {
             let why = ActReason::BackDown { failing, alarms, drained_too: next.drains.clone() };
-            candidate.plan(route, &spread, why, cost, input, allocations)
+            candidate.plan(route, spread, why, cost, input, allocations)
         }
         Err(hold) => Verdict::Hold(hold),
     }
@@ -219,7 +240,7 @@ fn back_down_alone(
     allocations: &Allocations,
 ) -> Verdict {
     let failing = next.back_downs.clone();
-    let mut candidate = CandidatePlan::new(route, state);
+    let mut candidate = CandidatePlan::new(state);
     candidate.drain(&failing, input);
     let alarms = input.alarms_of(&failing);
     let known_ready = candidate.spread(route, input, allocations, ReceiverRule::KnownReady);
@@ -227,7 +248,7 @@ fn back_down_alone(
     match known_ready.or_else(|_| candidate.spread(route, input, allocations, ReceiverRule::Carriers)) {
         Ok(spread) => {
             let why = ActReason::BackDown { failing, alarms, drained_too: Vec::new() };
-            candidate.plan(route, &spread, why, BudgetCost::Free, input, allocations)
+            candidate.plan(route, spread, why, BudgetCost::Free, input, allocations)
         }
         Err(hold) => Verdict::Hold(hold),
     }
@@ -242,11 +263,11 @@ fn end_trials(
     allocations: &Allocations,
 ) -> Verdict {
     let nodes = next.ended_trials.clone();
-    let mut candidate = CandidatePlan::new(route, state);
+    let mut candidate = CandidatePlan::new(state);
     candidate.end_trials(&nodes, input.now);
     match candidate.spread(route, input, allocations, ReceiverRule::Carriers) {
         Ok(spread) => {
-            candidate.plan(route, &spread, ActReason::TrialEnded { nodes }, BudgetCost::Free, input, allocations)
+            candidate.plan(route, spread, ActReason::TrialEnded { nodes }, BudgetCost::Free, input, allocations)
         }
         Err(hold) => Verdict::Hold(hold),
     }
@@ -266,18 +287,18 @@ fn drain(
     if let Some(objection) = next.drains.iter().find_map(|node| input.causes.objection(node)) {
         return Verdict::Hold(objection);
     }
-    let mut candidate = CandidatePlan::new(route, state);
+    let mut candidate = CandidatePlan::new(state);
     candidate.drain(&next.drains, input);
     let failing: Vec<VirtualNodeName> = next.drains.iter().chain(&next.drained).cloned().collect();
     let alarms = input.alarms_of(&failing);
     let cost = if state.budget_spent { BudgetCost::Free } else { BudgetCost::OneShift };
     match candidate.spread(route, input, allocations, ReceiverRule::KnownReady) {
         Ok(spread) if spread.unplaced == 0 => {
-            candidate.plan(route, &spread, ActReason::Failover { failing, alarms }, cost, input, allocations)
+            candidate.plan(route, spread, ActReason::Failover { failing, alarms }, cost, input, allocations)
         }
         Ok(spread) => {
             let why = ActReason::PartialSpill { failing, alarms, unplaced: spread.unplaced };
-            candidate.plan(route, &spread, why, cost, input, allocations)
+            candidate.plan(route, spread, why, cost, input, allocations)
         }
         Err(hold) => Verdict::Hold(hold),
     }
@@ -291,7 +312,7 @@ fn advance(
     input: &DecisionInput<'_>,
     allocations: &Allocations,
 ) -> Verdict {
-    let mut candidate = CandidatePlan::new(route, state);
+    let mut candidate = CandidatePlan::new(state);
     candidate.step(&next.steps, input);
     if candidate.shift.phases.is_empty() {
         let returned = next.steps.keys().cloned().collect();
@@ -312,7 +333,7 @@ fn advance(
         .collect();
     match candidate.spread(route, input, allocations, ReceiverRule::Carriers) {
         Ok(spread) => {
-            candidate.plan(route, &spread, ActReason::Failback { returning }, BudgetCost::Free, input, allocations)
+            candidate.plan(route, spread, ActReason::Failback { returning }, BudgetCost::Free, input, allocations)
         }
         Err(hold) => Verdict::Hold(hold),
     }

@@ -62,6 +62,9 @@ pub struct RouteFacts {
     pub alarm_data: BTreeMap<VirtualNodeName, Vec<AlarmData>>,
     /// When an operator requested the release of the route. The request may arrive late and more than once.
     pub released: Option<Timestamp>,
+    /// The caller that wrote the version; absent if the server does not name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_by: Option<String>,
 }
 
 /// The stored record of a route, as read from the state table.

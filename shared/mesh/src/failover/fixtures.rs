@@ -44,6 +44,7 @@ pub(crate) fn route(targets: &[(&str, u8)], memory: Memory) -> RouteFacts {
         data_points: BTreeMap::new(),
         alarm_data: BTreeMap::new(),
         released: None,
+        written_by: None,
     }
 }
 

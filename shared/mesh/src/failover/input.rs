@@ -16,8 +16,8 @@ use crate::alarm::{AlarmName, AlarmSource, AlarmState};
 use crate::decision::HarmFact;
 use crate::name::{RouteId, VirtualNodeName};
 use crate::policy::{FailoverPolicy, Policy};
-use crate::weights::WeightSplit;
 use crate::weights::spread::points;
+use crate::weights::{LayerLimits, WeightSplit};
 
 /// The decision input that all routes of a mesh share.
 pub(super) struct DecisionInput<'a> {
@@ -29,6 +29,7 @@ pub(super) struct DecisionInput<'a> {
     targets: AlarmTargets,
     health: BTreeMap<VirtualNodeName, Health>,
     pub(super) causes: Causes,
+    pub(super) layer_limits: LayerLimits,
 }
 
 impl<'a> DecisionInput<'a> {
@@ -63,7 +64,7 @@ impl<'a> DecisionInput<'a> {
             })
             .collect();
         let causes = Causes::new(facts, &health, &failover.common_cause, now).with_disputed(disputed);
-        Self { facts, harms, policy, failover, now, targets, health, causes }
+        Self { facts, harms, policy, failover, now, targets, health, causes, layer_limits: LayerLimits::default() }
     }
 
     /// Holds for failing nodes with traffic that no weights can move: no route targets them, or a service sends its

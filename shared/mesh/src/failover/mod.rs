@@ -24,12 +24,15 @@ pub(crate) mod fixtures;
 mod health;
 mod input;
 mod label;
+mod layer_verdict;
+mod layer_write;
 mod notification;
 mod operator;
 mod phases;
 mod proof;
 mod reason;
 mod record;
+mod restore_tag;
 mod route_state;
 mod targets;
 mod unanswered;
@@ -41,6 +44,7 @@ pub use decision::{Decision, Plan, TagChange, Verdict};
 pub use facts::{Facts, Memory, RouteFacts};
 pub use failure_metric::FailureEntry;
 pub use health::{Evidence, Health, Unknown};
+pub use layer_write::{ComeBack, LayerChange, LayerRefusal, LayerWrite, layer_write, renewed};
 pub use notification::{RouteNotification, expected_end, route_notification};
 pub use operator::{Restoration, current_record, restoration, with_hold};
 pub use phases::awaiting_proof;
@@ -50,9 +54,9 @@ pub use proof::{
 };
 pub use reason::{ActReason, HoldReason, Ineligible, KeepReason, Obstacle, Return, StuckAlarm, Subject};
 pub use record::{
-    Edit, FORMAT, FunctionRecord, HeldAlarm, Intent, NodeRecord, OwedNote, Phase, RESTORE_TAG, RestorePoint,
-    RestoreTag, RouteRecord, Shift,
+    Edit, FORMAT, FunctionRecord, HeldAlarm, Intent, NodeRecord, OwedNote, Phase, RestorePoint, RouteRecord, Shift,
 };
+pub use restore_tag::{RESTORE_TAG, RestoreTag, restore_tag};
 pub use targets::{
     AlarmTags, AlarmTargets, Caller, CallerAlarm, Muted, ReportedTarget, TargetAlarm, TargetRule, Unmapped,
     alarm_targets, muted_by, needing_tags, related, reported_targets, unread_alarms,

@@ -8,6 +8,8 @@
 //! | `NoVerdict` because CloudWatch failed to evaluate the alarm | after `unreadableAfter` | `remindAfter` |
 //! | `AlreadyShifted`, and the alarm cannot clear without requests | after `stuckAfter` | `remindAfter` |
 //! | `AlreadyShifted`, `FailingWithoutTraffic`, `Unproven`, `Muted` | after `remindAfter` | `remindAfter` |
+//! | `Unattended`, `RestoreOverdue`, `RollbackWaits` | at once | `repeatAfter` |
+//! | a change that an operator has to follow up, such as `StateLost` | at once | at each change |
 //! | a wait that passes its end without effect, a plan made repeatedly | `NoProgress` | `remindAfter` |
 //!
 //! Pages repeated after `remindAfter` are remembered across other decisions: a node that alternates between failing and
@@ -53,6 +55,9 @@ struct PagingUrgency {
 fn urgency(decision: &Decision, policy: &PagingPolicy) -> Option<PagingUrgency> {
     let reminder = |after| Some(PagingUrgency { after, again_after: policy.remind_after, outlasts: true });
     let reason = match &decision.verdict {
+        Verdict::Act(plan) if plan.why.pages() => {
+            return Some(PagingUrgency { after: None, again_after: policy.repeat_after, outlasts: false });
+        }
         Verdict::Keep(KeepReason::Steady) | Verdict::Act(_) => return None,
         Verdict::Keep(KeepReason::AlreadyShifted { stuck, .. }) if stuck.is_empty() => {
             return reminder(Some(policy.remind_after));
@@ -76,6 +81,10 @@ fn urgency(decision: &Decision, policy: &PagingPolicy) -> Option<PagingUrgency> 
         | HoldReason::InsideStep { .. }
         | HoldReason::Settling { .. }
         | HoldReason::StaleRead { .. } => None,
+        // Traffic stays where it must not be, although no node may fail.
+        HoldReason::Unattended { .. } | HoldReason::RestoreOverdue { .. } | HoldReason::RollbackWaits { .. } => {
+            Some(PagingUrgency { after: None, again_after: policy.repeat_after, outlasts: false })
+        }
         HoldReason::PersonEdited { .. }
         | HoldReason::Unplaced { .. }
         | HoldReason::NothingEligible { .. }
@@ -183,7 +192,10 @@ pub fn expected_end(verdict: &Verdict) -> Expects {
             | HoldReason::BudgetSpent { .. }
             | HoldReason::KillSwitchOn { .. }
             | HoldReason::RecordUnreadable { .. }
-            | HoldReason::DeclaredDrained => Expects::Final,
+            | HoldReason::DeclaredDrained
+            | HoldReason::Unattended { .. }
+            | HoldReason::RestoreOverdue { .. }
+            | HoldReason::RollbackWaits { .. } => Expects::Final,
         },
     }
 }

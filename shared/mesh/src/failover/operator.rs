@@ -10,11 +10,11 @@ use super::facts::RouteFacts;
 use super::reason::HoldReason;
 use super::record::{Edit, Intent, OwedNote, RouteRecord, Shift};
 use super::route_state::{RouteStateError, route_state};
-use crate::policy::EditPolicy;
-use crate::weights::WeightSplit;
+use crate::policy::Policy;
+use crate::weights::{Ending, LayerKind, StoredLayers, WeightSplit, Writer, admit};
 
 /// The record of a route, updated with the observed route and its release; or a hold if the route's state is unclear.
-pub fn current_record(route: &RouteFacts, policy: &EditPolicy, now: Timestamp) -> Result<RouteRecord, HoldReason> {
+pub fn current_record(route: &RouteFacts, policy: &Policy, now: Timestamp) -> Result<RouteRecord, HoldReason> {
     match route_state(route, policy, now) {
         Ok(state) => Ok(state.record),
         Err(RouteStateError::Unreadable(why)) => Err(HoldReason::RecordUnreadable { why }),
@@ -43,19 +43,32 @@ pub struct Restoration {
     pub done: RouteRecord,
 }
 
-/// The restoration of a route; `None` if the route is not shifted. `keep` holds the route after the restoration: alarms
-/// still in `ALARM` would drain it again within a minute. An existing hold stays in place.
+/// The restoration of a route: the declared split without any layer. `None` if the route has no layer. `keep` holds the
+/// route after the restoration: alarms still in `ALARM` would drain it again within a minute. An existing hold stays in
+/// place.
 #[must_use]
 pub fn restoration(
     route: &RouteFacts,
     record: &RouteRecord,
     note: OwedNote,
     keep: Option<Edit>,
+    now: Timestamp,
 ) -> Option<Restoration> {
-    let to = record.shift.restore.as_ref()?.split.clone();
+    (record.shift.restore.is_some() || record.layers.has_layer()).then_some(())?;
+    let to = record.declared().clone();
     let plan = plan_id(route, &to);
     let record = RouteRecord { edit: keep.or(record.edit), ..record.clone() };
     let then = Shift::default();
+    let mut layers = StoredLayers { pending: None, ..record.layers.clone() };
+    // A restore proceeds whatever the route meets; the kill switch is checked by the store.
+    let admission = admit(&Writer::Restore, &record.all_layers(), None, now);
+    for Ending { layer, reason } in admission.ends().unwrap_or_default() {
+        match layer {
+            LayerKind::Rollout => layers.end_rollout(*reason, now),
+            LayerKind::Drill => layers.end_drill(*reason, now),
+            LayerKind::Failover => {}
+        }
+    }
     let intent = Intent {
         plan: plan.clone(),
         to: to.clone(),
@@ -64,9 +77,9 @@ pub fn restoration(
         drains: record.drains.clone(),
         trials: record.trials.clone(),
         note: Some(note),
-        layers: None,
+        layers: (layers != record.layers).then(|| Box::new(layers.clone())),
     };
-    let done = RouteRecord { split: to.clone(), shift: then, intent: None, ..record.clone() };
+    let done = RouteRecord { split: to.clone(), shift: then, intent: None, layers, ..record.clone() };
     let begun = RouteRecord { intent: Some(intent), ..record };
     Some(Restoration { plan, from: route.split.clone(), to, begun, done })
 }
@@ -91,7 +104,7 @@ mod tests {
 
     #[test]
     fn hold_keeps_the_shift_and_ends_by_time_or_release() {
-        let policy = EditPolicy::default();
+        let policy = Policy::read("version: 1\n").unwrap();
         let mut route = shifted();
         let record = with_hold(current_record(&route, &policy, at(10)).unwrap(), at(600), at(10));
         assert!(record.shift.restore.is_some());
@@ -105,7 +118,7 @@ mod tests {
 
     #[test]
     fn edit_by_hand_does_not_shorten_a_hold() {
-        let policy = EditPolicy::default();
+        let policy = Policy::read("version: 1\n").unwrap();
         let day = 24 * 3600;
         let mut route = shifted();
         route.memory =
@@ -116,10 +129,10 @@ mod tests {
 
     #[test]
     fn restoration_writes_the_original_integers_and_resumes_before_and_after_the_write() {
-        let policy = EditPolicy::default();
+        let policy = Policy::read("version: 1\n").unwrap();
         let mut route = shifted();
         let record = current_record(&route, &policy, at(10)).unwrap();
-        let restoration = restoration(&route, &record, note(), None).unwrap();
+        let restoration = restoration(&route, &record, note(), None, at(10)).unwrap();
         assert_eq!(restoration.to, split(&[("v1", 8), ("v2", 2)]));
         route.memory = Memory::Record(Box::new(restoration.begun.clone()));
         assert_eq!(current_record(&route, &policy, at(11)).unwrap().shift, record.shift, "before the write");
@@ -132,7 +145,7 @@ mod tests {
     #[test]
     fn unshifted_route_has_no_restoration() {
         let steady = route(&[("v1", 8), ("v2", 2)], Memory::None);
-        let record = current_record(&steady, &EditPolicy::default(), at(0)).unwrap();
-        assert_eq!(restoration(&steady, &record, note(), None), None);
+        let record = current_record(&steady, &Policy::read("version: 1\n").unwrap(), at(0)).unwrap();
+        assert_eq!(restoration(&steady, &record, note(), None, at(0)), None);
     }
 }

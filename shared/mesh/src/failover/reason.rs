@@ -13,7 +13,7 @@ use super::targets::{CallerAlarm, Muted};
 use crate::alarm::AlarmName;
 use crate::decision::HarmFact;
 use crate::name::{RouteId, VirtualNodeName, VirtualServiceName};
-use crate::weights::WeightSplit;
+use crate::weights::{EndReason, WeightSplit};
 
 /// The reason why no change is needed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -209,6 +209,36 @@ pub enum HoldReason {
     },
     /// All weights of the route are declared as 0, so there are no shares to move.
     DeclaredDrained,
+    /// No run of traffic-shift has renewed the rollout on the route. It is rolled back after a limit.
+    Unattended {
+        /// The id of the rollout.
+        rollout: String,
+        /// When it should have been renewed.
+        attend_by: Timestamp,
+        /// When it is rolled back.
+        roll_back_at: Timestamp,
+        /// The reason why an overdue rollback waits; absent before it is due.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        waits_for: Option<String>,
+    },
+    /// The restore deadline of a drill has passed, and the restore waits.
+    RestoreOverdue {
+        /// The id of the drill.
+        drill: String,
+        /// The deadline.
+        restore_by: Timestamp,
+        /// The reason why the restore waits.
+        waits_for: String,
+    },
+    /// A target that a rollout brings traffic to fails, and the rollback waits.
+    RollbackWaits {
+        /// The id of the rollout.
+        rollout: String,
+        /// The reason for the rollback.
+        cause: EndReason,
+        /// The reason why it waits.
+        waits_for: String,
+    },
 }
 
 /// The reason for a change.
@@ -257,6 +287,62 @@ pub enum ActReason {
         /// The nodes that returned.
         returned: Vec<VirtualNodeName>,
     },
+    /// A rollout is rolled back, and failing nodes are drained with the same write.
+    Rollback {
+        /// The id of the rollout.
+        rollout: String,
+        /// The reason.
+        cause: EndReason,
+        /// The alarms that report a failure.
+        alarms: Vec<AlarmName>,
+        /// The failing nodes that are drained with the same write.
+        drained: Vec<VirtualNodeName>,
+    },
+    /// A drill ends, and failing nodes are drained with the same write.
+    DrillRestored {
+        /// The id of the drill.
+        drill: String,
+        /// The reason.
+        cause: EndReason,
+        /// The alarms that report a failure.
+        alarms: Vec<AlarmName>,
+        /// The failing nodes that are drained with the same write.
+        drained: Vec<VirtualNodeName>,
+    },
+    /// The layers are written again over a declared split.
+    Reapplied {
+        /// The declared split.
+        declared: WeightSplit,
+    },
+    /// The promoted split is written over the split from before the promotion.
+    StaleDeclaration {
+        /// The promoted split.
+        promoted: WeightSplit,
+    },
+    /// The state table was lost during a rollout or drill; the declared split is written without failing nodes.
+    StateLost {
+        /// The failing nodes.
+        drained: Vec<VirtualNodeName>,
+    },
+}
+
+impl ActReason {
+    /// Whether the change pages: an operator has to act although the weights are right.
+    #[must_use]
+    pub fn pages(&self) -> bool {
+        let by_cause = |cause: &EndReason| matches!(cause.entry().paging, crate::reason_entry::Paging::AtOnce);
+        match self {
+            Self::Rollback { cause, .. } | Self::DrillRestored { cause, .. } => by_cause(cause),
+            Self::StaleDeclaration { .. } | Self::StateLost { .. } => true,
+            Self::Failover { .. }
+            | Self::PartialSpill { .. }
+            | Self::BackDown { .. }
+            | Self::TrialEnded { .. }
+            | Self::Failback { .. }
+            | Self::Restore { .. }
+            | Self::Reapplied { .. } => false,
+        }
+    }
 }
 
 /// A returning node.
@@ -301,6 +387,8 @@ pub enum Obstacle {
     NotBackYet,
     /// It carries its declared capacity.
     Full,
+    /// A rollout brings traffic to it; it receives nothing above the step.
+    UnderRollout,
     /// It is a standby, but not a target of the route; add it with weight 0.
     NotATarget,
     /// It does not exist in the mesh.
@@ -347,7 +435,10 @@ impl HoldReason {
             | Self::KillSwitchOn { .. }
             | Self::RecordUnreadable { .. }
             | Self::StaleRead { .. }
-            | Self::DeclaredDrained => None,
+            | Self::DeclaredDrained
+            | Self::Unattended { .. }
+            | Self::RestoreOverdue { .. }
+            | Self::RollbackWaits { .. } => None,
         }
     }
 }

@@ -1,11 +1,10 @@
-//! The documents that route-failover stores, and the restore point that it writes to the route's tag.
+//! The documents that route-failover stores. The writers of rollouts and drills store the same document of a route.
 //!
 //! During an upgrade, functions of two versions read and write the same documents. Unknown members are ignored in
 //! nested objects, and survive a write at the top level of a route's document. A change that an older version must not
 //! ignore raises [`FORMAT`]: an older version then holds and reports the format.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,12 +14,9 @@ use crate::decision::Told;
 use crate::failures::Failures;
 use crate::name::VirtualNodeName;
 use crate::watch::Watch;
-use crate::weights::{FailoverLayer, Layers, StoredLayers, WeightSplit};
+use crate::weights::{FailoverLayer, Layers, PendingWrite, StoredLayers, WeightSplit};
 
 pub use crate::weights::{Edit, Phase};
-
-/// The key of the route tag that carries the restore point.
-pub const RESTORE_TAG: &str = "meshwarden:restore";
 
 /// The newest format of a route's document that this version can act on.
 pub const FORMAT: u32 = 2;
@@ -176,7 +172,11 @@ impl RouteRecord {
     /// The declared split.
     #[must_use]
     pub fn declared(&self) -> &WeightSplit {
-        self.layers.declared.as_ref().unwrap_or_else(|| self.restore_split())
+        // While the promoted split is to be written again, the route has the split from before the promotion.
+        let promoted =
+            self.layers.promoted.as_ref().filter(|_| self.layers.pending == Some(PendingWrite::StaleDeclaration));
+        let stored = self.layers.declared.as_ref().or(promoted.map(|promoted| &promoted.promoted));
+        stored.unwrap_or_else(|| self.restore_split())
     }
 
     /// All layers of the route.
@@ -248,82 +248,4 @@ pub struct Intent {
     /// The layers of rollouts and drills after the write; absent if the write leaves them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layers: Option<Box<StoredLayers>>,
-}
-
-/// A restore point in the format of a route tag: `1.<epoch>.<hash of the ordered targets>.<w1-w2-...>`. It is valid
-/// only while the route has the same targets in the same order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RestoreTag {
-    epoch: u64,
-    targets: String,
-    weights: Vec<u8>,
-}
-
-impl RestoreTag {
-    /// The tag of a restore point.
-    #[must_use]
-    pub fn new(point: &RestorePoint) -> Self {
-        Self { epoch: point.epoch, targets: point.split.targets_hash(), weights: point.split.weights() }
-    }
-
-    /// Parses the value of a tag; `None` if it is not a valid restore point.
-    #[must_use]
-    pub fn parse(value: &str) -> Option<Self> {
-        let mut parts = value.split('.');
-        let (Some("1"), Some(epoch), Some(targets), Some(weights), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return None;
-        };
-        Some(Self {
-            epoch: epoch.parse().ok()?,
-            targets: targets.to_owned(),
-            weights: weights.split('-').map(|weight| weight.parse().ok()).collect::<Option<_>>()?,
-        })
-    }
-
-    /// The restore point, if the route still has the same targets.
-    #[must_use]
-    pub fn point(&self, current: &WeightSplit, now: Timestamp) -> Option<RestorePoint> {
-        (current.targets_hash() == self.targets).then_some(())?;
-        Some(RestorePoint { epoch: self.epoch, split: current.with_weights(&self.weights).ok()?, taken: now })
-    }
-}
-
-impl fmt::Display for RestoreTag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let weights: Vec<String> = self.weights.iter().map(u8::to_string).collect();
-        write!(f, "1.{}.{}.{}", self.epoch, self.targets, weights.join("-"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::failover::fixtures::{at, split};
-
-    #[test]
-    fn restore_tag_round_trips() {
-        let point = RestorePoint { epoch: 3, split: split(&[("v1", 90), ("v2", 10)]), taken: at(0) };
-        let tag = RestoreTag::new(&point).to_string();
-        assert!(tag.len() <= 256, "a tag's value has at most 256 characters");
-        let shifted = split(&[("v1", 0), ("v2", 100)]);
-        assert_eq!(RestoreTag::parse(&tag).unwrap().point(&shifted, at(0)), Some(point));
-    }
-
-    #[test]
-    fn restore_tag_is_invalid_after_the_targets_change() {
-        let point = RestorePoint { epoch: 3, split: split(&[("v1", 90), ("v2", 10)]), taken: at(0) };
-        let tag = RestoreTag::new(&point);
-        for other in [split(&[("v2", 90), ("v1", 10)]), split(&[("v1", 90)]), split(&[("v1", 1), ("v3", 1)])] {
-            assert_eq!(tag.point(&other, at(0)), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn invalid_restore_tag_is_rejected() {
-        for value in ["", "1", "2.1.ab.1-2", "1.x.ab.1-2", "1.1.ab.300", "1.1.ab.1-2.3", "1.1.ab."] {
-            assert_eq!(RestoreTag::parse(value), None, "{value}");
-        }
-    }
 }

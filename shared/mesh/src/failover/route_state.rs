@@ -1,11 +1,15 @@
-//! The state of a route: as declared, shifted by Meshwarden, or edited by an operator.
+//! The state of a route: as declared, changed by Meshwarden, or written by another writer.
 
 use jiff::Timestamp;
 
 use super::facts::{Memory, RouteFacts};
-use super::record::{Edit, Phase, RestoreTag, RouteRecord, Shift};
-use crate::policy::EditPolicy;
+use super::record::{Edit, Intent, OwedNote, Phase, RouteRecord, Shift};
+use super::restore_tag::{RestoreTag, restore_tag};
+use crate::policy::{EditPolicy, Policy, WeightsPolicy};
 use crate::weights::spread::shares;
+use crate::weights::{
+    Author, Ending, LayerKind, Layers, PendingWrite, Writer, admit, author, declared_write, rollout_split,
+};
 
 /// A route's record, updated with the observed route.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,11 +35,7 @@ pub(super) enum RouteStateError {
 }
 
 /// Compares the stored record with the observed route.
-pub(super) fn route_state(
-    route: &RouteFacts,
-    policy: &EditPolicy,
-    now: Timestamp,
-) -> Result<RouteState, RouteStateError> {
+pub(super) fn route_state(route: &RouteFacts, policy: &Policy, now: Timestamp) -> Result<RouteState, RouteStateError> {
     let known = match &route.memory {
         Memory::Unreadable(why) => return Err(RouteStateError::Unreadable(why.clone())),
         Memory::None => return Ok(first_seen(route, now)),
@@ -58,20 +58,27 @@ pub(super) fn route_state(
 }
 
 /// The state of a route without a stored record: as declared, unless its tag carries a restore point. Then the state
-/// table was lost during a failover, and the nodes with less weight than in the restore point were drained.
+/// table was lost during a failover, and the nodes with less weight than in the restore point were drained. If it was lost
+/// during a rollout or drill, the weights say nothing about nodes, and the declared split is to be written.
 fn first_seen(route: &RouteFacts, now: Timestamp) -> RouteState {
     let mut record = RouteRecord::first_seen(route.uid.clone(), route.version, route.split.clone());
-    let point = route.restore_tag.as_deref().and_then(RestoreTag::parse).and_then(|tag| tag.point(&route.split, now));
-    if let Some(point) = point {
-        let (before, after) = (shares(&point.split), shares(&route.split));
-        record.shift.phases = before
-            .iter()
-            .filter(|(node, share)| after.get(**node).is_none_or(|now| now < *share))
-            .map(|(node, _)| ((*node).clone(), Phase::drained(now)))
-            .collect();
+    let tag = route.restore_tag.as_deref().and_then(RestoreTag::parse);
+    let is_layered = tag.as_ref().is_some_and(RestoreTag::is_layered);
+    if let Some(point) = tag.and_then(|tag| tag.point(&route.split, now)) {
         record.epoch = point.epoch;
-        if !record.shift.phases.is_empty() {
+        if is_layered {
+            record.layers.pending = Some(PendingWrite::StateLost);
             record.shift.restore = Some(point);
+        } else {
+            let (before, after) = (shares(&point.split), shares(&route.split));
+            record.shift.phases = before
+                .iter()
+                .filter(|(node, share)| after.get(**node).is_none_or(|now| now < *share))
+                .map(|(node, _)| ((*node).clone(), Phase::drained(now)))
+                .collect();
+            if !record.shift.phases.is_empty() {
+                record.shift.restore = Some(point);
+            }
         }
     }
     // A tag without a restore point would later undo a declared change.
@@ -79,44 +86,99 @@ fn first_seen(route: &RouteFacts, now: Timestamp) -> RouteState {
     RouteState { record, changed: true, budget_spent: false }
 }
 
-/// Completes an unfinished write, or detects an operator's edit.
-fn complete_intent(route: &RouteFacts, known: &RouteRecord, policy: &EditPolicy, now: Timestamp) -> RouteState {
+/// Completes an unfinished write, or detects a write of another writer.
+fn complete_intent(route: &RouteFacts, known: &RouteRecord, policy: &Policy, now: Timestamp) -> RouteState {
     let mut record = known.clone();
     let intent = record.intent.take();
-    let begun = intent.as_ref().is_some_and(|intent| intent.then.restore.is_some());
-    let shifted = record.shift.restore.is_some();
+    let before = restore_tag(&record);
+    // The tag of a write that was begun may be set.
+    let begun = intent.as_ref().and_then(|intent| restore_tag(&after_intent(&record, intent)));
     match intent {
         // The write took effect, but its outcome was never recorded.
         Some(intent) if route.split == intent.to => {
-            record.stale_tag |= intent.then.restore.is_none();
-            // Restore points of one route have distinct numbers.
-            record.epoch = intent.then.restore.as_ref().map_or(record.epoch, |point| record.epoch.max(point.epoch));
-            record.tag_missing |= begun && !shifted;
-            record.owed = intent.note.or(record.owed);
-            record.split = intent.to;
-            record.shift = intent.then;
-            record.drains = intent.drains;
-            // An intent of an earlier version has no trials, and its plan made none.
-            record.trials.extend(intent.trials);
+            let owed = intent.note.clone();
+            record = after_intent(&record, &intent);
+            record.owed = owed.or(record.owed);
+            let tag = restore_tag(&record);
+            record.stale_tag |= tag.is_none();
+            record.tag_missing |= tag.is_some() && tag != before;
             RouteState { record, changed: true, budget_spent: false }
         }
-        // The write did not take effect, but its budget is spent, and its restore tag may have been set.
+        // The write did not take effect, but its budget is spent.
         Some(_) if route.split == known.split => {
-            record.stale_tag |= begun && !shifted;
+            record.stale_tag |= before.is_none() && begun.is_some();
+            record.tag_missing |= before.is_some() && begun != before;
             RouteState { record, changed: true, budget_spent: true }
         }
         None if route.split == known.split => RouteState { record, changed: false, budget_spent: false },
         Some(_) | None => {
-            record.stale_tag |= begun || shifted;
-            record.tag_missing = false;
-            record.shift = Shift::default();
-            let until = now + policy.hold_for.get();
-            // An operator may have requested a longer hold.
-            let until = record.edit.map_or(until, |edit| edit.until.max(until));
-            record.edit = Some(Edit { seen: now, until });
+            let had_tag = before.is_some() || begun.is_some();
+            match author(route.written_by.as_deref(), &policy.weights) {
+                Author::Operator => edited(&mut record, &policy.failover.edits, now),
+                Author::Declared { caller } => declared(&mut record, route, &caller, &policy.weights, now),
+            }
             record.split = route.split.clone();
+            let tag = restore_tag(&record);
+            record.stale_tag |= had_tag && tag.is_none();
+            record.tag_missing = tag.is_some();
             RouteState { record, changed: true, budget_spent: false }
         }
+    }
+}
+
+/// The record after a write that took effect.
+fn after_intent(record: &RouteRecord, intent: &Intent) -> RouteRecord {
+    let mut after = record.clone();
+    // Restore points of one route have distinct numbers.
+    after.epoch = intent.then.restore.as_ref().map_or(record.epoch, |point| record.epoch.max(point.epoch));
+    after.split = intent.to.clone();
+    after.shift = intent.then.clone();
+    after.drains = intent.drains.clone();
+    // An intent of an earlier version has no trials, and its plan made none.
+    after.trials.extend(intent.trials.clone());
+    if let Some(layers) = &intent.layers {
+        after.layers = layers.as_ref().clone();
+    }
+    after
+}
+
+/// An operator's edit ends all layers, and holds the route.
+fn edited(record: &mut RouteRecord, policy: &EditPolicy, now: Timestamp) {
+    let admission = admit(&Writer::OperatorEdit, &record.all_layers(), None, now);
+    for Ending { layer, reason } in admission.ends().unwrap_or_default() {
+        match layer {
+            LayerKind::Rollout => record.layers.end_rollout(*reason, now),
+            LayerKind::Drill => record.layers.end_drill(*reason, now),
+            LayerKind::Failover => {}
+        }
+    }
+    record.layers.pending = None;
+    record.shift = Shift::default();
+    let until = now + policy.hold_for.get();
+    // An operator may have requested a longer hold.
+    let until = record.edit.map_or(until, |edit| edit.until.max(until));
+    record.edit = Some(Edit { seen: now, until });
+}
+
+/// The split of an infrastructure-as-code role becomes the declared one, below all layers.
+fn declared(record: &mut RouteRecord, route: &RouteFacts, caller: &str, policy: &WeightsPolicy, now: Timestamp) {
+    let layers = record.all_layers();
+    let outcome = declared_write(&layers, &record.layers, &route.split, policy, now);
+    record.layers = outcome.stored;
+    // A node that is not a target any more has no phase.
+    record.shift.phases.retain(|node, _| outcome.declared.carries(node));
+    if record.shift.phases.is_empty() {
+        record.shift = Shift::default();
+    } else if let Some(point) = &mut record.shift.restore {
+        let after = Layers {
+            declared: outcome.declared.clone(),
+            rollout: record.layers.rollout.clone(),
+            ..Layers::declared(outcome.declared)
+        };
+        point.split = rollout_split(&after);
+    }
+    if let Some(text) = outcome.code.note(&route.split, caller) {
+        record.owed = Some(OwedNote { code: outcome.code.code().to_owned(), text });
     }
 }
 
@@ -144,8 +206,8 @@ mod tests {
     use crate::failover::fixtures::{at, node, route, split};
     use crate::failover::record::{Intent, OwedNote, RestorePoint};
 
-    fn policy() -> EditPolicy {
-        EditPolicy::default()
+    fn policy() -> Policy {
+        Policy::read("version: 1\n").unwrap()
     }
 
     fn shifted() -> RouteRecord {

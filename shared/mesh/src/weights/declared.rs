@@ -84,6 +84,28 @@ reason_entries! { DeclaredCode {
         "Let the role ignore the weights of the route, or declare the split that is wanted.";
 }}
 
+impl DeclaredCode {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        self.entry().code
+    }
+
+    /// The text of the notification; `None` if nothing is reported, or the write that follows reports it.
+    #[must_use]
+    pub fn note(self, split: &WeightSplit, caller: &str) -> Option<String> {
+        Some(match self {
+            Self::Declared | Self::PromotionAdopted | Self::Reapplied | Self::StaleDeclaration => return None,
+            Self::DeclaredChanged => format!("{caller} declared {split} during a rollout, which ends"),
+            Self::DrillOverwritten => format!("{caller} declared {split} during a drill, which ends"),
+            Self::HoldOverwritten => format!("{caller} replaced the split of a route on hold: {split}"),
+            Self::WritersFighting => {
+                format!("{caller} has reverted the weights of the route repeatedly, the last time to {split}")
+            }
+        })
+    }
+}
+
 /// The result of a declared write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeclaredOutcome {

@@ -211,6 +211,7 @@ impl World {
             data_points: targets.filter(has_data).map(|node| (node, 3)).collect(),
             alarm_data: self.alarm_data.clone(),
             released: route.released,
+            written_by: None,
         }
     }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use super::{ActReason, HoldReason, KeepReason, Return, StuckAlarm};
+use crate::alarm::AlarmName;
+use crate::name::VirtualNodeName;
 
 impl fmt::Display for HoldReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,6 +92,21 @@ impl fmt::Display for HoldReason {
                 write!(f, "the route was read at version {read}, which is older than the stored version {known}")
             }
             Self::DeclaredDrained => f.write_str("all weights of the route are 0, so it has no shares to move"),
+            Self::Unattended { rollout, attend_by, roll_back_at, waits_for: None } => write!(
+                f,
+                "no run of traffic-shift has renewed rollout {rollout} since {attend_by:.0}; it is rolled back at \
+                 {roll_back_at:.0}"
+            ),
+            Self::Unattended { rollout, attend_by, waits_for: Some(waits_for), .. } => write!(
+                f,
+                "no run of traffic-shift has renewed rollout {rollout} since {attend_by:.0}; its rollback waits: {waits_for}"
+            ),
+            Self::RestoreOverdue { drill, restore_by, waits_for } => {
+                write!(f, "drill {drill} was to be restored by {restore_by:.0}; the restore waits: {waits_for}")
+            }
+            Self::RollbackWaits { rollout, cause, waits_for } => {
+                write!(f, "rollout {rollout} is to be rolled back ({cause}), which waits: {waits_for}")
+            }
         }
     }
 }
@@ -133,6 +150,27 @@ impl fmt::Display for ActReason {
                 write!(f, "returns {}", steps.join(", "))
             }
             Self::Restore { returned } => write!(f, "{} is back; the original weights are written", list(returned)),
+            Self::Rollback { rollout, cause, alarms, drained } => {
+                write!(f, "rolls rollout {rollout} back: {cause}")?;
+                by_alarms(f, alarms)?;
+                drained_too(f, drained)
+            }
+            Self::DrillRestored { drill, cause, alarms, drained } => {
+                write!(f, "ends drill {drill}: {cause}")?;
+                by_alarms(f, alarms)?;
+                drained_too(f, drained)
+            }
+            Self::Reapplied { declared } => write!(f, "{declared} was declared; the layers are written again"),
+            Self::StaleDeclaration { promoted } => {
+                write!(
+                    f,
+                    "the split from before the promotion was declared; the promoted split {promoted} is written again"
+                )
+            }
+            Self::StateLost { drained } => {
+                f.write_str("the state table was lost during a rollout or drill; the declared split is written")?;
+                drained_too(f, drained)
+            }
         }
     }
 }
@@ -152,6 +190,14 @@ impl fmt::Display for KeepReason {
             }
         }
     }
+}
+
+fn by_alarms(f: &mut fmt::Formatter<'_>, alarms: &[AlarmName]) -> fmt::Result {
+    if alarms.is_empty() { Ok(()) } else { write!(f, ", by {}", list(alarms)) }
+}
+
+fn drained_too(f: &mut fmt::Formatter<'_>, drained: &[VirtualNodeName]) -> fmt::Result {
+    if drained.is_empty() { Ok(()) } else { write!(f, "; {} is drained with the same write", list(drained)) }
 }
 
 fn list<T: fmt::Display>(items: &[T]) -> String {

@@ -23,6 +23,22 @@ reason_entries! { ActReason {
     Restore: Never,
         "All nodes have returned. The original weights are written.",
         "";
+    Rollback: IfLasting,
+        "A rollout is rolled back by route-failover: a target of the rollout fails, traffic-shift does not run, or a role reverts the weights. \
+         Failing nodes are drained with the same write. It pages at once for these causes.",
+        "Read the cause. Start the rollout again with `--retry` when it is resolved.";
+    DrillRestored: IfLasting,
+        "route-failover ends a drill: a node fails, or the restore deadline has passed. It pages at once, except if the drilled node fails.",
+        "Read the cause. For `RestoreOverdue`, repair failover-drill.";
+    Reapplied: Never,
+        "An infrastructure-as-code role wrote its split during a failover or rollout. It is declared, and the layers are written again.",
+        "";
+    StaleDeclaration: AtOnce,
+        "An infrastructure-as-code role wrote the split from before a promotion. The promoted split is written again.",
+        "Change the declared weights to the promoted split, or run `meshwarden release ROUTE --accept-declared`.";
+    StateLost: AtOnce,
+        "The state table was lost during a rollout or drill. The declared split of the restore tag is written, and failing nodes are drained.",
+        "Check the state table, then start the rollout or drill again.";
 }}
 
 reason_entries! { KeepReason {
@@ -102,6 +118,15 @@ reason_entries! { HoldReason {
     DeclaredDrained: AtOnce,
         "All declared weights of the route are 0, so it sends traffic nowhere.",
         "Give a target a weight.";
+    Unattended: AtOnce,
+        "No run of traffic-shift has renewed the rollout on the route. It is rolled back after a limit.",
+        "Repair traffic-shift; its log and its alarms name the error.";
+    RestoreOverdue: AtOnce,
+        "The restore deadline of a drill has passed, and the restore waits for an operator or the kill switch.",
+        "Run the command of the reason, then `meshwarden drill stop`.";
+    RollbackWaits: AtOnce,
+        "A rollout is to be rolled back, and the rollback waits for an operator or the kill switch.",
+        "Run the command of the reason.";
 }}
 
 impl HoldReason {
