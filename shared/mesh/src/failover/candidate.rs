@@ -145,7 +145,7 @@ impl CandidatePlan {
     }
 
     /// The targets that may receive more traffic, standbys first, and the obstacle of each other target.
-    fn receivers(
+    pub(super) fn receivers(
         &self,
         route: &RouteFacts,
         input: &DecisionInput<'_>,

@@ -32,6 +32,7 @@ mod phases;
 mod proof;
 mod reason;
 mod record;
+mod rehearsal;
 mod restore_tag;
 mod route_state;
 mod targets;
@@ -56,6 +57,7 @@ pub use reason::{ActReason, HoldReason, Ineligible, KeepReason, Obstacle, Return
 pub use record::{
     Edit, FORMAT, FunctionRecord, HeldAlarm, Intent, NodeRecord, OwedNote, Phase, RestorePoint, RouteRecord, Shift,
 };
+pub use rehearsal::{NotDrained, RehearsedRoute, Rehearsal, rehearse};
 pub use restore_tag::{RESTORE_TAG, RestoreTag, restore_tag};
 pub use targets::{
     AlarmTags, AlarmTargets, Caller, CallerAlarm, Muted, ReportedTarget, TargetAlarm, TargetRule, Unmapped,
