@@ -1,0 +1,48 @@
+//! Decides about rollouts: the gradual move of a route's traffic from one virtual node to another.
+//!
+//! ```text
+//! request ─▶ Rollout (all defaults filled in) ─▶ RolloutRecord in the state table
+//!
+//! record, routes, proxies, alarms, metrics, hook answer ─▶ decide ─▶ record, route changes, hook to invoke, reason
+//! ```
+//!
+//! The states of a rollout, and the way through them:
+//!
+//! ```text
+//! waiting ─▶ before ─▶ shifting ─▶ confirming ─▶ watching ─▶ (next step) shifting … ─▶ bake ─▶ after ─▶ promoting ─▶ promoted
+//!    │          │          └────────────┴─────────┬─┴──── paused ────────────────────────┴────────┘
+//!    └─refused ◀┘                                 └─▶ rolling-back ─▶ rolled-back, interrupted
+//! ```
+//!
+//! [`decide`] is a pure function of [`Facts`], the harm check, the policy and the time. The weights are those of
+//! [`mesh::weights`]: a rollout only adds, changes or removes its own layer. The percent rises only after the proxies
+//! acknowledged the previous step and every gate passed with data; unknown never passes.
+//!
+//! This crate never makes a call.
+
+mod blockers;
+mod commands;
+mod decide;
+mod evidence;
+mod facts;
+mod gates;
+mod hooks;
+mod layers;
+mod news;
+mod queries;
+mod reason;
+mod record;
+mod rollout;
+mod states;
+
+pub use commands::{Command, CommandError, CommandKind, command};
+pub use decide::{Decision, RouteAction, RouteChange, decide};
+pub use facts::{Facts, HarmCheck, HookReading, MetricReading, ProxyFact, ProxyFacts};
+pub use gates::{GateRecord, GateResult};
+pub use hooks::{HookAnswer, HookCall, HookRecord, HookStatus};
+pub use layers::{RoutePlan, plan};
+pub use news::{Attention, News, news};
+pub use queries::{SeriesId, series};
+pub use reason::Reason;
+pub use record::{Failure, Pause, RolloutRecord, RolloutState, RouteStart};
+pub use rollout::{Rollout, Step, resolve};
