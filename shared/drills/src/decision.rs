@@ -25,6 +25,34 @@ pub struct Decision {
     pub news: Vec<DrillNews>,
 }
 
+impl Decision {
+    /// The verdict in one word, as the journal has it.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match &self.step {
+            Step::Begin { .. } | Step::WouldBegin => "start",
+            Step::Routes(steps) => match steps.first() {
+                Some(RouteStep::Drain { .. }) => "drain",
+                Some(RouteStep::Restore { .. }) => "restore",
+                None => "hold",
+            },
+            Step::None if self.drill.is_none() => "keep",
+            Step::None => "hold",
+        }
+    }
+
+    /// The virtual node of the drill, while it is active or at its end.
+    #[must_use]
+    pub fn node(&self) -> Option<&VirtualNodeName> {
+        let active = self.record.active.as_ref().map(|drill| &drill.plan.node);
+        let last = || {
+            let history = self.record.plans.get(self.drill.as_ref()?)?;
+            history.last.as_ref().map(|end| &end.node)
+        };
+        active.or_else(last)
+    }
+}
+
 /// The change that a decision makes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {

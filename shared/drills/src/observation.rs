@@ -189,7 +189,8 @@ impl DrillFacts {
     }
 
     /// The nodes that the drill gives more traffic than before.
-    pub(crate) fn receivers<'a>(
+    #[must_use]
+    pub fn receivers<'a>(
         routes: impl Iterator<Item = (&'a WeightSplit, &'a WeightSplit)>,
     ) -> BTreeSet<VirtualNodeName> {
         let mut receivers = BTreeSet::new();
