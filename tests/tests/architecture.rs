@@ -30,7 +30,7 @@ const ALLOWED: [(&str, &[&str]); 23] = [
     ("failover-drill", &["aws", "drills", "runner", "mesh", "ports", "records"]),
     ("route-failover", &["aws", "runner", "mesh", "ports", "records"]),
     ("control-plane", &["aws", "mesh", "ports", "xds"]),
-    ("meshwarden", &["aws", "runner", "mesh", "ports", "records", "reports"]),
+    ("meshwarden", &["aws", "drills", "runner", "mesh", "ports", "records", "reports"]),
     ("shop", &[]),
     ("shop-edges", &["mesh"]),
     // It is built before the product, so it depends on no crate of the product.

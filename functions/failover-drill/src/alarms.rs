@@ -6,9 +6,7 @@ use drills::{AlarmReading, DrillPlan};
 use futures::future::join_all;
 use jiff::Timestamp;
 use mesh::alarm::{Alarm, AlarmName, AlarmState};
-use mesh::failover::{
-    AlarmTags, AlarmTargets, Unmapped, alarm_targets, needing_tags, reported_targets, unread_alarms,
-};
+use mesh::failover::{AlarmTags, AlarmTargets, Unmapped, alarm_targets, needing_tags, reported_targets, unread_alarms};
 use mesh::policy::FailoverPolicy;
 use ports::{AlarmReader, PortError, PortErrorKind};
 use tokio::sync::Mutex;

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drills::{AlarmReading, Drill, DrainedSplit, DrillFacts, DrillPlan, Load, Occupied, Proxies, RouteLayer, RouteObservation};
+use drills::{
+    AlarmReading, DrainedSplit, Drill, DrillFacts, DrillPlan, Load, Occupied, Proxies, RouteLayer, RouteObservation,
+};
 use mesh::alarm::AlarmName;
-use mesh::failover::{HoldReason, LayerRefusal, NotDrained, RehearsedRoute, Rehearsal, stuck_in_alarm};
+use mesh::failover::{HoldReason, LayerRefusal, NotDrained, Rehearsal, RehearsedRoute, stuck_in_alarm};
 use mesh::name::{MeshName, VirtualNodeName};
 use mesh::weights::{Blocker, LayerKind, WeightSplit};
 use ports::certificates::ProxyStream;
@@ -84,7 +86,11 @@ fn not_ready(hold: &HoldReason) -> DrainedSplit {
     DrainedSplit::NotReady { hold: hold.code().to_owned(), why: hold.to_string() }
 }
 
-fn refused(route: &RehearsedRoute, refusal: &LayerRefusal, ended: Option<Occupied>) -> (Option<Occupied>, DrainedSplit) {
+fn refused(
+    route: &RehearsedRoute,
+    refusal: &LayerRefusal,
+    ended: Option<Occupied>,
+) -> (Option<Occupied>, DrainedSplit) {
     let blocked = |reason: &Blocker| {
         let why = format!("{reason}; run `{}`", reason.command(&route.route.id));
         let split = DrainedSplit::NotReady { hold: reason.code().to_owned(), why: why.clone() };
@@ -104,9 +110,11 @@ pub(crate) fn receivers(drill: Option<&Drill>, rehearsal: &Rehearsal) -> BTreeSe
     let begun = drill.filter(|drill| drill.has_begun());
     let routes: Vec<(&WeightSplit, &WeightSplit)> = match begun {
         Some(drill) => drill.routes.iter().map(|route| (&route.before, &route.drained)).collect(),
-        None => {
-            rehearsal.routes.iter().filter_map(|route| Some((&route.route.split, route.drained.as_ref().ok()?))).collect()
-        }
+        None => rehearsal
+            .routes
+            .iter()
+            .filter_map(|route| Some((&route.route.split, route.drained.as_ref().ok()?)))
+            .collect(),
     };
     DrillFacts::receivers(routes.into_iter())
 }

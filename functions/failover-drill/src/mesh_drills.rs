@@ -5,7 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use drills::{Decision, MeshDrills, RouteStep, Step, decide};
 use jiff::Timestamp;
-use mesh::failover::{ComeBack, LayerChange, LayerRefusal, LayerWrite, OwedNote, RehearsedRoute, RouteRecord, layer_write};
+use mesh::failover::{
+    ComeBack, LayerChange, LayerRefusal, LayerWrite, OwedNote, RehearsedRoute, RouteRecord, layer_write,
+};
 use mesh::name::{MeshName, ResourcePath, RouteId};
 use mesh::weights::{DrillLayer, EndReason};
 use ports::{PortError, StateKey, Written};
@@ -133,7 +135,13 @@ impl MeshTarget<'_> {
     }
 
     /// The case of a route's document: one conditional write, or the reason why it is not made.
-    fn route_case(&self, pass: &Pass<'_>, seen: &MeshObservation, step: &RouteStep, code: &str) -> Option<CaseOf<Self>> {
+    fn route_case(
+        &self,
+        pass: &Pass<'_>,
+        seen: &MeshObservation,
+        step: &RouteStep,
+        code: &str,
+    ) -> Option<CaseOf<Self>> {
         let route = step.route();
         let rehearsed = seen.rehearsal.routes.iter().find(|rehearsed| rehearsed.route.id == *route)?;
         let record = rehearsed.record.as_ref().ok()?;

@@ -138,11 +138,7 @@ async fn add_facts(
         if let Resource::Route(route) = &found.resource
             && route.spec.split().is_some()
         {
-            let id = RouteId::new(
-                route.mesh_name.clone(),
-                route.virtual_router_name.clone(),
-                route.route_name.clone(),
-            );
+            let id = RouteId::new(route.mesh_name.clone(), route.virtual_router_name.clone(), route.route_name.clone());
             observation.routes.insert(id, route.clone());
         }
     }
@@ -164,14 +160,11 @@ async fn add_facts(
     let begun = active.as_ref().filter(|drill| drill.has_begun());
     let receivers = facts::receivers(begun, &observation.rehearsal);
     // Before the start the highest rate counts; during the drill only the present one is measured.
-    let lookback =
-        if begun.is_some() { SignedDuration::ZERO } else { policy.drills.capacity.lookback.get() };
+    let lookback = if begun.is_some() { SignedDuration::ZERO } else { policy.drills.capacity.lookback.get() };
     let request = rates::RateRequest { mesh, node: &plan.node, receivers: &receivers, lookback, now };
     let load = rates::read(ports.metrics.as_ref(), &alarms, policy, request).await;
     let proxies = match begun.map(|drill| drill.phase) {
-        Some(DrillPhase::Draining | DrillPhase::Confirming) => {
-            facts::proxies(mesh, ports.proxies.proxies().await)
-        }
+        Some(DrillPhase::Draining | DrillPhase::Confirming) => facts::proxies(mesh, ports.proxies.proxies().await),
         Some(DrillPhase::Checking | DrillPhase::Running | DrillPhase::Restoring) | None => Proxies::NotReported,
     };
     let node_exists = model.nodes.contains_key(&plan.node);

@@ -37,12 +37,7 @@ struct Rate {
 }
 
 /// Reads the rates. A rate that cannot be read makes the load unknown, with the reason.
-pub(crate) async fn read(
-    port: &dyn MetricReader,
-    alarms: &Alarms,
-    policy: &Policy,
-    request: RateRequest<'_>,
-) -> Load {
+pub(crate) async fn read(port: &dyn MetricReader, alarms: &Alarms, policy: &Policy, request: RateRequest<'_>) -> Load {
     match try_read(port, alarms, policy, request).await {
         Ok(load) => load,
         Err(why) => Load::Unknown { why },
@@ -104,12 +99,7 @@ fn rate(points: &[(Timestamp, f64)], now: Timestamp) -> Rate {
 }
 
 /// The series of a node's requests, from an alarm that reports the node.
-fn series(
-    alarms: &Alarms,
-    policy: &Policy,
-    mesh: &MeshName,
-    node: &VirtualNodeName,
-) -> Result<MetricSeries, String> {
+fn series(alarms: &Alarms, policy: &Policy, mesh: &MeshName, node: &VirtualNodeName) -> Result<MetricSeries, String> {
     let target = ProofTarget { mesh, node, discovery: &policy.failover.discovery };
     let reporting = alarms.targets.alarms_of(mesh, node).iter().filter_map(|found| alarms.get(&found.name));
     let mut volumes = Vec::new();

@@ -94,10 +94,9 @@ impl Trigger {
         for (command, requested_by) in &self.commands {
             let own = command.plan.as_ref().map(|plan| plan.mesh.clone());
             // A drill by its own plan, or a stop, needs no entry in the policy.
-            let mesh = own.or_else(|| command.mesh.clone()).map_or_else(
-                || resolve(&command.drill, None, &policy.drills).map_err(|error| error.to_string()),
-                Ok,
-            );
+            let mesh = own
+                .or_else(|| command.mesh.clone())
+                .map_or_else(|| resolve(&command.drill, None, &policy.drills).map_err(|error| error.to_string()), Ok);
             match mesh {
                 Ok(mesh) => {
                     let command = MeshCommand { command: command.clone(), requested_by: requested_by.clone() };

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use mesh::failover::{
-    Decision, HoldReason, KeepReason, Memory as StoredMemory, NodeRecord, RouteNotification, RouteRecord, Subject, Told,
-    Verdict, expected_end, restore_tag, route_notification,
+    Decision, HoldReason, KeepReason, Memory as StoredMemory, NodeRecord, RouteNotification, RouteRecord, Subject,
+    Told, Verdict, expected_end, restore_tag, route_notification,
 };
 use mesh::failures::{FailedCall, FailureClass};
 use mesh::policy::{Mode, PagingPolicy, Policy};

@@ -54,8 +54,8 @@ pub use journal::{JournalBody, Layout};
 pub use key::StateKey;
 pub use message::{BusEvent, Notice, Urgency};
 pub use observation::{
-    ComplianceFacts, ComplianceObservation, DrillObservation, FailoverObservation, Observation, ObservedRef, RawObservation,
-    RecordedResource, WhatIf,
+    ComplianceFacts, ComplianceObservation, DrillObservation, FailoverObservation, Observation, ObservedRef,
+    RawObservation, RecordedResource, WhatIf,
 };
 pub use plain::{DeadLetterLog, KillSwitchLog, RosterRecord, StandstillsRecord};
 pub use replay::{Conclusion, Replay, replay};

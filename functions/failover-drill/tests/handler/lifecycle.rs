@@ -24,7 +24,9 @@ async fn drill_drains_the_node_and_restores_the_exact_weights() {
     function.minutes(1).await;
     assert_eq!((shop.phase(), shop.weights()), ("", BOTH_BEFORE.map(Vec::from)));
     assert_eq!(shop.last(), ("SUCCEEDED".to_owned(), "DurationOver".to_owned()));
-    for (router, value) in shop.state().into_iter().filter(|(name, _)| name.ends_with(" drill") || name.ends_with(" tags")) {
+    for (router, value) in
+        shop.state().into_iter().filter(|(name, _)| name.ends_with(" drill") || name.ends_with(" tags"))
+    {
         assert!(value == json!(false) || value == json!({}), "{router}: {value}");
     }
     assert_eq!(shop.notices(Urgency::Page), Vec::<String>::new());
@@ -120,7 +122,11 @@ async fn mode_observe_only_reports_the_start() {
     function.answer(&event("direct-start")).await.unwrap();
     let report = function.tick().await.unwrap();
     let decision = &report["decisions"][0];
-    assert_eq!((&decision["decision"], &decision["outcome"]["outcome"]), (&json!("start"), &json!("WouldApply")), "{report:#}");
+    assert_eq!(
+        (&decision["decision"], &decision["outcome"]["outcome"]),
+        (&json!("start"), &json!("WouldApply")),
+        "{report:#}"
+    );
     function.minutes(16).await;
     assert_eq!(shop.last(), ("NOT_STARTED".to_owned(), "ObserveOnly".to_owned()));
     assert_eq!(shop.ports.mesh.updates().len(), 0);
@@ -128,7 +134,8 @@ async fn mode_observe_only_reports_the_start() {
 
 #[tokio::test(start_paused = true)]
 async fn schedule_drills_in_the_window_and_repeats_after_the_period() {
-    let shop = Shop::with(&POLICY.replace("drills:\n", "drills:\n  windows: ['Mon:12:00-Mon:13:00']\n  duration: 5m\n"));
+    let shop =
+        Shop::with(&POLICY.replace("drills:\n", "drills:\n  windows: ['Mon:12:00-Mon:13:00']\n  duration: 5m\n"));
     let function = shop.start().await;
     function.tick().await.unwrap();
     assert_eq!(shop.weights(), BOTH_DRAINED);

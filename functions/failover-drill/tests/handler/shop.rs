@@ -271,7 +271,8 @@ pub(crate) fn alarm_name(name: &str) -> AlarmName {
 }
 
 fn spec(weights: &[u8]) -> Value {
-    let target = |(index, weight): (usize, &u8)| json!({ "virtualNode": format!("recs-v{}", index + 1), "weight": weight });
+    let target =
+        |(index, weight): (usize, &u8)| json!({ "virtualNode": format!("recs-v{}", index + 1), "weight": weight });
     let targets: Vec<Value> = weights.iter().enumerate().map(target).collect();
     let timeout = json!({ "perRequest": { "unit": "ms", "value": 2500 } });
     json!({ "priority": 42, "httpRoute": {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use mesh::alarm::AlarmName;
 use mesh::failover::HoldReason;
 use mesh::name::RouteId;
+use mesh::policy::DrillName;
 use ports::PortError;
 use thiserror::Error;
 
@@ -92,6 +93,8 @@ pub(crate) enum Refusal {
     Declined,
     #[error("there is no route {route}; `meshwarden status` lists the routes")]
     NoRoute { route: RouteId },
+    #[error("drill {drill}: {why}")]
+    NoDrill { drill: DrillName, why: String },
     #[error("alarm `{alarm}` does not exist in this account and region")]
     NoAlarm { alarm: AlarmName },
     #[error("route {route} has no weighted targets, so there is nothing to hold or restore")]

@@ -7,6 +7,7 @@
 //! alarms          ──▶ mesh, alarms ──▶ template, or the missing alarms of an account
 //! hold, release   ──▶ current record ──▶ confirmation ──▶ conditional note
 //! restore         ──▶ current record, alarms, harm checks ──▶ confirmation ──▶ lease, weights, tag, outcome
+//! drill           ──▶ document of the drills ──▶ confirmation ──▶ conditional note, journal
 //! kill            ──▶ switch, journal
 //! forget          ──▶ document ──▶ confirmation ──▶ conditional note, journal
 //! ```
@@ -20,6 +21,7 @@ mod args;
 mod audits;
 mod certificates;
 mod desk;
+mod drill;
 mod error;
 mod explain;
 mod explain_alarm;
@@ -60,6 +62,7 @@ pub(crate) async fn answer(desk: &Desk<'_>, asked: &People) -> Result<String, Tr
         People::Report(args) => report::report(desk, args).await,
         People::Forget(args) => forget::forget(desk, args).await,
         People::Proxies(args) => proxies::proxies(desk, args).await,
+        People::Drill(args) => drill::drill(desk, args).await,
         People::Alarms(args) => alarms::alarms(desk, args).await,
     }
 }

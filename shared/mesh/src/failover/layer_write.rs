@@ -17,8 +17,8 @@ use super::restore_tag::restore_tag;
 use crate::decision::KillSwitchFact;
 use crate::policy::FailbackPolicy;
 use crate::weights::{
-    Admission, Blocker, Composed, DrillLayer, EndReason, Ending, Layers, NoReceiver, PromotedOver,
-    Receivers, RolloutLayer, WeightSplit, Writer, admit, compose, rollout_split,
+    Admission, Blocker, Composed, DrillLayer, EndReason, Ending, Layers, NoReceiver, PromotedOver, Receivers,
+    RolloutLayer, WeightSplit, Writer, admit, compose, rollout_split,
 };
 
 /// A change of a route's layers.

@@ -89,7 +89,10 @@ mod tests {
     fn commands_arrive_directly_and_over_the_bus() {
         let direct = json!({ "action": "start", "drill": "recs-v1", "requestId": "e1", "by": "fis" });
         let Payload::Drill(command) = payload(&direct) else { panic!("{:?}", payload(&direct)) };
-        assert_eq!((command.action, command.drill.as_str(), command.by.as_str()), (DrillAction::Start, "recs-v1", "fis"));
+        assert_eq!(
+            (command.action, command.drill.as_str(), command.by.as_str()),
+            (DrillAction::Start, "recs-v1", "fis")
+        );
         assert_eq!((command.request_id.as_deref(), command.mesh), (Some("e1"), None));
         let detail = json!({ "action": "stop", "drill": "recs-v1", "mesh": "shop", "by": "ada" });
         let event = json!({ "detail-type": "Meshwarden Drill Requested", "source": "meshwarden", "id": "e2",
