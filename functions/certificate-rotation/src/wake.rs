@@ -48,6 +48,7 @@ fn message(delivery: &Delivery) -> Option<Message> {
         | Payload::MeshWrite(_)
         | Payload::Rollout(_)
         | Payload::Sweep { .. }
+        | Payload::Drill(_)
         | Payload::NotOurs { .. }
         | Payload::Unreadable { .. } => None,
     }

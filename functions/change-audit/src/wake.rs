@@ -43,7 +43,8 @@ impl Wake {
                 | Payload::Config(_)
                 | Payload::Certificate(_)
                 | Payload::Rollout(_)
-                | Payload::Sweep { .. } => wake.foreign += 1,
+                | Payload::Sweep { .. }
+                | Payload::Drill(_) => wake.foreign += 1,
                 // Reported before the handler is called.
                 Payload::NotOurs { .. } | Payload::Unreadable { .. } => {}
             }

@@ -37,6 +37,7 @@ impl Asked {
                 // Any other event may indicate a change. The last two are reported before this function is called.
                 Payload::Tick
                 | Payload::Alarm(_)
+                | Payload::Drill(_)
                 | Payload::Release(_)
                 | Payload::Rollout(_)
                 | Payload::Config(_)

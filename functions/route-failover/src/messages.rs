@@ -35,6 +35,7 @@ impl Messages {
             | Payload::Certificate(_)
             | Payload::Rollout(_)
             | Payload::Sweep { .. }
+            | Payload::Drill(_)
             | Payload::NotOurs { .. }
             | Payload::Unreadable { .. } => None,
         };

@@ -40,6 +40,7 @@ pub(crate) fn foreign<'a>(
         | Payload::Certificate(_)
         | Payload::Rollout(_)
         | Payload::Sweep { .. }
+        | Payload::Drill(_)
         | Payload::NotOurs { .. }
         | Payload::Unreadable { .. } => None,
     });

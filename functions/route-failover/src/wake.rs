@@ -43,6 +43,7 @@ impl Wake {
                 | Payload::Certificate(_)
                 | Payload::Rollout(_)
                 | Payload::Sweep { .. }
+                | Payload::Drill(_)
                 | Payload::NotOurs { .. }
                 | Payload::Unreadable { .. } => {}
             }

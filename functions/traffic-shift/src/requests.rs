@@ -103,4 +103,3 @@ pub(crate) fn stored_record(
 ) -> Result<Option<RolloutRecord>, records::DocumentError> {
     view.documents.get(key).map(|stored| read_record(key, &stored.document)).transpose()
 }
-

@@ -108,7 +108,8 @@ impl Trigger {
                 | Payload::Release(_)
                 | Payload::Certificate(_)
                 | Payload::Rollout(_)
-                | Payload::Sweep { .. } => {
+                | Payload::Sweep { .. }
+                | Payload::Drill(_) => {
                     trigger.foreign += 1;
                 }
                 // The caller has reported these before.

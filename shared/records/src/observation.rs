@@ -100,6 +100,7 @@ impl RawObservation {
                 Ok(Observation::Compliance(Topic::Egress, Box::new(ReadError::decode(&self.0, AT)?)))
             }
             Function::TrafficShift => ReadError::decode(&self.0, AT).map(Box::new).map(Observation::Rollout),
+            Function::FailoverDrill => ReadError::decode(&self.0, AT).map(Box::new).map(Observation::Drill),
             Function::ComplianceSweep | Function::ChangeAudit | Function::Operator | Function::Unknown(_) => {
                 Err(ReadError::new(AT, format!("{function} records no observations that this version reads")))
             }
@@ -116,6 +117,8 @@ pub enum Observation {
     Rotation(Box<rotation::Recorded>),
     /// The observation of traffic-shift.
     Rollout(Box<RolloutObservation>),
+    /// The observation of failover-drill.
+    Drill(Box<DrillObservation>),
     /// The observation of tag-compliance or egress-compliance.
     Compliance(Topic, Box<ComplianceObservation>),
 }
@@ -128,6 +131,7 @@ impl Observation {
             Self::Failover(observation) => serde_json::to_value(observation),
             Self::Rotation(observation) => serde_json::to_value(observation),
             Self::Rollout(observation) => serde_json::to_value(observation),
+            Self::Drill(observation) => serde_json::to_value(observation),
             Self::Compliance(_, observation) => serde_json::to_value(observation),
         };
         // Observations have only string keys, so this cannot fail.
@@ -159,6 +163,17 @@ pub struct RolloutObservation {
     /// The what-if queries with their answers.
     #[serde(default)]
     pub harms: Vec<WhatIf>,
+    /// The policy.
+    pub policy: Policy,
+}
+
+/// The observation of failover-drill.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DrillObservation {
+    /// When the decision was made.
+    pub now: Timestamp,
+    /// The observation.
+    pub facts: drills::Observation,
     /// The policy.
     pub policy: Policy,
 }

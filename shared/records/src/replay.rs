@@ -12,7 +12,9 @@ use mesh::weights::WeightSplit;
 use serde::Serialize;
 
 use crate::decision::{DecisionEntry, PlanEntry};
-use crate::observation::{ComplianceObservation, FailoverObservation, Observation, RawObservation, RolloutObservation};
+use crate::observation::{
+    ComplianceObservation, DrillObservation, FailoverObservation, Observation, RawObservation, RolloutObservation,
+};
 use crate::{JournalBody, ReadError};
 
 /// A recorded decision and the decision that the same observation gives now.
@@ -77,6 +79,7 @@ pub fn replay(body: &JournalBody, observed: &RawObservation) -> Result<Vec<Repla
         Observation::Failover(observation) => Ok(failover_again(recorded, &observation)),
         Observation::Rotation(observation) => Ok(rotation_again(recorded, &observation)),
         Observation::Rollout(observation) => Ok(rollout_again(recorded, &observation)),
+        Observation::Drill(observation) => Ok(drill_again(recorded, &observation)),
         Observation::Compliance(topic, observation) => compliance_again(recorded, topic, *observation),
     }
 }
@@ -131,7 +134,8 @@ fn rollout_again(recorded: &[DecisionEntry], observation: &RolloutObservation) -
     let decision = rollouts::decide(facts, &answer, policy, *now);
     let unrecorded = unrecorded.into_inner();
     let again = |entry: &DecisionEntry| {
-        let plan = decision.plans.iter().find(|plan| ResourcePath::Route(plan.route.clone()).to_string() == entry.resource);
+        let plan =
+            decision.plans.iter().find(|plan| ResourcePath::Route(plan.route.clone()).to_string() == entry.resource);
         let conclusion =
             |code: String, to: Option<&WeightSplit>| Conclusion { decision: None, code, plan: None, to: to.cloned() };
         Replay {
@@ -162,6 +166,36 @@ fn rotation_again(recorded: &[DecisionEntry], observation: &rotation::Recorded) 
             }),
             unrecorded: unrecorded.clone(),
         }
+    };
+    recorded.iter().map(again).collect()
+}
+
+fn drill_again(recorded: &[DecisionEntry], observation: &DrillObservation) -> Vec<Replay> {
+    let decision = drills::decide(&observation.facts, &observation.policy, observation.now);
+    let again = |entry: &DecisionEntry| {
+        let conclusion = |plan: Option<String>, to: Option<WeightSplit>| Conclusion {
+            decision: Some(decision.word().to_owned()),
+            code: decision.reason.code().to_owned(),
+            plan,
+            to,
+        };
+        let route = match entry.resource.parse::<ResourcePath>() {
+            Ok(ResourcePath::Route(route)) => Some(route),
+            Ok(_) | Err(_) => None,
+        };
+        // The split of a route's write follows from the route's document, which is not part of this observation.
+        let to = entry.plan.as_ref().and_then(PlanEntry::to).cloned();
+        let decided = match (&decision.step, route) {
+            (drills::Step::Routes(steps), Some(route)) => {
+                let plan = entry.plan.as_ref().and_then(PlanEntry::id).map(str::to_owned);
+                steps.iter().any(|step| *step.route() == route).then(|| conclusion(plan, to))
+            }
+            (_, Some(_)) => None,
+            (_, None) => Some(conclusion(None, None)),
+        };
+        let recorded = recorded_conclusion(entry);
+        let recorded = Conclusion { to: decided.as_ref().and_then(|decided| decided.to.clone()), ..recorded };
+        Replay { resource: entry.resource.clone(), at: observation.now, recorded, decided, unrecorded: Vec::new() }
     };
     recorded.iter().map(again).collect()
 }

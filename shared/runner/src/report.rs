@@ -26,6 +26,9 @@ pub struct Report {
     /// Metrics that only this function has.
     #[serde(skip)]
     pub metrics: Vec<Metric>,
+    /// The answer to a direct invocation, in place of the report.
+    #[serde(skip)]
+    pub answer: Option<Value>,
 }
 
 /// A metric value for CloudWatch.
@@ -105,6 +108,7 @@ impl Report {
             took_ms: 0,
             signals: Signals::default(),
             metrics: Vec::new(),
+            answer: None,
         }
     }
 
@@ -145,7 +149,8 @@ impl Decision {
             | Payload::MeshWrite(_)
             | Payload::Certificate(_)
             | Payload::Rollout(_)
-            | Payload::Sweep { .. } => {
+            | Payload::Sweep { .. }
+            | Payload::Drill(_) => {
                 return None;
             }
         };

@@ -32,6 +32,11 @@ pub const RESERVE: Duration = Duration::from_millis(500);
 /// Handles the triggers of one function.
 #[async_trait]
 pub trait Handler: Send + Sync {
+    /// Reads an event. A function that is invoked with events of an undocumented form reads them itself.
+    fn read(&self, event: &Value) -> Vec<Delivery> {
+        wake::parse(event)
+    }
+
     /// Handles the readable deliveries of one invocation together. Unreadable deliveries and those for other recipients
     /// have already been reported. A failure that no retry can resolve is a decision in the report.
     async fn handle(&self, deliveries: Vec<Delivery>, deadline: Deadline) -> Result<Report, Retry>;
@@ -142,7 +147,7 @@ impl Invocation<'_> {
         event: &Value,
     ) -> Result<Value, lambda_runtime::Error> {
         let began = Instant::now();
-        let deliveries = wake::parse(event);
+        let deliveries = handler.read(event);
         let wake: Vec<Payload> = deliveries.iter().map(|delivery| delivery.payload.clone()).collect();
         let (unusable, usable): (Vec<_>, Vec<_>) = deliveries
             .into_iter()
@@ -192,7 +197,10 @@ impl Invocation<'_> {
         {
             return Err(unnamed.into());
         }
-        Ok(serde_json::to_value(report)?)
+        match report.answer.take() {
+            Some(answer) => Ok(answer),
+            None => Ok(serde_json::to_value(report)?),
+        }
     }
 }
 
@@ -226,6 +234,7 @@ fn flaw(delivery: &Delivery) -> Option<(&str, &str)> {
         | Payload::Certificate(_)
         | Payload::Rollout(_)
         | Payload::Sweep { .. }
+        | Payload::Drill(_)
         | Payload::NotOurs { .. } => None,
     }
 }

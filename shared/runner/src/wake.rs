@@ -15,6 +15,7 @@
 mod alarm;
 mod certificate;
 mod config;
+mod drill;
 mod envelope;
 mod eventbridge;
 mod identity;
@@ -32,6 +33,7 @@ use ports::{ConfigItem, ResultToken};
 use serde::Serialize;
 use serde_json::Value;
 
+pub use drill::{DrillAction, DrillCommand};
 pub use identity::WakeId;
 
 /// One item that was delivered. An SQS batch has many; every other event has few.
@@ -72,6 +74,8 @@ pub enum Payload {
         /// The name of the mesh.
         mesh: MeshName,
     },
+    /// An operator or a service starts or stops a drill, or requests its result.
+    Drill(DrillCommand),
     /// A well-formed event for another recipient.
     NotOurs {
         /// A description of the event for the log.

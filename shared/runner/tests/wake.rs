@@ -172,6 +172,7 @@ fn every_event_of_the_corpus_is_read() {
                 Payload::Release(_)
                 | Payload::Rollout(_)
                 | Payload::Sweep { .. }
+                | Payload::Drill(_)
                 | Payload::Unreadable { .. } => {
                     panic!("{name}: {payload:?}")
                 }

@@ -131,6 +131,7 @@ fn function_of_kind(payloads: &[Payload]) -> Option<&'static str> {
         Payload::Certificate(_) => Some("certificate-rotation"),
         Payload::Rollout(_) => Some("traffic-shift"),
         Payload::Sweep { .. } => Some("compliance-sweep"),
+        Payload::Drill(_) => Some("failover-drill"),
         // Several functions handle these events.
         Payload::Tick
         | Payload::Config(_)
@@ -160,6 +161,7 @@ fn unreadable(payload: &Payload) -> Option<String> {
         | Payload::Certificate(_)
         | Payload::Rollout(_)
         | Payload::Sweep { .. }
+        | Payload::Drill(_)
         | Payload::NotOurs { .. } => None,
     }
 }
@@ -188,6 +190,7 @@ fn described(payload: &Payload) -> String {
         ),
         Payload::Rollout(wake) => format!("rollout {} in mesh {}", wake.request.id_or_digest(), wake.request.mesh),
         Payload::Sweep { mesh } => format!("sweep of mesh {mesh}"),
+        Payload::Drill(command) => format!("drill {}: {}", command.drill, member("action").unwrap_or_default()),
         Payload::NotOurs { what } => format!("for others: {what}"),
         Payload::Unreadable { .. } => "unreadable".to_owned(),
     }

@@ -1,6 +1,7 @@
 //! Arguments of the operator commands.
 
 mod documents;
+mod drill;
 mod rollout;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use mesh::name::{MeshName, ResourcePath, RouteId, VirtualNodeName};
 use ports::StateKey;
 
 use documents::document;
+pub(crate) use drill::{DrillArgs, DrillCommand, DrillStartArgs};
 pub(crate) use rollout::{ChangeArgs, PromoteArgs, RolloutCommand, StartArgs, WatchArgs};
 
 /// The operator commands.
@@ -43,6 +45,8 @@ pub(crate) enum People {
     Rollout(RolloutCommand),
     /// Shows the connected proxies, and whether they are up to date.
     Proxies(ShowArgs),
+    /// Starts, shows and stops drills: practice runs of failovers.
+    Drill(DrillArgs),
     /// Writes the alarms that the targets of a mesh's routes need, or compares an account's alarms with them.
     Alarms(Box<AlarmsArgs>),
 }
@@ -413,6 +417,7 @@ impl People {
             Self::Alarms(args) => &args.place,
             Self::Forget(args) => &args.place,
             Self::Rollout(command) => command.place(),
+            Self::Drill(args) => args.place(),
             Self::Kill(args) => match &args.turn {
                 Turn::On { place, .. } | Turn::Off { place, .. } | Turn::Status { place } => place,
             },
@@ -433,6 +438,7 @@ impl People {
             Self::Release(args) => Some(&args.signature),
             Self::Restore(args) => Some(&args.signature),
             Self::Forget(args) => Some(&args.signature),
+            Self::Drill(args) => args.signature(),
             Self::Kill(args) => match &args.turn {
                 Turn::On { signature, .. } | Turn::Off { signature, .. } => Some(signature),
                 Turn::Status { .. } => None,

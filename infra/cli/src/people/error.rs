@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use mesh::alarm::AlarmName;
 use mesh::failover::HoldReason;
 use mesh::name::RouteId;
+use mesh::policy::DrillName;
 use mesh::weights::Blocker;
 use ports::PortError;
 use thiserror::Error;
@@ -100,6 +101,8 @@ pub(crate) enum Refusal {
     Declined,
     #[error("route {route} does not exist; `meshwarden status` lists the routes")]
     NoRoute { route: RouteId },
+    #[error("drill {drill}: {why}")]
+    NoDrill { drill: DrillName, why: String },
     #[error("alarm `{alarm}` does not exist in this account and region")]
     NoAlarm { alarm: AlarmName },
     #[error("route {route} has no weighted targets, so it cannot be held or restored")]

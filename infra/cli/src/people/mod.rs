@@ -8,6 +8,7 @@
 //! rollout         ──▶ records of rollouts and routes ──▶ table, or a conditional note
 //! hold, release   ──▶ current record ──▶ confirmation ──▶ conditional note
 //! restore         ──▶ current record, alarms, harm checks ──▶ confirmation ──▶ lease, weights, tag, outcome
+//! drill           ──▶ document of the drills ──▶ confirmation ──▶ conditional note, journal
 //! kill            ──▶ switch, journal
 //! forget          ──▶ document ──▶ confirmation ──▶ conditional note, journal
 //! ```
@@ -21,6 +22,7 @@ mod args;
 mod audits;
 mod certificates;
 mod desk;
+mod drill;
 mod error;
 mod explain;
 mod explain_alarm;
@@ -63,6 +65,7 @@ pub(crate) async fn execute(desk: &Desk<'_>, command: &People) -> Result<String,
         People::Forget(args) => forget::forget(desk, args).await,
         People::Rollout(command) => rollout::answer(desk, command).await,
         People::Proxies(args) => proxies::proxies(desk, args).await,
+        People::Drill(args) => drill::drill(desk, args).await,
         People::Alarms(args) => alarms::alarms(desk, args).await,
     }
 }

@@ -16,12 +16,13 @@ use super::args::{Shape, StatusArgs};
 use super::audits::AUDIT;
 use super::certificates::Certificate;
 use super::desk::Desk;
+use super::drill::{DRILLS, DrillStatus};
 use super::error::Trouble;
 use super::route_state::{State, short};
 use super::sweeps::{self, Audit, SWEEP, Sweep};
 
 /// The functions with a document for each mesh.
-pub(super) const MESH_FUNCTIONS: [&str; 3] = [SWEEP, "tag-compliance", "egress-compliance"];
+pub(super) const MESH_FUNCTIONS: [&str; 4] = [SWEEP, "tag-compliance", "egress-compliance", DRILLS];
 
 /// Concurrent calls, as many as in route-failover.
 pub(super) const AT_A_TIME: usize = 8;
@@ -47,6 +48,9 @@ struct MeshStatus {
     /// The certificates and trusts to show: a known end, or an unfinished or failing rotation. The earliest
     /// end comes first.
     certificates: Vec<Certificate>,
+    /// The drills; unset if none is planned or known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drills: Option<DrillStatus>,
     /// The other functions with a document of the mesh.
     remembered_by: Vec<&'static str>,
 }
@@ -124,8 +128,9 @@ async fn mesh_status(desk: &Desk<'_>, mesh: MeshName, now: Timestamp) -> Result<
         Some(stored) => sweeps::sweep(desk, &mesh, stored).await?,
         None => None,
     };
-    let remembered_by =
-        MESH_FUNCTIONS.into_iter().filter(|function| *function != SWEEP && document(function).is_some());
+    let remembered_by = MESH_FUNCTIONS
+        .into_iter()
+        .filter(|function| ![SWEEP, DRILLS].contains(function) && document(function).is_some());
     let remembered_by = remembered_by.collect();
     let audit = document(AUDIT).and_then(|stored| sweeps::audit(&StateKey::mesh(AUDIT, &mesh), stored));
     let certificates = subjects.into_iter().filter_map(|subject| {
@@ -135,7 +140,8 @@ async fn mesh_status(desk: &Desk<'_>, mesh: MeshName, now: Timestamp) -> Result<
     let mut certificates: Vec<Certificate> = certificates.collect();
     certificates.sort_by(|one, other| one.order().cmp(&other.order()));
     let routes = splits.into_iter().map(|(id, split)| route_status(id, split, &view, now)).collect();
-    Ok(MeshStatus { mesh, routes, sweep, audit, certificates, remembered_by })
+    let drills = Some(DrillStatus::new(desk, &mesh, &view, now)).filter(|drills| !drills.is_empty());
+    Ok(MeshStatus { mesh, routes, sweep, audit, certificates, drills, remembered_by })
 }
 
 /// The routes with weights, with their splits, in the order of their ids.
@@ -178,6 +184,7 @@ impl MeshStatus {
         self.routes.iter().all(RouteStatus::is_steady)
             && self.certificates.iter().all(|certificate| certificate.is_settled(shown.days))
             && self.sweep.as_ref().is_none_or(|sweep| sweep.unreadable.is_none())
+            && self.drills.as_ref().is_none_or(DrillStatus::is_settled)
             && self.audit.as_ref().is_none_or(|audit| audit.unreadable.is_none())
     }
 }
@@ -201,6 +208,9 @@ fn table(status: &Status, shown: Shown) -> String {
         routes(&mut text, &mesh.routes, shown);
         let _ = writeln!(text, "  sweep: {}", sweep_in_words(mesh.sweep.as_ref()));
         audit(&mut text, mesh.audit.as_ref());
+        if let Some(drills) = &mesh.drills {
+            drills.lines(&mut text);
+        }
         certificates(&mut text, &mesh.certificates, shown);
         if !mesh.remembered_by.is_empty() {
             let _ = writeln!(text, "  remembered by: {}", mesh.remembered_by.join(", "));

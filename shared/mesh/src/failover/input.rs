@@ -151,6 +151,11 @@ impl Allocations {
         self.splits.iter().filter(|(id, _)| *id != route).map(|(_, split)| points(split, node)).sum()
     }
 
+    /// Counts a split that is planned without a plan of failover.
+    pub(super) fn set(&mut self, route: &RouteId, split: WeightSplit) {
+        self.splits.insert(route.clone(), split);
+    }
+
     pub(super) fn add(&mut self, plan: &Plan) {
         self.splits.insert(plan.route.clone(), plan.to.clone());
         if plan.spends {

@@ -33,6 +33,7 @@ mod phases;
 mod proof;
 mod reason;
 mod record;
+mod rehearsal;
 mod restore_tag;
 mod route_state;
 mod targets;
@@ -59,6 +60,7 @@ pub use reason::{ActReason, HoldReason, Ineligible, KeepReason, Obstacle, Return
 pub use record::{
     Edit, FORMAT, FunctionRecord, HeldAlarm, Intent, NodeRecord, OwedNote, Phase, RestorePoint, RouteRecord, Shift,
 };
+pub use rehearsal::{NotDrained, Rehearsal, RehearsedRoute, rehearse};
 pub use restore_tag::{RESTORE_TAG, RestoreTag, restore_tag};
 pub use targets::{
     AlarmTags, AlarmTargets, Caller, CallerAlarm, Muted, ReportedTarget, TargetAlarm, TargetRule, Unmapped,

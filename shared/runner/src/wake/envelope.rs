@@ -9,7 +9,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::reading::{Flaw, described, join, shortened};
-use super::{Delivery, Payload, alarm, config, eventbridge, identity, mesh_write};
+use super::{Delivery, Payload, alarm, config, drill, eventbridge, identity, mesh_write};
 
 /// The maximum depth of JSON texts within one another. SQS in SNS in SQS is already unusual; a deeper event is a loop
 /// of queues.
@@ -217,6 +217,8 @@ fn payload(event: &Value, at: &str) -> Result<Payload, Flaw> {
         config::invocation(event, at)
     } else if has("messageType") && has("notificationCreationTime") {
         config::message(event, at)
+    } else if drill::is_one(event) {
+        drill::command(event, at, None, None)
     } else {
         let what = match event.get("eventSource").and_then(Value::as_str) {
             Some(source) => format!("a record of `{}`", shortened(source)),

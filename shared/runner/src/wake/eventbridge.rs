@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::reading::{Flaw, join, read, shortened};
-use super::{Payload, Release, RolloutWake, alarm, certificate, config, mesh_write};
+use super::{Payload, Release, RolloutWake, alarm, certificate, config, drill, mesh_write};
 
 /// An event, with its path in the delivery. A missing detail is an error only for types that need one.
 pub(super) struct Event<'a> {
@@ -131,6 +131,9 @@ pub(super) fn payload(event: &Value, at: &str) -> Result<Payload, Flaw> {
         // Any program may request a rollout, so the source is not compared.
         "Meshwarden Rollout Requested" => rollout(&event),
         "Meshwarden Sweep Requested" if source == "meshwarden" => sweep(&event),
+        "Meshwarden Drill Requested" if source == "meshwarden" => {
+            drill::command(event.raw_detail()?, &event.detail_at(), event.inner.id.as_deref(), event.time())
+        }
         other => Ok(Payload::NotOurs { what: format!("`{}` of `{}`", shortened(other), shortened(source)) }),
     }
 }
