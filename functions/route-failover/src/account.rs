@@ -145,7 +145,7 @@ impl Account {
             signals.kill_switch_on |= account.signals.kill_switch_on;
         }
         let lines = accounts.into_iter().filter(|account| account.telling).map(|account| account.line).collect();
-        Report { signals, ..Report::of(lines) }
+        Report { signals, ..Report::new(lines) }
     }
 }
 

@@ -14,7 +14,7 @@ use mesh::name::{MeshName, ResourcePath, RouteId};
 use mesh::policy::{Mode, PagingPolicy, Policy, PolicyError, RuleId};
 use mesh::weights::WeightSplit;
 use ports::{BudgetWindow, Deadline, PortError};
-use runner::wake::{AlarmWake, Delivery};
+use runner::events::{AlarmEvent, Delivery};
 use runner::{Current, FailureMemory, Handler, NoPolicy, PolicyKeeper, Report, Retry};
 use tokio::sync::Mutex;
 
@@ -106,7 +106,7 @@ impl Handler for RouteFailover {
         let Ok(Reconciled { mut accounts, observed_nothing }) = reconciled else {
             let why = "its time ran out; what was begun is taken up again";
             self.out_of_time(&run, deadline, why).await;
-            let mut report = Report::of(Vec::new());
+            let mut report = Report::new(Vec::new());
             report.signals.pages_withheld = self.teller.memory().take_withheld().await;
             return Err(Retry { report: Some(report), ..Retry::all(why) });
         };
@@ -190,7 +190,7 @@ impl RouteFailover {
 
     /// Reports alarms in `ALARM` that lead to no decision, and reads or writes that failed in this run. It runs after
     /// everything else, so that no failover waits for it.
-    async fn unanswered(&self, run: &Run<'_>, alarms: &Alarms, foreign: &[&AlarmWake]) -> Vec<Account> {
+    async fn unanswered(&self, run: &Run<'_>, alarms: &Alarms, foreign: &[&AlarmEvent]) -> Vec<Account> {
         let memory = self.teller.memory();
         if run.wake.tick {
             memory.read_once(&run.window, run.now).await;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use mesh::alarm::AlarmName;
 use mesh::name::{MeshName, ResourcePath};
 use runner::FailedMessages;
-use runner::wake::{Delivery, Payload};
+use runner::events::{Delivery, Payload};
 
 /// The messages of an invocation, each with its request.
 #[derive(Debug, Default)]
@@ -103,7 +103,7 @@ mod tests {
             };
             names.iter().map(|name| name.parse().unwrap()).collect()
         };
-        Messages::new(&runner::wake::parse(&event), meshes)
+        Messages::new(&runner::events::parse(&event), meshes)
     }
 
     #[test]

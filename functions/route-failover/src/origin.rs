@@ -4,7 +4,7 @@
 
 use mesh::alarm::Alarm;
 use mesh::failover::ForeignAlarm;
-use runner::wake::{AlarmWake, Delivery, Payload};
+use runner::events::{AlarmEvent, Delivery, Payload};
 
 /// The region and the account of an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(crate) fn foreign<'a>(
     deliveries: &'a [Delivery],
     read: &'a [Alarm],
     own_region: Option<&str>,
-) -> Vec<&'a AlarmWake> {
+) -> Vec<&'a AlarmEvent> {
     let triggers = deliveries.iter().filter_map(|delivery| match &delivery.payload {
         Payload::Alarm(alarm) => Some(alarm),
         Payload::Tick
@@ -42,7 +42,7 @@ pub(crate) fn foreign<'a>(
         | Payload::NotOurs { .. }
         | Payload::Unreadable { .. } => None,
     });
-    let is_foreign = |trigger: &&AlarmWake| {
+    let is_foreign = |trigger: &&AlarmEvent| {
         // Without a local alarm of this name, any other alarm shows which account and region are read.
         let local = read.iter().find(|alarm| alarm.name == trigger.name);
         let home = local.or_else(|| read.first()).and_then(|alarm| Home::parse(&alarm.arn));
@@ -55,7 +55,7 @@ pub(crate) fn foreign<'a>(
 }
 
 /// An alarm of another account or region, with the data of its event.
-pub(crate) fn foreign_alarm(trigger: &AlarmWake) -> ForeignAlarm {
+pub(crate) fn foreign_alarm(trigger: &AlarmEvent) -> ForeignAlarm {
     ForeignAlarm {
         name: trigger.name.clone(),
         state: trigger.state.clone(),
@@ -80,7 +80,7 @@ mod tests {
             let mut event = json!({ "alarmData": { "alarmName": "a", "state": { "value": "ALARM" } } });
             event["region"] = json!(region);
             event["accountId"] = json!(account);
-            runner::wake::parse(&event)
+            runner::events::parse(&event)
         };
         for (region, account, read, is_foreign) in [
             ("us-east-1", "123456789012", vec![own("a")], false),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use mesh::alarm::AlarmName;
 use mesh::name::RouteId;
-use runner::wake::{AlarmChannel, Delivery, Payload};
+use runner::events::{AlarmChannel, Delivery, Payload};
 
 /// Alarms that changed, routes that were released, or a scheduled run.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -14,13 +14,13 @@ use mesh::policy::{PagingPolicy, Policy, PolicyError};
 use ports::Deadline;
 
 use crate::engine::{Engine, EnginePorts};
+use crate::events::Delivery;
 use crate::failure_memory::FailureMemory;
 use crate::policy_keeper::{Current, NoPolicy, PolicyKeeper};
 use crate::report::Report;
 use crate::run::{Run, RunResult};
 use crate::runtime::{Handler, Retry};
 use crate::standstill_memory::StandstillMemory;
-use crate::wake::Delivery;
 
 /// The part of a function that the engine does not have: its events and its work.
 pub trait LambdaFunction: Send + Sync {
