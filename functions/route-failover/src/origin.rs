@@ -1,5 +1,5 @@
 //! Finds the origin of an alarm event. Alarm names repeat across accounts and regions, and the function can read only
-//! alarms of its own account and region. An event of another account therefore has no information about the local alarm
+//! alarms of its own account and region. So an event of another account has no information about the local alarm
 //! of the same name.
 
 use mesh::alarm::Alarm;
@@ -47,9 +47,9 @@ pub(crate) fn foreign<'a>(
         let local = read.iter().find(|alarm| alarm.name == trigger.name);
         let home = local.or_else(|| read.first()).and_then(|alarm| Home::parse(&alarm.arn));
         let region = home.map(|home| home.region).or(own_region);
-        let other_region = trigger.region.as_deref().zip(region).is_some_and(|(told, own)| told != own);
+        let other_region = trigger.region.as_deref().zip(region).is_some_and(|(named, own)| named != own);
         let account = trigger.account.as_ref().zip(home);
-        other_region || account.is_some_and(|(told, home)| told.as_str() != home.account)
+        other_region || account.is_some_and(|(named, home)| named.as_str() != home.account)
     };
     triggers.filter(is_foreign).collect()
 }
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_foreign_by_account_or_region() {
+    fn event_is_foreign_by_account_or_region() {
         let source = || AlarmSource::Unreadable("not needed here".to_owned());
         let alarm = |name: &str, arn: &str| Alarm::new(AlarmName::parse(name).unwrap(), arn, AlarmState::Ok, source());
         let own = |name: &str| alarm(name, &format!("arn:aws:cloudwatch:us-east-1:123456789012:alarm:{name}"));
