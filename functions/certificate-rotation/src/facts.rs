@@ -16,7 +16,7 @@ use ports::certificates::CertificateKind;
 
 use crate::evidence::{Evidence, trust_secrets};
 use crate::stores::{InAcm, InSecret};
-use crate::wake::authority_subject;
+use crate::trigger::authority_subject;
 
 /// All data that was read.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Read<'_> {
                 users: used
                     .users
                     .iter()
-                    .map(|user| (user.clone(), self.evidence.of_leaf(user, source, used)))
+                    .map(|user| (user.clone(), self.evidence.leaf_state(user, source, used)))
                     .collect(),
                 keeper,
                 current,
@@ -61,7 +61,7 @@ impl Read<'_> {
         let theirs = |why: &str| Keeper::NotOurs { why: why.to_owned() };
         let unread = || Reading::Unread("it was not read".to_owned());
         match source {
-            Source::File(..) => (theirs("it comes from files beside the proxy"), unread(), false),
+            Source::File(..) => (theirs("it comes from files next to the proxy"), unread(), false),
             Source::Sds(name) => match (self.secrets.get(name), self.policy.bundle(name)) {
                 (Some(secret), Some(binding)) => {
                     let authority = binding.authority.clone();
@@ -150,7 +150,7 @@ impl Read<'_> {
                 Some(secret) => TrustKeeper::Bundle(secret.facts.clone()),
                 None => TrustKeeper::NotOurs { why: "no secret of ours is bound to it".to_owned() },
             },
-            TrustId::File { .. } => TrustKeeper::NotOurs { why: "it comes from a file beside the proxy".to_owned() },
+            TrustId::File { .. } => TrustKeeper::NotOurs { why: "it comes from a file next to the proxy".to_owned() },
         }
     }
 

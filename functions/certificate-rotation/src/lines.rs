@@ -5,7 +5,7 @@ use records::{DecisionEntry, PlanEntry};
 use runner::Decision as Line;
 use serde_json::{Value, json};
 
-use crate::wake::EventNotice;
+use crate::trigger::EventNotice;
 
 /// A decision as the journal and the report have it.
 pub(crate) fn entry(decision: &Decision) -> DecisionEntry {

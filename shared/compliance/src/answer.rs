@@ -15,7 +15,7 @@ use mesh::name::{MeshName, ResourcePath};
 use ports::{
     Annotation, ConfigResource, Evaluation, PortError, PortErrorKind, PutOutcome, RuleCompliance, put_all_evaluations,
 };
-use runner::wake::RuleInvocation;
+use runner::events::RuleInvocation;
 use runner::{Decision as Line, RequestedBy, Run, WorkItem};
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Moments in the life of a route at which something can go wrong, each with what should come of it.
+//! Invocations in the life cycle of a route, each with its expected end state, to be disturbed by other tests.
 
 use std::collections::BTreeMap;
 
@@ -15,34 +15,34 @@ use crate::alarms::errors_of;
 use crate::lifecycle::{capped_shop, standby_shop};
 use crate::shop::{Function, POLICY, Shop, TWO_ROUTERS, errors_event, event, node, route};
 
-/// A moment: what went before, and the invocation that is disturbed.
+/// A scenario: its history, and the disturbed invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scenario {
-    /// The first fail-over, by an event that meets a warm function.
+    /// The first failover, by an event in a warm process.
     FailOver,
-    /// The same, by a process that knows nothing.
+    /// The first failover, by an event in a new process.
     FailOverCold,
-    /// The same, by the minute's wake.
+    /// The first failover, by the scheduled run.
     FailOverByWake,
-    /// A part stays where it is.
+    /// A partial spill: a part of the share stays.
     PartialSpill,
-    /// A standby takes everything.
+    /// A standby takes all traffic.
     Standby,
-    /// The probe share; no data follows.
+    /// The probe share, without data points.
     Probe,
-    /// A step of the fail-back; more follow.
+    /// A step of the failback, with further steps to follow.
     Step,
     /// A returning node fails again.
     BackDown,
-    /// The original integers are written.
+    /// The original weights are written.
     Restore,
-    /// Somebody's edit is seen.
+    /// An operator's edit is observed.
     EditSeen,
     /// An edit is released while the alarm is on.
     Release,
-    /// The state table is empty, and the tag tells what was before.
+    /// The state table is empty, and the tag has the restore point.
     LostTable,
-    /// Nobody can take over: it is held and paged.
+    /// No target is eligible: a hold that pages.
     Hold,
     /// The target of a rollout fails: rollback, and drain of its declared share in the same write.
     RolloutTarget,
@@ -71,7 +71,7 @@ pub(crate) const ALL: [Scenario; 16] = [
     Scenario::LostRollout,
 ];
 
-/// A scenario at its moment.
+/// A scenario after its history.
 pub(crate) struct Moment {
     pub(crate) shop: Shop,
     pub(crate) function: Function,
@@ -79,18 +79,18 @@ pub(crate) struct Moment {
 }
 
 impl Scenario {
-    /// Goes through what comes before.
+    /// Plays the history.
     pub(crate) async fn begin(self) -> Moment {
         let mut shop = match self {
             Self::PartialSpill => capped_shop(),
             Self::Standby => standby_shop(),
-            _ => Shop::of(&TWO_ROUTERS, POLICY),
+            _ => Shop::with_routers(&TWO_ROUTERS, POLICY),
         };
         let mut function = shop.start().await;
         let failed = errors_event("cart-v1");
         let event = match self {
             Self::FailOver | Self::PartialSpill | Self::Standby => {
-                function.wake().await.unwrap();
+                function.scheduled_run().await.unwrap();
                 shop.fails("cart-v1");
                 failed
             }
@@ -99,7 +99,7 @@ impl Scenario {
                 failed
             }
             Self::FailOverByWake => {
-                function.wake().await.unwrap();
+                function.scheduled_run().await.unwrap();
                 shop.fails("cart-v1");
                 event("tick-rule")
             }
@@ -164,12 +164,12 @@ impl Scenario {
         Moment { shop, function, event }
     }
 
-    /// Whether nothing but the event tells what is to be done, so that no wake makes up for its loss.
+    /// Whether only the event carries the request, so that no scheduled run makes up for a lost one.
     pub(crate) fn needs_its_event(self) -> bool {
         matches!(self, Self::Release)
     }
 
-    /// After so many minutes nothing changes any more, even if some of them are lost.
+    /// The number of minutes after which nothing changes any more, even if some runs are lost.
     pub(crate) fn minutes(self) -> usize {
         match self {
             Self::Step => 8,
@@ -243,7 +243,7 @@ async fn shift(shop: &Shop, function: &Function) {
     assert_eq!(shop.weights("cart"), [0, 100]);
 }
 
-/// Goes on until the minute in which the next step after `weights` is due.
+/// Runs until the minute in which the next step after `weights` is due.
 async fn returning(shop: &Shop, function: &Function, weights: &[u8]) -> Value {
     shift(shop, function).await;
     shop.recovers("cart-v1");

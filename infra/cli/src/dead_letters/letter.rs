@@ -9,7 +9,7 @@
 //! | SNS, for a subscription | the notification | its `TopicArn`, the attributes `ErrorCode`, ... |
 
 use ports::{QueueMessage, QueueValue};
-use runner::wake::{self, Payload};
+use runner::events::{self, Payload};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -147,7 +147,7 @@ fn function_of_kind(payloads: &[Payload]) -> Option<&'static str> {
 /// Parses the events as a function parses a message of its queue.
 fn payloads(event: &str) -> Vec<Payload> {
     let message = serde_json::json!({ "messageId": "dead-letter", "eventSource": "aws:sqs", "body": event });
-    wake::parse(&message).into_iter().map(|delivery| delivery.payload).collect()
+    events::parse(&message).into_iter().map(|delivery| delivery.payload).collect()
 }
 
 fn unreadable(payload: &Payload) -> Option<String> {

@@ -85,7 +85,7 @@ impl Shop {
         shop
     }
 
-    pub(crate) fn of(topic: Topic) -> Self {
+    pub(crate) fn new(topic: Topic) -> Self {
         Self::with(topic, POLICY)
     }
 

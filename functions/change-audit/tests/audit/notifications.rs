@@ -1,10 +1,10 @@
-//! What is told of each event, once.
+//! The notifications about each event.
 
 use jiff::SignedDuration;
 use ports::{KillSwitch, StateStore as _};
 use serde_json::{Value, json};
 
-use super::world::{RECS, Shop, folder, happen, morning, node, reasons, sample};
+use super::shop::{RECS, Shop, folder, happen, morning, node, reasons, sample};
 
 #[tokio::test(start_paused = true)]
 async fn each_sample_event_is_audited() {
@@ -31,16 +31,16 @@ async fn each_sample_event_is_audited() {
     for (name, reason, notices, by) in table.drain(..) {
         let shop = Shop::open().await;
         happen(&shop, name);
-        assert_eq!(shop.wake(name).await.unwrap(), [reason], "{name}");
+        assert_eq!(shop.invoke(name).await.unwrap(), [reason], "{name}");
         let sent = shop.ports.notifier.sent();
         assert_eq!(sent.len(), notices, "{name}: {sent:?}");
         let journal = shop.journal().await;
-        // The first sight is journalled, too.
+        // The first state is journalled, too.
         assert_eq!(journal.len(), 1 + usize::from(!by.is_empty()), "{name}: {journal:?}");
         assert!(by.is_empty() || journal[0].to_string().contains(by), "{name}: {journal:?}");
         assert!(notices == 0 || sent[0].body.contains(by), "{name}: {sent:?}");
-        // The same event once more: nothing is to be seen of it, and nobody hears of it again.
-        let again = shop.wake(name).await.unwrap();
+        // The same event again shows no change and sends no notice.
+        let again = shop.invoke(name).await.unwrap();
         let expected = if reason == "Written" { "Unchanged" } else { reason };
         assert_eq!(again, [expected], "{name}");
         let journal_again = shop.journal().await;
@@ -50,7 +50,7 @@ async fn each_sample_event_is_audited() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_notice_names_caller_difference_findings_and_what_mends_them() {
+async fn notice_names_caller_difference_findings_and_remedies() {
     let shop = Shop::open().await;
     shop.edit(RECS, &node(None));
     let answer = shop.answer(&sample("cloudtrail-update-virtual-node")).await.unwrap();
@@ -77,20 +77,20 @@ async fn the_notice_names_caller_difference_findings_and_what_mends_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_no_event_told_is_found_by_the_schedule_and_named_when_it_does() {
+async fn change_without_an_event_is_found_by_the_scheduled_run_and_attributed_later() {
     let shop = Shop::open().await;
     shop.edit(RECS, &node(None));
-    assert_eq!(shop.wake("tick-rule").await.unwrap(), ["NoEvent"]);
+    assert_eq!(shop.invoke("tick-rule").await.unwrap(), ["NoEvent"]);
     assert!(shop.ports.notifier.sent()[0].body.contains("by an unknown caller"));
     shop.ports.clock.advance(SignedDuration::from_mins(10));
-    assert_eq!(shop.wake("cloudtrail-update-virtual-node").await.unwrap(), ["Attributed"]);
+    assert_eq!(shop.invoke("cloudtrail-update-virtual-node").await.unwrap(), ["Attributed"]);
     assert_eq!(shop.subjects()[1], format!("The author of the change of {RECS} is known"));
-    assert_eq!(shop.wake("cloudtrail-update-virtual-node").await.unwrap(), ["Unchanged"]);
+    assert_eq!(shop.invoke("cloudtrail-update-virtual-node").await.unwrap(), ["Unchanged"]);
     assert_eq!(shop.subjects().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn several_writes_between_are_said_to_be_several() {
+async fn several_writes_between_two_reads_are_counted() {
     let shop = Shop::open().await;
     shop.edit(RECS, &node(None));
     shop.edit(RECS, &node(Some("PERMISSIVE")));
@@ -100,19 +100,19 @@ async fn several_writes_between_are_said_to_be_several() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_kill_switch_stops_nothing_here() {
+async fn kill_switch_does_not_stop_the_audit() {
     let shop = Shop::open().await;
     let switch = KillSwitch { by: "ann".into(), reason: "incident".into(), at: morning() };
     shop.ports.state.set_kill_switch(Some(&switch)).await.unwrap();
     shop.edit(RECS, &node(None));
-    assert_eq!(shop.wake("cloudtrail-update-virtual-node").await.unwrap(), ["Written"]);
+    assert_eq!(shop.invoke("cloudtrail-update-virtual-node").await.unwrap(), ["Written"]);
     assert_eq!(shop.subjects().len(), 1);
     assert_eq!(shop.ports.mesh.writes().len(), 0, "nor does it ever write");
 }
 
-/// Whatever order the events of a deployment come in, and however they are cut into batches, everybody is named.
+/// Every caller is named, in any order of a deployment's events and in any division into batches.
 #[tokio::test(start_paused = true)]
-async fn the_order_of_events_is_irrelevant() {
+async fn order_of_events_is_irrelevant() {
     let version = |version: u64| {
         let mut event = sample("cloudtrail-update-virtual-node");
         event["detail"]["responseElements"]["virtualNode"]["metadata"]["version"] = json!(version);
@@ -135,6 +135,6 @@ async fn the_order_of_events_is_irrelevant() {
             .collect();
         assert_eq!(journal.len(), 4, "{order:?}: {journal:?}");
         assert!(named[2], "{order:?}: {journal:?}");
-        assert_eq!(shop.document()["open"], json!([]), "{order:?}: nothing is left to be told");
+        assert_eq!(shop.document()["open"], json!([]), "{order:?}: no change is unattributed");
     }
 }

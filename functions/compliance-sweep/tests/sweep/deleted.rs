@@ -1,14 +1,14 @@
-//! Meshes that are deleted, and what was found of them.
+//! Deleted meshes and their findings.
 
 use compliance_sweep::{FanOut, NAME};
 use jiff::SignedDuration;
 use mesh::policy::BUILT_IN;
 use ports::memory::{Effect, Failure, Fault, MemoryPorts};
 use ports::{Deadline, StateKey};
-use runner::{Handler as _, wake};
+use runner::{Handler as _, events};
 use serde_json::{Value, json};
 
-use super::world::{function, function_by, put, reasons, remembered, shop, sweep};
+use super::shop::{function, function_by, put, reasons, remembered, shop, sweep};
 
 fn delete(ports: &MemoryPorts) {
     for path in ["mesh/shop/virtualService/web.local", "mesh/shop/virtualNode/web", "mesh/shop"] {
@@ -26,12 +26,12 @@ fn active(ports: &MemoryPorts) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_findings_of_a_mesh_that_is_gone_are_archived_and_told_once() {
+async fn findings_of_a_deleted_mesh_are_archived_and_reported_once() {
     let ports = shop();
     put(&ports, "mesh/depot", &json!({}));
     let function = function(&ports).await;
     sweep(&function).await.unwrap();
-    let (before, told) = (remembered(&ports)["findings"].as_object().unwrap().len(), ports.notifier.sent().len());
+    let (before, notices) = (remembered(&ports)["findings"].as_object().unwrap().len(), ports.notifier.sent().len());
     let of_depot = active(&ports) - before;
     delete(&ports);
     let report = sweep(&function).await.unwrap();
@@ -54,9 +54,9 @@ async fn the_findings_of_a_mesh_that_is_gone_are_archived_and_told_once() {
     ports.clock.advance(SignedDuration::from_hours(6));
     let report = sweep(&function).await.unwrap();
     assert_eq!(reasons(&report), ["Unchanged"], "it is forgotten");
-    assert_eq!(ports.notifier.sent().len(), told + 1);
+    assert_eq!(ports.notifier.sent().len(), notices + 1);
 
-    // One of the same name is another mesh, and its findings are open again.
+    // A new mesh of the same name has new findings.
     put(&ports, "mesh/shop", &json!({"egressFilter": {"type": "ALLOW_ALL"}}));
     ports.clock.advance(SignedDuration::from_hours(6));
     assert_eq!(reasons(&sweep(&function).await.unwrap()), ["Unchanged", "Changed"]);
@@ -64,17 +64,17 @@ async fn the_findings_of_a_mesh_that_is_gone_are_archived_and_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_queue_one_that_is_gone_is_asked_for_like_the_others() {
+async fn by_queue_a_deleted_mesh_is_requested_like_the_others() {
     let ports = shop();
     let function = function_by(&ports, BUILT_IN, FanOut::ByQueue).await;
     let serve = async |detail: Value, id: &str| {
         let event =
             json!({"id": id, "detail-type": "Meshwarden Sweep Requested", "source": "meshwarden", "detail": detail});
         let deadline = Deadline::after(std::time::Duration::from_mins(1));
-        let report = function.handle(wake::parse(&event), deadline).await.unwrap();
+        let report = function.handle(events::parse(&event), deadline).await.unwrap();
         report.decisions[0].reason.clone()
     };
-    // Asked for by its name alone, before any schedule: it is known from then on.
+    // A message requests it by its name, before any scheduled run: from then on it is in the roster.
     assert_eq!(serve(json!({"mesh": "shop"}), "e1").await, "Changed");
     assert_eq!(known(&ports), json!(["shop"]));
     delete(&ports);
@@ -87,9 +87,9 @@ async fn by_queue_one_that_is_gone_is_asked_for_like_the_others() {
     assert_eq!(known(&ports), json!([]));
 }
 
-/// Whatever fails on the way, the findings are closed in the end, and a mesh that can't be read is not taken for gone.
+/// Despite failures, the findings are resolved in the end, and an unreadable mesh does not count as deleted.
 #[tokio::test(start_paused = true)]
-async fn killed_and_disturbed_while_closing() {
+async fn kills_and_faults_while_findings_are_archived() {
     let calls = {
         let ports = shop();
         let function = function(&ports).await;
@@ -119,7 +119,7 @@ async fn killed_and_disturbed_while_closing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mesh_that_cannot_be_read_is_not_taken_for_gone() {
+async fn unreadable_mesh_is_not_deleted() {
     for failure in [Failure::Denied, Failure::Unavailable] {
         let ports = shop();
         let function = function(&ports).await;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::reading::{Flaw, described, join, read};
-use super::{ConfigSubject, ConfigWake, Payload, RuleInvocation};
+use super::{ConfigMessage, ConfigSubject, Payload, RuleInvocation};
 
 /// Parses an invocation of a custom rule: the message is a JSON text within it.
 pub(super) fn invocation(event: &Value, at: &str) -> Result<Payload, Flaw> {
@@ -25,11 +25,10 @@ pub(super) fn invocation(event: &Value, at: &str) -> Result<Payload, Flaw> {
     let token = invocation.result_token.ok_or_else(|| Flaw::missing(at, "resultToken"))?;
     let rule = invocation.config_rule_name.unwrap_or_else(|| "a rule without a name".to_owned());
     let answers = RuleInvocation { rule, token: ResultToken::new(token) };
-    wake(&message, &message_at, Some(answers), invocation.event_left_scope)
+    parse(&message, &message_at, Some(answers), invocation.event_left_scope)
 }
 
-/// Reads the required members of an invocation that the crate's type refuses: periodic rules may leave `eventLeftScope`
-/// out.
+/// Reads the required members of an invocation that the crate's type refuses. Periodic rules may omit `eventLeftScope`.
 fn lenient(event: &Value) -> ConfigEvent {
     let text = |member: &str| event.get(member).and_then(Value::as_str).map(str::to_owned);
     let mut invocation = ConfigEvent::default();
@@ -42,10 +41,10 @@ fn lenient(event: &Value) -> ConfigEvent {
 
 /// Parses a message outside an invocation: it is a trigger, and no rule waits for an answer.
 pub(super) fn message(message: &Value, at: &str) -> Result<Payload, Flaw> {
-    wake(message, at, None, false)
+    parse(message, at, None, false)
 }
 
-fn wake(message: &Value, at: &str, answers: Option<RuleInvocation>, left_scope: bool) -> Result<Payload, Flaw> {
+fn parse(message: &Value, at: &str, answers: Option<RuleInvocation>, left_scope: bool) -> Result<Payload, Flaw> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Message {
@@ -62,7 +61,7 @@ fn wake(message: &Value, at: &str, answers: Option<RuleInvocation>, left_scope: 
         "ConfigurationSnapshotDeliveryCompleted" => ConfigSubject::SnapshotDelivered,
         other => return Ok(Payload::NotOurs { what: format!("`{other}` of AWS Config") }),
     };
-    Ok(Payload::Config(ConfigWake { answers, notified, left_scope, subject }))
+    Ok(Payload::Config(ConfigMessage { answers, notified, left_scope, subject }))
 }
 
 fn item(message: &Value, at: &str, member: &'static str) -> Result<ConfigItem, Flaw> {

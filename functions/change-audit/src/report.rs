@@ -18,6 +18,9 @@ use crate::Ports;
 /// The most lines of one audit, in the journal and in the report: an item of the table has at most 400 KB.
 pub(crate) const MOST_LINES: usize = 30;
 
+/// The decision that notifies operators. The name is stable: it is in logs and in the journal.
+const NOTIFIED: &str = "tell";
+
 /// The most findings that a line names.
 const NAMED: usize = 20;
 
@@ -28,14 +31,14 @@ const LONGEST_NOTICE: usize = 24 * 1024;
 pub(crate) fn lines(mesh: &MeshName, look: &AuditResult, policy: &Policy) -> Vec<Decision> {
     let mut lines = Vec::new();
     if look.is_first {
-        let facts = json!({ "writes": look.repeats.iter().map(told).collect::<Vec<_>>() });
+        let facts = json!({ "writes": look.repeats.iter().map(summary).collect::<Vec<_>>() });
         lines.push(line(root(mesh), "record", "FirstSight", facts));
     }
     let (worse, others): (Vec<&AuditedChange>, Vec<&AuditedChange>) =
         look.audits.iter().partition(|audit| audit.effect.is_worse(policy));
-    lines.extend(worse.into_iter().map(|found| audit(found, policy, "tell")));
+    lines.extend(worse.into_iter().map(|found| audit(found, policy, NOTIFIED)));
     if !look.rest.is_empty() {
-        let decision = if look.rest.is_worse(policy) { "tell" } else { "record" };
+        let decision = if look.rest.is_worse(policy) { NOTIFIED } else { "record" };
         let facts = json!({ "changes": look.audits.len(), "created": named(&look.rest.created),
             "cleared": named(&look.rest.cleared), "worse": look.rest.worse });
         lines.push(line(root(mesh), decision, "Together", facts));
@@ -44,7 +47,9 @@ pub(crate) fn lines(mesh: &MeshName, look: &AuditResult, policy: &Policy) -> Vec
     lines.extend(look.late.iter().map(late));
     lines.extend(look.refused.iter().map(refused));
     if !look.is_first {
-        lines.extend(look.repeats.iter().map(|write| line(path(mesh, write), "keep", "Unchanged", json!(told(write)))));
+        lines.extend(
+            look.repeats.iter().map(|write| line(path(mesh, write), "keep", "Unchanged", json!(summary(write)))),
+        );
     }
     let more = lines.len().saturating_sub(MOST_LINES);
     if more > 0 {
@@ -82,19 +87,19 @@ fn by(audit: &AuditedChange) -> Vec<String> {
 }
 
 fn late(late: &LateWrite) -> Decision {
-    let facts = json!(RefusalFacts { write: told(&late.write), error: None, seen: Some(late.seen) });
+    let facts = json!(RefusalFacts { write: summary(&late.write), error: None, seen: Some(late.seen) });
     let resource = late.write.resource.as_ref().map_or_else(String::new, ToString::to_string);
-    line(resource, if late.reported { "tell" } else { "record" }, "Attributed", facts)
+    line(resource, if late.reported { NOTIFIED } else { "record" }, "Attributed", facts)
 }
 
 /// The line of a write that was refused.
 pub(crate) fn refused(write: &Write) -> Decision {
-    let facts = json!(RefusalFacts { write: told(write), error: write.error.clone(), seen: None });
+    let facts = json!(RefusalFacts { write: summary(write), error: write.error.clone(), seen: None });
     let resource = write.resource.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
     line(resource, "record", "Refused", facts)
 }
 
-fn told(write: &Write) -> WriteSummary {
+fn summary(write: &Write) -> WriteSummary {
     WriteSummary {
         operation: write.operation.clone(),
         at: write.at,
@@ -105,13 +110,13 @@ fn told(write: &Write) -> WriteSummary {
 }
 
 fn named(findings: &[Finding]) -> FindingsSummary {
-    let summary = |finding: &Finding| FindingSummary {
+    let finding_summary = |finding: &Finding| FindingSummary {
         id: finding.id().as_str().to_owned(),
         rule: finding.rule.as_str().to_owned(),
         severity: finding.severity.to_string(),
         resource: finding.resource.to_string(),
     };
-    FindingsSummary { count: findings.len(), first: findings.iter().take(NAMED).map(summary).collect() }
+    FindingsSummary { count: findings.len(), first: findings.iter().take(NAMED).map(finding_summary).collect() }
 }
 
 /// The kind of a change as the journal stores it.
@@ -146,15 +151,15 @@ pub(crate) fn body(lines: &[Decision]) -> JournalBody {
 }
 
 /// The notifications of an audit to operators and programs.
-pub(crate) fn tell(mesh: &MeshName, look: &AuditResult, policy: &Policy) -> Vec<AuditMessage> {
-    let mut tell = Vec::new();
-    if let Some(told) = notice(mesh, look, policy) {
-        let urgency = if told.pages { Urgency::Page } else { Urgency::Note };
-        let mut body: String = told.body.chars().take(LONGEST_NOTICE).collect();
-        if body.len() < told.body.len() {
+pub(crate) fn messages(mesh: &MeshName, look: &AuditResult, policy: &Policy) -> Vec<AuditMessage> {
+    let mut messages = Vec::new();
+    if let Some(notice) = notice(mesh, look, policy) {
+        let urgency = if notice.pages { Urgency::Page } else { Urgency::Note };
+        let mut body: String = notice.body.chars().take(LONGEST_NOTICE).collect();
+        if body.len() < notice.body.len() {
             body.push_str("…\nThe rest is in the journal.\n");
         }
-        tell.push(AuditMessage::Notice(Notice { urgency, subject: told.subject, body }));
+        messages.push(AuditMessage::Notice(Notice { urgency, subject: notice.subject, body }));
     }
     if !look.audits.is_empty() || !look.late.is_empty() {
         let change = |audit: &AuditedChange| {
@@ -165,45 +170,48 @@ pub(crate) fn tell(mesh: &MeshName, look: &AuditResult, policy: &Policy) -> Vec<
             "mesh": mesh,
             "changes": look.audits.iter().take(MOST_LINES).map(change).collect::<Vec<_>>(),
             "changesCount": look.audits.len(),
-            "attributed": look.late.iter().take(NAMED).map(|late| told(&late.write)).collect::<Vec<_>>(),
+            "attributed": look.late.iter().take(NAMED).map(|late| summary(&late.write)).collect::<Vec<_>>(),
             "created": named(&look.effect.created),
             "cleared": named(&look.effect.cleared),
             "worse": look.effect.worse.iter().take(NAMED).collect::<Vec<_>>(),
         });
-        tell.push(AuditMessage::Event(BusEvent {
+        messages.push(AuditMessage::Event(BusEvent {
             detail_type: "Meshwarden Change".to_owned(),
             detail,
             resources: Vec::new(),
         }));
     }
-    tell
+    messages
 }
 
 /// The result of sending notifications.
 #[derive(Debug, Default)]
-pub(crate) struct Telling {
-    pub(crate) told: Vec<String>,
+pub(crate) struct SendResult {
+    /// The ids of the notifications that were sent.
+    pub(crate) sent: Vec<String>,
+    /// The ids of the notifications that were not sent.
     pub(crate) failed: Vec<String>,
+    /// The first error.
     pub(crate) error: Option<PortError>,
 }
 
 /// Sends all notifications; a failed one does not stop the others.
-pub(crate) async fn send(ports: &Ports, owed: &[AuditOutboxEntry]) -> Telling {
-    let mut telling = Telling::default();
+pub(crate) async fn send(ports: &Ports, owed: &[AuditOutboxEntry]) -> SendResult {
+    let mut result = SendResult::default();
     for owed in owed {
         let sent = match &owed.what {
             AuditMessage::Notice(notice) => ports.notifier.notify(notice).await,
             AuditMessage::Event(event) => ports.bus.put(std::slice::from_ref(event)).await,
         };
         match sent {
-            Ok(()) => telling.told.push(owed.id.clone()),
+            Ok(()) => result.sent.push(owed.id.clone()),
             Err(error) => {
-                telling.failed.push(owed.id.clone());
-                telling.error.get_or_insert(error);
+                result.failed.push(owed.id.clone());
+                result.error.get_or_insert(error);
             }
         }
     }
-    telling
+    result
 }
 
 /// The metrics of an audit.

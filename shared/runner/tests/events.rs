@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mesh::alarm::{AlarmName, AlarmState};
-use runner::wake::{AlarmChannel, AlarmContributor, AlarmWake, Delivery, Payload, is_batch, parse};
+use runner::events::{AlarmChannel, AlarmContributor, AlarmEvent, Delivery, Payload, is_batch, parse};
 use serde_json::{Value, json};
 
 fn root() -> PathBuf {
@@ -25,7 +25,7 @@ fn names(folder: &Path) -> BTreeSet<String> {
 fn payloads(event: &Value) -> Vec<Payload> {
     let payloads = parse(event).into_iter().map(|delivery| match delivery.payload {
         // Another test checks the channel.
-        Payload::Alarm(alarm) => Payload::Alarm(AlarmWake { channel: AlarmChannel::Action, ..alarm }),
+        Payload::Alarm(alarm) => Payload::Alarm(AlarmEvent { channel: AlarmChannel::Action, ..alarm }),
         other => other,
     });
     payloads.collect()
@@ -33,7 +33,7 @@ fn payloads(event: &Value) -> Vec<Payload> {
 
 /// The alarm of the samples, which is the same in every envelope.
 fn alarm(name: &str, state: AlarmState, at: &str) -> Payload {
-    Payload::Alarm(AlarmWake {
+    Payload::Alarm(AlarmEvent {
         name: AlarmName::parse(name).unwrap(),
         state,
         arn: Some(format!("arn:aws:cloudwatch:eu-west-1:123456789012:alarm:{name}")),
@@ -50,7 +50,10 @@ fn contributor(name: &str, id: &str, at: &str) -> Payload {
     let Payload::Alarm(trigger) = alarm(name, AlarmState::Alarm, at) else { unreachable!("{name} is an alarm") };
     let labels = [("mesh", "shop"), ("target_virtual_node", "recommendations-v2")];
     let attributes = labels.map(|(label, value)| (label.to_owned(), value.to_owned())).into();
-    Payload::Alarm(AlarmWake { contributor: Some(AlarmContributor { id: Some(id.to_owned()), attributes }), ..trigger })
+    Payload::Alarm(AlarmEvent {
+        contributor: Some(AlarmContributor { id: Some(id.to_owned()), attributes }),
+        ..trigger
+    })
 }
 
 #[test]
@@ -94,7 +97,7 @@ fn every_sample_event_is_read() {
         ("tick-scheduler", vec![Payload::Tick]),
         (
             "release-route",
-            vec![Payload::Release(runner::wake::Release {
+            vec![Payload::Release(runner::events::Release {
                 route: "shop/recommendations/all".parse().unwrap(),
                 by: "dana".into(),
                 at: Some("2026-11-20T10:04:00Z".parse().unwrap()),
@@ -138,21 +141,21 @@ fn every_event_of_the_corpus_is_read() {
         assert!(!payloads.is_empty(), "{name}");
         for payload in payloads {
             match payload {
-                Payload::Alarm(wake) => {
+                Payload::Alarm(alarm) => {
                     alarms += 1;
                     assert!(name.contains("alarm"), "{name}");
-                    assert_eq!(wake.state, AlarmState::Alarm, "{name}");
-                    assert!(wake.name.as_str().starts_with("colour-"), "{name}");
-                    assert_eq!(wake.region.as_deref(), Some("us-east-1"), "{name}");
-                    assert_eq!(wake.account.unwrap().as_str(), "123456789012", "{name}");
-                    assert_eq!(wake.at, Some("2026-10-05T12:00:00Z".parse().unwrap()), "{name}");
+                    assert_eq!(alarm.state, AlarmState::Alarm, "{name}");
+                    assert!(alarm.name.as_str().starts_with("colour-"), "{name}");
+                    assert_eq!(alarm.region.as_deref(), Some("us-east-1"), "{name}");
+                    assert_eq!(alarm.account.unwrap().as_str(), "123456789012", "{name}");
+                    assert_eq!(alarm.at, Some("2026-10-05T12:00:00Z".parse().unwrap()), "{name}");
                 }
                 Payload::Certificate(_) => assert!(name.contains("acm") || name.starts_with("pca"), "{name}"),
                 Payload::Tick => assert!(name.starts_with("schedule"), "{name}"),
-                Payload::Config(wake) => {
+                Payload::Config(message) => {
                     assert!(name.starts_with("config-"), "{name}");
-                    assert_eq!(wake.answers.unwrap().rule, "appmesh-tls-strict", "{name}");
-                    assert_eq!(wake.left_scope, name == "config-left-scope", "{name}");
+                    assert_eq!(message.answers.unwrap().rule, "appmesh-tls-strict", "{name}");
+                    assert_eq!(message.left_scope, name == "config-left-scope", "{name}");
                     requested += 1;
                 }
                 Payload::MeshWrite(write) => {
@@ -183,7 +186,7 @@ fn every_event_of_the_corpus_is_read() {
 }
 
 #[test]
-fn channel_tells_an_alarm_of_the_bus_from_one_that_acts_here() {
+fn channel_distinguishes_events_of_a_bus_from_actions_of_the_alarm() {
     for (file, expected) in [
         ("alarm-metric", AlarmChannel::Bus),
         ("alarm-contributor", AlarmChannel::Bus),
@@ -210,7 +213,7 @@ fn channel_tells_an_alarm_of_the_bus_from_one_that_acts_here() {
 #[test]
 fn only_name_and_state_are_required() {
     let bare = |name: &str, state: AlarmState| {
-        vec![Payload::Alarm(AlarmWake {
+        vec![Payload::Alarm(AlarmEvent {
             name: AlarmName::parse(name).unwrap(),
             state,
             arn: None,
@@ -295,9 +298,9 @@ fn events_without_their_envelope_and_in_another_one_are_read() {
     }
 }
 
-/// The queue deletes a message that is for others, and no service sends these.
+/// The queue deletes a message for another recipient, and no service sends these.
 #[test]
-fn message_that_is_no_event_is_unreadable() {
+fn message_without_an_event_is_unreadable() {
     for body in ["null", "7", "true", "\"hello\"", "[null]"] {
         let event = json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "m", "body": body }] });
         assert!(matches!(payloads(&event)[..], [Payload::Unreadable { .. }]), "{body}: {:?}", payloads(&event));
@@ -305,7 +308,7 @@ fn message_that_is_no_event_is_unreadable() {
 }
 
 #[test]
-fn a_contributor_names_its_alarm_and_its_labels() {
+fn contributor_has_its_alarm_and_its_labels() {
     let event = json!({
         "detail-type": "CloudWatch Alarm Contributor State Change", "source": "aws.cloudwatch",
         "account": "123456789012", "time": "2026-11-30T01:00:00Z", "region": "us-east-1",
@@ -326,19 +329,19 @@ fn a_contributor_names_its_alarm_and_its_labels() {
 }
 
 #[test]
-fn a_notice_without_an_arn_tells_region_and_account_itself() {
+fn notice_without_an_arn_has_region_and_account() {
     let event = json!({
         "AlarmName": "a", "NewStateValue": "ALARM", "AWSAccountId": "123456789012", "Region": "eu-west-1",
         "StateChangeTime": "2026-11-21T01:15:49Z", "Trigger": { "MetricName": "", "Unit": null },
     });
-    let [Payload::Alarm(wake)] = <[_; 1]>::try_from(payloads(&event)).unwrap() else { panic!() };
-    assert_eq!((wake.region.as_deref(), wake.account.unwrap().as_str()), (Some("eu-west-1"), "123456789012"));
-    assert_eq!(wake.at, Some("2026-11-21T01:15:49Z".parse().unwrap()));
-    assert_eq!(wake.arn, None);
+    let [Payload::Alarm(alarm)] = <[_; 1]>::try_from(payloads(&event)).unwrap() else { panic!() };
+    assert_eq!((alarm.region.as_deref(), alarm.account.unwrap().as_str()), (Some("eu-west-1"), "123456789012"));
+    assert_eq!(alarm.at, Some("2026-11-21T01:15:49Z".parse().unwrap()));
+    assert_eq!(alarm.arn, None);
 }
 
 #[test]
-fn what_is_broken_is_named_by_its_path() {
+fn error_names_the_path_of_the_invalid_member() {
     let sns = |message: &str| json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "Message": message } }] });
     let sqs = |body: &Value| json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "m", "body": body }] });
     let wrapped = (0..6).fold(json!({}), |inner, _| json!({ "Type": "Notification", "Message": inner.to_string() }));
@@ -390,7 +393,7 @@ fn what_is_broken_is_named_by_its_path() {
 }
 
 #[test]
-fn what_is_for_others_is_said_to_be() {
+fn foreign_event_is_described() {
     for (event, expected) in [
         (json!(null), "null"),
         (json!([1]), "a number"),

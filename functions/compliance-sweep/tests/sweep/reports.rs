@@ -1,12 +1,12 @@
-//! What is found, told and kept.
+//! Findings, notifications and stored reports.
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::world::{function, put, reasons, shop, sweep};
+use super::shop::{function, put, reasons, shop, sweep};
 
 #[tokio::test(start_paused = true)]
-async fn findings_are_told_once_and_kept_each_time() {
+async fn findings_are_reported_once_and_stored_by_each_sweep() {
     let ports = shop();
     let function = function(&ports).await;
     let report = sweep(&function).await.unwrap();
@@ -26,7 +26,7 @@ async fn findings_are_told_once_and_kept_each_time() {
     ports.clock.advance(SignedDuration::from_hours(24));
     let report = sweep(&function).await.unwrap();
     assert_eq!(reasons(&report), ["Unchanged"]);
-    assert_eq!((ports.notifier.sent().len(), ports.bus.events().len()), (1, 1), "nothing new to tell");
+    assert_eq!((ports.notifier.sent().len(), ports.bus.events().len()), (1, 1), "no new finding");
     let again: Value = serde_json::from_slice(&ports.reports.stored()["compliance/mesh/shop/findings.json"]).unwrap();
     assert_eq!(again["findings"], found["findings"], "ids and dates stay");
 
@@ -39,12 +39,12 @@ async fn findings_are_told_once_and_kept_each_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_call_a_resource_and_one_a_list() {
+async fn each_resource_and_each_list_costs_one_call() {
     let ports = shop();
     for n in 0..200 {
         put(&ports, &format!("mesh/shop/virtualNode/n{n}"), &json!({}));
     }
     let report = sweep(&function(&ports).await).await.unwrap();
-    // In memory a description and its tags are two calls of one; the survey counts what a server would see.
+    // In memory, a description and its tags are two calls; the survey counts the requests to a server.
     assert_eq!(report.decisions[0].facts["calls"], json!(4 + 203));
 }

@@ -8,29 +8,28 @@ use mesh::name::AccountId;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::eventbridge::Event;
+use super::bus_event::BusEvent;
 use super::reading::{Flaw, read, shortened};
-use super::{AlarmChannel, AlarmContributor, AlarmWake, Payload};
+use super::{AlarmChannel, AlarmContributor, AlarmEvent, Payload};
 
-/// The maximum number of attributes read from a contributor. CloudWatch groups by at most as many labels as a metric
-/// has.
+/// The maximum number of attributes read from a contributor: CloudWatch groups by at most as many labels as a metric has.
 const MOST_ATTRIBUTES: usize = 30;
 
 /// Parses EventBridge's `CloudWatch Alarm State Change`.
-pub(super) fn state_change(event: &Event<'_>) -> Result<Payload, Flaw> {
+pub(super) fn state_change(event: &BusEvent<'_>) -> Result<Payload, Flaw> {
     let detail: AlarmData = event.detail()?;
-    Ok(Payload::Alarm(detail.trigger(&Context::of_event(event))))
+    Ok(Payload::Alarm(detail.change(&Context::from_event(event))))
 }
 
 /// Parses the detail of an alarm's event without the event around it.
 pub(super) fn detail(event: &Value, at: &str) -> Result<Payload, Flaw> {
     let detail: AlarmData = read(event, at)?;
     let context = Context { arn: None, region: None, account: None, at: None, channel: AlarmChannel::Bus };
-    Ok(Payload::Alarm(detail.trigger(&context)))
+    Ok(Payload::Alarm(detail.change(&context)))
 }
 
 /// Parses EventBridge's `CloudWatch Alarm Contributor State Change`: one series of an alarm on many changed its state.
-pub(super) fn contributor_change(event: &Event<'_>) -> Result<Payload, Flaw> {
+pub(super) fn contributor_change(event: &BusEvent<'_>) -> Result<Payload, Flaw> {
     let alarm: AlarmData = event.detail()?;
     let alarm_contributor = event.raw_detail()?.get("alarmContributor").unwrap_or(&Value::Null);
     let id = alarm_contributor.get("id").and_then(Value::as_str).map(shortened);
@@ -43,7 +42,7 @@ pub(super) fn contributor_change(event: &Event<'_>) -> Result<Payload, Flaw> {
         .take(MOST_ATTRIBUTES)
         .collect();
     let contributor = (id.is_some() || !attributes.is_empty()).then_some(AlarmContributor { id, attributes });
-    Ok(Payload::Alarm(AlarmWake { contributor, ..alarm.trigger(&Context::of_event(event)) }))
+    Ok(Payload::Alarm(AlarmEvent { contributor, ..alarm.change(&Context::from_event(event)) }))
 }
 
 /// Parses the event that CloudWatch sends to a function that is an action of the alarm.
@@ -54,7 +53,7 @@ pub(super) fn direct(event: &Value, at: &str) -> Result<Payload, Flaw> {
         alarm_data: AlarmData,
     }
     let Direct { alarm_data } = read(event, at)?;
-    Ok(Payload::Alarm(alarm_data.trigger(&Context {
+    Ok(Payload::Alarm(alarm_data.change(&Context {
         arn: text(event.get("alarmArn")),
         region: text(event.get("region")),
         account: text(event.get("accountId")),
@@ -80,7 +79,7 @@ pub(super) fn notice(event: &Value, at: &str) -> Result<Payload, Flaw> {
         at: text(event.get("StateChangeTime")).and_then(instant),
         channel: AlarmChannel::Action,
     };
-    Ok(Payload::Alarm(context.trigger(alarm_name, new_state_value)))
+    Ok(Payload::Alarm(context.change(alarm_name, new_state_value)))
 }
 
 #[derive(Deserialize)]
@@ -98,9 +97,9 @@ struct State {
 }
 
 impl AlarmData {
-    fn trigger(self, context: &Context<'_>) -> AlarmWake {
+    fn change(self, context: &Context<'_>) -> AlarmEvent {
         let at = text(Some(&self.state.timestamp)).and_then(instant).or(context.at);
-        Context { at, ..*context }.trigger(self.alarm_name, self.state.value)
+        Context { at, ..*context }.change(self.alarm_name, self.state.value)
     }
 }
 
@@ -115,7 +114,7 @@ struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    fn of_event(event: &'a Event<'_>) -> Self {
+    fn from_event(event: &'a BusEvent<'_>) -> Self {
         Self {
             arn: event.resources().and_then(<[String]>::first).map(String::as_str),
             region: event.region(),
@@ -125,12 +124,12 @@ impl<'a> Context<'a> {
         }
     }
 
-    fn trigger(&self, name: AlarmName, state: AlarmState) -> AlarmWake {
+    fn change(&self, name: AlarmName, state: AlarmState) -> AlarmEvent {
         // arn:aws:cloudwatch:REGION:ACCOUNT:alarm:NAME
         let mut parts = self.arn.into_iter().flat_map(|arn| arn.splitn(7, ':')).skip(3).filter(|part| !part.is_empty());
         let region = parts.next().or(self.region);
         let account = parts.next().or(self.account);
-        AlarmWake {
+        AlarmEvent {
             name,
             state,
             arn: self.arn.filter(|arn| !arn.is_empty()).map(str::to_owned),

@@ -1,7 +1,7 @@
 //! Parsing any event terminates, returns at least one delivery for each queue message, and never panics.
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use runner::wake::{Payload, parse};
+use runner::events::{Payload, parse};
 use serde_json::{Value, json};
 
 /// The pieces that events are composed of: random bytes alone would hardly ever be an event.
@@ -52,7 +52,7 @@ fn any_bytes() {
 }
 
 #[test]
-fn any_tree_of_the_right_words() {
+fn any_tree_of_known_words() {
     bolero::check!().with_type::<Vec<u8>>().for_each(|bytes| check(&tree(&mut bytes.iter().copied(), 0)));
 }
 

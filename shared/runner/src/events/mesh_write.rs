@@ -8,7 +8,7 @@ use mesh::name::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::eventbridge::Event;
+use super::bus_event::BusEvent;
 use super::reading::{Flaw, join, read, shortened};
 use super::{MeshWrite, Payload};
 
@@ -18,7 +18,7 @@ pub(super) const SOURCES: [&str; 2] = ["aws.appmesh", "meshwarden.appmesh"];
 /// The service that CloudTrail names in a record of a call.
 pub(super) const CALLED: &str = "appmesh.amazonaws.com";
 
-pub(super) fn api_call(event: &Event<'_>) -> Result<Payload, Flaw> {
+pub(super) fn api_call(event: &BusEvent<'_>) -> Result<Payload, Flaw> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Detail {
@@ -62,7 +62,7 @@ pub(super) fn api_call(event: &Event<'_>) -> Result<Payload, Flaw> {
 }
 
 /// Reads the connection or disconnection of a proxy: it is not a write, and is reported with the proxy's node.
-pub(super) fn service_event(event: &Event<'_>) -> Payload {
+pub(super) fn service_event(event: &BusEvent<'_>) -> Payload {
     let text = |pointer: &str| {
         let detail = event.raw_detail().ok()?;
         detail.pointer(pointer)?.as_str().filter(|text| !text.is_empty()).map(shortened)

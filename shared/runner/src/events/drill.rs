@@ -79,7 +79,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::wake::parse;
+    use crate::events::parse;
 
     fn payload(event: &Value) -> Payload {
         parse(event).remove(0).payload

@@ -1,4 +1,4 @@
-//! A mesh, its function, and what stands around them.
+//! A mesh, the function, and its in-memory services.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use mesh::policy::{BUILT_IN, Policy};
 use ports::memory::MemoryPorts;
 use ports::{Deadline, PolicySource, StateKey};
-use runner::wake::{self, Payload};
+use runner::events::{self, Payload};
 use runner::{Handler as _, PolicyKeeper, Report, Retry, Runner};
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ pub(crate) fn morning() -> Timestamp {
     "2026-11-21T06:00:00Z".parse().unwrap()
 }
 
-/// A mesh that lets everything out, with a node that nobody calls.
+/// A mesh with open egress, and a node without callers.
 pub(crate) fn shop() -> MemoryPorts {
     let ports = MemoryPorts::at(morning());
     for (path, spec) in [
@@ -66,19 +66,19 @@ pub(crate) async fn function_by(memory: &MemoryPorts, policy: &str, fan_out: Fan
     compliance_sweep::function(ports(memory), policy, fan_out)
 }
 
-/// The schedule wakes the function, each time anew.
+/// A scheduled run. Each call has another scheduled time.
 pub(crate) async fn sweep(function: &Runner<ComplianceSweep>) -> Result<Report, Retry> {
-    static WAKES: AtomicI64 = AtomicI64::new(0);
-    let hours = WAKES.fetch_add(1, Ordering::Relaxed);
+    static RUNS: AtomicI64 = AtomicI64::new(0);
+    let hours = RUNS.fetch_add(1, Ordering::Relaxed);
     sweep_at(function, morning() + SignedDuration::from_hours(hours)).await
 }
 
-/// The schedule's wake of a time; the same again is the same wake.
+/// The run that is scheduled for a time. The same time is the same event.
 pub(crate) async fn sweep_at(function: &Runner<ComplianceSweep>, time: Timestamp) -> Result<Report, Retry> {
     let event = include_str!("../../../../events/compliance-sweep/schedule.json");
     let mut event: Value = serde_json::from_str(event).unwrap();
     event["time"] = json!(time);
-    let deliveries = wake::parse(&event);
+    let deliveries = events::parse(&event);
     assert!(matches!(&*deliveries, [one] if one.payload == Payload::Tick), "{deliveries:?}");
     let deadline = Deadline::after(Duration::from_mins(1));
     deadline.cover(function.handle(deliveries, deadline)).await
@@ -93,7 +93,7 @@ pub(crate) fn remembered(ports: &MemoryPorts) -> Value {
     stored.map_or(Value::Null, |stored| stored.document)
 }
 
-/// What is found of a mesh now, as the report has it.
+/// The current findings of the mesh, from the stored report.
 pub(crate) fn found(ports: &MemoryPorts) -> Vec<Value> {
     let kept = ports.reports.stored();
     let report: Value = serde_json::from_slice(&kept["compliance/mesh/shop/findings.json"]).unwrap();

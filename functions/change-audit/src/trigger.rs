@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use mesh::audit::Write;
 use mesh::name::MeshName;
 use runner::RequestedBy;
-use runner::wake::{Delivery, MeshWrite, Payload};
+use runner::events::{Delivery, MeshWrite, Payload};
 
 /// Writes to meshes, or a scheduled run.
 #[derive(Debug, Default)]
-pub struct Wake {
+pub struct Trigger {
     /// The events by mesh.
     pub(crate) meshes: BTreeMap<MeshName, Events>,
     /// Refused writes that name no mesh.
@@ -31,29 +31,35 @@ pub(crate) struct Events {
     pub(crate) tick: bool,
 }
 
-impl Wake {
-    pub(crate) fn of(deliveries: Vec<Delivery>) -> Self {
-        let mut wake = Self::default();
+impl Trigger {
+    pub(crate) fn new(deliveries: Vec<Delivery>) -> Self {
+        let mut trigger = Self::default();
         for Delivery { message_id, payload, .. } in deliveries {
             match payload {
-                Payload::MeshWrite(write) => wake.take(write, message_id),
-                Payload::Tick => wake.ticks.insert(message_id),
+                Payload::MeshWrite(write) => trigger.add_write(write, message_id),
+                Payload::Tick => trigger.ticks.insert(message_id),
                 Payload::Alarm(_)
                 | Payload::Release(_)
                 | Payload::Config(_)
                 | Payload::Certificate(_)
+<<<<<<< HEAD:functions/change-audit/src/wake.rs
                 | Payload::Rollout(_)
                 | Payload::Sweep { .. }
                 | Payload::Drill(_) => wake.foreign += 1,
+||||||| 1b06439c:functions/change-audit/src/wake.rs
+                | Payload::Sweep { .. } => wake.foreign += 1,
+=======
+                | Payload::Sweep { .. } => trigger.foreign += 1,
+>>>>>>> fun:functions/change-audit/src/trigger.rs
                 // Reported before the handler is called.
                 Payload::NotOurs { .. } | Payload::Unreadable { .. } => {}
             }
         }
-        wake
+        trigger
     }
 
-    fn take(&mut self, told: MeshWrite, message: Option<String>) {
-        let MeshWrite { operation, resource, error, at, version, id, caller, account, named_owner, .. } = told;
+    fn add_write(&mut self, recorded: MeshWrite, message: Option<String>) {
+        let MeshWrite { operation, resource, error, at, version, id, caller, account, named_owner, .. } = recorded;
         let write = Write { operation, resource, at, version, id, error, mesh_owner: account, named_owner, caller };
         match &write.resource {
             Some(path) => {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use mesh::audit::{ApiCaller as Caller, Who};
 use ports::{ConfigItem, ConfigResource, ItemStatus, ResultToken};
-use runner::wake::{ConfigSubject, ConfigWake, MeshWrite, Payload, RuleInvocation, parse};
+use runner::events::{ConfigMessage, ConfigSubject, MeshWrite, Payload, RuleInvocation, parse};
 use serde_json::{Value, json};
 
 const ARN: &str = "arn:aws:appmesh:eu-west-1:123456789012:";
@@ -35,13 +35,13 @@ fn node(status: ItemStatus) -> ConfigItem {
     item("AppMesh::VirtualNode", NODE, status)
 }
 
-fn told(subject: ConfigSubject) -> ConfigWake {
-    ConfigWake { answers: None, notified: "2026-11-20T10:03:58.101Z".parse().unwrap(), left_scope: false, subject }
+fn message(subject: ConfigSubject) -> ConfigMessage {
+    ConfigMessage { answers: None, notified: "2026-11-20T10:03:58.101Z".parse().unwrap(), left_scope: false, subject }
 }
 
-fn asked(rule: &str, subject: ConfigSubject) -> ConfigWake {
+fn rule_invocation(rule: &str, subject: ConfigSubject) -> ConfigMessage {
     let invocation = RuleInvocation { rule: rule.to_owned(), token: ResultToken::new(TOKEN) };
-    ConfigWake { answers: Some(invocation), ..told(subject) }
+    ConfigMessage { answers: Some(invocation), ..message(subject) }
 }
 
 fn written(operation: &str, resource: &str) -> MeshWrite {
@@ -79,7 +79,7 @@ fn check(function: &str, table: Vec<(&str, Vec<Payload>)>) {
 
 #[test]
 fn every_sample_event_of_tag_compliance_is_read() {
-    let rule = |subject| asked("meshwarden-tags", subject);
+    let rule = |subject| rule_invocation("meshwarden-tags", subject);
     let changed = || ConfigSubject::Item(node(ItemStatus::Ok));
     let token = |token: &str| RuleInvocation { rule: "meshwarden-tags".into(), token: ResultToken::new(token) };
     let certificate = ConfigItem {
@@ -98,16 +98,16 @@ fn every_sample_event_of_tag_compliance_is_read() {
             ("config-change", vec![Payload::Config(rule(changed()))]),
             ("config-oversized", vec![Payload::Config(rule(ConfigSubject::OversizedItem(node(ItemStatus::Ok))))]),
             ("config-deleted", vec![Payload::Config(rule(ConfigSubject::Item(node(ItemStatus::ResourceDeleted))))]),
-            ("config-left-scope", vec![Payload::Config(ConfigWake { left_scope: true, ..rule(changed()) })]),
+            ("config-left-scope", vec![Payload::Config(ConfigMessage { left_scope: true, ..rule(changed()) })]),
             ("config-scheduled", vec![Payload::Config(rule(ConfigSubject::Scheduled))]),
             ("config-snapshot-delivered", vec![Payload::Config(rule(ConfigSubject::SnapshotDelivered))]),
             (
                 "config-test-mode",
-                vec![Payload::Config(ConfigWake { answers: Some(token("TESTMODE")), ..told(changed()) })],
+                vec![Payload::Config(ConfigMessage { answers: Some(token("TESTMODE")), ..message(changed()) })],
             ),
             ("config-certificate", vec![Payload::Config(rule(ConfigSubject::Item(certificate)))]),
-            ("eventbridge-config-change", vec![Payload::Config(told(changed()))]),
-            ("sns-config-change", vec![Payload::Config(told(changed()))]),
+            ("eventbridge-config-change", vec![Payload::Config(message(changed()))]),
+            ("sns-config-change", vec![Payload::Config(message(changed()))]),
             ("sqs-config-rule", vec![Payload::Config(rule(changed()))]),
             ("cloudtrail-create-virtual-node", vec![Payload::MeshWrite(written("CreateVirtualNode", NODE))]),
             ("cloudtrail-untag-resource", vec![Payload::MeshWrite(written("UntagResource", NODE))]),
@@ -132,7 +132,7 @@ fn every_sample_event_of_tag_compliance_is_read() {
 
 #[test]
 fn every_sample_event_of_egress_compliance_is_read() {
-    let rule = |subject| Payload::Config(asked("meshwarden-egress", subject));
+    let rule = |subject| Payload::Config(rule_invocation("meshwarden-egress", subject));
     let mesh = |status| ConfigSubject::Item(item("AppMesh::Mesh", "mesh/shop", status));
     let changed = || ConfigSubject::Item(node(ItemStatus::Ok));
     // The event contains the response, and with it the version.
@@ -201,7 +201,7 @@ fn write(event: &Value) -> MeshWrite {
 }
 
 #[test]
-fn a_write_without_parameters_is_named_by_its_answer() {
+fn write_without_parameters_names_its_resource_in_the_response() {
     let metadata = json!({ "arn": format!("{ARN}{NODE}"), "version": 3 });
     let node = json!({ "meshName": "shop", "virtualNodeName": "recommendations-v2", "metadata": metadata, "spec": {} });
     let unnamed = json!({ "metadata": metadata });
@@ -231,7 +231,7 @@ fn a_write_without_parameters_is_named_by_its_answer() {
 }
 
 #[test]
-fn owner_of_a_shared_mesh_is_named_by_the_answer_or_the_parameters() {
+fn owner_of_a_shared_mesh_is_in_the_response_or_the_parameters() {
     let (ours, other) = ("123456789012", "210987654321");
     let metadata = |owner: &str| json!({ "mesh": { "metadata": { "meshOwner": owner, "version": 2 } } });
     let parameters = |owner: &str| json!({ "meshName": "shop", "meshOwner": owner });
@@ -250,7 +250,7 @@ fn owner_of_a_shared_mesh_is_named_by_the_answer_or_the_parameters() {
 }
 
 #[test]
-fn a_refused_write_is_one_whatever_it_names() {
+fn refused_write_needs_no_parameters() {
     for parameters in [json!(null), json!({}), json!({ "meshName": "a/b" }), json!({ "resourceArn": "x" })] {
         for name in ["UpdateRoute", "TagResource", "CreateMesh"] {
             let members = json!({ "errorCode": "AccessDenied", "requestParameters": parameters });
@@ -295,12 +295,12 @@ fn every_kind_of_writer_is_named() {
         assert_eq!(write.by.as_deref(), Some(by), "{identity}");
         assert!(write.caller.to_string().contains(who), "{identity}: {}", write.caller);
     }
-    let nobody = write(&recorded("UpdateMesh", &json!({ "requestParameters": parameters })));
-    assert_eq!(nobody.by, None);
+    let anonymous = write(&recorded("UpdateMesh", &json!({ "requestParameters": parameters })));
+    assert_eq!(anonymous.by, None);
 }
 
 #[test]
-fn a_connecting_proxy_is_reported_with_its_node() {
+fn connecting_proxy_is_reported_with_its_node() {
     let event = json!({
         "detail-type": "AWS Service Event via CloudTrail", "source": "aws.appmesh",
         "detail": { "eventName": "StreamAggregatedResources", "eventType": "AwsServiceEvent",
@@ -312,7 +312,7 @@ fn a_connecting_proxy_is_reported_with_its_node() {
 }
 
 #[test]
-fn what_is_no_write_to_a_mesh_is_for_others() {
+fn event_without_a_write_is_foreign() {
     let call = |source: &str, name: &str| {
         json!({ "detail-type": "AWS API Call via CloudTrail", "source": source,
             "detail": { "eventName": name, "requestParameters": { "meshName": "m" } } })
@@ -333,7 +333,7 @@ fn what_is_no_write_to_a_mesh_is_for_others() {
 }
 
 #[test]
-fn what_is_broken_is_named_by_its_path() {
+fn error_names_the_path_of_the_invalid_member() {
     let rule = |message: &Value| json!({ "invokingEvent": message.to_string(), "resultToken": "t" });
     let scheduled =
         json!({ "messageType": "ScheduledNotification", "notificationCreationTime": "2026-11-20T10:00:00Z" });
@@ -376,9 +376,9 @@ fn what_is_broken_is_named_by_its_path() {
 }
 
 #[test]
-fn a_report_shows_what_woke_it_but_no_token() {
-    let wake = payloads(&read(&folder("tag-compliance").join("config-change.json")));
-    let text = serde_json::to_string(&wake).unwrap();
+fn report_has_the_triggers_without_the_token() {
+    let requests = payloads(&read(&folder("tag-compliance").join("config-change.json")));
+    let text = serde_json::to_string(&requests).unwrap();
     let expected = json!([{ "kind": "config", "rule": "meshwarden-tags", "notified": "2026-11-20T10:03:58.101Z",
         "leftScope": false, "message": "item", "resourceType": "AWS::AppMesh::VirtualNode",
         "resourceId": format!("{ARN}{NODE}"), "arn": format!("{ARN}{NODE}"), "status": "OK",

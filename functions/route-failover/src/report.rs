@@ -4,20 +4,20 @@ use std::collections::BTreeSet;
 
 use mesh::alarm::AlarmName;
 use mesh::failover::{Decision, HoldReason, Subject, UnansweredAlarm, Verdict, Wiring};
-use mesh::name::{MeshName, ResourcePath};
+use mesh::name::MeshName;
 use ports::{DocumentError, PortError, Refusal};
 use runner::{Report, Signals};
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::actuate::Outcome;
 use crate::alarms::Alarms;
 use crate::observe::Observation;
-use crate::wake::Wake;
+use crate::reason::{facts, reason, resource};
+use crate::trigger::Trigger;
 
 /// One line of the report, with its effect on the invocation as a whole.
 #[derive(Debug)]
-pub(crate) struct Account {
+pub(crate) struct ReportEntry {
     /// The subject of the decision; `None` for a subject outside a mesh, such as an alarm.
     pub(crate) subject: Option<Subject>,
     /// The line of the report.
@@ -29,12 +29,12 @@ pub(crate) struct Account {
     /// Why the event should be delivered again; `None` if it should not.
     pub(crate) retry: Option<String>,
     /// Whether the line has information for a reader of the report.
-    pub(crate) telling: bool,
+    pub(crate) shown: bool,
 }
 
-impl Account {
+impl ReportEntry {
     /// The report line of a decision and its outcome.
-    pub(crate) fn of(observation: &Observation, decision: &Decision, outcome: Option<&Outcome>) -> Self {
+    pub(crate) fn new(observation: &Observation, decision: &Decision, outcome: Option<&Outcome>) -> Self {
         let mesh = &observation.facts.mesh;
         let held = decision.failing
             && match &decision.verdict {
@@ -57,29 +57,29 @@ impl Account {
             },
             superseded: outcome.is_some_and(overtaken) || is_stale(decision),
             retry: retry(decision, outcome),
-            telling: true,
+            shown: true,
         }
     }
 
     /// The observation is out of date: the function observes and decides again, in the next scheduled run if need be.
-    pub(crate) fn overtaken(observation: &Observation, decision: &Decision, wake: &Wake) -> Self {
-        let account = Self::of(observation, decision, None);
+    pub(crate) fn overtaken(observation: &Observation, decision: &Decision, trigger: &Trigger) -> Self {
+        let entry = Self::new(observation, decision, None);
         // Only the event carries a release, so no later run makes up for it.
-        let released = matches!(&decision.subject, Subject::Route(route) if wake.released.contains_key(route));
-        let why = || format!("{} was written by somebody else each time", account.line.resource);
-        Self { superseded: true, retry: released.then(why), ..account }
+        let released = matches!(&decision.subject, Subject::Route(route) if trigger.released.contains_key(route));
+        let why = || format!("{} was written by another writer in every attempt", entry.line.resource);
+        Self { superseded: true, retry: released.then(why), ..entry }
     }
 
     /// A part of the observation could not be read.
-    pub(crate) fn blind(what: &str, error: &PortError) -> Self {
+    pub(crate) fn unread(what: &str, error: &PortError) -> Self {
         let facts = json!({ "call": error.call, "kind": error.kind, "message": error.message });
         Self {
             subject: None,
             line: hold(what.to_owned(), "CannotObserve", facts),
             signals: Signals::default(),
             superseded: false,
-            retry: error.kind.may_heal().then(|| format!("{what} can't be observed: {error}")),
-            telling: true,
+            retry: error.kind.may_heal().then(|| format!("{what} cannot be read: {error}")),
+            shown: true,
         }
     }
 
@@ -92,7 +92,7 @@ impl Account {
             signals: Signals::default(),
             superseded: false,
             retry: None,
-            telling: true,
+            shown: true,
         }
     }
 
@@ -107,7 +107,7 @@ impl Account {
                 signals: Signals::default(),
                 superseded: false,
                 retry: None,
-                telling: true,
+                shown: true,
             })
         };
         named.iter().filter_map(left_alone).collect()
@@ -132,37 +132,20 @@ impl Account {
             signals: Signals { holds_during_alarm: u32::from(is_ours && alarm.in_alarm), ..Signals::default() },
             superseded: false,
             retry: None,
-            telling: true,
+            shown: true,
         }
     }
 
     /// The report of an invocation.
-    pub(crate) fn report(accounts: Vec<Self>) -> Report {
+    pub(crate) fn report(entries: Vec<Self>) -> Report {
         let mut signals = Signals::default();
-        for account in &accounts {
-            signals.holds_during_alarm += account.signals.holds_during_alarm;
-            signals.overwrote += account.signals.overwrote;
-            signals.kill_switch_on |= account.signals.kill_switch_on;
+        for entry in &entries {
+            signals.holds_during_alarm += entry.signals.holds_during_alarm;
+            signals.overwrote += entry.signals.overwrote;
+            signals.kill_switch_on |= entry.signals.kill_switch_on;
         }
-        let lines = accounts.into_iter().filter(|account| account.telling).map(|account| account.line).collect();
-        Report { signals, ..Report::of(lines) }
-    }
-}
-
-/// The reason of a decision: its stable code, its facts, and its text for operators.
-pub(crate) fn reason(verdict: &Verdict) -> (String, Value, String) {
-    match verdict {
-        Verdict::Keep(reason) => (reason.code(), facts(reason), reason.to_string()),
-        Verdict::Hold(reason) => (reason.code(), facts(reason), reason.to_string()),
-        Verdict::Act(plan) => (plan.why.code(), facts(&plan.why), plan.why.to_string()),
-    }
-}
-
-/// Kind and path of a decision's subject.
-pub(crate) fn resource(mesh: &MeshName, subject: &Subject) -> String {
-    match subject {
-        Subject::Route(id) => ResourcePath::Route(id.clone()).to_string(),
-        Subject::Node(node) => ResourcePath::VirtualNode(mesh.clone(), node.clone()).to_string(),
+        let lines = entries.into_iter().filter(|entry| entry.shown).map(|entry| entry.line).collect();
+        Report { signals, ..Report::new(lines) }
     }
 }
 
@@ -194,25 +177,16 @@ fn hold(resource: String, reason: &str, facts: Value) -> runner::Decision {
     }
 }
 
-/// A reason's facts, without its code.
-fn facts(reason: &impl Serialize) -> Value {
-    let mut facts = serde_json::to_value(reason).unwrap_or_default();
-    if let Some(members) = facts.as_object_mut() {
-        members.remove("reason");
-    }
-    facts
-}
-
-/// Why another attempt may succeed: a transient failure, another writer in every attempt, or a stale read. `None`
-/// otherwise.
+/// Why another attempt may succeed: after a transient failure, another writer in every attempt, or a stale read. `None`
+/// in other cases.
 fn retry(decision: &Decision, outcome: Option<&Outcome>) -> Option<String> {
     if is_stale(decision) {
-        return Some(format!("{} was read as it was before each time", subject_text(&decision.subject)));
+        return Some(format!("{} was read at an older version in every attempt", subject_text(&decision.subject)));
     }
     match outcome? {
         Outcome::Failed { error, may_heal: true, .. } => Some(error.clone()),
         outcome => overtaken(outcome)
-            .then(|| format!("{} was written by somebody else each time", subject_text(&decision.subject))),
+            .then(|| format!("{} was written by another writer in every attempt", subject_text(&decision.subject))),
     }
 }
 
@@ -223,8 +197,8 @@ fn subject_text(subject: &Subject) -> String {
     }
 }
 
-/// Whether another writer changed the route or its record in between, so that the function has to observe and decide
-/// again.
+/// Whether another writer changed the route or its record in between, so that the function observes and decides once
+/// more.
 fn overtaken(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Superseded | Outcome::Refused { refusal: Refusal::RevisionMoved })
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 /// The results of the sweep of one mesh, or of reading the list of meshes.
 #[derive(Debug, Default)]
-pub(crate) struct Done {
+pub(crate) struct SweepResults {
     pub(crate) decisions: Vec<Decision>,
     pub(crate) metrics: Vec<Metric>,
     pub(crate) retry: Option<String>,
@@ -29,8 +29,8 @@ pub(crate) struct Progress {
     pub(crate) retry: Option<String>,
 }
 
-/// The reason codes for which a mesh is not or not fully swept. Each failure is remembered until its reason no longer
-/// holds.
+/// The reason codes for which a mesh is not or not fully swept. Each failure is remembered until its reason is
+/// resolved.
 pub(crate) const FAILURES: [&str; 8] = [
     "StateUnreachable",
     "Unreadable",
@@ -50,7 +50,7 @@ pub(crate) fn target(resource: &str, reason: &str) -> String {
     format!("{resource} ({reason})")
 }
 
-impl Done {
+impl SweepResults {
     pub(crate) fn fail(&mut self, resource: String, reason: &str, error: &PortError) {
         if error.kind.may_heal() {
             self.retry.get_or_insert_with(|| error.to_string());
@@ -97,7 +97,7 @@ impl Done {
 
 impl Progress {
     /// Adds the results of a mesh.
-    pub(crate) fn join(&mut self, run: &Run<'_>, mesh: &MeshName, of_mesh: Done) {
+    pub(crate) fn join(&mut self, run: &Run<'_>, mesh: &MeshName, of_mesh: SweepResults) {
         if let Some(why) = of_mesh.report(run, &path(mesh)) {
             self.retry.get_or_insert(why);
         } else {

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use mesh::alarm::AlarmName;
 use mesh::name::RouteId;
-use runner::wake::{AlarmChannel, Delivery, Payload};
+use runner::events::{AlarmChannel, Delivery, Payload};
 
 /// Alarms that changed, routes that were released, or a scheduled run.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Wake {
+pub(crate) struct Trigger {
     /// The alarms that an event named.
     pub(crate) alarms: BTreeSet<AlarmName>,
     /// The subset of `alarms` that an action of the alarm named, not the event bus alone.
@@ -20,22 +20,22 @@ pub(crate) struct Wake {
     pub(crate) tick: bool,
 }
 
-impl Wake {
-    pub(crate) fn of(deliveries: &[Delivery]) -> Self {
-        let mut wake = Self::default();
+impl Trigger {
+    pub(crate) fn new(deliveries: &[Delivery]) -> Self {
+        let mut trigger = Self::default();
         for delivery in deliveries {
             match &delivery.payload {
                 Payload::Alarm(alarm) => {
-                    wake.alarms.insert(alarm.name.clone());
+                    trigger.alarms.insert(alarm.name.clone());
                     if alarm.channel == AlarmChannel::Action {
-                        wake.by_action.insert(alarm.name.clone());
+                        trigger.by_action.insert(alarm.name.clone());
                     }
                 }
                 Payload::Release(release) => {
-                    let asked = wake.released.entry(release.route.clone()).or_default();
-                    *asked = release.at.max(*asked);
+                    let requested = trigger.released.entry(release.route.clone()).or_default();
+                    *requested = release.at.max(*requested);
                 }
-                Payload::Tick => wake.tick = true,
+                Payload::Tick => trigger.tick = true,
                 // These payloads carry no alarm; the next scheduled run reads their changes. The last two were reported
                 // before the handler is called.
                 Payload::Config(_)
@@ -48,6 +48,6 @@ impl Wake {
                 | Payload::Unreadable { .. } => {}
             }
         }
-        wake
+        trigger
     }
 }

@@ -15,13 +15,14 @@ use ports::{BusEvent, JournalEntry, Note, Notice, PortError, StateKey, StoreOutc
 use records::{Layout, write_record};
 use serde_json::{Value, json};
 
-use crate::account::{Account, reason, resource};
 use crate::actuate::{Outcome, clear_tag, tag};
 use crate::journal::RecordedDecision;
 use crate::memory::{INTERVAL, Memory};
 use crate::observe::Observation;
 use crate::pager::{Pager, late_notice, notice};
-use crate::wake::Wake;
+use crate::reason::{reason, resource};
+use crate::report::ReportEntry;
+use crate::trigger::Trigger;
 use crate::{NAME, Ports};
 
 /// A decision together with its notifications.
@@ -33,7 +34,7 @@ pub(crate) struct News {
     pub(crate) journal: Option<RecordedDecision>,
     /// Whether no notification of an executed change is outstanding.
     pub(crate) noted: bool,
-    telling: RouteNotification,
+    notification: RouteNotification,
     /// Whether the last notification had the same reason code.
     again: bool,
     /// Set if the decision has not changed for longer than its limit.
@@ -71,13 +72,13 @@ const BUS: &str = "the event bus";
 
 /// Sends notifications, and remembers them.
 #[derive(Debug)]
-pub(crate) struct Teller {
+pub(crate) struct Notifications {
     ports: Ports,
     pager: Pager,
     memory: Memory,
 }
 
-impl Teller {
+impl Notifications {
     pub(crate) fn new(ports: Ports) -> Self {
         let (pager, memory) = (Pager::new(ports.notifier.clone()), Memory::new(ports.state.clone()));
         Self { ports, pager, memory }
@@ -96,7 +97,7 @@ impl Teller {
     /// Stores the observed state of a route before any notification about it. Then it completes work that an earlier
     /// process left undone: an unsent note, a missing restore tag, or a restore tag that restores nothing any more.
     /// Returns `None` if another writer changed the record in between, so that the observation is out of date.
-    pub(crate) async fn see(
+    pub(crate) async fn store_observed(
         &self,
         decision: &mut Decision,
         observation: &Observation,
@@ -117,7 +118,7 @@ impl Teller {
                     }
                     Ok(StoreOutcome::Overtaken) => return None,
                     Err(error) => {
-                        tracing::warn!(%error, %route, "what was seen of the route is not remembered yet");
+                        tracing::warn!(%error, %route, "failed to store the observed state of a route");
                         return Some(stored);
                     }
                 }
@@ -125,39 +126,39 @@ impl Teller {
         }
         if let (Some(record), Some(data)) = (&stored.record, observation.routes.get(route)) {
             let may_write = mode == Mode::Enforce && observation.facts.kill_switch.is_none();
-            let mended =
-                self.mended(record, data, may_write, &resource(&observation.facts.mesh, &decision.subject)).await;
-            if mended != *record {
-                decision.record = Some(mended);
+            let completed =
+                self.complete(record, data, may_write, &resource(&observation.facts.mesh, &decision.subject)).await;
+            if completed != *record {
+                decision.record = Some(completed);
             }
         }
         Some(stored)
     }
 
     /// Completes the undone work of a record as far as possible. Returns the updated record.
-    async fn mended(&self, record: &RouteRecord, route: &RouteData, may_write: bool, resource: &str) -> RouteRecord {
-        let mut mended = record.clone();
+    async fn complete(&self, record: &RouteRecord, route: &RouteData, may_write: bool, resource: &str) -> RouteRecord {
+        let mut completed = record.clone();
         if let Some(owed) = &record.owed
             && self.pager.send(&late_notice(owed, resource, record)).await
         {
-            mended.owed = None;
+            completed.owed = None;
         }
         if may_write && record.stale_tag && clear_tag(&self.ports, route).await {
-            mended.stale_tag = false;
+            completed.stale_tag = false;
         }
         if may_write
             && record.tag_missing
             && let Some(value) = restore_tag(record)
             && tag(&self.ports, route, &value).await
         {
-            mended.tag_missing = false;
+            completed.tag_missing = false;
         }
-        mended
+        completed
     }
 
     /// Clears the stored notification of nodes without a current decision: their next failure is a new one.
     pub(crate) async fn forget_nodes(&self, observation: &Observation, decided: &BTreeSet<Subject>, now: Timestamp) {
-        for node in &observation.told_nodes() {
+        for node in &observation.notified_nodes() {
             let subject = Subject::Node(node.clone());
             if decided.contains(&subject) {
                 continue;
@@ -165,7 +166,7 @@ impl Teller {
             let revision = observation.stored(&subject).map_or(0, |stored| stored.revision);
             let record = node_document(None);
             if let Err(error) = self.store(observation.key(&subject), revision, record, None, now).await {
-                tracing::warn!(%error, %node, "that there is nothing to tell any more is not remembered yet");
+                tracing::warn!(%error, %node, "failed to clear the stored notification of a node");
             }
         }
     }
@@ -182,24 +183,24 @@ impl Teller {
     ) -> News {
         let name = resource(&observation.facts.mesh, &decision.subject);
         let last = match (self.pager.last(&not_stored(&name)).await, &stored.record, &decision.subject) {
-            (Some(told), _, _) => Some(told),
+            (Some(last), _, _) => Some(last),
             (None, Some(record), _) => record.told.clone(),
             (None, None, Subject::Node(node)) if observation.is_foreign_node(node) => self.pager.last(&name).await,
-            (None, None, Subject::Node(node)) => observation.told_of_node(node),
+            (None, None, Subject::Node(node)) => observation.last_notification(node),
             (None, None, Subject::Route(_)) => self.pager.last(&name).await,
         };
         let paged = stored.record.as_ref().map(|record| record.paged.clone()).unwrap_or_default();
-        let mut telling = route_notification(&decision, last.as_ref(), &paged, &policy.failover.paging, now);
+        let mut notification = route_notification(&decision, last.as_ref(), &paged, &policy.failover.paging, now);
         if pages_as_unread(&decision, &name, observation) {
-            telling.page = false;
-            if let Some(told) = &mut telling.told {
-                told.paged = last.as_ref().filter(|last| last.code == told.code).and_then(|last| last.paged);
+            notification.page = false;
+            if let Some(own) = &mut notification.told {
+                own.paged = last.as_ref().filter(|last| last.code == own.code).and_then(|last| last.paged);
             }
         }
         // The shift was read from the route's tag: the state table has no record of it.
-        telling.news |= remembered(&decision.subject, observation).is_none()
+        notification.news |= remembered(&decision.subject, observation).is_none()
             && decision.record.as_ref().is_some_and(|record| record.shift.restore.is_some());
-        let again = last.is_some_and(|last| telling.told.as_ref().is_some_and(|told| told.code == last.code));
+        let again = last.is_some_and(|last| notification.told.as_ref().is_some_and(|own| own.code == last.code));
         if decision.record.is_none() {
             decision.record.clone_from(&stored.record);
         }
@@ -211,50 +212,50 @@ impl Teller {
         };
         let (watched, no_progress) = watched(&decision, &name, last_watch, expects, &policy.failover.paging, now);
         if let Some(record) = &mut decision.record {
-            record.told.clone_from(&telling.told);
-            record.paged.clone_from(&telling.paged);
+            record.told.clone_from(&notification.told);
+            record.paged.clone_from(&notification.paged);
             record.watch = watched;
         }
         if let Verdict::Act(plan) = &mut decision.verdict {
-            plan.then.told.clone_from(&telling.told);
-            plan.then.paged.clone_from(&telling.paged);
+            plan.then.told.clone_from(&notification.told);
+            plan.then.paged.clone_from(&notification.paged);
             plan.then.watch = None;
         }
         // A change is never made without its entry.
-        let journal = if telling.news || matches!(decision.verdict, Verdict::Act(_)) {
+        let journal = if notification.news || matches!(decision.verdict, Verdict::Act(_)) {
             Some(RecordedDecision::new(self.ports.reports.as_ref(), &decision, observation, policy, now).await)
         } else {
             None
         };
-        News { decision, journal, noted: true, telling, again, no_progress, stored }
+        News { decision, journal, noted: true, notification, again, no_progress, stored }
     }
 
     /// Reports a decision and its outcome. A failed notification is logged, and never blocks or undoes a change.
-    pub(crate) async fn tell(
+    pub(crate) async fn report(
         &self,
         news: &mut News,
         outcome: Option<&Outcome>,
         observation: &Observation,
-        wake: &Wake,
+        trigger: &Trigger,
         policy: &PagingPolicy,
         now: Timestamp,
-    ) -> Account {
-        let mut account = Account::of(observation, &news.decision, outcome);
+    ) -> ReportEntry {
+        let mut entry = ReportEntry::new(observation, &news.decision, outcome);
         // A plan that was reported before and is still not executed is not reported again.
-        let is_news = news.telling.news && !(news.again && outcome.is_some_and(Outcome::left_undone));
-        account.telling = is_news
+        let is_news = news.notification.news && !(news.again && outcome.is_some_and(Outcome::left_undone));
+        entry.shown = is_news
             || !matches!(news.decision.verdict, Verdict::Keep(_))
-            || concerns(&news.decision.subject, observation, wake);
+            || concerns(&news.decision.subject, observation, trigger);
         let (_, _, text) = reason(&news.decision.verdict);
-        let written = format!("write {}", account.line.resource);
-        let page = || notice(Urgency::Page, &account.line, &text);
+        let written = format!("write {}", entry.line.resource);
+        let page = || notice(Urgency::Page, &entry.line, &text);
         match outcome {
             None => {
-                if news.telling.page && !self.pager.send(&page()).await {
+                if news.notification.page && !self.pager.send(&page()).await {
                     news.unsent();
                 } else if is_news && cannot_clear(&news.decision.verdict) {
                     // The page follows if the alarm is unchanged by then.
-                    self.pager.send(&notice(Urgency::Note, &account.line, &text)).await;
+                    self.pager.send(&notice(Urgency::Note, &entry.line, &text)).await;
                 }
             }
             Some(Outcome::Failed { error, may_heal, kind }) => {
@@ -262,36 +263,42 @@ impl Teller {
                 self.memory.failed(&written, &FailedCall { class, kind: &kind.to_string(), text: error }, now).await;
             }
             Some(outcome) if outcome.pages() => {
-                let what = format!("{} after {}", account.line.resource, account.line.reason);
+                let what = format!("{} after {}", entry.line.resource, entry.line.reason);
                 self.pager.page(&what, outcome.name(), &page(), policy, now).await;
             }
             Some(outcome) => {
                 let happened = !matches!(outcome, Outcome::Refused { .. } | Outcome::Superseded);
                 if is_news && happened {
+<<<<<<< HEAD:functions/route-failover/src/tell.rs
                     let urgency = if news.telling.page { Urgency::Page } else { Urgency::Note };
                     news.noted = self.pager.send(&notice(urgency, &account.line, &text)).await;
+||||||| 1b06439c:functions/route-failover/src/tell.rs
+                    news.noted = self.pager.send(&notice(Urgency::Note, &account.line, &text)).await;
+=======
+                    news.noted = self.pager.send(&notice(Urgency::Note, &entry.line, &text)).await;
+>>>>>>> fun:functions/route-failover/src/notifications.rs
                 }
             }
         }
         if matches!(outcome, Some(Outcome::Applied { .. } | Outcome::AlreadyInPlace)) {
             self.memory.succeeded(&written).await;
         }
-        self.report_standstill(news, outcome, &account, policy, now).await;
+        self.report_standstill(news, outcome, &entry, policy, now).await;
         if is_news {
-            self.put(&account, observation, &news.decision.subject, now).await;
+            self.put(&entry, observation, &news.decision.subject, now).await;
         }
         // After the page: if the process is killed in between, a page is sent twice rather than never.
         let done = match outcome {
             None | Some(Outcome::WouldApply) => self.note(news, is_news, observation, now).await,
             Some(outcome) => !matches!(outcome, Outcome::Refused { .. }),
         };
-        if !done && matches!(&news.decision.subject, Subject::Route(route) if wake.released.contains_key(route)) {
+        if !done && matches!(&news.decision.subject, Subject::Route(route) if trigger.released.contains_key(route)) {
             // Only this event carries the release, so no later run makes up for it.
-            account
+            entry
                 .retry
-                .get_or_insert_with(|| format!("the release of {} has yet to be noted", account.line.resource));
+                .get_or_insert_with(|| format!("the release of {} is not stored yet", entry.line.resource));
         }
-        account
+        entry
     }
 
     /// Pages a decision that has not changed for longer than its limit: a wait that is overdue, or a plan that is made
@@ -300,11 +307,11 @@ impl Teller {
         &self,
         news: &mut News,
         outcome: Option<&Outcome>,
-        account: &Account,
+        entry: &ReportEntry,
         policy: &PagingPolicy,
         now: Timestamp,
     ) {
-        let resource = &account.line.resource;
+        let resource = &entry.line.resource;
         let is_refused = outcome.is_some_and(|outcome| match outcome {
             Outcome::Refused { .. } | Outcome::Superseded | Outcome::AlreadyInPlace => true,
             // A failed call is paged separately.
@@ -340,16 +347,16 @@ impl Teller {
         let name = resource(&observation.facts.mesh, &news.decision.subject);
         let document = match (&news.decision.subject, &news.decision.record) {
             (Subject::Node(node), _) if observation.is_foreign_node(node) => {
-                self.pager.remember(&name, news.telling.told.clone()).await;
+                self.pager.remember(&name, news.notification.told.clone()).await;
                 return true;
             }
-            (Subject::Node(_), _) => node_document(news.telling.told.clone()),
+            (Subject::Node(_), _) => node_document(news.notification.told.clone()),
             (Subject::Route(_), Some(record)) if is_news || news.stored.record.as_ref() != Some(record) => {
                 write_record(record)
             }
             (Subject::Route(_), Some(_)) => return true,
             (Subject::Route(_), None) => {
-                self.pager.remember(&name, news.telling.told.clone()).await;
+                self.pager.remember(&name, news.notification.told.clone()).await;
                 return true;
             }
         };
@@ -365,13 +372,13 @@ impl Teller {
                 true
             }
             Ok(StoreOutcome::Overtaken) => {
-                tracing::debug!(resource = name, "somebody else is at it; they will say");
+                tracing::debug!(resource = name, "another process stored the decision, and reports it");
                 false
             }
             Err(error) => {
-                tracing::warn!(%error, resource = name, "what was told is not remembered yet, but in this process");
+                tracing::warn!(%error, resource = name, "failed to store a notification; this process remembers it");
                 // Otherwise the function would page once a minute while the table can be read but not written.
-                self.pager.remember(&not_stored(&name), news.telling.told.clone()).await;
+                self.pager.remember(&not_stored(&name), news.notification.told.clone()).await;
                 false
             }
         }
@@ -389,14 +396,14 @@ impl Teller {
         self.ports.state.note(&note).await
     }
 
-    async fn put(&self, account: &Account, observation: &Observation, subject: &Subject, now: Timestamp) {
+    async fn put(&self, entry: &ReportEntry, observation: &Observation, subject: &Subject, now: Timestamp) {
         let arn = match subject {
             Subject::Route(route) => observation.routes.get(route).map(|route| route.metadata.arn.to_string()),
             Subject::Node(_) => None,
         };
         let event = BusEvent {
             detail_type: "Meshwarden Decision".to_owned(),
-            detail: json!({ "function": NAME, "decision": account.line }),
+            detail: json!({ "function": NAME, "decision": entry.line }),
             resources: arn.into_iter().collect(),
         };
         match self.ports.bus.put(&[event]).await {
@@ -412,18 +419,17 @@ impl Teller {
 impl News {
     /// Clears the time of the page that was not sent, so that the next run sends it.
     fn unsent(&mut self) {
-        if let (Some(record), Some(condition)) = (&mut self.decision.record, &self.telling.condition) {
+        if let (Some(record), Some(condition)) = (&mut self.decision.record, &self.notification.condition) {
             record.paged.remove(condition);
         }
         let record = self.decision.record.as_mut().and_then(|record| record.told.as_mut());
-        for told in record.into_iter().chain(&mut self.telling.told) {
-            told.paged = None;
+        for notification in record.into_iter().chain(&mut self.notification.told) {
+            notification.paged = None;
         }
     }
 }
 
-/// Whether a decision holds because a call for its route failed. That call has a page of its own, by its class and by
-/// how long it lasts.
+/// Whether a decision holds because a call for its route failed. That call pages separately, by its class and duration.
 fn pages_as_unread(decision: &Decision, name: &str, observation: &Observation) -> bool {
     matches!(&decision.verdict, Verdict::Hold(HoldReason::RecordUnreadable { .. }))
         && observation.unread.iter().any(|(what, _)| what == name)
@@ -468,8 +474,8 @@ fn not_stored(resource: &str) -> String {
     format!("{resource}, not stored")
 }
 
-fn node_document(told: Option<Told>) -> Value {
-    write_record(&NodeRecord { told, watch: None })
+fn node_document(notification: Option<Told>) -> Value {
+    write_record(&NodeRecord { told: notification, watch: None })
 }
 
 /// The route's record as observed; `None` for a node.
@@ -483,16 +489,16 @@ fn remembered<'a>(subject: &Subject, observation: &'a Observation) -> Option<&'a
 }
 
 /// Whether the event names an alarm that reports a target of the route, or releases the route.
-fn concerns(subject: &Subject, observation: &Observation, wake: &Wake) -> bool {
+fn concerns(subject: &Subject, observation: &Observation, trigger: &Trigger) -> bool {
     match subject {
         Subject::Node(_) => true,
         Subject::Route(id) => {
-            wake.released.contains_key(id)
+            trigger.released.contains_key(id)
                 || observation
                     .routes
                     .get(id)
                     .and_then(|route| route.spec.split())
-                    .is_some_and(|split| observation.woken.iter().any(|node| split.carries(node)))
+                    .is_some_and(|split| observation.triggered.iter().any(|node| split.carries(node)))
         }
     }
 }

@@ -13,6 +13,7 @@
 //! The envelopes have the types of `aws_lambda_events`; their contents have types of this module.
 
 mod alarm;
+mod bus_event;
 mod certificate;
 mod config;
 mod drill;
@@ -31,10 +32,11 @@ use mesh::name::{AccountId, MeshName, ResourcePath, RouteId};
 use mesh::policy::RolloutRequest;
 use ports::{ConfigItem, ResultToken};
 use serde::Serialize;
-use serde_json::Value;
 
 pub use drill::{DrillAction, DrillCommand};
-pub use identity::WakeId;
+pub(crate) use envelope::is_bare_list;
+pub use envelope::{is_batch, parse};
+pub use records::EventId;
 
 /// One item that was delivered. An SQS batch has many; every other event has few.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -43,9 +45,9 @@ pub struct Delivery {
     /// The SQS message of the delivery. The queue accepts failures per message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
-    /// The id of the trigger; unset if the event has none. A repeated delivery has the same id.
+    /// The id of the event; unset if the event has none. A repeated delivery has the same id.
     #[serde(skip)]
-    pub wake: Option<WakeId>,
+    pub event_id: Option<EventId>,
     /// The content of the delivery.
     #[serde(flatten)]
     pub payload: Payload,
@@ -56,19 +58,19 @@ pub struct Delivery {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Payload {
     /// An alarm changed its state.
-    Alarm(AlarmWake),
+    Alarm(AlarmEvent),
     /// Read everything again: a scheduled run, or a change of alarms that names no new state.
     Tick,
     /// An operator releases a held route.
     Release(Release),
     /// AWS Config reports a resource, or requests an evaluation of all resources.
-    Config(ConfigWake),
+    Config(ConfigMessage),
     /// A client wrote to a mesh, or tried to.
     MeshWrite(MeshWrite),
     /// ACM or a private CA reports on a certificate.
-    Certificate(CertificateWake),
+    Certificate(CertificateMessage),
     /// An operator or a program requests a rollout.
-    Rollout(RolloutWake),
+    Rollout(RolloutMessage),
     /// A function or an operator requests a sweep of one mesh.
     Sweep {
         /// The name of the mesh.
@@ -102,7 +104,7 @@ pub enum AlarmChannel {
 /// An alarm's change of state, as its event reports it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct AlarmWake {
+pub struct AlarmEvent {
     /// The alarm's name.
     pub name: AlarmName,
     /// The state in the event. The alarm may have another state by the time the event is read.
@@ -154,7 +156,7 @@ pub struct Release {
 /// A request of a rollout.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RolloutWake {
+pub struct RolloutMessage {
     /// The request, without contradictions.
     pub request: Box<RolloutRequest>,
     /// The operator or program that requests it; unset if the event does not name one.
@@ -168,7 +170,7 @@ pub struct RolloutWake {
 /// A message of AWS Config.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ConfigWake {
+pub struct ConfigMessage {
     /// The invocation of a rule that waits for an answer; unset for a message through EventBridge or a topic.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub answers: Option<RuleInvocation>,
@@ -247,7 +249,7 @@ pub struct MeshWrite {
 /// An event of ACM or a private CA.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct CertificateWake {
+pub struct CertificateMessage {
     /// The kind of the event.
     #[serde(flatten)]
     pub event: CertificateEvent,
@@ -304,23 +306,4 @@ pub enum AuthorityEvent {
     CrlGeneration,
     /// The CA wrote an audit report.
     AuditReportGeneration,
-}
-
-/// Parses an event into at least one delivery for each of its records, items or messages. An unreadable part is a
-/// delivery as well, so parsing never fails as a whole.
-#[must_use]
-pub fn parse(event: &Value) -> Vec<Delivery> {
-    envelope::deliveries(event)
-}
-
-/// Whether the event contains messages of an SQS queue, which expects an answer for each message.
-#[must_use]
-pub fn is_batch(event: &Value) -> bool {
-    envelope::is_batch(event)
-}
-
-/// Whether the event is a list without an envelope around it.
-#[must_use]
-pub(crate) fn is_bare_list(event: &Value) -> bool {
-    envelope::is_bare_list(event)
 }

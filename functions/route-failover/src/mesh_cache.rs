@@ -1,7 +1,6 @@
-//! The resources of a mesh that a warm function remembers, so that an alarm does not have to wait for hundreds of
-//! calls.
+//! The resources of a mesh that a warm function remembers, so that an alarm does not wait for hundreds of calls.
 //!
-//! The atlas only selects the routes to read: the routes that a decision is made for are re-read each time.
+//! The cache only selects the routes to read: the routes that a decision is made for are re-read each time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,11 +23,11 @@ const CHILDREN: [ResourceKind; 4] = [
 
 /// Every resource of a mesh as it was last read, by its path.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Atlas {
+pub(crate) struct MeshCache {
     resources: BTreeMap<ResourcePath, (ResourceRef, Resource)>,
 }
 
-impl Atlas {
+impl MeshCache {
     /// Reads the changes since the last refresh: all lists, and each resource with a changed version.
     pub(crate) async fn refresh(&mut self, meshes: &dyn MeshReader, mesh: &MeshName) -> Result<(), PortError> {
         let root = ResourcePath::Mesh(mesh.clone());
@@ -37,7 +36,7 @@ impl Atlas {
             stream::iter(CHILDREN).map(|kind| below(root.clone(), kind)).buffered(AT_A_TIME).try_concat().await?;
         let parents: Vec<(ResourcePath, ResourceKind)> = refs.iter().filter_map(with_routes).collect();
         let routes: Vec<ResourceRef> = stream::iter(parents)
-            .map(|(parent, kind)| gone_is_empty(below(parent, kind)))
+            .map(|(parent, kind)| empty_if_deleted(below(parent, kind)))
             .buffered(AT_A_TIME)
             .try_concat()
             .await?;
@@ -100,7 +99,7 @@ impl Atlas {
     }
 
     /// Stores routes that were re-read; `None` for a deleted route.
-    pub(crate) fn renew(&mut self, routes: &BTreeMap<RouteId, Option<RouteData>>) {
+    pub(crate) fn update(&mut self, routes: &BTreeMap<RouteId, Option<RouteData>>) {
         for (id, route) in routes {
             let path = ResourcePath::Route(id.clone());
             match (route, self.resources.get_mut(&path)) {
@@ -138,7 +137,7 @@ pub(crate) fn id(route: &RouteData) -> RouteId {
 pub(crate) async fn list_routes(meshes: &dyn MeshReader, mesh: &MeshName) -> Result<Vec<RouteId>, PortError> {
     let routers = meshes.list(&ResourcePath::Mesh(mesh.clone()), ResourceKind::VirtualRouter).await?;
     let found: Vec<ResourceRef> = stream::iter(routers)
-        .map(|router| async move { gone_is_empty(meshes.list(&router.path, ResourceKind::Route)).await })
+        .map(|router| async move { empty_if_deleted(meshes.list(&router.path, ResourceKind::Route)).await })
         .buffered(AT_A_TIME)
         .try_concat()
         .await?;
@@ -172,7 +171,7 @@ fn with_routes(found: &ResourceRef) -> Option<(ResourcePath, ResourceKind)> {
 }
 
 /// A router that was deleted after it was listed has no routes.
-async fn gone_is_empty(
+async fn empty_if_deleted(
     listed: impl Future<Output = Result<Vec<ResourceRef>, PortError>>,
 ) -> Result<Vec<ResourceRef>, PortError> {
     match listed.await {

@@ -10,23 +10,23 @@ use serde_json::{Value, json};
 use crate::Ports;
 use crate::handler::{folder, named};
 use crate::observe::Observation;
-use crate::outputs::Kept;
+use crate::outputs::StoredOutputs;
 
 /// The most findings that an event names: an event has at most 256 KB, and the reports contain all findings.
 const IN_AN_EVENT: usize = 200;
 
 /// The data for the notifications of a sweep.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Told<'a> {
+pub(crate) struct SweepNotifications<'a> {
     pub(crate) mesh: &'a MeshName,
     /// Whether the mesh is deleted.
-    pub(crate) is_gone: bool,
+    pub(crate) is_deleted: bool,
     pub(crate) report: &'a MeshReport<'a>,
     pub(crate) changes: &'a Changes,
-    pub(crate) kept: &'a Kept,
+    pub(crate) stored: &'a StoredOutputs,
 }
 
-impl Told<'_> {
+impl SweepNotifications<'_> {
     /// The facts of the report's line.
     pub(crate) fn facts(&self, observation: &Observation) -> Value {
         let unread: Vec<String> = observation.unread().into_iter().collect();
@@ -39,14 +39,14 @@ impl Told<'_> {
             "newCount": self.changes.new.len(),
             "resolved": named(&self.changes.resolved, short),
             "resolvedCount": self.changes.resolved.len(),
-            "reports": self.kept.places,
+            "reports": self.stored.places,
         });
         if let Some(members) = facts.as_object_mut() {
             if !unread.is_empty() {
                 members.insert("unread".to_owned(), json!(named(&unread, Clone::clone)));
                 members.insert("unreadCount".to_owned(), json!(unread.len()));
             }
-            if let Some(imported) = &self.kept.imported {
+            if let Some(imported) = &self.stored.imported {
                 members.insert("securityHub".to_owned(), json!(imported));
             }
         }
@@ -59,10 +59,10 @@ impl Told<'_> {
             return Vec::new();
         }
         let Changes { new, resolved } = self.changes;
-        let told = |(id, dated): &(FindingId, Dated)| json!({"id": id, "finding": dated});
+        let summary = |(id, dated): &(FindingId, Dated)| json!({"id": id, "finding": dated});
         let detail = json!({
             "mesh": self.mesh,
-            "new": new.iter().take(IN_AN_EVENT).map(told).collect::<Vec<_>>(),
+            "new": new.iter().take(IN_AN_EVENT).map(summary).collect::<Vec<_>>(),
             "newCount": new.len(),
             "resolved": resolved.iter().take(IN_AN_EVENT).map(|(id, _)| id).collect::<Vec<_>>(),
             "resolvedCount": resolved.len(),
@@ -72,19 +72,16 @@ impl Told<'_> {
     }
 
     fn notice(&self) -> Notice {
-        let Self { mesh, is_gone, report, changes, kept } = self;
+        let Self { mesh, is_deleted, report, changes, stored } = self;
         let is_critical = |(_, dated): &(FindingId, Dated)| dated.severity == Severity::Critical;
         let urgency = if changes.new.iter().any(is_critical) { Urgency::Page } else { Urgency::Note };
-        let mut lines = vec![if *is_gone {
-            format!("Mesh {mesh} is gone, and what was found of it with it.")
+        let mut lines = vec![if *is_deleted {
+            format!("Mesh {mesh} was deleted, so its findings are resolved.")
         } else {
             format!("Mesh {mesh} now has {}.", in_words(&report.evaluation.findings))
         }];
         if !report.unread.is_empty() {
-            lines.push(format!(
-                "\nNot known, {}: of these nothing is found and nothing is resolved.",
-                report.unread.len()
-            ));
+            lines.push(format!("\nNot known, {}: their findings are neither new nor resolved.", report.unread.len()));
             lines.extend(named(report.unread, |unread| format!("  {unread}")));
         }
         for (heading, list) in [("New", &changes.new), ("Resolved", &changes.resolved)] {
@@ -93,11 +90,11 @@ impl Told<'_> {
                 lines.extend(named(list, short).into_iter().map(|line| format!("  {line}")));
             }
         }
-        if kept.places.is_empty() {
-            lines.push("\nNo reports are kept; set MESHWARDEN_REPORTS to keep them.".to_owned());
+        if stored.places.is_empty() {
+            lines.push("\nNo reports are stored; set MESHWARDEN_REPORTS to store them.".to_owned());
         } else {
             lines.push(format!("\nReports, below {}:", folder(mesh)));
-            lines.extend(kept.places.iter().map(|place| format!("  {place}")));
+            lines.extend(stored.places.iter().map(|place| format!("  {place}")));
         }
         let body = lines.join("\n") + "\n";
         let subject = format!("{} new, {} resolved findings in mesh {mesh}", changes.new.len(), changes.resolved.len());

@@ -1,4 +1,4 @@
-//! Meshes of which some can't be read.
+//! A mesh reader that cannot read some meshes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -9,17 +9,17 @@ use mesh::resource::Resource;
 use ports::memory::MemoryMesh;
 use ports::{MeshReader, PortError, PortErrorKind, ResourceRef};
 
-/// Meshes that can't be read, and how that fails.
+/// The unreadable meshes, each with the kind of the error.
 pub(crate) type Unread = Arc<Mutex<BTreeMap<MeshName, PortErrorKind>>>;
 
-/// The meshes, but for those that can't be read.
+/// A reader that fails for the unreadable meshes.
 #[derive(Debug)]
-pub(crate) struct Blinkered {
+pub(crate) struct UnreadableMeshes {
     pub(crate) meshes: MemoryMesh,
     pub(crate) unread: Unread,
 }
 
-impl Blinkered {
+impl UnreadableMeshes {
     fn check(&self, path: &ResourcePath) -> Result<(), PortError> {
         match self.unread.lock().unwrap().get(path.mesh()) {
             Some(kind) => Err(PortError::new(format!("describe {path}"), *kind, "not now")),
@@ -29,7 +29,7 @@ impl Blinkered {
 }
 
 #[async_trait]
-impl MeshReader for Blinkered {
+impl MeshReader for UnreadableMeshes {
     async fn meshes(&self) -> Result<Vec<ResourceRef>, PortError> {
         self.meshes.meshes().await
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mesh::rotation::renewal_reason;
 use runner::RequestedBy;
-use runner::wake::{AuthorityEvent, CertificateEvent, CertificateWake, Delivery, Payload};
+use runner::events::{AuthorityEvent, CertificateEvent, CertificateMessage, Delivery, Payload};
 use serde_json::{Value, json};
 
 /// The message of a delivery; `None` for an event without a queue.
@@ -12,7 +12,7 @@ pub(crate) type MessageId = Option<String>;
 
 /// The facts from the events of an invocation.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Wake {
+pub struct Trigger {
     /// The certificates that private CAs have revoked, by the CA's name for them: no API lists them.
     pub(crate) revoked: BTreeMap<String, BTreeSet<MessageId>>,
     /// The events that an operator has to know, by the subject of the record.
@@ -33,7 +33,7 @@ struct Message {
     about: Option<Vec<String>>,
 }
 
-/// The resource of an account that concerns every certificate.
+/// The subject that concerns every certificate: the list of meshes.
 pub(crate) const EVERYTHING: &str = "meshes";
 
 fn message(delivery: &Delivery) -> Option<Message> {
@@ -81,18 +81,18 @@ pub(crate) fn certificate_subject(arn: &str) -> String {
     format!("acm:{arn}")
 }
 
-impl Wake {
-    pub(crate) fn of(deliveries: &[Delivery]) -> Self {
-        let mut wake = Self::default();
+impl Trigger {
+    pub(crate) fn new(deliveries: &[Delivery]) -> Self {
+        let mut trigger = Self::default();
         for delivery in deliveries {
-            wake.messages.extend(message(delivery));
-            wake.is_direct |= delivery.message_id.is_none();
+            trigger.messages.extend(message(delivery));
+            trigger.is_direct |= delivery.message_id.is_none();
             // Every event leads to a full read; foreign events are reported before the handler is called.
             if let Payload::Certificate(certificate) = &delivery.payload {
-                wake.read(certificate, &delivery.message_id);
+                trigger.read(certificate, &delivery.message_id);
             }
         }
-        wake
+        trigger
     }
 
     /// The deliveries that a failure of a resource affects: the messages about it. The schedule repeats everything else.
@@ -104,9 +104,9 @@ impl Wake {
         messages.chain(self.is_direct.then_some(None)).collect()
     }
 
-    fn read(&mut self, wake: &CertificateWake, message: &MessageId) {
-        let resource = wake.resources.first().cloned().unwrap_or_default();
-        match &wake.event {
+    fn read(&mut self, certificate: &CertificateMessage, message: &MessageId) {
+        let resource = certificate.resources.first().cloned().unwrap_or_default();
+        match &certificate.event {
             CertificateEvent::RenewalActionRequired { reason } => {
                 let code = reason.as_deref().unwrap_or("OTHER");
                 let text = format!("ACM can't renew {resource} ({code}): {}", renewal_reason(code));
@@ -115,7 +115,7 @@ impl Wake {
                 self.add(subject, resource, "RenewalActionRequired", code, (text, facts), message);
             }
             CertificateEvent::Authority { did: AuthorityEvent::Revocation, failure: None } => {
-                for one in wake.resources.iter().filter(|one| one.contains("/certificate/")) {
+                for one in certificate.resources.iter().filter(|one| one.contains("/certificate/")) {
                     self.revoked.entry(one.clone()).or_default().insert(message.clone());
                 }
             }
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_messages_about_the_failed_resource_come_again() {
+    fn only_messages_about_the_failed_resource_are_delivered_again() {
         let acm =
             |id: &str| json!({ "detail-type": "ACM Certificate Expired", "source": "aws.acm", "resources": [id] });
         let revoked = json!({ "detail-type": "ACM Private CA Certificate Revocation", "source": "aws.acm-pca",
@@ -167,16 +167,16 @@ mod tests {
         let bodies = [("a", acm("arn:a")), ("b", acm("arn:b")), ("revoked", revoked), ("tick", tick.clone())];
         let record =
             |(id, body): (&str, Value)| json!({ "eventSource": "aws:sqs", "messageId": id, "body": body.to_string() });
-        let wake = Wake::of(&runner::wake::parse(&json!({ "Records": bodies.map(record) })));
+        let trigger = Trigger::new(&runner::events::parse(&json!({ "Records": bodies.map(record) })));
         for (resource, expected) in [
             ("acm:arn:a", &["a", "tick"][..]),
             ("bundle/shop", &["tick"]),
             (EVERYTHING, &["a", "b", "revoked", "tick"]),
         ] {
             let expected: RequestedBy = expected.iter().map(|id| Some((*id).to_owned())).collect();
-            assert_eq!(wake.requested_by(resource), expected, "{resource}");
+            assert_eq!(trigger.requested_by(resource), expected, "{resource}");
         }
-        let direct = Wake::of(&runner::wake::parse(&tick));
+        let direct = Trigger::new(&runner::events::parse(&tick));
         assert_eq!(direct.requested_by("acm:arn:a"), RequestedBy::delivery(None));
     }
 }

@@ -50,15 +50,18 @@ impl Context {
     }
 }
 
-/// Reads the event: at least one delivery for each record, item or message in it.
-pub(super) fn deliveries(event: &Value) -> Vec<Delivery> {
+/// Parses an event into at least one delivery for each of its records, items or messages. An unreadable part is a
+/// delivery as well, so parsing never fails as a whole.
+#[must_use]
+pub fn parse(event: &Value) -> Vec<Delivery> {
     let mut deliveries = Vec::new();
     unpack(event, &Context::root(), &mut deliveries);
     deliveries
 }
 
-/// Whether the event is a queue message, or directly contains one.
-pub(super) fn is_batch(event: &Value) -> bool {
+/// Whether the event contains messages of an SQS queue, which expects an answer for each message.
+#[must_use]
+pub fn is_batch(event: &Value) -> bool {
     match items(event) {
         Some((_, items)) => items.iter().any(is_sqs),
         None => is_sqs(event),
@@ -66,7 +69,7 @@ pub(super) fn is_batch(event: &Value) -> bool {
 }
 
 /// Whether the event is a list without an envelope, as EventBridge Pipes and targets with batches send it.
-pub(super) fn is_bare_list(event: &Value) -> bool {
+pub(crate) fn is_bare_list(event: &Value) -> bool {
     event.is_array()
 }
 
@@ -121,13 +124,12 @@ fn unpack(value: &Value, context: &Context, into: &mut Vec<Delivery>) {
 fn delivery(read: Result<Payload, Flaw>, event: &Value, context: &Context) -> Delivery {
     Delivery {
         message_id: context.message_id.clone(),
-        wake: identity::of(event, context.envelope_id.as_deref()),
+        event_id: identity::identify(event, context.envelope_id.as_deref()),
         payload: read.unwrap_or_else(|Flaw { at, why }| Payload::Unreadable { why, at }),
     }
 }
 
-/// Whether a record is a queue message. Pipes and test events may leave the source out; an id and a body are then
-/// enough.
+/// Whether a record is a queue message. Pipes and test events may omit the source; an id and a body are sufficient then.
 fn is_sqs(record: &Value) -> bool {
     match record.get("eventSource") {
         Some(source) => source.as_str() == Some("aws:sqs"),

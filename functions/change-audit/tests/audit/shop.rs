@@ -1,4 +1,4 @@
-//! A mesh, the function that audits it, and what stands around them.
+//! A mesh, the function that audits it, and its in-memory services.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ pub(crate) fn route(target: &str) -> Value {
     json!({ "httpRoute": { "match": { "prefix": "/" }, "action": { "weightedTargets": targets } } })
 }
 
-/// A mesh in which `web` calls `recs-v1` by TLS, and the function that has seen it at ten.
+/// A mesh in which `web` calls `recs-v1` with TLS, and the function, which read the mesh at ten.
 pub(crate) struct Shop {
     pub(crate) ports: MemoryPorts,
     pub(crate) reports: bool,
@@ -67,12 +67,12 @@ impl Shop {
 
     pub(crate) async fn open() -> Self {
         let shop = Self::new();
-        assert_eq!(shop.wake("tick-rule").await.unwrap(), ["FirstSight"]);
+        assert_eq!(shop.invoke("tick-rule").await.unwrap(), ["FirstSight"]);
         shop.ports.clock.advance(SignedDuration::from_mins(4));
         shop
     }
 
-    /// Somebody writes a spec.
+    /// Writes a spec, as an operator does.
     pub(crate) fn edit(&self, path: &str, spec: &Value) {
         let path: ResourcePath = path.parse().unwrap();
         self.ports.mesh.edit_resource(&path, Spec::read(path.kind(), spec).unwrap());
@@ -84,13 +84,13 @@ impl Shop {
         self.ports.mesh.set_tags(&format!("arn:aws:appmesh:eu-west-1:{ACCOUNT}:{path}"), tags);
     }
 
-    /// A fresh process answers an event.
+    /// A new process handles an event.
     pub(crate) async fn answer(&self, event: &Value) -> Result<Value, String> {
         self.answer_within(Duration::from_mins(1), event).await
     }
 
     pub(crate) async fn answer_within(&self, time: Duration, event: &Value) -> Result<Value, String> {
-        // A small mesh has little that is wrong; with every rule there is something to tell.
+        // With every rule enabled, the small mesh has findings to report.
         let every_rule = BUILT_IN.replace("profile: recommended", "profile: strict");
         let every_rule = every_rule.replace("required: []", "required: [{ key: owner }, { key: environment }]");
         let source = MemoryPolicy::new(&every_rule, Faults::default());
@@ -109,16 +109,16 @@ impl Shop {
         invocation.answer(&function(ports, policy), &emitter, event).await.map_err(|error| error.to_string())
     }
 
-    /// The reasons that a sample event leads to; of a batch the messages that failed.
-    pub(crate) async fn wake(&self, event: &str) -> Result<Vec<String>, String> {
+    /// The reasons in the answer to a sample event; for a batch, the failed messages.
+    pub(crate) async fn invoke(&self, event: &str) -> Result<Vec<String>, String> {
         self.answer(&sample(event)).await.map(|answer| reasons(&answer))
     }
 
-    pub(crate) async fn wake_with(&self, event: &Value) -> Vec<String> {
+    pub(crate) async fn invoke_with(&self, event: &Value) -> Vec<String> {
         reasons(&self.answer(event).await.unwrap())
     }
 
-    /// Deletes the mesh with all that is in it, and says how many resources that were.
+    /// Deletes the mesh with its resources, and returns their number.
     pub(crate) fn delete(&self) -> usize {
         let paths = ["virtualService/recs.local", "virtualRouter/recs/route/main", "virtualRouter/recs"];
         let paths = paths.into_iter().chain(["virtualNode/recs-v1", "virtualNode/web"]);
@@ -160,7 +160,7 @@ pub(crate) fn reasons(answer: &Value) -> Vec<String> {
     }
 }
 
-/// Does what an event tells of, so that there is something to see.
+/// Makes the change that an event reports.
 pub(crate) fn happen(shop: &Shop, event: &str) {
     match event {
         "cloudtrail-update-virtual-node" | "sns-cloudtrail" | "sqs-sns-cloudtrail" => shop.edit(RECS, &node(None)),
@@ -176,6 +176,6 @@ pub(crate) fn happen(shop: &Shop, event: &str) {
             shop.tag(RECS, &[("owner", "recs")]);
         }
         "tick-rule" | "cloudtrail-denied" | "cloudtrail-refused" | "cloudtrail-describe" => {}
-        other => panic!("say what {other} is about"),
+        other => panic!("no change is defined for {other}"),
     }
 }

@@ -3,9 +3,9 @@
 
 use serde_json::Value;
 
-use super::eventbridge::Event;
+use super::bus_event::BusEvent;
 use super::reading::{Flaw, join, shortened};
-use super::{AuthorityEvent, CertificateEvent, CertificateWake, Payload};
+use super::{AuthorityEvent, CertificateEvent, CertificateMessage, Payload};
 
 /// Whether an event comes from these services and has a known type.
 pub(super) fn is_one(source: &str, detail_type: &str) -> bool {
@@ -17,7 +17,7 @@ pub(super) fn is_one(source: &str, detail_type: &str) -> bool {
 }
 
 /// Parses an event. Only `resources` is required; audit reports have a bare id there.
-pub(super) fn read_event(event: &Event<'_>) -> Result<Payload, Flaw> {
+pub(super) fn read_event(event: &BusEvent<'_>) -> Result<Payload, Flaw> {
     let resources = event.resources().ok_or_else(|| Flaw::missing(event.at(), "resources"))?.to_vec();
     if resources.is_empty() {
         return Err(Flaw::new(&join(event.at(), "resources"), "it names nothing"));
@@ -47,7 +47,7 @@ pub(super) fn read_event(event: &Event<'_>) -> Result<Payload, Flaw> {
             }
         },
     };
-    Ok(Payload::Certificate(CertificateWake { event: what, resources }))
+    Ok(Payload::Certificate(CertificateMessage { event: what, resources }))
 }
 
 fn authority(detail_type: &str) -> Option<AuthorityEvent> {
