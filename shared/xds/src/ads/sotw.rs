@@ -6,6 +6,7 @@ use std::sync::Arc;
 use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 use envoy_types::pb::google::protobuf::Any;
 
+use super::idle_routes;
 use super::previous::{PreviousResources, has_inner_routes};
 use super::route_steps::{RouteSteps, Step};
 use super::status::{Nack, Status, combined_version};
@@ -93,6 +94,18 @@ impl SubscribedNames {
         match (self, before) {
             (Self::Named(now), Self::Named(before)) => !now.is_subset(before),
             (now, before) => now != before,
+        }
+    }
+}
+
+impl SotwSubscription {
+    /// Keeps the previous contents of names to which the client still subscribes: a response without them removes nothing.
+    fn keep_unnamed(&mut self, previous: &BTreeMap<String, Resource>) {
+        let is_kept = |name: &&String| self.names.includes(name) && !self.accepted.contains_key(*name);
+        let kept: Vec<String> = previous.keys().filter(is_kept).cloned().collect();
+        if !kept.is_empty() {
+            let kept = kept.into_iter().filter_map(|name| previous.get(&name).map(|resource| (name, resource.clone())));
+            Arc::make_mut(&mut self.accepted).extend(kept);
         }
     }
 }
@@ -202,8 +215,11 @@ impl SotwStream {
                 status.nack = None;
                 status.acknowledged = Some(sent.version.clone());
                 status.resources = sent.resources;
-                (subscription.accepted, subscription.accepted_version) =
-                    (Arc::clone(&subscription.sent), Some(sent.version));
+                let previous = std::mem::replace(&mut subscription.accepted, Arc::clone(&subscription.sent));
+                subscription.accepted_version = Some(sent.version);
+                if kind == ResourceType::Route {
+                    subscription.keep_unnamed(&previous);
+                }
             }
         } else if std::mem::take(&mut subscription.due) {
             answer = true;
@@ -268,7 +284,7 @@ impl SotwStream {
             &self.warming.as_ref().map_or_else(|| snapshot.clone(), |previous| snapshot.with_support_of(previous));
         let routes = self.route_step(snapshot);
         let mut clusters_are_outstanding = false;
-        for kind in ResourceType::ALL {
+        for kind in self.order(snapshot) {
             let Some(subscription) = self.types.get(&kind) else { continue };
             if uses_clusters(kind) && (clusters_are_outstanding || self.endpoints_are_missing(snapshot)) {
                 break;
@@ -294,6 +310,23 @@ impl SotwStream {
             }
         }
         Vec::new()
+    }
+
+    /// The order in which the types are sent.
+    fn order(&self, snapshot: &Snapshot) -> [ResourceType; 5] {
+        let subscription = |kind| self.types.get(&kind);
+        let (Some(listeners), Some(routes)) =
+            (subscription(ResourceType::Listener), subscription(ResourceType::Route))
+        else {
+            return ResourceType::ALL;
+        };
+        // What a returning client has is unknown until it accepts a response.
+        let are_known = listeners.accepted_version.is_some();
+        let desired = self.desired(ResourceType::Listener, listeners, snapshot);
+        if !are_known || desired.is_none_or(|desired| listeners.settled.as_ref() == Some(&desired.version)) {
+            return ResourceType::ALL;
+        }
+        idle_routes::order(snapshot, listeners.accepted.values(), |name| routes.names.includes(name))
     }
 
     /// Whether the client was sent clusters and has not yet subscribed to their endpoints. Envoy subscribes to them at

@@ -36,6 +36,8 @@ pub(crate) trait Client {
     fn status(&self) -> &Status;
     /// The number of responses that are still on their way to the client.
     fn responses_in_flight(&self) -> usize;
+    /// The type of the oldest response on its way to the client.
+    fn next_type(&self) -> Option<ResourceType>;
     /// The clusters that wait for their endpoints.
     fn warming(&self) -> &BTreeSet<String>;
 
@@ -78,6 +80,9 @@ impl Subscriptions {
             ResourceType::Listener => ResourceType::Route,
             ResourceType::Endpoint | ResourceType::Secret | ResourceType::Route => return None,
         };
+        if !self.like_envoy {
+            return None;
+        }
         let held = held.get(&kind)?.iter();
         let names: BTreeSet<String> = match kind {
             ResourceType::Cluster => {
@@ -85,7 +90,7 @@ impl Subscriptions {
             }
             _ => held.map(|(_, body)| routes_of(body)).collect(),
         };
-        (self.like_envoy && (waits || self.names.get(&dependent) != Some(&names))).then_some((dependent, names))
+        (waits || self.names.get(&dependent) != Some(&names)).then_some((dependent, names))
     }
 }
 
