@@ -34,9 +34,15 @@ async fn a_service_that_changes_from_tcp_to_http_never_uses_its_earlier_routes()
     stage.node("server", node("http", &[])).await;
     stage.service_on_router(SERVICE, "requests", "http").await;
     // Requests of the test have no route here.
-    stage.route("requests", "some", json!({"httpRoute": {
-        "match": {"prefix": "/elsewhere"}, "action": action(&[("server", 1)]),
-    }})).await;
+    stage
+        .route(
+            "requests",
+            "some",
+            json!({"httpRoute": {
+                "match": {"prefix": "/elsewhere"}, "action": action(&[("server", 1)]),
+            }}),
+        )
+        .await;
     let listeners = json!({"listeners": [{"portMapping": {"port": 8080, "protocol": "tcp"}}]});
     stage.create("virtualRouters", "virtualRouterName", "connections", listeners).await;
     stage.route("connections", "all", json!({"tcpRoute": {"action": action(&[("server", 1)])}})).await;

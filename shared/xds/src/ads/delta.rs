@@ -245,9 +245,8 @@ impl DeltaStream {
         if kind == ResourceType::Route {
             self.routes.extend(changes.contents);
             let acknowledged = &subscription.acknowledged;
-            self.routes.retain(|name, resource| {
-                !acknowledged.contains_key(name) || is_held(name, resource, acknowledged)
-            });
+            self.routes
+                .retain(|name, resource| !acknowledged.contains_key(name) || is_held(name, resource, acknowledged));
         } else if kind == ResourceType::Listener {
             self.listeners.extend(changes.contents);
             self.listeners.retain(|name, resource| is_held(name, resource, &subscription.acknowledged));
@@ -297,8 +296,7 @@ impl DeltaStream {
     /// The order in which the types are sent.
     fn order(&self, snapshot: &Snapshot) -> [ResourceType; 5] {
         let subscription = |kind| self.types.get(&kind);
-        let (Some(listeners), Some(routes)) =
-            (subscription(ResourceType::Listener), subscription(ResourceType::Route))
+        let (Some(listeners), Some(routes)) = (subscription(ResourceType::Listener), subscription(ResourceType::Route))
         else {
             return ResourceType::ALL;
         };

@@ -23,13 +23,8 @@ use crate::resource::{Resource, ResourceType};
 use crate::snapshot::Snapshot;
 
 /// The order of types while a client holds an idle route configuration.
-const ROUTES_BEFORE_LISTENERS: [ResourceType; 5] = [
-    ResourceType::Cluster,
-    ResourceType::Endpoint,
-    ResourceType::Secret,
-    ResourceType::Route,
-    ResourceType::Listener,
-];
+const ROUTES_BEFORE_LISTENERS: [ResourceType; 5] =
+    [ResourceType::Cluster, ResourceType::Endpoint, ResourceType::Secret, ResourceType::Route, ResourceType::Listener];
 
 /// The order in which the types of a snapshot are sent to a client with these acknowledged listeners, that subscribes to
 /// the route configurations that `includes` accepts.
@@ -38,7 +33,8 @@ pub(super) fn order<'a>(
     listeners: impl IntoIterator<Item = &'a Resource>,
     includes: impl Fn(&str) -> bool,
 ) -> [ResourceType; 5] {
-    let mut subscribed = snapshot.of(ResourceType::Route).map(|(name, _)| name).filter(|name| includes(name)).peekable();
+    let mut subscribed =
+        snapshot.of(ResourceType::Route).map(|(name, _)| name).filter(|name| includes(name)).peekable();
     if subscribed.peek().is_none() {
         return ResourceType::ALL;
     }

@@ -315,8 +315,7 @@ impl SotwStream {
     /// The order in which the types are sent.
     fn order(&self, snapshot: &Snapshot) -> [ResourceType; 5] {
         let subscription = |kind| self.types.get(&kind);
-        let (Some(listeners), Some(routes)) =
-            (subscription(ResourceType::Listener), subscription(ResourceType::Route))
+        let (Some(listeners), Some(routes)) = (subscription(ResourceType::Listener), subscription(ResourceType::Route))
         else {
             return ResourceType::ALL;
         };

@@ -90,11 +90,7 @@ impl<'m> Draft<'m> {
     /// Two backends may lead to the same listener with different client policies or different names of their
     /// statistics. The name of the second cluster then contains the backend, because App Mesh's own name has room for
     /// one cluster only.
-    pub(super) fn egress_cluster(
-        &mut self,
-        called: Called<'_, 'm>,
-        to: Destination<'m>,
-    ) -> Option<String> {
+    pub(super) fn egress_cluster(&mut self, called: Called<'_, 'm>, to: Destination<'m>) -> Option<String> {
         let Called { service, policy, offer } = called;
         let mapping = &to.listener.port_mapping;
         let protocol = if offer.is_tcp() { &Protocol::Tcp } else { &mapping.protocol };

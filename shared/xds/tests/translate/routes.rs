@@ -1,10 +1,10 @@
 //! Routes: their order, weights, retries and timeouts.
 
+use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{Route, RouteAction};
-use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext;
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -178,7 +178,11 @@ fn match_port_restricts_a_route_to_that_listener() {
 /// The cluster of a call to `blue` with TLS, and the protocols that it negotiates within TLS.
 fn negotiated(kind: &str, on_router: &str, of_node: &str, health_check: Value) -> (String, Vec<String>) {
     let action = json!({"weightedTargets": [{"virtualNode": "blue", "weight": 1}]});
-    let spec = if kind == "tcpRoute" { json!({ "action": action }) } else { json!({"match": {"prefix": "/"}, "action": action}) };
+    let spec = if kind == "tcpRoute" {
+        json!({ "action": action })
+    } else {
+        json!({"match": {"prefix": "/"}, "action": action})
+    };
     let mut specs = colours(on_router, &[("all", json!({ kind: spec }))]);
     let listener = &mut specs["virtualNode/blue"]["listeners"][0];
     listener["portMapping"]["protocol"] = json!(of_node);
