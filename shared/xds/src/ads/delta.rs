@@ -37,6 +37,8 @@ pub struct DeltaStream {
     listeners: BTreeMap<String, Resource>,
     /// Whether the route configurations sent last include targets that only previous ones of the client name.
     keeps_previous_routes: bool,
+    /// Whether no request or connection can be on its way to a cluster that the client has and the snapshot lacks.
+    may_drop_clusters: bool,
 }
 
 /// The subscription of a client to one resource type, and the resources that the client has.
@@ -105,20 +107,38 @@ impl DeltaStream {
         })
     }
 
-    /// Whether the client lacks nothing of the snapshot, but still has targets of its previous gateway routes. The caller
-    /// calls [`Self::release`] once no request can be on its way to them.
+    /// Whether the client lacks nothing of the snapshot, but still has previous clusters, or targets of its previous
+    /// gateway routes. The caller calls [`Self::release`] once no request can be on its way to them.
     #[must_use]
     pub fn lingers(&self, snapshot: &Snapshot) -> bool {
+        self.routes_linger(snapshot) || self.clusters_linger(snapshot)
+    }
+
+    fn routes_linger(&self, snapshot: &Snapshot) -> bool {
         let subscription = self.types.get(&ResourceType::Route);
         subscription.is_some_and(|subscription| subscription.outstanding.is_none() && subscription.refused.is_empty())
             && self.route_step(snapshot).lingers
     }
 
-    /// Removes targets of previous gateway routes if nothing else is left to do; returns the responses to send.
+    fn clusters_linger(&self, snapshot: &Snapshot) -> bool {
+        let has_more = |kind: &ResourceType| {
+            self.types.get(kind).is_some_and(|subscription| {
+                let changes = Self::difference(*kind, subscription, snapshot, true);
+                subscription.outstanding.is_none() && !changes.removed.is_empty()
+            })
+        };
+        !self.may_drop_clusters
+            && ResourceType::ALL.iter().filter(|kind| is_removed_last(**kind)).any(has_more)
+            && self.references_are_acknowledged(snapshot)
+    }
+
+    /// Removes previous clusters, and targets of previous gateway routes, if nothing else is left to do; returns the
+    /// responses to send.
     pub fn release(&mut self, snapshot: &Snapshot) -> Vec<DeltaDiscoveryResponse> {
-        if self.lingers(snapshot) {
+        if self.routes_linger(snapshot) {
             self.keeps_previous_routes = false;
         }
+        self.may_drop_clusters |= self.clusters_linger(snapshot);
         self.advance(snapshot)
     }
 
@@ -278,7 +298,8 @@ impl DeltaStream {
                 }
                 break;
             }
-            let may_remove = !is_removed_last(kind) || self.references_are_acknowledged(snapshot);
+            let may_remove =
+                !is_removed_last(kind) || (self.may_drop_clusters && self.references_are_acknowledged(snapshot));
             let is_route = kind == ResourceType::Route;
             let next = if is_route { &routes.snapshot } else { snapshot };
             let changes = Self::difference(kind, subscription, next, may_remove);
@@ -406,6 +427,9 @@ impl DeltaStream {
         self.status.of(kind).sent = Some(version);
         if kind == ResourceType::Cluster {
             self.warming = Some(snapshot.clone());
+        }
+        if uses_clusters(kind) {
+            self.may_drop_clusters = false;
         }
         Some(response)
     }

@@ -30,6 +30,8 @@ pub struct SotwStream {
     previous: Vec<PreviousResources>,
     /// Whether the route configurations sent last include targets that only previous ones of the client name.
     keeps_previous_routes: bool,
+    /// Whether no request or connection can be on its way to a cluster that the client has and the snapshot lacks.
+    may_drop_clusters: bool,
 }
 
 /// The subscription of a client to one resource type, and the resources that were sent.
@@ -142,20 +144,34 @@ impl SotwStream {
         sets.filter(|set| set.kind == ResourceType::Cluster || has_inner_routes(&set.resources))
     }
 
-    /// Whether the client lacks nothing of the snapshot, but still has targets of its previous gateway routes. The caller
-    /// calls [`Self::release`] once no request can be on its way to them.
+    /// Whether the client lacks nothing of the snapshot, but still has previous clusters, or targets of its previous
+    /// gateway routes. The caller calls [`Self::release`] once no request can be on its way to them.
     #[must_use]
     pub fn lingers(&self, snapshot: &Snapshot) -> bool {
+        self.routes_linger(snapshot) || self.clusters_linger(snapshot)
+    }
+
+    fn routes_linger(&self, snapshot: &Snapshot) -> bool {
         let subscription = self.types.get(&ResourceType::Route);
         subscription.is_some_and(|subscription| subscription.outstanding.is_none() && !subscription.refused)
             && self.route_step(snapshot).lingers
     }
 
-    /// Removes targets of previous gateway routes if nothing else is left to do; returns the responses to send.
+    fn clusters_linger(&self, snapshot: &Snapshot) -> bool {
+        let subscription = self.types.get(&ResourceType::Cluster);
+        !self.may_drop_clusters
+            && subscription.is_some_and(|subscription| subscription.outstanding.is_none())
+            && self.stale_resources(ResourceType::Cluster, snapshot).next().is_some()
+            && self.references_are_acknowledged(snapshot)
+    }
+
+    /// Removes previous clusters, and targets of previous gateway routes, if nothing else is left to do; returns the
+    /// responses to send.
     pub fn release(&mut self, snapshot: &Snapshot) -> Vec<DiscoveryResponse> {
-        if self.lingers(snapshot) {
+        if self.routes_linger(snapshot) {
             self.keeps_previous_routes = false;
         }
+        self.may_drop_clusters |= self.clusters_linger(snapshot);
         self.advance(snapshot)
     }
 
@@ -355,9 +371,8 @@ impl SotwStream {
             .map(|(name, resource)| (name.clone(), resource.clone()))
             .collect();
         if kind.is_wildcard() {
-            let kept = self
-                .stale_resources(kind, snapshot)
-                .filter(|_| is_removed_last(kind) && !self.references_are_acknowledged(snapshot));
+            let kept =
+                self.stale_resources(kind, snapshot).filter(|_| is_removed_last(kind) && !self.may_drop(snapshot));
             resources.extend(kept.map(|(name, resource)| (name.clone(), resource.clone())));
         } else if resources.is_empty() {
             // A response of these types cannot express a removal.
@@ -365,6 +380,11 @@ impl SotwStream {
         }
         let version = combined_version(resources.iter().map(|(name, resource)| (name, resource.version())));
         Some(DesiredResources { version, resources })
+    }
+
+    /// Whether the client may lose the clusters that the snapshot lacks.
+    fn may_drop(&self, snapshot: &Snapshot) -> bool {
+        self.may_drop_clusters && self.references_are_acknowledged(snapshot)
     }
 
     /// The resources that the client was sent and that the snapshot no longer has.
@@ -418,6 +438,9 @@ impl SotwStream {
         subscription.sent = Arc::new(desired.resources);
         if kind == ResourceType::Cluster {
             self.warming = Some(snapshot.clone());
+        }
+        if uses_clusters(kind) {
+            self.may_drop_clusters = false;
         }
         for kind in awaited_after(kind) {
             if let Some(subscription) = self.types.get_mut(kind) {

@@ -25,7 +25,7 @@ pub(crate) trait Client {
     fn deliver(&mut self, snapshot: &Snapshot) -> bool;
     /// Gives the server a new snapshot.
     fn update(&mut self, snapshot: &Snapshot);
-    /// The time has passed after which targets of previous gateway routes are removed.
+    /// The time has passed after which previous clusters and targets of previous gateway routes are removed.
     fn release(&mut self, snapshot: &Snapshot);
     /// Breaks the stream; the client reconnects with the resources that it has.
     fn reconnect(&mut self);
@@ -41,11 +41,14 @@ pub(crate) trait Client {
     /// The clusters that wait for their endpoints.
     fn warming(&self) -> &BTreeSet<String>;
 
-    /// Delivers all messages.
+    /// Delivers all messages, and lets time pass.
     fn settle(&mut self, snapshot: &Snapshot) {
         for _ in 0..10_000 {
             let moved = self.deliver(snapshot) | self.receive(false);
             if !moved {
+                self.release(snapshot);
+            }
+            if !moved && self.responses_in_flight() == 0 {
                 assert!(self.warming().is_empty(), "the endpoints of {:?} never arrived", self.warming());
                 return;
             }
