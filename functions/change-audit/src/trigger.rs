@@ -42,15 +42,9 @@ impl Trigger {
                 | Payload::Release(_)
                 | Payload::Config(_)
                 | Payload::Certificate(_)
-<<<<<<< HEAD:functions/change-audit/src/wake.rs
                 | Payload::Rollout(_)
                 | Payload::Sweep { .. }
-                | Payload::Drill(_) => wake.foreign += 1,
-||||||| 1b06439c:functions/change-audit/src/wake.rs
-                | Payload::Sweep { .. } => wake.foreign += 1,
-=======
-                | Payload::Sweep { .. } => trigger.foreign += 1,
->>>>>>> fun:functions/change-audit/src/trigger.rs
+                | Payload::Drill(_) => trigger.foreign += 1,
                 // Reported before the handler is called.
                 Payload::NotOurs { .. } | Payload::Unreadable { .. } => {}
             }

@@ -269,14 +269,8 @@ impl Notifications {
             Some(outcome) => {
                 let happened = !matches!(outcome, Outcome::Refused { .. } | Outcome::Superseded);
                 if is_news && happened {
-<<<<<<< HEAD:functions/route-failover/src/tell.rs
                     let urgency = if news.telling.page { Urgency::Page } else { Urgency::Note };
-                    news.noted = self.pager.send(&notice(urgency, &account.line, &text)).await;
-||||||| 1b06439c:functions/route-failover/src/tell.rs
-                    news.noted = self.pager.send(&notice(Urgency::Note, &account.line, &text)).await;
-=======
-                    news.noted = self.pager.send(&notice(Urgency::Note, &entry.line, &text)).await;
->>>>>>> fun:functions/route-failover/src/notifications.rs
+                    news.noted = self.pager.send(&notice(urgency, &entry.line, &text)).await;
                 }
             }
         }
