@@ -142,18 +142,18 @@ impl Scenario {
                 event("tick-rule")
             }
             Self::RolloutTarget => {
-                function.wake().await.unwrap();
+                function.scheduled_run().await.unwrap();
                 put_layers(&shop, rollout(&shop), &[5, 5]).await;
                 shop.fails("cart-v2");
                 errors_event("cart-v2")
             }
             Self::OverdueDrill => {
-                function.wake().await.unwrap();
+                function.scheduled_run().await.unwrap();
                 put_layers(&shop, overdue_drill(&shop), &[0, 100]).await;
                 event("tick-rule")
             }
             Self::LostRollout => {
-                function.wake().await.unwrap();
+                function.scheduled_run().await.unwrap();
                 put_layers(&shop, rollout(&shop), &[5, 5]).await;
                 shop = shop.without_its_table();
                 function = shop.start().await;

@@ -15,7 +15,7 @@ pub(crate) enum Defect {
     None,
     /// A rollback removes the layer and leaves the split.
     RollbackToPresentSplit,
-    /// A drill does not ask the arbiter about holds.
+    /// A drill starts on a route on hold.
     DrillIgnoresHold,
     /// A rollout takes its next step without acknowledgement and data.
     StepIgnoresGate,
@@ -117,7 +117,7 @@ impl Sequence {
         self.calm()
     }
 
-    /// Everything is well again: what was begun comes to its end, and the declared integers are back.
+    /// All alarms are off: begun writes are completed, layers end, and the declared integers are back.
     fn calm(&mut self) -> Result<(), String> {
         self.route.note("calm");
         self.stopped = None;
@@ -376,7 +376,7 @@ impl Sequence {
         self.route.note(format!("kill switch {}", self.route.kill_switch.is_some()));
     }
 
-    /// The state table is lost. What the tag says is what is left, so that it must be current.
+    /// The state table is lost. Only the tag is left, so it must be current.
     fn lose_table(&mut self) {
         let is_current = |record: &RouteRecord| {
             record.intent.is_none() && !record.stale_tag && !record.tag_missing && record.edit.is_none()
