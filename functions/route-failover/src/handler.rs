@@ -264,7 +264,12 @@ impl RouteFailover {
     }
 
     /// Observes, decides and acts until no other writer interferes, at most [`ATTEMPTS`] times.
-    async fn reconcile_mesh(&self, run: &Run<'_>, mesh: &MeshName, alarms: &Alarms) -> Result<Vec<ReportEntry>, PortError> {
+    async fn reconcile_mesh(
+        &self,
+        run: &Run<'_>,
+        mesh: &MeshName,
+        alarms: &Alarms,
+    ) -> Result<Vec<ReportEntry>, PortError> {
         let mut entries = Vec::new();
         let mut again: Option<BTreeSet<Subject>> = None;
         for attempt in 1..=ATTEMPTS {
@@ -283,8 +288,7 @@ impl RouteFailover {
                 entries.extend(self.report_unread(run, &observation).await);
             }
             let is_last = attempt == ATTEMPTS;
-            let (superseded, done): (Vec<_>, Vec<_>) =
-                done.into_iter().partition(|entry| entry.superseded && !is_last);
+            let (superseded, done): (Vec<_>, Vec<_>) = done.into_iter().partition(|entry| entry.superseded && !is_last);
             entries.extend(done);
             if superseded.is_empty() {
                 break;
@@ -332,8 +336,10 @@ impl RouteFailover {
             }),
         };
         let outcome = acted.as_ref().map(|acted| &acted.outcome);
-        let entry =
-            self.notifications.report(&mut news, outcome, observation, run.trigger, &run.policy.failover.paging, run.now).await;
+        let entry = self
+            .notifications
+            .report(&mut news, outcome, observation, run.trigger, &run.policy.failover.paging, run.now)
+            .await;
         if let (Verdict::Act(plan), Some(acted)) = (&news.decision.verdict, acted)
             && let Some(work) = work(run, plan, &news, observation)
         {

@@ -269,7 +269,7 @@ impl Notifications {
             Some(outcome) => {
                 let happened = !matches!(outcome, Outcome::Refused { .. } | Outcome::Superseded);
                 if is_news && happened {
-                    let urgency = if news.telling.page { Urgency::Page } else { Urgency::Note };
+                    let urgency = if news.notification.page { Urgency::Page } else { Urgency::Note };
                     news.noted = self.pager.send(&notice(urgency, &entry.line, &text)).await;
                 }
             }
@@ -288,9 +288,7 @@ impl Notifications {
         };
         if !done && matches!(&news.decision.subject, Subject::Route(route) if trigger.released.contains_key(route)) {
             // Only this event carries the release, so no later run makes up for it.
-            entry
-                .retry
-                .get_or_insert_with(|| format!("the release of {} is not stored yet", entry.line.resource));
+            entry.retry.get_or_insert_with(|| format!("the release of {} is not stored yet", entry.line.resource));
         }
         entry
     }

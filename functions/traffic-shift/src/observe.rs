@@ -255,6 +255,7 @@ async fn route_facts(
                     data_points: BTreeMap::new(),
                     alarm_data: BTreeMap::new(),
                     released: None,
+                    written_by: None,
                 })
             }
         };
