@@ -18,6 +18,7 @@
 
 mod asked;
 mod done;
+mod drill_facts;
 mod handler;
 mod history;
 mod observe;
