@@ -31,7 +31,7 @@ fn payloads() -> Vec<Value> {
 #[test]
 fn automation_document_sends_the_sample_events() {
     assert_eq!(payloads(), [event("direct-start"), event("direct-result")]);
-    let actions = payloads().iter().map(|payload| match parse(payload).remove(0).payload {
+    let actions = payloads().into_iter().map(|payload| match parse(&payload).remove(0).payload {
         Payload::Drill(command) => command.action,
         other => panic!("{other:?}"),
     });
