@@ -4,7 +4,7 @@ use drills::{Answer, MeshDrills};
 use jiff::{SignedDuration, Timestamp};
 use mesh::policy::DrillName;
 use runner::Run;
-use runner::wake::DrillAction;
+use runner::events::DrillAction;
 use serde_json::json;
 
 use crate::trigger::{MeshCommand, UnknownPlan};

@@ -6,7 +6,7 @@ use std::sync::Mutex as StdMutex;
 use jiff::SignedDuration;
 use mesh::failover::AlarmTags;
 use mesh::name::{MeshName, ResourcePath};
-use runner::wake::{self, Delivery};
+use runner::events::{self, Delivery};
 use runner::{LambdaFunction, RequestedBy, Run, WorkItem};
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -64,7 +64,7 @@ impl LambdaFunction for FailoverDrill {
     fn read(&self, event: &Value) -> Vec<Delivery> {
         match &self.arc {
             Some(arc) => arc.read(event),
-            None => wake::parse(event),
+            None => events::parse(event),
         }
     }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use mesh::name::MeshName;
 use mesh::policy::{DrillName, DrillNameError, Policy};
 use runner::RequestedBy;
-use runner::wake::{Delivery, DrillAction, DrillCommand, Payload};
+use runner::events::{Delivery, DrillAction, DrillCommand, Payload};
 use serde_json::Value;
 
 /// The custom action of a plan of ARC Region switch: every event runs this drill.

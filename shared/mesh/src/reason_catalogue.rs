@@ -11,6 +11,7 @@ mod failover;
 mod rotation;
 mod sweep;
 mod table;
+mod traffic_shift;
 
 pub use table::ReasonTable;
 
@@ -19,6 +20,7 @@ pub use table::ReasonTable;
 pub fn reason_tables(function: &str) -> Vec<ReasonTable> {
     let own: &[ReasonTable] = match function {
         "route-failover" => &failover::TABLES,
+        "traffic-shift" => &traffic_shift::TABLES,
         "certificate-rotation" => &rotation::TABLES,
         "tag-compliance" | "egress-compliance" => &compliance::TABLES,
         "compliance-sweep" => &sweep::TABLES,

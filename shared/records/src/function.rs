@@ -20,6 +20,8 @@ pub enum Function {
     ComplianceSweep,
     /// The function `change-audit`.
     ChangeAudit,
+    /// The function `traffic-shift`.
+    TrafficShift,
     /// The function `failover-drill`.
     FailoverDrill,
     /// The command `meshwarden`.
@@ -39,6 +41,7 @@ impl Function {
             Self::EgressCompliance => "egress-compliance",
             Self::ComplianceSweep => "compliance-sweep",
             Self::ChangeAudit => "change-audit",
+            Self::TrafficShift => "traffic-shift",
             Self::FailoverDrill => "failover-drill",
             Self::Operator => "meshwarden",
             Self::Unknown(name) => name,
@@ -55,6 +58,7 @@ impl From<String> for Function {
             Self::EgressCompliance,
             Self::ComplianceSweep,
             Self::ChangeAudit,
+            Self::TrafficShift,
             Self::FailoverDrill,
             Self::Operator,
         ];

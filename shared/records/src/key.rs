@@ -1,6 +1,7 @@
 //! The key of a stored document.
 
 use mesh::name::{MeshName, ResourcePath, RouteId, VirtualNodeName};
+use mesh::policy::RolloutId;
 use serde::{Deserialize, Serialize};
 
 /// The key of a stored document, as in `route/shop/recs/main`.
@@ -30,6 +31,12 @@ impl StateKey {
     #[must_use]
     pub fn meshes(function: &str) -> Self {
         Self(function.to_owned())
+    }
+
+    /// The key of the document of a rollout, as in `rollout/shop/recs-v2-117`.
+    #[must_use]
+    pub fn rollout(mesh: &MeshName, rollout: &RolloutId) -> Self {
+        Self(format!("rollout/{mesh}/{rollout}"))
     }
 
     /// The key of a function's failing calls.

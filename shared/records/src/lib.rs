@@ -34,6 +34,7 @@ mod message;
 mod observation;
 mod plain;
 mod replay;
+mod rollout;
 mod route;
 mod stored;
 mod sweep;
@@ -55,10 +56,11 @@ pub use key::StateKey;
 pub use message::{BusEvent, Notice, Urgency};
 pub use observation::{
     ComplianceFacts, ComplianceObservation, DrillObservation, FailoverObservation, Observation, ObservedRef,
-    RawObservation, RecordedResource, WhatIf,
+    RawObservation, RecordedResource, RolloutObservation, WhatIf,
 };
 pub use plain::{DeadLetterLog, KillSwitchLog, RosterRecord, StandstillsRecord};
 pub use replay::{Conclusion, Replay, replay};
+pub use rollout::RolloutIndex;
 pub use route::{FailoverIntent, FailoverMemory, FailoverState, RouteState, route_memory};
 pub use stored::{DocumentRecord, FORMAT_WRITTEN, NEWEST_FORMAT, read_document, read_record, write_record};
 pub use sweep::{DatedFinding, FindingsPart, SweepMessage, SweepRecord, SweepState};

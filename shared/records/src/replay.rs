@@ -12,7 +12,9 @@ use mesh::weights::WeightSplit;
 use serde::Serialize;
 
 use crate::decision::{DecisionEntry, PlanEntry};
-use crate::observation::{ComplianceObservation, DrillObservation, FailoverObservation, Observation, RawObservation};
+use crate::observation::{
+    ComplianceObservation, DrillObservation, FailoverObservation, Observation, RawObservation, RolloutObservation,
+};
 use crate::{JournalBody, ReadError};
 
 /// A recorded decision and the decision that the same observation gives now.
@@ -26,8 +28,8 @@ pub struct Replay {
     pub recorded: Conclusion,
     /// The decision that the observation gives now; `None` if it gives none about the subject.
     pub decided: Option<Conclusion>,
-    /// The what-if queries that were not made then, so that their answers are unknown. With any of them the replay proves
-    /// nothing.
+    /// The what-if queries that were not made then, so that their answers are unknown. With any of them the
+    /// replay proves nothing.
     #[serde(rename = "unasked")]
     pub unrecorded: Vec<String>,
 }
@@ -76,6 +78,7 @@ pub fn replay(body: &JournalBody, observed: &RawObservation) -> Result<Vec<Repla
     match observed.decode(body.function().ok_or_else(no_decider)?)? {
         Observation::Failover(observation) => Ok(failover_again(recorded, &observation)),
         Observation::Rotation(observation) => Ok(rotation_again(recorded, &observation)),
+        Observation::Rollout(observation) => Ok(rollout_again(recorded, &observation)),
         Observation::Drill(observation) => Ok(drill_again(recorded, &observation)),
         Observation::Compliance(topic, observation) => compliance_again(recorded, topic, *observation),
     }
@@ -111,6 +114,35 @@ fn failover_again(recorded: &[DecisionEntry], observation: &FailoverObservation)
                 failover::Verdict::Hold(reason) => conclusion(reason.code(), None),
                 failover::Verdict::Act(plan) => conclusion(plan.why.code(), Some(&plan.to)),
             }),
+            unrecorded: unrecorded.clone(),
+        }
+    };
+    recorded.iter().map(again).collect()
+}
+
+/// The decision about the rollout itself; the entries about its routes have the same reason.
+fn rollout_again(recorded: &[DecisionEntry], observation: &RolloutObservation) -> Vec<Replay> {
+    let RolloutObservation { now, facts, harms, policy } = observation;
+    let unrecorded = RefCell::new(Vec::new());
+    let answer = |route: &RouteId, split: &WeightSplit| {
+        let known = harms.iter().find(|known| known.route == *route && known.split == *split);
+        if known.is_none() {
+            unrecorded.borrow_mut().push(format!("{route} to {split}"));
+        }
+        known.map_or_else(Vec::new, |known| known.harms.clone())
+    };
+    let decision = rollouts::decide(facts, &answer, policy, *now);
+    let unrecorded = unrecorded.into_inner();
+    let again = |entry: &DecisionEntry| {
+        let plan =
+            decision.plans.iter().find(|plan| ResourcePath::Route(plan.route.clone()).to_string() == entry.resource);
+        let conclusion =
+            |code: String, to: Option<&WeightSplit>| Conclusion { decision: None, code, plan: None, to: to.cloned() };
+        Replay {
+            resource: entry.resource.clone(),
+            at: *now,
+            recorded: conclusion(entry.reason.clone(), entry.plan.as_ref().and_then(PlanEntry::to)),
+            decided: Some(conclusion(decision.reason.code(), plan.map(|plan| &plan.to))),
             unrecorded: unrecorded.clone(),
         }
     };
@@ -184,9 +216,9 @@ fn compliance_again(
             recorded: recorded_conclusion(entry),
             decided: decided.map(|decision| {
                 let (word, code, plan) = match &decision.verdict {
-                    compliance::Verdict::Keep(reason) => ("keep", reason.parts().0, None),
-                    compliance::Verdict::Hold(reason) => ("hold", reason.parts().0, None),
-                    compliance::Verdict::Act(plan) => ("act", "Mends".to_owned(), Some(plan.id.clone())),
+                    compliance::ComplianceVerdict::Keep(reason) => ("keep", reason.parts().0, None),
+                    compliance::ComplianceVerdict::Hold(reason) => ("hold", reason.parts().0, None),
+                    compliance::ComplianceVerdict::Act(plan) => ("act", "Mends".to_owned(), Some(plan.id.clone())),
                 };
                 Conclusion { decision: Some(word.to_owned()), code, plan, to: None }
             }),
@@ -205,12 +237,12 @@ fn recorded_conclusion(entry: &DecisionEntry) -> Conclusion {
     }
 }
 
-const fn rotation_word(verdict: &rotation::Verdict) -> &'static str {
+const fn rotation_word(verdict: &rotation::RotationVerdict) -> &'static str {
     match verdict {
-        rotation::Verdict::Keep(_) => "keep",
-        rotation::Verdict::Issue(_) => "issue",
-        rotation::Verdict::Distribute(_) => "distribute",
-        rotation::Verdict::Verify(_) => "verify",
-        rotation::Verdict::Retire(_) => "retire",
+        rotation::RotationVerdict::Keep(_) => "keep",
+        rotation::RotationVerdict::Issue(_) => "issue",
+        rotation::RotationVerdict::Distribute(_) => "distribute",
+        rotation::RotationVerdict::Verify(_) => "verify",
+        rotation::RotationVerdict::Retire(_) => "retire",
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use mesh::compliance::Record as ComplianceRecord;
+use mesh::compliance::ComplianceRecord;
 use mesh::failover::{Memory, NodeRecord, Phase, RouteRecord};
 use mesh::name::{MeshName, RouteId, VirtualNodeName};
 use mesh::rotation;
@@ -87,7 +87,7 @@ fn newer_format_and_malformed_document_are_never_read_as_empty() {
     let reads: [(&str, Read); 8] = [
         ("route", |key, stored| read_record::<RouteRecord>(key, stored).err()),
         ("node", |key, stored| read_record::<NodeRecord>(key, stored).err()),
-        ("certificate", |key, stored| read_record::<rotation::Record>(key, stored).err()),
+        ("certificate", |key, stored| read_record::<rotation::RotationRecord>(key, stored).err()),
         ("compliance", |key, stored| read_record::<ComplianceRecord>(key, stored).err()),
         ("sweep", |key, stored| read_record::<SweepRecord>(key, stored).err()),
         ("audit", |key, stored| read_record::<AuditRecord>(key, stored).err()),
@@ -119,9 +119,60 @@ fn memory_of_a_decider_tells_newer_from_malformed() {
     assert!(matches!(route_memory(&route_key(), &newer), Memory::Unreadable(why) if why.contains("format 3")));
     newer["format"] = json!(2);
     let key = StateKey::certificate("sds:pay");
-    assert_eq!(certificate_memory(&key, &newer), rotation::Memory::Newer { format: 2 });
-    assert!(matches!(certificate_memory(&key, &json!({ "leaf": 7 })), rotation::Memory::Unreadable(_)));
-    assert!(matches!(certificate_memory(&key, &json!({ "leaf": null })), rotation::Memory::Record(_)));
+    assert_eq!(certificate_memory(&key, &newer), rotation::RotationMemory::Newer { format: 2 });
+    assert!(matches!(certificate_memory(&key, &json!({ "leaf": 7 })), rotation::RotationMemory::Unreadable(_)));
+    assert!(matches!(certificate_memory(&key, &json!({ "leaf": null })), rotation::RotationMemory::Record(_)));
+}
+
+/// A route with a rollout at 25 % and a drained node.
+fn layered_route() -> Value {
+    let mut stored = first_route();
+    stored["layers"] = json!({
+        "declared": [{ "virtualNode": "v1", "weight": 100 }, { "virtualNode": "v2", "weight": 0 }],
+        "rollout": { "id": "r1", "moves": [{ "from": "v1", "to": "v2" }], "percent": 25,
+            "since": "2026-10-05T12:00:00Z", "attendBy": "2026-10-05T12:05:00Z" },
+    });
+    stored
+}
+
+/// A version that does not know layers must not act on a route with a rollout or drill, and reads it again afterwards.
+#[test]
+fn route_with_layers_has_format_2_until_they_end() {
+    let key = route_key();
+    let record: RouteRecord = read_record(&key, &layered_route()).unwrap();
+    assert_eq!(record.declared().weights(), [100, 0]);
+    let written = write_record(&record);
+    assert_eq!(written["format"], 2);
+    let again: RouteRecord = read_record(&key, &written).unwrap();
+    assert_eq!(again.layers, record.layers);
+    let document = read_document::<RouteRecord>(&key, &written).unwrap();
+    assert_eq!(document.state.layers, record.layers);
+    let back: RouteRecord = read_record(&key, &serde_json::to_value(&document).unwrap()).unwrap();
+    assert_eq!((back.layers.clone(), write_record(&back)), (record.layers.clone(), written));
+
+    let mut ended = again;
+    ended.layers.end_rollout(mesh::weights::EndReason::RolledBack, "2026-10-05T12:10:00Z".parse().unwrap());
+    let written = write_record(&ended);
+    assert_eq!(written.get("format"), None, "older versions act on the route again");
+    assert_eq!(written["layers"]["ended"][0]["reason"], "RolledBack");
+    assert_eq!(write_record(&read_record::<RouteRecord>(&key, &written).unwrap()), written);
+}
+
+/// An intent that starts a rollout already keeps older versions away.
+#[test]
+fn intent_with_layers_has_format_2() {
+    let key = route_key();
+    let mut stored = first_route();
+    stored["intent"] = json!({
+        "plan": "p", "to": stored["split"], "version": 3, "drains": {},
+        "then": { "restore": null, "phases": {}, "unplaced": 0 }, "layers": layered_route()["layers"],
+    });
+    let record: RouteRecord = read_record(&key, &stored).unwrap();
+    let written = write_record(&record);
+    assert_eq!(written["format"], 2);
+    let document = serde_json::to_value(read_document::<RouteRecord>(&key, &written).unwrap()).unwrap();
+    let back: RouteRecord = read_record(&key, &document).unwrap();
+    assert_eq!(back.intent, record.intent);
 }
 
 /// A later version is rolled back while messages wait that format 0 has no member for: they survive this version's writes.

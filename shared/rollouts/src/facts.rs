@@ -33,7 +33,7 @@ pub struct Facts {
     /// The other rollouts of the mesh that have begun and not ended.
     pub active: BTreeSet<String>,
     /// The routes of the rollout; `None` for a deleted one.
-    pub routes: BTreeMap<RouteId, Reading<Option<RouteFacts>>>,
+    pub routes: BTreeMap<RouteId, Option<RouteFacts>>,
     /// The routes of the rollout for TCP, where weights apply to new connections only.
     #[serde(default)]
     pub tcp: BTreeSet<RouteId>,

@@ -20,7 +20,6 @@
 //!
 //! This crate never makes a call.
 
-mod blockers;
 mod commands;
 mod decide;
 mod evidence;
@@ -28,21 +27,22 @@ mod facts;
 mod gates;
 mod hooks;
 mod layers;
+mod message;
 mod news;
 mod queries;
 mod reason;
 mod record;
 mod rollout;
-mod states;
 
 pub use commands::{Command, CommandError, CommandKind, command};
-pub use decide::{Decision, RouteAction, RouteChange, decide};
+pub use decide::{Decision, decide};
 pub use facts::{Facts, HarmCheck, HookReading, MetricReading, ProxyFact, ProxyFacts};
 pub use gates::{GateRecord, GateResult};
 pub use hooks::{HookAnswer, HookCall, HookRecord, HookStatus};
-pub use layers::{RoutePlan, plan};
-pub use news::{Attention, News, news};
-pub use queries::{SeriesId, series};
+pub use layers::{RouteChange, RoutePlan, plan};
+pub use message::RolloutMessage;
+pub use news::{Attention, EVENT, News, news};
+pub use queries::{Measure, SeriesId, series};
 pub use reason::Reason;
-pub use record::{Failure, Pause, RolloutRecord, RolloutState, RouteStart};
+pub use record::{Failure, Pause, ReportedReason, RolloutRecord, RolloutState, RouteStart};
 pub use rollout::{Rollout, Step, resolve};

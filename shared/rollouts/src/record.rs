@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::commands::Command;
 use crate::gates::GateRecord;
 use crate::hooks::HookRecord;
+use crate::message::RolloutMessage;
 use crate::rollout::Rollout;
 
 /// The stored document of a rollout.
@@ -75,6 +76,9 @@ pub struct RolloutRecord {
     /// When each condition was last paged, by code.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub paged: BTreeMap<String, Timestamp>,
+    /// The messages that are not known to be sent, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<RolloutMessage>,
     /// Members that a newer version has added. They survive a write.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
@@ -245,6 +249,7 @@ impl RolloutRecord {
             routes: BTreeMap::new(),
             reported: None,
             paged: BTreeMap::new(),
+            messages: Vec::new(),
             unknown: BTreeMap::new(),
         }
     }

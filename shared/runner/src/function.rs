@@ -15,13 +15,13 @@ use ports::Deadline;
 use serde_json::Value;
 
 use crate::engine::{Engine, EnginePorts};
+use crate::events::{self, Delivery};
 use crate::failure_memory::FailureMemory;
 use crate::policy_keeper::{Current, NoPolicy, PolicyKeeper};
 use crate::report::Report;
 use crate::run::{Run, RunResult};
 use crate::runtime::{Handler, Retry};
 use crate::standstill_memory::StandstillMemory;
-use crate::wake::{self, Delivery};
 
 /// The part of a function that the engine does not have: its events and its work.
 pub trait LambdaFunction: Send + Sync {
@@ -41,7 +41,7 @@ pub trait LambdaFunction: Send + Sync {
 
     /// Reads an event. A function that is invoked with events of an undocumented form reads them itself.
     fn read(&self, event: &Value) -> Vec<Delivery> {
-        wake::parse(event)
+        events::parse(event)
     }
 
     /// Reads the deliveries. Unreadable ones and those for other recipients have already been reported.

@@ -231,7 +231,7 @@ impl<'a> Run<'a> {
     pub(crate) fn into_ended(self) -> RunResult {
         let Collected { lines, metrics, answer, signals, work, waiting, outcomes: _ } =
             self.collected.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let report = Report { signals, metrics, answer, ..Report::of(lines) };
+        let report = Report { signals, metrics, answer, ..Report::new(lines) };
         RunResult { report, failures: self.failures, waiting, work }
     }
 

@@ -2,6 +2,7 @@
 
 mod documents;
 mod drill;
+mod rollout;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use ports::StateKey;
 
 use documents::document;
 pub(crate) use drill::{DrillArgs, DrillCommand, DrillStartArgs};
+pub(crate) use rollout::{ChangeArgs, PromoteArgs, RolloutCommand, StartArgs, WatchArgs};
 
 /// The operator commands.
 #[derive(Debug, Subcommand)]
@@ -38,6 +40,9 @@ pub(crate) enum People {
     /// Resets a document of the state table that tag-compliance, egress-compliance, compliance-sweep or change-audit
     /// cannot read. The function starts from an empty document, and the old content is lost.
     Forget(ForgetArgs),
+    /// Starts, shows and controls rollouts.
+    #[command(subcommand)]
+    Rollout(RolloutCommand),
     /// Shows the connected proxies, and whether they are up to date.
     Proxies(ShowArgs),
     /// Starts, shows and stops drills: practice runs of failovers.
@@ -169,10 +174,15 @@ pub(crate) struct HoldArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReleaseArgs {
     /// A route as MESH/ROUTER/ROUTE, or `certificate/` with the name of a certificate or trust from `status`, as in
-    /// `certificate/sds:web`. A released certificate is renewed despite a rollback, and a failed attempt is retried at
-    /// once.
+    /// `certificate/sds:web`. A released certificate is renewed despite a rollback, and a failed attempt is
+    /// retried at once.
     #[arg(value_parser = releasable)]
     pub(crate) what: Releasable,
+
+    /// Accepts the split that infrastructure as code declares for a route, although it is the split from before a
+    /// promotion.
+    #[arg(long)]
+    pub(crate) accept_declared: bool,
 
     #[command(flatten)]
     pub(crate) signature: Signature,
@@ -198,8 +208,8 @@ pub(crate) struct RestoreArgs {
     pub(crate) route: RouteId,
 
     /// Restores although an original target is failing, its health is unknown, the alarms cannot be read, or the harm
-    /// checks object. The route is then held like an edited route, since the alarm would undo the restore within a
-    /// minute.
+    /// checks object. The route is then held like an edited route, since the alarm would undo the restore
+    /// within a minute.
     #[arg(long)]
     pub(crate) force: bool,
 
@@ -406,6 +416,7 @@ impl People {
             Self::Report(args) => &args.place,
             Self::Alarms(args) => &args.place,
             Self::Forget(args) => &args.place,
+            Self::Rollout(command) => command.place(),
             Self::Drill(args) => args.place(),
             Self::Kill(args) => match &args.turn {
                 Turn::On { place, .. } | Turn::Off { place, .. } | Turn::Status { place } => place,
@@ -422,6 +433,7 @@ impl People {
             | Self::Report(_)
             | Self::Proxies(_)
             | Self::Alarms(_) => None,
+            Self::Rollout(command) => command.signature(),
             Self::Hold(args) => Some(&args.signature),
             Self::Release(args) => Some(&args.signature),
             Self::Restore(args) => Some(&args.signature),
@@ -450,7 +462,7 @@ fn releasable(text: &str) -> Result<Releasable, String> {
 fn route(text: &str) -> Result<RouteId, String> {
     match resource(text)? {
         ResourcePath::Route(id) => Ok(id),
-        other => Err(format!("{other} is no route; give MESH/ROUTER/ROUTE")),
+        other => Err(format!("{other} is not a route: expected MESH/ROUTER/ROUTE")),
     }
 }
 

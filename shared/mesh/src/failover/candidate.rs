@@ -371,7 +371,8 @@ fn unwaived(route: &RouteFacts, to: &WeightSplit, why: &ActReason, input: &Decis
 
 /// The plan id: 32 hexadecimal digits over route, base version and weights. It is the client token of the write; the
 /// API accepts up to 36 letters, digits, `-` and `_`.
-pub(super) fn plan_id(route: &RouteFacts, to: &WeightSplit) -> String {
+#[must_use]
+pub fn plan_id(route: &RouteFacts, to: &WeightSplit) -> String {
     let digest = Sha256::digest(format!("{}\0{}\0{to}", route.id, route.version));
     let first = digest.iter().take(16).fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
     format!("{first:032x}")

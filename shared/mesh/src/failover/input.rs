@@ -64,7 +64,17 @@ impl<'a> DecisionInput<'a> {
             })
             .collect();
         let causes = Causes::new(facts, &health, &failover.common_cause, now).with_disputed(disputed);
-        Self { facts, harms, policy, failover, now, targets, health, causes, layer_limits: LayerLimits::default() }
+        Self {
+            facts,
+            harms,
+            policy,
+            failover,
+            now,
+            targets,
+            health,
+            causes,
+            layer_limits: LayerLimits { unattended: policy.rollouts.unattended.get() },
+        }
     }
 
     /// Holds for failing nodes with traffic that no weights can move: no route targets them, or a service sends its

@@ -70,9 +70,12 @@ impl LayerView<'_> {
         }
     }
 
-    /// The hold of a route on hold by an operator, if the end of a rollout or drill is due.
+    /// The hold of a route on hold by an operator, if a rollout is unattended or the restore of a drill is due.
     pub(super) fn while_held(&self, blocker: &Blocker) -> Option<HoldReason> {
-        let (layer, reason) = self.overdue()?.due(self.input.now)?;
+        let (layer, reason) = match self.overdue()? {
+            Overdue::Unattended { .. } => (LayerKind::Rollout, EndReason::Unattended),
+            Overdue::RestoreOverdue { .. } => (LayerKind::Drill, EndReason::RestoreOverdue),
+        };
         Some(self.waiting(&DueEnd { layer, reason, failing: Vec::new() }, blocker.to_string()))
     }
 

@@ -140,7 +140,19 @@ pub fn layer_write(
     };
     let mut done = RouteRecord { intent: None, ..record.clone() };
     done.layers.pending = None;
+    let declared = match change {
+        LayerChange::Promote { .. } => rollout_split(&layers),
+        LayerChange::RolloutStep(_)
+        | LayerChange::Rollback { .. }
+        | LayerChange::DrillStart(_)
+        | LayerChange::DrillEnd { .. } => layers.declared.clone(),
+    };
     apply(&mut done, change, &layers, now);
+    // Without a rollout or drill, the declared split is the restore point of a failover, or else the split of the route.
+    match &mut done.shift.restore {
+        Some(point) => point.split = declared,
+        None => done.split = declared,
+    }
     let present = Receivers { present: route.split.clone(), ..receivers.clone() };
     let Composed { split: to, base, unplaced } = restored(&done, &present, policy)?;
     if done.shift.phases.is_empty() {
@@ -219,11 +231,9 @@ fn apply(record: &mut RouteRecord, change: LayerChange, layers: &Layers, now: Ti
         LayerChange::Promote { .. } => {
             let promoted = rollout_split(layers);
             record.epoch += 1;
-            let over = PromotedOver { before: layers.declared.clone(), promoted: promoted.clone(), at: now };
+            let over = PromotedOver { before: layers.declared.clone(), promoted, at: now };
             record.layers.promoted = (over.before != over.promoted).then_some(over);
             record.layers.end_rollout(EndReason::Promoted, now);
-            // Without layers, the declared split is that of the route.
-            record.split = promoted;
         }
         LayerChange::DrillStart(layer) => {
             record.epoch += 1;
@@ -233,16 +243,12 @@ fn apply(record: &mut RouteRecord, change: LayerChange, layers: &Layers, now: Ti
         LayerChange::DrillEnd { reason, come_back, .. } => {
             let drill = record.layers.drill.clone();
             record.layers.end_drill(reason, now);
-            match (come_back, drill) {
-                (ComeBack::Steps, Some(drill)) => {
-                    record.epoch += 1;
-                    let quiet = Some(drill.since);
-                    record.shift.phases.insert(drill.node, Phase::Drained { since: drill.since, quiet });
-                    let split = rollout_split(&Layers { drill: None, ..layers.clone() });
-                    record.shift.restore = Some(RestorePoint { epoch: record.epoch, split, taken: now });
-                }
-                // Without layers, the declared split is that of the route.
-                (ComeBack::AtOnce, _) | (ComeBack::Steps, None) => record.split = layers.declared.clone(),
+            if let (ComeBack::Steps, Some(drill)) = (come_back, drill) {
+                record.epoch += 1;
+                let quiet = Some(drill.since);
+                record.shift.phases.insert(drill.node, Phase::Drained { since: drill.since, quiet });
+                let split = layers.declared.clone();
+                record.shift.restore = Some(RestorePoint { epoch: record.epoch, split, taken: now });
             }
         }
     }

@@ -17,6 +17,7 @@ mod candidate;
 mod cause;
 mod decide;
 mod decision;
+mod eligible;
 mod facts;
 mod failure_metric;
 #[cfg(test)]
@@ -39,15 +40,17 @@ mod targets;
 mod unanswered;
 mod unmapped_entries;
 
-pub use crate::decision::{HarmFact, KillSwitchFact, Told};
+pub use crate::decision::{HarmFact, KillSwitchFact, LastNotification};
+pub use candidate::plan_id;
 pub use decide::decide;
 pub use decision::{Decision, Plan, TagChange, Verdict};
+pub use eligible::{EligibleTargets, eligible_targets};
 pub use facts::{Facts, Memory, RouteFacts};
 pub use failure_metric::FailureEntry;
 pub use health::{Evidence, Health, Unknown};
 pub use layer_write::{ComeBack, LayerChange, LayerRefusal, LayerWrite, layer_write, renewed};
 pub use notification::{RouteNotification, expected_end, route_notification};
-pub use operator::{Restoration, current_record, restoration, with_hold};
+pub use operator::{Restoration, current_record, restoration, with_accepted_declaration, with_hold};
 pub use phases::awaiting_proof;
 pub use proof::{
     AlarmData, CountedMetric, MetricData, MetricUse, MissingProof, ProofGap, ProofTarget, StuckInAlarm,

@@ -11,7 +11,7 @@ use super::reason::HoldReason;
 use super::record::{Edit, Intent, OwedNote, RouteRecord, Shift};
 use super::route_state::{RouteStateError, route_state};
 use crate::policy::Policy;
-use crate::weights::{Ending, LayerKind, StoredLayers, WeightSplit, Writer, admit};
+use crate::weights::{Admission, Blocker, Ending, LayerKind, PendingWrite, StoredLayers, WeightSplit, Writer, admit};
 
 /// The record of a route, updated with the observed route and its release; or a hold if the route's state is unclear.
 pub fn current_record(route: &RouteFacts, policy: &Policy, now: Timestamp) -> Result<RouteRecord, HoldReason> {
@@ -22,10 +22,30 @@ pub fn current_record(route: &RouteFacts, policy: &Policy, now: Timestamp) -> Re
     }
 }
 
-/// The record of a route that an operator holds until `until`. A shift stays in place and resumes after the hold.
+/// The record of a route that an operator holds until `until`. A failover or rollout stays in place and resumes after the
+/// hold. Of two holds, the later end counts.
+///
+/// # Errors
+///
+/// Returns the reason if a drill is on the route: its restore must not wait.
+pub fn with_hold(record: RouteRecord, until: Timestamp, now: Timestamp) -> Result<RouteRecord, Blocker> {
+    match admit(&Writer::OperatorHold, &record.all_layers(), None, now) {
+        Admission::Go { .. } => {}
+        Admission::Wait { reason, .. } | Admission::Refuse { reason } => return Err(reason),
+    }
+    let until = record.edit.map_or(until, |edit| edit.until.max(until));
+    Ok(RouteRecord { edit: Some(Edit { seen: now, until }), ..record })
+}
+
+/// The record of a route of which an operator accepts the split that an infrastructure-as-code role declared, although it
+/// is the split from before a promotion. `None` if no promotion is remembered.
 #[must_use]
-pub fn with_hold(record: RouteRecord, until: Timestamp, now: Timestamp) -> RouteRecord {
-    RouteRecord { edit: Some(Edit { seen: now, until }), ..record }
+pub fn with_accepted_declaration(record: RouteRecord) -> Option<RouteRecord> {
+    record.layers.promoted.as_ref()?;
+    let mut record = record;
+    record.layers.promoted = None;
+    record.layers.pending = record.layers.pending.filter(|pending| *pending != PendingWrite::StaleDeclaration);
+    Some(record)
 }
 
 /// The restoration of a route's original split, requested by an operator.
@@ -60,7 +80,7 @@ pub fn restoration(
     let record = RouteRecord { edit: keep.or(record.edit), ..record.clone() };
     let then = Shift::default();
     let mut layers = StoredLayers { pending: None, ..record.layers.clone() };
-    // A restore proceeds whatever the route meets; the kill switch is checked by the store.
+    // A restore proceeds on every layer; the store checks the kill switch.
     let admission = admit(&Writer::Restore, &record.all_layers(), None, now);
     for Ending { layer, reason } in admission.ends().unwrap_or_default() {
         match layer {
@@ -106,7 +126,7 @@ mod tests {
     fn hold_keeps_the_shift_and_ends_by_time_or_release() {
         let policy = Policy::read("version: 1\n").unwrap();
         let mut route = shifted();
-        let record = with_hold(current_record(&route, &policy, at(10)).unwrap(), at(600), at(10));
+        let record = with_hold(current_record(&route, &policy, at(10)).unwrap(), at(600), at(10)).unwrap();
         assert!(record.shift.restore.is_some());
         route.memory = Memory::Record(Box::new(record));
         assert!(current_record(&route, &policy, at(599)).unwrap().edit.is_some());
@@ -121,8 +141,9 @@ mod tests {
         let policy = Policy::read("version: 1\n").unwrap();
         let day = 24 * 3600;
         let mut route = shifted();
-        route.memory =
-            Memory::Record(Box::new(with_hold(current_record(&route, &policy, at(0)).unwrap(), at(day), at(0))));
+        route.memory = Memory::Record(Box::new(
+            with_hold(current_record(&route, &policy, at(0)).unwrap(), at(day), at(0)).unwrap(),
+        ));
         route.split = split(&[("v1", 30), ("v2", 70)]);
         assert_eq!(current_record(&route, &policy, at(60)).unwrap().edit, Some(Edit { seen: at(60), until: at(day) }));
     }

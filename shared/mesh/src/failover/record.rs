@@ -10,11 +10,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::decision::Told;
+use super::reason::ActReason;
+use crate::decision::LastNotification;
 use crate::failures::Failures;
 use crate::name::VirtualNodeName;
+use crate::reason_entry::Paging;
 use crate::watch::Watch;
-use crate::weights::{FailoverLayer, Layers, PendingWrite, StoredLayers, WeightSplit};
+use crate::weights::{DeclaredCode, FailoverLayer, Layers, PendingWrite, StoredLayers, WeightSplit};
 
 pub use crate::weights::{Edit, Phase};
 
@@ -59,7 +61,7 @@ pub struct RouteRecord {
     #[serde(default)]
     pub owed: Option<OwedNote>,
     /// The last notification of a decision.
-    pub told: Option<Told>,
+    pub told: Option<LastNotification>,
     /// When each condition that outlasts other decisions was last paged, by the key of the condition.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub paged: BTreeMap<String, Timestamp>,
@@ -83,7 +85,7 @@ pub struct RouteRecord {
 pub struct NodeRecord {
     /// The last notification of a decision; absent if there is nothing to report.
     #[serde(default)]
-    pub told: Option<Told>,
+    pub told: Option<LastNotification>,
     /// How long the last decision has been the same on the same facts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Watch>,
@@ -111,7 +113,7 @@ pub struct FunctionRecord {
 #[serde(rename_all = "camelCase")]
 pub struct HeldAlarm {
     /// The last notification about it.
-    pub told: Told,
+    pub told: LastNotification,
     /// Whether an event named the alarm; it is then a hold even without any other wiring to the function.
     #[serde(default)]
     pub named: bool,
@@ -125,6 +127,22 @@ pub struct OwedNote {
     pub code: String,
     /// The text of the reason.
     pub text: String,
+}
+
+impl OwedNote {
+    /// Whether the change was made by Meshwarden; a declared write was not.
+    #[must_use]
+    pub fn is_own_change(&self) -> bool {
+        DeclaredCode::ENTRIES.iter().all(|entry| entry.code != self.code)
+            || ActReason::ENTRIES.iter().any(|entry| entry.code == self.code)
+    }
+
+    /// Whether the notification pages.
+    #[must_use]
+    pub fn pages(&self) -> bool {
+        let entries = ActReason::ENTRIES.iter().chain(DeclaredCode::ENTRIES);
+        entries.into_iter().any(|entry| entry.code == self.code && entry.paging != Paging::Never)
+    }
 }
 
 impl RouteRecord {

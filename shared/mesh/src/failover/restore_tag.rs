@@ -128,13 +128,13 @@ mod tests {
         assert_eq!(restore_tag(&record), None);
         record.shift.restore = Some(RestorePoint { epoch: 7, split: split(&[("v1", 90), ("v2", 10)]), taken: at(0) });
         record.shift.phases.insert(node("v1"), Phase::drained(at(0)));
-        assert_eq!(restore_tag(&record).unwrap(), "1.7.7ee2bb1fb1ce.90-10");
+        assert_eq!(restore_tag(&record).unwrap(), "1.7.e67230e6b435.90-10");
         record.epoch = 8;
         let drill = DrillLayer { id: "d".to_owned(), node: node("v2"), since: at(0), restore_by: at(60) };
         let declared = Some(split(&[("v1", 60), ("v2", 40)]));
         record.layers = StoredLayers { declared, drill: Some(drill), ..StoredLayers::default() };
         let value = restore_tag(&record).unwrap();
-        assert_eq!(value, "2.8.7ee2bb1fb1ce.60-40.df");
+        assert_eq!(value, "2.8.e67230e6b435.60-40.df");
         let tag = RestoreTag::parse(&value).unwrap();
         assert!(tag.is_layered());
         assert_eq!(tag.to_string(), value);

@@ -54,7 +54,7 @@ pub use read::PolicyError;
 pub use rollouts::{
     AcknowledgePolicy, AtEnd, BakeTime, ErrorRatioGate, FirstRoutes, GateMetrics, HookFunction, HookStage, LatencyGate,
     MetricGate, Milliseconds, Move, PauseLimits, Ratio, RolloutAmountError, RolloutGates, RolloutHook, RolloutId,
-    RolloutRequest, RolloutStep, RolloutsPolicy, RouteSelection, RouterRoute, Statistic, Strategy,
+    RolloutRequest, RolloutRequestError, RolloutStep, RolloutsPolicy, RouteSelection, RouterRoute, Statistic, Strategy,
 };
 pub use rules::RuleSetting;
 pub use tags::{RequiredTag, TagPolicy};
@@ -95,7 +95,7 @@ pub struct Policy {
     /// Required tags.
     #[serde(default)]
     pub tags: TagPolicy,
-    /// Egress.
+    /// The permitted egress of a mesh, and its repairs.
     #[serde(default)]
     pub egress: EgressPolicy,
     /// The required protection of calls.
@@ -107,7 +107,7 @@ pub struct Policy {
     /// Retries and timeouts.
     #[serde(default)]
     pub routing: RoutingPolicy,
-    /// Zones.
+    /// The tags and attributes that name the zone of a virtual node.
     #[serde(default)]
     pub resilience: ResiliencePolicy,
     /// Quotas of the server.
@@ -116,7 +116,7 @@ pub struct Policy {
     /// The required form of names.
     #[serde(default)]
     pub naming: NamingPolicy,
-    /// Environments.
+    /// The environments, which must be separate.
     #[serde(default)]
     pub environments: EnvironmentPolicy,
     /// Address families.

@@ -1,5 +1,7 @@
 //! Parses a policy, or returns an error with its position and remedy.
 
+use serde::de::DeserializeOwned;
+
 use super::{Policy, place};
 
 /// The error in a policy document.
@@ -19,22 +21,7 @@ pub struct PolicyError {
 impl Policy {
     /// Parses a document.
     pub fn read(text: &str) -> Result<Self, PolicyError> {
-        let mut key = ".".to_owned();
-        let read = serde_saphyr::with_deserializer_from_str(text, |yaml| {
-            serde_path_to_error::deserialize(yaml).map_err(|error| {
-                key = known_part(&error.path().to_string());
-                error.into_inner()
-            })
-        });
-        let policy: Self = read.map_err(|error| {
-            let place = error.location();
-            PolicyError {
-                line: place.map_or(0, |place| place.line()),
-                column: place.map_or(0, |place| place.column()),
-                key,
-                problem: problem(&error),
-            }
-        })?;
+        let policy: Self = parse(text)?;
         // The parser has no position for contradictions between valid members, so the position is looked up.
         match policy.contradiction() {
             Some((key, problem)) => {
@@ -44,6 +31,26 @@ impl Policy {
             None => Ok(policy),
         }
     }
+}
+
+/// Parses a document of any type.
+pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, PolicyError> {
+    let mut key = ".".to_owned();
+    let read = serde_saphyr::with_deserializer_from_str(text, |yaml| {
+        serde_path_to_error::deserialize(yaml).map_err(|error| {
+            key = known_part(&error.path().to_string());
+            error.into_inner()
+        })
+    });
+    read.map_err(|error| {
+        let place = error.location();
+        PolicyError {
+            line: place.map_or(0, |place| place.line()),
+            column: place.map_or(0, |place| place.column()),
+            key,
+            problem: problem(&error),
+        }
+    })
 }
 
 /// The key without the parts that the parser could not name, for example a duplicate key; `.` if no part is left.

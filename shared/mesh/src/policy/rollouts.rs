@@ -14,7 +14,8 @@ use super::{Budget, Period};
 pub use amounts::{BakeTime, Milliseconds, Ratio, RolloutAmountError, Statistic};
 pub use gates::{ErrorRatioGate, GateMetrics, LatencyGate, MetricGate, RolloutGates};
 pub use request::{
-    AtEnd, FirstRoutes, HookFunction, HookStage, Move, RolloutHook, RolloutId, RolloutRequest, Strategy,
+    AtEnd, FirstRoutes, HookFunction, HookStage, Move, RolloutHook, RolloutId, RolloutRequest, RolloutRequestError,
+    Strategy,
 };
 pub use selection::{RolloutStep, RouteSelection, RouterRoute};
 

@@ -3,11 +3,14 @@
 use super::ReasonTable;
 use crate::failover::{ActReason, HoldReason, KeepReason, NoAnswer, Unmapped};
 use crate::reason_entry::{Paging, ReasonEntry};
+use crate::weights::{DeclaredCode, EndReason};
 
-pub(super) const TABLES: [ReasonTable; 7] = [
+pub(super) const TABLES: [ReasonTable; 9] = [
     ReasonTable { title: "Changes", entries: ActReason::ENTRIES },
     ReasonTable { title: "Holds", entries: HoldReason::ENTRIES },
     ReasonTable { title: "No change", entries: KeepReason::ENTRIES },
+    ReasonTable { title: "Declared writes", entries: DeclaredCode::ENTRIES },
+    ReasonTable { title: "Ends of rollouts and drills", entries: EndReason::ENTRIES },
     ReasonTable { title: "Alarms without a target", entries: Unmapped::ENTRIES },
     ReasonTable { title: "Alarms that cannot be read", entries: NoAnswer::ENTRIES },
     ReasonTable { title: "Unreadable parts", entries: &OWN },

@@ -143,7 +143,7 @@ impl World {
     pub(crate) fn hold(&mut self, router: &str) {
         let until = self.now + SignedDuration::from_hours(1);
         let route = self.routes.get_mut(&route(router)).unwrap();
-        route.record = route.record.take().map(|record| with_hold(record, until, self.now));
+        route.record = route.record.take().map(|record| with_hold(record, until, self.now).unwrap());
     }
 
     /// So many minutes, each with its scheduled run.

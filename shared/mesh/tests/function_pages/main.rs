@@ -22,6 +22,7 @@ const FUNCTIONS: [&str; 7] = [
     "route-failover",
     "failover-drill",
     "certificate-rotation",
+    "traffic-shift",
     "tag-compliance",
     "egress-compliance",
     "compliance-sweep",
@@ -91,6 +92,15 @@ fn function_pages_are_current() {
             other => panic!("{path} has an unknown section `{other}`"),
         });
     }
+}
+
+#[test]
+fn tables_of_the_arbiter_are_current() {
+    check_page("shared/README.md", &["writers", "deadlines"], |name| match name {
+        "writers" => mesh::weights::writers_table(),
+        "deadlines" => mesh::weights::deadlines_table(),
+        other => panic!("shared/README.md has an unknown section `{other}`"),
+    });
 }
 
 #[test]

@@ -86,7 +86,7 @@ pub struct GateMetrics {
 impl Default for GateMetrics {
     fn default() -> Self {
         Self {
-            namespace: "CWAgent".to_owned(),
+            namespace: "AppMesh".to_owned(),
             requests: "envoy_cluster_upstream_rq_completed".to_owned(),
             errors: "envoy_cluster_upstream_rq_5xx".to_owned(),
             latency: "envoy_cluster_upstream_rq_time".to_owned(),

@@ -12,7 +12,8 @@ use super::{
     BakeTime, Contradiction, RolloutGates, RolloutStep, RouteSelection, RouterRoute, number_error, period_error,
 };
 use crate::name::{MeshName, VirtualNodeName};
-use crate::policy::Period;
+use crate::policy::read::{PolicyError, parse};
+use crate::policy::{Period, place};
 
 /// The maximum number of routes, moves and hooks of a rollout.
 const MOST_ROUTES: usize = 10;
@@ -116,6 +117,20 @@ impl fmt::Display for RolloutId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// The error in the text of a request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}, at `{key}`: {problem}")]
+pub struct RolloutRequestError {
+    /// The line, counted from 1; 0 if the error concerns the whole text.
+    pub line: u64,
+    /// The column, counted from 1; 0 if the error concerns the whole text.
+    pub column: u64,
+    /// The key, as in `steps[1]`.
+    pub key: String,
+    /// The error and its remedy.
+    pub problem: String,
 }
 
 /// The virtual nodes of the old and of the new version.
@@ -252,6 +267,19 @@ impl From<HookFunction> for String {
 }
 
 impl RolloutRequest {
+    /// Reads a request from YAML or JSON.
+    pub fn read(text: &str) -> Result<Self, RolloutRequestError> {
+        let error = |PolicyError { line, column, key, problem }| RolloutRequestError { line, column, key, problem };
+        let request: Self = parse(text).map_err(error)?;
+        match request.contradiction() {
+            Some((key, problem)) => {
+                let (line, column) = place::of_key(text, &key);
+                Err(RolloutRequestError { line, column, key, problem })
+            }
+            None => Ok(request),
+        }
+    }
+
     /// The id, or a digest of the request.
     #[must_use]
     pub fn id_or_digest(&self) -> RolloutId {

@@ -145,3 +145,18 @@ fn digest_identifies_the_request() {
     assert_ne!(digest, id(json!({ "id": null, "interval": "11m" })));
     assert!(digest.starts_with("r-") && digest.len() == 14, "{digest}");
 }
+
+#[test]
+fn text_is_read_with_the_place_of_an_error() {
+    let text = "mesh: shop\nroutes: [recs/all]\nmoves: [{from: recs-v1, to: recs-v2}]\nstrategy: canary\nsteps: [5, 50]\n\
+                gates: {alarms: [checkout]}\n";
+    assert_eq!(RolloutRequest::read(text).unwrap().steps.len(), 2);
+    for (from, to, line, key) in [
+        ("strategy: canary", "strategy: rolling", 4, "strategy"),
+        ("[5, 50]", "[50, 5]", 5, "steps[1]"),
+        ("recs/all", "recs", 2, "routes[0]"),
+    ] {
+        let error = RolloutRequest::read(&text.replace(from, to)).unwrap_err();
+        assert_eq!((error.line, error.key.as_str()), (line, key), "{error}");
+    }
+}

@@ -1,0 +1,74 @@
+//! The mesh around a rollout: the callers of its routes, and the model for what-if checks. It is read when a decision
+//! needs it, and kept for a few minutes.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use mesh::change::Change;
+use mesh::failover::HarmFact;
+use mesh::graph::{Links, Mesh};
+use mesh::harm;
+use mesh::name::{MeshName, ResourcePath, RouteId};
+use mesh::weights::WeightSplit;
+use ports::{MeshReader, Pace, PortError, PortErrorKind, survey};
+
+/// Calls at a time: App Mesh's own controller reads at up to 40 a second.
+const AT_A_TIME: usize = 8;
+
+/// How long a reading serves decisions that write nothing.
+const AGE: SignedDuration = SignedDuration::from_mins(5);
+
+/// A mesh as it was read.
+#[derive(Clone, Debug)]
+pub(crate) struct MeshReading {
+    model: Mesh,
+    read: Timestamp,
+}
+
+impl MeshReading {
+    /// Reads a mesh as a whole: a missing resource could be a caller or a target.
+    pub(crate) async fn read(meshes: &dyn MeshReader, mesh: &MeshName, now: Timestamp) -> Result<Self, PortError> {
+        let mut pace = Pace::new(AT_A_TIME, AT_A_TIME);
+        let read = survey(meshes, mesh, &mut pace).await?;
+        if let Some((_, error)) = read.unread.into_iter().next() {
+            return Err(error);
+        }
+        let mut model = Mesh::new(mesh.clone());
+        for (path, found) in read.resources {
+            let failed = |error| PortError::new(format!("read {path}"), PortErrorKind::Other, format!("{error}"));
+            model.insert_resource(found.resource).map_err(failed)?;
+        }
+        Ok(Self { model, read: now })
+    }
+
+    /// Whether the reading is too old for a decision that writes nothing.
+    pub(crate) fn is_old(&self, now: Timestamp) -> bool {
+        now.duration_since(self.read) >= AGE
+    }
+
+    /// The virtual nodes and gateways that call these routes.
+    pub(crate) fn callers(&self, routes: &BTreeSet<RouteId>) -> BTreeSet<ResourcePath> {
+        let links = Links::new(&self.model);
+        let services = routes.iter().flat_map(|route| links.services_of_router(&route.router));
+        let callers = services.flat_map(|service| links.callers_of_service(service).collect::<Vec<_>>());
+        callers.map(|caller| caller.path(&self.model)).collect()
+    }
+
+    /// The harms of a split on a route.
+    pub(crate) fn harms(&self, route: &RouteId, split: &WeightSplit) -> Vec<HarmFact> {
+        let change = Change::SetRouteWeights { route: route.clone(), split: split.clone() };
+        let mut after = self.model.clone();
+        match change.apply(&mut after) {
+            Ok(()) => harm::harms(&self.model, &after, [route])
+                .into_iter()
+                .map(|harm| HarmFact { id: harm.id().to_owned(), text: harm.to_string() })
+                .collect(),
+            Err(error) => vec![HarmFact { id: "what-if-failed".to_owned(), text: error.to_string() }],
+        }
+    }
+}
+
+/// The answer of a what-if check without a reading: it forbids the write.
+pub(crate) fn unread() -> Vec<HarmFact> {
+    vec![HarmFact { id: "what-if-failed".to_owned(), text: "the mesh was not read".to_owned() }]
+}

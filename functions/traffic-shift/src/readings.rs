@@ -1,0 +1,208 @@
+//! Reads the inputs of the gates and of the evidence. What cannot be read is unknown, never an error of the run.
+
+use std::collections::BTreeSet;
+
+use futures::future::try_join;
+use jiff::{SignedDuration, Timestamp};
+use mesh::alarm::{Alarm, AlarmName, AlarmState};
+use mesh::certificates::Reading;
+use mesh::failover::{AlarmTags, alarm_targets, related, unread_alarms};
+use mesh::name::MeshName;
+use mesh::policy::{GateMetrics, Policy};
+use ports::{MetricSeries, PortError, PortErrorKind, SeriesData};
+use rollouts::{Measure, MetricReading, ProxyFact, ProxyFacts, Rollout, SeriesId, series};
+use runner::FailureRun;
+
+use crate::Ports;
+
+/// The depth to which children of composite alarms are read.
+const DEEPEST: usize = 5;
+
+/// The period of the series, in seconds.
+const PERIOD: u32 = 60;
+
+/// Reads the alarms that the gates name, those on the new versions, and those that these depend on.
+pub(crate) async fn alarms(
+    ports: &Ports,
+    failures: &FailureRun,
+    rollout: &Rollout,
+    policy: &Policy,
+    now: Timestamp,
+) -> Reading<Vec<Alarm>> {
+    const TARGET: &str = "alarms";
+    match read_alarms(ports, rollout, policy, now).await {
+        Ok(alarms) => {
+            failures.succeeded(TARGET);
+            Reading::Known(alarms)
+        }
+        Err(error) => {
+            failures.failed(TARGET, &error);
+            Reading::Unread(error.to_string())
+        }
+    }
+}
+
+async fn read_alarms(
+    ports: &Ports,
+    rollout: &Rollout,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Vec<Alarm>, PortError> {
+    let failover = &policy.failover;
+    let is_new = |node: &mesh::name::VirtualNodeName| rollout.moves.iter().any(|pair| pair.to == *node);
+    let bound = failover.bindings.iter().filter(|bound| bound.mesh == rollout.mesh && is_new(&bound.virtual_node));
+    let names: BTreeSet<AlarmName> = rollout.alarms.iter().chain(bound.map(|bound| &bound.alarm)).cloned().collect();
+    let names: Vec<AlarmName> = names.into_iter().collect();
+    let named = async { if names.is_empty() { Ok(Vec::new()) } else { ports.alarms.by_name(&names).await } };
+    let found = async {
+        if failover.discovery.enabled { ports.alarms.all(&failover.discovery.prefix).await } else { Ok(Vec::new()) }
+    };
+    let (named, found) = try_join(named, found).await?;
+    let mut alarms: Vec<Alarm> = named;
+    for alarm in found {
+        if !alarms.iter().any(|known| known.name == alarm.name) {
+            alarms.push(alarm);
+        }
+    }
+    for _ in 0..DEEPEST {
+        let missing = unread_alarms(&alarms);
+        if missing.is_empty() {
+            break;
+        }
+        let children = ports.alarms.by_name(&missing).await?;
+        if children.is_empty() {
+            break;
+        }
+        alarms.extend(children);
+    }
+    let targets = alarm_targets(&alarms, &AlarmTags::new(), failover, now);
+    let of_new = rollout.moves.iter().flat_map(|pair| targets.alarms_of(&rollout.mesh, &pair.to));
+    let wanted: BTreeSet<AlarmName> = of_new.map(|alarm| alarm.name.clone()).chain(names).collect();
+    let wanted = related(&alarms, wanted);
+    alarms.retain(|alarm| wanted.contains(&alarm.name));
+    if alarms.iter().any(|alarm| alarm.state == AlarmState::Alarm) {
+        mute(ports, &mut alarms).await;
+    }
+    Ok(alarms)
+}
+
+/// Marks muted alarms. If the rules cannot be read, no alarm counts as muted, so that it fails the rollout.
+async fn mute(ports: &Ports, alarms: &mut [Alarm]) {
+    match ports.alarms.active_mute_rules().await {
+        Ok(rules) => {
+            for alarm in alarms {
+                let rule = rules.iter().find(|rule| rule.alarms.contains(&alarm.name));
+                alarm.mute_rule = rule.map(|rule| rule.name.clone());
+            }
+        }
+        Err(error) => tracing::warn!(%error, "failed to read alarm mute rules; alarms count as not muted"),
+    }
+}
+
+/// Reads the metrics of the gates over the whole periods since `started`.
+pub(crate) async fn metrics(
+    ports: &Ports,
+    failures: &FailureRun,
+    rollout: &Rollout,
+    policy: &GateMetrics,
+    started: Option<Timestamp>,
+    now: Timestamp,
+) -> Vec<MetricReading> {
+    const TARGET: &str = "metrics";
+    let wanted: Vec<SeriesId> = series(rollout).into_iter().collect();
+    let Some(started) = started else { return Vec::new() };
+    let (from, until) = (whole_minute(started, true), whole_minute(now, false));
+    if wanted.is_empty() {
+        return Vec::new();
+    }
+    let answer = |data: &dyn Fn(usize) -> Reading<Vec<(Timestamp, f64)>>| {
+        wanted.iter().enumerate().map(|(number, id)| MetricReading { series: id.clone(), data: data(number) }).collect()
+    };
+    if until <= from {
+        return answer(&|_| Reading::Known(Vec::new()));
+    }
+    let queries: Vec<MetricSeries> = wanted.iter().map(|id| query(id, &rollout.mesh, policy)).collect();
+    match ports.metrics.read(&queries, from, until).await {
+        Ok(found) => {
+            failures.succeeded(TARGET);
+            answer(&|number| match found.get(number) {
+                Some(SeriesData::Points(points)) => Reading::Known(points.clone()),
+                Some(SeriesData::Unreadable(why)) => Reading::Unread(why.clone()),
+                None => Reading::Unread("the response has no result for it".to_owned()),
+            })
+        }
+        Err(error) => {
+            failures.failed(TARGET, &error);
+            let why = error.to_string();
+            answer(&|_| Reading::Unread(why.clone()))
+        }
+    }
+}
+
+fn query(id: &SeriesId, mesh: &MeshName, policy: &GateMetrics) -> MetricSeries {
+    let (metric, stat) = match &id.measure {
+        Measure::Requests => (&policy.requests, "Sum"),
+        Measure::Errors => (&policy.errors, "Sum"),
+        Measure::Latency(stat) => (&policy.latency, stat.as_str()),
+    };
+    MetricSeries {
+        namespace: policy.namespace.clone(),
+        metric: metric.clone(),
+        dimensions: [("Mesh", mesh.as_str()), ("TargetVirtualNode", id.node.as_str())]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        stat: stat.to_owned(),
+        period: PERIOD,
+    }
+}
+
+/// The minute of a time, or the next one.
+fn whole_minute(at: Timestamp, up: bool) -> Timestamp {
+    let second = at.as_second();
+    let below = second - second.rem_euclid(i64::from(PERIOD));
+    let is_whole = below == second && at.subsec_nanosecond() == 0;
+    let minute = Timestamp::from_second(below).unwrap_or(at);
+    if up && !is_whole { minute + SignedDuration::from_secs(i64::from(PERIOD)) } else { minute }
+}
+
+/// Reads the connected proxies.
+pub(crate) async fn proxies(ports: &Ports, failures: &FailureRun, mesh: &MeshName) -> ProxyFacts {
+    const TARGET: &str = "proxies";
+    let at = ports.clock.now();
+    match ports.proxies.proxies().await {
+        Ok(streams) => {
+            failures.succeeded(TARGET);
+            let of_mesh = streams.into_iter().filter(|stream| stream.proxy.mesh() == mesh);
+            let fact = |stream: ports::certificates::ProxyStream| ProxyFact {
+                proxy: stream.proxy,
+                peer: stream.peer,
+                up_to_date: stream.up_to_date,
+                rejected: stream.rejected,
+            };
+            ProxyFacts::Read { at, streams: of_mesh.map(fact).collect() }
+        }
+        // Another server than Meshwarden's control plane has no such path.
+        Err(error) if error.kind == PortErrorKind::NotFound => ProxyFacts::Unsupported,
+        Err(error) => {
+            failures.failed(TARGET, &error);
+            ProxyFacts::Unread { why: error.to_string() }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn window_has_whole_minutes_only() {
+        for (at, up, expected) in [
+            ("2026-11-20T10:00:00Z", true, "2026-11-20T10:00:00Z"),
+            ("2026-11-20T10:00:00.5Z", true, "2026-11-20T10:01:00Z"),
+            ("2026-11-20T10:00:01Z", true, "2026-11-20T10:01:00Z"),
+            ("2026-11-20T10:00:59Z", false, "2026-11-20T10:00:00Z"),
+        ] {
+            assert_eq!(whole_minute(at.parse().unwrap(), up).to_string(), expected, "{at}");
+        }
+    }
+}

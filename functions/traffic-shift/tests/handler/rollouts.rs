@@ -1,0 +1,149 @@
+//! Rollouts from their request to their end.
+
+use mesh::alarm::AlarmState;
+use ports::FunctionAnswer;
+use rollouts::RolloutState;
+use serde_json::json;
+
+use crate::shop::{Shop, requested, short};
+
+#[tokio::test(start_paused = true)]
+async fn requested_rollout_is_promoted() {
+    let shop = Shop::open();
+    let function = shop.start().await;
+    function.answer(&short()).await.unwrap();
+    assert_eq!((shop.weights("all"), shop.weights("beta")), (vec![6, 2], vec![6, 2]));
+    assert_eq!(shop.record("r1").unwrap().state, RolloutState::Watching);
+    function.minutes(2).await;
+    assert_eq!(shop.weights("all"), [0, 8]);
+    function.minutes(3).await;
+    let record = shop.record("r1").unwrap();
+    assert_eq!((record.state, record.messages.len()), (RolloutState::Promoted, 0));
+    let route = shop.route_record("all").unwrap();
+    assert_eq!((route.declared().weights(), route.layers.rollout, route.intent), (vec![0, 8], None, None));
+    function.minutes(1).await;
+    let index = shop.index();
+    assert!(index.active.is_empty() && index.ended.contains_key("shop/r1"), "{index:?}");
+    assert_eq!(shop.pages(), Vec::<String>::new());
+    let kinds: Vec<String> = shop.ports.bus.events().into_iter().map(|event| event.detail_type).collect();
+    assert!(kinds.iter().all(|kind| kind == "Meshwarden Rollout Changed") && kinds.len() >= 3, "{kinds:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn failing_gate_restores_the_exact_integers_and_pages_once() {
+    let shop = Shop::open();
+    let function = shop.start().await;
+    function.answer(&short()).await.unwrap();
+    shop.set_alarm(AlarmState::Alarm);
+    function.minutes(3).await;
+    assert_eq!((shop.weights("all"), shop.weights("beta")), (vec![8, 0], vec![8, 0]));
+    let record = shop.record("r1").unwrap();
+    assert_eq!((record.state, record.failure.unwrap().code.as_str()), (RolloutState::RolledBack, "GateFailed"));
+    assert_eq!(shop.pages(), ["traffic-shift: rollout r1 rolling-back: GateFailed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn same_request_again_is_the_same_rollout() {
+    let shop = Shop::open();
+    let function = shop.start().await;
+    function.answer(&short()).await.unwrap();
+    let before = shop.ports.mesh.updates().len();
+    function.answer(&short()).await.unwrap();
+    shop.start().await.answer(&short()).await.unwrap();
+    assert_eq!(shop.ports.mesh.updates().len(), before);
+    function.minutes(6).await;
+    assert_eq!(shop.record("r1").unwrap().state, RolloutState::Promoted);
+    let before = shop.ports.mesh.updates().len();
+    function.answer(&short()).await.unwrap();
+    function.minutes(5).await;
+    assert_eq!(shop.ports.mesh.updates().len(), before, "an ended rollout does not start again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rollout_of_the_policy_runs_on_all_routes_of_a_service() {
+    let policy = "version: 1\nmodes: {default: enforce}\nrollouts:\n  declared:\n    - {id: p1, mesh: shop, routes: \
+                  {virtualService: recs.shop.local}, moves: [{from: recs-v1, to: recs-v2}], strategy: blue-green, bake: 1m, \
+                  gates: {alarms: [recs-checkout]}}\n";
+    let shop = Shop::with(policy);
+    let function = shop.start().await;
+    function.minutes(1).await;
+    assert_eq!((shop.weights("all"), shop.weights("beta")), (vec![0, 8], vec![0, 8]));
+    function.minutes(3).await;
+    assert_eq!(shop.record("p1").unwrap().state, RolloutState::Promoted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn mode_observe_writes_nothing() {
+    let shop = Shop::with("version: 1\n");
+    let function = shop.start().await;
+    let answer = function.answer(&short()).await.unwrap();
+    function.minutes(2).await;
+    assert_eq!((shop.ports.mesh.updates().len(), shop.route_record("all")), (0, None));
+    assert!(answer.to_string().contains("ModeObserve"), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hooks_are_invoked_and_their_answers_count() {
+    let shop = Shop::open();
+    let function = shop.start().await;
+    let answers = [json!({ "hookStatus": "IN_PROGRESS", "callBackDelay": 30 }), json!({ "hookStatus": "SUCCEEDED" })];
+    shop.ports.functions.answer("check", answers.map(FunctionAnswer::Returned));
+    let mut event = short();
+    event["detail"]["hooks"] = json!([{ "stage": "before", "function": "check" }]);
+    function.answer(&event).await.unwrap();
+    assert_eq!(shop.weights("all"), [8, 0]);
+    function.minutes(1).await;
+    assert_eq!(shop.weights("all"), [6, 2]);
+    let invocations = shop.ports.functions.invocations();
+    assert_eq!(invocations.len(), 2);
+    assert_eq!(invocations[0].1["hookId"], invocations[1].1["hookId"]);
+    assert_eq!((&invocations[0].1["stage"], &invocations[0].1["rolloutId"]), (&json!("before"), &json!("r1")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn header_route_goes_first() {
+    let shop = Shop::open();
+    let function = shop.start().await;
+    let mut event = short();
+    event["detail"]["first"] = json!({ "routes": ["recs/beta"] });
+    function.answer(&event).await.unwrap();
+    assert_eq!((shop.weights("all"), shop.weights("beta")), (vec![8, 0], vec![0, 8]));
+    function.minutes(2).await;
+    assert_eq!((shop.weights("all"), shop.weights("beta")), (vec![6, 2], vec![0, 8]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn edit_of_an_operator_ends_the_rollout_and_stays() {
+    let shop = Shop::open();
+    let function = shop.start().await;
+    function.answer(&short()).await.unwrap();
+    let route = crate::shop::route("all");
+    let mut spec = serde_json::to_value(shop.ports.mesh.route(&route).unwrap().spec).unwrap();
+    spec["httpRoute"]["action"]["weightedTargets"][0]["weight"] = json!(50);
+    shop.ports.mesh.edit(&route, serde_json::from_value(spec).unwrap());
+    function.minutes(3).await;
+    assert_eq!((shop.weights("all"), shop.weights("beta")), (vec![50, 2], vec![8, 0]));
+    assert_eq!(shop.record("r1").unwrap().state, RolloutState::Interrupted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn second_rollout_of_a_route_is_refused() {
+    let shop = Shop::open();
+    let function = shop.start().await;
+    function.answer(&short()).await.unwrap();
+    let mut other = short();
+    other["detail"]["id"] = json!("r2");
+    function.answer(&other).await.unwrap();
+    let record = shop.record("r2").unwrap();
+    assert_eq!((record.state, record.failure.unwrap().code.as_str()), (RolloutState::Refused, "RolloutActive"));
+    assert_eq!(shop.weights("all"), [6, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn invalid_request_is_reported_with_its_member() {
+    let shop = Shop::open();
+    let function = shop.start().await;
+    let answer = function.answer(&requested(&json!({ "steps": [50, 25] }))).await.unwrap();
+    assert!(answer.to_string().contains("detail.steps[1]"), "{answer}");
+    assert!(shop.index().active.is_empty());
+}

@@ -1,0 +1,147 @@
+//! `rollout`: starts, shows and controls rollouts through their documents in the state table. traffic-shift executes a
+//! command with its next run.
+
+mod change;
+mod error;
+mod find;
+mod start;
+mod view;
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use rollouts::CommandKind;
+
+pub(crate) use error::RolloutError;
+
+use super::args::{PromoteArgs, RolloutCommand, Shape, WatchArgs};
+use super::desk::Desk;
+use super::error::Trouble;
+use find::Found;
+
+/// The interval between two reads of a watch.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// The consecutive failed reads that end a watch.
+const FAILURES: u32 = 30;
+
+/// Executes a command, and returns its output.
+pub(super) async fn answer(desk: &Desk<'_>, command: &RolloutCommand) -> Result<String, Trouble> {
+    match command {
+        RolloutCommand::Start(args) => {
+            let (text, found) = start::start(desk, args).await?;
+            if !args.wait {
+                return Ok(text);
+            }
+            print(&text);
+            follow(desk, Some((found.mesh.clone(), found.id.clone()))).await
+        }
+        RolloutCommand::Status(args) => status(desk, args).await,
+        RolloutCommand::Pause(args) => change::change(desk, args, CommandKind::Pause).await,
+        RolloutCommand::Resume(args) => change::change(desk, args, CommandKind::Resume).await,
+        RolloutCommand::Abort(args) => change::change(desk, args, CommandKind::Abort).await,
+        RolloutCommand::Promote(PromoteArgs { step, change: args }) => {
+            let kind = if *step { CommandKind::Approve } else { CommandKind::Promote };
+            change::change(desk, args, kind).await
+        }
+    }
+}
+
+async fn status(desk: &Desk<'_>, args: &WatchArgs) -> Result<String, Trouble> {
+    if args.watch {
+        let wanted = match &args.id {
+            Some(id) => {
+                let found = find::one(desk, id, args.mesh.as_ref()).await?;
+                Some((found.mesh, found.id))
+            }
+            None => None,
+        };
+        return follow(desk, wanted).await;
+    }
+    let found = match &args.id {
+        Some(id) => vec![find::one(desk, id, args.mesh.as_ref()).await?],
+        None => find::active(desk, args.mesh.as_ref()).await?,
+    };
+    match args.format {
+        Shape::Json => {
+            let records: Vec<_> = found.iter().map(|found| &found.record).collect();
+            let mut text = serde_json::to_string_pretty(&records).map_err(Trouble::Output)?;
+            text.push('\n');
+            Ok(text)
+        }
+        Shape::Table => {
+            let mut text = String::new();
+            for one in &found {
+                text.push_str(&view::rollout(desk, one, args.id.is_some()).await?);
+            }
+            if text.is_empty() {
+                text.push_str("no rollout is active\n");
+            }
+            Ok(text)
+        }
+    }
+}
+
+/// One line for each rollout that has not ended, for `meshwarden status`.
+pub(super) async fn summary(desk: &Desk<'_>) -> Result<String, Trouble> {
+    let found = find::active(desk, None).await?;
+    Ok(found.iter().map(|one| format!("rollout {}\n", view::line(one, desk.now()))).collect())
+}
+
+/// Prints each change of one rollout, or of all, until none is active. The error of a rollout that is not promoted gives
+/// the exit code.
+async fn follow(
+    desk: &Desk<'_>,
+    wanted: Option<(mesh::name::MeshName, mesh::policy::RolloutId)>,
+) -> Result<String, Trouble> {
+    let mut last = String::new();
+    let mut failures = 0;
+    loop {
+        let read = match &wanted {
+            Some((mesh, id)) => find::one(desk, id, Some(mesh)).await.map(|found| vec![found]),
+            None => find::active(desk, None).await,
+        };
+        match read {
+            Ok(found) => {
+                failures = 0;
+                let text: String = found.iter().map(|one| format!("{}\n", view::line(one, desk.now()))).collect();
+                let key: String = found.iter().map(view::key).collect();
+                if key != last {
+                    print(&format!("{:.0} {text}", desk.now()));
+                    last = key;
+                }
+                if found.iter().all(Found::is_ended) {
+                    return ended(&found);
+                }
+            }
+            Err(trouble @ Trouble::Port(_)) if failures < FAILURES => {
+                failures += 1;
+                drop(writeln!(io::stderr(), "meshwarden: {trouble}"));
+            }
+            Err(trouble) => return Err(trouble),
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+fn ended(found: &[Found]) -> Result<String, Trouble> {
+    let failed = found.iter().find_map(|one| Some((one, one.record.failure.as_ref()?)));
+    match failed {
+        Some((one, failure)) => Err(RolloutError::NotPromoted {
+            id: one.id.clone(),
+            state: one.record.state.name(),
+            why: format!("{}: {}", failure.code, failure.text),
+        }
+        .into()),
+        None => Ok(String::new()),
+    }
+}
+
+fn print(text: &str) {
+    // A closed pipe ends the output, and the exit code still reports the end.
+    drop(io::stdout().write_all(reports::visible_lines(text).as_bytes()));
+    drop(io::stdout().flush());
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,257 @@
+//! Hooks: Lambda functions that are invoked at stages of a rollout and answer as hooks of ECS deployments do.
+
+use jiff::{SignedDuration, Timestamp};
+use mesh::policy::{HookStage, RolloutHook};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::facts::HookReading;
+use crate::record::RolloutRecord;
+
+/// The delay before the next invocation of a hook that is in progress and names none, as in ECS.
+const CALL_BACK: SignedDuration = SignedDuration::from_secs(30);
+
+/// The longest delay that a hook may request. A longer one would only let it run into its time limit.
+const LONGEST_CALL_BACK: i64 = 60 * 60;
+
+/// The longest details of a hook that are stored, in bytes of their JSON text.
+const LONGEST_DETAILS: usize = 2_000;
+
+/// The state of a hook.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HookRecord {
+    /// The stage.
+    pub stage: HookStage,
+    /// The step.
+    pub step: usize,
+    /// The function.
+    pub function: String,
+    /// The last status.
+    pub status: HookStatus,
+    /// When it was first invoked.
+    pub first: Timestamp,
+    /// When it is invoked again, while it is in progress.
+    pub next: Timestamp,
+    /// The details that it gave, which the next invocation receives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<Value>,
+    /// The reason that it gave, or the error of its last invocation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The status of a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum HookStatus {
+    /// The stage may end.
+    Succeeded,
+    /// The rollout fails.
+    Failed,
+    /// The hook is invoked again.
+    InProgress,
+}
+
+/// The answer of an invocation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum HookAnswer {
+    /// The hook answered.
+    #[serde(rename_all = "camelCase")]
+    Answered {
+        /// The status.
+        status: HookStatus,
+        /// The seconds until the next invocation.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        call_back_delay: Option<i64>,
+        /// The details for the next invocation.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        details: Option<Value>,
+        /// The reason.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The invocation failed, or the answer cannot be read. The hook is invoked again until its time limit.
+    Error {
+        /// The error.
+        why: String,
+    },
+}
+
+impl HookAnswer {
+    /// Reads the value that a hook returned. Anything but a known status is an error, never a success.
+    #[must_use]
+    pub fn parse(value: &Value) -> Self {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Answer {
+            hook_status: HookStatus,
+            #[serde(default)]
+            call_back_delay: Option<i64>,
+            #[serde(default)]
+            hook_details: Option<Value>,
+            #[serde(default)]
+            reason: Option<String>,
+        }
+        match Answer::deserialize(value) {
+            Ok(Answer { hook_status, call_back_delay, hook_details, reason }) => {
+                let details = hook_details.filter(|details| details.to_string().len() <= LONGEST_DETAILS);
+                Self::Answered { status: hook_status, call_back_delay, details, reason }
+            }
+            Err(error) => Self::Error { why: format!("invalid answer of the hook: {error}") },
+        }
+    }
+}
+
+/// An invocation of a hook that is due.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HookCall {
+    /// The id of the hook: the same for each invocation of the same hook in the same step.
+    pub id: String,
+    /// The function.
+    pub function: String,
+    /// The event.
+    pub event: Value,
+}
+
+/// The state of all hooks of a stage.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum StageHooks {
+    /// All have succeeded, or the stage has none.
+    Done,
+    /// One is due.
+    Due(HookCall),
+    /// One is in progress.
+    InProgress {
+        /// The function.
+        function: String,
+        /// The last reason or error.
+        reason: Option<String>,
+    },
+    /// One failed.
+    Failed {
+        /// The function.
+        function: String,
+        /// The reason.
+        reason: String,
+    },
+    /// One did not succeed within its time limit.
+    TimedOut {
+        /// The function.
+        function: String,
+        /// The last reason or error.
+        reason: Option<String>,
+    },
+}
+
+/// Enters the answer into the record, and returns the state of the hooks of a stage.
+pub(crate) fn stage_hooks(
+    record: &mut RolloutRecord,
+    stage: HookStage,
+    reading: Option<&HookReading>,
+    now: Timestamp,
+) -> StageHooks {
+    let hooks: Vec<RolloutHook> = record.rollout.hooks.iter().filter(|hook| hook.stage == stage).cloned().collect();
+    for hook in hooks {
+        let id = hook_id(record, &hook);
+        if let Some(HookReading { answer, .. }) = reading.filter(|reading| reading.hook == id) {
+            enter(record, &id, &hook, answer, now);
+        }
+        let function = hook.function.as_str().to_owned();
+        let Some(known) = record.hooks.get(&id) else {
+            return StageHooks::Due(call(record, &id, &hook));
+        };
+        let reason = known.reason.clone();
+        match known.status {
+            HookStatus::Succeeded => {}
+            HookStatus::Failed => {
+                return StageHooks::Failed { function, reason: reason.unwrap_or_else(|| "no reason given".to_owned()) };
+            }
+            HookStatus::InProgress => {
+                let limit = hook.timeout.map_or(SignedDuration::ZERO, mesh::policy::Period::get);
+                if now >= known.first + limit {
+                    return StageHooks::TimedOut { function, reason };
+                }
+                // An answer of this run is not repeated in this run.
+                let answered = reading.is_some_and(|reading| reading.hook == id);
+                if now >= known.next && !answered {
+                    return StageHooks::Due(call(record, &id, &hook));
+                }
+                return StageHooks::InProgress { function, reason };
+            }
+        }
+    }
+    StageHooks::Done
+}
+
+fn enter(record: &mut RolloutRecord, id: &str, hook: &RolloutHook, answer: &HookAnswer, now: Timestamp) {
+    let step = record.step;
+    let known = record.hooks.entry(id.to_owned()).or_insert_with(|| HookRecord {
+        stage: hook.stage,
+        step,
+        function: hook.function.as_str().to_owned(),
+        status: HookStatus::InProgress,
+        first: now,
+        next: now,
+        details: None,
+        reason: None,
+    });
+    // A stored end is never replaced.
+    if known.status != HookStatus::InProgress {
+        return;
+    }
+    match answer {
+        HookAnswer::Answered { status, call_back_delay, details, reason } => {
+            let delay = call_back_delay
+                .map_or(CALL_BACK, |seconds| SignedDuration::from_secs(seconds.clamp(1, LONGEST_CALL_BACK)));
+            known.status = *status;
+            known.next = now + delay;
+            known.details.clone_from(details);
+            known.reason.clone_from(reason);
+        }
+        HookAnswer::Error { why } => {
+            known.next = now + CALL_BACK;
+            known.reason = Some(why.clone());
+        }
+    }
+}
+
+/// The id of a hook in the current step: a second invocation is recognizable by it.
+fn hook_id(record: &RolloutRecord, hook: &RolloutHook) -> String {
+    let rollout = &record.rollout;
+    let text = format!(
+        "{}\0{}\0{}\0{}\0{}",
+        rollout.mesh,
+        rollout.id,
+        hook.stage.as_str(),
+        record.step,
+        hook.function.as_str()
+    );
+    let digest = Sha256::digest(text.as_bytes());
+    let first = digest.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    format!("{first:016x}")
+}
+
+fn call(record: &RolloutRecord, id: &str, hook: &RolloutHook) -> HookCall {
+    let rollout = &record.rollout;
+    let weights: Value = rollout
+        .routes
+        .iter()
+        .map(|route| (route.to_string(), json!(rollout.percent(route, record.step))))
+        .collect::<serde_json::Map<String, Value>>()
+        .into();
+    let event = json!({
+        "hookId": id,
+        "rolloutId": rollout.id,
+        "mesh": rollout.mesh,
+        "routes": rollout.routes,
+        "stage": hook.stage,
+        "step": record.step,
+        "percent": rollout.percent_of_step(record.step),
+        "weights": weights,
+        "hookDetails": record.hooks.get(id).and_then(|known| known.details.clone()),
+    });
+    HookCall { id: id.to_owned(), function: hook.function.as_str().to_owned(), event }
+}

@@ -1,0 +1,161 @@
+//! The results of gates: data, no data, partial data, and the comparison with the old version.
+
+use mesh::alarm::AlarmState;
+use mesh::certificates::Reading;
+use rollouts::{GateResult, Measure, RolloutState};
+use serde_json::{Value, json};
+
+use crate::world::{ALL, World, alarm};
+
+/// A rollout with one metric gate, which has just begun its first step an hour ago.
+fn watching(gate: &Value) -> World {
+    let mut world = World::new(&json!({ "gates": { "metrics": [gate] }, "interval": "5m" }));
+    world.run();
+    world
+}
+
+fn result(world: &World) -> (GateResult, String) {
+    let gate = world.record().gates.values().next().unwrap();
+    (gate.result, gate.text.clone())
+}
+
+/// Requests and failed requests per minute of the new and of the old version, and the result after eight minutes.
+#[test]
+fn error_ratio_is_compared_with_its_limits() {
+    let absolute = json!({ "errorRatio": { "max": "1%" }, "minRequests": 100, "failAfter": 1 });
+    let relative =
+        json!({ "errorRatio": { "overBaseline": 2.0, "minDifference": "1%" }, "minRequests": 100, "failAfter": 1 });
+    type Row<'a> = (&'a Value, [f64; 2], Option<[f64; 2]>, GateResult);
+    let rows: [Row<'_>; 9] = [
+        (&absolute, [100.0, 0.0], None, GateResult::Pass),
+        (&absolute, [100.0, 1.0], None, GateResult::Pass),
+        (&absolute, [100.0, 2.0], None, GateResult::Fail),
+        (&absolute, [10.0, 10.0], None, GateResult::Unknown),
+        (&absolute, [0.0, 0.0], None, GateResult::Unknown),
+        (&relative, [100.0, 4.0], Some([100.0, 3.0]), GateResult::Pass),
+        (&relative, [100.0, 7.0], Some([100.0, 3.0]), GateResult::Fail),
+        (&relative, [1000.0, 5.0], Some([1000.0, 1.0]), GateResult::Pass),
+        (&relative, [100.0, 7.0], Some([0.0, 0.0]), GateResult::Unknown),
+    ];
+    for (gate, new, old, expected) in rows {
+        let mut world = watching(gate);
+        for _ in 0..4 {
+            for (node, [requests, errors]) in [("recs-v2", new), ("recs-v1", old.unwrap_or([100.0, 0.0]))] {
+                world.set_metric(node, Measure::Requests, requests);
+                world.set_metric(node, Measure::Errors, errors);
+            }
+            world.now += jiff::SignedDuration::from_mins(1);
+            world.pass();
+        }
+        if expected == GateResult::Fail {
+            assert_eq!(
+                world.record().failure.as_ref().map(|failure| failure.code.as_str()),
+                Some("GateFailed"),
+                "{gate} {new:?} {old:?}: {:?}",
+                result(&world)
+            );
+        } else {
+            assert_eq!(result(&world).0, expected, "{gate} {new:?} {old:?}: {}", result(&world).1);
+        }
+    }
+}
+
+#[test]
+fn failures_are_counted_per_period_up_to_the_limit() {
+    let mut world = watching(&json!({ "errorRatio": { "max": "1%" }, "minRequests": 1, "failAfter": 3 }));
+    for minute in 1..=3 {
+        world.now += jiff::SignedDuration::from_mins(1);
+        world.set_metric("recs-v2", Measure::Requests, 100.0);
+        world.set_metric("recs-v2", Measure::Errors, 50.0);
+        // Several evaluations in one period count once.
+        world.pass();
+        world.pass();
+        assert_eq!(world.weights(ALL) == [100, 0], minute == 3, "minute {minute}: {:?}", result(&world));
+    }
+}
+
+#[test]
+fn response_times_are_those_of_the_latest_period() {
+    let gate = json!({ "latency": { "stat": "p99", "max": "500ms" }, "minRequests": 1, "failAfter": 1 });
+    for (millis, fails) in [(499.0, false), (501.0, true)] {
+        let mut world = watching(&gate);
+        world.now += jiff::SignedDuration::from_mins(2);
+        world.set_metric("recs-v2", Measure::Requests, 100.0);
+        world.set_metric("recs-v2", Measure::Latency("p99".to_owned()), millis);
+        world.pass();
+        assert_eq!(world.record().failure.is_some(), fails, "{millis}");
+    }
+}
+
+/// Unreadable and missing data never pass, stop the clock, pause, and end in a rollback.
+#[test]
+fn no_data_fails_closed() {
+    let gate = json!({ "errorRatio": { "max": "1%" }, "minRequests": 1 });
+    for reading in [Reading::Known(Vec::new()), Reading::Unread("denied".to_owned())] {
+        let mut world = watching(&gate);
+        for node in ["recs-v1", "recs-v2"] {
+            for measure in [Measure::Requests, Measure::Errors] {
+                world.set_metric(node, measure, 0.0);
+            }
+        }
+        world.facts.metrics.iter_mut().for_each(|metric| metric.data = reading.clone());
+        world.minutes(9);
+        assert_eq!((world.state(), world.code().as_str()), (RolloutState::Watching, "GateNoData"));
+        assert_eq!(world.record().passed, jiff::SignedDuration::ZERO, "the clock stands still");
+        world.minutes(2);
+        assert_eq!((world.state(), world.pages.clone()), (RolloutState::Paused, vec!["GateNoData".to_owned()]));
+        world.minutes(62);
+        assert_eq!(world.weights(ALL), [100, 0]);
+        assert_eq!(world.record().failure.as_ref().unwrap().code, "RolloutStalled");
+    }
+}
+
+#[test]
+fn data_that_returns_resumes_the_rollout() {
+    let mut world = World::new(&json!({}));
+    world.run();
+    world.set_alarm(AlarmState::InsufficientData);
+    world.minutes(12);
+    assert_eq!(world.state(), RolloutState::Paused);
+    world.set_alarm(AlarmState::Ok);
+    world.minutes(1);
+    assert_eq!((world.state(), world.weights(ALL)), (RolloutState::Watching, vec![90, 10]));
+    world.minutes(5);
+    assert_eq!(world.weights(ALL), [50, 50]);
+}
+
+#[test]
+fn muted_missing_and_unknown_alarms_have_no_result() {
+    let mut muted = alarm("checkout", AlarmState::Alarm);
+    muted.mute_rule = Some("deployment".to_owned());
+    let unknown = alarm("checkout", AlarmState::Unrecognised("PAUSED".to_owned()));
+    for alarms in [vec![muted], vec![unknown], Vec::new()] {
+        let mut world = World::new(&json!({}));
+        world.run();
+        world.facts.alarms = Reading::Known(alarms.clone());
+        world.minutes(5);
+        assert_eq!((world.weights(ALL), result(&world).0), (vec![90, 10], GateResult::Unknown), "{alarms:?}");
+    }
+}
+
+#[test]
+fn first_failure_is_never_replaced() {
+    let mut world = World::new(&json!({}));
+    world.run();
+    world.set_alarm(AlarmState::Alarm);
+    world.pass();
+    world.set_alarm(AlarmState::Ok);
+    world.minutes(3);
+    assert_eq!(world.state(), RolloutState::RolledBack, "an alarm that is OK again changes nothing");
+    assert_eq!(world.record().failure.as_ref().unwrap().code, "GateFailed");
+}
+
+#[test]
+fn rollout_without_gates_needs_a_reason_and_is_watched_for_its_interval() {
+    let mut world = World::new(&json!({ "gates": null, "ungated": "an internal tool" }));
+    world.run();
+    world.minutes(4);
+    assert_eq!(world.weights(ALL), [90, 10]);
+    world.minutes(12);
+    assert_eq!(world.state(), RolloutState::Promoted);
+}
