@@ -2,10 +2,10 @@
 
 use crate::graph::DrillFactState;
 use crate::name::ResourceKind;
+use crate::pack::context::RuleContext;
 use crate::pack::controls::AVAILABILITY;
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::Scene;
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -40,19 +40,19 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn overdue(scene: &Scene<'_>, found: &mut Found<'_>) {
-    report(scene, found, DrillFactState::Overdue);
+fn overdue(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    report(context, found, DrillFactState::Overdue);
 }
 
-fn failed(scene: &Scene<'_>, found: &mut Found<'_>) {
-    report(scene, found, DrillFactState::Failed);
+fn failed(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    report(context, found, DrillFactState::Failed);
 }
 
-fn report(scene: &Scene<'_>, found: &mut Found<'_>, state: DrillFactState) {
+fn report(context: &RuleContext<'_>, found: &mut RuleFindings<'_>, state: DrillFactState) {
     // A finding names an existing resource; a plan for a deleted node is refused by the drill itself.
-    let known = |fact: &&crate::graph::DrillFact| fact.state == state && scene.mesh.nodes.contains_key(&fact.node);
-    for fact in scene.mesh.drills.iter().filter(known) {
+    let known = |fact: &&crate::graph::DrillFact| fact.state == state && context.mesh.nodes.contains_key(&fact.node);
+    for fact in context.mesh.drills.iter().filter(known) {
         let part = format!("drill {}", fact.drill);
-        found.on_part(scene.node_path(&fact.node), part, fact.text.clone(), facts! { "drill": fact.drill });
+        found.on_part(context.node_path(&fact.node), part, fact.text.clone(), facts! { "drill": fact.drill });
     }
 }
