@@ -27,7 +27,7 @@ const ALLOWED: [(&str, &[&str]); 25] = [
     ("egress-compliance", &["aws", "compliance", "runner", "mesh", "ports"]),
     ("tag-compliance", &["aws", "compliance", "runner", "mesh", "ports"]),
     ("change-audit", &["aws", "runner", "mesh", "ports", "records"]),
-    ("compliance-sweep", &["aws", "runner", "mesh", "ports", "records", "reports"]),
+    ("compliance-sweep", &["aws", "drills", "runner", "mesh", "ports", "records", "reports"]),
     ("failover-drill", &["aws", "drills", "runner", "mesh", "ports", "records"]),
     ("route-failover", &["aws", "runner", "mesh", "ports", "records"]),
     ("traffic-shift", &["aws", "runner", "mesh", "ports", "records", "rollouts"]),

@@ -10,7 +10,7 @@ use mesh::failover::{FunctionRecord, NodeRecord, RouteRecord};
 use mesh::failures::Failures;
 use mesh::rotation::RotationRecord;
 use records::{
-    AuditFacts, AuditRecord, DeadLetterFacts, DeadLetterLog, DocumentRecord, FindingsPart, Function, JournalBody,
+    AuditFacts, AuditRecord, DeadLetterFacts, DeadLetterLog, DocumentRecord, DrillsRecord, FindingsPart, Function, JournalBody,
     KillSwitchLog, Layout, ObservedRef, OperatorFacts, OutcomeEntry, PlanEntry, RosterRecord, StandstillsRecord,
     StateKey, SweepRecord, read_document, read_record, replay, write_record,
 };
@@ -56,6 +56,7 @@ fn kind(key: &StateKey) -> Check {
         ["egress-compliance", _] => ("egress-compliance mesh", check::<ComplianceRecord>),
         ["compliance-sweep", _] => ("compliance-sweep mesh", check::<SweepRecord>),
         ["compliance-sweep", _, _] => ("compliance-sweep part", check::<FindingsPart>),
+        ["failover-drill", _] => ("failover-drill mesh", check::<DrillsRecord>),
         ["change-audit", _] => ("change-audit mesh", check::<AuditRecord>),
         ["route-failover"] => ("route-failover memory", check::<FunctionRecord>),
         ["tag-compliance" | "egress-compliance" | "compliance-sweep" | "change-audit"] => {

@@ -84,6 +84,8 @@ pub(crate) const IDS: &[&str] = &[
     "route-targets-same-endpoints",
     "service-provided-by-node",
     "alarm-cannot-prove-return",
+    "drill-overdue",
+    "drill-failed",
     "node-without-access-log",
     "gateway-without-access-log",
     "log-with-secret-header",

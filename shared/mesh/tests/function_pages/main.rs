@@ -20,6 +20,7 @@ use self::template::Template;
 /// Every function, by the name of its folder, which is also the name of its binary.
 const FUNCTIONS: [&str; 7] = [
     "route-failover",
+    "failover-drill",
     "certificate-rotation",
     "traffic-shift",
     "tag-compliance",
