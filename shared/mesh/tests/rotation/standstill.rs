@@ -394,7 +394,7 @@ impl Play {
         self.last = Some(decision.clone());
         let is_final =
             matches!(&decision.verdict, Verdict::Keep(reason) if !reason.holds() && *reason != KeepReason::BeingIssued);
-        let repeat = self.world.policy.paging.repeat_after.get();
+        let repeat = self.world.policy.paging.remind_after.get();
         let paged = self.world.pages.iter().any(|page| page.at + repeat + MINUTES(5) > self.world.now);
         // A page that names when it resolves is sent once.
         let held =
