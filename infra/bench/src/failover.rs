@@ -10,7 +10,7 @@ use mesh::name::ResourcePath;
 use mesh::policy::Policy;
 use ports::Deadline;
 use ports::memory::{Fault, Gate, MemoryPolicy, MemoryPorts};
-use route_failover::{Ports, RouteFailover};
+use route_failover::{Ports, Recipient};
 use runner::events::parse;
 use runner::{Handler as _, PolicyKeeper};
 use serde_json::json;
@@ -55,9 +55,10 @@ pub(crate) fn measure() -> Result<Vec<Row>, Box<dyn Error>> {
 async fn run(latency: Duration) -> Result<(Duration, usize), Box<dyn Error>> {
     let now: Timestamp = "2026-10-05T12:00:00Z".parse()?;
     let memory = shop(now)?;
-    let function = RouteFailover::new(
+    let function = route_failover::function(
         ports(&memory),
         PolicyKeeper::start(Box::new(MemoryPolicy::new(POLICY, memory.faults.clone())), Policy::read, now).await?,
+        Recipient::default(),
     );
     let tick = parse(&json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}));
     let deadline = || Deadline::after(Duration::from_secs(30));

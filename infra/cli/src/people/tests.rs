@@ -15,7 +15,7 @@ use mesh::name::{ResourcePath, RouteId};
 use mesh::policy::{BUILT_IN, Policy};
 use ports::memory::{MemoryPolicy, MemoryPorts};
 use ports::{Clock as _, Deadline};
-use route_failover::RouteFailover;
+use route_failover::Recipient;
 use runner::{Emitter, Invocation, PolicyKeeper};
 use serde_json::{Value, json};
 
@@ -83,7 +83,7 @@ impl Shop {
         let source = MemoryPolicy::new(POLICY, self.ports.faults.clone());
         let keeper = PolicyKeeper::start(Box::new(source), Policy::read, self.now()).await.unwrap();
         let ports = self.ports.clone();
-        let function = RouteFailover::new(
+        let function = route_failover::function(
             route_failover::Ports {
                 clock: Arc::new(ports.clock),
                 meshes: Arc::new(ports.mesh.clone()),
@@ -95,6 +95,7 @@ impl Shop {
                 reports: Arc::new(ports.reports),
             },
             keeper,
+            Recipient::default(),
         );
         let tick = include_str!("../../../../events/route-failover/tick-rule.json");
         let tick: Value = serde_json::from_str(tick).unwrap();

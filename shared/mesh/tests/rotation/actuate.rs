@@ -96,7 +96,8 @@ impl Simulation {
         if let Some(failures) = record.failures.as_mut().filter(|_| notification.failures_paged) {
             failures.paged = Some(self.now);
         }
-        let (watch, stuck) = standstill(decision, record.watch.as_ref(), &self.policy, self.now);
+        let (watch, stuck) =
+            standstill(decision, record.failures.as_ref(), record.watch.as_ref(), &self.policy, self.now);
         record.watch = watch;
         let codes = notification
             .page

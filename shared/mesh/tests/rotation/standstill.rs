@@ -394,7 +394,7 @@ impl Play {
         let decision = self.decision();
         self.last = Some(decision.clone());
         let is_final = matches!(&decision.verdict, RotationVerdict::Keep(reason) if !reason.holds() && *reason != RotationKeepReason::BeingIssued);
-        let repeat = self.simulation.policy.paging.repeat_after.get();
+        let repeat = self.simulation.policy.paging.remind_after.get();
         let paged = self.simulation.pages.iter().any(|page| page.at + repeat + MINUTES(5) > self.simulation.now);
         // A page that names when it resolves is sent once.
         let held = matches!(&decision.verdict, RotationVerdict::Keep(RotationKeepReason::MovedBack { .. }))
