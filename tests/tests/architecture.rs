@@ -56,6 +56,7 @@ const PURE: [(&str, &[&str]); 4] = [
             "serde_json",
             "serde_path_to_error",
             "sha2",
+            "strum",
             "thiserror",
             "x509-parser",
         ],

@@ -65,5 +65,6 @@ impl RotationVerdict {
             Self::Verify(why) => why.code(),
             Self::Issue(plan) | Self::Distribute(plan) | Self::Retire(plan) => plan.why.code(),
         }
+        .to_owned()
     }
 }

@@ -382,7 +382,7 @@ impl RotationRecord {
             | RotationStep::ImportPending { .. }
             | RotationStep::Promote { .. } => {}
             RotationStep::PublishTrust { .. } | RotationStep::Apply { .. } | RotationStep::MarkSuperseded { .. } => {
-                self.failures = None
+                self.failures = None;
             }
         }
         self
