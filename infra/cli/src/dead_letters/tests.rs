@@ -204,7 +204,7 @@ async fn a_failed_call_loses_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_done_is_journalled_before_it_is_done() {
+async fn journal_entry_precedes_each_change() {
     let (memory, state) = (letters(), MemoryState::new(Faults::default()));
     let untouched = run_with(&memory, &state, "history", true).await.unwrap();
     assert_eq!(untouched, "no operator has changed anything\n");
@@ -227,7 +227,7 @@ async fn what_is_done_is_journalled_before_it_is_done() {
 }
 
 #[tokio::test]
-async fn nothing_is_changed_without_a_journal_unless_the_operator_asks_for_that() {
+async fn change_without_journal_requires_the_flag() {
     for call in ["load state", "note"] {
         let (memory, faults) = (letters(), Faults::default());
         let state = MemoryState::new(faults.clone());

@@ -124,7 +124,7 @@ async fn failures_are_classified_and_name_the_request() {
 }
 
 #[tokio::test]
-async fn missing_server_is_unavailable_and_silent_server_times_out() {
+async fn missing_server_is_unavailable_and_unresponsive_server_times_out() {
     let gone = CannedServer::start([]).await;
     let mesh = gone.aws().await.mesh();
     drop(gone);

@@ -318,7 +318,7 @@ impl Play {
     fn run(&mut self) {
         for _ in 0..6 {
             let before = self.state();
-            let round = self.simulation.wake(0);
+            let round = self.simulation.run(0);
             let after = self.state();
             if !round.acted {
                 break;

@@ -8,11 +8,11 @@ use mesh::certificates::{CertificateSource, SecretName};
 use super::properties::{acm, bundle, random_mesh};
 use super::simulation::{Answer, Call, Check, DAY, HOUR, Node, Simulation, Version};
 
-/// A day: one wake, and more every twenty minutes while something is under way.
+/// A day: one run, and further runs every twenty minutes while a step is in progress.
 fn day(simulation: &mut Simulation, faults: u64) {
     let end = simulation.now + DAY;
     for _ in 0..70 {
-        let round = simulation.wake(faults);
+        let round = simulation.run(faults);
         simulation.deliver(90);
         if round.settled && !round.acted {
             break;
@@ -46,8 +46,8 @@ fn forty_five_daily_repeats_lead_to_one_issuance() {
     for _ in 0..45 {
         day(&mut simulation, 0);
         // The same again, and again: nothing comes of it.
-        assert!(!simulation.wake(0).acted);
-        assert!(!simulation.wake(0).acted);
+        assert!(!simulation.run(0).acted);
+        assert!(!simulation.run(0).acted);
     }
     assert_eq!(simulation.issued.len(), 2);
 }
@@ -169,7 +169,7 @@ fn troubled(trouble: &Trouble, seed: u64) {
             roll_backs += 1;
         }
         for _ in 0..6 {
-            if !simulation.wake(0).acted {
+            if !simulation.run(0).acted {
                 break;
             }
         }
