@@ -143,7 +143,7 @@ fn egress() {
         ("DROP_ALL", &["gone.local"], "Compliant", "Act"),
         // While everything may leave, a name that leads nowhere in the mesh may be called past it.
         ("ALLOW_ALL", &["gone.local"], "WouldCut", "FilterOpen"),
-        // What isn't known may be anything.
+        // An unknown value may be any value.
         ("SOME", &["gone.local"], "FilterUnknown", "FilterOpen"),
     ] {
         let facts = facts(owners, filter, backends);

@@ -270,7 +270,7 @@ fn checked(change: impl FnOnce(&mut Vec<Alarm>)) -> (Vec<String>, Vec<AlarmProbl
     checked_without(change, &BTreeSet::new())
 }
 
-/// The same where the data points of some alarms can't be read.
+/// The comparison with unreadable data points of some alarms.
 fn checked_without(
     change: impl FnOnce(&mut Vec<Alarm>),
     uncounted: &BTreeSet<AlarmName>,

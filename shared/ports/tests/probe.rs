@@ -1,4 +1,4 @@
-//! What a handshake shows of real servers on loopback.
+//! Handshakes with real servers on loopback.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

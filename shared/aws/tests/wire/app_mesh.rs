@@ -1,4 +1,4 @@
-//! What goes over the wire to the App Mesh API, and how its responses are read.
+//! The requests to the App Mesh API, and the parsing of its responses.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How long decisions may stay the same. A decision that is not final must end on its own; otherwise it is a
+//! The maximum time of a repeated decision. A decision that is not final must end on its own; otherwise it is a
 //! standstill.
 
 use jiff::Timestamp;
@@ -48,7 +48,7 @@ pub fn standstill(
     watch(last, &watched, &limits, started)
 }
 
-/// How long a decision may stay the same.
+/// The maximum time of a repeated decision.
 fn expects(decision: &RotationDecision) -> Expects {
     match &decision.verdict {
         // In a mesh that is only observed, a plan is reported and never executed.

@@ -1,4 +1,4 @@
-//! What a change breaks between two ends, on tables: edges before and after.
+//! The harms of a change to edges, on tables with the edges before and after.
 
 use mesh::certificates::{Anchor, AuthorityArn, CertificateArn, CertificateSource, Readings, SourceReading};
 use mesh::edges::edge_harms;

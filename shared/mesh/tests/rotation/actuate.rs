@@ -127,7 +127,7 @@ impl Simulation {
         self.records.insert(name.to_owned(), record);
     }
 
-    /// Where trust changes, no neighbour changes at the same time.
+    /// While the trust of a proxy changes, no neighbour changes.
     fn near_is_quiet(&self, plan: &RotationPlan) {
         if plan.stage.is_none() {
             return;
@@ -444,13 +444,13 @@ impl Simulation {
         }
     }
 
-    /// How many issuances were unusable, as the records count them.
+    /// The number of unusable issuances in the records.
     pub(super) fn lost(&self) -> u32 {
         self.records.values().filter_map(|record: &RotationRecord| record.leaf.as_ref()).map(|leaf| leaf.lost).sum()
     }
 }
 
-/// What a plan changes near the proxies.
+/// The change of a plan at the proxies.
 fn moves(plan: &RotationPlan) -> Option<BTreeSet<ResourcePath>> {
     match &plan.step {
         RotationStep::Apply { change } => Some(BTreeSet::from([change.resource()])),

@@ -15,7 +15,7 @@ pub(super) fn random_mesh(seed: u64, nodes: usize, density: u64) -> (Simulation,
     random_meshes(seed, 1, nodes, density)
 }
 
-/// The same with several meshes, which share some of it.
+/// Several meshes that share certificates and trust.
 pub(super) fn random_meshes(seed: u64, meshes: usize, nodes: usize, density: u64) -> (Simulation, AuthorityArn) {
     let mut simulation = Simulation::new(seed);
     simulation.meshes = meshes;
@@ -217,7 +217,7 @@ proptest! {
             }
             simulation.edit_unseen();
             if rounds >= 160 {
-                // What an unseen edit moved back is left alone until an operator releases it.
+                // A version that an unread edit rolled back stays until an operator releases it.
                 simulation.release_what_was_moved_back();
             }
             let round = simulation.run(faults);

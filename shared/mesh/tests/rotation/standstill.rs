@@ -437,7 +437,7 @@ impl Play {
         }
         let orders = self.simulation.issued.len();
         // Ten attempts within half a day are the back-off; renewals of what lives for an hour come on top.
-        // What ends soon is better than nothing, and is replaced as soon.
+        // A leaf that ends soon is accepted, and replaced early.
         let many = self.case.validity == HOUR || self.case.answer == Answer::EndsSoon;
         let most = if many { 12 * 12 } else { 16 };
         if orders > most {

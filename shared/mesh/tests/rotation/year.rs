@@ -45,7 +45,7 @@ fn forty_five_daily_repeats_lead_to_one_issuance() {
     simulation.start();
     for _ in 0..45 {
         day(&mut simulation, 0);
-        // The same again, and again: nothing comes of it.
+        // Repeated runs change nothing.
         assert!(!simulation.run(0).acted);
         assert!(!simulation.run(0).acted);
     }
@@ -95,7 +95,7 @@ struct Trouble {
     /// Between two runs.
     step: SignedDuration,
     time: SignedDuration,
-    /// How long a CA misbehaves at a time: shorter than the rest of a leaf's validity when it is renewed.
+    /// The duration of one misbehaviour of a CA: shorter than the rest of a leaf's validity when it is renewed.
     outage: SignedDuration,
 }
 
@@ -187,7 +187,7 @@ fn troubled(trouble: &Trouble, seed: u64) {
     assert!(issued >= lives / 2 * SERVERS, "{issued}");
     assert!(issued <= lives * SERVERS * 2 + outages * SERVERS, "{issued} for {lives} lives of {SERVERS}");
     let moved = simulation.pages.iter().filter(|page| page.code == "MovedBack").count();
-    // What lives for an hour is near its end by then, so that the roll-back is overruled at once.
+    // A leaf of one hour is near its end by then, so that the rollback is overruled at once.
     let is_held = trouble.validity > DAY;
     assert!((moved > 0 || !is_held) && moved <= roll_backs, "{moved} pages for {roll_backs} roll-backs");
 }
