@@ -17,7 +17,7 @@ const ENDINGS: [&str; 8] = ["json", "jsonl", "ndjson", "yaml", "yml", "template"
 const LARGEST: u64 = 64 * 1024 * 1024;
 
 /// Folders with third-party code or build output.
-const PASSED_OVER: [&str; 4] = ["node_modules", "target", "vendor", "__pycache__"];
+const SKIPPED: [&str; 4] = ["node_modules", "target", "vendor", "__pycache__"];
 
 /// An unreadable file or path.
 #[derive(Debug, Error)]
@@ -84,12 +84,12 @@ fn text_of(bytes: &[u8]) -> io::Result<String> {
     let wide = |bytes: &[u8], number: fn([u8; 2]) -> u16| {
         let (pairs, rest) = bytes.as_chunks::<2>();
         let text = String::from_utf16(&pairs.iter().map(|pair| number(*pair)).collect::<Vec<_>>());
-        text.ok().filter(|_| rest.is_empty()).ok_or_else(|| invalid("is not UTF-16, as its first bytes say".to_owned()))
+        text.ok().filter(|_| rest.is_empty()).ok_or_else(|| invalid("is not UTF-16, despite its byte order mark".to_owned()))
     };
     match bytes {
         [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
-        [0x1f, 0x8b, ..] => Err(invalid("is compressed: unpack it first, as by `gunzip`".to_owned())),
+        [0x1f, 0x8b, ..] => Err(invalid("is compressed: decompress it first, for example with `gunzip`".to_owned())),
         _ => match std::str::from_utf8(bytes) {
             Ok(text) => Ok(text.to_owned()),
             Err(error) => {
@@ -117,7 +117,7 @@ impl Text {
 
 /// Whether a file or folder name is skipped: hidden files, third-party code and build output.
 pub(crate) fn is_skipped(name: &str) -> bool {
-    name.starts_with('.') || PASSED_OVER.contains(&name)
+    name.starts_with('.') || SKIPPED.contains(&name)
 }
 
 /// The files of the given paths.

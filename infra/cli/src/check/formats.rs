@@ -15,7 +15,7 @@ use super::files::Unread;
 use super::report::Report;
 use super::table;
 
-impl<'r> Report<'r> {
+impl Report<'_> {
     /// Whether all input was readable and decided, so that a missing finding proves a clean result.
     pub(crate) fn is_complete(&self) -> bool {
         self.unread.is_empty()

@@ -166,7 +166,7 @@ fn alarm(node: &str, since: Timestamp) -> Alarm {
 }
 
 #[tokio::test]
-async fn the_function_respects_a_hold_and_goes_on_after_a_release() {
+async fn hold_stops_the_function_until_its_release() {
     let shop = Shop::open();
     shop.run("meshwarden hold shop/cart/all --for 24h --reason a_demo").await.unwrap();
     shop.fails("cart-v1");
@@ -261,7 +261,7 @@ async fn a_restore_to_a_target_of_unknown_health_needs_consent() {
 }
 
 #[tokio::test]
-async fn the_kill_switch_is_turned_and_told_of() {
+async fn kill_switch_change_is_journalled_and_shown() {
     let shop = Shop::open();
     shop.run("meshwarden kill on --reason an_incident").await.unwrap();
     assert_eq!(shop.refuses("meshwarden kill on --reason again").await, Refusal::AlreadySo { so: "on" });
@@ -279,7 +279,7 @@ async fn the_kill_switch_is_turned_and_told_of() {
 }
 
 #[tokio::test]
-async fn status_and_explain_tell_what_stands_and_why() {
+async fn status_and_explain_show_the_state_and_its_reason() {
     let shop = Shop::open();
     shop.fails("cart-v1");
     shop.minutes(1).await;
@@ -301,7 +301,7 @@ async fn status_and_explain_tell_what_stands_and_why() {
 /// Open entries come first, and steady entries are counted. `--all` lists steady entries, and JSON
 /// always contains them.
 #[tokio::test]
-async fn status_shows_what_is_not_steady_first_and_folds_the_rest() {
+async fn status_shows_unsteady_routes_first_and_folds_steady_ones() {
     let shop = Shop::open();
     let row = |status: &str| status.lines().any(|line| line.trim_start().starts_with("cart/all  "));
     let status = shop.run("meshwarden status").await.unwrap();
@@ -330,7 +330,7 @@ async fn status_shows_what_is_not_steady_first_and_folds_the_rest() {
 }
 
 #[tokio::test]
-async fn explain_of_an_alarm_names_its_target_or_what_to_add() {
+async fn explain_of_an_alarm_names_its_target_or_the_missing_configuration() {
     let shop = Shop::open();
     let output = shop.run("meshwarden explain alarm/cart-v1-5xx").await.unwrap();
     for part in
@@ -374,7 +374,7 @@ async fn explain_of_an_alarm_names_its_target_or_what_to_add() {
 }
 
 #[tokio::test]
-async fn what_is_declined_or_unknown_changes_nothing() {
+async fn declined_and_invalid_commands_change_nothing() {
     let mut shop = Shop::open();
     assert!(matches!(shop.refuses("meshwarden release shop/cart/all").await, Refusal::NotHeld { .. }));
     assert!(matches!(shop.refuses("meshwarden hold shop/gone/all --for 1h --reason x").await, Refusal::NoRoute { .. }));

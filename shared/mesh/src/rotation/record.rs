@@ -120,7 +120,7 @@ pub struct LeafRecord {
     /// Set while the present leaf is one that had been replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved_back: Option<MovedBack>,
-    /// How often a replaced leaf was made current again since the last renewal that stayed in place.
+    /// The number of times a replaced leaf was made current again since the last renewal that stayed in place.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub times_moved_back: u32,
     /// The listeners that were changed to a replacement, each with its newest. A listener with the old leaf
@@ -389,7 +389,7 @@ impl RotationRecord {
             | RotationStep::ImportPending { .. }
             | RotationStep::Promote { .. } => {}
             RotationStep::PublishTrust { .. } | RotationStep::Apply { .. } | RotationStep::MarkSuperseded { .. } => {
-                self.failures = None
+                self.failures = None;
             }
         }
         self

@@ -1,4 +1,4 @@
-//! How long decisions may stay the same. A decision that is not final must end on its own; otherwise it is a
+//! The maximum time of a repeated decision. A decision that is not final must end on its own; otherwise it is a
 //! standstill.
 
 use jiff::Timestamp;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::decision::{RotationDecision, RotationVerdict};
 use super::plan::RotationStep;
 use super::reason::RotationKeepReason;
-use super::record::Failures;
+use super::record::ConsecutiveFailures;
 use super::subject::RotationSubject;
 use crate::policy::CertificatesPolicy;
 use crate::watch::{Expects, NoProgress, SAME_PLAN_RUNS, Watch, WatchLimits, WatchedDecision, watch};
@@ -18,7 +18,7 @@ use crate::watch::{Expects, NoProgress, SAME_PLAN_RUNS, Watch, WatchLimits, Watc
 #[must_use]
 pub fn standstill(
     decision: &RotationDecision,
-    failures: Option<&Failures>,
+    failures: Option<&ConsecutiveFailures>,
     last: Option<&Watch>,
     policy: &CertificatesPolicy,
     started: Timestamp,
@@ -52,7 +52,7 @@ pub fn standstill(
     watch(last, &watched, &limits, started)
 }
 
-/// How long a decision may stay the same.
+/// The maximum time of a repeated decision.
 fn expects(decision: &RotationDecision) -> Expects {
     match &decision.verdict {
         // In a mesh that is only observed, a plan is reported and never executed.

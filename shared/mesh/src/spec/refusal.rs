@@ -81,7 +81,7 @@ pub enum Refusal {
     NotOneMember {
         /// The members of the union.
         members: &'static [&'static str],
-        /// How many of them are given.
+        /// The number of given members.
         given: usize,
     },
     /// An enumeration has no such value.

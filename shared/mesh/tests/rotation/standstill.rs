@@ -318,7 +318,7 @@ impl Play {
     fn run(&mut self) {
         for _ in 0..6 {
             let before = self.state();
-            let round = self.simulation.wake(0);
+            let round = self.simulation.run(0);
             let after = self.state();
             if !round.acted {
                 break;
@@ -437,7 +437,7 @@ impl Play {
         }
         let orders = self.simulation.issued.len();
         // Ten attempts within half a day are the back-off; renewals of what lives for an hour come on top.
-        // What ends soon is better than nothing, and is replaced as soon.
+        // A leaf that ends soon is accepted, and replaced early.
         let many = self.case.validity == HOUR || self.case.answer == Answer::EndsSoon;
         let most = if many { 12 * 12 } else { 16 };
         if orders > most {

@@ -119,7 +119,7 @@ fn colours_change_nothing_but_the_colours() {
 }
 
 #[test]
-fn summary_says_what_was_read_and_what_was_not() {
+fn summary_counts_read_and_unread_input() {
     let refused = r#"{"meshName": "shop", "virtualNodeName": "a", "spec": {"listeners": [{}]}}"#;
     let text = table(&[("mesh.json", &dangling(1)), ("bad.json", refused)], PLAIN);
     let last: Vec<&str> = text.lines().rev().take(2).collect();

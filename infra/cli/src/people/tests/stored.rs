@@ -30,7 +30,7 @@ async fn mesh_without_a_sweep_is_never_shown_as_without_findings() {
 }
 
 #[tokio::test]
-async fn sweep_whose_parts_are_missing_is_not_known() {
+async fn sweep_with_missing_parts_is_unknown() {
     let shop = Shop::open();
     store(&shop, sweep_key(), json!({ "sweptAt": "2026-11-20T10:00:00Z", "parts": 16 }), None).await;
     let status = shop.run("meshwarden status").await.unwrap();
@@ -66,7 +66,7 @@ async fn documents_of_format_1_are_shown() {
 
 /// A later version stored the route and was rolled back: the commands read it, and write format 0.
 #[tokio::test]
-async fn route_of_format_1_is_shown_held_and_replayed() {
+async fn route_document_of_format_1_works_in_all_commands() {
     let shop = Shop::open();
     shop.fails("cart-v1");
     shop.minutes(1).await;
