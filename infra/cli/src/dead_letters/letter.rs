@@ -14,13 +14,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// The functions, each with the fragments that identify the names of its queue and of its deployed function.
-const FUNCTIONS: [(&str, &[&str]); 6] = [
+const FUNCTIONS: [(&str, &[&str]); 7] = [
     ("route-failover", &["routefailover", "alarmqueue"]),
     ("certificate-rotation", &["certificaterotation", "certificatequeue"]),
     ("tag-compliance", &["tagcompliance"]),
     ("egress-compliance", &["egresscompliance"]),
     ("compliance-sweep", &["compliancesweep", "sweepqueue"]),
     ("change-audit", &["changeaudit"]),
+    ("traffic-shift", &["trafficshift"]),
 ];
 
 /// The service that gave up on the event.

@@ -82,7 +82,8 @@ fn seen(body: &JournalBody, observed: Option<&ObservedRef>) -> String {
             let on = if on.is_empty() { "none on".to_owned() } else { format!("on: {}", on.join(", ")) };
             format!(" Observed: {} alarms, {on}.", alarms.len())
         }
-        Ok(Observation::Rotation(_) | Observation::Compliance(..)) => String::new(),
+        // The reason names the gates.
+        Ok(Observation::Rotation(_) | Observation::Rollout(_) | Observation::Compliance(..)) => String::new(),
         Err(error) => format!(" Observed: failed to read it: {error}."),
     }
 }

@@ -16,7 +16,7 @@ impl Decider<'_> {
     pub(super) fn read_routes(&mut self) -> Result<(), Reason> {
         let observed = self.facts.routes.iter().filter_map(|(id, route)| Some((id, route.as_ref()?)));
         for (id, route) in observed {
-            let record = current_record(route, &self.policy.failover.edits, self.now);
+            let record = current_record(route, self.policy, self.now);
             let record = record.map_err(|hold| Reason::RouteUnclear { route: id.clone(), why: hold.to_string() })?;
             self.routes.insert(id.clone(), record);
         }

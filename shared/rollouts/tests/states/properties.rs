@@ -152,7 +152,7 @@ proptest! {
         }
     }
 
-    /// Whatever happened, a rollout whose surroundings no longer change ends, or has paged.
+    /// Once the surroundings of a rollout no longer change, it ends or has paged.
     #[test]
     fn every_rollout_ends_or_pages(history in prop::collection::vec(happens(), 1..30)) {
         let mut world = world();

@@ -95,6 +95,7 @@ impl World {
             data_points: BTreeMap::new(),
             alarm_data: BTreeMap::new(),
             released: None,
+            written_by: None,
         };
         let routes = [ALL, BETA].into_iter().filter(|id| record.rollout.routes.contains(&route(id)));
         let routes = routes.map(|id| (route(id), Some(route_facts(id)))).collect();

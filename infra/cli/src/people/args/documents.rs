@@ -11,8 +11,14 @@ const FORGETTABLE: [&str; 4] = ["tag-compliance", "egress-compliance", "complian
 const ROUTE_FAILOVER: &str = "route-failover";
 
 /// The functions that remember their failing calls, or decisions without progress, in a document.
-const WITH_FAILURES: [&str; 5] =
-    ["certificate-rotation", "tag-compliance", "egress-compliance", "compliance-sweep", "change-audit"];
+const WITH_FAILURES: [&str; 6] = [
+    "certificate-rotation",
+    "tag-compliance",
+    "egress-compliance",
+    "compliance-sweep",
+    "change-audit",
+    "traffic-shift",
+];
 
 /// Parses the key of a document that can be reset.
 pub(super) fn document(text: &str) -> Result<StateKey, String> {
