@@ -25,8 +25,7 @@ pub(crate) async fn load(state: &dyn StateStore, window: &BudgetWindow) -> Resul
     let key = key();
     let mut view = state.load(std::slice::from_ref(&key), window).await?;
     let Some(stored) = view.documents.remove(&key) else { return Ok(StoredIndex::default()) };
-    let unreadable =
-        |error| PortError::new("read the index of rollouts", PortErrorKind::Other, format!("{error}"));
+    let unreadable = |error| PortError::new("read the index of rollouts", PortErrorKind::Other, format!("{error}"));
     let index = read_record(&key, &stored.document).map_err(unreadable)?;
     Ok(StoredIndex { index, revision: stored.revision })
 }
@@ -48,8 +47,7 @@ pub(crate) async fn change(
         if next == stored.index {
             return Ok(());
         }
-        let note =
-            Note { key: key(), revision: stored.revision, now, document: write_record(&next), journal: None };
+        let note = Note { key: key(), revision: stored.revision, now, document: write_record(&next), journal: None };
         if state.note(&note).await? == StoreOutcome::Stored {
             *stored = StoredIndex { index: next, revision: stored.revision.saturating_add(1) };
             return Ok(());

@@ -15,8 +15,8 @@
 mod function;
 mod index;
 mod lines;
-mod metrics;
 mod mesh_reading;
+mod metrics;
 mod observe;
 mod readings;
 mod requests;

@@ -35,8 +35,7 @@ impl MeshReading {
         }
         let mut model = Mesh::new(mesh.clone());
         for (path, found) in read.resources {
-            let failed =
-                |error| PortError::new(format!("read {path}"), PortErrorKind::Other, format!("{error}"));
+            let failed = |error| PortError::new(format!("read {path}"), PortErrorKind::Other, format!("{error}"));
             model.insert_resource(found.resource).map_err(failed)?;
         }
         Ok(Self { model, read: now })

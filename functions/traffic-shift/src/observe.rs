@@ -13,9 +13,7 @@ use mesh::spec::RouteRule;
 use mesh::weights::WeightSplit;
 use ports::{BudgetWindow, FunctionAnswer, PortError, PortErrorKind, StateKey, StateView};
 use records::{RolloutObservation, WhatIf, read_record, route_memory};
-use rollouts::{
-    Decision, Facts, HookAnswer, HookCall, HookReading, RolloutRecord, RolloutState, RouteChange, decide,
-};
+use rollouts::{Decision, Facts, HookAnswer, HookCall, HookReading, RolloutRecord, RolloutState, RouteChange, decide};
 use runner::{ObservationData, Run};
 
 use crate::Ports;
@@ -135,12 +133,12 @@ pub(crate) async fn observe(
     // Without a document there is nothing to decide; its request is delivered again.
     let Some(known) = known else { return Ok(None) };
     let routes: Vec<RouteId> = known.rollout.routes.iter().cloned().collect();
-    let keys: Vec<StateKey> =
-        std::iter::once((*key).clone()).chain(routes.iter().map(StateKey::route)).collect();
+    let keys: Vec<StateKey> = std::iter::once((*key).clone()).chain(routes.iter().map(StateKey::route)).collect();
     let now = ports.clock.now();
     // Evidence of a write must be read after the write was seen on the routes.
-    let is_unconfirmed =
-        |state: RolloutState| matches!(state, RolloutState::Shifting | RolloutState::Confirming | RolloutState::RollingBack);
+    let is_unconfirmed = |state: RolloutState| {
+        matches!(state, RolloutState::Shifting | RolloutState::Confirming | RolloutState::RollingBack)
+    };
     let mut is_late = is_unconfirmed(known.state);
     let proxies = async {
         if is_late { None } else { Some(readings::proxies(ports, run.failures(), &known.rollout.mesh).await) }
@@ -154,8 +152,9 @@ pub(crate) async fn observe(
     let (state, mut data) = documents?;
     let Some(record) = record(key, &state)? else { return Ok(None) };
     if record.started != known.started || record.rollout != known.rollout {
-        metrics = readings::metrics(ports, run.failures(), &record.rollout, &policy.rollouts.metrics, record.started, now)
-            .await;
+        metrics =
+            readings::metrics(ports, run.failures(), &record.rollout, &policy.rollouts.metrics, record.started, now)
+                .await;
     }
     is_late |= is_unconfirmed(record.state);
     let proxies = match proxies {
@@ -291,4 +290,3 @@ async fn route_facts(
 fn is_tcp(route: Option<&RouteData>) -> bool {
     route.is_some_and(|route| matches!(route.spec.rule, RouteRule::Tcp(_)))
 }
-

@@ -1,10 +1,10 @@
 //! Stores requested rollouts: first in the index, then as a document. The same request again is the same rollout.
 
+use jiff::Timestamp;
 use mesh::name::{ResourceKind, ResourcePath, RouteId};
 use mesh::policy::RouteSelection;
 use mesh::resource::Resource;
 use mesh::spec::VirtualServiceProvider;
-use jiff::Timestamp;
 use ports::{BudgetWindow, Note, PortError, PortErrorKind, StateKey, StateStore};
 use records::{read_record, write_record};
 use rollouts::{CommandKind, RolloutRecord, command, resolve};
@@ -104,7 +104,6 @@ pub(crate) fn stored_record(
 ) -> Result<Option<RolloutRecord>, records::DocumentError> {
     view.documents.get(key).map(|stored| read_record(key, &stored.document)).transpose()
 }
-
 
 /// Stores the command to abort a rollout, unless it has ended. If another run is first, the next run repeats it.
 pub(crate) async fn abort(

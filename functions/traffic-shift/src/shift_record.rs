@@ -58,21 +58,17 @@ pub(crate) fn message(message: &RolloutMessage) -> Message {
             subject: subject.clone(),
             body: body.clone(),
         }),
-        RolloutMessage::Event { detail_type, detail } => Message::Event(BusEvent {
-            detail_type: detail_type.clone(),
-            detail: detail.clone(),
-            resources: Vec::new(),
-        }),
+        RolloutMessage::Event { detail_type, detail } => {
+            Message::Event(BusEvent { detail_type: detail_type.clone(), detail: detail.clone(), resources: Vec::new() })
+        }
     }
 }
 
 fn stored(message: &Message) -> RolloutMessage {
     match message {
-        Message::Notice(Notice { urgency, subject, body }) => RolloutMessage::Notice {
-            page: *urgency == Urgency::Page,
-            subject: subject.clone(),
-            body: body.clone(),
-        },
+        Message::Notice(Notice { urgency, subject, body }) => {
+            RolloutMessage::Notice { page: *urgency == Urgency::Page, subject: subject.clone(), body: body.clone() }
+        }
         Message::Event(BusEvent { detail_type, detail, .. }) => {
             RolloutMessage::Event { detail_type: detail_type.clone(), detail: detail.clone() }
         }

@@ -83,7 +83,13 @@ impl<'a> Shift<'a> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn decision(&self, entry: DecisionEntry, action: CaseAction<ShiftPlan>, own: ShiftDecision, is_killed: bool) -> CaseDecision<ShiftDecision, ShiftPlan> {
+    fn decision(
+        &self,
+        entry: DecisionEntry,
+        action: CaseAction<ShiftPlan>,
+        own: ShiftDecision,
+        is_killed: bool,
+    ) -> CaseDecision<ShiftDecision, ShiftPlan> {
         CaseDecision {
             own,
             entry,
@@ -133,10 +139,9 @@ impl<'a> Shift<'a> {
         Case {
             key: StateKey::route(&plan.route),
             subject: format!("{} of {}", plan.route, self.item.subject),
-            record: stored.as_ref().map_or_else(
-                || ShiftRecord::Route(Box::new(plan.begun.clone())),
-                |stored| stored.record.clone(),
-            ),
+            record: stored
+                .as_ref()
+                .map_or_else(|| ShiftRecord::Route(Box::new(plan.begun.clone())), |stored| stored.record.clone()),
             stored,
             facts: RequestedBy::default(),
             decisions: vec![self.decision(lines::route(decision, plan), action, own, false)],
@@ -170,8 +175,7 @@ impl Reconcile for Shift<'_> {
     // 2. Observe
     async fn observe(&self, run: &Run<'_>) -> Result<Observation, PortError> {
         let warm = self.found().warm.take();
-        let context =
-            Context { ports: self.ports, run, key: &self.key, window: &self.window, active: &self.active };
+        let context = Context { ports: self.ports, run, key: &self.key, window: &self.window, active: &self.active };
         match observe(&context, warm).await? {
             Some(seen) => Ok(seen),
             None => {
@@ -264,4 +268,3 @@ impl Reconcile for Shift<'_> {
         new
     }
 }
-

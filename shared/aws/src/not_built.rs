@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ports::{
-    ConfigItem, ConfigResource, ConfigRules, Evaluation, FunctionAnswer, FunctionInvoker, InstanceAttributes, InstanceDirectory, PolicySource,
-    PortError, PortErrorKind, PutAnswer, QueueMessage, Queues, RefusedFinding, ResultToken, SecurityHub,
+    ConfigItem, ConfigResource, ConfigRules, Evaluation, FunctionAnswer, FunctionInvoker, InstanceAttributes,
+    InstanceDirectory, PolicySource, PortError, PortErrorKind, PutAnswer, QueueMessage, Queues, RefusedFinding,
+    ResultToken, SecurityHub,
 };
 use serde_json::Value;
 

@@ -131,7 +131,8 @@ fn rollout_again(recorded: &[DecisionEntry], observation: &RolloutObservation) -
     let decision = rollouts::decide(facts, &answer, policy, *now);
     let unrecorded = unrecorded.into_inner();
     let again = |entry: &DecisionEntry| {
-        let plan = decision.plans.iter().find(|plan| ResourcePath::Route(plan.route.clone()).to_string() == entry.resource);
+        let plan =
+            decision.plans.iter().find(|plan| ResourcePath::Route(plan.route.clone()).to_string() == entry.resource);
         let conclusion =
             |code: String, to: Option<&WeightSplit>| Conclusion { decision: None, code, plan: None, to: to.cloned() };
         Replay {

@@ -32,7 +32,12 @@ impl std::error::Error for CommandError {}
 /// # Errors
 ///
 /// Returns an error if the command has no meaning in the state of the rollout.
-pub fn command(record: &RolloutRecord, kind: CommandKind, by: &str, at: Timestamp) -> Result<RolloutRecord, CommandError> {
+pub fn command(
+    record: &RolloutRecord,
+    kind: CommandKind,
+    by: &str,
+    at: Timestamp,
+) -> Result<RolloutRecord, CommandError> {
     use RolloutState::{After, Bake, Confirming, Paused, Promoting, RollingBack, Shifting, Watching};
     let state = record.state;
     let is_under_way = matches!(state, Shifting | Confirming | Watching | Bake | After);

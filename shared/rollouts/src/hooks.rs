@@ -114,9 +114,8 @@ fn enter(record: &mut RolloutRecord, id: &str, hook: &RolloutHook, answer: &Hook
     }
     match answer {
         HookAnswer::Answered { status, call_back_delay, details, reason } => {
-            let delay = call_back_delay.map_or(CALL_BACK, |seconds| {
-                SignedDuration::from_secs(seconds.clamp(1, LONGEST_CALL_BACK))
-            });
+            let delay = call_back_delay
+                .map_or(CALL_BACK, |seconds| SignedDuration::from_secs(seconds.clamp(1, LONGEST_CALL_BACK)));
             known.status = *status;
             known.next = now + delay;
             known.details.clone_from(details);

@@ -80,7 +80,8 @@ pub fn plan(
         RouteChange::Promote => rollout_split(&before),
         RouteChange::Percent(_) | RouteChange::RollBack => before.declared.clone(),
     };
-    let after = mesh::weights::Layers { declared, rollout: layers.rollout.clone(), drill: layers.drill.clone(), ..before };
+    let after =
+        mesh::weights::Layers { declared, rollout: layers.rollout.clone(), drill: layers.drill.clone(), ..before };
     let phases = &after.failover.phases;
     // A target that carries traffic now keeps carrying it: no target that is idle is started by a rollout's write.
     let carries = |node: &&mesh::weights::Share<'_>| node.weight > 0 && !phases.contains_key(node.virtual_node);
@@ -93,7 +94,8 @@ pub fn plan(
     });
     let receivers = Receivers { ready: ready.collect(), present: route.split.clone() };
     let composed = compose(&after, &receivers, &policy.failover.failback)?;
-    let restore = record.shift.restore.as_ref().map(|point| RestorePoint { split: composed.base.clone(), ..point.clone() });
+    let restore =
+        record.shift.restore.as_ref().map(|point| RestorePoint { split: composed.base.clone(), ..point.clone() });
     let shift = Shift { restore, phases: record.shift.phases.clone(), unplaced: composed.unplaced };
     let (id, to) = (plan_id(route, &composed.split), composed.split);
     let intent = Intent {

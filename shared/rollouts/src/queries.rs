@@ -42,8 +42,6 @@ pub fn series(rollout: &Rollout) -> BTreeSet<SeriesId> {
     }
     let nodes = rollout.moves.iter().flat_map(|pair| [&pair.from, &pair.to]);
     nodes
-        .flat_map(|node| {
-            measures.iter().map(|measure| SeriesId { node: node.clone(), measure: measure.clone() })
-        })
+        .flat_map(|node| measures.iter().map(|measure| SeriesId { node: node.clone(), measure: measure.clone() }))
         .collect()
 }

@@ -254,9 +254,9 @@ impl fmt::Display for Reason {
         let last = |why: &Option<String>| why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         match self {
             Self::RequestInvalid { problem } => f.write_str(problem),
-            Self::ModeObserve => f.write_str(
-                "the mode is observe: set modes.rules.traffic-shift or the mode of the mesh to enforce",
-            ),
+            Self::ModeObserve => {
+                f.write_str("the mode is observe: set modes.rules.traffic-shift or the mode of the mesh to enforce")
+            }
             Self::Blocked { route: Some(route), blocker } => write!(f, "{route}: {blocker}"),
             Self::Blocked { route: None, blocker } => write!(f, "{blocker}"),
             Self::TooManyRollouts { active, limit } => {

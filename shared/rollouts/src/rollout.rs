@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 use mesh::name::{MeshName, RouteId};
+use mesh::policy::Period;
 use mesh::policy::{
     AtEnd, FirstRoutes, MetricGate, Move, RolloutHook, RolloutId, RolloutRequest, RolloutStep, RolloutsPolicy,
     RouteSelection, Strategy,
 };
-use mesh::policy::Period;
 use serde::{Deserialize, Serialize};
 
 /// A rollout as it runs.
@@ -100,10 +100,10 @@ pub fn resolve(request: &RolloutRequest, service_routes: &[RouteId], policy: &Ro
         RouteSelection::Service(_) => service_routes.iter().cloned().collect(),
     };
     let interval = request.interval.unwrap_or(policy.interval).get();
-    let hooks = request.hooks.iter().map(|hook| RolloutHook {
-        timeout: Some(hook.timeout.unwrap_or(policy.hook_timeout)),
-        ..hook.clone()
-    });
+    let hooks = request
+        .hooks
+        .iter()
+        .map(|hook| RolloutHook { timeout: Some(hook.timeout.unwrap_or(policy.hook_timeout)), ..hook.clone() });
     let metrics = request.gates.metrics.iter().map(|gate| MetricGate {
         min_requests: Some(gate.min_requests.unwrap_or(policy.min_requests)),
         fail_after: Some(gate.fail_after.unwrap_or(policy.fail_after)),
@@ -139,7 +139,12 @@ fn steps(request: &RolloutRequest, interval: SignedDuration) -> Vec<Step> {
             steps.extend(request.steps.iter().map(|&RolloutStep { percent, approve }| step(percent, approve)));
         }
         Strategy::Linear { every } => {
-            steps.extend((1_u8..100).map_while(|number| number.checked_mul(every)).take_while(|percent| *percent < 100).map(|percent| step(percent, false)));
+            steps.extend(
+                (1_u8..100)
+                    .map_while(|number| number.checked_mul(every))
+                    .take_while(|percent| *percent < 100)
+                    .map(|percent| step(percent, false)),
+            );
         }
         Strategy::BlueGreen => {}
     }

@@ -169,10 +169,7 @@ fn every_event_of_the_corpus_is_read() {
                         && !name.starts_with("sched"),
                     "{name}"
                 ),
-                Payload::Release(_)
-                | Payload::Rollout(_)
-                | Payload::Sweep { .. }
-                | Payload::Unreadable { .. } => {
+                Payload::Release(_) | Payload::Rollout(_) | Payload::Sweep { .. } | Payload::Unreadable { .. } => {
                     panic!("{name}: {payload:?}")
                 }
             }

@@ -73,7 +73,8 @@ impl Stage {
         let listener = json!({ "portMapping": { "port": 8080, "protocol": "http" } });
         for node in ["recs-v1", "recs-v2"] {
             let dns = json!({ "dns": { "hostname": format!("{node}.shop.local") } });
-            put("virtualNodes", "virtualNodeName", node, json!({ "listeners": [listener], "serviceDiscovery": dns })).await;
+            put("virtualNodes", "virtualNodeName", node, json!({ "listeners": [listener], "serviceDiscovery": dns }))
+                .await;
         }
         put("virtualRouters", "virtualRouterName", "recs", json!({ "listeners": [listener] })).await;
         put("virtualRouter/recs/routes", "routeName", "all", route_spec([8, 0])).await;
@@ -176,7 +177,13 @@ async fn proxies() -> String {
     json!({ "proxies": ["web", "recs-v1", "recs-v2"].map(proxy) }).to_string()
 }
 
-async fn forward(State(endpoint): State<String>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn forward(
+    State(endpoint): State<String>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let mut request = client.request(method, format!("{endpoint}{path}")).body(body);

@@ -116,7 +116,11 @@ async fn killed_at_every_call(moment: Moment) {
             if moment == Moment::Rollback {
                 let known = ["GateFailed", "RolledBack"];
                 assert!(known.contains(&same.failure.as_deref().unwrap_or_default()), "{fault:?} at call {call}");
-                assert_eq!((&same.weights, &same.state, same.layers, same.ended), (&undisturbed.weights, &undisturbed.state, false, true), "{fault:?} at call {call}");
+                assert_eq!(
+                    (&same.weights, &same.state, same.layers, same.ended),
+                    (&undisturbed.weights, &undisturbed.state, false, true),
+                    "{fault:?} at call {call}"
+                );
                 assert!(!same.pages.is_empty(), "{fault:?} at call {call}: no page");
             } else {
                 assert_eq!(same, undisturbed, "{fault:?} at call {call} of {calls}");

@@ -158,7 +158,7 @@ async fn rollout_that_replaces_another_starts_after_its_rollback() {
     other["detail"]["replace"] = json!(true);
     other["detail"]["steps"] = json!([50]);
     function.answer(&other).await.unwrap();
-    function.minutes(2).await;
+    function.minutes(1).await;
     let record = shop.record("r1").unwrap();
     assert_eq!((record.state, record.failure.unwrap().code.as_str()), (RolloutState::RolledBack, "Aborted"));
     assert_eq!((shop.weights("all"), shop.record("r2").unwrap().state), (vec![4, 4], RolloutState::Watching));

@@ -67,7 +67,10 @@ impl Shop {
         shop.put("/virtualService/recs.shop.local", &provider);
         let backend = json!({ "virtualService": { "virtualServiceName": "recs.shop.local" } });
         let dns = json!({ "dns": { "hostname": "web.shop.local" } });
-        shop.put("/virtualNode/web", &json!({ "listeners": [listener], "serviceDiscovery": dns, "backends": [backend] }));
+        shop.put(
+            "/virtualNode/web",
+            &json!({ "listeners": [listener], "serviceDiscovery": dns, "backends": [backend] }),
+        );
         for (name, header) in [("all", false), ("beta", true)] {
             let mut condition = json!({ "prefix": "/" });
             if header {
@@ -174,8 +177,7 @@ impl Process {
     pub(crate) async fn answer(&self, event: &Value) -> Result<Value, String> {
         let request = REQUESTS.fetch_add(1, Ordering::Relaxed);
         let deadline = Deadline::after(Duration::from_secs(55) + Duration::from_micros(request));
-        let invocation =
-            Invocation { function: traffic_shift::NAME, request_id: &format!("r-{request}"), deadline };
+        let invocation = Invocation { function: traffic_shift::NAME, request_id: &format!("r-{request}"), deadline };
         let emitter = Emitter::to(std::io::sink());
         let answer = invocation.answer(&self.runner, &emitter, event).await;
         self.shop.check();

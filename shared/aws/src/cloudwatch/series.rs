@@ -1,9 +1,7 @@
 //! Reads the data points of metrics by `GetMetricData`.
 
 use aws_sdk_cloudwatch::Client;
-use aws_sdk_cloudwatch::types::{
-    Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, ScanBy, StatusCode,
-};
+use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, ScanBy, StatusCode};
 use aws_smithy_types::DateTime;
 use futures::future::try_join_all;
 use jiff::Timestamp;
@@ -49,8 +47,7 @@ async fn read_chunk(
         pages.into_iter().flat_map(|page| page.metric_data_results.unwrap_or_default()).collect();
     let of_series = |number: usize| {
         let id = id(number);
-        let parts: Vec<&MetricDataResult> =
-            results.iter().filter(|result| result.id() == Some(id.as_str())).collect();
+        let parts: Vec<&MetricDataResult> = results.iter().filter(|result| result.id() == Some(id.as_str())).collect();
         data(&parts).map_err(|why| PortError::new(what(), PortErrorKind::Unavailable, why))
     };
     (0..series.len()).map(of_series).collect()
@@ -61,8 +58,7 @@ fn id(number: usize) -> String {
 }
 
 fn query(number: usize, series: &MetricSeries) -> Result<MetricDataQuery, String> {
-    let dimensions =
-        series.dimensions.iter().map(|(name, value)| Dimension::builder().name(name).value(value).build());
+    let dimensions = series.dimensions.iter().map(|(name, value)| Dimension::builder().name(name).value(value).build());
     let metric = Metric::builder()
         .namespace(&series.namespace)
         .metric_name(&series.metric)

@@ -13,8 +13,11 @@ use super::{Budget, Period};
 
 pub use amounts::{BakeTime, Milliseconds, Ratio, RolloutAmountError, Statistic};
 pub use gates::{ErrorRatioGate, GateMetrics, LatencyGate, MetricGate, RolloutGates};
-pub use request::{AtEnd, FirstRoutes, HookFunction, HookStage, Move, RolloutHook, RolloutId, RolloutRequest, RolloutRequestError, Strategy};
-pub use selection::{RouteSelection, RouterRoute, RolloutStep};
+pub use request::{
+    AtEnd, FirstRoutes, HookFunction, HookStage, Move, RolloutHook, RolloutId, RolloutRequest, RolloutRequestError,
+    Strategy,
+};
+pub use selection::{RolloutStep, RouteSelection, RouterRoute};
 
 /// The settings of rollouts. Each member has a default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -203,7 +206,8 @@ mod tests {
     fn rollout_declared_twice_is_rejected() {
         let one = "{id: a, mesh: shop, routes: [recs/all], moves: [{from: v1, to: v2}], strategy: blue-green, \
                    ungated: no alarms yet}";
-        let error = Policy::read(&format!("version: 1\nrollouts:\n  declared:\n    - {one}\n    - {one}\n")).unwrap_err();
+        let error =
+            Policy::read(&format!("version: 1\nrollouts:\n  declared:\n    - {one}\n    - {one}\n")).unwrap_err();
         assert_eq!(error.key, "rollouts.declared[1]", "{error}");
     }
 }

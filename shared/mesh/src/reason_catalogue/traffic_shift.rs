@@ -13,12 +13,7 @@ pub(super) const TABLES: [ReasonTable; 6] = [
     ReasonTable { title: "Requests and calls", entries: &OWN },
 ];
 
-const fn entry(
-    code: &'static str,
-    paging: Paging,
-    meaning: &'static str,
-    action: &'static str,
-) -> ReasonEntry {
+const fn entry(code: &'static str, paging: Paging, meaning: &'static str, action: &'static str) -> ReasonEntry {
     ReasonEntry { code, paging, meaning, action }
 }
 

@@ -13,7 +13,10 @@ fn paused_rollout_resumes_and_watches_its_step_again() {
     world.minutes(3);
     world.command(CommandKind::Pause);
     world.minutes(30);
-    assert_eq!((world.state(), world.code().as_str(), world.weights(ALL)), (RolloutState::Paused, "PersonPaused", vec![90, 10]));
+    assert_eq!(
+        (world.state(), world.code().as_str(), world.weights(ALL)),
+        (RolloutState::Paused, "PersonPaused", vec![90, 10])
+    );
     world.command(CommandKind::Resume);
     world.minutes(1);
     assert_eq!(world.state(), RolloutState::Watching);
@@ -40,7 +43,10 @@ fn approval_lets_a_step_end() {
     let mut world = World::new(&json!({ "steps": [{ "percent": 10, "approve": true }, 50] }));
     world.run();
     world.minutes(30);
-    assert_eq!((world.state(), world.code().as_str(), world.weights(ALL)), (RolloutState::Paused, "AwaitingApproval", vec![90, 10]));
+    assert_eq!(
+        (world.state(), world.code().as_str(), world.weights(ALL)),
+        (RolloutState::Paused, "AwaitingApproval", vec![90, 10])
+    );
     world.command(CommandKind::Approve);
     world.minutes(1);
     assert_eq!(world.weights(ALL), [50, 50]);
@@ -112,7 +118,9 @@ fn command_without_meaning_is_refused() {
     }
     let mut ended = World::new(&json!({ "strategy": "blue-green", "steps": null, "bake": "0s" }));
     ended.until(RolloutState::Promoted);
-    for kind in [CommandKind::Pause, CommandKind::Resume, CommandKind::Approve, CommandKind::Promote, CommandKind::Abort] {
+    for kind in
+        [CommandKind::Pause, CommandKind::Resume, CommandKind::Approve, CommandKind::Promote, CommandKind::Abort]
+    {
         assert!(command(ended.record(), kind, "dana", ended.now).is_err(), "{kind}");
     }
 }

@@ -30,7 +30,8 @@ fn canary_is_promoted_after_all_steps() {
 
 #[test]
 fn first_routes_go_to_100_percent_before_the_others() {
-    let members = json!({ "routes": ["recs/all", "recs/beta"], "first": { "routes": ["recs/beta"], "interval": "5m" } });
+    let members =
+        json!({ "routes": ["recs/all", "recs/beta"], "first": { "routes": ["recs/beta"], "interval": "5m" } });
     let mut world = World::new(&members);
     world.run();
     assert_eq!((world.weights(BETA), world.weights(ALL)), (vec![0, 100], vec![100, 0]));
@@ -175,7 +176,7 @@ fn edit_by_an_operator_interrupts() {
     world.run();
     let facts = world.facts.routes.get_mut(&route(ALL)).unwrap().as_mut().unwrap();
     (facts.split, facts.version) = (split([30, 70]), facts.version + 1);
-    world.minutes(1);
+    world.minutes(2);
     assert_eq!((world.state(), world.weights(ALL)), (RolloutState::Interrupted, vec![30, 70]));
 }
 
@@ -314,7 +315,8 @@ fn too_few_new_proxies_stop_the_clock() {
 fn harm_of_a_later_step_rolls_back() {
     let mut world = World::new(&json!({}));
     world.run();
-    world.harms = vec![mesh::failover::HarmFact { id: "dangling-reference".to_owned(), text: "v2 is missing".to_owned() }];
+    world.harms =
+        vec![mesh::failover::HarmFact { id: "dangling-reference".to_owned(), text: "v2 is missing".to_owned() }];
     world.minutes(5);
     assert_eq!((world.state(), world.weights(ALL)), (RolloutState::RolledBack, vec![100, 0]));
     assert_eq!(world.record().failure.as_ref().unwrap().code, "Harmful");

@@ -48,7 +48,12 @@ fn error_ratio_is_compared_with_its_limits() {
             world.pass();
         }
         if expected == GateResult::Fail {
-            assert_eq!(world.record().failure.as_ref().map(|failure| failure.code.as_str()), Some("GateFailed"), "{gate} {new:?} {old:?}: {:?}", result(&world));
+            assert_eq!(
+                world.record().failure.as_ref().map(|failure| failure.code.as_str()),
+                Some("GateFailed"),
+                "{gate} {new:?} {old:?}: {:?}",
+                result(&world)
+            );
         } else {
             assert_eq!(result(&world).0, expected, "{gate} {new:?} {old:?}: {}", result(&world).1);
         }

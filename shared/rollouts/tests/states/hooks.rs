@@ -26,7 +26,10 @@ fn answers_are_read_as_in_ecs() {
     for (value, expected) in [
         (json!({ "hookStatus": "SUCCEEDED" }), Some(HookStatus::Succeeded)),
         (json!({ "hookStatus": "FAILED", "reason": "no" }), Some(HookStatus::Failed)),
-        (json!({ "hookStatus": "IN_PROGRESS", "callBackDelay": 10, "hookDetails": { "n": 1 } }), Some(HookStatus::InProgress)),
+        (
+            json!({ "hookStatus": "IN_PROGRESS", "callBackDelay": 10, "hookDetails": { "n": 1 } }),
+            Some(HookStatus::InProgress),
+        ),
         (json!({ "hookStatus": "OK" }), None),
         (json!({}), None),
         (json!("SUCCEEDED"), None),

@@ -15,7 +15,11 @@ type Setting = fn(&mut World);
 #[test]
 fn rollout_is_refused_at_once() {
     let cases: [(Value, Setting, &str); 6] = [
-        (json!({ "routes": ["recs/all"] }), |world| drop(world.facts.routes.values_mut().map(|route| *route = None).count()), "RequestInvalid"),
+        (
+            json!({ "routes": ["recs/all"] }),
+            |world| drop(world.facts.routes.values_mut().map(|route| *route = None).count()),
+            "RequestInvalid",
+        ),
         (json!({ "moves": [{ "from": "recs-v1", "to": "recs-v9" }] }), |_| {}, "RequestInvalid"),
         (json!({}), |world| world.set_alarm(AlarmState::Alarm), "GateFailingBeforeStart"),
         (
@@ -53,12 +57,12 @@ fn rollout_waits_for_its_start() {
             "TooManyRollouts",
         ),
         (|world| world.facts.budget_used = 10, |world| world.facts.budget_used = 0, "BudgetSpent"),
-        (|world| world.facts.alarms = Reading::Unread("denied".to_owned()), |world| world.set_alarm(AlarmState::Ok), "GateNoData"),
         (
-            |world| world.set_alarm(AlarmState::InsufficientData),
+            |world| world.facts.alarms = Reading::Unread("denied".to_owned()),
             |world| world.set_alarm(AlarmState::Ok),
             "GateNoData",
         ),
+        (|world| world.set_alarm(AlarmState::InsufficientData), |world| world.set_alarm(AlarmState::Ok), "GateNoData"),
         (
             |world| world.callers(|stream| stream.up_to_date = false),
             |world| world.callers(|stream| stream.up_to_date = true),

@@ -10,8 +10,8 @@ use mesh::name::RouteId;
 use mesh::policy::{Mode, Policy, RolloutRequest};
 use mesh::weights::WeightSplit;
 use rollouts::{
-    CommandKind, Decision, Facts, HookAnswer, HookReading, Measure, MetricReading, ProxyFact, ProxyFacts, RolloutRecord,
-    RolloutState, SeriesId, command, decide, news, resolve,
+    CommandKind, Decision, Facts, HookAnswer, HookReading, Measure, MetricReading, ProxyFact, ProxyFacts,
+    RolloutRecord, RolloutState, SeriesId, command, decide, news, resolve,
 };
 use serde_json::{Value, json};
 
@@ -105,8 +105,14 @@ impl World {
             up_to_date: true,
             rejected: None,
         };
-        let streams =
-            vec![proxy("web", 1), proxy("web", 2), proxy("recs-v1", 3), proxy("recs-v1", 4), proxy("recs-v2", 5), proxy("recs-v2", 6)];
+        let streams = vec![
+            proxy("web", 1),
+            proxy("web", 2),
+            proxy("recs-v1", 3),
+            proxy("recs-v1", 4),
+            proxy("recs-v2", 5),
+            proxy("recs-v2", 6),
+        ];
         let facts = Facts {
             record,
             mode: Mode::Enforce,

@@ -16,8 +16,8 @@ pub(super) async fn change(desk: &Desk<'_>, args: &ChangeArgs, kind: CommandKind
     let found = one(desk, &args.id, args.mesh.as_ref()).await?;
     let id = found.id.clone();
     let now = desk.now();
-    let record = command(&found.record, kind, &desk.by, now)
-        .map_err(|source| RolloutError::State { id: id.clone(), source })?;
+    let record =
+        command(&found.record, kind, &desk.by, now).map_err(|source| RolloutError::State { id: id.clone(), source })?;
     desk.confirm(&format!("{kind} rollout {id}, which is {}?", found.record.state.name()))?;
     let text = format!("{} requests: {kind}", desk.by);
     let said = Said {

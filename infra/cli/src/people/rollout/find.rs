@@ -35,9 +35,8 @@ pub(super) async fn index(desk: &Desk<'_>) -> Result<(RolloutIndex, u64), Troubl
     let key = StateKey::meshes(FUNCTION);
     let mut view = desk.load(std::slice::from_ref(&key)).await?;
     let Some(stored) = view.documents.remove(&key) else { return Ok((RolloutIndex::default(), 0)) };
-    let unreadable = |error| {
-        ports::PortError::new("read the index of rollouts", ports::PortErrorKind::Other, format!("{error}"))
-    };
+    let unreadable =
+        |error| ports::PortError::new("read the index of rollouts", ports::PortErrorKind::Other, format!("{error}"));
     let index = read_record(&key, &stored.document).map_err(unreadable)?;
     Ok((index, stored.revision))
 }
@@ -45,8 +44,12 @@ pub(super) async fn index(desk: &Desk<'_>) -> Result<(RolloutIndex, u64), Troubl
 /// The rollouts that have not ended, in the order of their names.
 pub(super) async fn active(desk: &Desk<'_>, mesh: Option<&MeshName>) -> Result<Vec<Found>, Trouble> {
     let (index, _) = index(desk).await?;
-    let wanted: Vec<(MeshName, RolloutId)> =
-        index.active.keys().filter_map(|name| parse(name)).filter(|(of, _)| mesh.is_none_or(|mesh| mesh == of)).collect();
+    let wanted: Vec<(MeshName, RolloutId)> = index
+        .active
+        .keys()
+        .filter_map(|name| parse(name))
+        .filter(|(of, _)| mesh.is_none_or(|mesh| mesh == of))
+        .collect();
     let keys: Vec<StateKey> = wanted.iter().map(|(mesh, id)| StateKey::rollout(mesh, id)).collect();
     let view = desk.load(&keys).await?;
     let mut found = Vec::new();
@@ -80,7 +83,8 @@ pub(super) async fn one(desk: &Desk<'_>, id: &RolloutId, mesh: Option<&MeshName>
 pub(super) fn read(view: &StateView, mesh: MeshName, id: RolloutId) -> Result<Option<Found>, RolloutError> {
     let key = StateKey::rollout(&mesh, &id);
     let Some(stored) = view.documents.get(&key) else { return Ok(None) };
-    let unreadable = |error: records::DocumentError| RolloutError::Unreadable { id: id.clone(), why: error.to_string() };
+    let unreadable =
+        |error: records::DocumentError| RolloutError::Unreadable { id: id.clone(), why: error.to_string() };
     let record = read_record(&key, &stored.document).map_err(unreadable)?;
     Ok(Some(Found { mesh, id, record, revision: stored.revision }))
 }

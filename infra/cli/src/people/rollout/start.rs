@@ -25,8 +25,7 @@ const ATTEMPTS: usize = 4;
 pub(super) async fn start(desk: &Desk<'_>, args: &StartArgs) -> Result<(String, Found), Trouble> {
     let file = args.file.display().to_string();
     let text = content(&args.file)?;
-    let mut request =
-        RolloutRequest::read(&text).map_err(|source| RolloutError::Request { file, source })?;
+    let mut request = RolloutRequest::read(&text).map_err(|source| RolloutError::Request { file, source })?;
     let first = request.id_or_digest();
     for number in 2_u32.. {
         let id = request.id_or_digest();
@@ -50,8 +49,7 @@ pub(super) async fn start(desk: &Desk<'_>, args: &StartArgs) -> Result<(String, 
     let mut record = RolloutRecord::new(rollout, &desk.by, now);
     record.rollout.id = id.clone();
     let names: Vec<String> = record.rollout.routes.iter().map(ToString::to_string).collect();
-    let moves: Vec<String> =
-        record.rollout.moves.iter().map(|pair| format!("{} to {}", pair.from, pair.to)).collect();
+    let moves: Vec<String> = record.rollout.moves.iter().map(|pair| format!("{} to {}", pair.from, pair.to)).collect();
     desk.confirm(&format!("Start rollout {id} from {} on {}?", moves.join(", "), names.join(", ")))?;
     add_to_index(desk, &format!("{}/{id}", request.mesh)).await?;
     let key = StateKey::rollout(&request.mesh, &id);
@@ -81,13 +79,8 @@ async fn add_to_index(desk: &Desk<'_>, name: &str) -> Result<(), Trouble> {
         let (mut rollouts, revision) = index(desk).await?;
         let now = desk.now();
         rollouts.add(name, now);
-        let note = Note {
-            key: StateKey::meshes(FUNCTION),
-            revision,
-            now,
-            document: write_record(&rollouts),
-            journal: None,
-        };
+        let note =
+            Note { key: StateKey::meshes(FUNCTION), revision, now, document: write_record(&rollouts), journal: None };
         if desk.ports.state.note(&note).await? == StoreOutcome::Stored {
             return Ok(());
         }

@@ -39,8 +39,11 @@ impl Shop {
         let listener = json!({ "portMapping": { "port": 8080, "protocol": "http" } });
         put("mesh/shop", &json!({}));
         for node in ["recs-v1", "recs-v2"] {
-            put(&format!("mesh/shop/virtualNode/{node}"), &json!({ "listeners": [listener],
-                "serviceDiscovery": { "dns": { "hostname": "recs.shop.local" } } }));
+            put(
+                &format!("mesh/shop/virtualNode/{node}"),
+                &json!({ "listeners": [listener],
+                "serviceDiscovery": { "dns": { "hostname": "recs.shop.local" } } }),
+            );
         }
         put("mesh/shop/virtualRouter/recs", &json!({ "listeners": [listener] }));
         let targets = json!([{ "virtualNode": "recs-v1", "weight": 8 }, { "virtualNode": "recs-v2", "weight": 0 }]);
@@ -49,8 +52,11 @@ impl Shop {
         let provider = json!({ "provider": { "virtualRouter": { "virtualRouterName": "recs" } } });
         put("mesh/shop/virtualService/recs.shop.local", &provider);
         let backend = json!({ "virtualService": { "virtualServiceName": "recs.shop.local" } });
-        put("mesh/shop/virtualNode/web", &json!({ "listeners": [listener], "backends": [backend],
-            "serviceDiscovery": { "dns": { "hostname": "web.shop.local" } } }));
+        put(
+            "mesh/shop/virtualNode/web",
+            &json!({ "listeners": [listener], "backends": [backend],
+            "serviceDiscovery": { "dns": { "hostname": "web.shop.local" } } }),
+        );
         let stream = |node: &str| ProxyStream {
             proxy: ResourcePath::parse(&format!("mesh/shop/virtualNode/{node}")).unwrap(),
             peer: "10.0.0.1:1".to_owned(),
@@ -145,7 +151,12 @@ async fn rollout_is_started_shown_and_promoted() {
     shop.minutes(&function, 1).await;
     assert_eq!(shop.weights(), [6, 2]);
     let said = shop.say("rollout status").await.unwrap();
-    for part in ["shop/r1 watching 25 % step 1/3", "recs-v1 to recs-v2, requested by dana", "recs-v1:8 recs-v2:0", "recs-v1:6 recs-v2:2"] {
+    for part in [
+        "shop/r1 watching 25 % step 1/3",
+        "recs-v1 to recs-v2, requested by dana",
+        "recs-v1:8 recs-v2:0",
+        "recs-v1:6 recs-v2:2",
+    ] {
         assert!(said.contains(part), "{part} is not in:\n{said}");
     }
     assert!(shop.say("status").await.unwrap().contains("rollout shop/r1 watching"));

@@ -127,7 +127,8 @@ pub(super) async fn rollout(desk: &Desk<'_>, found: &Found, journal: bool) -> Re
     for hook in record.hooks.values() {
         let reason = hook.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         let status = serde_json::to_string(&hook.status).unwrap_or_default();
-        let _ = writeln!(text, "  hook {} of {}: {}{reason}", hook.function, hook.stage.as_str(), status.trim_matches('"'));
+        let _ =
+            writeln!(text, "  hook {} of {}: {}{reason}", hook.function, hook.stage.as_str(), status.trim_matches('"'));
     }
     if journal {
         let entries = desk.ports.state.journal(&StateKey::rollout(&found.mesh, &found.id), ENTRIES).await?;

@@ -110,7 +110,8 @@ impl TryFrom<String> for Milliseconds {
 
     fn try_from(given: String) -> Result<Self, RolloutAmountError> {
         let millis = given.parse::<SignedDuration>().ok().map(|length| length.as_millis());
-        let millis = millis.filter(|millis| (1..=Self::MAX).contains(millis)).and_then(|millis| u32::try_from(millis).ok());
+        let millis =
+            millis.filter(|millis| (1..=Self::MAX).contains(millis)).and_then(|millis| u32::try_from(millis).ok());
         millis.map(Self).ok_or(RolloutAmountError::Milliseconds { given })
     }
 }
@@ -186,7 +187,8 @@ impl TryFrom<String> for Statistic {
     fn try_from(given: String) -> Result<Self, RolloutAmountError> {
         let is_percentile = given.strip_prefix('p').is_some_and(|number| {
             let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
-            let is_number = |text: &str| (1..=10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+            let is_number =
+                |text: &str| (1..=10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
             let in_range = whole.parse::<u8>().is_ok_and(|whole| (1..100).contains(&whole)) || number == "100";
             is_number(whole) && is_number(decimals) && in_range
         });

@@ -8,7 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{BakeTime, Contradiction, RolloutGates, RolloutStep, RouteSelection, RouterRoute, number_error, period_error};
+use super::{
+    BakeTime, Contradiction, RolloutGates, RolloutStep, RouteSelection, RouterRoute, number_error, period_error,
+};
 use crate::name::{MeshName, VirtualNodeName};
 use crate::policy::read::{PolicyError, parse};
 use crate::policy::{Period, place};

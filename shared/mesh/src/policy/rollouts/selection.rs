@@ -120,8 +120,7 @@ impl JsonSchema for RouteSelection {
     }
 
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let (routes, service) =
-            (generator.subschema_for::<Vec<RouterRoute>>(), generator.subschema_for::<OfService>());
+        let (routes, service) = (generator.subschema_for::<Vec<RouterRoute>>(), generator.subschema_for::<OfService>());
         schemars::json_schema!({ "description": "The routes of a rollout.", "anyOf": [routes, service] })
     }
 }

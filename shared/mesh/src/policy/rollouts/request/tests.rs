@@ -101,12 +101,32 @@ fn contradiction_names_its_member_and_the_remedy() {
         (json!({ "gates": { "alarms": ["a", "a"] } }), "gates.alarms[1]", "twice"),
         (gate(json!({})), "gates.metrics[0]", "exactly one"),
         (gate(json!({ "errorRatio": {} })), "gates.metrics[0].errorRatio", "no limit"),
-        (gate(json!({ "errorRatio": { "max": "1%", "minDifference": "1%" } })), "gates.metrics[0].errorRatio.minDifference", "overBaseline"),
-        (gate(json!({ "errorRatio": { "overBaseline": 0.5 } })), "gates.metrics[0].errorRatio.overBaseline", "1 to 100"),
+        (
+            gate(json!({ "errorRatio": { "max": "1%", "minDifference": "1%" } })),
+            "gates.metrics[0].errorRatio.minDifference",
+            "overBaseline",
+        ),
+        (
+            gate(json!({ "errorRatio": { "overBaseline": 0.5 } })),
+            "gates.metrics[0].errorRatio.overBaseline",
+            "1 to 100",
+        ),
         (gate(json!({ "latency": { "stat": "p99" } })), "gates.metrics[0].latency", "no limit"),
-        (gate(json!({ "latency": { "stat": "p99", "max": "1s" }, "minRequests": 0 })), "gates.metrics[0].minRequests", "1 to"),
-        (gate(json!({ "latency": { "stat": "p99", "max": "1s" }, "failAfter": 0 })), "gates.metrics[0].failAfter", "1 to 100"),
-        (json!({ "hooks": [{ "stage": "step", "function": "a" }, { "stage": "step", "function": "a" }] }), "hooks[1]", "keep one"),
+        (
+            gate(json!({ "latency": { "stat": "p99", "max": "1s" }, "minRequests": 0 })),
+            "gates.metrics[0].minRequests",
+            "1 to",
+        ),
+        (
+            gate(json!({ "latency": { "stat": "p99", "max": "1s" }, "failAfter": 0 })),
+            "gates.metrics[0].failAfter",
+            "1 to 100",
+        ),
+        (
+            json!({ "hooks": [{ "stage": "step", "function": "a" }, { "stage": "step", "function": "a" }] }),
+            "hooks[1]",
+            "keep one",
+        ),
         (json!({ "hooks": [{ "stage": "step", "function": "a", "timeout": "30s" }] }), "hooks[0].timeout", "1m to 24h"),
     ] {
         let request = read(with(&members)).unwrap_or_else(|error| panic!("{members}: {error}"));
