@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use futures::future::try_join;
+use futures::future::{join, try_join};
 use jiff::{SignedDuration, Timestamp};
-use mesh::alarm::{Alarm, AlarmName, AlarmState};
+use mesh::alarm::{Alarm, AlarmName};
 use mesh::certificates::SourceReading;
 use mesh::failover::{AlarmTags, alarm_targets, related, unread_alarms};
 use mesh::name::MeshName;
@@ -21,7 +21,7 @@ const DEEPEST: usize = 5;
 /// The period of the series, in seconds.
 const PERIOD: u32 = 60;
 
-/// Reads the alarms that the gates name, those on the new versions, and those that these depend on.
+/// Reads the alarms that the gates name, the alarms on the new versions, and their children.
 pub(crate) async fn alarms(
     ports: &Ports,
     failures: &FailureRun,
@@ -57,7 +57,9 @@ async fn read_alarms(
     let found = async {
         if failover.discovery.enabled { ports.alarms.all(&failover.discovery.prefix).await } else { Ok(Vec::new()) }
     };
-    let (named, found) = try_join(named, found).await?;
+    // At the same time as the alarms, so that a rollback does not wait for one more call.
+    let (read, rules) = join(try_join(named, found), ports.alarms.active_mute_rules()).await;
+    let (named, found) = read?;
     let mut alarms: Vec<Alarm> = named;
     for alarm in found {
         if !alarms.iter().any(|known| known.name == alarm.name) {
@@ -80,23 +82,17 @@ async fn read_alarms(
     let wanted: BTreeSet<AlarmName> = of_new.map(|alarm| alarm.name.clone()).chain(names).collect();
     let wanted = related(&alarms, wanted);
     alarms.retain(|alarm| wanted.contains(&alarm.name));
-    if alarms.iter().any(|alarm| alarm.state == AlarmState::Alarm) {
-        mute(ports, &mut alarms).await;
-    }
-    Ok(alarms)
-}
-
-/// Marks muted alarms. If the rules cannot be read, no alarm counts as muted, so that it fails the rollout.
-async fn mute(ports: &Ports, alarms: &mut [Alarm]) {
-    match ports.alarms.active_mute_rules().await {
+    match rules {
         Ok(rules) => {
-            for alarm in alarms {
+            for alarm in &mut alarms {
                 let rule = rules.iter().find(|rule| rule.alarms.contains(&alarm.name));
                 alarm.mute_rule = rule.map(|rule| rule.name.clone());
             }
         }
+        // No alarm counts as muted then, so that it fails the rollout.
         Err(error) => tracing::warn!(%error, "failed to read alarm mute rules; alarms count as not muted"),
     }
+    Ok(alarms)
 }
 
 /// Reads the metrics of the gates over the whole periods since `started`.

@@ -11,7 +11,7 @@ use mesh::policy::Mode;
 use mesh::weights::WeightSplit;
 use serde::{Deserialize, Serialize};
 
-use crate::hooks::HookAnswer;
+use crate::hook::HookAnswer;
 use crate::queries::SeriesId;
 use crate::record::RolloutRecord;
 

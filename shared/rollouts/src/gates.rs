@@ -8,42 +8,14 @@ use mesh::certificates::SourceReading;
 use mesh::failover::{AlarmTags, TargetAlarm, alarm_targets, muted_by};
 use mesh::name::VirtualNodeName;
 use mesh::policy::{ErrorRatioGate, LatencyGate, MetricGate, Policy};
-use serde::{Deserialize, Serialize};
 
 use crate::facts::Facts;
+use crate::gate::{GateRecord, GateResult};
 use crate::queries::{Measure, SeriesId};
 use crate::record::RolloutRecord;
 
 /// The period of the series. Only whole periods count.
 pub(crate) const PERIOD: SignedDuration = SignedDuration::from_secs(60);
-
-/// The result of a gate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum GateResult {
-    /// It passes, with data.
-    Pass,
-    /// It fails.
-    Fail,
-    /// It has no result. It does not pass.
-    Unknown,
-}
-
-/// The last result of a gate.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct GateRecord {
-    /// The result.
-    pub result: GateResult,
-    /// The measured values and the limit.
-    pub text: String,
-    /// The number of failed evaluations in the step.
-    #[serde(default)]
-    pub failed: u32,
-    /// When a failed evaluation was last counted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub counted: Option<Timestamp>,
-}
 
 /// The result of all gates together.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,12 +26,6 @@ pub(crate) enum Gates {
     Fail(String),
     /// None fails, and at least one has no result.
     Unknown(String),
-}
-
-impl GateRecord {
-    fn new(result: GateResult, text: String) -> Self {
-        Self { result, text, failed: 0, counted: None }
-    }
 }
 
 /// Evaluates the alarms, and enters the results into the record.

@@ -22,6 +22,7 @@ const FUNCTIONS: [(&str, &[&str]); 7] = [
     ("compliance-sweep", &["compliancesweep", "sweepqueue"]),
     ("change-audit", &["changeaudit"]),
     ("failover-drill", &["failoverdrill"]),
+    ("traffic-shift", &["trafficshift"]),
 ];
 
 /// The service that gave up on the event.
