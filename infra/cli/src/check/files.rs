@@ -84,7 +84,9 @@ fn text_of(bytes: &[u8]) -> io::Result<String> {
     let wide = |bytes: &[u8], number: fn([u8; 2]) -> u16| {
         let (pairs, rest) = bytes.as_chunks::<2>();
         let text = String::from_utf16(&pairs.iter().map(|pair| number(*pair)).collect::<Vec<_>>());
-        text.ok().filter(|_| rest.is_empty()).ok_or_else(|| invalid("is not UTF-16, despite its byte order mark".to_owned()))
+        text.ok()
+            .filter(|_| rest.is_empty())
+            .ok_or_else(|| invalid("is not UTF-16, despite its byte order mark".to_owned()))
     };
     match bytes {
         [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
