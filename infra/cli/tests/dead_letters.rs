@@ -97,7 +97,8 @@ async fn dead_letters_are_listed_sent_again_and_deleted() {
     let (code, _, error) = meshwarden(&stack, "redrive --all --queue mw-DeadLetterQueue").await;
     assert_eq!(code, Some(1), "{error}");
     assert!(
-        error.contains("it can't be read and would come back") && error.contains("1 of 2 dead letters stay"),
+        error.contains("it is unreadable and would become a dead letter again")
+            && error.contains("1 of 2 dead letters stay"),
         "{error}"
     );
     let request = json!({ "QueueUrl": queue, "MessageAttributeNames": ["All"] });

@@ -170,7 +170,7 @@ async fn a_redrive_sends_the_event_to_its_queue_and_then_deletes_it() {
     else {
         panic!("both stay")
     };
-    assert!(text.contains("m-cut: not sent, since it can't be read") && text.contains("pass --to QUEUE"), "{text}");
+    assert!(text.contains("m-cut: not sent, because it is unreadable") && text.contains("pass --to QUEUE"), "{text}");
     run(&memory, "redrive m-stray --queue dlq --to mw-TagComplianceQueue-2", true).await.unwrap();
     run(&memory, "redrive m-cut --queue dlq --force", true).await.unwrap();
     assert_eq!(memory.bodies("dlq"), Vec::<String>::new());

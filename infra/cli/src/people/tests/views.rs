@@ -176,7 +176,7 @@ async fn explain_names_the_caller_of_a_change() {
     let output = shop.run(&format!("meshwarden explain {router}")).await.unwrap();
     for part in [
         "[Written] updated by ann in role Deployer: spec.listeners (absent) -> [], ",
-        " and 1 more; created listener-tls-missing.",
+        " and 1 more; new findings listener-tls-missing.",
         "[Refused] UpdateVirtualRouter by user bob, refused with AccessDenied.",
     ] {
         assert!(output.contains(part), "{part}: {output}");
@@ -275,7 +275,7 @@ async fn status_counts_findings_in_parts_and_shows_unreadable_documents() {
         let is_sweep = key.as_str().starts_with("compliance-sweep");
         store(&shop, key.clone(), document, None).await;
         let status = shop.run("meshwarden status").await.unwrap();
-        assert!(status.contains(&format!("not known: document `{}`", key.as_str())), "{status}");
+        assert!(status.contains(&format!("unknown: document `{}`", key.as_str())), "{status}");
         assert!(!(is_sweep && status.contains("no findings")), "{status}");
         let folder = Scratch::new(&format!("unread-{}", key.as_str().replace('/', "-")));
         let report = shop.run(&format!("meshwarden report shop --output {}", folder.arg())).await;
@@ -283,13 +283,13 @@ async fn status_counts_findings_in_parts_and_shows_unreadable_documents() {
         // The remedy that the message names.
         shop.run(&format!("meshwarden forget {} --reason repaired --by dana", key.as_str())).await.unwrap();
         let status = shop.run("meshwarden status").await.unwrap();
-        assert!(!status.contains("not known"), "{status}");
+        assert!(!status.contains("unknown: "), "{status}");
         let entry = shop.ports.state.journal_of(&key).pop().unwrap().body;
         assert_eq!((&entry["reason"], &entry["facts"]["by"]), (&json!("DocumentReset"), &json!("dana")));
         assert!(entry["facts"]["before"].is_object(), "{entry}");
     }
     let refused = shop.refuses("meshwarden forget tag-compliance/shop --reason x --by dana").await;
-    assert!(refused.to_string().contains("no document `tag-compliance/shop`"), "{refused}");
+    assert!(refused.to_string().contains("document `tag-compliance/shop` does not exist"), "{refused}");
 }
 
 /// Decisions of tag- and egress-compliance are replayed, for one resource or for the whole mesh.
