@@ -154,6 +154,7 @@ impl<'r> Report<'r> {
 fn place_of(unread: &Unread) -> Option<Place> {
     match unread {
         Unread::Content(ReadError::Syntax { file, line, .. }) => Some(Place { file: file.clone(), line: *line }),
+        Unread::Module(module) => Some(Place { file: module.file.clone(), line: module.line }),
         Unread::Content(ReadError::NoForm { .. } | ReadError::NoKind { .. })
         | Unread::File { .. }
         | Unread::Nothing { .. }
