@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// The methods of ports that call a service, and the actions that they need. A method for several kinds of resources
 /// has no actions here: the scenarios check them.
-const CALLS: [(&str, &[&str]); 48] = [
+const CALLS: [(&str, &[&str]); 47] = [
     ("alarms.active_mute_rules", &["cloudwatch:ListAlarmMuteRules", "cloudwatch:GetAlarmMuteRule"]),
     ("alarms.all", &["cloudwatch:DescribeAlarms"]),
     ("alarms.by_name", &["cloudwatch:DescribeAlarms"]),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use mesh::readers::ReadError;
 use thiserror::Error;
 
-use crate::hcl::is_configuration;
+use crate::hcl::{UnreadModule, is_configuration};
 
 /// The extensions of files in a supported format.
 const ENDINGS: [&str; 8] = ["json", "jsonl", "ndjson", "yaml", "yml", "template", "tmpl", "tpl"];
@@ -30,6 +30,11 @@ pub(crate) enum Unread {
     Nothing { path: PathBuf, remedy: String },
     #[error("{}: contains sources of App Mesh resources that were not read{remedy}", path.display())]
     Source { path: PathBuf, remedy: String },
+    #[error(
+        "{0}, so its App Mesh resources are undecided: check what `terraform show -json PLAN` writes, or pass \
+         --allow-unread-modules if it has none"
+    )]
+    Module(UnreadModule),
 }
 
 /// A file to check.

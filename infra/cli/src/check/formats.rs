@@ -163,6 +163,7 @@ impl Report<'_> {
 fn line_of(unread: &Unread) -> Option<FileLine> {
     match unread {
         Unread::Content(ReadError::Syntax { file, line, .. }) => Some(FileLine { file: file.clone(), line: *line }),
+        Unread::Module(module) => Some(FileLine { file: module.file.clone(), line: module.line }),
         Unread::Content(ReadError::NoForm { .. } | ReadError::NoKind { .. })
         | Unread::File { .. }
         | Unread::Nothing { .. }
