@@ -353,7 +353,7 @@ fn runs(default: u64) -> u64 {
 
 #[test]
 fn replicas_lose_no_write_and_apply_none_twice() {
-    assert_eq!(violations(0..runs(300), None), (0, None));
+    assert_eq!(violations(0..runs(100), None), (0, None));
 }
 
 #[test]
