@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use control_plane::state::{Realm, Record, Region};
 use control_plane::storage::{
-    Appended, Digest, Entry, EntryOrigin, ItemLog, Log, LogItem, MemoryLog, Registry, ReplicaRecord, ReplicaState,
-    Sequence, Snapshot,
+    Appended, Digest, Disk, Entry, EntryOrigin, ItemLog, LocalLog, Log, LogItem, Memory, MemoryLog, Registry,
+    ReplicaRecord, ReplicaState, Sequence, Snapshot,
 };
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -184,4 +184,35 @@ async fn etcd_keeps_the_contract() {
     assert_eq!(snapshot, Snapshot::default());
     registry(&log).await;
     all(Arc::new(log)).await;
+}
+
+/// What a log of one process has to do: no other process takes a position, and its storage has the resulting records.
+async fn exclusive(log: &dyn Log) {
+    assert!(!log.is_shared());
+    for sequence in 1..5 {
+        let key = format!("k{}", sequence % 2);
+        let entry = entry(sequence, 1, sequence, vec![port(&key, u16::try_from(sequence).unwrap())]);
+        assert_eq!(log.append(&entry).await.unwrap(), Appended::Done);
+        assert_eq!(read_all(log, sequence - 1).await, [], "no entry is read: the storage has the records");
+    }
+    let records = || vec![port("k1", 3), port("recovered", 9)];
+    log.recover(&records).await.unwrap();
+    let last = entry(5, 1, 5, vec![port("last", 5)]);
+    assert_eq!(log.append(&last).await.unwrap(), Appended::Done);
+    assert!(!log.is_full());
+}
+
+#[tokio::test]
+async fn logs_of_one_process_keep_the_contract() {
+    exclusive(&LocalLog::new(Box::new(Memory))).await;
+    let folder = std::env::temp_dir().join(format!("meshwarden-contract-{}", Uuid::new_v4()));
+    let (disk, records) = Disk::open(&folder.join("store"), &realm()).unwrap();
+    assert_eq!(records, []);
+    let log = LocalLog::new(Box::new(disk));
+    exclusive(&log).await;
+    drop(log);
+    let (disk, records) = Disk::open(&folder.join("store"), &realm()).unwrap();
+    assert_eq!(records, [port("k1", 3), port("last", 5), port("recovered", 9)]);
+    drop(disk);
+    std::fs::remove_dir_all(folder).unwrap();
 }
