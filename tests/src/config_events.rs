@@ -10,13 +10,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -177,6 +178,17 @@ impl Stage {
         let answer = request.send().await.unwrap();
         let status = answer.status();
         assert_eq!(status, StatusCode::OK, "{path}: {}", answer.text().await.unwrap());
+    }
+
+    /// Waits until a resource is older than its time of grace, by the clock that the function reads too.
+    pub async fn outlast_grace(&self, below: &str, grace: SignedDuration) {
+        let described = self.client.get(format!("{}{MESH}/{below}", self.plane.endpoint)).send().await.unwrap();
+        let described: Value = described.json().await.unwrap();
+        let created = described["metadata"]["createdAt"].as_f64().unwrap();
+        let created = Timestamp::from_duration(SignedDuration::from_secs_f64(created)).unwrap();
+        while Timestamp::now() <= created + grace {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// A sample event of the function in the form of a rule's test mode: moto accepts no other evaluations.

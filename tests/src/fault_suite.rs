@@ -103,8 +103,8 @@ pub struct Lasted {
     pub met: usize,
     /// The number of pages after each run.
     pub pages: Vec<usize>,
-    /// The runs that met the fault and that no alarm of the template reports: they neither fail nor count a denied
-    /// call.
+    /// The runs that met the fault and that no alarm of the template reports: they neither fail nor count
+    /// a denied call.
     pub unseen: usize,
 }
 

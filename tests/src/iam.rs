@@ -34,8 +34,8 @@ impl Need {
     }
 }
 
-/// The permissions that a request needs. Requests that are not part of AWS, as for the control plane's proxies, need
-/// none.
+/// The permissions that a request needs. Requests that are not part of AWS, as for the control plane's
+/// proxies, need none.
 #[must_use]
 pub fn needs(method: &Method, uri: &Uri, headers: &HeaderMap, body: &str) -> Vec<Need> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();

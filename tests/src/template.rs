@@ -73,8 +73,8 @@ impl Template {
         self.resources().filter_map(|(_, resource)| binary(resource)).collect()
     }
 
-    /// The statements of a function's role, one for each action. The roles that Lambda's own event sources add are not
-    /// included.
+    /// The statements of a function's role, one for each action. The roles that Lambda's own event sources add
+    /// are not included.
     #[must_use]
     pub fn role(&self, function: &str) -> Vec<Grant> {
         let mut found = self.resources().map(|(_, resource)| resource);

@@ -144,8 +144,8 @@ impl Way {
         self.state.faults.lock().unwrap().happened.clone()
     }
 
-    /// The subjects of the pages that were forwarded, as a form encodes them. Notices of other urgencies are not
-    /// included.
+    /// The subjects of the pages that were forwarded, as a form encodes them. Notices of other urgencies
+    /// are not included.
     #[must_use]
     pub fn pages(&self) -> Vec<String> {
         let is_page = |passed: &Passed| passed.operation == "Publish" && passed.body.contains("StringValue=page");
@@ -271,8 +271,8 @@ async fn pass(
     (status, headers, body).into_response()
 }
 
-/// The operation of a request. The JSON protocols have it in a header, the query protocol in the form, REST in the
-/// path.
+/// The operation of a request. The JSON protocols have it in a header, the query protocol in the form, REST
+/// in the path.
 fn operation(method: &Method, uri: &Uri, headers: &HeaderMap, body: &str) -> String {
     if let Some(target) = headers.get("x-amz-target").and_then(|target| target.to_str().ok()) {
         return target.rsplit('.').next().unwrap_or(target).to_owned();

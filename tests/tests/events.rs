@@ -8,7 +8,7 @@ use aws::Aws;
 use control_plane::{EventReceiver, ReceiverKind};
 use mesh::audit::Who;
 use meshwarden_tests::stack::{ACCOUNT, ControlPlane, MiniStack, REGION, sdk_config};
-use runner::wake::{MeshWrite, Payload, parse};
+use runner::events::{MeshWrite, Payload, parse};
 use serde_json::{Value, json};
 
 /// The maximum time of events from the write to the queue.

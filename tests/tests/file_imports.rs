@@ -1,6 +1,6 @@
 //! The imports between the source files of each crate, computed from the sources.
 //!
-//! A re-export (`pub use`) is no import: an import of the exported name counts for the file that defines it. Modules
+//! A re-export (`pub use`) is not an import: an import of the exported name counts for the file that defines it. Modules
 //! of tests are left out.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use mesh::failures::FailureClass;
 use mesh::policy::{CertificatesPolicy, PagingPolicy};
-use mesh::rotation::{Decision, KeepReason, Verdict};
+use mesh::rotation::{RotationDecision as Decision, RotationKeepReason as KeepReason, RotationVerdict as Verdict};
 use ports::PortError;
 use runner::FailureRun;
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesh::certificates::{Anchor, Fingerprint, Source};
+use mesh::certificates::{Anchor, CertificateSource as Source, Fingerprint};
 use mesh::name::ResourcePath;
 use mesh::policy::{CertificatesPolicy, ProbePolicy};
 use mesh::rotation::{Acknowledgement, LeafUse, MeshCertificates};
@@ -20,44 +20,44 @@ pub(crate) struct Evidence {
 }
 
 impl Evidence {
-    /// Reads the streams. Then it probes listeners for which the policy has addresses and the streams have too little
-    /// information.
+    /// Reads the streams. Then it probes listeners with too little information in the streams, if the policy has their
+    /// addresses.
     pub(crate) async fn gather(ports: &Ports, policy: &CertificatesPolicy, surveyed: &MeshCertificates) -> Self {
         let streams = ports.proxies.proxies().await.map_err(|error| error.to_string());
         let mut evidence = Self { streams, probed: BTreeMap::new() };
         let unknown: BTreeSet<(ResourcePath, Port)> =
-            surveyed.leaves.iter().flat_map(|(source, used)| evidence.untold(source, used)).collect();
+            surveyed.leaves.iter().flat_map(|(source, used)| evidence.unknown(source, used)).collect();
         // In parallel: a server that does not answer delays no other probe.
-        let looks = unknown.into_iter().filter_map(|(proxy, port)| {
+        let probes = unknown.into_iter().filter_map(|(proxy, port)| {
             let declared: Vec<&ProbePolicy> = policy.probes.iter().filter(|probe| probe.is_of(&proxy, port)).collect();
-            (!declared.is_empty()).then_some(async move { ((proxy, port), look(ports, &declared).await) })
+            (!declared.is_empty()).then_some(async move { ((proxy, port), probe(ports, &declared).await) })
         });
-        evidence.probed = futures::future::join_all(looks).await.into_iter().collect();
+        evidence.probed = futures::future::join_all(probes).await.into_iter().collect();
         evidence
     }
 
     /// The listeners at which a leaf is presented by proxies with streams that do not show whether they have it.
-    fn untold<'u>(&self, source: &Source, used: &'u LeafUse) -> impl Iterator<Item = (ResourcePath, Port)> + use<'u> {
+    fn unknown<'u>(&self, source: &Source, used: &'u LeafUse) -> impl Iterator<Item = (ResourcePath, Port)> + use<'u> {
         let secrets = leaf_secrets(source);
-        let untold = used.users.iter().filter(|user| matches!(self.held(user, &secrets), Acknowledgement::Unknown(_)));
-        let untold: BTreeSet<&ResourcePath> = untold.collect();
-        used.listeners.iter().filter(move |(proxy, _)| untold.contains(proxy)).cloned()
+        let unknown = used.users.iter().filter(|user| matches!(self.held(user, &secrets), Acknowledgement::Unknown(_)));
+        let unknown: BTreeSet<&ResourcePath> = unknown.collect();
+        used.listeners.iter().filter(move |(proxy, _)| unknown.contains(proxy)).cloned()
     }
 
     /// The state of a leaf at a proxy. A handshake shows the certificate that the proxy's listeners present, but not
     /// the certificate that it presents as a client.
-    pub(crate) fn of_leaf(&self, proxy: &ResourcePath, source: &Source, used: &LeafUse) -> Acknowledgement {
-        let told = self.held(proxy, &leaf_secrets(source));
-        if !matches!(told, Acknowledgement::Unknown(_)) || used.clients.contains(proxy) {
-            return told;
+    pub(crate) fn leaf_state(&self, proxy: &ResourcePath, source: &Source, used: &LeafUse) -> Acknowledgement {
+        let by_streams = self.held(proxy, &leaf_secrets(source));
+        if !matches!(by_streams, Acknowledgement::Unknown(_)) || used.clients.contains(proxy) {
+            return by_streams;
         }
         let mut seen = BTreeSet::new();
         for listener in used.listeners.iter().filter(|(of, _)| of == proxy) {
             match self.probed.get(listener) {
-                None => return told,
+                None => return by_streams,
                 Some(Err(why)) => return Acknowledgement::Unknown(why.clone()),
                 Some(Ok(leaves)) if leaves.len() < self.count(proxy) => {
-                    let why = format!("{} of its {} proxies were looked at", leaves.len(), self.count(proxy));
+                    let why = format!("{} of its {} proxies were probed", leaves.len(), self.count(proxy));
                     return Acknowledgement::Unknown(why);
                 }
                 Some(Ok(leaves)) => seen.extend(leaves.iter().cloned()),
@@ -65,7 +65,7 @@ impl Evidence {
         }
         // If servers present different leaves, not all of them have the new one.
         match seen.len() {
-            0 => told,
+            0 => by_streams,
             1 => Acknowledgement::Acknowledged(seen),
             _ => Acknowledgement::Outstanding,
         }
@@ -76,8 +76,7 @@ impl Evidence {
         self.streams.iter().flatten().filter(|stream| stream.proxy == *proxy).count()
     }
 
-    /// The state of a set of secrets at a proxy. It is acknowledged only if all streams of the proxy have the same
-    /// certificates.
+    /// The state of a set of secrets at a proxy. It is acknowledged only if all its streams have the same certificates.
     pub(crate) fn held(&self, proxy: &ResourcePath, secrets: &[String]) -> Acknowledgement {
         let streams = match &self.streams {
             Ok(streams) => streams.iter().filter(|stream| stream.proxy == *proxy).collect::<Vec<_>>(),
@@ -96,19 +95,19 @@ impl Evidence {
             same = Some(held);
         }
         same.map_or_else(
-            || Acknowledgement::Unknown("no proxy of it is connected".to_owned()),
+            || Acknowledgement::Unknown("none of its proxies is connected".to_owned()),
             Acknowledgement::Acknowledged,
         )
     }
 }
 
 /// Probes every address. Returns the leaves of all servers, one entry per server.
-async fn look(ports: &Ports, declared: &[&ProbePolicy]) -> Result<Vec<Fingerprint>, String> {
+async fn probe(ports: &Ports, declared: &[&ProbePolicy]) -> Result<Vec<Fingerprint>, String> {
     let mut leaves = Vec::new();
     for address in declared.iter().flat_map(|probe| &probe.addresses) {
         let seen = ports.probe.leaves(address).await.map_err(|error| error.to_string())?;
         if seen.is_empty() {
-            return Err(format!("nobody answers at {address}"));
+            return Err(format!("no server answers at {address}"));
         }
         leaves.extend(seen);
     }
@@ -117,7 +116,7 @@ async fn look(ports: &Ports, declared: &[&ProbePolicy]) -> Result<Vec<Fingerprin
 
 fn of_stream(stream: &ProxyStream, secrets: &[String]) -> Acknowledgement {
     let AcknowledgedSecrets::Known(known) = &stream.secrets else {
-        return Acknowledgement::Unknown(format!("{} was not told what to have", stream.peer));
+        return Acknowledgement::Unknown(format!("the control plane has sent no secrets to {}", stream.peer));
     };
     let mut all = BTreeSet::new();
     for secret in secrets {
@@ -139,10 +138,10 @@ fn of_secret(known: &BTreeMap<String, SeenSecret>, secret: &str) -> Acknowledgem
         }
         Some(SeenSecret::Outstanding { .. }) => Acknowledgement::Outstanding,
         Some(SeenSecret::BesideProxy) => {
-            Acknowledgement::Unknown("it comes from files or a socket beside the proxy".to_owned())
+            Acknowledgement::Unknown("it comes from files or a socket next to the proxy".to_owned())
         }
         Some(SeenSecret::Missing) => Acknowledgement::Unknown("the control plane does not have it yet".to_owned()),
-        Some(SeenSecret::Unrecognised(what)) => Acknowledgement::Unknown(format!("the control plane says `{what}`")),
+        Some(SeenSecret::Unrecognised(what)) => Acknowledgement::Unknown(format!("the control plane reports `{what}`")),
         None => Acknowledgement::Unknown("the control plane does not send it".to_owned()),
     }
 }

@@ -3,19 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesh::certificates::{
-    Anchor, AuthorityArn, Certificate, CertificateArn, Chain, KeyPlace, Reading, Readings, SecretName, Source,
+    Anchor, AuthorityArn, Certificate, CertificateArn, CertificateSource as Source, Chain, KeyLocation as KeyPlace,
+    Readings, SecretName, SourceReading as Reading,
 };
 use mesh::name::ResourcePath;
 use mesh::policy::CertificatesPolicy;
 use mesh::rotation::{
-    Acknowledgement, AuthorityFacts, Keeper, LeafFacts, LeafUse, Memory, MeshCertificates, Pending, PrivateFacts,
-    ReplacementState, TrustFacts, TrustId, TrustKeeper, TrustUse, Trusted,
+    Acknowledgement, AuthorityFacts, Keeper, LeafFacts, LeafUse, MeshCertificates, Pending, PrivateFacts,
+    ReplacementState, RotationMemory as Memory, TrustFacts, TrustId, TrustKeeper, TrustUse, Trusted,
 };
 use ports::certificates::CertificateKind;
 
 use crate::evidence::{Evidence, trust_secrets};
 use crate::stores::{InAcm, InSecret};
-use crate::wake::authority_subject;
+use crate::trigger::authority_subject;
 
 /// All data that was read.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ impl Read<'_> {
                 users: used
                     .users
                     .iter()
-                    .map(|user| (user.clone(), self.evidence.of_leaf(user, source, used)))
+                    .map(|user| (user.clone(), self.evidence.leaf_state(user, source, used)))
                     .collect(),
                 keeper,
                 current,
@@ -60,7 +61,7 @@ impl Read<'_> {
         let theirs = |why: &str| Keeper::NotOurs { why: why.to_owned() };
         let unread = || Reading::Unread("it was not read".to_owned());
         match source {
-            Source::File(..) => (theirs("it comes from files beside the proxy"), unread(), false),
+            Source::File(..) => (theirs("it comes from files next to the proxy"), unread(), false),
             Source::Sds(name) => match (self.secrets.get(name), self.policy.bundle(name)) {
                 (Some(secret), Some(binding)) => {
                     let authority = binding.authority.clone();
@@ -149,7 +150,7 @@ impl Read<'_> {
                 Some(secret) => TrustKeeper::Bundle(secret.facts.clone()),
                 None => TrustKeeper::NotOurs { why: "no secret of ours is bound to it".to_owned() },
             },
-            TrustId::File { .. } => TrustKeeper::NotOurs { why: "it comes from a file beside the proxy".to_owned() },
+            TrustId::File { .. } => TrustKeeper::NotOurs { why: "it comes from a file next to the proxy".to_owned() },
         }
     }
 

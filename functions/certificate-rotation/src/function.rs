@@ -2,11 +2,11 @@
 
 use jiff::SignedDuration;
 use mesh::policy::{PagingPolicy, Policy};
-use runner::wake::Delivery;
+use runner::events::Delivery;
 use runner::{LambdaFunction, RequestedBy, Run, WorkItem};
 
 use crate::rotations::Rotations;
-use crate::wake::{EVERYTHING, Wake};
+use crate::trigger::{EVERYTHING, Trigger};
 use crate::{NAME, Ports, calls, lines, metrics};
 
 /// The function certificate-rotation.
@@ -16,7 +16,7 @@ pub struct CertificateRotation {
 }
 
 impl LambdaFunction for CertificateRotation {
-    type Trigger = Wake;
+    type Trigger = Trigger;
     const INTERVAL: SignedDuration = SignedDuration::from_mins(5);
 
     fn name(&self) -> &'static str {
@@ -28,13 +28,13 @@ impl LambdaFunction for CertificateRotation {
     }
 
     // 1. Event
-    fn trigger(&self, deliveries: Vec<Delivery>) -> Wake {
-        Wake::of(&deliveries)
+    fn trigger(&self, deliveries: Vec<Delivery>) -> Trigger {
+        Trigger::new(&deliveries)
     }
 
-    async fn run(&self, run: &Run<'_>, wake: &Wake) {
-        let rotations = Rotations::new(&self.ports, wake, run);
-        let meshes = WorkItem { subject: EVERYTHING.to_owned(), requested_by: wake.requested_by(EVERYTHING) };
+    async fn run(&self, run: &Run<'_>, trigger: &Trigger) {
+        let rotations = Rotations::new(&self.ports, trigger, run);
+        let meshes = WorkItem { subject: EVERYTHING.to_owned(), requested_by: trigger.requested_by(EVERYTHING) };
         let Ok(first) = run.read(&meshes, runner::Reconcile::observe(&rotations, run).await) else {
             return run.observed_nothing();
         };

@@ -12,7 +12,7 @@
 //! An event only triggers the function: each decision uses the data that is read afterwards. The state of a rotation is
 //! read from the certificate stores, so the rotation resumes wherever it was left.
 //!
-//! This crate never makes decisions of its own, never writes a spec without the version that was read, and never
+//! This crate decides nothing itself, never writes a spec without the version that was read, and never
 //! deletes a certificate. It moves a private key out of memory only into ACM or Secrets Manager.
 
 mod calls;
@@ -27,7 +27,7 @@ mod roots;
 mod rotations;
 mod steps;
 mod stores;
-mod wake;
+mod trigger;
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ use ports::{Clock, EventBus, MeshReader, MeshWriter, Notifier, ReportStore, Stat
 use runner::{EnginePorts, PolicyKeeper, Runner};
 
 pub use function::CertificateRotation;
-pub use wake::Wake;
+pub use trigger::Trigger;
 
 /// The function's name, in reports and metrics.
 pub const NAME: &str = "certificate-rotation";

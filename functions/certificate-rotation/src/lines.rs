@@ -1,11 +1,11 @@
 //! The lines of the report, and the decisions as the journal and the report have them.
 
-use mesh::rotation::{Decision, Verdict};
+use mesh::rotation::{RotationDecision as Decision, RotationVerdict as Verdict};
 use records::{DecisionEntry, PlanEntry};
 use runner::Decision as Line;
 use serde_json::{Value, json};
 
-use crate::wake::EventNotice;
+use crate::trigger::EventNotice;
 
 /// A decision as the journal and the report have it.
 pub(crate) fn entry(decision: &Decision) -> DecisionEntry {

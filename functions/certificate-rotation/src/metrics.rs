@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use mesh::certificates::{Readings, forecast};
 use mesh::policy::CertificatesPolicy;
-use mesh::rotation::{Facts, overdue};
+use mesh::rotation::{RotationFacts as Facts, overdue};
 use runner::Metric;
 
 use crate::NAME;

@@ -4,7 +4,9 @@
 
 use jiff::Timestamp;
 use mesh::policy::CertificatesPolicy;
-use mesh::rotation::{Decision, OwedPage, Record, rotation_notification, standstill};
+use mesh::rotation::{
+    OwedPage, RotationDecision as Decision, RotationRecord as Record, rotation_notification, standstill,
+};
 use ports::{BusEvent, Notice, Urgency};
 use runner::{Decision as Line, Message};
 use serde::Serialize;
@@ -13,13 +15,13 @@ use serde_json::json;
 use crate::NAME;
 use crate::lines;
 use crate::observe::Observation;
-use crate::wake::EventNotice;
+use crate::trigger::EventNotice;
 
 /// The most characters of a page's body: the page is stored with the record until it is sent.
 const LONGEST_BODY: usize = 6000;
 
-/// The record of a subject as its document. The document has room for one page; further ones are sent before it is
-/// stored.
+/// The record of a subject as its document. The document has room for one page; further pages are sent before the
+/// document is stored.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub(crate) struct SubjectRecord {
@@ -96,9 +98,10 @@ pub(crate) fn news(
 ) -> SubjectNews {
     let subject = decision.subject.name();
     let mut record = decision.record.clone().or_else(|| seen.record(&subject).cloned()).unwrap_or_default();
-    let telling = rotation_notification(decision, record.told.as_ref(), record.failures.as_ref(), policy, now);
-    record.told = telling.told;
-    if let Some(failures) = record.failures.as_mut().filter(|_| telling.failures_paged) {
+    let notification =
+        rotation_notification(decision, record.last_notification.as_ref(), record.failures.as_ref(), policy, now);
+    record.last_notification = notification.last_notification;
+    if let Some(failures) = record.failures.as_mut().filter(|_| notification.failures_paged) {
         failures.paged = Some(now);
     }
     let (watch, stuck) = standstill(decision, record.watch.as_ref(), policy, started);
@@ -109,13 +112,13 @@ pub(crate) fn news(
         page(&line, &stuck.to_string(), now)
     });
     let event = seen.event_pages.get(&subject).map(|notice| page_about_event(notice, now));
-    let page = telling.page.then(decided).or(stuck).or(event);
+    let page = notification.page.then(decided).or(stuck).or(event);
     let has_page = page.is_some();
     let mut record = SubjectRecord::from(record);
     if let Some(page) = page {
         record.owe(page);
     }
-    SubjectNews { record, is_new: telling.news, has_page }
+    SubjectNews { record, is_new: notification.news, has_page }
 }
 
 fn page_about_decision(decision: &Decision, now: Timestamp) -> OwedPage {

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
-use mesh::certificates::{Anchor, AuthorityArn, CertificateArn, Fingerprint, Reading, Readings, Source};
+use mesh::certificates::{
+    Anchor, AuthorityArn, CertificateArn, CertificateSource as Source, Fingerprint, Readings, SourceReading as Reading,
+};
 use mesh::change::Change;
 use mesh::edges::{edge_harms, edges_by_policy};
 use mesh::failover::{HarmFact, KillSwitchFact};
@@ -12,7 +14,10 @@ use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::{Policy, RuleId};
 use mesh::resource::Resource;
-use mesh::rotation::{Facts, Memory, MeshCertificates, MeshFacts, Record, Recorded, Subject, TrustId};
+use mesh::rotation::{
+    MeshCertificates, MeshFacts, Recorded, RotationFacts as Facts, RotationMemory as Memory, RotationRecord as Record,
+    RotationSubject as Subject, TrustId,
+};
 use ports::{BudgetWindow, Pace, PortError, PortErrorKind, StateKey, StateView, survey};
 use records::{certificate_memory, read_record};
 use runner::ObservationData;
@@ -21,7 +26,7 @@ use crate::calls::Calls;
 use crate::evidence::Evidence;
 use crate::facts::Read;
 use crate::stores::{InAcm, InSecret};
-use crate::wake::{EventNotice, MessageId, Wake};
+use crate::trigger::{EventNotice, MessageId, Trigger};
 use crate::{Ports, stores};
 
 /// Calls at a time: App Mesh's own controller reads at up to 40 a second.
@@ -51,7 +56,7 @@ pub(crate) struct Observation {
     /// The records by subject, with facts from events.
     memories: BTreeMap<String, Memory>,
     /// The what-if checks that were made, with their results.
-    asked: Mutex<Vec<(Change, Vec<HarmFact>)>>,
+    what_ifs: Mutex<Vec<(Change, Vec<HarmFact>)>>,
 }
 
 impl Observation {
@@ -82,7 +87,7 @@ impl Observation {
     /// The harms that a change would cause and that no waiver permits.
     pub(crate) fn harms(&self, change: &Change, policy: &Policy, now: Timestamp) -> Vec<HarmFact> {
         let harms = self.what_if(change, policy, now);
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push((change.clone(), harms.clone()));
+        self.what_ifs.lock().unwrap_or_else(PoisonError::into_inner).push((change.clone(), harms.clone()));
         harms
     }
 
@@ -107,7 +112,7 @@ impl Observation {
 
 impl ObservationData for Observation {
     fn recorded(&self, policy: &Policy, now: Timestamp) -> records::Observation {
-        let harms = self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let harms = self.what_ifs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let recorded = Recorded { now, facts: self.facts.clone(), harms, policy: policy.certificates.clone() };
         records::Observation::Rotation(Box::new(recorded))
     }
@@ -127,13 +132,13 @@ struct SeenMesh {
     resources: BTreeMap<ResourcePath, Resource>,
 }
 
-/// Reads all meshes, each on its own, and the certificates of all readable meshes together: several meshes may use one
-/// certificate.
+/// Reads all meshes one by one, and then the certificates of all readable meshes together, because meshes share
+/// certificates.
 pub(crate) async fn observe(
     ports: &Ports,
     policy: &Policy,
     window: &BudgetWindow,
-    wake: &Wake,
+    trigger: &Trigger,
     calls: &Calls<'_>,
 ) -> Result<Observation, PortError> {
     let mut pace = Pace::new(AT_A_TIME, AT_A_TIME);
@@ -156,23 +161,26 @@ pub(crate) async fn observe(
             }
         }
     }
+    // The records are read before the certificates. A copy of this function that issues a certificate in between raises
+    // the revision of its record, so that a change on the older facts cannot begin.
+    let mut subjects = subjects(&surveyed, has.keys());
+    let with_notices = subjects.iter().chain(wake.notices.keys()).chain(&wake.healed);
+    let keys: BTreeSet<StateKey> = with_notices.map(|subject| StateKey::certificate(subject)).collect();
+    let state = ports.state.load(&keys.into_iter().collect::<Vec<_>>(), window).await?;
     let read = read(ports, policy, &surveyed, &mut pace, calls).await?;
-    let mut subjects: Vec<String> = subjects(&surveyed, has.keys());
     let in_use = |subject: &String| read.has(subject);
     let (used, unused): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        wake.notices.clone().into_iter().partition(|(subject, _)| in_use(subject));
+        trigger.notices.clone().into_iter().partition(|(subject, _)| in_use(subject));
     // A mesh that can't be read may use the certificate.
     let all_read = has.values().all(|one: &Reading<_>| matches!(one, Reading::Known(_)));
-    let (used, unused) = if all_read { (used, unused) } else { (wake.notices.clone(), BTreeMap::new()) };
+    let (used, unused) = if all_read { (used, unused) } else { (trigger.notices.clone(), BTreeMap::new()) };
     subjects.extend(used.keys().cloned());
-    subjects.extend(wake.healed.iter().cloned());
+    subjects.extend(trigger.healed.iter().cloned());
     subjects.sort();
     subjects.dedup();
-    let keys: Vec<StateKey> = subjects.iter().map(|subject| StateKey::certificate(subject)).collect();
-    let state = ports.state.load(&keys, window).await?;
     let mut remembered = Remembered::read(&subjects, &state);
-    let unplaced = remembered.revoke(wake, all_read);
-    remembered.note(&used, &wake.healed, ports.clock.now());
+    let unplaced = remembered.revoke(trigger, all_read);
+    remembered.note(&used, &trigger.healed, ports.clock.now());
     let Remembered { memories, unstored, event_pages } = remembered;
     let memory = |subject: &str| memories.get(subject).cloned().unwrap_or(Memory::None);
     let mesh_facts = |(name, has): (MeshName, Reading<BTreeSet<String>>)| {
@@ -196,7 +204,6 @@ pub(crate) async fn observe(
         budget_used: state.budget.used,
     };
     let readings = read.readings();
-    let asked = Mutex::default();
     let unused = unused.into_values().flatten().collect();
     Ok(Observation {
         facts,
@@ -209,7 +216,7 @@ pub(crate) async fn observe(
         readings,
         models,
         memories,
-        asked,
+        what_ifs: Mutex::default(),
     })
 }
 
@@ -355,12 +362,12 @@ impl Remembered {
     }
 
     /// Marks revoked certificates. Returns the messages about a certificate that may belong to an unreadable subject.
-    fn revoke(&mut self, wake: &Wake, all_read: bool) -> BTreeSet<MessageId> {
+    fn revoke(&mut self, trigger: &Trigger, all_read: bool) -> BTreeSet<MessageId> {
         let mut found = BTreeSet::new();
         for (subject, memory) in &mut self.memories {
             let Memory::Record(record) = memory else { continue };
             let Some(leaf) = &mut record.leaf else { continue };
-            for (name, messages) in &wake.revoked {
+            for (name, messages) in &trigger.revoked {
                 // If the certificate is only ordered, the attempt is given up before the certificate can be promoted.
                 let is_ordered = leaf.attempt.as_ref().is_some_and(|attempt| attempt.order.as_ref() == Some(name));
                 let is_present = leaf.issued_as.as_ref() == Some(name);
@@ -376,7 +383,7 @@ impl Remembered {
         }
         let all_known = self.memories.values().all(|memory| matches!(memory, Memory::Record(_) | Memory::None));
         let is_everything_read = all_read && all_known;
-        let unplaced = wake.revoked.iter().filter(|(name, _)| !is_everything_read && !found.contains(name));
+        let unplaced = trigger.revoked.iter().filter(|(name, _)| !is_everything_read && !found.contains(name));
         unplaced.flat_map(|(_, messages)| messages.iter().cloned()).collect()
     }
 

@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_are_told_apart() {
+    fn blocks_are_separated() {
         let text = "# a\n-----BEGIN CERTIFICATE-----\nQQ==\n-----END CERTIFICATE-----\n-----BEGIN CERTIFICATE-----\nQg==\n-----END CERTIFICATE-----\nrest";
         assert_eq!(blocks(text).len(), 2);
         assert_eq!(select(&[text.to_owned()], &BTreeSet::new()), Some(String::new()));

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mesh::failures::FailureClass;
-use mesh::rotation::{Decision, Plan, Record, StepResult, decide};
+use mesh::rotation::{
+    RotationDecision as Decision, RotationPlan as Plan, RotationRecord as Record, StepResult, decide,
+};
 use ports::{PortError, PortErrorKind, StateKey};
 use records::Layout;
 use runner::{
@@ -15,13 +17,13 @@ use runner::{
 use crate::calls::Calls;
 use crate::news::{self, SubjectRecord};
 use crate::observe::{Observation, observe};
-use crate::wake::{EventNotice, MessageId, Wake};
+use crate::trigger::{EventNotice, MessageId, Trigger};
 use crate::{Ports, lines, metrics, steps};
 
 /// All meshes of an invocation.
 pub(crate) struct Rotations<'a> {
     ports: &'a Ports,
-    wake: &'a Wake,
+    trigger: &'a Trigger,
     calls: Calls<'a>,
     newest: Mutex<Newest>,
 }
@@ -59,8 +61,8 @@ impl runner::PlanData<SubjectRecord> for RotationPlan {
 }
 
 impl<'a> Rotations<'a> {
-    pub(crate) fn new(ports: &'a Ports, wake: &'a Wake, run: &'a Run<'_>) -> Self {
-        Self { ports, wake, calls: Calls::new(run.failures()), newest: Mutex::default() }
+    pub(crate) fn new(ports: &'a Ports, trigger: &'a Trigger, run: &'a Run<'_>) -> Self {
+        Self { ports, trigger, calls: Calls::new(run.failures()), newest: Mutex::default() }
     }
 
     /// The results of the newest observation apart from decisions.
@@ -87,7 +89,7 @@ impl<'a> Rotations<'a> {
             }
             Some(_) => CaseAction::Report { watching: decision.watching.clone() },
         };
-        let requested_by = self.wake.requested_by(&decision.subject.to_string());
+        let requested_by = self.trigger.requested_by(&decision.subject.to_string());
         let is_killed = decision.verdict.code() == "KillSwitchOn";
         let known = seen.record(&subject).cloned().unwrap_or_default();
         let case_decision = CaseDecision {
@@ -149,7 +151,7 @@ impl Reconcile for Rotations<'_> {
     // 2. Observe
     async fn observe(&self, run: &Run<'_>) -> Result<Observation, PortError> {
         let window = run.window(&run.policy().certificates.budget);
-        let seen = observe(self.ports, run.policy(), &window, self.wake, &self.calls).await?;
+        let seen = observe(self.ports, run.policy(), &window, self.trigger, &self.calls).await?;
         if seen.facts.kill_switch.is_some() {
             run.kill_switch_on();
         }
@@ -182,7 +184,7 @@ impl Reconcile for Rotations<'_> {
         plan: &RotationPlan,
     ) -> Result<Executed<StepResult>, NotBegun> {
         let lease = change.begin().await?;
-        Ok(lease.executed(steps::take(self.ports, &plan.0.step, &plan.0.id, seen).await))
+        Ok(lease.executed(steps::execute(self.ports, &plan.0.step, &plan.0.id, seen).await))
     }
 
     fn conclude(

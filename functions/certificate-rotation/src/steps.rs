@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mesh::certificates::{AuthorityArn, CertificateArn, Chain, Fingerprint, KeyKind, Names};
+use mesh::certificates::{AuthorityArn, CertificateArn, CertificateNames as Names, Chain, Fingerprint, KeyKind};
 use mesh::change::Change;
 use mesh::name::ResourcePath;
 use mesh::resource::Resource;
-use mesh::rotation::{AuthorityFacts, CertificateTemplate, Step, StepResult, issued_defect};
+use mesh::rotation::{AuthorityFacts, CertificateTemplate, RotationStep as Step, StepResult, issued_defect};
 use mesh::spec::Spec;
 use ports::certificates::{
     self, Bundle, IdempotencyToken, Import, Issuance, IssuedArn, KeyAlgorithm, Order, PrivateRequest, SecretId,
@@ -23,11 +23,11 @@ use crate::{roots, stores};
 
 /// The most polls for a certificate with a key that is only in memory. A private CA takes some seconds, and a function
 /// that does not wait has to order another certificate.
-const LOOKS: u32 = 15;
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+const POLLS: u32 = 15;
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Executes a step. An error leaves open whether it was executed.
-pub(crate) async fn take(
+pub(crate) async fn execute(
     ports: &Ports,
     step: &Step,
     id: &str,
@@ -132,10 +132,13 @@ async fn request(
     let subject = names(&like.names)?;
     let first = subject.dns.first().cloned();
     let Some(common_name) = subject.common_name.filter(|name| subject.dns.contains(name)).or(first) else {
-        return Err(other("request a certificate", "the present one has no host name"));
+        return Err(other("request a certificate", "the present certificate has no host name"));
     };
     if !subject.uris.is_empty() {
-        return Err(other("request a certificate", "ACM issues for host names only, and the present one has URIs"));
+        return Err(other(
+            "request a certificate",
+            "the present certificate has URIs, and ACM issues certificates for host names only",
+        ));
     }
     let request = PrivateRequest {
         authority: ca(authority)?,
@@ -159,7 +162,7 @@ fn order(
     let refused = |why: &str| other("order a certificate", why);
     let known = known_authority(observation, authority)?;
     let signing = algorithm(&known.certificate.key).ok().and_then(|key| SigningAlgorithm::suiting(&key));
-    let signing = signing.ok_or_else(|| refused("the key of the CA is of a kind that is not known"))?;
+    let signing = signing.ok_or_else(|| refused("the key of the CA has an unknown kind"))?;
     let authority = ca(authority)?;
     Ok(Order { authority, request, template: Template::EndEntity, signing, not_after, token: token_of(token)? })
 }
@@ -173,9 +176,9 @@ fn known_authority<'o>(
 }
 
 async fn wait_for(ports: &Ports, issued: &IssuedArn) -> Result<Issuance, PortError> {
-    for _ in 0..LOOKS {
+    for _ in 0..POLLS {
         match ports.authorities.issued(issued).await? {
-            Issuance::InProgress => tokio::time::sleep(BETWEEN_LOOKS).await,
+            Issuance::InProgress => tokio::time::sleep(POLL_INTERVAL).await,
             other @ (Issuance::Failed { .. } | Issuance::Issued(_)) => return Ok(other),
         }
     }
@@ -233,8 +236,8 @@ async fn publish(
     for authority in authorities {
         texts.push(ports.authorities.certificate(&ca(authority)?).await?.whole());
     }
-    let trust =
-        roots::select(&texts, roots).ok_or_else(|| other("put roots together", "one of them is nowhere to be had"))?;
+    let trust = roots::select(&texts, roots)
+        .ok_or_else(|| other("put roots together", "a root is neither in the secret nor at a private CA"))?;
     let bundle = Bundle { trust: Some(trust), ..current.bundle };
     put(ports, secret, version, &bundle).await?;
     promote(ports, secret, from, version).await
@@ -279,7 +282,10 @@ async fn apply(ports: &Ports, change: &Change, id: &str, observation: &Observati
 
 fn names(names: &Names) -> Result<SubjectNames, PortError> {
     if !names.addresses.is_empty() {
-        return Err(other("request a certificate", "the present one is for addresses, which are not asked for here"));
+        return Err(other(
+            "request a certificate",
+            "the present certificate has IP addresses, and certificates with IP addresses are not requested",
+        ));
     }
     // A common name is at most 64 characters long.
     let common_name = names.common.clone().filter(|name| name.chars().count() <= 64);
@@ -296,7 +302,7 @@ fn algorithm(key: &KeyKind) -> Result<KeyAlgorithm, PortError> {
         KeyKind::Ec(384) => Ok(KeyAlgorithm::EcSecp384r1),
         KeyKind::Ec(521) => Ok(KeyAlgorithm::EcSecp521r1),
         KeyKind::Rsa(_) | KeyKind::Ec(_) | KeyKind::Other(_) => {
-            Err(other("make a key", format!("keys like the present one ({key}) are not made here")))
+            Err(other("make a key", format!("keys of the kind {key} are not created")))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesh::certificates::{AuthorityArn, Certificate, CertificateArn, Chain, Fingerprint, Reading};
+use mesh::certificates::{AuthorityArn, Certificate, CertificateArn, Chain, Fingerprint, SourceReading as Reading};
 use mesh::rotation::{
     AuthorityFacts, BundleFacts, KeyMatch, Pending, PrivateFacts, RenewalFact, Replacement, ReplacementState,
 };
@@ -137,10 +137,10 @@ pub(crate) async fn replacements(
             let read = certificate(ports, &arn).await.unwrap_or_else(|error| InAcm::unread(error.to_string()));
             let state = match (&listed.status, read.chain) {
                 (CertificateStatus::Failed | CertificateStatus::ValidationTimedOut, _) => {
-                    ReplacementState::Failed("ACM could not have it issued".to_owned())
+                    ReplacementState::Failed("ACM could not issue it".to_owned())
                 }
                 (CertificateStatus::Revoked | CertificateStatus::Expired, _) => {
-                    ReplacementState::Failed("it is not in force".to_owned())
+                    ReplacementState::Failed("it is revoked or expired".to_owned())
                 }
                 (_, Reading::Known(chain)) => ReplacementState::Issued(Box::new(chain)),
                 (_, Reading::Unread(_)) => ReplacementState::Pending,
@@ -163,12 +163,12 @@ pub(crate) async fn authority(ports: &Ports, arn: &AuthorityArn) -> Result<Autho
     let chain = Chain::read(&chain.whole()).map_err(broken)?;
     let inactive = match described.status {
         AuthorityStatus::Active => None,
-        AuthorityStatus::Creating => Some("it is being made".to_owned()),
+        AuthorityStatus::Creating => Some("it is being created".to_owned()),
         AuthorityStatus::PendingCertificate => Some("it waits for its own certificate".to_owned()),
         AuthorityStatus::Deleted => Some("it is deleted".to_owned()),
-        AuthorityStatus::Disabled => Some("somebody has switched it off".to_owned()),
-        AuthorityStatus::Expired => Some("it has ended".to_owned()),
-        AuthorityStatus::Failed => Some("it could not be made".to_owned()),
+        AuthorityStatus::Disabled => Some("it is disabled".to_owned()),
+        AuthorityStatus::Expired => Some("it has expired".to_owned()),
+        AuthorityStatus::Failed => Some("its creation failed".to_owned()),
         AuthorityStatus::Unrecognised(status) => Some(format!("its state is `{status}`")),
     };
     Ok(AuthorityFacts { arn: arn.clone(), inactive, certificate: chain.leaf, issuers: chain.others })
@@ -202,7 +202,7 @@ pub(crate) async fn secret(ports: &Ports, secret: &str) -> Result<InSecret, Port
                 let served = current.as_ref().map(|current| &current.bundle);
                 pending(ports, stored.version.to_string(), &stored.bundle, &chain, served)
             }
-            Ok(None) => Pending::Unreadable { why: format!("version {version} is gone") },
+            Ok(None) => Pending::Unreadable { why: format!("version {version} was deleted") },
             Err(error) if error.kind.may_heal() => return Err(error),
             Err(error) => Pending::Unreadable { why: error.to_string() },
         }),
@@ -276,14 +276,14 @@ fn chain_of(bundle: &Bundle) -> Reading<Chain> {
         Some(chain) => {
             Chain::read(&chain.whole()).map_or_else(|error| Reading::Unread(error.to_string()), Reading::Known)
         }
-        None => Reading::Unread("there is no certificate in it".to_owned()),
+        None => Reading::Unread("it has no certificate".to_owned()),
     }
 }
 
 fn trust_of(bundle: &Bundle) -> Reading<Vec<Certificate>> {
     match &bundle.trust {
         Some(pem) => Certificate::read_all(pem).map_or_else(|error| Reading::Unread(error.to_string()), Reading::Known),
-        None => Reading::Unread("there are no roots in it".to_owned()),
+        None => Reading::Unread("it has no roots".to_owned()),
     }
 }
 

@@ -9,15 +9,15 @@ use mesh::name::{AccountId, MeshName, ResourcePath};
 use mesh::policy::Policy;
 use ports::{DocumentError, Pace, PortError, PortErrorKind, Roster};
 use records::AuditOutboxEntry;
-use runner::wake::Delivery;
+use runner::events::Delivery;
 use runner::{Decision, LambdaFunction, Metric, Run};
 use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::observe::{Observed, Unread, observe};
 use crate::remember::{Keeping, Last, LoadError, Remembered};
-use crate::tell::{self, line, root};
-use crate::wake::{Events, Wake};
+use crate::report::{self, line, root};
+use crate::trigger::{Events, Trigger};
 use crate::{NAME, Ports};
 
 /// Calls at a time, to begin with and at the most. App Mesh's own controller reads at up to 40 a second.
@@ -33,8 +33,8 @@ const FRESH: SignedDuration = SignedDuration::from_mins(10);
 /// The most unread resources that a report names.
 const MOST_NAMED: usize = 20;
 
-/// The reason codes for which a mesh is not or not fully audited. Each failure is remembered until its reason no longer
-/// holds.
+/// The reason codes for which a mesh is not or not fully audited. Each failure is remembered until its reason is
+/// resolved.
 const FAILURES: [&str; 9] = [
     "StateUnreachable",
     "LastStateUnreadable",
@@ -62,20 +62,20 @@ impl ChangeAudit {
 }
 
 impl LambdaFunction for ChangeAudit {
-    type Trigger = Wake;
+    type Trigger = Trigger;
     const INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 
     fn name(&self) -> &'static str {
         NAME
     }
 
-    fn trigger(&self, deliveries: Vec<Delivery>) -> Wake {
-        Wake::of(deliveries)
+    fn trigger(&self, deliveries: Vec<Delivery>) -> Trigger {
+        Trigger::new(deliveries)
     }
 
     // Without expected work, a run without enough time is repeated as a whole: processed messages count as repeats.
-    async fn run(&self, run: &Run<'_>, wake: &Wake) {
-        self.audit(wake, run).await;
+    async fn run(&self, run: &Run<'_>, trigger: &Trigger) {
+        self.audit(trigger, run).await;
     }
 }
 
@@ -119,19 +119,19 @@ fn target(resource: &str, reason: &str) -> String {
 }
 
 impl ChangeAudit {
-    async fn audit(&self, wake: &Wake, run: &Run<'_>) {
+    async fn audit(&self, trigger: &Trigger, run: &Run<'_>) {
         let policy = run.policy();
-        wake.nowhere.iter().map(tell::refused).for_each(|line| run.report(line));
-        if !wake.nowhere.is_empty() {
+        trigger.nowhere.iter().map(report::refused).for_each(|line| run.report(line));
+        if !trigger.nowhere.is_empty() {
             let dimensions = vec![("Function", NAME.to_owned())];
-            run.metric(Metric::count("RefusedWrites", wake.nowhere.len(), dimensions));
+            run.metric(Metric::count("RefusedWrites", trigger.nowhere.len(), dimensions));
         }
-        if wake.foreign > 0 {
-            run.report(line("event".to_owned(), "keep", "NotOurs", json!({ "count": wake.foreign })));
+        if trigger.foreign > 0 {
+            run.report(line("event".to_owned(), "keep", "NotOurs", json!({ "count": trigger.foreign })));
         }
-        let mut meshes = wake.meshes.clone();
-        let scheduled = Events { requested_by: wake.ticks.clone(), ..Events::default() };
-        if !wake.ticks.is_empty() {
+        let mut meshes = trigger.meshes.clone();
+        let scheduled = Events { requested_by: trigger.ticks.clone(), ..Events::default() };
+        if !trigger.ticks.is_empty() {
             match self.ports.meshes.meshes().await {
                 Ok(found) => {
                     let listed: BTreeSet<MeshName> = found.into_iter().map(|mesh| mesh.path.mesh().clone()).collect();
@@ -144,7 +144,7 @@ impl ChangeAudit {
                         }
                     };
                     for mesh in known {
-                        meshes.entry(mesh).or_default().schedule(&wake.ticks);
+                        meshes.entry(mesh).or_default().schedule(&trigger.ticks);
                     }
                 }
                 Err(error) => {
@@ -193,8 +193,8 @@ impl ChangeAudit {
                 Last::Never | Last::Lost(_) | Last::Unreadable(_) => None,
             };
             // A scheduled run also reads the resources that no event names.
-            let told: &[Write] = if events.tick { &[] } else { &writes };
-            let observed = match observe(&self.ports, mesh, before, told, &mut *self.pace.lock().await, now).await {
+            let reported: &[Write] = if events.tick { &[] } else { &writes };
+            let observed = match observe(&self.ports, mesh, before, reported, &mut *self.pace.lock().await, now).await {
                 Ok(observed) => observed,
                 Err(unread) => return self.wait(mesh, remembered, events, unread, run).await,
             };
@@ -234,7 +234,7 @@ impl ChangeAudit {
                 return self.leave(mesh, &seen, events, run).await;
             }
         }
-        let why = format!("mesh {mesh} is audited by other invocations all the time");
+        let why = format!("another invocation stored the audit of mesh {mesh} in every attempt");
         run.retry(&events.requested_by, &why);
         hold(run, mesh, "Overtaken", FailureClass::Transient, why, json!({ "attempts": ATTEMPTS }));
     }
@@ -258,13 +258,13 @@ impl ChangeAudit {
     /// mesh in the meantime.
     async fn write_down(&self, audited: &Audited<'_>, mut remembered: Remembered, run: &Run<'_>) -> bool {
         let Audited { mesh, events, last, seen, found, hidden, policy, now } = *audited;
-        let mut lines = tell::lines(mesh, found, policy);
+        let mut lines = report::lines(mesh, found, policy);
         let is_news = !found.is_empty() || !remembered.has(seen) || found.open != remembered.document.open;
         let is_waiting = remembered.document.waiting != hidden;
         if is_news || is_waiting || remembered.is_owing(now) || remembered.is_older_than(FRESH, seen) {
             if let Last::Lost(why) = last {
                 remembered.forget();
-                let text = format!("{why}; what changed since it was stored is not known");
+                let text = format!("{why}; the changes since it was stored are not known");
                 run.failures().fail(
                     &target(&root(mesh), "LastStateLost"),
                     FailureClass::Permanent,
@@ -276,15 +276,15 @@ impl ChangeAudit {
             match remembered.keep(&self.ports, seen).await {
                 Ok(Keeping::Done) => {}
                 Ok(Keeping::NoPlace { bytes }) => {
-                    let mend = "set MESHWARDEN_REPORTS, so that changes of this mesh can be told";
-                    let text = format!("its {bytes} bytes are too large for the state table; {mend}");
+                    let remedy = "set MESHWARDEN_REPORTS, so that changes of this mesh are detected";
+                    let text = format!("its {bytes} bytes are too large for the state table; {remedy}");
                     run.failures().fail(
                         &target(&root(mesh), "NowhereToKeep"),
                         FailureClass::Permanent,
                         "NowhereToKeep",
                         text,
                     );
-                    lines.push(line(root(mesh), "hold", "NowhereToKeep", json!({ "bytes": bytes, "mend": mend })));
+                    lines.push(line(root(mesh), "hold", "NowhereToKeep", json!({ "bytes": bytes, "mend": remedy })));
                 }
                 Err(error) => {
                     fail_unrecorded(run, mesh, "StateNotKept", &error, events);
@@ -294,8 +294,8 @@ impl ChangeAudit {
             remembered.document.open.clone_from(&found.open);
             remembered.document.waiting.clear();
             remembered.wait(hidden);
-            let mine = remembered.claim(tell::tell(mesh, found, policy), run.holder(), now);
-            let journal = (!found.is_empty()).then(|| (now, tell::body(&lines)));
+            let mine = remembered.claim(report::messages(mesh, found, policy), run.holder(), now);
+            let journal = (!found.is_empty()).then(|| (now, report::body(&lines)));
             match remembered.store(&self.ports, journal, now).await {
                 Ok(true) => {}
                 Ok(false) => return false,
@@ -304,12 +304,12 @@ impl ChangeAudit {
                     return true;
                 }
             }
-            self.tell(mesh, &mine, events, run).await;
+            self.send(mesh, &mine, events, run).await;
         }
         if lines.is_empty() {
             lines.push(line(root(mesh), "keep", "Unchanged", json!({ "resources": seen.resources.len() })));
         }
-        for metric in tell::metrics(mesh, found, policy) {
+        for metric in report::metrics(mesh, found, policy) {
             run.metric(metric);
         }
         for line in lines {
@@ -319,19 +319,19 @@ impl ChangeAudit {
     }
 
     /// Sends the owed notifications, and removes the sent ones from the document.
-    async fn tell(&self, mesh: &MeshName, mine: &[AuditOutboxEntry], events: &Events, run: &Run<'_>) {
+    async fn send(&self, mesh: &MeshName, mine: &[AuditOutboxEntry], events: &Events, run: &Run<'_>) {
         if mine.is_empty() {
             return;
         }
-        let telling = tell::send(&self.ports, mine).await;
-        if let Some(error) = &telling.error {
+        let result = report::send(&self.ports, mine).await;
+        if let Some(error) = &result.error {
             fail(run, root(mesh), "NotTold", error, events);
         }
         for _ in 0..ATTEMPTS {
             let now = self.ports.clock.now();
             let settled = match Remembered::load(&self.ports, mesh, now).await {
                 Ok(mut remembered) => {
-                    remembered.settle(&telling.told, &telling.failed, now);
+                    remembered.settle(&result.sent, &result.failed, now);
                     remembered.store(&self.ports, None, now).await
                 }
                 Err(LoadError::Port(error)) => Err(error),
@@ -349,12 +349,14 @@ impl ChangeAudit {
     /// Stores refused writes in the journal. They cannot have changed the mesh.
     async fn note_refused(&self, mesh: &MeshName, remembered: Remembered, events: &Events, run: &Run<'_>) {
         let now = self.ports.clock.now();
-        let lines: Vec<Decision> = events.writes.iter().take(tell::MOST_LINES).map(tell::refused).collect();
+        let lines: Vec<Decision> = events.writes.iter().take(report::MOST_LINES).map(report::refused).collect();
         // The time of the first write: a repeated event writes the same entry.
         let at = events.writes.iter().find_map(|write| write.at).unwrap_or(now);
-        match remembered.store(&self.ports, Some((at, tell::body(&lines))), now).await {
+        match remembered.store(&self.ports, Some((at, report::body(&lines))), now).await {
             Ok(true) => {}
-            Ok(false) => run.retry(&events.requested_by, &format!("mesh {mesh} was audited by others in the meantime")),
+            Ok(false) => {
+                run.retry(&events.requested_by, &format!("another invocation stored the audit of mesh {mesh} first"))
+            }
             Err(error) => fail_unrecorded(run, mesh, "StateUnreachable", &error, events),
         }
         let dimensions = vec![("Function", NAME.to_owned()), ("Mesh", mesh.to_string())];
@@ -373,7 +375,10 @@ impl ChangeAudit {
             match remembered.store(&self.ports, None, now).await {
                 Ok(true) => {}
                 Ok(false) => {
-                    run.retry(&events.requested_by, &format!("mesh {mesh} was audited by others in the meantime"));
+                    run.retry(
+                        &events.requested_by,
+                        &format!("another invocation stored the audit of mesh {mesh} first"),
+                    );
                 }
                 Err(error) => fail_unrecorded(run, mesh, "StateUnreachable", &error, events),
             }

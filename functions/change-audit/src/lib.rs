@@ -21,8 +21,8 @@
 mod handler;
 mod observe;
 mod remember;
-mod tell;
-mod wake;
+mod report;
+mod trigger;
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ use ports::{Clock, EventBus, MeshReader, Notifier, ReportStore, StateStore};
 use runner::{EnginePorts, NoReports, PolicyKeeper, Runner};
 
 pub use handler::ChangeAudit;
-pub use wake::Wake;
+pub use trigger::Trigger;
 
 /// The function's name, in reports, metrics and the state table.
 pub const NAME: &str = "change-audit";
@@ -69,7 +69,7 @@ pub fn function(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Runn
 #[cfg(test)]
 mod tests {
     #[test]
-    fn it_is_called_like_its_folder() {
+    fn name_is_the_name_of_the_package() {
         assert_eq!(super::NAME, env!("CARGO_PKG_NAME"));
     }
 }

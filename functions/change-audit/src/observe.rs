@@ -27,8 +27,7 @@ pub(crate) struct Unread {
 /// The state of a mesh, as far as it could be read.
 #[derive(Debug)]
 pub(crate) struct Observed {
-    /// The mesh. A resource that could not be read has its last known state here, so that it looks neither deleted nor
-    /// changed.
+    /// The mesh. An unread resource keeps its last known state, so that it looks neither deleted nor changed.
     pub(crate) snapshot: Snapshot,
     /// The resources that could not be described, with the errors.
     pub(crate) unread: Vec<(ResourcePath, PortError)>,
@@ -61,7 +60,7 @@ pub(crate) enum Scope {
 
 impl Scope {
     /// The part to read, given the last state of the mesh and the writes since.
-    pub(crate) fn of(last: Option<&Snapshot>, writes: &[Write], now: Timestamp) -> Self {
+    pub(crate) fn new(last: Option<&Snapshot>, writes: &[Write], now: Timestamp) -> Self {
         let Some(last) = last.filter(|last| now.duration_since(last.at) < WHOLE_AFTER) else { return Self::Whole };
         let mut paths = BTreeSet::new();
         for write in writes.iter().filter(|write| write.error.is_none()) {
@@ -77,8 +76,7 @@ impl Scope {
     }
 }
 
-/// Whether a write to a mesh changes only the mesh itself. A write that creates or deletes the mesh also affects its
-/// children.
+/// Whether a write to a mesh changes only the mesh itself. A creation or deletion of the mesh also affects its children.
 fn is_of_one(write: &Write) -> bool {
     !matches!(write.operation.as_str(), "CreateMesh" | "DeleteMesh")
 }
@@ -92,7 +90,7 @@ pub(crate) async fn observe(
     pace: &mut Pace,
     now: Timestamp,
 ) -> Result<Observed, Unread> {
-    match (Scope::of(last, writes, now), last) {
+    match (Scope::new(last, writes, now), last) {
         (Scope::Written(paths), Some(last)) => Ok(again(ports, last, paths, pace, now).await),
         (Scope::Written(_) | Scope::Whole, _) => whole(ports, mesh, last, pace, now).await,
     }

@@ -91,16 +91,16 @@ impl Remembered {
             SnapshotLocation::Here { snapshot, .. } => snapshot.clone(),
             SnapshotLocation::Report { name, sha256 } => {
                 let Some(reports) = &ports.reports else {
-                    return Ok(Last::Lost(format!("no place is set up for reports any more, where {name} was")));
+                    return Ok(Last::Lost(format!("{name} is in a reports store, and none is configured any more")));
                 };
                 match reports.get(name).await {
                     Ok(bytes) if digest(&bytes) == *sha256 => match serde_json::from_slice(&bytes) {
                         Ok(snapshot) => snapshot,
                         Err(error) => return Ok(self.unreadable(format!("{name}: {error}"))),
                     },
-                    Ok(_) => return Ok(self.unreadable(format!("{name} is not what was kept there"))),
+                    Ok(_) => return Ok(self.unreadable(format!("{name} has other contents than were stored"))),
                     Err(error) if error.kind == PortErrorKind::NotFound => {
-                        return Ok(Last::Lost(format!("{name} is gone")));
+                        return Ok(Last::Lost(format!("{name} was deleted")));
                     }
                     Err(error) => return Err(error),
                 }
@@ -180,21 +180,24 @@ impl Remembered {
     /// Claims notifications: the new ones, and the ones that another invocation left unsent. Returns the claimed
     /// notifications. `by` must be unique to the invocation: otherwise, two invocations that store the same
     /// notification would both own it.
-    pub(crate) fn claim(&mut self, tell: Vec<AuditMessage>, by: &str, now: Timestamp) -> Vec<AuditOutboxEntry> {
+    pub(crate) fn claim(&mut self, messages: Vec<AuditMessage>, by: &str, now: Timestamp) -> Vec<AuditOutboxEntry> {
         let until = now.saturating_add(CLAIM).unwrap_or(Timestamp::MAX);
         let mut mine = Vec::new();
         for owed in self.document.owed.iter_mut().filter(|owed| owed.until <= now) {
             owed.until = until;
             mine.push(owed.clone());
         }
-        for (nth, what) in tell.into_iter().enumerate() {
+        for (nth, what) in messages.into_iter().enumerate() {
             let owed = AuditOutboxEntry { id: format!("{by}-{nth}"), until, what };
             self.document.owed.push(owed.clone());
             mine.push(owed);
         }
         let superfluous = self.document.owed.len().saturating_sub(MOST_OWED);
         if superfluous > 0 {
-            tracing::error!(superfluous, "what could not be told for too long is given up; the journal has it");
+            tracing::error!(
+                superfluous,
+                "dropped the oldest notifications, which could not be sent; the journal has their changes"
+            );
             self.document.owed.drain(..superfluous);
         }
         mine
@@ -223,8 +226,8 @@ impl Remembered {
     }
 
     /// Removes the sent notifications, and releases the claim on the failed ones.
-    pub(crate) fn settle(&mut self, told: &[String], failed: &[String], now: Timestamp) {
-        self.document.owed.retain(|owed| !told.contains(&owed.id));
+    pub(crate) fn settle(&mut self, sent: &[String], failed: &[String], now: Timestamp) {
+        self.document.owed.retain(|owed| !sent.contains(&owed.id));
         for owed in self.document.owed.iter_mut().filter(|owed| failed.contains(&owed.id)) {
             owed.until = now;
         }

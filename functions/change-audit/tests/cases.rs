@@ -1,4 +1,5 @@
-//! Writes as CloudTrail tells them in practice: without request parameters, by every kind of caller, and cut off in a queue.
+//! Writes as CloudTrail records them in practice: without request parameters, by every kind of caller, and cut off in a
+//! queue.
 
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -27,9 +28,9 @@ async fn change(scene: &ShopScene, version: u64) {
     scene.put("virtualNodes/cart-v1", &json!({ "spec": spec })).await;
 }
 
-/// 44 and 60: who wrote is named whatever CloudTrail leaves out.
+/// 44 and 60: the notice names the writer, regardless of the members that CloudTrail omits.
 #[tokio::test]
-async fn writer_is_named_whatever_the_record_leaves_out() {
+async fn writer_is_named_without_optional_members() {
     let Some(shops) = Shops::open("change-audit", env!("CARGO_BIN_EXE_change-audit"), "tick-rule").await else {
         return;
     };
@@ -70,15 +71,15 @@ async fn writer_is_named_whatever_the_record_leaves_out() {
             (&json!("Written"), &json!("mesh/shop/virtualNode/cart-v1")),
             "{answer:#}"
         );
-        let told: Vec<String> = scene.way().passed().into_iter().map(|passed| passed.body).collect();
-        let is_told = told.iter().any(|body| body.replace('+', " ").replace("%40", "@").contains(by));
-        assert!(is_told, "{by}: {answer:#}");
+        let sent: Vec<String> = scene.way().passed().into_iter().map(|passed| passed.body).collect();
+        let is_named = sent.iter().any(|body| body.replace('+', " ").replace("%40", "@").contains(by));
+        assert!(is_named, "{by}: {answer:#}");
     }
 }
 
-/// 61: a message that is cut off comes again, and the one beside it is audited.
+/// 61: a truncated message is delivered again, and the other message of its batch is audited.
 #[tokio::test]
-async fn message_that_is_cut_off_comes_again_alone() {
+async fn only_the_truncated_message_is_delivered_again() {
     let Some(shops) = Shops::open("change-audit", env!("CARGO_BIN_EXE_change-audit"), "tick-rule").await else {
         return;
     };
@@ -99,9 +100,9 @@ async fn message_that_is_cut_off_comes_again_alone() {
     }
 }
 
-/// 50: of a batch in which one mesh fails, only that mesh's message comes again.
+/// 50: if one mesh of a batch fails, only its message is delivered again.
 #[tokio::test]
-async fn only_the_message_of_the_failing_mesh_comes_again() {
+async fn only_the_message_of_the_failing_mesh_is_delivered_again() {
     let Some(shops) = Shops::open("change-audit", env!("CARGO_BIN_EXE_change-audit"), "tick-rule").await else {
         return;
     };
@@ -120,7 +121,7 @@ async fn only_the_message_of_the_failing_mesh_comes_again() {
     }
 }
 
-/// A mesh of the same name that another account owns: its events say nothing of ours, and none comes again.
+/// Events about another account's mesh of the same name do not concern the local mesh. No message is delivered again.
 #[tokio::test]
 async fn write_to_the_mesh_of_another_owner_is_accepted_and_reported() {
     let Some(shops) = Shops::open("change-audit", env!("CARGO_BIN_EXE_change-audit"), "tick-rule").await else {

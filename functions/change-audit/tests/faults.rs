@@ -1,4 +1,4 @@
-//! One fault of every class at the calls of a scheduled run: what is remembered of the mesh is the same.
+//! One fault of every class at the calls of a scheduled run: the stored state of the mesh is the same.
 
 use jiff::SignedDuration;
 use meshwarden_tests::fault_suite::ShopFaultSuite;

@@ -7,7 +7,7 @@ use meshwarden_tests::shop_scene::{ShopScene, Shops};
 use meshwarden_tests::way::Way;
 use serde_json::json;
 
-/// A state that is kept among the reports, since it is too large for the table.
+/// A state that is too large for the table, and is stored in the reports store.
 struct Audit {
     scenario: &'static str,
     scene: ShopScene,
@@ -28,7 +28,7 @@ impl Scenario for Audit {
         let discovery = json!({ "dns": { "hostname": "cart-v1.shop.local" } });
         let spec = json!({ "listeners": [listener], "serviceDiscovery": discovery });
         self.scene.put("virtualNodes/cart-v1", &json!({ "spec": spec })).await;
-        // Another process knows the last state by what was kept of it.
+        // Another process reads the last state from the store.
         player.restart();
         player.invoke(&tick).await.ok();
     }

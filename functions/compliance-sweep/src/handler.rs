@@ -7,14 +7,14 @@ use jiff::{SignedDuration, Timestamp};
 use mesh::name::MeshName;
 use mesh::watch::Expects;
 use ports::{BusEvent, Pace, Roster};
-use runner::wake::Delivery;
+use runner::events::Delivery;
 use runner::{LambdaFunction, Run, WaitingDecision};
 use serde_json::json;
 use tokio::sync::Mutex;
 
-use crate::asked::{Asked, Asking};
-use crate::done::{ALL_MESHES, Done, Progress, line, path};
 use crate::history::swept_at;
+use crate::results::{ALL_MESHES, Progress, SweepResults, line, path};
+use crate::trigger::{SweepRequest, Trigger};
 use crate::{FanOut, NAME, Ports};
 
 /// Calls at a time, to begin with and at the most. App Mesh's own controller reads at up to 40 a second.
@@ -45,20 +45,20 @@ impl ComplianceSweep {
 }
 
 impl LambdaFunction for ComplianceSweep {
-    type Trigger = Asked;
+    type Trigger = Trigger;
     const INTERVAL: SignedDuration = SignedDuration::from_hours(6);
 
     fn name(&self) -> &'static str {
         NAME
     }
 
-    fn trigger(&self, deliveries: Vec<Delivery>) -> Asked {
-        Asked::of(&deliveries)
+    fn trigger(&self, deliveries: Vec<Delivery>) -> Trigger {
+        Trigger::new(&deliveries)
     }
 
-    async fn run(&self, run: &Run<'_>, requests: &Asked) {
+    async fn run(&self, run: &Run<'_>, requests: &Trigger) {
         run.expect(requests.work());
-        let (mut progress, mut list) = (Progress::default(), Done::default());
+        let (mut progress, mut list) = (Progress::default(), SweepResults::default());
         self.sweep(run, requests, &mut progress, &mut list).await;
         let of_list = list.report(run, "meshes");
         if let Some(why) = progress.retry.clone().or(of_list) {
@@ -68,7 +68,7 @@ impl LambdaFunction for ComplianceSweep {
 }
 
 impl ComplianceSweep {
-    async fn sweep(&self, run: &Run<'_>, requests: &Asked, progress: &mut Progress, list: &mut Done) {
+    async fn sweep(&self, run: &Run<'_>, requests: &Trigger, progress: &mut Progress, list: &mut SweepResults) {
         // Also before single sweeps: only the list shows the owner of a mesh that another account shares.
         let meshes = match self.ports.meshes.meshes().await {
             Ok(meshes) => meshes,
@@ -79,8 +79,8 @@ impl ComplianceSweep {
         };
         let mut meshes: BTreeSet<MeshName> = meshes.into_iter().map(|found| found.path.mesh().clone()).collect();
         let of_all = requests.everything.as_ref().filter(|_| self.fan_out == FanOut::Direct);
-        for (mesh, asking) in &requests.meshes {
-            self.sweep_one(run, mesh, &asking.and(of_all), progress).await;
+        for (mesh, request) in &requests.meshes {
+            self.sweep_one(run, mesh, &request.and(of_all), progress).await;
         }
         let Some(of_all) = &requests.everything else { return };
         // A deleted mesh has findings to close.
@@ -97,7 +97,7 @@ impl ComplianceSweep {
                     run.done(ALL_MESHES);
                 }
             }
-            FanOut::ByQueue => self.ask_for_each(run, &meshes, of_all, list).await,
+            FanOut::ByQueue => self.request_each(run, &meshes, of_all, list).await,
         }
     }
 
@@ -106,11 +106,17 @@ impl ComplianceSweep {
         Roster { state: self.ports.state.as_ref(), function: NAME }
     }
 
-    /// Requests a sweep of each mesh, with the joint trigger id of the request for all meshes. A repeated id leads to
+    /// Requests a sweep of each mesh, with the joint event id of the request for all meshes. A repeated id leads to
     /// one sweep only.
-    async fn ask_for_each(&self, run: &Run<'_>, meshes: &BTreeSet<MeshName>, of_all: &Asking, list: &mut Done) {
-        let detail = |mesh: &MeshName| match of_all.wake() {
-            Some(wake) => json!({ "mesh": mesh, "wake": wake }),
+    async fn request_each(
+        &self,
+        run: &Run<'_>,
+        meshes: &BTreeSet<MeshName>,
+        of_all: &SweepRequest,
+        list: &mut SweepResults,
+    ) {
+        let detail = |mesh: &MeshName| match of_all.joint_event_id() {
+            Some(id) => json!({ "mesh": mesh, "wake": id }),
             None => json!({ "mesh": mesh }),
         };
         let events: Vec<BusEvent> = meshes
@@ -127,7 +133,7 @@ impl ComplianceSweep {
     }
 
     /// Watches whether requested sweeps are made: a queue or a rule that delivers nothing fails no call.
-    async fn watch_requests(&self, run: &Run<'_>, meshes: &BTreeSet<MeshName>, list: &mut Done) {
+    async fn watch_requests(&self, run: &Run<'_>, meshes: &BTreeSet<MeshName>, list: &mut SweepResults) {
         let swept = match swept_at(self.ports.state.as_ref(), meshes, run.now()).await {
             Ok(swept) => swept,
             Err(error) => {

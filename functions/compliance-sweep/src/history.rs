@@ -19,7 +19,7 @@ use records::{
 };
 use reports::{Changes, Dated, History};
 use runner::Decision;
-use runner::wake::WakeId;
+use runner::events::EventId;
 use serde_json::{Value, json};
 
 use crate::NAME;
@@ -139,7 +139,7 @@ impl Head {
         !self.document.owed.is_empty()
     }
 
-    pub(crate) fn served(&self) -> &[WakeId] {
+    pub(crate) fn served(&self) -> &[EventId] {
         &self.document.wakes
     }
 
@@ -220,22 +220,25 @@ impl Remembered {
         std::mem::take(&mut self.head.document.owed)
     }
 
-    /// Remembers unsent messages. If there are too many, the oldest are dropped: the journal and the reports contain
-    /// them.
+    /// Remembers unsent messages. If there are too many, the oldest are dropped; the journal and the reports have their
+    /// findings.
     pub(crate) fn owe(&mut self, mut owed: Vec<SweepMessage>) {
         let superfluous = owed.len().saturating_sub(MOST_OWED);
         if superfluous > 0 {
-            tracing::error!(superfluous, "notifications that could not be sent for too long are given up");
+            tracing::error!(
+                superfluous,
+                "dropped the oldest notifications, which could not be sent; the journal has their findings"
+            );
             owed.drain(..superfluous);
         }
         self.head.document.owed = owed;
     }
 
-    /// Remembers the triggers that the mesh was swept for, and the mesh's ARN.
-    pub(crate) fn serve(&mut self, wakes: &BTreeSet<WakeId>, arn: &str) {
+    /// Remembers the events that the mesh was swept for, and the mesh's ARN.
+    pub(crate) fn serve(&mut self, event_ids: &BTreeSet<EventId>, arn: &str) {
         let served = &mut self.head.document.wakes;
-        served.retain(|wake| !wakes.contains(wake));
-        served.extend(wakes.iter().cloned());
+        served.retain(|id| !event_ids.contains(id));
+        served.extend(event_ids.iter().cloned());
         served.drain(..served.len().saturating_sub(MOST_SERVED));
         arn.clone_into(&mut self.head.document.arn);
     }

@@ -16,16 +16,16 @@
 //! A repeated trigger does not sweep again; a new trigger does, however soon it arrives. This crate never changes a
 //! mesh, never requests a private key, and never treats an unreadable mesh as a mesh without findings.
 
-mod asked;
-mod done;
 mod handler;
 mod history;
+mod notifications;
 mod observe;
 mod outputs;
+mod results;
 mod settings;
 mod sweep;
-mod tell;
-mod unread;
+mod trigger;
+mod unread_parts;
 
 use std::sync::Arc;
 
@@ -34,9 +34,9 @@ use ports::certificates::{CertificateAuthority, CertificateStore, SecretBundles}
 use ports::{Clock, EventBus, MeshReader, Notifier, ReportStore, SecurityHub, StateStore};
 use runner::{EnginePorts, PolicyKeeper, Runner};
 
-pub use asked::Asked;
 pub use handler::ComplianceSweep;
 pub use settings::{FanOut, Settings, SettingsError};
+pub use trigger::Trigger;
 
 /// The function's name, in reports, metrics and the state table.
 pub const NAME: &str = "compliance-sweep";
@@ -82,7 +82,7 @@ pub fn function(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>, fan_out
 #[cfg(test)]
 mod tests {
     #[test]
-    fn it_is_called_like_its_folder() {
+    fn name_is_the_name_of_the_package() {
         assert_eq!(super::NAME, env!("CARGO_PKG_NAME"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use mesh::certificates::{Inventory, Reading, Readings, Source};
+use mesh::certificates::{CertificateSource as Source, Inventory, Readings, SourceReading as Reading};
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
 use mesh::pack::{Group, Rule, rules};
@@ -12,14 +12,14 @@ use ports::{Pace, PortError, PortErrorKind, survey};
 use reports::Dated;
 
 use crate::Ports;
-use crate::unread::UnreadParts;
+use crate::unread_parts::UnreadParts;
 
 /// A mesh as it was read.
 #[derive(Debug)]
 pub(crate) struct Observation {
     pub(crate) mesh: Mesh,
     /// Whether the mesh is deleted.
-    pub(crate) is_gone: bool,
+    pub(crate) is_deleted: bool,
     /// The mesh's ARN.
     pub(crate) arn: String,
     pub(crate) readings: Readings,
@@ -30,10 +30,10 @@ pub(crate) struct Observation {
 
 impl Observation {
     /// The observation of a deleted mesh.
-    pub(crate) fn gone(name: &MeshName, arn: &str) -> Self {
+    pub(crate) fn deleted(name: &MeshName, arn: &str) -> Self {
         let mesh = Mesh::new(name.clone());
         let (readings, parts) = (Readings::default(), UnreadParts::default());
-        Self { mesh, is_gone: true, arn: arn.to_owned(), readings, calls: 0, parts }
+        Self { mesh, is_deleted: true, arn: arn.to_owned(), readings, calls: 0, parts }
     }
 
     /// The resources, tags and certificates that could not be read, with the errors.
@@ -117,5 +117,5 @@ pub(crate) async fn observe(
         bundles: ports.bundles.as_ref(),
     };
     let readings = reader.read(&mesh, policy).await;
-    Ok(Observation { mesh, is_gone: false, arn, readings, calls, parts: unread_parts })
+    Ok(Observation { mesh, is_deleted: false, arn, readings, calls, parts: unread_parts })
 }

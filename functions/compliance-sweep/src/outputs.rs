@@ -1,8 +1,8 @@
 //! Stores the reports of a mesh, and imports its findings into Security Hub.
 
 use ports::{PortError, RefusedFinding};
-use reports::sarif::{Placed, log};
-use reports::{Asff, Changes, MeshReport, Place, asff, json, page};
+use reports::sarif::{LocatedFinding as Placed, log};
+use reports::{Asff, Changes, MeshReport, SecurityHubAccount as Place, asff, json, page};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use crate::handler::{folder, named};
 
 /// The locations of the stored reports, the result of the import, and the errors of both.
 #[derive(Debug, Default)]
-pub(crate) struct Kept {
+pub(crate) struct StoredOutputs {
     pub(crate) places: Vec<String>,
     pub(crate) failed: Option<PortError>,
     pub(crate) imported: Option<Imported>,
@@ -30,7 +30,7 @@ pub(crate) struct Imported {
 
 /// Writes every report, and imports the findings. Every sweep writes all of them again, so the next sweep repairs a
 /// failed write or import.
-pub(crate) async fn keep(ports: &Ports, report: &MeshReport<'_>, changes: &Changes, arn: &str) -> Kept {
+pub(crate) async fn store(ports: &Ports, report: &MeshReport<'_>, changes: &Changes, arn: &str) -> StoredOutputs {
     let placed = |waived| move |finding| Placed { finding, place: None, waived };
     let evaluation = report.evaluation;
     let results: Vec<Placed<'_>> =
@@ -42,31 +42,31 @@ pub(crate) async fn keep(ports: &Ports, report: &MeshReport<'_>, changes: &Chang
     ];
     let asff = place(arn).map(|place| asff(report, changes, &place)).unwrap_or_default();
     files.push(("findings.asff.json", text(&Value::Array(asff.clone()))));
-    let mut kept = Kept::default();
+    let mut stored = StoredOutputs::default();
     for (name, content) in files {
         match ports.reports.put(&format!("{}/{name}", folder(&report.mesh.name)), content.as_bytes()).await {
-            Ok(place) => kept.places.push(place),
+            Ok(place) => stored.places.push(place),
             Err(error) => {
-                kept.failed.get_or_insert(error);
+                stored.failed.get_or_insert(error);
             }
         }
     }
-    import(ports, &asff, &mut kept).await;
-    kept
+    import(ports, &asff, &mut stored).await;
+    stored
 }
 
-async fn import(ports: &Ports, findings: &Asff, kept: &mut Kept) {
+async fn import(ports: &Ports, findings: &Asff, stored: &mut StoredOutputs) {
     let Some(hub) = ports.security_hub.as_ref().filter(|_| !findings.is_empty()) else { return };
     match hub.import(findings).await {
         Ok(refused) => {
-            let told = |one: &RefusedFinding| format!("{}: {} {}", one.id, one.code, one.message);
-            kept.imported = Some(Imported {
+            let described = |one: &RefusedFinding| format!("{}: {} {}", one.id, one.code, one.message);
+            stored.imported = Some(Imported {
                 taken: findings.len().saturating_sub(refused.len()),
                 refused_count: refused.len(),
-                refused: named(&refused, told),
+                refused: named(&refused, described),
             });
         }
-        Err(error) => kept.not_imported = Some(error),
+        Err(error) => stored.not_imported = Some(error),
     }
 }
 

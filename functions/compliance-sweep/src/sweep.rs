@@ -13,12 +13,12 @@ use reports::{MeshReport, SEVERITIES};
 use runner::{Metric, Run};
 use serde_json::json;
 
-use crate::asked::Asking;
-use crate::done::{Done, Progress, line, path};
 use crate::handler::NAMED;
 use crate::history::{Head, LoadError, Remembered};
+use crate::notifications::{SweepNotifications, send};
 use crate::observe::{Observation, observe};
-use crate::tell::{Told, send};
+use crate::results::{Progress, SweepResults, line, path};
+use crate::trigger::SweepRequest;
 use crate::{ComplianceSweep, NAME, outputs};
 
 /// The most attempts to sweep a mesh that another invocation sweeps at the same time. The other sweep may have read an
@@ -27,15 +27,21 @@ const ATTEMPTS: usize = 3;
 
 impl ComplianceSweep {
     /// Sweeps one mesh. A failure is reported, and does not stop the sweep of other meshes.
-    pub(crate) async fn sweep_one(&self, run: &Run<'_>, mesh: &MeshName, asking: &Asking, progress: &mut Progress) {
-        let mut of_mesh = Done::default();
+    pub(crate) async fn sweep_one(
+        &self,
+        run: &Run<'_>,
+        mesh: &MeshName,
+        request: &SweepRequest,
+        progress: &mut Progress,
+    ) {
+        let mut of_mesh = SweepResults::default();
         for _ in 0..ATTEMPTS {
-            of_mesh = Done::default();
-            if self.sweep_mesh(mesh, asking, run.policy(), run.now(), &mut of_mesh).await == Swept::Settled {
+            of_mesh = SweepResults::default();
+            if self.sweep_mesh(mesh, request, run.policy(), run.now(), &mut of_mesh).await == Swept::Settled {
                 return progress.join(run, mesh, of_mesh);
             }
         }
-        let why = format!("mesh {mesh} is swept by other invocations all the time");
+        let why = format!("another invocation stored the sweep of mesh {mesh} in every attempt");
         of_mesh.remember_failure(&path(mesh), "Overtaken", FailureClass::Transient, why.clone());
         of_mesh.retry = Some(why);
         progress.join(run, mesh, of_mesh);
@@ -44,10 +50,10 @@ impl ComplianceSweep {
     async fn sweep_mesh(
         &self,
         name: &MeshName,
-        asking: &Asking,
+        request: &SweepRequest,
         policy: &Policy,
         now: Timestamp,
-        done: &mut Done,
+        done: &mut SweepResults,
     ) -> Swept {
         let path = path(name);
         let state = self.ports.state.as_ref();
@@ -55,8 +61,8 @@ impl ComplianceSweep {
             Ok(head) => head,
             Err(error) => return Swept::not_loaded(done, path, error),
         };
-        if asking.is_repeated(head.served()) && !head.is_owing() {
-            let facts = json!({ "at": head.swept_at(), "wakes": asking.wakes() });
+        if request.is_repeated(head.served()) && !head.is_owing() {
+            let facts = json!({ "at": head.swept_at(), "wakes": request.event_ids() });
             done.decisions.push(line(path, "keep", "Swept", facts));
             return Swept::Settled;
         }
@@ -69,13 +75,13 @@ impl ComplianceSweep {
             Ok(observation) => observation,
             Err(error) if error.kind == PortErrorKind::NotFound => {
                 if remembered.is_settled() {
-                    return self.leave(name, &mut remembered, asking, now, done).await;
+                    return self.leave(name, &mut remembered, request, now, done).await;
                 }
-                Observation::gone(name, remembered.arn())
+                Observation::deleted(name, remembered.arn())
             }
             Err(error) => return Swept::failed(done, path, "Unreadable", &error),
         };
-        self.report(name, &observation, &mut remembered, asking, policy, now, done).await
+        self.report(name, &observation, &mut remembered, request, policy, now, done).await
     }
 
     /// Judges the observation, reports the findings and stores them.
@@ -85,20 +91,20 @@ impl ComplianceSweep {
         name: &MeshName,
         observation: &Observation,
         remembered: &mut Remembered,
-        asking: &Asking,
+        request: &SweepRequest,
         policy: &Policy,
         now: Timestamp,
-        done: &mut Done,
+        done: &mut SweepResults,
     ) -> Swept {
         let path = path(name);
-        if !observation.is_gone && remembered.is_first() {
+        if !observation.is_deleted && remembered.is_first() {
             // Added before any other record is stored: otherwise, a deletion of the mesh without an event would go
             // unnoticed.
             if let Err(error) = self.roster().add(&[name.clone()].into(), now).await {
                 return Swept::failed(done, path, "StateUnreachable", &error);
             }
         }
-        let evaluation = if observation.is_gone {
+        let evaluation = if observation.is_deleted {
             Evaluation { findings: Vec::new(), waived: Vec::new() }
         } else {
             let mut evaluation = judge(&observation.mesh, &observation.readings, policy, now);
@@ -111,7 +117,7 @@ impl ComplianceSweep {
         let changes = remembered.update(&evaluation.findings, now, |dated| !blind_spots.hide(dated));
         // If a retry may read the unread parts, the mesh is swept once more for the same triggers.
         let comes_again = observation.parts.error().filter(|_| observation.parts.may_heal());
-        let served = if comes_again.is_none() { asking.wakes() } else { &BTreeSet::new() };
+        let served = if comes_again.is_none() { request.event_ids() } else { &BTreeSet::new() };
         remembered.serve(served, &observation.arn);
         let unread: Vec<String> = observation.unread().into_iter().collect();
         let report = MeshReport {
@@ -123,10 +129,16 @@ impl ComplianceSweep {
             unread: &unread,
         };
         let closing = remembered.to_archive(&changes, &evaluation.findings);
-        let kept = outputs::keep(&self.ports, &report, &closing, &observation.arn).await;
-        let told = Told { mesh: name, is_gone: observation.is_gone, report: &report, changes: &changes, kept: &kept };
-        let facts = told.facts(observation);
-        for (error, reason) in [(&kept.failed, "ReportNotKept"), (&kept.not_imported, "NotImported")] {
+        let stored = outputs::store(&self.ports, &report, &closing, &observation.arn).await;
+        let notifications = SweepNotifications {
+            mesh: name,
+            is_deleted: observation.is_deleted,
+            report: &report,
+            changes: &changes,
+            stored: &stored,
+        };
+        let facts = notifications.facts(observation);
+        for (error, reason) in [(&stored.failed, "ReportNotKept"), (&stored.not_imported, "NotImported")] {
             if let Some(error) = error {
                 done.fail(path.clone(), reason, error);
             }
@@ -138,17 +150,17 @@ impl ComplianceSweep {
         done.metrics.extend(metrics(name, &report, observation));
         // Stored before they are sent, and removed afterwards: a crash in between sends them twice. Otherwise, each run
         // would send them again while the table accepts no write.
-        let of_now = told.messages();
+        let new = notifications.messages();
         let mut messages = remembered.take_owed();
-        messages.extend(of_now);
+        messages.extend(new);
         remembered.owe(messages);
-        let reason = match (observation.is_gone, changes.is_empty()) {
+        let reason = match (observation.is_deleted, changes.is_empty()) {
             (true, _) => "Gone",
             (false, true) => "Unchanged",
             (false, false) => "Changed",
         };
         let decision = line(path.clone(), "sweep", reason, facts);
-        let is_settled = kept.not_imported.is_none();
+        let is_settled = stored.not_imported.is_none();
         remembered.leave_open(if is_settled { Vec::new() } else { closing.resolved });
         match remembered.store(self.ports.state.as_ref(), &decision, now).await {
             Ok(true) => done.decisions.push(decision),
@@ -169,7 +181,7 @@ impl ComplianceSweep {
         if let Some(error) = comes_again {
             done.retry.get_or_insert_with(|| error.to_string());
         }
-        if observation.is_gone
+        if observation.is_deleted
             && is_settled
             && let Err(error) = self.roster().remove(name, now).await
         {
@@ -179,19 +191,19 @@ impl ComplianceSweep {
     }
 
     /// Sends the messages of a stored sweep, and stores the unsent ones.
-    async fn send_owed(&self, path: &str, remembered: &mut Remembered, now: Timestamp, done: &mut Done) {
+    async fn send_owed(&self, path: &str, remembered: &mut Remembered, now: Timestamp, done: &mut SweepResults) {
         let messages = remembered.take_owed();
         if messages.is_empty() {
             return;
         }
-        let (owed, not_told) = send(&self.ports, messages).await;
-        if let Some(error) = &not_told {
+        let (owed, failed) = send(&self.ports, messages).await;
+        if let Some(error) = &failed {
             done.fail(path.to_owned(), "NotTold", error);
         }
         match remembered.store_owed(owed, self.ports.state.as_ref(), now).await {
             Ok(true) => {}
-            Ok(false) => tracing::debug!(path, "another sweep stores the mesh; it may send the same"),
-            // If this fails, the next run sends them again: twice is better than never.
+            Ok(false) => tracing::debug!(path, "another sweep stored the mesh; it may send the same messages"),
+            // The next run sends the messages again: sending twice is better than not at all.
             Err(error) => done.remember_failure(path, "StateUnreachable", error.kind.class(), error.to_string()),
         }
     }
@@ -202,25 +214,25 @@ impl ComplianceSweep {
         &self,
         name: &MeshName,
         remembered: &mut Remembered,
-        asking: &Asking,
+        request: &SweepRequest,
         now: Timestamp,
-        done: &mut Done,
+        done: &mut SweepResults,
     ) -> Swept {
-        let gone = line(path(name), "hold", "Gone", json!({}));
+        let deleted = line(path(name), "hold", "Gone", json!({}));
         let arn = remembered.arn().to_owned();
-        remembered.serve(asking.wakes(), &arn);
+        remembered.serve(request.event_ids(), &arn);
         let left = async {
             if !self.roster().add(&BTreeSet::new(), now).await?.contains(name) {
                 return Ok(true);
             }
-            let is_stored = remembered.store(self.ports.state.as_ref(), &gone, now).await?;
+            let is_stored = remembered.store(self.ports.state.as_ref(), &deleted, now).await?;
             if is_stored {
                 self.roster().remove(name, now).await?;
             }
             Ok(is_stored)
         };
         match left.await {
-            Ok(true) => done.decisions.push(gone),
+            Ok(true) => done.decisions.push(deleted),
             Ok(false) => return Swept::Overtaken,
             Err(error) => done.fail(path(name), "StateUnreachable", &error),
         }
@@ -239,7 +251,7 @@ enum Swept {
 
 impl Swept {
     /// Records that the stored findings could not be loaded.
-    fn not_loaded(done: &mut Done, resource: String, error: LoadError) -> Self {
+    fn not_loaded(done: &mut SweepResults, resource: String, error: LoadError) -> Self {
         match error {
             LoadError::Port(error) => done.fail(resource, "StateUnreachable", &error),
             LoadError::Document(error) => done.unreadable(resource, error),
@@ -248,7 +260,7 @@ impl Swept {
     }
 
     /// Records a failed call.
-    fn failed(done: &mut Done, resource: String, reason: &str, error: &PortError) -> Self {
+    fn failed(done: &mut SweepResults, resource: String, reason: &str, error: &PortError) -> Self {
         done.fail(resource, reason, error);
         Self::Settled
     }

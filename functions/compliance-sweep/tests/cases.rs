@@ -1,4 +1,4 @@
-//! What a role that may not list some tags, and a queue with broken messages, lead to.
+//! Tags that the role may not list, and a queue with broken messages.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -24,9 +24,9 @@ fn line<'a>(answer: &'a Value, reason: &str) -> Option<&'a Value> {
     answer["decisions"].as_array().unwrap().iter().find(|line| line["reason"] == reason)
 }
 
-/// 90 and 47b: only the resource whose tags may not be listed is unknown.
+/// 90 and 47b: only the resource with the unlistable tags is unknown.
 #[tokio::test]
-async fn tags_that_may_not_be_listed_make_one_resource_unknown() {
+async fn resource_with_unlistable_tags_is_unknown() {
     let Some(shops) = Shops::open("compliance-sweep", BINARY, "schedule").await else { return };
     let scene = shops.set("tags-denied").await;
     let mut function = scene.build().start().await;
@@ -42,9 +42,9 @@ async fn tags_that_may_not_be_listed_make_one_resource_unknown() {
     assert_eq!(pages.len(), 1, "{pages:?}");
 }
 
-/// 04: broken messages come again and reach the dead-letter queue, and the others are swept.
+/// 04: broken messages are delivered again and reach the dead-letter queue, and the others are swept.
 #[tokio::test]
-async fn broken_messages_come_again_and_the_others_are_swept() {
+async fn broken_messages_are_delivered_again_and_the_others_are_swept() {
     let Some(shops) = Shops::open("compliance-sweep", BINARY, "schedule").await else { return };
     let scene = shops.set("broken-messages").await;
     let mut function = scene.build().start().await;
@@ -61,9 +61,9 @@ async fn broken_messages_come_again_and_the_others_are_swept() {
     assert!(line(&again, "Unchanged").is_some(), "swept by the good message: {again:#}");
 }
 
-/// More of 90 and 47b: resources of another kind, and several resources.
+/// Further cases of 90 and 47b: resources of another kind, and several resources.
 #[tokio::test]
-async fn every_resource_whose_tags_may_not_be_listed_is_unknown_and_no_other() {
+async fn only_resources_with_unlistable_tags_are_unknown() {
     let Some(shops) = Shops::open("compliance-sweep", BINARY, "schedule").await else { return };
     for (name, denied, known) in [
         ("router", &["virtualRouter%2Fcart"][..], &["cart-v1", "cart-v2"][..]),
@@ -86,9 +86,9 @@ async fn every_resource_whose_tags_may_not_be_listed_is_unknown_and_no_other() {
     }
 }
 
-/// 50: of a batch in which one mesh fails, only that mesh's message comes again.
+/// 50: if one mesh of a batch fails, only its message is delivered again.
 #[tokio::test]
-async fn only_the_message_of_the_failing_mesh_comes_again() {
+async fn only_the_message_of_the_failing_mesh_is_delivered_again() {
     let Some(shops) = Shops::open("compliance-sweep", BINARY, "schedule").await else { return };
     for fault in mixed_batch::FAULTS {
         let scene = shops.set(&format!("mixed-batch-{fault:?}").to_lowercase()).await;

@@ -1,4 +1,4 @@
-//! What keeps the built command from starting is one line that names the remedy.
+//! An error that prevents the start of the built command is one line with the remedy.
 
 use meshwarden_tests::start_up::Case;
 

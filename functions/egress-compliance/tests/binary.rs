@@ -27,10 +27,13 @@ async fn every_kind_of_message_is_answered() {
         ("config-scheduled", &[(MESH, "NON_COMPLIANT"), (V2, "COMPLIANT"), (CART, "NOT_APPLICABLE")]),
     ] {
         let report = function.answer(&stage.trial(event)).await.unwrap();
-        let told = stage.evaluations();
-        let told: Vec<(&str, &str)> =
-            told.iter().flatten().map(|(path, told)| (path.as_str(), told.compliance.as_str())).collect();
-        assert_eq!(told, expected, "{event}: {report:#}");
+        let evaluations = stage.evaluations();
+        let received: Vec<(&str, &str)> = evaluations
+            .iter()
+            .flatten()
+            .map(|(path, evaluation)| (path.as_str(), evaluation.compliance.as_str()))
+            .collect();
+        assert_eq!(received, expected, "{event}: {report:#}");
     }
     assert_eq!(stage.calls("GetResourceConfigHistory"), 1);
 }

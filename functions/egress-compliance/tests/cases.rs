@@ -15,7 +15,7 @@ async fn no_failing_call_leads_to_a_false_answer() {
 
 /// 50: if one mesh of a batch fails, only the message of that mesh is delivered again.
 #[tokio::test]
-async fn only_the_message_of_the_failing_mesh_comes_again() {
+async fn only_the_message_of_the_failing_mesh_is_delivered_again() {
     let Some(stage) = Stage::open("egress-compliance", POLICY, &[]).await else { return };
     stage.create("", json!({ "meshName": "shop" })).await;
     for fault in mixed_batch::FAULTS {

@@ -189,7 +189,7 @@ pub(crate) async fn end(ports: &Ports, work: &Work<'_>, acted: Acted, noted: boo
     }
     if let Err(error) = finish(ports, work, epoch, &record, &acted.outcome).await {
         // The record holds the intent; the next run reads its outcome.
-        tracing::warn!(%error, route = %work.plan.route, "the end of the change is not recorded yet");
+        tracing::warn!(%error, route = %work.plan.route, "failed to record the end of a change; the next run reads its outcome");
     }
 }
 
@@ -298,7 +298,7 @@ async fn finish(
     match ports.state.finish(&finish).await? {
         StoreOutcome::Stored => {}
         StoreOutcome::Overtaken => {
-            tracing::warn!(route = %work.plan.route, "the lease ran out before the change ended; the next wake looks again");
+            tracing::warn!(route = %work.plan.route, "the lease ended before the change; the next run reads the route again");
         }
     }
     Ok(())
@@ -317,7 +317,7 @@ pub(crate) async fn tag(ports: &Ports, route: &RouteData, value: &str) -> bool {
     match ports.routes.tag(&route.metadata.arn.to_string(), &tags).await {
         Ok(()) => true,
         Err(error) => {
-            tracing::warn!(%error, route = %route.route_name, "the restore point is in the journal only");
+            tracing::warn!(%error, route = %route.route_name, "failed to set the restore tag; the state table has the restore point");
             is_final(&error)
         }
     }
@@ -329,7 +329,7 @@ pub(crate) async fn clear_tag(ports: &Ports, route: &RouteData) -> bool {
     match ports.routes.untag(&route.metadata.arn.to_string(), &[RESTORE_TAG.to_owned()]).await {
         Ok(()) => true,
         Err(error) => {
-            tracing::warn!(%error, route = %route.route_name, "the restore tag stays behind");
+            tracing::warn!(%error, route = %route.route_name, "failed to remove the restore tag");
             is_final(&error)
         }
     }

@@ -14,7 +14,7 @@ use mesh::policy::{CallerDisagreement, FailoverPolicy};
 use ports::{PortError, PortErrorKind};
 
 use crate::Ports;
-use crate::wake::Wake;
+use crate::trigger::Trigger;
 
 /// How deep children of composite alarms are fetched; what lies deeper stays unread and unmapped.
 const MAX_ROUNDS: usize = 5;
@@ -40,7 +40,7 @@ const CALLER_WINDOW: SignedDuration = SignedDuration::from_mins(5);
 #[derive(Debug, Default)]
 pub(crate) struct KnownAlarms {
     /// Whether the function has searched for all alarms before.
-    looked: bool,
+    has_listed: bool,
     /// The alarms that report a node, and the alarms that their targets and mutes depend on.
     known: BTreeSet<AlarmName>,
     /// The tags of alarms, which hardly ever change; re-read after every cold start.
@@ -95,27 +95,27 @@ impl Alarms {
 pub(crate) async fn alarms(
     ports: &Ports,
     memory: &mut KnownAlarms,
-    wake: &Wake,
+    trigger: &Trigger,
     policy: &FailoverPolicy,
     now: Timestamp,
 ) -> Result<Alarms, PortError> {
     let mut names: BTreeSet<AlarmName> = policy.bindings.iter().map(|binding| binding.alarm.clone()).collect();
-    names.extend(wake.alarms.iter().chain(&memory.known).cloned());
+    names.extend(trigger.alarms.iter().chain(&memory.known).cloned());
     let names: Vec<AlarmName> = names.into_iter().collect();
-    let looks_around = policy.discovery.enabled && (wake.tick || !memory.looked);
+    let reads_all = policy.discovery.enabled && (trigger.tick || !memory.has_listed);
     let reading =
         try_join(async { if names.is_empty() { Ok(Vec::new()) } else { ports.alarms.by_name(&names).await } }, async {
-            if looks_around { ports.alarms.all(&policy.discovery.prefix).await } else { Ok(Vec::new()) }
+            if reads_all { ports.alarms.all(&policy.discovery.prefix).await } else { Ok(Vec::new()) }
         });
     let (read, ()) = join(reading, async {
         // At the same time as the alarms, so that a failover does not wait for one more round.
-        if !wake.alarms.is_empty() {
+        if !trigger.alarms.is_empty() {
             memory.mute_rules.refresh(ports, now).await;
         }
     })
     .await;
     let (by_name, found) = read?;
-    memory.looked |= looks_around;
+    memory.has_listed |= reads_all;
     let mut alarms: BTreeMap<AlarmName, Alarm> =
         found.into_iter().chain(by_name).map(|alarm| (alarm.name.clone(), alarm)).collect();
     for _ in 0..MAX_ROUNDS {
@@ -138,7 +138,7 @@ pub(crate) async fn alarms(
         alarm.mute_rule = memory.mute_rules.muting(&alarm.name);
     }
     let mut unread = read_contributors(ports, &mut alarms, policy, now).await;
-    unread.extend(read_tags(ports, memory, &alarms, wake, policy).await);
+    unread.extend(read_tags(ports, memory, &alarms, trigger, policy).await);
     let tags = memory.tags.clone();
     let mut targets = alarm_targets(&alarms, &tags, policy, now);
     if count_disputed(ports, &mut alarms, &targets, policy, now).await {
@@ -265,13 +265,13 @@ async fn read_tags(
     ports: &Ports,
     memory: &mut KnownAlarms,
     alarms: &[Alarm],
-    wake: &Wake,
+    trigger: &Trigger,
     policy: &FailoverPolicy,
 ) -> Vec<(AlarmName, PortError)> {
     let unknown = needing_tags(alarms, policy).into_iter().filter(|alarm| !memory.tags.contains_key(&alarm.name));
     let (urgent, others): (Vec<&Alarm>, Vec<&Alarm>) =
-        unknown.partition(|alarm| alarm.state == AlarmState::Alarm || wake.alarms.contains(&alarm.name));
-    let others = others.into_iter().take(if wake.tick { QUIET_TAGS_A_TICK } else { 0 });
+        unknown.partition(|alarm| alarm.state == AlarmState::Alarm || trigger.alarms.contains(&alarm.name));
+    let others = others.into_iter().take(if trigger.tick { QUIET_TAGS_A_TICK } else { 0 });
     let wanted = urgent.into_iter().chain(others);
     let read = join_all(wanted.map(|alarm| async { (alarm.name.clone(), ports.alarms.tags(&alarm.arn).await) })).await;
     let mut unread = Vec::new();

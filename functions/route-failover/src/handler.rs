@@ -14,23 +14,24 @@ use mesh::name::{MeshName, ResourcePath, RouteId};
 use mesh::policy::{Mode, PagingPolicy, Policy, PolicyError, RuleId};
 use mesh::weights::WeightSplit;
 use ports::{BudgetWindow, Deadline, PortError};
-use runner::wake::{AlarmWake, Delivery};
+use runner::events::{AlarmEvent, Delivery};
 use runner::{Current, FailureMemory, Handler, NoPolicy, PolicyKeeper, Report, Retry};
 use tokio::sync::Mutex;
 
-use crate::account::{Account, is_stale};
 use crate::actuate::{Acted, Outcome, Work, actuate, end};
 use crate::alarms::{self, Alarms};
 use crate::memory::Found;
 use crate::messages::Messages;
-use crate::observe::{self, Look, MeshesToRead, Observation, Warm};
+use crate::notifications::{News, Notifications, Stored};
+use crate::observe::{self, MeshesToRead, Observation, Warm};
 use crate::origin;
-use crate::tell::{News, Stored, Teller};
-use crate::wake::Wake;
+use crate::read_context::ReadContext;
+use crate::report::{ReportEntry, is_stale};
+use crate::trigger::Trigger;
 use crate::{NAME, Ports};
 
-/// How often the function observes and decides a route that another writer changed in between, before Lambda has to
-/// retry.
+/// How often the function observes and decides a route that another writer changed in between. After that, Lambda
+/// retries.
 const ATTEMPTS: usize = 3;
 
 /// Routes changed at a time: enough for a node that is a target of many routes, and below App Mesh's write limits. App
@@ -49,13 +50,13 @@ pub struct RouteFailover {
     ports: Ports,
     policy: PolicyKeeper<Policy, PolicyError>,
     warm: Mutex<Warm>,
-    teller: Teller,
+    notifications: Notifications,
     recipient: Recipient,
 }
 
 /// One invocation.
 struct Run<'a> {
-    wake: &'a Wake,
+    trigger: &'a Trigger,
     policy: &'a Policy,
     window: BudgetWindow,
     holder: String,
@@ -63,8 +64,8 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn look(&'a self) -> Look<'a> {
-        Look { wake: self.wake, policy: &self.policy.failover, window: &self.window, now: self.now }
+    fn context(&'a self) -> ReadContext<'a> {
+        ReadContext { trigger: self.trigger, policy: &self.policy.failover, window: &self.window, now: self.now }
     }
 }
 
@@ -73,7 +74,7 @@ impl RouteFailover {
     #[must_use]
     pub fn new(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Self {
         let recipient = Recipient::default();
-        Self { teller: Teller::new(ports.clone()), ports, policy, warm: Mutex::default(), recipient }
+        Self { notifications: Notifications::new(ports.clone()), ports, policy, warm: Mutex::default(), recipient }
     }
 
     /// Sets the function's own name, topics and region, so that it can find the alarms that are wired to it.
@@ -86,15 +87,15 @@ impl RouteFailover {
 #[async_trait]
 impl Handler for RouteFailover {
     async fn handle(&self, deliveries: Vec<Delivery>, deadline: Deadline) -> Result<Report, Retry> {
-        let wake = Wake::of(&deliveries);
+        let trigger = Trigger::new(&deliveries);
         let now = self.ports.clock.now();
         let Current { policy, rejected } = match self.policy.current(now).await {
             Ok(current) => current,
             Err(missing) => return Err(self.without_policy(missing, deadline, now).await),
         };
-        self.teller.memory().succeeded(NoPolicy::target()).await;
+        self.notifications.memory().succeeded(NoPolicy::target()).await;
         let run = Run {
-            wake: &wake,
+            trigger: &trigger,
             policy: &policy,
             window: BudgetWindow::at(NAME, policy.failover.budget.window.get(), now),
             holder: runner::holder(NAME, deadline, now),
@@ -103,21 +104,21 @@ impl Handler for RouteFailover {
         let mut messages = Messages::default();
         let time = FailureMemory::time_for_work(deadline);
         let reconciled = tokio::time::timeout(time, self.reconcile(&run, &deliveries, &mut messages)).await;
-        let Ok(Reconciled { mut accounts, observed_nothing }) = reconciled else {
-            let why = "its time ran out; what was begun is taken up again";
+        let Ok(Reconciled { mut entries, observed_nothing }) = reconciled else {
+            let why = "the invocation ran out of time; the retry resumes its work";
             self.out_of_time(&run, deadline, why).await;
-            let mut report = Report::of(Vec::new());
-            report.signals.pages_withheld = self.teller.memory().take_withheld().await;
+            let mut report = Report::new(Vec::new());
+            report.signals.pages_withheld = self.notifications.memory().take_withheld().await;
             return Err(Retry { report: Some(report), ..Retry::all(why) });
         };
-        accounts.extend(self.teller.memory().unreadable().await.as_ref().map(Account::unreadable_document));
-        let retry = accounts.iter().find_map(|account| account.retry.clone());
-        let failed = accounts.iter().filter(|account| account.retry.is_some());
-        let messages = messages.of_failed(failed.map(|account| account.line.resource.as_str()));
-        let mut report = Account::report(accounts);
+        entries.extend(self.notifications.memory().unreadable().await.as_ref().map(ReportEntry::unreadable_document));
+        let retry = entries.iter().find_map(|entry| entry.retry.clone());
+        let failed = entries.iter().filter(|entry| entry.retry.is_some());
+        let messages = messages.failed(failed.map(|entry| entry.line.resource.as_str()));
+        let mut report = ReportEntry::report(entries);
         report.signals.policy_rejected = rejected.is_some();
         report.signals.observed_nothing = observed_nothing;
-        report.signals.pages_withheld = self.teller.memory().take_withheld().await;
+        report.signals.pages_withheld = self.notifications.memory().take_withheld().await;
         match retry {
             Some(why) => Err(Retry { why, report: Some(report), messages }),
             None => Ok(report),
@@ -127,21 +128,21 @@ impl Handler for RouteFailover {
 
 /// The result of one run.
 struct Reconciled {
-    accounts: Vec<Account>,
+    entries: Vec<ReportEntry>,
     /// Whether neither alarms nor any mesh could be read.
     observed_nothing: bool,
 }
 
 impl RouteFailover {
     async fn reconcile(&self, run: &Run<'_>, deliveries: &[Delivery], messages: &mut Messages) -> Reconciled {
-        let memory = self.teller.memory();
-        let alarms = match self.listen(run).await {
+        let memory = self.notifications.memory();
+        let alarms = match self.read_alarms(run).await {
             Ok(alarms) => alarms,
             Err(error) => {
                 memory.unread("alarms", &error, run.now).await;
                 // Whether any alarm is in `ALARM` is not known.
                 self.settle(run, Found { unanswered: &[], complete: false, urgent: true }).await;
-                return Reconciled { accounts: vec![Account::blind("alarms", &error)], observed_nothing: true };
+                return Reconciled { entries: vec![ReportEntry::unread("alarms", &error)], observed_nothing: true };
             }
         };
         memory.succeeded("alarms").await;
@@ -149,24 +150,24 @@ impl RouteFailover {
         let foreign = origin::foreign(deliveries, &alarms.read, self.recipient.region.as_deref());
         if !foreign.is_empty() && foreign.len() == deliveries.len() {
             // All triggers are alarms of other accounts or regions.
-            let accounts = self.unanswered(run, &alarms, &foreign).await;
-            return Reconciled { accounts, observed_nothing: false };
+            let entries = self.unanswered(run, &alarms, &foreign).await;
+            return Reconciled { entries, observed_nothing: false };
         }
-        let mut accounts = Vec::new();
+        let mut entries = Vec::new();
         for (alarm, error) in &alarms.unread {
             let what = format!("alarm/{alarm}");
             memory.unread(&what, error, run.now).await;
-            accounts.push(Account::blind(&what, error));
+            entries.push(ReportEntry::unread(&what, error));
         }
         let (mut observed, mut unread) = (0_usize, 0_usize);
-        let MeshesToRead { meshes, survey } = observe::meshes(&self.ports, &self.warm, &alarms, run.look()).await;
+        let MeshesToRead { meshes, survey } = observe::meshes(&self.ports, &self.warm, &alarms, run.context()).await;
         match survey {
             None => {}
             Some(Ok(())) => memory.succeeded(SURVEY).await,
             Some(Err(error)) => {
                 memory.unread(SURVEY, &error, run.now).await;
                 // The next scheduled run makes the search again; what alarms report does not depend on it.
-                accounts.push(Account { retry: None, ..Account::blind(SURVEY, &error) });
+                entries.push(ReportEntry { retry: None, ..ReportEntry::unread(SURVEY, &error) });
             }
         }
         for mesh in meshes {
@@ -175,29 +176,29 @@ impl RouteFailover {
                 Ok(of_mesh) => {
                     observed += 1;
                     memory.succeeded(&what).await;
-                    accounts.extend(of_mesh);
+                    entries.extend(of_mesh);
                 }
                 Err(error) => {
                     unread += 1;
                     memory.unread(&what, &error, run.now).await;
-                    accounts.push(Account::blind(&what, &error));
+                    entries.push(ReportEntry::unread(&what, &error));
                 }
             }
         }
-        accounts.extend(self.unanswered(run, &alarms, &foreign).await);
-        Reconciled { accounts, observed_nothing: observed == 0 && unread > 0 }
+        entries.extend(self.unanswered(run, &alarms, &foreign).await);
+        Reconciled { entries, observed_nothing: observed == 0 && unread > 0 }
     }
 
     /// Reports alarms in `ALARM` that lead to no decision, and reads or writes that failed in this run. It runs after
     /// everything else, so that no failover waits for it.
-    async fn unanswered(&self, run: &Run<'_>, alarms: &Alarms, foreign: &[&AlarmWake]) -> Vec<Account> {
-        let memory = self.teller.memory();
-        if run.wake.tick {
+    async fn unanswered(&self, run: &Run<'_>, alarms: &Alarms, foreign: &[&AlarmEvent]) -> Vec<ReportEntry> {
+        let memory = self.notifications.memory();
+        if run.trigger.tick {
             memory.read_once(&run.window, run.now).await;
         }
         let is_foreign = |name: &AlarmName| foreign.iter().any(|alarm| alarm.name == *name);
-        let named: BTreeSet<AlarmName> = run.wake.alarms.iter().filter(|name| !is_foreign(name)).cloned().collect();
-        let only_by_bus = named.difference(&run.wake.by_action).cloned().collect();
+        let named: BTreeSet<AlarmName> = run.trigger.alarms.iter().filter(|name| !is_foreign(name)).cloned().collect();
+        let only_by_bus = named.difference(&run.trigger.by_action).cloned().collect();
         let elsewhere: Vec<ForeignAlarm> = foreign.iter().map(|alarm| origin::foreign_alarm(alarm)).collect();
         let unanswered = unanswered_alarms(&AlarmInput {
             alarms: &alarms.read,
@@ -213,10 +214,10 @@ impl RouteFailover {
         let is_on =
             |alarm: &Alarm| alarm.state == AlarmState::Alarm && !alarms.targets.targets_of(&alarm.name).is_empty();
         let urgent = alarms.read.iter().any(is_on);
-        self.settle(run, Found { unanswered: &unanswered, complete: run.wake.tick, urgent }).await;
-        let mut accounts = Account::not_failures(&named, alarms);
-        accounts.extend(unanswered.iter().map(Account::unanswered));
-        accounts
+        self.settle(run, Found { unanswered: &unanswered, complete: run.trigger.tick, urgent }).await;
+        let mut entries = ReportEntry::not_failures(&named, alarms);
+        entries.extend(unanswered.iter().map(ReportEntry::unanswered));
+        entries
     }
 
     /// Reports that no policy could be loaded. Whether an alarm is in `ALARM` is not known.
@@ -224,27 +225,27 @@ impl RouteFailover {
         let text = missing.to_string();
         let call = FailedCall { class: missing.class(), kind: missing.kind(), text: &text };
         let settle = async {
-            let memory = self.teller.memory();
+            let memory = self.notifications.memory();
             memory.failed(NoPolicy::target(), &call, now).await;
             // Every load has to name a window; nothing is spent.
             let window = BudgetWindow { class: NAME.to_owned(), start: now, end: now };
             let found = Found { unanswered: &[], complete: false, urgent: true };
-            memory.settle(self.teller.pager(), found, &PagingPolicy::default(), &window, now).await;
+            memory.settle(self.notifications.pager(), found, &PagingPolicy::default(), &window, now).await;
         };
         if tokio::time::timeout(deadline.left(), settle).await.is_err() {
             tracing::warn!("no time was left to page that the policy cannot be loaded");
         }
-        missing.retry(self.teller.memory().take_withheld().await)
+        missing.retry(self.notifications.memory().take_withheld().await)
     }
 
     /// Pages the failures of a run that had no time left. Whether an alarm is in `ALARM` may not be known.
     async fn out_of_time(&self, run: &Run<'_>, deadline: Deadline, why: &str) {
         let call = FailedCall { class: FailureClass::Transient, kind: "OutOfTime", text: why };
         let settle = async {
-            self.teller.memory().failed(TIME, &call, run.now).await;
+            self.notifications.memory().failed(TIME, &call, run.now).await;
             let found = Found { unanswered: &[], complete: false, urgent: true };
             let paging = &run.policy.failover.paging;
-            self.teller.memory().settle(self.teller.pager(), found, paging, &run.window, run.now).await;
+            self.notifications.memory().settle(self.notifications.pager(), found, paging, &run.window, run.now).await;
         };
         if tokio::time::timeout(deadline.left(), settle).await.is_err() {
             tracing::warn!("no time was left to page which calls failed");
@@ -252,75 +253,75 @@ impl RouteFailover {
     }
 
     async fn settle(&self, run: &Run<'_>, found: Found<'_>) {
-        self.teller.memory().succeeded(TIME).await;
+        self.notifications.memory().succeeded(TIME).await;
         let paging = &run.policy.failover.paging;
-        self.teller.memory().settle(self.teller.pager(), found, paging, &run.window, run.now).await;
+        self.notifications.memory().settle(self.notifications.pager(), found, paging, &run.window, run.now).await;
     }
 
-    async fn listen(&self, run: &Run<'_>) -> Result<Alarms, PortError> {
+    async fn read_alarms(&self, run: &Run<'_>) -> Result<Alarms, PortError> {
         let mut warm = self.warm.lock().await;
-        alarms::alarms(&self.ports, &mut warm.alarms, run.wake, &run.policy.failover, run.now).await
+        alarms::alarms(&self.ports, &mut warm.alarms, run.trigger, &run.policy.failover, run.now).await
     }
 
     /// Observes, decides and acts until no other writer interferes, at most [`ATTEMPTS`] times.
-    async fn reconcile_mesh(&self, run: &Run<'_>, mesh: &MeshName, alarms: &Alarms) -> Result<Vec<Account>, PortError> {
-        let mut accounts = Vec::new();
+    async fn reconcile_mesh(&self, run: &Run<'_>, mesh: &MeshName, alarms: &Alarms) -> Result<Vec<ReportEntry>, PortError> {
+        let mut entries = Vec::new();
         let mut again: Option<BTreeSet<Subject>> = None;
         for attempt in 1..=ATTEMPTS {
-            let observation = observe::mesh(&self.ports, &self.warm, mesh, alarms, run.look()).await?;
+            let observation = observe::mesh(&self.ports, &self.warm, mesh, alarms, run.context()).await?;
             let harms = |route: &RouteId, split: &WeightSplit| observation.harms(route, split);
             let mut decisions = decide(&observation.facts, &harms, run.policy, run.now);
             decisions.retain(|decision| again.as_ref().is_none_or(|again| again.contains(&decision.subject)));
-            let told: BTreeSet<Subject> = decisions.iter().map(|decision| decision.subject.clone()).collect();
-            let done: Vec<Account> = stream::iter(decisions)
-                .map(|decision| self.carry_out(run, decision, &observation))
+            let decided: BTreeSet<Subject> = decisions.iter().map(|decision| decision.subject.clone()).collect();
+            let done: Vec<ReportEntry> = stream::iter(decisions)
+                .map(|decision| self.execute(run, decision, &observation))
                 .buffered(ROUTES_AT_A_TIME)
                 .collect()
                 .await;
             if attempt == 1 {
-                self.teller.forget_nodes(&observation, &told, run.now).await;
-                accounts.extend(self.dimness(run, &observation).await);
+                self.notifications.forget_nodes(&observation, &decided, run.now).await;
+                entries.extend(self.report_unread(run, &observation).await);
             }
             let is_last = attempt == ATTEMPTS;
             let (superseded, done): (Vec<_>, Vec<_>) =
-                done.into_iter().partition(|account| account.superseded && !is_last);
-            accounts.extend(done);
+                done.into_iter().partition(|entry| entry.superseded && !is_last);
+            entries.extend(done);
             if superseded.is_empty() {
                 break;
             }
-            again = Some(superseded.into_iter().filter_map(|account| account.subject).collect());
+            again = Some(superseded.into_iter().filter_map(|entry| entry.subject).collect());
         }
-        Ok(accounts)
+        Ok(entries)
     }
 
     /// Reports the routes and the alarm data that could not be read.
-    async fn dimness(&self, run: &Run<'_>, observation: &Observation) -> Vec<Account> {
-        let mut accounts = Vec::new();
+    async fn report_unread(&self, run: &Run<'_>, observation: &Observation) -> Vec<ReportEntry> {
+        let mut entries = Vec::new();
         for (what, error) in &observation.unread {
-            self.teller.memory().unread(what, error, run.now).await;
-            accounts.push(Account::blind(what, error));
+            self.notifications.memory().unread(what, error, run.now).await;
+            entries.push(ReportEntry::unread(what, error));
         }
-        accounts
+        entries
     }
 
     /// Executes a decision where the mode allows it, and reports it.
-    async fn carry_out(&self, run: &Run<'_>, mut decision: Decision, observation: &Observation) -> Account {
+    async fn execute(&self, run: &Run<'_>, mut decision: Decision, observation: &Observation) -> ReportEntry {
         if is_stale(&decision) {
             // No notification: the route is re-read at once.
-            return Account::of(observation, &decision, None);
+            return ReportEntry::new(observation, &decision, None);
         }
         let mode = run.policy.modes.mode(RuleId::RouteFailover, &observation.facts.mesh);
         let stored = match (&decision.verdict, mode) {
             // The plan begins with its own conditional write.
             (Verdict::Act(_), Mode::Enforce) => Some(Stored::as_observed(&decision, observation)),
             (Verdict::Keep(_) | Verdict::Hold(_) | Verdict::Act(_), _) => {
-                self.teller.see(&mut decision, observation, mode, run.now).await
+                self.notifications.store_observed(&mut decision, observation, mode, run.now).await
             }
         };
         let Some(stored) = stored else {
-            return Account::overtaken(observation, &decision, run.wake);
+            return ReportEntry::overtaken(observation, &decision, run.trigger);
         };
-        let mut news = self.teller.news(decision, stored, observation, run.policy, mode, run.now).await;
+        let mut news = self.notifications.news(decision, stored, observation, run.policy, mode, run.now).await;
         let acted = match (&news.decision.verdict, mode) {
             (Verdict::Keep(_) | Verdict::Hold(_), _) => None,
             (Verdict::Act(_), Mode::Observe) => Some(Acted::without_end(Outcome::WouldApply)),
@@ -331,14 +332,14 @@ impl RouteFailover {
             }),
         };
         let outcome = acted.as_ref().map(|acted| &acted.outcome);
-        let account =
-            self.teller.tell(&mut news, outcome, observation, run.wake, &run.policy.failover.paging, run.now).await;
+        let entry =
+            self.notifications.report(&mut news, outcome, observation, run.trigger, &run.policy.failover.paging, run.now).await;
         if let (Verdict::Act(plan), Some(acted)) = (&news.decision.verdict, acted)
             && let Some(work) = work(run, plan, &news, observation)
         {
             end(&self.ports, &work, acted, news.noted).await;
         }
-        account
+        entry
     }
 }
 

@@ -8,8 +8,8 @@ use records::{
     DecisionEntry, FailoverObservation, Function, JournalBody, Observation as Recorded, ObservedRef, PlanEntry,
 };
 
-use crate::account::{reason, resource};
 use crate::observe::Observation;
+use crate::reason::{reason, resource};
 
 /// Above this size in bytes, an observation goes to the reports store. An item of the state table has at most 400 KB,
 /// and operators read the journal.

@@ -7,24 +7,26 @@
 //!                  state table                            weights       bus, answer
 //! ```
 //!
-//! An event only triggers the function: each decision uses the data that is read afterwards. This crate never makes
-//! decisions of its own and never writes a route without the version that was read. It changes only the weights and the
-//! restore tag of a route.
+//! An event only triggers the function: each decision uses the data that is read afterwards. This crate decides nothing
+//! itself, and never writes a route without the version that was read. It changes only the weights and the restore tag of
+//! a route.
 
-mod account;
 mod actuate;
 mod alarms;
-mod atlas;
 mod handler;
 mod journal;
 mod memory;
+mod mesh_cache;
 mod messages;
+mod notifications;
 mod observe;
 mod origin;
 mod pager;
+mod read_context;
+mod reason;
+mod report;
 mod route_facts;
-mod tell;
-mod wake;
+mod trigger;
 
 use std::sync::Arc;
 

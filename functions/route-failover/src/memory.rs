@@ -8,15 +8,15 @@
 //! metric `PagesWithheld` reports it. While an alarm is in `ALARM`, or may be, the function sends the page anyway. A
 //! duplicate page is better than no page while traffic stays on a failing node.
 //!
-//! A stored document that cannot be read, or has a newer format, is never overwritten. It counts as a withheld page of
-//! its own until an operator repairs or resets it. No decision about a route depends on the document.
+//! A stored document that cannot be read, or has a newer format, is never overwritten. It counts as a separate withheld
+//! page until an operator repairs or resets it. No decision about a route depends on the document.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::AlarmName;
-use mesh::failover::{FunctionRecord, HeldAlarm, Told, UnansweredAlarm, Wiring};
+use mesh::failover::{FunctionRecord, HeldAlarm, LastNotification as Told, UnansweredAlarm, Wiring};
 use mesh::failures::{FailedCall, FailureClass, FailureLimits, FailurePage};
 use mesh::policy::PagingPolicy;
 use mesh::watch::Watch;
@@ -25,8 +25,8 @@ use records::{read_record, write_record};
 use tokio::sync::Mutex;
 
 use crate::NAME;
-use crate::account::Account;
 use crate::pager::{Pager, notice};
+use crate::report::ReportEntry;
 
 /// How often the scheduled run takes place.
 pub(crate) const INTERVAL: SignedDuration = SignedDuration::from_mins(1);
@@ -164,7 +164,7 @@ impl Memory {
         for alarm in found.unanswered {
             let mut sent = false;
             if kept.is_due(alarm, policy, now) {
-                let notice = notice(Urgency::Page, &Account::unanswered(alarm).line, &text(alarm));
+                let notice = notice(Urgency::Page, &ReportEntry::unanswered(alarm).line, &text(alarm));
                 let can_send = alarm.in_alarm || self.is_storable(&mut kept, window, now).await;
                 if !can_send {
                     kept.withhold(&notice);
@@ -325,12 +325,12 @@ impl Kept {
         let code = alarm.reason.code();
         let last = self.record.alarms.get(alarm.alarm.as_str()).filter(|held| held.told.code == code);
         let named = alarm.wiring == Wiring::Event || last.is_some_and(|held| held.named);
-        let mut told = last
+        let mut notification = last
             .map_or_else(|| Told { code: code.clone(), since: now, repeats: 0, paged: None }, |held| held.told.clone());
         if paged {
-            told.paged = Some(now);
+            notification.paged = Some(now);
         }
-        self.record.alarms.insert(alarm.alarm.to_string(), HeldAlarm { told, named });
+        self.record.alarms.insert(alarm.alarm.to_string(), HeldAlarm { told: notification, named });
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use mesh::alarm::AlarmName;
 use mesh::name::{MeshName, ResourcePath};
 use runner::FailedMessages;
-use runner::wake::{Delivery, Payload};
+use runner::events::{Delivery, Payload};
 
 /// The messages of an invocation, each with its request.
 #[derive(Debug, Default)]
@@ -35,6 +35,7 @@ impl Messages {
             | Payload::Certificate(_)
             | Payload::Rollout(_)
             | Payload::Sweep { .. }
+            | Payload::Drill(_)
             | Payload::NotOurs { .. }
             | Payload::Unreadable { .. } => None,
         };
@@ -43,11 +44,11 @@ impl Messages {
     }
 
     /// The messages that requested one of these resources, named as in reports.
-    pub(crate) fn of_failed<'a>(&self, mut resources: impl Iterator<Item = &'a str>) -> FailedMessages {
+    pub(crate) fn failed<'a>(&self, mut resources: impl Iterator<Item = &'a str>) -> FailedMessages {
         let mut failed = BTreeSet::new();
         let all = resources.any(|resource| {
-            let Some(asks) = concern(resource) else { return true };
-            failed.extend(self.0.iter().filter(|(_, request)| asks(request)).map(|(id, _)| id.clone()));
+            let Some(concerns) = concern(resource) else { return true };
+            failed.extend(self.0.iter().filter(|(_, request)| concerns(request)).map(|(id, _)| id.clone()));
             false
         });
         if all { FailedMessages::All } else { FailedMessages::Only(failed) }
@@ -71,7 +72,7 @@ fn concern(resource: &str) -> Option<Concerns> {
     Some(Box::new(move |request| match request {
         Request::Everything => true,
         Request::Alarm(_, meshes) => meshes.contains(&mesh),
-        Request::Mesh(asked) => *asked == mesh,
+        Request::Mesh(requested) => *requested == mesh,
     }))
 }
 
@@ -104,11 +105,11 @@ mod tests {
             };
             names.iter().map(|name| name.parse().unwrap()).collect()
         };
-        Messages::new(&runner::wake::parse(&event), meshes)
+        Messages::new(&runner::events::parse(&event), meshes)
     }
 
     #[test]
-    fn only_messages_that_ask_for_what_failed_come_again() {
+    fn only_messages_that_requested_failed_work_are_delivered_again() {
         let only = |ids: &[&str]| FailedMessages::Only(ids.iter().map(|id| (*id).to_owned()).collect());
         for (failed, expected) in [
             (&["mesh/shop"][..], only(&["shop", "both", "release", "tick"])),
@@ -120,7 +121,7 @@ mod tests {
             (&["mesh/shop", "alarms"], FailedMessages::All),
             (&["something new"], FailedMessages::All),
         ] {
-            assert_eq!(messages().of_failed(failed.iter().copied()), expected, "{failed:?}");
+            assert_eq!(messages().failed(failed.iter().copied()), expected, "{failed:?}");
         }
     }
 }

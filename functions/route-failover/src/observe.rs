@@ -4,13 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex as StdMutex, PoisonError};
 
 use futures::future::{try_join, try_join_all};
-use jiff::Timestamp;
 use mesh::change::Change;
-use mesh::failover::{Facts, HarmFact, KillSwitchFact, NodeRecord, Subject, Told};
+use mesh::failover::{Facts, HarmFact, KillSwitchFact, LastNotification as Told, NodeRecord, Subject};
 use mesh::graph::Mesh;
 use mesh::harm;
 use mesh::name::{MeshName, ResourcePath, RouteId, VirtualNodeName};
-use mesh::policy::FailoverPolicy;
 use mesh::resource::{Resource, RouteData};
 use mesh::weights::WeightSplit;
 use ports::{BudgetWindow, DocumentError, PortError, PortErrorKind, StateKey, StateView};
@@ -18,8 +16,8 @@ use records::{WhatIf, read_record};
 use tokio::sync::Mutex;
 
 use crate::alarms::{Alarms, KnownAlarms};
-use crate::atlas::{self, Atlas};
-use crate::wake::Wake;
+use crate::mesh_cache::{self, MeshCache};
+use crate::read_context::ReadContext;
 use crate::{Ports, route_facts};
 
 /// The data that a warm function remembers between invocations. Losing it costs calls and has no other effect.
@@ -28,7 +26,7 @@ pub(crate) struct Warm {
     /// The known alarms.
     pub(crate) alarms: KnownAlarms,
     /// The resources of each mesh.
-    atlases: BTreeMap<MeshName, Atlas>,
+    caches: BTreeMap<MeshName, MeshCache>,
     /// Whether the function has searched every mesh for routes that the state table knows.
     surveyed: bool,
 }
@@ -43,15 +41,15 @@ pub(crate) struct Observation {
     /// The state table as read.
     pub(crate) state: StateView,
     /// The nodes that the alarms of the event report.
-    pub(crate) woken: BTreeSet<VirtualNodeName>,
+    pub(crate) triggered: BTreeSet<VirtualNodeName>,
     /// The nodes that any alarm reports.
-    spoken: BTreeSet<VirtualNodeName>,
+    reported: BTreeSet<VirtualNodeName>,
     /// The routes and the alarm data that could not be read, by resource.
     pub(crate) unread: Vec<(String, PortError)>,
     /// The mesh model for what-if checks.
     model: Mesh,
     /// The what-if checks that were made, for the journal.
-    asked: StdMutex<Vec<WhatIf>>,
+    checked: StdMutex<Vec<WhatIf>>,
 }
 
 impl Observation {
@@ -73,15 +71,15 @@ impl Observation {
         }
     }
 
-    /// The nodes with a stored notification of their own.
-    pub(crate) fn told_nodes(&self) -> Vec<VirtualNodeName> {
-        let spoken = self.facts.nodes.iter().chain(&self.spoken);
-        let told: BTreeSet<&VirtualNodeName> = spoken.filter(|node| self.told_of_node(node).is_some()).collect();
-        told.into_iter().cloned().collect()
+    /// The nodes with a stored notification.
+    pub(crate) fn notified_nodes(&self) -> Vec<VirtualNodeName> {
+        let reported = self.facts.nodes.iter().chain(&self.reported);
+        let notified: BTreeSet<&VirtualNodeName> = reported.filter(|node| self.last_notification(node).is_some()).collect();
+        notified.into_iter().cloned().collect()
     }
 
     /// The last notification about a node, from the node's own record.
-    pub(crate) fn told_of_node(&self, node: &VirtualNodeName) -> Option<Told> {
+    pub(crate) fn last_notification(&self, node: &VirtualNodeName) -> Option<Told> {
         self.node_record(node).ok()?.told
     }
 
@@ -108,28 +106,15 @@ impl Observation {
                 .collect(),
             Err(error) => vec![HarmFact { id: "what-if-failed".to_owned(), text: error.to_string() }],
         };
-        let asked = WhatIf { route: route.clone(), split: split.clone(), harms: harms.clone() };
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
+        let what_if = WhatIf { route: route.clone(), split: split.clone(), harms: harms.clone() };
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner).push(what_if);
         harms
     }
 
     /// The what-if checks that were made so far.
     pub(crate) fn what_ifs(&self) -> Vec<WhatIf> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
-
-/// The context of one observation.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Look<'a> {
-    /// The triggers of the invocation.
-    pub(crate) wake: &'a Wake,
-    /// The policy by which alarms are read.
-    pub(crate) policy: &'a FailoverPolicy,
-    /// The budget window.
-    pub(crate) window: &'a BudgetWindow,
-    /// The time of the observation.
-    pub(crate) now: Timestamp,
 }
 
 /// Reads one mesh: the routes that matter now, and their documents in the state table.
@@ -138,54 +123,54 @@ pub(crate) async fn mesh(
     warm: &Mutex<Warm>,
     mesh: &MeshName,
     alarms: &Alarms,
-    look: Look<'_>,
+    context: ReadContext<'_>,
 ) -> Result<Observation, PortError> {
-    let Look { wake, window, .. } = look;
-    let mut atlas = warm.lock().await.atlases.get(mesh).cloned().unwrap_or_default();
-    let looks_around = wake.tick || atlas.is_empty();
-    if looks_around {
-        let refreshed = atlas.refresh(ports.meshes.as_ref(), mesh).await;
+    let ReadContext { trigger, window, .. } = context;
+    let mut cache = warm.lock().await.caches.get(mesh).cloned().unwrap_or_default();
+    let reads_all = trigger.tick || cache.is_empty();
+    if reads_all {
+        let refreshed = cache.refresh(ports.meshes.as_ref(), mesh).await;
         if refreshed.as_ref().is_err_and(|error| error.kind == PortErrorKind::NotFound) {
             // The mesh is deleted, and so are its shifted routes.
-            warm.lock().await.atlases.remove(mesh);
+            warm.lock().await.caches.remove(mesh);
         }
         refreshed?;
     }
-    let spoken: BTreeSet<VirtualNodeName> = alarms.targets.nodes(mesh).cloned().collect();
-    let mut ids = atlas.routes_around(&spoken);
-    ids.extend(wake.released.keys().filter(|route| route.mesh == *mesh).cloned());
+    let reported: BTreeSet<VirtualNodeName> = alarms.targets.nodes(mesh).cloned().collect();
+    let mut ids = cache.routes_around(&reported);
+    ids.extend(trigger.released.keys().filter(|route| route.mesh == *mesh).cloned());
 
     // The stored notifications about nodes that no route carries.
     let carried =
-        |node: &VirtualNodeName| atlas.routes().any(|route| atlas::targets(route).any(|target| target == *node));
+        |node: &VirtualNodeName| cache.routes().any(|route| mesh_cache::targets(route).any(|target| target == *node));
     // A service may call a node directly although a route carries the node, too: then the node also has a decision of
     // its own.
-    let direct = atlas.called_directly();
-    let routeless: Vec<StateKey> = spoken
+    let direct = cache.called_directly();
+    let routeless: Vec<StateKey> = reported
         .iter()
         .filter(|node| !carried(node) || direct.contains(*node))
         .map(|node| StateKey::node(mesh, node))
         .collect();
 
-    let (mut routes, state) = if looks_around {
+    let (mut routes, state) = if reads_all {
         // Every route's record is read, so that no shifted route is ever forgotten.
         let keys: Vec<StateKey> =
-            atlas.routes().map(|route| StateKey::route(&atlas::id(route))).chain(routeless).collect();
+            cache.routes().map(|route| StateKey::route(&mesh_cache::id(route))).chain(routeless).collect();
         let state = ports.state.load(&keys, window).await?;
         let matters = |id: &RouteId| ids.contains(id) || state.documents.contains_key(&StateKey::route(id));
-        let routes = atlas.routes().map(|route| (atlas::id(route), route.clone()));
+        let routes = cache.routes().map(|route| (mesh_cache::id(route), route.clone()));
         (routes.filter(|(id, _)| matters(id)).collect(), state)
     } else {
         let keys: Vec<StateKey> = ids.iter().map(StateKey::route).chain(routeless).collect();
         let (read, state) = try_join(routes(ports, &ids), ports.state.load(&keys, window)).await?;
-        atlas.renew(&read);
+        cache.update(&read);
         (read.into_iter().filter_map(|(id, route)| Some((id, route?))).collect::<BTreeMap<_, _>>(), state)
     };
     routes.retain(|_, route| route.spec.split().is_some());
-    let model = model(mesh, &atlas);
-    warm.lock().await.atlases.insert(mesh.clone(), atlas);
+    let model = model(mesh, &cache);
+    warm.lock().await.caches.insert(mesh.clone(), cache);
 
-    let (facts, unread) = route_facts::of(ports, &routes, &state, alarms, look).await;
+    let (facts, unread) = route_facts::read(ports, &routes, &state, alarms, context).await;
     let kill_switch = state.kill_switch.as_ref();
     let facts = Facts {
         alarms: alarms.of_mesh(mesh),
@@ -195,9 +180,9 @@ pub(crate) async fn mesh(
         budget_used: state.budget.used,
         ..Facts::from_mesh(&model)
     };
-    let places = wake.alarms.iter().flat_map(|alarm| alarms.targets.targets_of(alarm));
-    let woken = places.filter(|(of, _)| *of == mesh).map(|(_, node)| node.clone()).collect();
-    Ok(Observation { facts, routes, state, woken, spoken, unread, model, asked: StdMutex::default() })
+    let places = trigger.alarms.iter().flat_map(|alarm| alarms.targets.targets_of(alarm));
+    let triggered = places.filter(|(of, _)| *of == mesh).map(|(_, node)| node.clone()).collect();
+    Ok(Observation { facts, routes, state, triggered, reported, unread, model, checked: StdMutex::default() })
 }
 
 /// The meshes that a run reads.
@@ -210,16 +195,16 @@ pub(crate) struct MeshesToRead {
 
 /// The meshes that have to be read: the meshes that an alarm reports or the event names. A scheduled run adds meshes in
 /// which a route may still be shifted although no alarm reports them any more.
-pub(crate) async fn meshes(ports: &Ports, warm: &Mutex<Warm>, alarms: &Alarms, look: Look<'_>) -> MeshesToRead {
-    let bound = look.policy.bindings.iter().map(|binding| &binding.mesh);
-    let released = look.wake.released.keys().map(|route| &route.mesh);
+pub(crate) async fn meshes(ports: &Ports, warm: &Mutex<Warm>, alarms: &Alarms, context: ReadContext<'_>) -> MeshesToRead {
+    let bound = context.policy.bindings.iter().map(|binding| &binding.mesh);
+    let released = context.trigger.released.keys().map(|route| &route.mesh);
     let mut meshes: BTreeSet<MeshName> = bound.chain(released).chain(alarms.targets.meshes()).cloned().collect();
     let mut surveyed = None;
-    if look.wake.tick {
+    if context.trigger.tick {
         let mut warm = warm.lock().await;
-        meshes.extend(warm.atlases.keys().cloned());
+        meshes.extend(warm.caches.keys().cloned());
         if !warm.surveyed {
-            surveyed = Some(match survey(ports, &meshes, look.window).await {
+            surveyed = Some(match survey(ports, &meshes, context.window).await {
                 Ok(remembered) => {
                     meshes.extend(remembered);
                     warm.surveyed = true;
@@ -248,7 +233,7 @@ async fn survey(
         if known.contains(mesh) {
             continue;
         }
-        let routes = match atlas::list_routes(ports.meshes.as_ref(), mesh).await {
+        let routes = match mesh_cache::list_routes(ports.meshes.as_ref(), mesh).await {
             Ok(routes) => routes,
             // Deleted since it was listed.
             Err(error) if error.kind == PortErrorKind::NotFound => continue,
@@ -263,9 +248,9 @@ async fn survey(
 }
 
 /// Builds the graph of the resources that were read.
-fn model(name: &MeshName, atlas: &Atlas) -> Mesh {
+fn model(name: &MeshName, cache: &MeshCache) -> Mesh {
     let mut model = Mesh::new(name.clone());
-    for resource in atlas.resources() {
+    for resource in cache.resources() {
         if let Err(error) = model.insert_resource(resource.clone()) {
             tracing::warn!(%error, "a resource is left out of what-if");
         }

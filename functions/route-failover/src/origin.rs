@@ -1,10 +1,10 @@
 //! Finds the origin of an alarm event. Alarm names repeat across accounts and regions, and the function can read only
-//! alarms of its own account and region. An event of another account therefore has no information about the local alarm
+//! alarms of its own account and region. So an event of another account has no information about the local alarm
 //! of the same name.
 
 use mesh::alarm::Alarm;
 use mesh::failover::ForeignAlarm;
-use runner::wake::{AlarmWake, Delivery, Payload};
+use runner::events::{AlarmEvent, Delivery, Payload};
 
 /// The region and the account of an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(crate) fn foreign<'a>(
     deliveries: &'a [Delivery],
     read: &'a [Alarm],
     own_region: Option<&str>,
-) -> Vec<&'a AlarmWake> {
+) -> Vec<&'a AlarmEvent> {
     let triggers = deliveries.iter().filter_map(|delivery| match &delivery.payload {
         Payload::Alarm(alarm) => Some(alarm),
         Payload::Tick
@@ -40,23 +40,24 @@ pub(crate) fn foreign<'a>(
         | Payload::Certificate(_)
         | Payload::Rollout(_)
         | Payload::Sweep { .. }
+        | Payload::Drill(_)
         | Payload::NotOurs { .. }
         | Payload::Unreadable { .. } => None,
     });
-    let is_foreign = |trigger: &&AlarmWake| {
+    let is_foreign = |trigger: &&AlarmEvent| {
         // Without a local alarm of this name, any other alarm shows which account and region are read.
         let local = read.iter().find(|alarm| alarm.name == trigger.name);
         let home = local.or_else(|| read.first()).and_then(|alarm| Home::parse(&alarm.arn));
         let region = home.map(|home| home.region).or(own_region);
-        let other_region = trigger.region.as_deref().zip(region).is_some_and(|(told, own)| told != own);
+        let other_region = trigger.region.as_deref().zip(region).is_some_and(|(named, own)| named != own);
         let account = trigger.account.as_ref().zip(home);
-        other_region || account.is_some_and(|(told, home)| told.as_str() != home.account)
+        other_region || account.is_some_and(|(named, home)| named.as_str() != home.account)
     };
     triggers.filter(is_foreign).collect()
 }
 
 /// An alarm of another account or region, with the data of its event.
-pub(crate) fn foreign_alarm(trigger: &AlarmWake) -> ForeignAlarm {
+pub(crate) fn foreign_alarm(trigger: &AlarmEvent) -> ForeignAlarm {
     ForeignAlarm {
         name: trigger.name.clone(),
         state: trigger.state.clone(),
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_foreign_by_account_or_region() {
+    fn event_is_foreign_by_account_or_region() {
         let source = || AlarmSource::Unreadable("not needed here".to_owned());
         let alarm = |name: &str, arn: &str| Alarm::new(AlarmName::parse(name).unwrap(), arn, AlarmState::Ok, source());
         let own = |name: &str| alarm(name, &format!("arn:aws:cloudwatch:us-east-1:123456789012:alarm:{name}"));
@@ -81,7 +82,7 @@ mod tests {
             let mut event = json!({ "alarmData": { "alarmName": "a", "state": { "value": "ALARM" } } });
             event["region"] = json!(region);
             event["accountId"] = json!(account);
-            runner::wake::parse(&event)
+            runner::events::parse(&event)
         };
         for (region, account, read, is_foreign) in [
             ("us-east-1", "123456789012", vec![own("a")], false),

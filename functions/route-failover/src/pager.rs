@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use mesh::failover::{OwedNote, RouteRecord, Told};
+use mesh::failover::{LastNotification as Told, OwedNote, RouteRecord};
 use mesh::policy::PagingPolicy;
 use ports::{Notice, Notifier, Urgency};
 use tokio::sync::Mutex;
@@ -14,35 +14,35 @@ use tokio::sync::Mutex;
 pub(crate) struct Pager {
     notifier: Arc<dyn Notifier>,
     /// Only a warm function has this data: after a cold start, a notice may repeat.
-    told: Mutex<BTreeMap<String, Told>>,
+    sent: Mutex<BTreeMap<String, Told>>,
 }
 
 impl Pager {
     pub(crate) fn new(notifier: Arc<dyn Notifier>) -> Self {
-        Self { notifier, told: Mutex::default() }
+        Self { notifier, sent: Mutex::default() }
     }
 
     /// The last notice about a subject.
     pub(crate) async fn last(&self, what: &str) -> Option<Told> {
-        self.told.lock().await.get(what).cloned()
+        self.sent.lock().await.get(what).cloned()
     }
 
     /// Remembers the last notice about a subject; `None` removes it.
-    pub(crate) async fn remember(&self, what: &str, told: Option<Told>) {
-        let mut memory = self.told.lock().await;
-        match told {
-            Some(told) => memory.insert(what.to_owned(), told),
+    pub(crate) async fn remember(&self, what: &str, notification: Option<Told>) {
+        let mut memory = self.sent.lock().await;
+        match notification {
+            Some(notification) => memory.insert(what.to_owned(), notification),
             None => memory.remove(what),
         };
     }
 
     /// Sends a page, unless the same page was sent within the policy's `repeat_after`.
     pub(crate) async fn page(&self, what: &str, code: &str, notice: &Notice, policy: &PagingPolicy, now: Timestamp) {
-        let known = self.last(what).await.filter(|told| told.code == code);
-        let paged = known.and_then(|told| told.paged);
+        let known = self.last(what).await.filter(|last| last.code == code);
+        let paged = known.and_then(|last| last.paged);
         if paged.is_none_or(|paged| paged + policy.repeat_after.get() <= now) && self.send(notice).await {
-            let told = Told { code: code.to_owned(), since: now, repeats: 0, paged: Some(now) };
-            self.remember(what, Some(told)).await;
+            let notification = Told { code: code.to_owned(), since: now, repeats: 0, paged: Some(now) };
+            self.remember(what, Some(notification)).await;
         }
     }
 
@@ -51,7 +51,7 @@ impl Pager {
         match self.notifier.notify(notice).await {
             Ok(()) => true,
             Err(error) => {
-                tracing::error!(%error, subject = notice.subject, "nobody could be told");
+                tracing::error!(%error, subject = notice.subject, "failed to send a notification about a route or an alarm");
                 false
             }
         }

@@ -15,33 +15,32 @@ use records::route_memory;
 
 use crate::Ports;
 use crate::alarms::Alarms;
-use crate::atlas;
-use crate::observe::Look;
+use crate::mesh_cache;
+use crate::read_context::ReadContext;
 
-/// The facts of these routes, and the reads that failed. A route that cannot be read holds, and does not block other
-/// routes.
-pub(crate) async fn of(
+/// The facts of these routes, and the failed reads. An unreadable route holds, and does not block other routes.
+pub(crate) async fn read(
     ports: &Ports,
     routes: &BTreeMap<RouteId, RouteData>,
     state: &StateView,
     alarms: &Alarms,
-    look: Look<'_>,
+    context: ReadContext<'_>,
 ) -> (Vec<RouteFacts>, Vec<(String, PortError)>) {
     let split = |route: &RouteData| route.spec.split();
     let readable = routes.iter().filter_map(|(id, route)| Some((id, route, split(route)?)));
-    let read = readable.map(|(id, route, split)| of_route(ports, id, route, split, state, alarms, look));
+    let read = readable.map(|(id, route, split)| route_facts(ports, id, route, split, state, alarms, context));
     let (facts, unread): (Vec<_>, Vec<_>) = join_all(read).await.into_iter().unzip();
     (facts, unread.into_iter().flatten().collect())
 }
 
-async fn of_route(
+async fn route_facts(
     ports: &Ports,
     id: &RouteId,
     route: &RouteData,
     split: WeightSplit,
     state: &StateView,
     alarms: &Alarms,
-    look: Look<'_>,
+    context: ReadContext<'_>,
 ) -> (RouteFacts, Vec<(String, PortError)>) {
     let mut unread = Vec::new();
     let mut restore_tag = None;
@@ -52,29 +51,29 @@ async fn of_route(
             Ok(mut tags) => restore_tag = tags.remove(RESTORE_TAG),
             Err(error) => {
                 memory =
-                    Memory::Unreadable(format!("nothing is remembered, and its restore tag can't be read: {error}"));
+                    Memory::Unreadable(format!("no record is stored, and its restore tag cannot be read: {error}"));
                 unread.push((ResourcePath::Route(id.clone()).to_string(), error));
             }
         }
     }
     let mut alarm_data = BTreeMap::new();
     if let Memory::Record(record) = &memory {
-        for (node, since) in awaiting_proof(record, look.policy, look.now) {
+        for (node, since) in awaiting_proof(record, context.policy, context.now) {
             let (data, errors) = proof(
                 ports,
-                &ProofTarget { mesh: &id.mesh, node, discovery: &look.policy.discovery },
+                &ProofTarget { mesh: &id.mesh, node, discovery: &context.policy.discovery },
                 since,
                 alarms,
-                look.now,
+                context.now,
             )
             .await;
             alarm_data.insert(node.clone(), data);
             unread.extend(errors);
         }
     }
-    // A release without a time counts as made now.
-    let released = look.wake.released.get(id).map(|asked| asked.unwrap_or(look.now).min(look.now));
-    let version = atlas::version(route);
+    // A release without a time counts as requested now.
+    let released = context.trigger.released.get(id).map(|requested| requested.unwrap_or(context.now).min(context.now));
+    let version = mesh_cache::version(route);
     let uid = route.metadata.uid.clone();
     let facts = RouteFacts {
         id: id.clone(),

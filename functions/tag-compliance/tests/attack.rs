@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use meshwarden_tests::attack::{two_copies, withstand};
 use meshwarden_tests::config_events::{ConfigScene, Services, Stage};
 use meshwarden_tests::kill_switch;
@@ -16,6 +17,8 @@ async fn scene(services: &Arc<Services>) -> ConfigScene {
     let stage = Stage::with(Arc::clone(services), NAME, POLICY, &[]).await;
     stage.create("", json!({ "meshName": "shop", "tags": [{ "key": "team", "value": "shop" }] })).await;
     stage.create("virtualNodes", json!({ "virtualNodeName": "recommendations-v2", "spec": {} })).await;
+    // In the time of grace, the function would repair nothing.
+    stage.outlast_grace("virtualNodes/recommendations-v2", SignedDuration::from_secs(1)).await;
     stage.scene(env!("CARGO_BIN_EXE_tag-compliance"), "config-scheduled")
 }
 

@@ -14,7 +14,7 @@ const V2: &str = "mesh/shop/virtualNode/recommendations-v2";
 /// When AWS Config recorded the node in the sample events, in milliseconds since the epoch.
 const CAPTURED: i64 = 1_795_169_030_512;
 /// When AWS Config requested the evaluation in the sample events, in milliseconds since the epoch.
-const ASKED: i64 = 1_795_169_038_101;
+const REQUESTED: i64 = 1_795_169_038_101;
 
 async fn stage(items: &[(&str, Value)]) -> Option<(Stage, Function)> {
     let stage = Stage::open("tag-compliance", POLICY, items).await?;
@@ -27,9 +27,9 @@ async fn stage(items: &[(&str, Value)]) -> Option<(Stage, Function)> {
 }
 
 /// The content of one evaluation: resource type, compliance, the beginning of its annotation, and time.
-fn says(told: &ReceivedEvaluation) -> (&str, &str, &str, i64) {
-    let annotation = told.annotation.split(';').next().unwrap_or_default();
-    (&told.resource_type, &told.compliance, annotation, told.at)
+fn content(evaluation: &ReceivedEvaluation) -> (&str, &str, &str, i64) {
+    let annotation = evaluation.annotation.split(';').next().unwrap_or_default();
+    (&evaluation.resource_type, &evaluation.compliance, annotation, evaluation.at)
 }
 
 #[tokio::test]
@@ -49,34 +49,34 @@ async fn every_kind_of_message_about_a_resource_is_answered() {
         ("config-left-scope", (node, "NOT_APPLICABLE", "it left the scope of the rule", CAPTURED)),
     ] {
         let report = function.answer(&stage.trial(event)).await.unwrap();
-        let told = stage.evaluations();
-        assert_eq!(told.len(), 1, "{event}: {report:#}");
-        assert_eq!(told[0].keys().collect::<Vec<_>>(), [V2], "{event}");
-        assert_eq!(says(&told[0][V2]), expected, "{event}");
+        let evaluations = stage.evaluations();
+        assert_eq!(evaluations.len(), 1, "{event}: {report:#}");
+        assert_eq!(evaluations[0].keys().collect::<Vec<_>>(), [V2], "{event}");
+        assert_eq!(content(&evaluations[0][V2]), expected, "{event}");
     }
     assert_eq!(stage.calls("GetResourceConfigHistory"), 1);
-    assert_eq!(stage.calls("GET /v20190125/meshes/shop"), 1, "one reading answers them all");
+    assert_eq!(stage.calls("GET /v20190125/meshes/shop"), 1, "one read of the mesh serves all answers");
 }
 
 #[tokio::test]
-async fn a_schedule_is_answered_for_all_resources_a_hundred_at_a_time() {
+async fn scheduled_request_is_answered_for_all_resources_by_calls_of_a_hundred() {
     let Some((stage, mut function)) = stage(&[]).await else { return };
     for number in 0..120 {
         stage.create("virtualNodes", json!({ "virtualNodeName": format!("n{number}"), "spec": {} })).await;
     }
     function.answer(&stage.trial("config-scheduled")).await.unwrap();
-    let told = stage.evaluations();
-    assert_eq!(told.iter().map(BTreeMap::len).collect::<Vec<_>>(), [100, 23]);
-    let all: BTreeMap<&String, &ReceivedEvaluation> = told.iter().flatten().collect();
-    assert_eq!(all.values().filter(|told| told.compliance == "NON_COMPLIANT").count(), 121);
-    let of = |path: &str| says(all[&path.to_owned()]);
-    assert_eq!(of("mesh/shop"), ("AWS::AppMesh::Mesh", "COMPLIANT", "", ASKED));
+    let evaluations = stage.evaluations();
+    assert_eq!(evaluations.iter().map(BTreeMap::len).collect::<Vec<_>>(), [100, 23]);
+    let all: BTreeMap<&String, &ReceivedEvaluation> = evaluations.iter().flatten().collect();
+    assert_eq!(all.values().filter(|evaluation| evaluation.compliance == "NON_COMPLIANT").count(), 121);
+    let of = |path: &str| content(all[&path.to_owned()]);
+    assert_eq!(of("mesh/shop"), ("AWS::AppMesh::Mesh", "COMPLIANT", "", REQUESTED));
     assert_eq!(of("mesh/shop/virtualNode/recommendations-v1").1, "COMPLIANT");
     assert_eq!(of(V2).1, "NON_COMPLIANT");
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_taken_makes_the_event_come_again() {
+async fn event_is_retried_after_a_rejected_answer() {
     let Some((stage, mut function)) = stage(&[]).await else { return };
     // moto accepts only evaluations in test mode.
     let error = function.answer(&stage.sample("config-change")).await.unwrap_err();

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use mesh::name::MeshName;
 use mesh::policy::{PagingPolicy, Policy, RolloutId};
 use ports::{PortError, StateKey};
-use runner::wake::Delivery;
+use runner::events::Delivery;
 use runner::{LambdaFunction, RequestedBy, Run, WorkItem};
 use tokio::sync::Mutex;
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use mesh::policy::RolloutRequest;
 use runner::RequestedBy;
-use runner::wake::{Delivery, Payload};
+use runner::events::{Delivery, Payload};
 
 /// The requests of all deliveries of an invocation.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -16,8 +16,8 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::{Row, median};
 
-/// The number of starts of each program. The programs alternate, so that a slow phase of the machine affects all of
-/// them.
+/// The number of starts of each program. The programs alternate, so that a slow phase of the machine affects
+/// all of them.
 const STARTS: usize = 15;
 
 /// The time limit of a start. A program that exceeds it is broken.

@@ -5,13 +5,13 @@ use std::error::Error;
 use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
-use mesh::certificates::{AuthorityArn, Certificate, Chain, Fingerprint, KeyKind, Names, Reading};
+use mesh::certificates::{AuthorityArn, Certificate, CertificateNames, Chain, Fingerprint, KeyKind, SourceReading};
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourceKind, ResourcePath};
 use mesh::policy::{CertificatesPolicy, Mode, Succession};
 use mesh::rotation::{
-    Acknowledgement, AuthorityFacts, Decision, Facts, Keeper, LeafFacts, Memory, MeshCertificates, MeshFacts,
-    TrustFacts, TrustId, TrustKeeper, Trusted, decide,
+    Acknowledgement, AuthorityFacts, Keeper, LeafFacts, MeshCertificates, MeshFacts, RotationDecision, RotationFacts,
+    RotationMemory, TrustFacts, TrustId, TrustKeeper, Trusted, decide,
 };
 use mesh::spec::Spec;
 use serde_json::json;
@@ -87,7 +87,7 @@ impl Measurement {
 
 /// The inputs of a decision.
 struct Scenario {
-    facts: Facts,
+    facts: RotationFacts,
     policy: CertificatesPolicy,
     now: Timestamp,
 }
@@ -100,7 +100,7 @@ struct Ca {
 }
 
 impl Scenario {
-    fn decide(&self) -> Vec<Decision> {
+    fn decide(&self) -> Vec<RotationDecision> {
         decide(&self.facts, &|_| Vec::new(), &self.policy, self.now)
     }
 
@@ -141,13 +141,13 @@ impl Scenario {
         let trusts = survey.trusts.iter().map(|(id, used)| TrustFacts {
             id: id.clone(),
             users: used.users.iter().map(|user| (user.clone(), held.clone())).collect(),
-            declared: Reading::Known(declared.clone()),
+            declared: SourceReading::Known(declared.clone()),
             keeper: if matches!(id, TrustId::Policy { .. }) {
                 TrustKeeper::Policy
             } else {
                 TrustKeeper::NotOurs { why: "it is not a policy".to_owned() }
             },
-            memory: Memory::None,
+            memory: RotationMemory::None,
         });
         let trusts = trusts.collect();
         let leaves = survey.leaves.iter().enumerate().map(|(number, (source, used))| {
@@ -161,20 +161,24 @@ impl Scenario {
                 source: source.clone(),
                 users: used.users.iter().map(|user| (user.clone(), held.clone())).collect(),
                 keeper: Keeper::Imported { authority: Some(old.arn.clone()), bundle: None, differs: None },
-                current: Reading::Known(Chain { leaf, others }),
+                current: SourceReading::Known(Chain { leaf, others }),
                 revoked: false,
-                memory: Memory::None,
+                memory: RotationMemory::None,
             }
         });
         let leaves: Vec<LeafFacts> = leaves.collect();
-        let mesh = MeshFacts { mode: Mode::Enforce, has: Reading::Known(survey.shareable()), memory: Memory::None };
+        let mesh = MeshFacts {
+            mode: Mode::Enforce,
+            has: SourceReading::Known(survey.shareable()),
+            memory: RotationMemory::None,
+        };
         let authorities = [old, new].map(|one| AuthorityFacts {
             arn: one.arn,
             inactive: None,
             certificate: one.certificate,
             issuers: one.issuers,
         });
-        let facts = Facts {
+        let facts = RotationFacts {
             meshes: BTreeMap::from([(MeshName::parse("large")?, mesh)]),
             leaves,
             trusts,
@@ -205,7 +209,7 @@ fn certificate(
         public_key: name.to_owned(),
         key: KeyKind::Ec(256),
         serial: name.to_owned(),
-        names: Names { common: None, dns: vec![name.to_owned()], uris: vec![], addresses: vec![] },
+        names: CertificateNames { common: None, dns: vec![name.to_owned()], uris: vec![], addresses: vec![] },
         is_ca,
         not_before: from,
         not_after: until,

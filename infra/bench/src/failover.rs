@@ -11,7 +11,7 @@ use mesh::policy::Policy;
 use ports::Deadline;
 use ports::memory::{Fault, Gate, MemoryPolicy, MemoryPorts};
 use route_failover::{Ports, RouteFailover};
-use runner::wake::parse;
+use runner::events::parse;
 use runner::{Handler as _, PolicyKeeper};
 use serde_json::json;
 

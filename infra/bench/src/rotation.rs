@@ -19,7 +19,7 @@ use ports::certificates::{
 };
 use ports::memory::certificates::Validity;
 use ports::memory::{Faults, MemoryPolicy, MemoryPorts};
-use runner::wake::parse;
+use runner::events::parse;
 use runner::{Handler as _, PolicyKeeper, Report, Runner};
 use serde_json::json;
 

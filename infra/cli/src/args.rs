@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_holds_together() {
+    fn command_line_definition_is_valid() {
         Args::command().debug_assert();
     }
 }

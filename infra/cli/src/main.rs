@@ -41,7 +41,7 @@ fn main() -> ExitCode {
             Err(error) => fail(&error),
         }),
         #[cfg(feature = "aws")]
-        Command::People(asked) => people::run(&asked),
+        Command::People(command) => people::run(&command),
         #[cfg(feature = "aws")]
         Command::DeadLetters(args) => dead_letters::run(&args.command),
         #[cfg(all(test, not(feature = "aws")))]
@@ -57,8 +57,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs `work` on a stack that suffices for the deepest nesting that readers accept. Only the used part occupies
-/// memory.
+/// Runs `work` on a stack that suffices for the deepest nesting that readers accept. Only the used
+/// part occupies memory.
 fn on_large_stack(work: impl FnOnce() -> ExitCode + Send) -> ExitCode {
     const STACK: usize = 256 * 1024 * 1024;
     std::thread::scope(|scope| {
@@ -79,16 +79,16 @@ fn shown(text: &str) -> std::borrow::Cow<'_, str> {
 }
 
 fn fail(error: &(dyn std::error::Error + 'static)) -> ExitCode {
-    let mut told = format!("meshwarden: {error}");
+    let mut message = format!("meshwarden: {error}");
     let is_call = |error: &(dyn std::error::Error + 'static)| error.is::<ports::PortError>();
     // The text of a failed call includes the service's answer. Its sources end in the SDK's debug output.
     let mut source = if is_call(error) { None } else { error.source() };
     while let Some(cause) = source {
-        told.push_str(": ");
-        told.push_str(&cause.to_string());
+        message.push_str(": ");
+        message.push_str(&cause.to_string());
         source = if is_call(cause) { None } else { cause.source() };
     }
     // The exit code reports the error even if standard error is closed.
-    drop(writeln!(io::stderr(), "{}", reports::visible_lines(&told)));
+    drop(writeln!(io::stderr(), "{}", reports::visible_lines(&message)));
     ExitCode::from(UNREADABLE)
 }

@@ -67,7 +67,7 @@ fn both_forms_have_an_alarm_and_a_composite_alarm_for_each_target() {
 #[test]
 fn terraform_reads_the_document() {
     if Command::new("terraform").arg("version").output().is_err() {
-        println!("skipped: there is no terraform");
+        println!("skipped: terraform is not installed");
         return;
     }
     let folder = std::env::temp_dir().join(format!("meshwarden-alarms-{}", std::process::id()));
@@ -81,8 +81,8 @@ fn terraform_reads_the_document() {
     let Output { status, stdout, stderr } =
         Command::new("terraform").arg("providers").current_dir(&folder).output().unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    assert!(status.success() && said.contains("registry.terraform.io/hashicorp/aws"), "{said}");
+    let output = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success() && output.contains("registry.terraform.io/hashicorp/aws"), "{output}");
 }
 
 #[test]
@@ -97,12 +97,12 @@ fn one_target_can_be_selected() {
 }
 
 #[test]
-fn what_is_wrong_is_said_with_the_remedy() {
+fn invalid_arguments_are_reported_with_the_remedy() {
     let table: [(&[&str], &str); 5] = [
         (&["alarms", "shop", "--source", "vanished.yaml"], "vanished.yaml: "),
         (
             &["alarms", "other", "--source", "shared/mesh/tests/readers/fixtures/shop/api.json"],
-            "mesh other is not in the files; they have: shop",
+            "mesh other is not in the files; they contain: shop",
         ),
         (
             &["alarms", "shop", "--source", "infra/local/demo-mesh", "--node", "gone"],

@@ -83,7 +83,7 @@ const CASES: [Case; 31] = [
 fn each_recorded_case_is_told_on_the_first_screen() {
     let cases: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/cases/mesh");
     if !cases.is_dir() {
-        println!("skipped: there are no cases beside the repository");
+        println!("skipped: the folder of recorded cases does not exist");
         return;
     }
     let mut wrong = Vec::new();

@@ -73,8 +73,8 @@ fn table_has_each_rule_with_file_and_line_and_a_summary() {
 /// The formats for CI systems contain each finding with its file and line. No name can inject a command.
 #[test]
 fn junit_and_workflow_commands_have_every_finding() {
-    let (_, told) = json(&["check", "loose/cloudformation.yaml", "--format", "json"]);
-    let findings = told["findings"].as_array().unwrap();
+    let (_, output) = json(&["check", "loose/cloudformation.yaml", "--format", "json"]);
+    let findings = output["findings"].as_array().unwrap();
     let (code, github, _) = meshwarden(&["check", "loose/cloudformation.yaml", "--format", "github"], None);
     assert_eq!((code, github.lines().count()), (1, findings.len()));
     assert!(github.lines().all(|line| line.contains(" file=loose/cloudformation.yaml,line=")), "{github}");
@@ -130,8 +130,8 @@ fn the_findings_are_the_same_in_every_form() {
     for mesh in ["shop", "front", "loose"] {
         let findings = |path: String, tags: bool| {
             let args = ["check", &path, "--format", "json", "--region", "eu-west-1", "--account", "123456789012"];
-            let (_, told) = json(&args);
-            let mut findings = told["findings"].as_array().unwrap().clone();
+            let (_, output) = json(&args);
+            let mut findings = output["findings"].as_array().unwrap().clone();
             for finding in &mut findings {
                 finding.as_object_mut().unwrap().shift_remove("source");
             }

@@ -175,8 +175,8 @@ fn links_are_followed_to_files() {
     assert_eq!(folder.json(&["x.tf"])["resources"], 1, "a folder may be called as files are");
     symlink("../store", folder.0.join("stack/more")).unwrap();
     symlink("..", folder.0.join("store/back")).unwrap();
-    let told = folder.json(&["stack"]);
-    assert!(told["notices"].to_string().contains("stack/more: a link to a folder"), "{told}");
+    let output = folder.json(&["stack"]);
+    assert!(output["notices"].to_string().contains("stack/more: a link to a folder"), "{output}");
     symlink("gone.yaml", folder.0.join("stack/lost.yaml")).unwrap();
     let (status, text) = folder.check(&["stack"]);
     assert!(status == 2 && text.contains("stack/lost.yaml"), "{text}");
@@ -194,9 +194,9 @@ fn several_documents_of_json_are_read_from_one_file() {
     let lines = [item("a").replace('\n', ""), item("b").replace('\n', "")].join("\n");
     let folder = Folder::new(&[("spread.json", &spread), ("lines.jsonl", &lines)]);
     for (file, line) in [("spread.json", 4), ("lines.jsonl", 2)] {
-        let told = folder.json(&[file]);
-        assert_eq!(told["resources"], 2, "{told}");
-        let findings = told["findings"].as_array().unwrap();
+        let output = folder.json(&[file]);
+        assert_eq!(output["resources"], 2, "{output}");
+        let findings = output["findings"].as_array().unwrap();
         let of_b = findings.iter().find(|one| one["resource"] == "mesh/m/virtualNode/b").unwrap();
         assert_eq!(of_b["source"]["line"], line, "{of_b}");
     }
@@ -215,9 +215,9 @@ fn what_macros_may_add_is_not_missing() {
         ("Transform: [AWS::LanguageExtensions, Nodes]\n", false),
     ] {
         let folder = Folder::new(&[("a.yaml", &format!("{transform}{service}"))]);
-        let told = folder.json(&["."]);
+        let output = folder.json(&["."]);
         let list = if is_sure { "findings" } else { "undecided" };
-        assert!(folder::rules(&told, list).contains(&"reference-dangling".to_owned()), "{transform}: {told}");
+        assert!(folder::rules(&output, list).contains(&"reference-dangling".to_owned()), "{transform}: {output}");
     }
     let only = "Resources: {\"Fn::Transform\": {Name: AWS::Include, Parameters: {Location: \"s3://a/mesh.yaml\"}}}\nAWSTemplateFormatVersion: 2010-09-09\n";
     assert_eq!(Folder::new(&[("a.yaml", only)]).check(&["."]).0, 2);

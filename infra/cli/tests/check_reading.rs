@@ -14,8 +14,8 @@ fn a_misspelt_member_is_a_finding_with_its_line() {
     let folder = Folder::new(&[("node.yaml", node)]);
     let (status, text) = folder.check(&["."]);
     assert_eq!(status, 1, "{text}");
-    let told = folder.json(&["."]);
-    let finding = told["findings"].as_array().unwrap().iter().find(|one| one["rule"] == "member-unknown").unwrap();
+    let output = folder.json(&["."]);
+    let finding = output["findings"].as_array().unwrap().iter().find(|one| one["rule"] == "member-unknown").unwrap();
     assert_eq!((&finding["facts"]["line"], &finding["facts"]["suggestion"]), (&6.into(), &"healthCheck".into()));
     assert_eq!(finding["source"]["file"], "./node.yaml");
     let log: Value = serde_json::from_str(&folder.check(&[".", "--format", "sarif"]).1).unwrap();
@@ -43,14 +43,14 @@ fn memberships_are_judged_where_all_is_there() {
     let part = format!("{gateway}{route}");
     let whole = format!("{mesh}{part}");
     let folder = Folder::new(&[("whole.yaml", &whole), ("part.yaml", &part)]);
-    let rules = |told: &Value, list: &str| {
-        let findings = told[list].as_array().unwrap().clone();
+    let rules = |output: &Value, list: &str| {
+        let findings = output[list].as_array().unwrap().clone();
         findings.into_iter().filter(|finding| finding["rule"] == "manifest-gateway-missing").count()
     };
-    let told = folder.json(&["whole.yaml"]);
-    assert_eq!((rules(&told, "findings"), rules(&told, "undecided")), (1, 0), "{told}");
-    let told = folder.json(&["part.yaml"]);
-    assert_eq!((rules(&told, "findings"), rules(&told, "undecided")), (0, 1), "{told}");
+    let output = folder.json(&["whole.yaml"]);
+    assert_eq!((rules(&output, "findings"), rules(&output, "undecided")), (1, 0), "{output}");
+    let output = folder.json(&["part.yaml"]);
+    assert_eq!((rules(&output, "findings"), rules(&output, "undecided")), (0, 1), "{output}");
 }
 
 /// Files that try to exhaust memory, time or the stack are errors with a line number.
@@ -65,9 +65,9 @@ fn hostile_files_are_refused() {
         ("deep.yaml", &deep, "recursion limit exceeded"),
         ("chain.tf", &chain, "nested too deep"),
     ] {
-        let (status, told) = Folder::new(&[(name, text)]).check(&["."]);
-        assert_eq!(status, 2, "{name}: {told}");
-        assert!(told.contains(expected), "{name}: {told}");
+        let (status, output) = Folder::new(&[(name, text)]).check(&["."]);
+        assert_eq!(status, 2, "{name}: {output}");
+        assert!(output.contains(expected), "{name}: {output}");
     }
 }
 
@@ -77,9 +77,9 @@ fn pipe_in_a_folder_is_passed_over() {
     let folder = Folder::new(&[("mesh.json", "{\"mesh\": {\"meshName\": \"m\", \"spec\": {}}}")]);
     let made = Command::new("mkfifo").arg(folder.0.join("pipe.yaml")).status().unwrap();
     assert!(made.success());
-    let (status, told) = folder.check(&["."]);
-    assert_ne!(status, 2, "{told}");
-    assert!(told.contains("Read: 1 file"), "{told}");
+    let (status, output) = folder.check(&["."]);
+    assert_ne!(status, 2, "{output}");
+    assert!(output.contains("Read: 1 file"), "{output}");
 }
 
 /// YAML documents in flow style look like JSON. An unreadable document does not affect the others.

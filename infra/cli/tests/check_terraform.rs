@@ -27,12 +27,12 @@ fn terraform_configurations_are_evaluated() {
     let variable = "variable \"port\" { default = 8080 }\n";
     let folder = Folder::new(&[("main.tf", ROUTER), ("variables.tf", variable)]);
     for path in [".", "main.tf"] {
-        let told = folder.json(&[path]);
-        assert_eq!(told["resources"], 2, "{path}: {told}");
+        let output = folder.json(&[path]);
+        assert_eq!(output["resources"], 2, "{path}: {output}");
         let found: Vec<&str> =
-            told["findings"].as_array().unwrap().iter().map(|one| one["rule"].as_str().unwrap()).collect();
+            output["findings"].as_array().unwrap().iter().map(|one| one["rule"].as_str().unwrap()).collect();
         assert!(found.contains(&"router-unused"), "{path}: {found:?}");
-        let notices = told["notices"].to_string();
+        let notices = output["notices"].to_string();
         assert!(notices.contains("terraform show -json"), "{notices}");
     }
     let (status, text) = folder.check(&[".", "--fail-on", "high"]);
@@ -125,8 +125,8 @@ resource "aws_appmesh_route" "all" {
 }
 "#;
     let folder = Folder::new(&[("main.tf", text)]);
-    let told = folder.json(&["."]);
-    let (found, open) = (rules(&told, "findings"), rules(&told, "undecided"));
+    let output = folder.json(&["."]);
+    let (found, open) = (rules(&output, "findings"), rules(&output, "undecided"));
     assert!(found.contains(&"resource-undecided".to_owned()), "{found:?}");
     assert!(!found.contains(&"route-target-not-listening".to_owned()), "{found:?}");
     assert!(open.contains(&"route-target-not-listening".to_owned()), "{open:?}");
@@ -144,9 +144,9 @@ fn a_plan_among_the_files_wins() {
         ("terraform.tfvars", "port = 80\n"),
         ("v.tf", "variable \"port\" {}\n"),
     ]);
-    let told = folder.json(&["."]);
-    assert_eq!(told["resources"], 2, "{told}");
-    let text = told.to_string();
+    let output = folder.json(&["."]);
+    assert_eq!(output["resources"], 2, "{output}");
+    let text = output.to_string();
     assert!(text.contains("mesh/planned") && text.contains("mesh/dock/virtualRouter/cargo"), "{text}");
 }
 
@@ -157,10 +157,14 @@ fn module_outside_the_path_is_followed() {
     let root = "module \"mesh\" {\n  source = \"../modules/mesh\"\n  name   = \"dock\"\n}\n";
     let folder = Folder::new(&[("live/main.tf", root), ("modules/mesh/main.tf", mesh)]);
     for path in ["live", "live/main.tf", "."] {
-        let told = folder.json(&[path]);
-        assert_eq!((&told["resources"], &told["unreadable"]), (&1.into(), &serde_json::json!([])), "{path}: {told}");
-        assert!(told.to_string().contains("mesh/dock"), "{told}");
-        assert_eq!(told["findings"][0]["source"]["id"], "module.mesh.aws_appmesh_mesh.m");
+        let output = folder.json(&[path]);
+        assert_eq!(
+            (&output["resources"], &output["unreadable"]),
+            (&1.into(), &serde_json::json!([])),
+            "{path}: {output}"
+        );
+        assert!(output.to_string().contains("mesh/dock"), "{output}");
+        assert_eq!(output["findings"][0]["source"]["id"], "module.mesh.aws_appmesh_mesh.m");
     }
 }
 
@@ -174,24 +178,24 @@ fn every_block_of_the_recorded_configurations_is_accounted_for() {
         let name = file.display().to_string();
         let text = std::fs::read_to_string(&file).unwrap();
         let folder = Folder::new(&[("main.tf", &text)]);
-        let told = folder.json(&["."]);
-        let listed = told.to_string();
+        let output = folder.json(&["."]);
+        let listed = output.to_string();
         for line in text.lines().filter(|line| line.trim_start().starts_with("resource \"aws_appmesh_")) {
             let labels: Vec<&str> = line.split('"').collect();
             let address = format!("{}.{}", labels[1], labels[3]);
-            let is_read = listed.contains(&address) || told["filesRead"].to_string().contains("main.tf");
+            let is_read = listed.contains(&address) || output["filesRead"].to_string().contains("main.tf");
             assert!(is_read, "{name}: {address} is neither read nor listed: {listed}");
             blocks += 1;
         }
-        let counted = told["resources"].as_u64().unwrap();
+        let counted = output["resources"].as_u64().unwrap();
         let in_text = text.matches("\nresource \"aws_appmesh_").count()
             + usize::from(text.starts_with("resource \"aws_appmesh_"));
         let has_gaps =
-            !told["unreadable"].as_array().unwrap().is_empty() || !told["refusals"].as_array().unwrap().is_empty();
-        assert!(counted >= in_text as u64 || has_gaps, "{name}: {counted} of {in_text} blocks were read: {told}");
+            !output["unreadable"].as_array().unwrap().is_empty() || !output["refusals"].as_array().unwrap().is_empty();
+        assert!(counted >= in_text as u64 || has_gaps, "{name}: {counted} of {in_text} blocks were read: {output}");
     }
     if !shared.is_dir() {
-        println!("skipped: there are no recorded configurations beside the repository");
+        println!("skipped: the folder of recorded configurations does not exist");
         return;
     }
     assert!(blocks > 0, "no block was counted");

@@ -50,8 +50,8 @@ async fn exhaust(stack: &MiniStack, queue: &str, dead: &str, wanted: usize) {
     let give_up = Instant::now() + WITHIN;
     loop {
         sqs(stack, "ReceiveMessage", &json!({ "QueueUrl": queue, "VisibilityTimeout": 0 })).await;
-        let asked = json!({ "QueueUrl": dead, "AttributeNames": ["ApproximateNumberOfMessages"] });
-        let answer = sqs(stack, "GetQueueAttributes", &asked).await;
+        let request = json!({ "QueueUrl": dead, "AttributeNames": ["ApproximateNumberOfMessages"] });
+        let answer = sqs(stack, "GetQueueAttributes", &request).await;
         if answer["Attributes"]["ApproximateNumberOfMessages"].as_str() == Some(wanted.to_string().as_str()) {
             return;
         }
@@ -100,8 +100,8 @@ async fn dead_letters_are_listed_sent_again_and_deleted() {
         error.contains("it can't be read and would come back") && error.contains("1 of 2 dead letters stay"),
         "{error}"
     );
-    let asked = json!({ "QueueUrl": queue, "MessageAttributeNames": ["All"] });
-    let again = sqs(&stack, "ReceiveMessage", &asked).await;
+    let request = json!({ "QueueUrl": queue, "MessageAttributeNames": ["All"] });
+    let again = sqs(&stack, "ReceiveMessage", &request).await;
     assert_eq!((&again["Messages"][0]["Body"], again["Messages"].as_array().unwrap().len()), (&json!(alarm), 1));
     assert_eq!(again["Messages"][0]["MessageAttributes"]["trace"]["StringValue"], "t-1");
 

@@ -58,8 +58,8 @@ fn checked(text: &str) -> (i32, Value) {
     (output.status.code().unwrap(), report)
 }
 
-/// Whether the report contains the fault with its member: as a finding of the rule, or as an unreadable resource or
-/// member.
+/// Whether the report contains the fault with its member: as a finding of the rule, or as an unreadable
+/// resource or member.
 fn is_found(example: &Example, report: &Value) -> bool {
     let last = example.member.rsplit('.').next().unwrap_or_default();
     let findings = report["findings"].as_array().unwrap();

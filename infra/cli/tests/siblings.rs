@@ -196,9 +196,9 @@ fn values_that_are_refused_are_found_once() {
     ];
     found("a.json", &table);
     for (rule, text) in &table {
-        let told = Folder::new(&[("a.json", text)]).json(&["."]);
+        let output = Folder::new(&[("a.json", text)]).json(&["."]);
         let other = if *rule == "spec-refused" { "health-check-grpc-without-http2" } else { "spec-refused" };
-        assert!(!folder::rules(&told, "findings").contains(&other.to_owned()), "{text}: {told}");
+        assert!(!folder::rules(&output, "findings").contains(&other.to_owned()), "{text}: {output}");
     }
 }
 
@@ -213,9 +213,9 @@ fn plain_http_on_a_port_of_another_protocol_is_found() {
         (8080, "http", false),
     ] {
         let text = api([node("a", json!([listener(port, protocol)])), service("a"), caller()]);
-        let told = Folder::new(&[("a.json", &text)]).json(&["."]);
-        let has = folder::rules(&told, "findings").contains(&"listener-protocol-unlike-port".to_owned());
-        assert_eq!(has, is_found, "{protocol} on {port}: {told}");
+        let output = Folder::new(&[("a.json", &text)]).json(&["."]);
+        let has = folder::rules(&output, "findings").contains(&"listener-protocol-unlike-port".to_owned());
+        assert_eq!(has, is_found, "{protocol} on {port}: {output}");
     }
 }
 
@@ -241,12 +241,12 @@ fn outside_host_behind_tls_is_no_broken_call() {
         ("by a router", listener(443, "http"), true, false),
         ("with a time limit", limited, false, false),
         ("http2", listener(8443, "http2"), false, false),
-        // A proxy of its own has the limit, and no TLS.
+        // A separate proxy has the limit, and no TLS.
         ("another port", internal, false, true),
     ] {
-        let told = Folder::new(&[("a.json", &call(listener, by_router))]).json(&["."]);
-        let found = folder::rules(&told, "findings");
-        assert_eq!(found.contains(&"edge-broken".to_owned()), is_broken, "{name}: {told}");
+        let output = Folder::new(&[("a.json", &call(listener, by_router))]).json(&["."]);
+        let found = folder::rules(&output, "findings");
+        assert_eq!(found.contains(&"edge-broken".to_owned()), is_broken, "{name}: {output}");
     }
 }
 
@@ -267,9 +267,9 @@ fn host_that_a_gateway_route_wants_by_header_is_replaced() {
     ] {
         let http = || json!([listener(8080, "http")]);
         let text = api([node("a", http()), service("a"), gateway(http()), gateway_route(matches.clone())]);
-        let told = Folder::new(&[("a.json", &text)]).json(&["."]);
-        let has = folder::rules(&told, "findings").contains(&"gateway-host-replaced".to_owned());
-        assert_eq!(has, is_found, "{matches}: {told}");
+        let output = Folder::new(&[("a.json", &text)]).json(&["."]);
+        let has = folder::rules(&output, "findings").contains(&"gateway-host-replaced".to_owned());
+        assert_eq!(has, is_found, "{matches}: {output}");
     }
 }
 
@@ -322,15 +322,15 @@ fn members_of_another_form_are_found() {
         ),
     ];
     for (file, text, expected) in table {
-        let (status, told) = Folder::new(&[(file, &text)]).check(&["."]);
-        assert!(status != 0 && told.contains(expected), "{text}: {status} {told}");
+        let (status, output) = Folder::new(&[(file, &text)]).check(&["."]);
+        assert!(status != 0 && output.contains(expected), "{text}: {status} {output}");
     }
 }
 
 /// Asserts that each text has a finding of the rule.
 fn found(file: &str, table: &[(&str, String)]) {
     for (rule, text) in table {
-        let told = Folder::new(&[(file, text)]).json(&["."]);
-        assert!(folder::rules(&told, "findings").contains(&(*rule).to_owned()), "{rule}: {text}: {told}");
+        let output = Folder::new(&[(file, text)]).json(&["."]);
+        assert!(folder::rules(&output, "findings").contains(&(*rule).to_owned()), "{rule}: {text}: {output}");
     }
 }

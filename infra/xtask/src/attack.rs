@@ -32,8 +32,8 @@ use figures::Figures;
 /// The time limit of the control plane's part, after the build.
 const CONTROL_PLANE_LIMIT: Duration = Duration::from_mins(10);
 
-/// The time limit of the functions' part, after the build. No case is started later; those under way end within a
-/// minute.
+/// The time limit of the functions' part, after the build. No case is started later; those under way end
+/// within a minute.
 const FUNCTIONS_LIMIT: Duration = Duration::from_mins(20);
 
 /// The time that the cases under way need at most.

@@ -152,7 +152,7 @@ fn wait(mut child: Child, name: &str, limit: Option<Duration>) -> Result<ExitSta
 
 /// A line of output.
 #[derive(Debug, PartialEq, Eq)]
-struct Line {
+struct OutputLine {
     text: String,
     kind: LineKind,
 }
@@ -165,7 +165,7 @@ enum LineKind {
     Passing,
 }
 
-fn read_lines(stream: Option<impl Read + Send + 'static>, kind: LineKind, sender: Sender<Line>) {
+fn read_lines(stream: Option<impl Read + Send + 'static>, kind: LineKind, sender: Sender<OutputLine>) {
     let Some(stream) = stream else { return };
     thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -180,22 +180,26 @@ fn read_lines(stream: Option<impl Read + Send + 'static>, kind: LineKind, sender
             };
             let text = String::from_utf8_lossy(&bytes).into_owned();
             bytes.clear();
-            if sender.send(Line { text, kind }).is_err() {
+            if sender.send(OutputLine { text, kind }).is_err() {
                 return;
             }
         }
         if !bytes.is_empty() {
-            sender.send(Line { text: String::from_utf8_lossy(&bytes).into_owned(), kind }).ok();
+            sender.send(OutputLine { text: String::from_utf8_lossy(&bytes).into_owned(), kind }).ok();
         }
     });
 }
 
-fn follow(child: &Child, lines: &Receiver<Line>, progress: &mut Progress) -> Result<(Vec<String>, VecDeque<String>)> {
+fn follow(
+    child: &Child,
+    lines: &Receiver<OutputLine>,
+    progress: &mut Progress,
+) -> Result<(Vec<String>, VecDeque<String>)> {
     let mut output = Vec::new();
     let mut tail = VecDeque::new();
     loop {
         match lines.recv_timeout(Duration::from_millis(100)) {
-            Ok(Line { text, kind: LineKind::Passing }) => {
+            Ok(OutputLine { text, kind: LineKind::Passing }) => {
                 if let Some(count) = UnitCount::parse_line(&text) {
                     progress.count(count.done, count.total);
                 } else {
@@ -203,8 +207,8 @@ fn follow(child: &Child, lines: &Receiver<Line>, progress: &mut Progress) -> Res
                 }
             }
             // JSON messages of cargo are for programs.
-            Ok(Line { text, kind: LineKind::Output }) if text.starts_with('{') => output.push(text),
-            Ok(Line { text, kind }) => {
+            Ok(OutputLine { text, kind: LineKind::Output }) if text.starts_with('{') => output.push(text),
+            Ok(OutputLine { text, kind }) => {
                 progress.at(text.trim());
                 if tail.len() == TAIL {
                     tail.pop_front();
@@ -259,8 +263,8 @@ mod tests {
     fn overwritten_lines_are_passing() {
         let (sender, lines) = channel();
         read_lines(Some(std::io::Cursor::new(b"one\rtwo\nthree")), LineKind::Error, sender);
-        let lines: Vec<Line> = lines.iter().collect();
-        let line = |text: &str, kind| Line { text: text.to_owned(), kind };
+        let lines: Vec<OutputLine> = lines.iter().collect();
+        let line = |text: &str, kind| OutputLine { text: text.to_owned(), kind };
         let expected = [line("one", LineKind::Passing), line("two", LineKind::Error), line("three", LineKind::Error)];
         assert_eq!(lines, expected);
     }

@@ -25,8 +25,8 @@ pub(crate) enum Failure {
     #[error("{} can't be read: {why}", .path.display())]
     Unreadable { path: PathBuf, why: String },
 
-    #[error("{what} was not ready after {seconds} s; see {}", .log.display())]
-    NotReady { what: String, seconds: u64, log: PathBuf },
+    #[error("{service} was not ready after {seconds} s; see {}", .log.display())]
+    NotReady { service: String, seconds: u64, log: PathBuf },
 
     #[error("{what} returned {answer}")]
     Refused { what: String, answer: String },

@@ -26,8 +26,8 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Starts a process in a separate group, with its output in `folder`/`name`.log and its record in the same
-    /// folder.
+    /// Starts a process in a separate group, with its output in `folder`/`name`.log and its record in
+    /// the same folder.
     pub(crate) fn start(name: &str, mut command: Command, folder: &Path) -> Result<Self> {
         let log = log_file(folder, name);
         let output = File::create(&log).map_err(Failure::file("create", &log))?;

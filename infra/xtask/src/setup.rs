@@ -65,8 +65,8 @@ pub(crate) fn python(workspace: &Workspace) -> Result<()> {
     python_in_background(workspace)?.map_or(Ok(()), Background::finish)
 }
 
-/// The same in the background; the caller has to wait for it before using the packages. `None` if they are installed
-/// already.
+/// The same in the background; the caller has to wait for it before using the packages. `None` if they
+/// are installed already.
 pub(crate) fn python_in_background(workspace: &Workspace) -> Result<Option<Background<()>>> {
     if STACK.is_installed(workspace)? {
         return Ok(None);

@@ -32,8 +32,8 @@ tokio::task_local! {
 /// The attempts of the current task's call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CallLog {
-    /// The service and its operation in the SDK's notation, as in `App Mesh DescribeMesh`; empty before the first
-    /// attempt.
+    /// The service and its operation in the SDK's notation, as in `App Mesh DescribeMesh`; empty before
+    /// the first attempt.
     pub(crate) operation: String,
     /// The number of pages that were requested.
     pub(crate) pages: u32,
@@ -47,8 +47,8 @@ pub(crate) struct CallLog {
     pub(crate) failures: Vec<AttemptFailure>,
 }
 
-/// Logs a call that its caller dropped. Without this, an invocation that runs out of time would not log what it waited
-/// for.
+/// Logs a call that its caller dropped. Without this, an invocation that runs out of time would not log what
+/// it waited for.
 struct UnfinishedCall {
     is_over: bool,
 }
@@ -117,8 +117,8 @@ impl CallLog {
         if self.operation.is_empty() { String::new() } else { format!(" [{}]", self.operation) }
     }
 
-    /// The classes of the failed attempts, formatted for an error message; empty if the last error alone explains the
-    /// call.
+    /// The classes of the failed attempts, formatted for an error message; empty if the last error alone
+    /// explains the call.
     pub(crate) fn history(&self) -> String {
         let mut kinds = self.failures.iter().map(|failure| failure.kind);
         let first = kinds.next();

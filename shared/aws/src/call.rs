@@ -27,7 +27,7 @@ impl<E> Failed<E> {
     }
 }
 
-/// Waits for `request` until the deadline of the running invocation. `what` is the operation, as in `describe route`.
+/// Waits for `request` until the deadline of the running invocation. `what` names the operation, as in `describe route`.
 pub(crate) fn call<T, E>(
     what: impl Fn() -> String,
     request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,

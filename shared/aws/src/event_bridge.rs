@@ -60,8 +60,8 @@ fn entry_size(entry: &PutEventsRequestEntry) -> usize {
     time + texts.chain(resources).sum::<usize>()
 }
 
-/// Splits the entries into batches for one call each. An entry that is too long alone is sent, and the service refuses
-/// it.
+/// Splits the entries into batches for one call each. An entry that is too long alone is sent, and the
+/// service refuses it.
 fn batches(mut entries: &[PutEventsRequestEntry]) -> Vec<&[PutEventsRequestEntry]> {
     let mut batches = Vec::new();
     while !entries.is_empty() {
@@ -115,7 +115,7 @@ mod tests {
     fn entry(detail: usize, resources: &[usize]) -> PutEventsRequestEntry {
         let resources = resources.iter().map(|length| "r".repeat(*length)).collect();
         PutEventsRequestEntry::builder()
-            .event_bus_name("a bus whose name does not count")
+            .event_bus_name("an ignored bus")
             .source("s")
             .detail_type("t")
             .detail("x".repeat(detail))

@@ -15,7 +15,7 @@ use mesh::name::{MeshName, ResourcePath};
 use ports::{
     Annotation, ConfigResource, Evaluation, PortError, PortErrorKind, PutOutcome, RuleCompliance, put_all_evaluations,
 };
-use runner::wake::RuleInvocation;
+use runner::events::RuleInvocation;
 use runner::{Decision as Line, RequestedBy, Run, WorkItem};
 use serde_json::{Value, json};
 
@@ -112,7 +112,7 @@ impl Answers {
         }
         for answer in &mut self.everything {
             answer.unknown +=
-                judged.values().filter(|judged| judged.standing == ComplianceStatus::InsufficientData).count();
+                judged.values().filter(|judged| judged.status == ComplianceStatus::InsufficientData).count();
             answer.evaluations.extend(evaluations(observation, &judged, answer.at));
         }
     }
@@ -235,7 +235,7 @@ fn with(mut facts: Value, name: &str, fact: Value) -> Value {
 
 /// The compliance in the terms of AWS Config's API; `None` if it is unknown, which the API rejects.
 fn compliance(judged: &ResourceCompliance) -> Option<RuleCompliance> {
-    match judged.standing {
+    match judged.status {
         ComplianceStatus::Compliant => Some(RuleCompliance::Compliant),
         ComplianceStatus::NonCompliant => Some(RuleCompliance::NonCompliant),
         ComplianceStatus::NotApplicable => Some(RuleCompliance::NotApplicable),
@@ -249,14 +249,14 @@ mod tests {
 
     #[test]
     fn unknown_standing_is_no_answer() {
-        for (standing, expected) in [
+        for (status, expected) in [
             (ComplianceStatus::Compliant, Some(RuleCompliance::Compliant)),
             (ComplianceStatus::NonCompliant, Some(RuleCompliance::NonCompliant)),
             (ComplianceStatus::InsufficientData, None),
             (ComplianceStatus::NotApplicable, Some(RuleCompliance::NotApplicable)),
         ] {
-            let judged = ResourceCompliance { standing, findings: Vec::new(), waived: Vec::new(), unknown: None };
-            assert_eq!(compliance(&judged), expected, "{standing:?}");
+            let judged = ResourceCompliance { status, findings: Vec::new(), waived: Vec::new(), unknown: None };
+            assert_eq!(compliance(&judged), expected, "{status:?}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use ports::{Deadline, PortErrorKind};
-use runner::wake::Delivery;
+use runner::events::Delivery;
 use runner::{Decision as Line, LambdaFunction, Run, WorkItem};
 
 use crate::agenda::Agenda;

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use mesh::compliance::{ComplianceStatus, Decision, HoldReason, Unread, Verdict};
+use mesh::compliance::{
+    ComplianceDecision as Decision, ComplianceHoldReason as HoldReason, ComplianceStatus, ComplianceVerdict as Verdict,
+    UnreadResource as Unread,
+};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::pack::Finding;
 use records::{DecisionEntry, PlanEntry};
@@ -18,7 +21,7 @@ const MOST_NAMED: usize = 20;
 pub(crate) fn summary<'a>(mesh: &MeshName, decisions: impl Iterator<Item = &'a Decision>) -> Line {
     let mut counts: BTreeMap<ComplianceStatus, usize> = BTreeMap::new();
     for decision in decisions {
-        *counts.entry(decision.judged.standing).or_default() += 1;
+        *counts.entry(decision.judged.status).or_default() += 1;
     }
     let count = |wanted| counts.get(&wanted).copied().unwrap_or_default();
     let facts = json!({
@@ -92,7 +95,7 @@ pub(crate) fn entry(decision: &Decision) -> DecisionEntry {
     };
     let finding = |finding: &Finding| json!({ "id": finding.id(), "rule": finding.rule, "severity": finding.severity, "message": finding.message });
     let mut more = Map::from_iter([
-        ("standing".to_owned(), json!(decision.judged.standing)),
+        ("standing".to_owned(), json!(decision.judged.status)),
         ("findings".to_owned(), decision.judged.findings.iter().map(finding).collect()),
     ]);
     // Of a hold, the first reason is the reason of the line itself.

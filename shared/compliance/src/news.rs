@@ -1,7 +1,10 @@
 //! The new decisions about a mesh: their notices, their events, and the report that the record remembers.
 
 use jiff::Timestamp;
-use mesh::compliance::{ComplianceStatus, Record, StateAccess, UNDONE_FOR, Verdict, is_late, is_news};
+use mesh::compliance::{
+    ComplianceRecord as Record, ComplianceStatus, ComplianceVerdict as Verdict, StateAccess, UNDONE_FOR, is_late,
+    is_news,
+};
 use mesh::failures::FailureClass;
 use mesh::name::ResourcePath;
 use mesh::policy::PagingPolicy;
@@ -100,7 +103,7 @@ pub(crate) fn notice(function: &str, news: &[&RepairDecision], seen: &Observatio
             }
             (Verdict::Hold(_), _) => {
                 // A resource with unknown compliance does not count as non-compliant.
-                wrong += usize::from(decision.judged.standing != ComplianceStatus::InsufficientData);
+                wrong += usize::from(decision.judged.status != ComplianceStatus::InsufficientData);
                 format!("{}; {code}: {text}", decision.judged.text())
             }
             (Verdict::Keep(_), _) if is_late(decision, &seen.facts.record) => {
@@ -133,7 +136,7 @@ pub(crate) fn remember(done: &[RepairDecision], seen: &Observation, record: &mut
         match outcome {
             // The next reading will show the resource as compliant, which is not reported again.
             Some(outcome) if outcome.is_done() => {
-                record.told.remove(&decision.resource);
+                record.reported.remove(&decision.resource);
             }
             Some(Outcome::Superseded) => {}
             Some(_) | None => record.mark_reported(decision),

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use futures::join;
 use jiff::{SignedDuration, Timestamp};
-use mesh::compliance::{Facts, Record, ResourceDetails, StateAccess, Topic, Unread, UnreadPart};
+use mesh::compliance::{
+    ComplianceRecord as Record, ResourceDetails, ResourceFacts as Facts, StateAccess, Topic, UnreadPart,
+    UnreadResource as Unread,
+};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::Policy;
 use ports::{BudgetWindow, DocumentError, Pace, PortError, PortErrorKind, StateKey, StateView, Surveyed, survey};
@@ -15,16 +18,15 @@ use tokio::sync::Mutex;
 
 use crate::{Ports, name};
 
-/// The initial and the maximum number of concurrent calls. App Mesh's own controller reads at up to 40 calls per
-/// second.
+/// The initial and the maximum number of concurrent calls. App Mesh's own controller reads at up to 40 a second.
 const AT_A_TIME: (usize, usize) = (8, 40);
 
 /// How long one reading serves a burst of events. The changes of a deployment arrive within seconds; an older reading
 /// is repeated, so that a missed event delays a decision by at most a minute.
 const BURST: SignedDuration = SignedDuration::from_secs(60);
 
-/// The tolerated clock skew between two services. A reading that began less than this after an event may miss its
-/// change.
+/// The tolerated clock skew between two services. A reading may lack the change of an event that is less than this
+/// older than its begin.
 const SKEW: SignedDuration = SignedDuration::from_secs(1);
 
 /// The state that a warm function keeps between invocations. Losing it only costs additional calls.

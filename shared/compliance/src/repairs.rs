@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use mesh::compliance::{Decision, DecisionScope, HoldReason, Verdict, decide};
+use mesh::compliance::{
+    ComplianceDecision as Decision, ComplianceHoldReason as HoldReason, ComplianceVerdict as Verdict, DecisionScope,
+    decide,
+};
 use mesh::name::{MeshName, ResourcePath};
 use ports::{PortError, Refusal};
 use records::Layout;

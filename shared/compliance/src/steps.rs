@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mesh::change::Change;
-use mesh::compliance::Plan;
+use mesh::compliance::CompliancePlan as Plan;
 use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
 use mesh::resource::Resource;
@@ -60,8 +60,8 @@ async fn write_spec(ports: &Ports, plan: &Plan, after: Resource) -> Result<Outco
     Ok(Outcome::from(&written))
 }
 
-/// Sets tags unless another writer has changed one of them since they were read: the API has no conditional write of
-/// tags.
+/// Sets tags, unless another writer has changed one of them since they were read. The API has no conditional write of
+/// tags, so they are read again first.
 async fn set_tags(ports: &Ports, read: &Surveyed, tags: &BTreeMap<String, String>) -> Result<Outcome, PortError> {
     let arn = read.resource.metadata().arn.to_string();
     // No plan is made for unknown tags.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use mesh::name::{MeshName, ResourcePath};
 use ports::ConfigItem;
 use runner::RequestedBy;
-use runner::wake::{ConfigSubject, Delivery, MeshWrite, Payload, RuleInvocation};
+use runner::events::{ConfigSubject, Delivery, MeshWrite, Payload, RuleInvocation};
 
 /// Requests of AWS Config, writes to meshes, and scheduled runs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -108,7 +108,8 @@ impl Trigger {
                 | Payload::Release(_)
                 | Payload::Certificate(_)
                 | Payload::Rollout(_)
-                | Payload::Sweep { .. } => {
+                | Payload::Sweep { .. }
+                | Payload::Drill(_) => {
                     trigger.foreign += 1;
                 }
                 // The caller has reported these before.

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use crate::certificates::Readings;
 use crate::graph::Mesh;
 use crate::name::ResourcePath;
-use crate::pack::{Facts, Finding, FindingId, Group, RuleName, Severity, judge_each};
+use crate::pack::{Finding, FindingFacts as Facts, FindingId, Group, RuleName, Severity, judge_each};
 use crate::policy::Policy;
 
 pub use cuts::{Cut, cuts};

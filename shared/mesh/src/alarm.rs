@@ -19,9 +19,9 @@ use serde::{Deserialize, Serialize};
 pub use condition::{Comparison, Condition, EvaluationState, MissingData};
 pub use contributor::{Contributor, PromQlQuery};
 pub use declared::DeclaredAlarm;
-pub use formula::{Direction, Formula, LabelMatcher, MetricUse};
+pub use formula::{Direction, ExpressionOperand, Formula, LabelMatcher};
 pub use name::{AlarmName, AlarmNameError};
-pub use rule::{Atom, Cause, Certainty, Rule, RuleError, StateTest};
+pub use rule::{Atom, Cause, CompositeRule, RuleError, RuleValue, StateTest};
 pub use suppression::{MuteRule, SuppressedBy, Suppressor};
 
 /// The state that CloudWatch reports. `Ok` is a state, not a proof of health: an alarm that treats missing data as not
@@ -202,8 +202,8 @@ impl Alarm {
         }
     }
 
-    /// Whether the alarm may trigger a change: it is in `ALARM`, and its actions are neither disabled, suppressed nor
-    /// muted.
+    /// Whether the alarm may trigger a change: it is in `ALARM`, and its actions are neither disabled,
+    /// suppressed nor muted.
     #[must_use]
     pub fn calls_for_action(&self) -> bool {
         self.state == AlarmState::Alarm && self.actions_enabled && self.suppressed.is_none() && self.mute_rule.is_none()

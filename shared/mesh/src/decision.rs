@@ -16,7 +16,7 @@ pub struct HarmFact {
 /// The last notification of a subject; prevents the same notification in every invocation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Told {
+pub struct LastNotification {
     /// The code of the reason.
     pub code: String,
     /// When the reason first applied.

@@ -125,8 +125,8 @@ pub struct FailurePage {
 }
 
 impl Failures {
-    /// Notes that a call about a target failed in the run that began at `now`. Further failures of the same run count
-    /// once.
+    /// Notes that a call about a target failed in the run that began at `now`. Further failures of the same
+    /// run count once.
     pub fn failed(&mut self, target: &str, call: &FailedCall<'_>, limits: &FailureLimits, now: Timestamp) {
         let has_room = self.targets.len() < MOST_TARGETS || self.targets.contains_key(target);
         let target = if has_room { target } else { OTHER_TARGETS };

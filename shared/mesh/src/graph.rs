@@ -33,8 +33,8 @@ use crate::spec::{
 
 pub(crate) use dangling::dangling_along;
 pub use dangling::{Dangling, dangling};
-pub use links::{Caller, Links};
 pub(crate) use links::{CallerNumber, LinkedRoute, Provider};
+pub use links::{Links, ServiceCaller};
 pub use shadow::{Shadowed, shadowed_routes, shadowed_routes_of};
 pub(crate) use unreachable::unreachable_routes_along;
 pub use unreachable::{Unreachable, UnreachableReason, unreachable_routes};

@@ -153,7 +153,7 @@ pub fn harms<'r>(before: &Mesh, after: &Mesh, routes: impl IntoIterator<Item = &
         if reaches_a_node(&was) && !reaches_a_node(&will) {
             found.push(Harm::RouteDrained { route: route.clone(), after: spec.split() });
         }
-        let shift = Shift { route, rule: &spec.rule, before: &was, after: &will };
+        let shift = RouteShift { route, rule: &spec.rule, before: &was, after: &will };
         found.extend(will.iter().filter(|flow| flow.weight > 0).filter_map(|flow| shift.harm(flow)));
     }
     found
@@ -164,14 +164,14 @@ fn reaches_a_node(flows: &[Flow<'_>]) -> bool {
 }
 
 /// The change of a route, evaluated for one target at a time.
-struct Shift<'a> {
+struct RouteShift<'a> {
     route: &'a RouteId,
     rule: &'a RouteRule,
     before: &'a [Flow<'a>],
     after: &'a [Flow<'a>],
 }
 
-impl Shift<'_> {
+impl RouteShift<'_> {
     /// The worst harm to the traffic that one target receives after the change.
     fn harm(&self, flow: &Flow<'_>) -> Option<Harm> {
         let (route, virtual_node) = (self.route.clone(), flow.virtual_node.clone());

@@ -5,6 +5,7 @@
 
 mod audit;
 mod compliance;
+mod drill;
 mod every_function;
 mod failover;
 mod rotation;
@@ -24,6 +25,7 @@ pub fn reason_tables(function: &str) -> Vec<ReasonTable> {
         "tag-compliance" | "egress-compliance" => &compliance::TABLES,
         "compliance-sweep" => &sweep::TABLES,
         "change-audit" => &audit::TABLES,
+        "failover-drill" => &drill::TABLES,
         _ => return Vec::new(),
     };
     own.iter().chain(&every_function::TABLES).copied().collect()

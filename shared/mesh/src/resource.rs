@@ -10,7 +10,7 @@ use crate::name::{
     GatewayRouteName, MeshName, ResourceKind, ResourcePath, RouteId, RouteName, VirtualGatewayName, VirtualNodeName,
     VirtualRouterName, VirtualServiceName,
 };
-use crate::spec::wire::{Reader, Unknown, Wire};
+use crate::spec::wire::{Reader, UnknownMembers, Wire};
 use crate::spec::{
     GatewayRouteSpec, MeshSpec, RouteSpec, Spec, Violation, VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec,
     VirtualServiceSpec,
@@ -157,13 +157,17 @@ impl Resource {
     pub fn read(kind: ResourceKind, body: &Value) -> Result<Self, Vec<Violation>> {
         let root = kind.as_str();
         match kind {
-            ResourceKind::Mesh => Reader::document(body, root, Unknown::Keep).map(Self::Mesh),
-            ResourceKind::VirtualNode => Reader::document(body, root, Unknown::Keep).map(Self::VirtualNode),
-            ResourceKind::VirtualGateway => Reader::document(body, root, Unknown::Keep).map(Self::VirtualGateway),
-            ResourceKind::VirtualRouter => Reader::document(body, root, Unknown::Keep).map(Self::VirtualRouter),
-            ResourceKind::Route => Reader::document(body, root, Unknown::Keep).map(Self::Route),
-            ResourceKind::VirtualService => Reader::document(body, root, Unknown::Keep).map(Self::VirtualService),
-            ResourceKind::GatewayRoute => Reader::document(body, root, Unknown::Keep).map(Self::GatewayRoute),
+            ResourceKind::Mesh => Reader::document(body, root, UnknownMembers::Keep).map(Self::Mesh),
+            ResourceKind::VirtualNode => Reader::document(body, root, UnknownMembers::Keep).map(Self::VirtualNode),
+            ResourceKind::VirtualGateway => {
+                Reader::document(body, root, UnknownMembers::Keep).map(Self::VirtualGateway)
+            }
+            ResourceKind::VirtualRouter => Reader::document(body, root, UnknownMembers::Keep).map(Self::VirtualRouter),
+            ResourceKind::Route => Reader::document(body, root, UnknownMembers::Keep).map(Self::Route),
+            ResourceKind::VirtualService => {
+                Reader::document(body, root, UnknownMembers::Keep).map(Self::VirtualService)
+            }
+            ResourceKind::GatewayRoute => Reader::document(body, root, UnknownMembers::Keep).map(Self::GatewayRoute),
         }
     }
 

@@ -36,7 +36,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::name::ResourceKind;
-use wire::{Reader, Shape, Unknown, Wire};
+use wire::{Reader, Shape, UnknownMembers, Wire};
 
 pub use crate::weights::{Port, Weight};
 pub use extra::Extra;
@@ -89,10 +89,10 @@ pub enum Spec {
 impl Spec {
     /// Reads the spec of a kind of resource leniently. The error lists all violations.
     pub fn read(kind: ResourceKind, spec: &Value) -> Result<Self, Vec<Violation>> {
-        Self::read_with(kind, spec, Unknown::Keep)
+        Self::read_with(kind, spec, UnknownMembers::Keep)
     }
 
-    pub(crate) fn read_with(kind: ResourceKind, spec: &Value, unknown: Unknown) -> Result<Self, Vec<Violation>> {
+    pub(crate) fn read_with(kind: ResourceKind, spec: &Value, unknown: UnknownMembers) -> Result<Self, Vec<Violation>> {
         match kind {
             ResourceKind::Mesh => Reader::document(spec, "spec", unknown).map(Self::Mesh),
             ResourceKind::VirtualNode => Reader::document(spec, "spec", unknown).map(Self::VirtualNode),
@@ -152,7 +152,7 @@ macro_rules! specs {
         impl $name {
             /// Reads the spec leniently. The error lists all violations.
             pub fn read(spec: &Value) -> Result<Self, Vec<Violation>> {
-                Reader::document(spec, "spec", Unknown::Keep)
+                Reader::document(spec, "spec", UnknownMembers::Keep)
             }
 
             /// Every unknown member and enumeration value, as violations of the API.
@@ -161,7 +161,7 @@ macro_rules! specs {
                 if self.is_known() {
                     return Vec::new();
                 }
-                Reader::document::<Self>(&self.to_json(), "spec", Unknown::Refuse).err().unwrap_or_default()
+                Reader::document::<Self>(&self.to_json(), "spec", UnknownMembers::Refuse).err().unwrap_or_default()
             }
 
             /// The spec as JSON.

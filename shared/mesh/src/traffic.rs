@@ -58,8 +58,8 @@ pub enum Landing<'m> {
     Ambiguous(&'m VirtualNodeSpec),
 }
 
-/// The flows of a route, in the order of the targets. `None` if the route does not exist in the mesh, or has an unknown
-/// kind.
+/// The flows of a route, in the order of the targets. `None` if the route does not exist in the mesh, or has
+/// an unknown kind.
 #[must_use]
 pub fn flows<'m>(mesh: &'m Mesh, route: &RouteId) -> Option<Vec<Flow<'m>>> {
     mesh.route(route).and_then(|spec| flows_of(mesh, spec))

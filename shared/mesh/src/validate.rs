@@ -30,12 +30,12 @@ use crate::name::{
 };
 use crate::resource::{Tag, Tags};
 use crate::spec::bounded::{List, Text};
-use crate::spec::wire::{Reader, Unknown};
+use crate::spec::wire::{Reader, UnknownMembers};
 use crate::spec::{GatewayRouteSpec, RouteSpec, Spec, VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec};
 
 pub use crate::spec::{Owner, Refusal, Violation};
 pub use between::{BrokenUse, between, broken_by, broken_uses, references};
-use found::Found;
+use found::FoundViolations;
 pub use mesh_view::{GatewayRouteEntry, MeshView, RouteEntry};
 
 /// Checks a new spec as the server must: every bound, enumeration and pattern, required and unknown members, unions,
@@ -57,7 +57,7 @@ pub fn parse(kind: ResourceKind, spec: &Value) -> Result<Spec, Vec<Violation>> {
 /// Reads a spec strictly: bounds, enumerations, patterns, required and unknown members, unions. No rule between members
 /// is checked, so that a spec can be read that was stored before such a rule existed.
 pub fn read(kind: ResourceKind, spec: &Value) -> Result<Spec, Vec<Violation>> {
-    Spec::read_with(kind, spec, Unknown::Refuse)
+    Spec::read_with(kind, spec, UnknownMembers::Refuse)
 }
 
 /// Gives each kind's spec functions for the rules of one resource: those of the API, and what Envoy refuses.
@@ -67,7 +67,7 @@ macro_rules! rules_of {
             $(#[$doc])*
             #[must_use]
             pub fn $name(spec: &$spec) -> Vec<Violation> {
-                let mut found = Found::default();
+                let mut found = FoundViolations::default();
                 $api(spec, &mut found);
                 $( $envoy(spec, &mut found); )?
                 found.0
@@ -85,7 +85,7 @@ macro_rules! rules_of {
 
         /// The rules of the API alone.
         fn of_api(spec: &Spec) -> Vec<Violation> {
-            let mut found = Found::default();
+            let mut found = FoundViolations::default();
             match spec {
                 Spec::Mesh(_) | Spec::VirtualService(_) => {}
                 $( Spec::$kind(spec) => $api(spec, &mut found), )*
@@ -95,7 +95,7 @@ macro_rules! rules_of {
 
         /// What Envoy refuses alone.
         fn of_envoy(spec: &Spec) -> Vec<Violation> {
-            let mut found = Found::default();
+            let mut found = FoundViolations::default();
             match spec {
                 Spec::Mesh(_) | Spec::VirtualService(_) => {}
                 $( Spec::$kind(_spec) => { $( $envoy(_spec, &mut found); )? } )*
@@ -135,12 +135,12 @@ pub fn name(kind: ResourceKind, name: &str) -> Result<(), Vec<Violation>> {
 /// Checks the `tags` member of a request and returns the tags. [`Tags::merge`] checks that a resource has at most 50
 /// tags after they are added.
 pub fn tags(tags: &Value) -> Result<Vec<Tag>, Vec<Violation>> {
-    Reader::document::<List<Tag, 0, { Tags::MAX }>>(tags, "tags", Unknown::Refuse).map(|tags| tags.to_vec())
+    Reader::document::<List<Tag, 0, { Tags::MAX }>>(tags, "tags", UnknownMembers::Refuse).map(|tags| tags.to_vec())
 }
 
 /// Checks the `tagKeys` member of a request and returns the keys.
 pub fn tag_keys(keys: &Value) -> Result<Vec<String>, Vec<Violation>> {
-    let keys = Reader::document::<List<Text<1, 128>, 0, { Tags::MAX }>>(keys, "tagKeys", Unknown::Refuse)?;
+    let keys = Reader::document::<List<Text<1, 128>, 0, { Tags::MAX }>>(keys, "tagKeys", UnknownMembers::Refuse)?;
     Ok(keys.iter().map(ToString::to_string).collect())
 }
 

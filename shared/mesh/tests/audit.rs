@@ -3,10 +3,10 @@
 
 use jiff::Timestamp;
 use mesh::audit::{
-    AuditInput, AuditResult, AuditedChange, Caller, ChangeCause, ChangeKind, Open, ResourceSnapshot, Snapshot,
+    ApiCaller, AuditInput, AuditResult, AuditedChange, ChangeCause, ChangeKind, OpenChange, ResourceSnapshot, Snapshot,
     StaleReading, Who, Write, audit_changes, changes, notice,
 };
-use mesh::edges::Verdict;
+use mesh::edges::TlsVerdict;
 use mesh::name::ResourcePath;
 use mesh::policy::Policy;
 use mesh::resource::{Resource, Tags};
@@ -113,11 +113,11 @@ fn write(operation: &str, path: &str, version: Option<u64>, minute: u8, by: &str
         version,
         id: Some(format!("{operation} {minute} {by}")),
         error: None,
-        caller: Caller { who, ..Caller::UNKNOWN },
+        caller: ApiCaller { who, ..ApiCaller::UNKNOWN },
     }
 }
 
-fn compare(before: &Shop, after: &Shop, writes: &[Write], open: &[Open]) -> AuditResult {
+fn compare(before: &Shop, after: &Shop, writes: &[Write], open: &[OpenChange]) -> AuditResult {
     let facts = AuditInput { before: Some(&before.0), after: &after.0, writes, open };
     audit_changes(&facts, &policy(), at(30)).unwrap()
 }
@@ -275,7 +275,7 @@ fn effect_is_attributed_to_its_change_only() {
     assert!(!rules(2).is_empty() && rules(2).iter().all(|rule| !rule.starts_with("tag-")), "{:?}", rules(2));
     let worse = &found.audits[2].effect.worse;
     assert_eq!((worse.len(), &*worse[0].harm), (1, "tls-lost"));
-    assert_eq!((&worse[0].before, &worse[0].after), (&Verdict::Tls, &Verdict::Plaintext));
+    assert_eq!((&worse[0].before, &worse[0].after), (&TlsVerdict::Tls, &TlsVerdict::Plaintext));
     let body = notice(&"shop".parse().unwrap(), &found, &policy()).unwrap().body;
     for part in [
         "mesh/shop/virtualNode/recs was updated (version 3 to 4)",
@@ -472,7 +472,7 @@ fn tags_becoming_known_are_not_a_change() {
     assert_eq!(stored.resources[&path].tags, None, "unknown tags stay unknown");
 }
 
-/// A resource that could not be read at first sight was there all the time: that it can be read now is no change. A write
+/// A resource that the first run could not read existed before, so reading it now is not a change. A write
 /// to it explains it.
 #[test]
 fn resource_that_becomes_readable_is_no_change() {

@@ -4,7 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use mesh::compliance::{ComplianceStatus, Decision, DecisionScope, Facts, Topic, Verdict, decide, is_news, judge};
+use mesh::compliance::{
+    ComplianceDecision, ComplianceStatus, ComplianceVerdict, DecisionScope, ResourceFacts, Topic, decide, is_news,
+    judge,
+};
 use mesh::name::ResourcePath;
 use mesh::policy::Policy;
 use mesh::resource::{Resource, Tags};
@@ -61,7 +64,7 @@ impl Owner {
 }
 
 /// A mesh with two services, the second of which is provided by the node, too.
-fn facts(owners: [Owner; 4], filter: &str, backends: &[&str]) -> Facts {
+fn facts(owners: [Owner; 4], filter: &str, backends: &[&str]) -> ResourceFacts {
     let provider = json!({ "provider": { "virtualNode": { "virtualNodeName": "recs-v1" } } });
     let backends: Vec<_> =
         backends.iter().map(|name| json!({ "virtualService": { "virtualServiceName": name } })).collect();
@@ -72,26 +75,26 @@ fn facts(owners: [Owner; 4], filter: &str, backends: &[&str]) -> Facts {
         resource(NODE, &json!({ "backends": backends })),
     ];
     let owners = owners.map(Owner::tags);
-    Facts::from_resources(&"shop".parse().unwrap(), resources.into_iter().zip(owners)).unwrap()
+    ResourceFacts::from_resources(&"shop".parse().unwrap(), resources.into_iter().zip(owners)).unwrap()
 }
 
-fn of(decisions: &[Decision], path: &str) -> Decision {
+fn decision_about(decisions: &[ComplianceDecision], path: &str) -> ComplianceDecision {
     decisions.iter().find(|decision| decision.resource.to_string() == path).unwrap().clone()
 }
 
-fn code(decision: &Decision) -> String {
+fn code(decision: &ComplianceDecision) -> String {
     match &decision.verdict {
-        Verdict::Keep(reason) => reason.parts().0,
-        Verdict::Hold(reason) => reason.parts().0,
-        Verdict::Act(plan) if plan.apply.is_empty() => "Would".to_owned(),
-        Verdict::Act(_) => "Act".to_owned(),
+        ComplianceVerdict::Keep(reason) => reason.parts().0,
+        ComplianceVerdict::Hold(reason) => reason.parts().0,
+        ComplianceVerdict::Act(plan) if plan.apply.is_empty() => "Would".to_owned(),
+        ComplianceVerdict::Act(_) => "Act".to_owned(),
     }
 }
 
 #[test]
 fn tags_of_a_node() {
     use Owner::{Is, Missing, Unread};
-    for (policy_text, owners, standing, reason) in [
+    for (policy_text, owners, status, reason) in [
         (TAGGED, [Is("a"), Is("a"), Is("a"), Is("a")], ComplianceStatus::Compliant, "Compliant"),
         (TAGGED, [Is("a"), Is("a"), Is("a"), Missing], ComplianceStatus::NonCompliant, "Act"),
         (TAGGED, [Is("a"), Is("b"), Is("c"), Missing], ComplianceStatus::NonCompliant, "TagConflict"),
@@ -121,8 +124,8 @@ fn tags_of_a_node() {
     ] {
         let decisions =
             decide(Topic::Tags, &facts(owners, "DROP_ALL", &[]), &policy(policy_text), now(), DecisionScope::All);
-        let node = of(&decisions, NODE);
-        assert_eq!((node.judged.standing, code(&node).as_str()), (standing, reason), "{policy_text} {owners:?}");
+        let node = decision_about(&decisions, NODE);
+        assert_eq!((node.judged.status, code(&node).as_str()), (status, reason), "{policy_text} {owners:?}");
     }
 }
 
@@ -140,9 +143,9 @@ fn egress() {
     ] {
         let facts = facts(owners, filter, backends);
         let decisions = decide(Topic::Egress, &facts, &policy(REMOVES), now(), DecisionScope::All);
-        assert_eq!(code(&of(&decisions, MESH)), mesh, "{filter} {backends:?}");
-        assert_eq!(code(&of(&decisions, NODE)), node, "{filter} {backends:?}");
-        assert_eq!(code(&of(&decisions, SERVICE)), "NotApplicable");
+        assert_eq!(code(&decision_about(&decisions, MESH)), mesh, "{filter} {backends:?}");
+        assert_eq!(code(&decision_about(&decisions, NODE)), node, "{filter} {backends:?}");
+        assert_eq!(code(&decision_about(&decisions, SERVICE)), "NotApplicable");
     }
 }
 
@@ -150,11 +153,11 @@ fn egress() {
 fn a_plan_taken_up_again_costs_nothing_and_is_the_same_plan() {
     let mut facts = facts([Owner::Is("a"), Owner::Missing, Owner::Missing, Owner::Missing], "DROP_ALL", &[]);
     let first = decide(Topic::Tags, &facts, &policy(TAGGED), now(), DecisionScope::All);
-    let Verdict::Act(plan) = of(&first, NODE).verdict else { unreachable!() };
+    let ComplianceVerdict::Act(plan) = decision_about(&first, NODE).verdict else { unreachable!() };
     assert!(plan.spends);
     facts.record.intents.insert(plan.resource.clone(), plan.id.clone());
-    let Verdict::Act(again) =
-        of(&decide(Topic::Tags, &facts, &policy(TAGGED), now(), DecisionScope::All), NODE).verdict
+    let ComplianceVerdict::Act(again) =
+        decision_about(&decide(Topic::Tags, &facts, &policy(TAGGED), now(), DecisionScope::All), NODE).verdict
     else {
         unreachable!()
     };
@@ -175,17 +178,17 @@ fn a_reported_decision_is_news_only_after_a_change() {
     let decided = |owners: [Owner; 4]| {
         decide(Topic::Tags, &facts(owners, "DROP_ALL", &[]), &policy(TAGGED), now(), DecisionScope::All)
     };
-    let mut record = mesh::compliance::Record::default();
-    let well = of(&decided([Is("a"), Is("a"), Is("a"), Is("a")]), NODE);
-    assert!(!is_news(&well, &record));
-    let torn = of(&decided([Is("a"), Is("b"), Is("c"), Missing]), NODE);
-    assert!(is_news(&torn, &record));
-    record.mark_reported(&torn);
-    assert!(!is_news(&torn, &record));
-    let otherwise = of(&decided([Is("a"), Is("b"), Is("d"), Missing]), NODE);
-    assert!(is_news(&otherwise, &record) && is_news(&well, &record));
-    record.mark_reported(&well);
-    assert_eq!(record, mesh::compliance::Record::default());
+    let mut record = mesh::compliance::ComplianceRecord::default();
+    let compliant = decision_about(&decided([Is("a"), Is("a"), Is("a"), Is("a")]), NODE);
+    assert!(!is_news(&compliant, &record));
+    let conflicting = decision_about(&decided([Is("a"), Is("b"), Is("c"), Missing]), NODE);
+    assert!(is_news(&conflicting, &record));
+    record.mark_reported(&conflicting);
+    assert!(!is_news(&conflicting, &record));
+    let changed_conflict = decision_about(&decided([Is("a"), Is("b"), Is("d"), Missing]), NODE);
+    assert!(is_news(&changed_conflict, &record) && is_news(&compliant, &record));
+    record.mark_reported(&compliant);
+    assert_eq!(record, mesh::compliance::ComplianceRecord::default());
 }
 
 proptest! {
@@ -203,7 +206,7 @@ proptest! {
             // Closing the filter is a separate plan; after it, dangling backends may be removed.
             for _ in 0..2 {
                 for decision in decide(topic, &facts, &policy, now(), DecisionScope::All) {
-                    if let Verdict::Act(plan) = decision.verdict {
+                    if let ComplianceVerdict::Act(plan) = decision.verdict {
                         for change in &plan.apply {
                             change.apply(&mut facts.mesh).unwrap();
                         }
@@ -211,13 +214,13 @@ proptest! {
                 }
             }
             for decision in decide(topic, &facts, &policy, now(), DecisionScope::All) {
-                prop_assert!(!matches!(decision.verdict, Verdict::Act(_)), "{:?}", decision);
+                prop_assert!(!matches!(decision.verdict, ComplianceVerdict::Act(_)), "{:?}", decision);
             }
             // No compliant resource became worse, and unread resources were not changed.
             let after = judge(topic, &facts, &policy, now());
             for (path, judged) in &before {
-                if judged.standing != ComplianceStatus::NonCompliant {
-                    prop_assert_eq!(after[path].standing, judged.standing, "{}", path);
+                if judged.status != ComplianceStatus::NonCompliant {
+                    prop_assert_eq!(after[path].status, judged.status, "{}", path);
                 }
             }
         }

@@ -153,7 +153,7 @@ fn stacks_read_together_resolve() {
     }
 }
 
-/// Pairs of rules that both look at one member, each for a defect of its own.
+/// Pairs of rules that both report the same member, each for a different defect.
 const BOTH: [(&str, &str, &str); 2] = [
     (
         "idle-limit-cut-by-listener",
@@ -163,7 +163,7 @@ const BOTH: [(&str, &str, &str); 2] = [
     ("retries-of-writes", "retries-without-room", "which requests are tried again, and how long all tries may take"),
 ];
 
-/// One defect is one finding: no two rules report the same member of a resource, but for those that are listed.
+/// One defect is one finding: no two rules report the same member of a resource, except for the listed pairs.
 #[test]
 fn no_two_rules_report_the_same_member() {
     let mut doubles: BTreeMap<(String, String), String> = BTreeMap::new();
@@ -255,7 +255,7 @@ fn check(files: &[PathBuf], profile: Profile) -> (usize, Vec<Finding>) {
     judged(&read_all(&files, &Surroundings::default()).0, profile)
 }
 
-/// What the built-in policy finds in what was read, with the number of resources.
+/// The findings of the built-in policy in the read files, with the number of resources.
 fn judged(reading: &Reading, profile: Profile) -> (usize, Vec<Finding>) {
     let policy = Policy { profile, ..Policy::built_in().unwrap() };
     let now: Timestamp = "2026-11-21T00:00:00Z".parse().unwrap();

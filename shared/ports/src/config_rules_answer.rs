@@ -21,8 +21,8 @@ const ATTEMPTS: u32 = 3;
 /// The pause before the first retry; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// The maximum number of calls beyond one per full batch. Finding one invalid evaluation among a hundred takes
-/// fourteen.
+/// The maximum number of calls beyond one per full batch. Finding one invalid evaluation among a
+/// hundred takes fourteen.
 const MOST_EXTRA_CALLS: usize = 60;
 
 /// The result of sending the evaluations of one invocation.
@@ -163,7 +163,7 @@ mod tests {
         let rules = MemoryConfigRules::new(faults.clone());
         prepare(&rules, &faults);
         let outcome = put_all_evaluations(&rules, &ResultToken::new("t"), &evaluations(count)).await;
-        (outcome, rules.standing().len(), faults.calls().len())
+        (outcome, rules.latest().len(), faults.calls().len())
     }
 
     #[tokio::test(start_paused = true)]

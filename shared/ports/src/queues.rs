@@ -65,6 +65,6 @@ pub struct QueueAttribute {
 pub enum QueueValue {
     /// A text or a number.
     Text(String),
-    /// Bytes.
+    /// Binary data.
     Binary(Vec<u8>),
 }

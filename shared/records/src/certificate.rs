@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use mesh::rotation::{Failures, LeafRecord, Memory, OwedPage, RECORD_FORMAT, Record};
+use mesh::rotation::{ConsecutiveFailures, LeafRecord, OwedPage, RECORD_FORMAT, RotationMemory, RotationRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use crate::plain::{parked, unpark};
 use crate::stored::{DocumentRecord, read_record};
 use crate::{DocumentError, Notice, StateKey, Urgency};
 
-/// The state of a certificate, a trust or a mesh in format 1. The members have the meaning of those of [`Record`].
+/// The state of a certificate, a trust or a mesh in format 1. The members have the meaning of those of [`RotationRecord`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CertificateState {
@@ -21,7 +21,7 @@ pub struct CertificateState {
     pub leaf: Option<LeafRecord>,
     /// The failures in a row.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub failures: Option<Failures>,
+    pub failures: Option<ConsecutiveFailures>,
     /// For a mesh: digests of the certificates and trusts that it used when it was last read whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub had: Option<BTreeSet<String>>,
@@ -36,14 +36,14 @@ pub struct CertificateState {
 /// The id of the page in the outbox.
 const PAGE: &str = "page";
 
-impl DocumentRecord for Record {
+impl DocumentRecord for RotationRecord {
     type State = CertificateState;
 
     const FORMAT_0: u64 = 1;
 
     fn into_document(mut self, key: &StateKey) -> Document<CertificateState> {
         let (intents, mut reported, mut outbox) = unpark(&mut self.unknown);
-        let last = Reported { decision: self.told, watch: self.watch, ..Reported::default() };
+        let last = Reported { decision: self.last_notification, watch: self.watch, ..Reported::default() };
         if !last.is_empty() {
             reported.insert(key.subject(), last);
         }
@@ -66,21 +66,31 @@ impl DocumentRecord for Record {
     fn from_document(document: Document<CertificateState>, key: &StateKey) -> Result<Self, String> {
         let Document { state, intents, mut reported, mut outbox, .. } = document;
         let CertificateState { leaf, failures, had, reported_events, unknown } = state;
-        let Reported { decision: told, watch, .. } = reported.remove(&key.subject()).unwrap_or_default();
+        let Reported { decision: last_notification, watch, .. } = reported.remove(&key.subject()).unwrap_or_default();
         let page_at = outbox.iter().position(|message| page(message).is_some());
         let owed = page_at.map(|at| outbox.remove(at)).as_ref().and_then(page);
         let unknown = parked(unknown, &intents, &reported, &outbox);
-        Ok(Self { format: RECORD_FORMAT, leaf, failures, told, had, watch, owed, reported_events, unknown })
+        Ok(Self {
+            format: RECORD_FORMAT,
+            leaf,
+            failures,
+            last_notification,
+            had,
+            watch,
+            owed,
+            reported_events,
+            unknown,
+        })
     }
 }
 
 /// The memory of a certificate, a trust or a mesh, from its stored document.
 #[must_use]
-pub fn certificate_memory(key: &StateKey, stored: &Value) -> Memory {
+pub fn certificate_memory(key: &StateKey, stored: &Value) -> RotationMemory {
     match read_record(key, stored) {
-        Ok(record) => Memory::Record(Box::new(record)),
-        Err(DocumentError::NewerFormat { format, .. }) => Memory::Newer { format },
-        Err(DocumentError::Malformed { message, .. }) => Memory::Unreadable(message),
+        Ok(record) => RotationMemory::Record(Box::new(record)),
+        Err(DocumentError::NewerFormat { format, .. }) => RotationMemory::Newer { format },
+        Err(DocumentError::Malformed { message, .. }) => RotationMemory::Unreadable(message),
     }
 }
 

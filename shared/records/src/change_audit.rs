@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use mesh::audit::{Open, Write};
+use mesh::audit::{OpenChange, Write};
 use mesh::name::ResourcePath;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -25,7 +25,7 @@ pub struct AuditRecord {
     /// The place of the last snapshot.
     pub state: SnapshotLocation,
     /// The changes with writes that no event has reported.
-    pub open: Vec<Open>,
+    pub open: Vec<OpenChange>,
     /// The writes that events reported while the mesh could not be read.
     pub waiting: Vec<Write>,
     /// The messages that are not known to have been sent.
@@ -93,7 +93,7 @@ pub struct AuditState {
     pub snapshot: SnapshotLocation,
     /// The changes with writes that no event has reported.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub open: Vec<Open>,
+    pub open: Vec<OpenChange>,
     /// The writes that events reported while the mesh could not be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<Write>,

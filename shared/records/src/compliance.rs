@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mesh::compliance::{OwedEvent, OwedNotice, Record};
+use mesh::compliance::{ComplianceRecord, OwedEvent, OwedNotice};
 use mesh::name::ResourcePath;
 use serde_json::{Map, Value};
 
@@ -10,17 +10,17 @@ use crate::document::{Document, Intent, Message, MessageContent, Reported};
 use crate::stored::DocumentRecord;
 use crate::{BusEvent, Notice, StateKey, Urgency};
 
-impl DocumentRecord for Record {
+impl DocumentRecord for ComplianceRecord {
     /// Members that a newer version has added.
     type State = Option<Map<String, Value>>;
 
     fn into_document(self, _: &StateKey) -> Document<Self::State> {
-        let Self { intents, told, owed, owed_events, watches, other } = self;
+        let Self { intents, reported: digests, owed, owed_events, watches, other } = self;
         let intents = intents
             .into_iter()
             .map(|(resource, plan)| (resource.to_string(), Intent { plan, begun_at: None, notice: None }));
         let mut reported: BTreeMap<String, Reported> = BTreeMap::new();
-        for (resource, digest) in told {
+        for (resource, digest) in digests {
             reported.entry(resource.to_string()).or_default().condition = Some(digest);
         }
         for (resource, watch) in watches {
@@ -54,7 +54,7 @@ impl DocumentRecord for Record {
         for (subject, last) in reported {
             let resource = path(&subject)?;
             if let Some(digest) = last.condition {
-                record.told.insert(resource.clone(), digest);
+                record.reported.insert(resource.clone(), digest);
             }
             if let Some(watch) = last.watch {
                 record.watches.insert(resource, watch);

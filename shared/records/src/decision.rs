@@ -173,8 +173,8 @@ impl From<&failover::Plan> for PlanEntry {
     }
 }
 
-impl From<&rotation::Plan> for PlanEntry {
-    fn from(plan: &rotation::Plan) -> Self {
+impl From<&rotation::RotationPlan> for PlanEntry {
+    fn from(plan: &rotation::RotationPlan) -> Self {
         Self::Certificate(CertificatePlan {
             id: plan.id.clone(),
             subject: json(&plan.subject),
@@ -185,8 +185,8 @@ impl From<&rotation::Plan> for PlanEntry {
     }
 }
 
-impl From<&compliance::Plan> for PlanEntry {
-    fn from(plan: &compliance::Plan) -> Self {
+impl From<&compliance::CompliancePlan> for PlanEntry {
+    fn from(plan: &compliance::CompliancePlan) -> Self {
         Self::Repair(RepairPlan {
             id: plan.id.clone(),
             resource: plan.resource.clone(),

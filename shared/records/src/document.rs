@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use mesh::failover::Told;
+use mesh::failover::LastNotification;
 use mesh::watch::Watch;
 use serde::{Deserialize, Serialize};
 
@@ -61,7 +61,7 @@ pub struct Intent {
 pub struct Reported {
     /// The last reported decision.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub decision: Option<Told>,
+    pub decision: Option<LastNotification>,
     /// A digest of the last reported decision, for functions that report by condition.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,

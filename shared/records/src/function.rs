@@ -22,6 +22,8 @@ pub enum Function {
     ChangeAudit,
     /// The function `traffic-shift`.
     TrafficShift,
+    /// The function `failover-drill`.
+    FailoverDrill,
     /// The command `meshwarden`.
     Operator,
     /// A function that this version does not know.
@@ -40,6 +42,7 @@ impl Function {
             Self::ComplianceSweep => "compliance-sweep",
             Self::ChangeAudit => "change-audit",
             Self::TrafficShift => "traffic-shift",
+            Self::FailoverDrill => "failover-drill",
             Self::Operator => "meshwarden",
             Self::Unknown(name) => name,
         }
@@ -56,6 +59,7 @@ impl From<String> for Function {
             Self::ComplianceSweep,
             Self::ChangeAudit,
             Self::TrafficShift,
+            Self::FailoverDrill,
             Self::Operator,
         ];
         known.into_iter().find(|function| function.as_str() == name).unwrap_or(Self::Unknown(name))

@@ -22,6 +22,7 @@ mod change_audit;
 mod compliance;
 mod decision;
 mod document;
+mod drill;
 mod error;
 mod event_id;
 mod facts;
@@ -42,6 +43,7 @@ pub use certificate::{CertificateState, certificate_memory};
 pub use change_audit::{AuditMessage, AuditOutboxEntry, AuditRecord, AuditState, SnapshotLocation};
 pub use decision::{CertificatePlan, DecisionEntry, OutcomeEntry, PlanEntry, RepairPlan, WeightPlan};
 pub use document::{Document, Intent, Message, MessageContent, Reported};
+pub use drill::DrillsRecord;
 pub use error::{DocumentError, ReadError};
 pub use event_id::EventId;
 pub use facts::{
@@ -53,8 +55,8 @@ pub use journal::{JournalBody, Layout};
 pub use key::StateKey;
 pub use message::{BusEvent, Notice, Urgency};
 pub use observation::{
-    ComplianceFacts, ComplianceObservation, FailoverObservation, Observation, ObservedRef, RawObservation,
-    RecordedResource, RolloutObservation, WhatIf,
+    ComplianceFacts, ComplianceObservation, DrillObservation, FailoverObservation, Observation, ObservedRef,
+    RawObservation, RecordedResource, RolloutObservation, WhatIf,
 };
 pub use plain::{DeadLetterLog, KillSwitchLog, RosterRecord, StandstillsRecord};
 pub use replay::{Conclusion, Replay, replay};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use mesh::compliance::{self, Record, StateAccess, Topic, Unread};
+use mesh::compliance::{self, ComplianceRecord, StateAccess, Topic, UnreadResource};
 use mesh::failover::{self, HarmFact};
 use mesh::name::{MeshName, ResourceKind, ResourcePath, RouteId};
 use mesh::policy::Policy;
@@ -63,8 +63,8 @@ impl ObservedRef {
         }
     }
 
-    /// The name of the object in the reports store, without the store's prefix; `None` for an observation that is not
-    /// there.
+    /// The name of the object in the reports store, without the store's prefix; `None` for an observation that
+    /// is not there.
     #[must_use]
     pub fn object_name(&self) -> Option<&str> {
         match self {
@@ -100,6 +100,7 @@ impl RawObservation {
                 Ok(Observation::Compliance(Topic::Egress, Box::new(ReadError::decode(&self.0, AT)?)))
             }
             Function::TrafficShift => ReadError::decode(&self.0, AT).map(Box::new).map(Observation::Rollout),
+            Function::FailoverDrill => ReadError::decode(&self.0, AT).map(Box::new).map(Observation::Drill),
             Function::ComplianceSweep | Function::ChangeAudit | Function::Operator | Function::Unknown(_) => {
                 Err(ReadError::new(AT, format!("{function} records no observations that this version reads")))
             }
@@ -116,6 +117,8 @@ pub enum Observation {
     Rotation(Box<rotation::Recorded>),
     /// The observation of traffic-shift.
     Rollout(Box<RolloutObservation>),
+    /// The observation of failover-drill.
+    Drill(Box<DrillObservation>),
     /// The observation of tag-compliance or egress-compliance.
     Compliance(Topic, Box<ComplianceObservation>),
 }
@@ -128,6 +131,7 @@ impl Observation {
             Self::Failover(observation) => serde_json::to_value(observation),
             Self::Rotation(observation) => serde_json::to_value(observation),
             Self::Rollout(observation) => serde_json::to_value(observation),
+            Self::Drill(observation) => serde_json::to_value(observation),
             Self::Compliance(_, observation) => serde_json::to_value(observation),
         };
         // Observations have only string keys, so this cannot fail.
@@ -159,6 +163,17 @@ pub struct RolloutObservation {
     /// The what-if queries with their answers.
     #[serde(default)]
     pub harms: Vec<WhatIf>,
+    /// The policy.
+    pub policy: Policy,
+}
+
+/// The observation of failover-drill.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DrillObservation {
+    /// When the decision was made.
+    pub now: Timestamp,
+    /// The observation.
+    pub facts: drills::Observation,
     /// The policy.
     pub policy: Policy,
 }
@@ -195,9 +210,9 @@ pub struct ComplianceFacts {
     pub resources: Vec<RecordedResource>,
     /// The resources of which a part could not be read.
     #[serde(default)]
-    pub unread: BTreeMap<ResourcePath, Unread>,
+    pub unread: BTreeMap<ResourcePath, UnreadResource>,
     /// The function's document of the mesh.
-    pub record: Record,
+    pub record: ComplianceRecord,
     /// Whether the state table could be read.
     #[serde(default)]
     pub state: StateAccess,
@@ -231,7 +246,7 @@ impl RecordedResource {
 impl ComplianceFacts {
     /// The facts of a decision and the resources that they were read from.
     pub fn new<'r>(
-        facts: &compliance::Facts,
+        facts: &compliance::ResourceFacts,
         resources: impl IntoIterator<Item = (&'r Resource, Option<&'r Tags>)>,
     ) -> Self {
         Self {
@@ -246,7 +261,7 @@ impl ComplianceFacts {
     }
 
     /// The facts that the decider takes.
-    pub fn into_facts(self) -> Result<compliance::Facts, ReadError> {
+    pub fn into_facts(self) -> Result<compliance::ResourceFacts, ReadError> {
         let defect = |message: String| ReadError::new("observed.facts.resources", message);
         let mut resources = Vec::new();
         for recorded in self.resources {
@@ -255,8 +270,8 @@ impl ComplianceFacts {
             let tags = recorded.tags.map(Tags::read).transpose().map_err(defect)?;
             resources.push((resource, tags));
         }
-        let facts =
-            compliance::Facts::from_resources(&self.mesh, resources).and_then(|facts| facts.with_unread(self.unread));
+        let facts = compliance::ResourceFacts::from_resources(&self.mesh, resources)
+            .and_then(|facts| facts.with_unread(self.unread));
         let mut facts = facts.map_err(|error| defect(error.to_string()))?;
         facts.record = self.record;
         facts.state = self.state;

@@ -12,7 +12,9 @@ use mesh::weights::WeightSplit;
 use serde::Serialize;
 
 use crate::decision::{DecisionEntry, PlanEntry};
-use crate::observation::{ComplianceObservation, FailoverObservation, Observation, RawObservation, RolloutObservation};
+use crate::observation::{
+    ComplianceObservation, DrillObservation, FailoverObservation, Observation, RawObservation, RolloutObservation,
+};
 use crate::{JournalBody, ReadError};
 
 /// A recorded decision and the decision that the same observation gives now.
@@ -26,8 +28,8 @@ pub struct Replay {
     pub recorded: Conclusion,
     /// The decision that the observation gives now; `None` if it gives none about the subject.
     pub decided: Option<Conclusion>,
-    /// The what-if queries that were not made then, so that their answers are unknown. With any of them the replay proves
-    /// nothing.
+    /// The what-if queries that were not made then, so that their answers are unknown. With any of them the
+    /// replay proves nothing.
     #[serde(rename = "unasked")]
     pub unrecorded: Vec<String>,
 }
@@ -77,6 +79,7 @@ pub fn replay(body: &JournalBody, observed: &RawObservation) -> Result<Vec<Repla
         Observation::Failover(observation) => Ok(failover_again(recorded, &observation)),
         Observation::Rotation(observation) => Ok(rotation_again(recorded, &observation)),
         Observation::Rollout(observation) => Ok(rollout_again(recorded, &observation)),
+        Observation::Drill(observation) => Ok(drill_again(recorded, &observation)),
         Observation::Compliance(topic, observation) => compliance_again(recorded, topic, *observation),
     }
 }
@@ -167,6 +170,36 @@ fn rotation_again(recorded: &[DecisionEntry], observation: &rotation::Recorded) 
     recorded.iter().map(again).collect()
 }
 
+fn drill_again(recorded: &[DecisionEntry], observation: &DrillObservation) -> Vec<Replay> {
+    let decision = drills::decide(&observation.facts, &observation.policy, observation.now);
+    let again = |entry: &DecisionEntry| {
+        let conclusion = |plan: Option<String>, to: Option<WeightSplit>| Conclusion {
+            decision: Some(decision.word().to_owned()),
+            code: decision.reason.code().to_owned(),
+            plan,
+            to,
+        };
+        let route = match entry.resource.parse::<ResourcePath>() {
+            Ok(ResourcePath::Route(route)) => Some(route),
+            Ok(_) | Err(_) => None,
+        };
+        // The split of a route's write follows from the route's document, which is not part of this observation.
+        let to = entry.plan.as_ref().and_then(PlanEntry::to).cloned();
+        let decided = match (&decision.step, route) {
+            (drills::Step::Routes(steps), Some(route)) => {
+                let plan = entry.plan.as_ref().and_then(PlanEntry::id).map(str::to_owned);
+                steps.iter().any(|step| *step.route() == route).then(|| conclusion(plan, to))
+            }
+            (_, Some(_)) => None,
+            (_, None) => Some(conclusion(None, None)),
+        };
+        let recorded = recorded_conclusion(entry);
+        let recorded = Conclusion { to: decided.as_ref().and_then(|decided| decided.to.clone()), ..recorded };
+        Replay { resource: entry.resource.clone(), at: observation.now, recorded, decided, unrecorded: Vec::new() }
+    };
+    recorded.iter().map(again).collect()
+}
+
 fn compliance_again(
     recorded: &[DecisionEntry],
     topic: Topic,
@@ -183,9 +216,9 @@ fn compliance_again(
             recorded: recorded_conclusion(entry),
             decided: decided.map(|decision| {
                 let (word, code, plan) = match &decision.verdict {
-                    compliance::Verdict::Keep(reason) => ("keep", reason.parts().0, None),
-                    compliance::Verdict::Hold(reason) => ("hold", reason.parts().0, None),
-                    compliance::Verdict::Act(plan) => ("act", "Mends".to_owned(), Some(plan.id.clone())),
+                    compliance::ComplianceVerdict::Keep(reason) => ("keep", reason.parts().0, None),
+                    compliance::ComplianceVerdict::Hold(reason) => ("hold", reason.parts().0, None),
+                    compliance::ComplianceVerdict::Act(plan) => ("act", "Mends".to_owned(), Some(plan.id.clone())),
                 };
                 Conclusion { decision: Some(word.to_owned()), code, plan, to: None }
             }),
@@ -204,12 +237,12 @@ fn recorded_conclusion(entry: &DecisionEntry) -> Conclusion {
     }
 }
 
-const fn rotation_word(verdict: &rotation::Verdict) -> &'static str {
+const fn rotation_word(verdict: &rotation::RotationVerdict) -> &'static str {
     match verdict {
-        rotation::Verdict::Keep(_) => "keep",
-        rotation::Verdict::Issue(_) => "issue",
-        rotation::Verdict::Distribute(_) => "distribute",
-        rotation::Verdict::Verify(_) => "verify",
-        rotation::Verdict::Retire(_) => "retire",
+        rotation::RotationVerdict::Keep(_) => "keep",
+        rotation::RotationVerdict::Issue(_) => "issue",
+        rotation::RotationVerdict::Distribute(_) => "distribute",
+        rotation::RotationVerdict::Verify(_) => "verify",
+        rotation::RotationVerdict::Retire(_) => "retire",
     }
 }

@@ -74,7 +74,7 @@ pub fn write_record<R: DocumentRecord>(record: &R) -> Value {
 
 /// The number goes first: the other members of a newer format may have any form.
 fn format<R: DocumentRecord>(key: &StateKey, stored: &Value) -> Result<Format, DocumentError> {
-    // A list would be read as a record whose members are all absent.
+    // A list would be read as a record without any member.
     let Some(members) = stored.as_object() else { return Err(malformed(key, "expected an object".to_owned())) };
     let Some(format) = members.get("format") else { return Ok(Format::Zero) };
     match format.as_u64() {

@@ -97,7 +97,7 @@ pub struct SweepState {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FindingsPart {
-    /// The findings whose ids fall into this part.
+    /// The findings with ids in this part.
     pub findings: BTreeMap<FindingId, DatedFinding>,
 }
 

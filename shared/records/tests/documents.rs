@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use mesh::compliance::Record as ComplianceRecord;
+use mesh::compliance::ComplianceRecord;
 use mesh::failover::{Memory, NodeRecord, Phase, RouteRecord};
 use mesh::name::{MeshName, RouteId, VirtualNodeName};
 use mesh::rotation;
@@ -87,7 +87,7 @@ fn newer_format_and_malformed_document_are_never_read_as_empty() {
     let reads: [(&str, Read); 8] = [
         ("route", |key, stored| read_record::<RouteRecord>(key, stored).err()),
         ("node", |key, stored| read_record::<NodeRecord>(key, stored).err()),
-        ("certificate", |key, stored| read_record::<rotation::Record>(key, stored).err()),
+        ("certificate", |key, stored| read_record::<rotation::RotationRecord>(key, stored).err()),
         ("compliance", |key, stored| read_record::<ComplianceRecord>(key, stored).err()),
         ("sweep", |key, stored| read_record::<SweepRecord>(key, stored).err()),
         ("audit", |key, stored| read_record::<AuditRecord>(key, stored).err()),
@@ -119,9 +119,9 @@ fn memory_of_a_decider_tells_newer_from_malformed() {
     assert!(matches!(route_memory(&route_key(), &newer), Memory::Unreadable(why) if why.contains("format 3")));
     newer["format"] = json!(2);
     let key = StateKey::certificate("sds:pay");
-    assert_eq!(certificate_memory(&key, &newer), rotation::Memory::Newer { format: 2 });
-    assert!(matches!(certificate_memory(&key, &json!({ "leaf": 7 })), rotation::Memory::Unreadable(_)));
-    assert!(matches!(certificate_memory(&key, &json!({ "leaf": null })), rotation::Memory::Record(_)));
+    assert_eq!(certificate_memory(&key, &newer), rotation::RotationMemory::Newer { format: 2 });
+    assert!(matches!(certificate_memory(&key, &json!({ "leaf": 7 })), rotation::RotationMemory::Unreadable(_)));
+    assert!(matches!(certificate_memory(&key, &json!({ "leaf": null })), rotation::RotationMemory::Record(_)));
 }
 
 /// A route with a rollout at 25 % and a drained node.

@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesh::compliance::Record as ComplianceRecord;
+use mesh::compliance::ComplianceRecord;
 use mesh::failover::{FunctionRecord, NodeRecord, RouteRecord};
 use mesh::failures::Failures;
-use mesh::rotation::Record as CertificateRecord;
+use mesh::rotation::RotationRecord;
 use records::{
     AuditFacts, AuditRecord, DeadLetterFacts, DeadLetterLog, DocumentRecord, FindingsPart, Function, JournalBody,
     KillSwitchLog, Layout, ObservedRef, OperatorFacts, OutcomeEntry, PlanEntry, RosterRecord, StandstillsRecord,
@@ -49,7 +49,7 @@ fn kind(key: &StateKey) -> Check {
     match key.as_str().split('/').collect::<Vec<_>>().as_slice() {
         ["route", ..] => ("route", check::<RouteRecord>),
         ["node", ..] => ("node", check::<NodeRecord>),
-        ["certificate", ..] => ("certificate", check::<CertificateRecord>),
+        ["certificate", ..] => ("certificate", check::<RotationRecord>),
         ["failures", _] => ("failures", check::<Failures>),
         ["standstills", _] => ("standstills", check::<StandstillsRecord>),
         ["tag-compliance", _] => ("tag-compliance mesh", check::<ComplianceRecord>),

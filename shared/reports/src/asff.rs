@@ -20,7 +20,7 @@ mod limit {
 
 /// The Security Hub that the findings are imported into.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct SecurityHubAccount {
     /// `aws`, `aws-cn` or `aws-us-gov`.
     pub partition: String,
     /// The region of Security Hub.
@@ -35,13 +35,13 @@ pub type Asff = Vec<Value>;
 /// Every finding as an active one, and every resolved finding as an archived one. Importing the same finding again
 /// updates it, by its id.
 #[must_use]
-pub fn asff(report: &MeshReport<'_>, changes: &Changes, place: &Place) -> Asff {
+pub fn asff(report: &MeshReport<'_>, changes: &Changes, place: &SecurityHubAccount) -> Asff {
     let active = report.evaluation.findings.iter().map(|finding| active(finding, report.history, place, report.at));
     let archived = changes.resolved.iter().map(|(id, dated)| archived(id.as_str(), dated, place, report.at));
     active.chain(archived).collect()
 }
 
-fn active(finding: &Finding, history: &History, place: &Place, now: Timestamp) -> Value {
+fn active(finding: &Finding, history: &History, place: &SecurityHubAccount, now: Timestamp) -> Value {
     let first_seen = history.first_seen(finding).unwrap_or(now);
     let rule = finding.rule.rule();
     let title = rule.map_or(finding.rule.as_str(), |rule| rule.title);
@@ -68,7 +68,7 @@ fn active(finding: &Finding, history: &History, place: &Place, now: Timestamp) -
     written
 }
 
-fn archived(id: &str, dated: &Dated, place: &Place, now: Timestamp) -> Value {
+fn archived(id: &str, dated: &Dated, place: &SecurityHubAccount, now: Timestamp) -> Value {
     let mut written = common(id, &dated.rule, dated.severity, place, now);
     let of_finding = json!({
         "Types": [kind(None)],
@@ -84,8 +84,8 @@ fn archived(id: &str, dated: &Dated, place: &Place, now: Timestamp) -> Value {
     written
 }
 
-fn common(id: &str, rule: &str, severity: Severity, place: &Place, now: Timestamp) -> Value {
-    let Place { partition, region, account } = place;
+fn common(id: &str, rule: &str, severity: Severity, place: &SecurityHubAccount, now: Timestamp) -> Value {
+    let SecurityHubAccount { partition, region, account } = place;
     json!({
         "SchemaVersion": "2018-10-08",
         "Id": format!("meshwarden/{region}/{account}/{id}"),
@@ -99,8 +99,8 @@ fn common(id: &str, rule: &str, severity: Severity, place: &Place, now: Timestam
 }
 
 /// The resource of a finding. The format has no type for App Mesh.
-fn resource(path: &ResourcePath, place: &Place, mut details: Map<String, Value>) -> Value {
-    let Place { partition, region, .. } = place;
+fn resource(path: &ResourcePath, place: &SecurityHubAccount, mut details: Map<String, Value>) -> Value {
+    let SecurityHubAccount { partition, region, .. } = place;
     details.insert("kind".to_owned(), path.kind().to_string().into());
     details.insert("path".to_owned(), path.to_string().into());
     json!({
@@ -112,8 +112,8 @@ fn resource(path: &ResourcePath, place: &Place, mut details: Map<String, Value>)
     })
 }
 
-fn arn(path: &ResourcePath, place: &Place) -> String {
-    let Place { partition, region, account } = place;
+fn arn(path: &ResourcePath, place: &SecurityHubAccount) -> String {
+    let SecurityHubAccount { partition, region, account } = place;
     let arn = format!("arn:{partition}:appmesh:{region}:{account}:{path}");
     Arn::parse(&arn).map_or(arn, |arn| arn.to_string())
 }

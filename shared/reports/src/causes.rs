@@ -69,8 +69,8 @@ impl Cause<'_> {
         all.map(|finding| finding.severity).max().unwrap_or(Severity::Info)
     }
 
-    /// Whether the cause deserves a separate line: several findings share it, or it is in another place than the
-    /// finding.
+    /// Whether the cause deserves a separate line: several findings share it, or it is in another place
+    /// than the finding.
     #[must_use]
     pub fn is_shared(&self) -> bool {
         self.findings.len() > 1

@@ -4,19 +4,19 @@ use std::fmt::Write as _;
 
 use mesh::pack::Finding;
 
-use crate::sarif::{Level, Notification, Place, Placed};
+use crate::sarif::{FileLine, Level, LocatedFinding, Notification};
 use crate::visible::visible;
 
 /// One command per line, the worst first, since GitHub shows ten of a kind for each step. Waived findings are left out.
 #[must_use]
-pub fn github(results: &[Placed<'_>], notifications: &[Notification]) -> String {
+pub fn github(results: &[LocatedFinding<'_>], notifications: &[Notification]) -> String {
     let mut text = String::new();
     for Notification { level, message, place } in notifications {
         command(&mut text, *level, place.as_ref(), "meshwarden", message);
     }
-    let mut open: Vec<&Placed<'_>> = results.iter().filter(|placed| !placed.waived).collect();
+    let mut open: Vec<&LocatedFinding<'_>> = results.iter().filter(|placed| !placed.waived).collect();
     open.sort_by_key(|placed| std::cmp::Reverse(placed.finding.severity));
-    for Placed { finding, place, .. } in open {
+    for LocatedFinding { finding, place, .. } in open {
         let Finding { rule, resource, part, message, severity, .. } = finding;
         let of = if part.is_empty() { String::new() } else { format!(" {part}") };
         let title = format!("{rule} ({severity})");
@@ -25,13 +25,13 @@ pub fn github(results: &[Placed<'_>], notifications: &[Notification]) -> String 
     text
 }
 
-fn command(text: &mut String, level: Level, place: Option<&Place>, title: &str, message: &str) {
+fn command(text: &mut String, level: Level, place: Option<&FileLine>, title: &str, message: &str) {
     let name = match level {
         Level::Error => "error",
         Level::Warning => "warning",
         Level::Note => "notice",
     };
-    let at = place.map_or_else(String::new, |Place { file, line }| {
+    let at = place.map_or_else(String::new, |FileLine { file, line }| {
         let file = file.strip_prefix("./").unwrap_or(file);
         format!("file={},line={line},", property(file))
     });
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn text_cannot_end_its_command_or_start_another() {
         let mut text = String::new();
-        let place = Place { file: "./a,b: 100%\n::error::x.yaml".to_owned(), line: 7 };
+        let place = FileLine { file: "./a,b: 100%\n::error::x.yaml".to_owned(), line: 7 };
         command(&mut text, Level::Warning, Some(&place), "a rule: b, c", "one\n::stop-commands::x\r\u{1b}[0m %");
         assert_eq!(
             text,

@@ -4,8 +4,8 @@ use serde_json::{Value, json as value};
 
 use crate::{MeshReport, by_severity};
 
-/// The report as one JSON document. Members are only ever added; `format` is incremented when a member changes its
-/// meaning.
+/// The report as one JSON document. Members are only ever added; `format` is incremented when a member
+/// changes its meaning.
 #[must_use]
 pub fn json(report: &MeshReport<'_>) -> Value {
     let findings: Vec<Value> = report

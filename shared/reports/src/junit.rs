@@ -3,7 +3,7 @@
 use askama::Template;
 use mesh::pack::{Finding, Severity};
 
-use crate::sarif::{Level, Notification, Place, Placed};
+use crate::sarif::{FileLine, Level, LocatedFinding, Notification};
 use crate::visible::visible;
 
 /// Writes a JUnit report with a test case per finding, which fails if its severity fails the run. Waived findings,
@@ -11,13 +11,13 @@ use crate::visible::visible;
 /// findings: test cases that pass.
 #[must_use]
 pub fn junit(
-    results: &[Placed<'_>],
+    results: &[LocatedFinding<'_>],
     notifications: &[Notification],
     clean: &[&str],
     fails: impl Fn(Severity) -> bool,
 ) -> String {
-    let result_case = |placed: &Placed<'_>| {
-        let Placed { finding, place, waived } = placed;
+    let result_case = |placed: &LocatedFinding<'_>| {
+        let LocatedFinding { finding, place, waived } = placed;
         let outcome = match (waived, fails(finding.severity)) {
             (true, _) => JunitOutcome::Skipped,
             (false, true) => JunitOutcome::Failure,
@@ -32,7 +32,7 @@ pub fn junit(
         };
         let name = visible(message).into_owned();
         let (class, kind) = ("meshwarden".to_owned(), "reading".to_owned());
-        let at = place.as_ref().map(|Place { file, line }| (visible(file).into_owned(), *line));
+        let at = place.as_ref().map(|FileLine { file, line }| (visible(file).into_owned(), *line));
         JunitCase { detail: name.clone(), name, class, at, kind, outcome }
     };
     let clean_case = |file: &&str| JunitCase {
@@ -85,11 +85,11 @@ enum JunitOutcome {
     Skipped,
 }
 
-fn case(finding: &Finding, place: Option<&Place>, outcome: JunitOutcome) -> JunitCase {
+fn case(finding: &Finding, place: Option<&FileLine>, outcome: JunitOutcome) -> JunitCase {
     let Finding { rule, severity, resource, part, message, .. } = finding;
     let of = if part.is_empty() { String::new() } else { format!(" {part}") };
     let remedy = rule.rule().map_or("", |rule| rule.remedy);
-    let at = place.map(|Place { file, line }| (visible(file).into_owned(), *line));
+    let at = place.map(|FileLine { file, line }| (visible(file).into_owned(), *line));
     let shown = at.as_ref().map_or_else(String::new, |(file, line)| format!("{file}:{line}\n"));
     JunitCase {
         name: visible(&format!("{rule}: {resource}{of}")).into_owned(),

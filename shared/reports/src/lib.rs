@@ -27,7 +27,7 @@ use mesh::edges::Edge;
 use mesh::graph::Mesh;
 use mesh::pack::{Evaluation, Finding, Severity};
 
-pub use asff::{Asff, Place, asff};
+pub use asff::{Asff, SecurityHubAccount, asff};
 pub use causes::{Cause, RootCause, RuleGroup, group, root_cause};
 pub use github::github;
 pub use history::{Changes, Dated, History};
@@ -49,8 +49,8 @@ pub struct MeshReport<'a> {
     pub history: &'a History,
     /// The time at which the mesh was read.
     pub at: Timestamp,
-    /// The parts of the mesh that could not be read, so that their findings are unknown: a resource, its tags, a
-    /// certificate.
+    /// The parts of the mesh that could not be read, so that their findings are unknown: a resource, its
+    /// tags, a certificate.
     pub unread: &'a [String],
 }
 

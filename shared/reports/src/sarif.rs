@@ -6,18 +6,18 @@ use mesh::pack::{Finding, Rule, Severity, rules};
 
 /// A finding and its place in a file.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Placed<'f> {
+pub struct LocatedFinding<'f> {
     /// The finding at this place.
     pub finding: &'f Finding,
     /// The place; `None` for a finding in no file, as in a mesh that was read from its API.
-    pub place: Option<Place>,
+    pub place: Option<FileLine>,
     /// Whether a waiver of the policy allows the finding for now.
     pub waived: bool,
 }
 
 /// A place in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct FileLine {
     /// The path of the file, relative to the directory where the run started, with `/` as separator.
     pub file: String,
     /// The line, from 1.
@@ -32,7 +32,7 @@ pub struct Notification {
     /// The text of the notification.
     pub message: String,
     /// The place; `None` for a notification about no place in a file.
-    pub place: Option<Place>,
+    pub place: Option<FileLine>,
 }
 
 /// SARIF's levels.
@@ -68,7 +68,7 @@ impl From<Severity> for Level {
 
 /// A log of one run with all rules, including those without findings.
 #[must_use]
-pub fn log(version: &str, results: &[Placed<'_>], notifications: &[Notification]) -> Value {
+pub fn log(version: &str, results: &[LocatedFinding<'_>], notifications: &[Notification]) -> Value {
     let complete = notifications.iter().all(|notification| notification.level != Level::Error);
     let encoded = |Notification { level, message, place }: &Notification| {
         let locations: Vec<Value> =
@@ -118,7 +118,7 @@ const fn score(severity: Severity) -> &'static str {
     }
 }
 
-fn result(Placed { finding, place, waived }: &Placed<'_>) -> Value {
+fn result(LocatedFinding { finding, place, waived }: &LocatedFinding<'_>) -> Value {
     let mut result = Map::new();
     let mut member = |name: &str, value: Value| result.insert(name.to_owned(), value);
     member("ruleId", json!(finding.rule.as_str()));
@@ -145,7 +145,7 @@ fn result(Placed { finding, place, waived }: &Placed<'_>) -> Value {
     Value::Object(result)
 }
 
-fn physical_location(Place { file, line }: &Place) -> Value {
+fn physical_location(FileLine { file, line }: &FileLine) -> Value {
     json!({"artifactLocation": {"uri": uri(file)}, "region": {"startLine": line}})
 }
 
@@ -178,9 +178,11 @@ mod tests {
         let mut mesh = Mesh::new("shop".parse().unwrap());
         mesh.spec = Some(MeshSpec::read(&json!({"egressFilter": {"type": "ALLOW_ALL"}})).unwrap());
         let findings = evaluate(&mesh, &Policy::built_in().unwrap(), Timestamp::UNIX_EPOCH);
-        let place = Place { file: "./a mesh/ü.yaml".to_owned(), line: 7 };
-        let results: Vec<Placed<'_>> =
-            findings.iter().map(|finding| Placed { finding, place: Some(place.clone()), waived: true }).collect();
+        let place = FileLine { file: "./a mesh/ü.yaml".to_owned(), line: 7 };
+        let results: Vec<LocatedFinding<'_>> = findings
+            .iter()
+            .map(|finding| LocatedFinding { finding, place: Some(place.clone()), waived: true })
+            .collect();
         let error =
             Notification { level: Level::Error, message: "b.yaml: line 1".to_owned(), place: Some(place.clone()) };
         let log = log("1.2.3", &results, &[error]);

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// Whether a terminal, an editor or a browser would interpret or hide a character instead of showing it. These are
-/// control characters, direction marks and overrides, invisible spaces and joiners, line and paragraph separators, and
-/// tags.
+/// control characters, direction marks and overrides, invisible spaces and joiners, line and paragraph
+/// separators, and tags.
 #[must_use]
 pub const fn is_hidden(character: char) -> bool {
     matches!(

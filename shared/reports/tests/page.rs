@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use mesh::name::ResourceKind::{VirtualNode, VirtualService};
 use mesh::name::ResourcePath;
 use mesh::pack::{Evaluation, Finding};
-use reports::sarif::Place;
+use reports::sarif::FileLine;
 use reports::{FilesReport, History, MeshReport, files_page, page};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -86,7 +86,7 @@ fn text_of_a_mesh_is_escaped_and_visible() {
     let unread = [hostile.to_owned()];
     let report = MeshReport { mesh, edges, evaluation, history: &History::default(), at: now(), unread: &unread };
     let summary = [hostile.to_owned()];
-    let place = |_: &Finding| Some(Place { file: hostile.to_owned(), line: 1 });
+    let place = |_: &Finding| Some(FileLine { file: hostile.to_owned(), line: 1 });
     let meshes = [(mesh.clone(), edges.clone())];
     let findings = &evaluation.findings;
     let of_files = FilesReport {

@@ -11,8 +11,8 @@ use mesh::graph::Mesh;
 use mesh::pack::{Evaluation, Severity, judge};
 use mesh::policy::Policy;
 use mesh::readers::{Surroundings, read};
-use reports::sarif::{Placed, log};
-use reports::{Changes, History, MeshReport, Place, SEVERITIES, asff, json};
+use reports::sarif::{LocatedFinding, log};
+use reports::{Changes, History, MeshReport, SEVERITIES, SecurityHubAccount, asff, json};
 use serde_json::{Value, json as value};
 
 struct EvaluatedMesh {
@@ -57,7 +57,8 @@ impl EvaluatedMesh {
 
 #[test]
 fn asff_respects_the_limits_of_the_format() {
-    let place = Place { partition: "aws".into(), region: "eu-west-1".into(), account: "123456789012".into() };
+    let place =
+        SecurityHubAccount { partition: "aws".into(), region: "eu-west-1".into(), account: "123456789012".into() };
     let mut evaluated = fixtures().remove(2);
     evaluated.evaluation.findings[0].message = "x".repeat(5000);
     evaluated.evaluation.findings[0].facts.insert("long".into(), "y".repeat(5000).into());
@@ -91,7 +92,8 @@ fn asff_respects_the_limits_of_the_format() {
 /// Security Hub shows as creation time when a finding was first seen, for resolved findings too.
 #[test]
 fn asff_dates_a_finding_by_its_history() {
-    let place = Place { partition: "aws".into(), region: "eu-west-1".into(), account: "123456789012".into() };
+    let place =
+        SecurityHubAccount { partition: "aws".into(), region: "eu-west-1".into(), account: "123456789012".into() };
     let mut evaluated = fixtures().remove(2);
     let gone = evaluated.changes.new.remove(0);
     evaluated.changes.resolved.push(gone);
@@ -111,7 +113,7 @@ fn sarif_levels_follow_severities() {
     let levels = SEVERITIES.map(|severity| {
         let mut finding = fixtures().remove(2).evaluation.findings.remove(0);
         finding.severity = severity;
-        let log = log("1", &[Placed { finding: &finding, place: None, waived: false }], &[]);
+        let log = log("1", &[LocatedFinding { finding: &finding, place: None, waived: false }], &[]);
         let result = &log["runs"][0]["results"][0];
         assert_eq!((&result["suppressions"], &result["properties"]["severity"]), (&Value::Null, &value!(severity)));
         assert_eq!(log["runs"][0]["invocations"][0]["executionSuccessful"], true);

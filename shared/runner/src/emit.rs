@@ -129,7 +129,7 @@ fn invocation(report: &Report, request_id: &str, now: Timestamp) -> Value {
         "CallsDenied": report.signals.calls_denied,
         "TookMs": report.took_ms,
         "requestId": request_id,
-        "wake": report.wake,
+        "wake": report.triggers,
     })
 }
 
@@ -147,8 +147,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::events::Payload;
     use crate::report::{Decision, Signals};
-    use crate::wake::Payload;
 
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);
@@ -186,7 +186,7 @@ mod tests {
     fn report() -> Report {
         Report {
             function: "route-failover".into(),
-            wake: vec![Payload::Tick],
+            triggers: vec![Payload::Tick],
             took_ms: 42,
             signals: Signals {
                 holds_during_alarm: 2,
@@ -195,7 +195,7 @@ mod tests {
                 calls_denied: 3,
                 ..Signals::default()
             },
-            ..Report::of(vec![decision("InsideCooldown"), decision("InsideCooldown"), decision("NoRoute")])
+            ..Report::new(vec![decision("InsideCooldown"), decision("InsideCooldown"), decision("NoRoute")])
         }
     }
 

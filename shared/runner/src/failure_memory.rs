@@ -85,7 +85,7 @@ impl FailureRun {
         if in_time {
             self.succeeded(TIME);
         } else {
-            let text = "it ran out; what was begun is continued by the next run".to_owned();
+            let text = "it ran out; the next run resumes the changes that were begun".to_owned();
             self.fail(TIME, FailureClass::Transient, "OutOfTime", text);
         }
     }

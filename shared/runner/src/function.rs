@@ -12,15 +12,16 @@ use async_trait::async_trait;
 use jiff::SignedDuration;
 use mesh::policy::{PagingPolicy, Policy, PolicyError};
 use ports::Deadline;
+use serde_json::Value;
 
 use crate::engine::{Engine, EnginePorts};
+use crate::events::{self, Delivery};
 use crate::failure_memory::FailureMemory;
 use crate::policy_keeper::{Current, NoPolicy, PolicyKeeper};
 use crate::report::Report;
 use crate::run::{Run, RunResult};
 use crate::runtime::{Handler, Retry};
 use crate::standstill_memory::StandstillMemory;
-use crate::wake::Delivery;
 
 /// The part of a function that the engine does not have: its events and its work.
 pub trait LambdaFunction: Send + Sync {
@@ -36,6 +37,11 @@ pub trait LambdaFunction: Send + Sync {
     /// The limits for pages about failed calls.
     fn paging(&self, policy: &Policy) -> PagingPolicy {
         policy.failover.paging.clone()
+    }
+
+    /// Reads an event. A function that is invoked with events of an undocumented form reads them itself.
+    fn read(&self, event: &Value) -> Vec<Delivery> {
+        events::parse(event)
     }
 
     /// Reads the deliveries. Unreadable ones and those for other recipients have already been reported.
@@ -65,6 +71,10 @@ impl<F: LambdaFunction> Runner<F> {
 
 #[async_trait]
 impl<F: LambdaFunction> Handler for Runner<F> {
+    fn read(&self, event: &Value) -> Vec<Delivery> {
+        self.function.read(event)
+    }
+
     async fn handle(&self, deliveries: Vec<Delivery>, deadline: Deadline) -> Result<Report, Retry> {
         let Self { function, engine } = self;
         let trigger = function.trigger(deliveries);

@@ -3,7 +3,7 @@
 //! ```text
 //! start ─▶ environment ─▶ Config ─▶ PolicyKeeper
 //!                                       ▼
-//!              event ─▶ wake::parse ─▶ Runner ─▶ Report ─▶ log lines, metrics, answer
+//!              event ─▶ events::parse ─▶ Runner ─▶ Report ─▶ log lines, metrics, answer
 //!                                       ▼
 //!                        LambdaFunction::run, with the tools of Run
 //!                                       ▼
@@ -23,6 +23,7 @@ mod change;
 mod config;
 mod emit;
 mod engine;
+pub mod events;
 mod failure_memory;
 mod function;
 mod outbox;
@@ -36,7 +37,6 @@ mod run;
 mod runtime;
 mod standstill_memory;
 mod start;
-pub mod wake;
 mod work;
 
 pub use case::{Case, CaseAction, CaseDecision, DocumentState, News, ObservationData, PlanData, StoredRecord};
@@ -48,7 +48,7 @@ pub use failure_memory::{FailureMemory, FailureRun};
 pub use function::{LambdaFunction, Runner};
 pub use outbox::Message;
 pub use outcome::Outcome;
-pub use policy_keeper::{Current, LOAD_WITHIN, LOOK_AGAIN_AFTER, NoPolicy, PolicyKeeper, REFRESH_WITHIN};
+pub use policy_keeper::{Current, LOAD_WITHIN, NoPolicy, PolicyKeeper, REFRESH_WITHIN, REREAD_AFTER};
 pub use reconcile::{CaseOf, Pass, Reconcile};
 pub use report::{Decision, Metric, Report, Signals};
 pub use run::Run;

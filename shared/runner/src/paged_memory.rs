@@ -6,11 +6,11 @@
 //!           yes:  store without the page -> send -> store with the page
 //! ```
 //!
-//! A page is sent only after the table has accepted a write of the document that remembers it. Without that rule a
-//! function whose table cannot be read or written sends the same page from each new process, for as long as the fault
-//! lasts. Such a page is withheld: its text is logged as an error, and the caller counts it in the metric
-//! `PagesWithheld`. The alarm on that metric is the page, and it needs no table. A stored document that cannot be read is
-//! never overwritten; it counts as a separate withheld page, and the text of that page names the remedy.
+//! A page is sent only after the table has accepted a write of the document that remembers it. Without that rule, each
+//! new process of a function with an unavailable table sends the same page, for as long as the fault lasts. Such a page
+//! is withheld: its text is logged as an error, and the caller counts it in the metric `PagesWithheld`. The alarm on that
+//! metric is the page, and it needs no table. A stored document that cannot be read is never overwritten; it counts as a
+//! separate withheld page, and the text of that page names the remedy.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

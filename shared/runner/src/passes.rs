@@ -33,7 +33,7 @@ const ATTEMPTS: usize = 3;
 /// The continuation after a pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum NextPass {
-    /// Nothing.
+    /// The loop ends.
     End,
     /// A pass over the superseded resources.
     Superseded(BTreeSet<String>),

@@ -22,7 +22,7 @@ use crate::runtime::Retry;
 
 /// The interval at which a warm function checks for a new version. A shorter one costs calls; with a longer one,
 /// operators wait for their own changes.
-pub const LOOK_AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(1);
+pub const REREAD_AFTER: SignedDuration = SignedDuration::from_mins(1);
 
 /// The time limit for the first version, at start and in the first invocations. Lambda ends a process that has not
 /// started after 10 seconds, and runs the start again within the time of the first invocation.
@@ -124,7 +124,7 @@ impl NoPolicy {
     pub fn retry(&self, pages_withheld: u32) -> Retry {
         let signals =
             Signals { policy_unavailable: true, observed_nothing: true, pages_withheld, ..Signals::default() };
-        Retry { report: Some(Report { signals, ..Report::of(Vec::new()) }), ..Retry::all(self.to_string()) }
+        Retry { report: Some(Report { signals, ..Report::new(Vec::new()) }), ..Retry::all(self.to_string()) }
     }
 }
 
@@ -158,7 +158,7 @@ impl<P, E: fmt::Display> PolicyKeeper<P, E> {
             let within = Deadline::remaining().map_or(LOAD_WITHIN, |left| LOAD_WITHIN.min(left / 2));
             slot.insert(load(self.source.as_ref(), self.parse, within, now).await?)
         };
-        if now.duration_since(kept.looked) >= LOOK_AGAIN_AFTER {
+        if now.duration_since(kept.looked) >= REREAD_AFTER {
             kept.looked = now;
             match read(self.source.as_ref(), REFRESH_WITHIN).await {
                 Ok(text) => kept.take(text, self.parse),
@@ -231,7 +231,7 @@ mod tests {
     }
 
     fn number(text: &str) -> Result<u32, String> {
-        text.parse().map_err(|_| format!("line 1:\n  `{text}` is no number"))
+        text.parse().map_err(|_| format!("line 1:\n  `{text}` is not a number"))
     }
 
     async fn keeper(text: &str) -> (MemoryPolicy, Faults, Result<PolicyKeeper<u32, String>, NoPolicy>) {
@@ -244,7 +244,7 @@ mod tests {
     #[tokio::test]
     async fn a_broken_first_version_is_an_error_of_one_line() {
         let (_, _, keeper) = keeper("one").await;
-        assert_eq!(keeper.unwrap_err().to_string(), "failed to load the policy: line 1:; `one` is no number");
+        assert_eq!(keeper.unwrap_err().to_string(), "failed to load the policy: line 1:; `one` is not a number");
     }
 
     #[tokio::test]
@@ -267,7 +267,7 @@ mod tests {
         for now in [60, 61, 200] {
             let current = keeper.current(at(now)).await.unwrap();
             assert_eq!(*current.policy, 1);
-            assert_eq!(current.rejected.as_deref(), Some("line 1:; `two` is no number"));
+            assert_eq!(current.rejected.as_deref(), Some("line 1:; `two` is not a number"));
         }
         source.set("1");
         assert_eq!(keeper.current(at(300)).await.unwrap().rejected, None);

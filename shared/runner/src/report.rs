@@ -6,7 +6,7 @@ use records::{DecisionEntry, OutcomeEntry, PlanEntry};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::wake::{Delivery, Payload};
+use crate::events::{Delivery, Payload};
 
 /// The report of one invocation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -15,7 +15,8 @@ pub struct Report {
     /// The function's name, as in `route-failover`.
     pub function: String,
     /// The payloads that triggered the invocation.
-    pub wake: Vec<Payload>,
+    #[serde(rename = "wake")]
+    pub triggers: Vec<Payload>,
     /// The decisions, one entry per resource.
     pub decisions: Vec<Decision>,
     /// The duration of the invocation, in milliseconds.
@@ -26,6 +27,9 @@ pub struct Report {
     /// Metrics that only this function has.
     #[serde(skip)]
     pub metrics: Vec<Metric>,
+    /// The answer to a direct invocation, in place of the report.
+    #[serde(skip)]
+    pub answer: Option<Value>,
 }
 
 /// A metric value for CloudWatch.
@@ -94,17 +98,18 @@ pub struct Signals {
 }
 
 impl Report {
-    /// Creates a report with these decisions. [`crate::run()`] fills in the function's name, the trigger and the
-    /// duration.
+    /// Creates a report with these decisions. [`crate::run()`] fills in the other members: the function's name, the
+    /// triggers and the duration.
     #[must_use]
-    pub fn of(decisions: Vec<Decision>) -> Self {
+    pub fn new(decisions: Vec<Decision>) -> Self {
         Self {
             function: String::new(),
-            wake: Vec::new(),
+            triggers: Vec::new(),
             decisions,
             took_ms: 0,
             signals: Signals::default(),
             metrics: Vec::new(),
+            answer: None,
         }
     }
 
@@ -145,7 +150,8 @@ impl Decision {
             | Payload::MeshWrite(_)
             | Payload::Certificate(_)
             | Payload::Rollout(_)
-            | Payload::Sweep { .. } => {
+            | Payload::Sweep { .. }
+            | Payload::Drill(_) => {
                 return None;
             }
         };

@@ -34,6 +34,7 @@ pub struct Run<'a> {
 struct Collected {
     lines: Vec<Decision>,
     metrics: Vec<Metric>,
+    answer: Option<Value>,
     signals: Signals,
     outcomes: BTreeMap<(String, &'static str), usize>,
     waiting: StandstillRun,
@@ -117,6 +118,11 @@ impl<'a> Run<'a> {
     /// Adds a metric to the report.
     pub fn metric(&self, metric: Metric) {
         self.collected().metrics.push(metric);
+    }
+
+    /// Sets the answer to a direct invocation, in place of the report.
+    pub fn answer(&self, answer: Value) {
+        self.collected().answer = Some(answer);
     }
 
     /// Records that the kill switch was found on.
@@ -223,9 +229,9 @@ impl<'a> Run<'a> {
     }
 
     pub(crate) fn into_ended(self) -> RunResult {
-        let Collected { lines, metrics, signals, work, waiting, outcomes: _ } =
+        let Collected { lines, metrics, answer, signals, work, waiting, outcomes: _ } =
             self.collected.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let report = Report { signals, metrics, ..Report::of(lines) };
+        let report = Report { signals, metrics, answer, ..Report::new(lines) };
         RunResult { report, failures: self.failures, waiting, work }
     }
 

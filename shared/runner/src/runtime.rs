@@ -11,6 +11,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -21,8 +22,8 @@ use ports::{Deadline, DeniedCalls};
 use serde_json::Value;
 
 use crate::emit::Emitter;
+use crate::events::{self, Delivery, Payload};
 use crate::report::{Decision, Report};
-use crate::wake::{self, Delivery, Payload};
 
 /// The part of an invocation's time that is reserved for the log lines and the answer. With less, Lambda would cut off
 /// a slow last call before the function could report it.
@@ -31,6 +32,11 @@ pub const RESERVE: Duration = Duration::from_millis(500);
 /// Handles the triggers of one function.
 #[async_trait]
 pub trait Handler: Send + Sync {
+    /// Reads an event. A function that is invoked with events of an undocumented form reads them itself.
+    fn read(&self, event: &Value) -> Vec<Delivery> {
+        events::parse(event)
+    }
+
     /// Handles the readable deliveries of one invocation together. Unreadable deliveries and those for other recipients
     /// have already been reported. A failure that no retry can resolve is a decision in the report.
     async fn handle(&self, deliveries: Vec<Delivery>, deadline: Deadline) -> Result<Report, Retry>;
@@ -104,8 +110,10 @@ pub async fn run(function: &'static str, handler: impl Handler) -> Result<(), la
 /// The name under which one invocation of a function holds leases: no two invocations share it.
 #[must_use]
 pub fn holder(function: &str, deadline: Deadline, now: Timestamp) -> String {
-    let process = std::process::id();
-    format!("{function}-{process}-{}-{}", now.as_nanosecond(), deadline.left().as_nanos())
+    // The clock of a test stands still between two invocations.
+    static INVOCATIONS: AtomicU64 = AtomicU64::new(0);
+    let (process, number) = (std::process::id(), INVOCATIONS.fetch_add(1, Ordering::Relaxed));
+    format!("{function}-{process}-{number}-{}-{}", now.as_nanosecond(), deadline.left().as_nanos())
 }
 
 /// Sends logs to the standard output as JSON lines; `directives` are those of [`crate::Config::log`].
@@ -139,8 +147,8 @@ impl Invocation<'_> {
         event: &Value,
     ) -> Result<Value, lambda_runtime::Error> {
         let began = Instant::now();
-        let deliveries = wake::parse(event);
-        let wake: Vec<Payload> = deliveries.iter().map(|delivery| delivery.payload.clone()).collect();
+        let deliveries = handler.read(event);
+        let triggers: Vec<Payload> = deliveries.iter().map(|delivery| delivery.payload.clone()).collect();
         let (unusable, usable): (Vec<_>, Vec<_>) = deliveries
             .into_iter()
             .map(|delivery| (Decision::on_unusable(&delivery), delivery))
@@ -154,21 +162,21 @@ impl Invocation<'_> {
             .collect();
         let denied = DeniedCalls::default();
         let outcome = if usable.is_empty() {
-            Ok(Report::of(Vec::new()))
+            Ok(Report::new(Vec::new()))
         } else {
             denied.cover(self.deadline.cover(handler.handle(usable.clone(), self.deadline))).await
         };
         let (mut report, mut retry) = match outcome {
             Ok(report) => (report, None),
-            Err(mut retry) => (retry.report.take().unwrap_or_else(|| Report::of(Vec::new())), Some(retry)),
+            Err(mut retry) => (retry.report.take().unwrap_or_else(|| Report::new(Vec::new())), Some(retry)),
         };
         if report.signals.observed_nothing && retry.is_none() {
-            retry = Some(Retry::all(blind(&report)));
+            retry = Some(Retry::all(observed_nothing(&report)));
         }
         report.signals.calls_denied = denied.count();
         let mut report = Report {
             function: self.function.to_owned(),
-            wake,
+            triggers,
             took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             ..report
         };
@@ -178,23 +186,26 @@ impl Invocation<'_> {
         }
         emitter.emit(&report, self.request_id, Timestamp::now())?;
 
-        if wake::is_batch(event) {
+        if events::is_batch(event) {
             return Ok(serde_json::to_value(batch_answer(retry, &usable, &unreadable)?)?);
         }
         if let Some(retry) = retry {
             return Err(retry.into());
         }
-        if wake::is_bare_list(event)
-            && let Some(unnamed) = Unnamed::of(&unreadable)
+        if events::is_bare_list(event)
+            && let Some(unnamed) = Unnamed::count(&unreadable)
         {
             return Err(unnamed.into());
         }
-        Ok(serde_json::to_value(report)?)
+        match report.answer.take() {
+            Some(answer) => Ok(answer),
+            None => Ok(serde_json::to_value(report)?),
+        }
     }
 }
 
 /// The error of an invocation that observed nothing: the first call that failed, with the class of its error.
-fn blind(report: &Report) -> String {
+fn observed_nothing(report: &Report) -> String {
     let failed = report.decisions.iter().find_map(|decision| {
         let text = |name: &str| decision.facts.get(name).and_then(Value::as_str);
         Some(format!(": failed to {}: {}: {}", text("call")?, text("kind")?, text("message")?))
@@ -204,7 +215,7 @@ fn blind(report: &Report) -> String {
 
 impl Unnamed {
     /// Counts the unreadable deliveries that have no message id; `None` without any.
-    fn of(unreadable: &[Delivery]) -> Option<Self> {
+    fn count(unreadable: &[Delivery]) -> Option<Self> {
         let mut flaws = unreadable.iter().filter(|delivery| delivery.message_id.is_none()).filter_map(flaw);
         let (at, why) = flaws.next()?;
         Some(Self { count: 1 + flaws.count(), at: at.to_owned(), why: why.to_owned() })
@@ -223,6 +234,7 @@ fn flaw(delivery: &Delivery) -> Option<(&str, &str)> {
         | Payload::Certificate(_)
         | Payload::Rollout(_)
         | Payload::Sweep { .. }
+        | Payload::Drill(_)
         | Payload::NotOurs { .. } => None,
     }
 }
@@ -234,7 +246,7 @@ fn batch_answer(
     given: &[Delivery],
     unreadable: &[Delivery],
 ) -> Result<SqsBatchResponse, lambda_runtime::Error> {
-    if let Some(unnamed) = Unnamed::of(unreadable) {
+    if let Some(unnamed) = Unnamed::count(unreadable) {
         return Err(unnamed.into());
     }
     let mut failed = BTreeSet::new();

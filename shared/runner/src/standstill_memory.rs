@@ -5,9 +5,9 @@
 //!   at the end: finish: load standstills/FUNCTION -> mesh::watch decides -> store -> one page -> store
 //! ```
 //!
-//! A function whose own record of a subject has room for a [`Watch`] keeps it there; this is for all others. An invocation
-//! with final decisions only, after others with final decisions only, costs no call. `paged_memory.rs` explains when a page
-//! is withheld.
+//! A function that stores a [`Watch`] in its record of a subject does not use this memory. An invocation with final
+//! decisions only, after others with final decisions only, costs no call. `paged_memory.rs` explains when a page is
+//! withheld.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_chain_is_one_line_without_repeats() {
+    fn chain_of_errors_is_one_line_without_repeats() {
         let chain = |texts: &[&'static str]| {
             let mut layers = None;
             for text in texts.iter().rev() {
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_nobody_listens_at_is_an_error() {
+    fn address_without_a_listener_is_an_error() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         assert!(send_report(&free.to_string(), "x").is_err());
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ports::Deadline;
-use runner::wake::Delivery;
+use runner::events::Delivery;
 use runner::{Decision, Emitter, FailedMessages, Handler, Invocation, Report, Retry};
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ impl Handler for Scripted {
 }
 
 fn shifted() -> Report {
-    Report::of(vec![Decision {
+    Report::new(vec![Decision {
         resource: "mesh/shop/virtualRouter/recommendations/route/all".into(),
         decision: "shift".into(),
         reason: "TargetInAlarm".into(),
@@ -79,7 +79,7 @@ fn batch(bodies: &[Value]) -> Value {
 }
 
 #[tokio::test]
-async fn a_plain_event_is_answered_with_the_report() {
+async fn single_event_is_answered_with_the_report() {
     let (answer, given, lines) = answer(&alarm(), || Ok(shifted())).await;
     let answer = answer.unwrap();
     assert_eq!(answer["function"], "route-failover");
@@ -94,7 +94,7 @@ async fn a_plain_event_is_answered_with_the_report() {
 }
 
 #[tokio::test]
-async fn a_failure_that_may_heal_is_an_error_and_still_reported() {
+async fn transient_failure_is_an_error_and_reported() {
     let failed = || Err(Retry { report: Some(shifted()), ..Retry::all("the state table is throttled") });
     let (answer, _, lines) = answer(&alarm(), failed).await;
     assert_eq!(answer.unwrap_err(), "failed to handle the event: the state table is throttled");
@@ -102,7 +102,7 @@ async fn a_failure_that_may_heal_is_an_error_and_still_reported() {
 }
 
 #[tokio::test]
-async fn what_is_unreadable_or_for_others_is_reported_and_not_handled() {
+async fn unreadable_and_foreign_events_are_reported_and_not_handled() {
     let event = json!({ "AlarmName": "a" });
     let (unreadable, given, lines) = answer(&event, || panic!("nothing to handle")).await;
     let decision = &unreadable.unwrap()["decisions"][0];
@@ -116,7 +116,7 @@ async fn what_is_unreadable_or_for_others_is_reported_and_not_handled() {
 }
 
 #[tokio::test]
-async fn of_a_batch_only_what_failed_comes_again() {
+async fn only_failed_messages_of_a_batch_are_delivered_again() {
     let event = batch(&[alarm(), json!({ "no": "event" }), alarm(), json!({ "hello": 1 })]);
     let items = |ids: &[&str]| json!({ "batchItemFailures": ids.iter().map(|id| json!({ "itemIdentifier": id })).collect::<Vec<_>>() });
 

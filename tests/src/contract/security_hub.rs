@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use ports::SecurityHub;
 use ports::memory::MemorySecurityHub;
-use reports::{Changes, History, MeshReport, Place, asff};
+use reports::{Changes, History, MeshReport, SecurityHubAccount, asff};
 use serde_json::{Value, json};
 
 /// A test fixture with a separate Security Hub that can be read.
@@ -117,7 +117,8 @@ fn findings(mesh: &str, nodes: usize, gone: usize) -> Vec<Value> {
     let edges = edges(&model, &readings, now);
     let report =
         MeshReport { mesh: &model, edges: &edges, evaluation: &evaluation, history: &history, at: now, unread: &[] };
-    let place = Place { partition: "aws".into(), region: "eu-west-1".into(), account: "123456789012".into() };
+    let place =
+        SecurityHubAccount { partition: "aws".into(), region: "eu-west-1".into(), account: "123456789012".into() };
     asff(&report, &Changes { new: Vec::new(), resolved }, &place)
 }
 

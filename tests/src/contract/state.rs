@@ -7,8 +7,8 @@ use ports::{
 };
 use serde_json::{Value, json};
 
-/// Runs every check, each with separate documents. The last checks use the kill switch, which applies to the whole
-/// table.
+/// Runs every check, each with separate documents. The last checks use the kill switch, which applies to
+/// the whole table.
 pub async fn all(store: &dyn StateStore) {
     unwritten_document_is_missing(store).await;
     begin_takes_the_lease_and_finish_releases_it(store).await;

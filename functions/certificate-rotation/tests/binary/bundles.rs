@@ -1,4 +1,4 @@
-//! A bundle in Secrets Manager: prepared, then served, and the former one kept.
+//! A bundle in Secrets Manager: prepared, then served, and the previous version kept.
 
 use mesh::certificates::Chain;
 use meshwarden_tests::way::Side;
@@ -12,7 +12,7 @@ async fn pending_then_current_then_previous() {
     let stage = Stage::set(&theatre, "labels", Kept::Secret).await;
     let (first, _) = stage.at("AWSCURRENT").await.unwrap();
 
-    // Stopped where the key is stored and nothing is ordered yet: what proxies are served is as it was.
+    // Stopped after the key is stored and before the order: proxies are served the old bundle.
     let order = position(&theatre, "IssueCertificate").await;
     stage.way.strike(order, Side::Before);
     let function = stage.build().start().await;

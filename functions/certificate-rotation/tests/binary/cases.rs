@@ -1,4 +1,4 @@
-//! Certificates that never arrive, are taken back, or are not ours: cases from public bug reports, through the built
+//! Certificates that never arrive, are moved back, or are managed by others: cases from public bug reports, with the built
 //! command.
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,10 +12,10 @@ use crate::stage::{Kept, Stage, Theatre, sample};
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-/// As in the cases: what failed is tried again soon.
+/// Short back-offs, as in the cases.
 const SOON: &str = "  backOff: {first: 1s, most: 2s}\n";
 
-/// Between two scheduled runs.
+/// The time between two scheduled runs.
 const INTERVAL: SignedDuration = SignedDuration::from_mins(5);
 
 async fn tick(stage: &Stage<'_>, function: &mut Function) -> Value {
@@ -24,7 +24,7 @@ async fn tick(stage: &Stage<'_>, function: &mut Function) -> Value {
     function.answer(&sample("tick-rule")).await.unwrap_or_else(|error| error)
 }
 
-/// What each run decided, and what became of it.
+/// The decisions and outcomes of each run.
 type Runs = Vec<Vec<String>>;
 
 fn brief(answer: &Value) -> Vec<String> {
@@ -36,7 +36,7 @@ fn brief(answer: &Value) -> Vec<String> {
     decisions.iter().filter(|line| text(line, "resource").contains("key")).map(about).collect()
 }
 
-/// Runs until another leaf than `first` is served; gives what each run did.
+/// Runs until a leaf other than `first` is served; returns the decisions of each run.
 async fn until_renewed(stage: &Stage<'_>, function: &mut Function, most: usize) -> Runs {
     let first = stage.served().await.fingerprint;
     let mut runs = Runs::new();
@@ -49,7 +49,7 @@ async fn until_renewed(stage: &Stage<'_>, function: &mut Function, most: usize) 
     panic!("not renewed: {runs:#?} {:?}", stage.way.pages())
 }
 
-/// 73: a pending leaf that has ended, whoever put it there.
+/// 73: an expired pending leaf, stored by the function or by another program.
 #[tokio::test]
 async fn pending_leaf_that_has_ended_is_replaced() {
     let Some(theatre) = Theatre::open().await else { return };
@@ -61,11 +61,11 @@ async fn pending_leaf_that_has_ended_is_replaced() {
         let ended = stage.bundle(&theatre.root, now + from, now + until).await;
         stage.put_version(&ended, &["AWSPENDING"]).await;
         let mut function = stage.build().start().await;
-        // Whoever put it there has four hours.
+        // The owner of the pending version has four hours.
         let runs = until_renewed(&stage, &mut function, 60).await;
         println!("{name}: renewed in run {}", runs.len());
         assert!(stage.served().await.not_after > now + DAY * 90, "{name}");
-        // A slow machine may cut a run off between an order and its end.
+        // On a slow machine, a run may end between an order and its certificate.
         assert!(stage.issued() <= 2, "{name}: {} orders: {runs:#?}", stage.issued());
         assert!(stage.way.pages().len() <= 1, "{name}: {:?}", stage.way.pages());
         let issued = stage.way.count("IssueCertificate");
@@ -76,7 +76,7 @@ async fn pending_leaf_that_has_ended_is_replaced() {
     }
 }
 
-/// 73g: a leaf that was issued minutes ago, and not backdated, whose CA is then replaced.
+/// 73g: the CA of a leaf that was issued minutes ago, and not backdated, is replaced.
 #[tokio::test]
 async fn succession_soon_after_an_issuance_is_carried_through() {
     let Some(theatre) = Theatre::open().await else { return };
@@ -95,7 +95,7 @@ async fn succession_soon_after_an_issuance_is_carried_through() {
     }
 }
 
-/// 76: the current version is moved back, or its old content is written once more, by an operator or another controller.
+/// 76: an operator or another controller moves the current version back, or stores its old content again.
 #[tokio::test]
 async fn version_that_was_moved_back_is_respected_until_it_is_released() {
     let Some(theatre) = Theatre::open().await else { return };
@@ -131,7 +131,7 @@ async fn version_that_was_moved_back_is_respected_until_it_is_released() {
     }
 }
 
-/// More of 76: an operator moves the version back, and later forward again.
+/// Further cases of 76: an operator moves the version back, and later forward again.
 #[tokio::test]
 async fn version_that_was_moved_back_and_forward_again_is_settled() {
     let Some(theatre) = Theatre::open().await else { return };
@@ -166,9 +166,9 @@ async fn version_that_was_moved_back_and_forward_again_is_settled() {
     assert_eq!(stage.way.pages().len(), 2, "{:?} {:?}", stage.way.pages(), brief(&last));
 }
 
-/// 81: events of ACM about certificates that no mesh uses, and repeats about one that is used.
+/// 81: events of ACM about certificates that no mesh uses, and repeated events about one in use.
 #[tokio::test]
-async fn certificate_that_no_mesh_uses_pages_nobody_and_a_used_one_once() {
+async fn event_about_an_unused_certificate_does_not_page_and_about_a_used_one_pages_once() {
     let Some(theatre) = Theatre::open().await else { return };
     let stage = Stage::set(&theatre, "events", Kept::Imported).await;
     let mut function = stage.build().start().await;
@@ -181,7 +181,7 @@ async fn certificate_that_no_mesh_uses_pages_nobody_and_a_used_one_once() {
     }
     assert_eq!(stage.way.pages(), Vec::<String>::new(), "none of them is used");
     for name in ["acm-renewal-action-required", "acm-renewal-action-required", "acm-renewal-action-required"] {
-        // The run that renews it clears what was reported of the leaf before.
+        // The run that renews the certificate clears the reported events of the previous leaf.
         let mut event = sample(name);
         event["resources"] = json!([stage.arn]);
         stage.let_leases_run_out().await;
@@ -194,7 +194,7 @@ async fn certificate_that_no_mesh_uses_pages_nobody_and_a_used_one_once() {
     );
 }
 
-/// More of 81: every event of ACM about a certificate that no mesh uses.
+/// Further cases of 81: every event of ACM about a certificate that no mesh uses.
 #[tokio::test]
 async fn no_event_about_an_unused_certificate_pages() {
     let Some(theatre) = Theatre::open().await else { return };

@@ -1,4 +1,4 @@
-//! What is held against a certificate: its issuer, by openssl where that is installed and by an X.509 library always.
+//! Verifies certificates against their issuer: with an X.509 library, and with openssl if it is installed.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use jiff::Timestamp;
 use mesh::certificates::{Certificate, Chain, leads_to};
 
-/// A chain that leads to this root, and to no other that is just as good.
+/// Checks that a chain leads to this root, and not to an equivalent other one.
 pub(crate) fn verify(certificate: &str, root: &str, other: &str) {
     let chain = Chain::read(certificate).unwrap();
     for (root, is_it) in [(root, true), (other, false)] {
@@ -19,13 +19,13 @@ pub(crate) fn verify(certificate: &str, root: &str, other: &str) {
     }
 }
 
-/// How long a certificate lives, in whole days: private CAs cut off parts of a second.
+/// The validity of a certificate in whole days: private CAs cut off parts of a second.
 pub(crate) fn days(certificate: &Certificate) -> i64 {
     const DAY: i64 = 24 * 60 * 60;
     (certificate.not_after.duration_since(certificate.not_before).as_secs() + DAY / 2) / DAY
 }
 
-/// What `openssl verify` says; `None`, with the reason printed, where there is none.
+/// The verdict of `openssl verify`; `None`, with the reason printed, without openssl.
 fn openssl(certificate: &str, root: &str) -> Option<bool> {
     let folder = Scratch::new();
     let (leaf, anchor) = (folder.write("leaf.pem", certificate), folder.write("root.pem", root));

@@ -1,5 +1,5 @@
-//! One fault of every class at the calls of a renewal: one certificate is issued and served all the same, and nobody is
-//! paged for a fault that passes.
+//! One fault of every class at the calls of a renewal: one certificate is issued and served nevertheless, and a fault that
+//! passes does not page.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::stage::{Kept, Stage, Theatre};
 
-/// Longer than any step is backed off.
+/// Longer than the back-off of any step.
 const BACK_OFF: SignedDuration = SignedDuration::from_hours(1);
 
 impl Scene for Stage<'_> {
@@ -31,7 +31,7 @@ impl Scene for Stage<'_> {
 
     async fn settle(&self) {
         self.let_leases_run_out().await;
-        // A step that was denied is backed off for minutes, longer than a test waits.
+        // A denied step is backed off for minutes, longer than a test may take.
         self.let_time_pass(BACK_OFF).await;
     }
 
@@ -69,12 +69,12 @@ impl FaultSuite for Renewal {
             many_runs: 102,
             must_page: |operation| operation.starts_with("GET /v20190125/meshes") || operation == "DescribeSecret",
             is_left_out: |_| false,
-            // A throttle is waited for until the time of a run ends.
+            // A throttled call is retried until the time of a run ends.
             sample: &[Fault::Denied],
         }
     }
 
-    /// A renewal makes many calls, and a case of it takes seconds: throttles at some of them.
+    /// A renewal makes many calls, and each case takes seconds: the sample has throttles at some of them only.
     fn is_in_sample(&self, request: usize, fault: Fault) -> bool {
         fault != Fault::Throttle || request.is_multiple_of(6)
     }

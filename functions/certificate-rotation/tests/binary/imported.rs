@@ -1,4 +1,4 @@
-//! An imported certificate is replaced on the same ARN, once however often its event comes.
+//! An imported certificate is replaced on the same ARN, once for any number of repeated events.
 
 use mesh::certificates::Chain;
 
@@ -6,7 +6,7 @@ use crate::chain::{days, verify};
 use crate::stage::{HOST, Kept, Stage, Theatre};
 
 #[tokio::test]
-async fn it_is_replaced_on_the_same_arn() {
+async fn imported_certificate_is_replaced_on_the_same_arn() {
     let Some(theatre) = Theatre::open().await else { return };
     let stage = Stage::set(&theatre, "imported", Kept::Imported).await;
     let (before, names) = (Chain::read(&stage.in_acm().await).unwrap().leaf, stage.names().await);
@@ -14,8 +14,8 @@ async fn it_is_replaced_on_the_same_arn() {
 
     let mut function = stage.build().start().await;
     let report = function.answer(&stage.event()).await.unwrap();
-    let told = report["decisions"].to_string();
-    assert!(told.contains("RenewalDue") && told.contains("Applied"), "{report:#}");
+    let decisions = report["decisions"].to_string();
+    assert!(decisions.contains("RenewalDue") && decisions.contains("Applied"), "{report:#}");
 
     let after = Chain::read(&stage.in_acm().await).unwrap().leaf;
     assert_ne!(after.public_key, before.public_key, "a key of its own");
@@ -27,10 +27,10 @@ async fn it_is_replaced_on_the_same_arn() {
     verify(&stage.in_acm().await, &theatre.root.certificate, &theatre.other.certificate);
     assert_eq!((stage.way.count("IssueCertificate"), stage.way.count("ImportCertificate")), (1, 1));
     for text in [report.to_string(), function.log()] {
-        assert!(text.contains("RenewalDue") && !text.contains("PRIVATE"), "no key is told: {text}");
+        assert!(text.contains("RenewalDue") && !text.contains("PRIVATE"), "no notice contains a key: {text}");
     }
 
-    // The same event again, as ACM sends it each day; to the same process and to another one.
+    // The event again, as ACM sends it each day; to the same process and to another one.
     let written = stage.state().await;
     let mut another = stage.build().start().await;
     for function in [&mut function, &mut another] {
@@ -45,7 +45,7 @@ async fn it_is_replaced_on_the_same_arn() {
 }
 
 #[tokio::test]
-async fn its_key_follows_into_the_secret_that_has_it() {
+async fn new_key_is_stored_in_the_bound_secret() {
     let Some(theatre) = Theatre::open().await else { return };
     let stage = Stage::set(&theatre, "with-key", Kept::ImportedWithKey).await;
     let mut function = stage.build().start().await;
@@ -53,7 +53,7 @@ async fn its_key_follows_into_the_secret_that_has_it() {
     let after = Chain::read(&stage.in_acm().await).unwrap().leaf;
     assert_ne!(after.public_key, Chain::read(&stage.first.certificate).unwrap().leaf.public_key);
     let (_, current) = stage.at("AWSCURRENT").await.unwrap();
-    assert_eq!(Chain::read(&current.chain.unwrap().leaf).unwrap().leaf, after, "whoever serves it finds its key");
+    assert_eq!(Chain::read(&current.chain.unwrap().leaf).unwrap().leaf, after, "the secret has its key");
     let (_, previous) = stage.at("AWSPREVIOUS").await.unwrap();
     assert_eq!(previous.key.as_ref(), Some(&stage.first.key));
     assert_eq!((stage.way.count("IssueCertificate"), stage.way.count("ImportCertificate")), (1, 1));

@@ -1,4 +1,4 @@
-//! The built command under a Lambda runtime of the test's own, against the real control plane, moto and MiniStack.
+//! The built command under a Lambda runtime API of the test, with the real control plane, moto and MiniStack.
 //!
 //! ```text
 //! runtime API (this test) ◀── certificate-rotation, a child process ──▶ the way (counts, strikes) ──┬──▶ control plane
@@ -6,10 +6,10 @@
 //!                                                                                                └──▶ MiniStack
 //! ```
 //!
-//! moto renews no private certificate (`RenewCertificate`, and requests to a private CA of one's own): `private_acm` does it
-//! before moto, `shared/aws/tests/wire` replays it, and `tests/handler` plays it in memory.
+//! moto renews no private certificate (`RenewCertificate`, and requests to a private CA outside ACM): `private_acm` adds it
+//! in front of moto, `shared/aws/tests/wire` replays it, and `tests/handler` has it in memory.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stdout, reason = "a test says what it skips and how much it did")]
+#![expect(clippy::print_stdout, reason = "a test prints its extent and why it is skipped")]
 
 mod chain;
 mod private_acm;

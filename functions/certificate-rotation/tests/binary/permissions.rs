@@ -12,10 +12,10 @@ use tokio::time::Instant;
 use crate::private_acm::PrivateAcm;
 use crate::stage::{Kept, Stage, Theatre, sample};
 
-/// How long a rotation may take that takes some seconds on an idle machine.
+/// The time limit of a rotation that takes some seconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Between two scheduled runs.
+/// The time between two scheduled runs.
 const INTERVAL: SignedDuration = SignedDuration::from_mins(5);
 
 const IMPORTED: &str = "an imported certificate";
@@ -79,8 +79,8 @@ impl<'a> Rotation<'a> {
     }
 }
 
-/// A policy with enough in it that an observation, which it is a part of, is too large for the journal. No proxies are
-/// connected here, and all of them are said to be absent.
+/// A policy that makes an observation too large for the journal, since the observation contains it. It declares all
+/// proxies absent, because none are connected here.
 fn policy(theatre: &Theatre, scenario: &str, stage: &Stage<'_>) -> String {
     let (root, other) = (&theatre.root.arn, &theatre.other.arn);
     let mut absent: Vec<String> =
@@ -109,14 +109,14 @@ impl Scenario for Rotation<'_> {
             return;
         }
         if self.scenario == IMPORTED {
-            // It pages: a person has to act.
+            // It pages: an operator has to act.
             let mut event = sample("acm-renewal-action-required");
             event["resources"] = json!([self.stage.arn]);
             player.invoke(&event).await.ok();
         }
         player.invoke(&self.stage.event()).await.ok();
         let deadline = Instant::now() + PATIENCE;
-        // Once a call was denied, the scenario need not come to its end.
+        // After a denied call, the scenario need not reach its end.
         while self.way().happened().is_empty() && self.way().count(self.last()) == 0 {
             self.stage.let_leases_run_out().await;
             self.stage.let_time_pass(INTERVAL).await;

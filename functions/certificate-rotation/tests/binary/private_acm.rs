@@ -1,5 +1,5 @@
-//! ACM before moto, with what moto does not have: certificates of a private CA that ACM renews, and requests to a private
-//! CA that was made outside of ACM.
+//! ACM in front of moto, with two features that moto lacks: renewal of certificates of a private CA, and requests to a
+//! private CA outside ACM.
 
 use std::sync::{Arc, Mutex};
 
@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::stage::{HOST, Theatre};
 
-/// It ends with this.
+/// The endpoint of this ACM. Its server stops when this is dropped.
 pub(crate) struct PrivateAcm {
     pub(crate) endpoint: String,
     acm: Arc<Acm>,
@@ -27,9 +27,9 @@ pub(crate) struct PrivateAcm {
 struct Acm {
     moto: String,
     client: reqwest::Client,
-    /// Whom new certificates come from.
+    /// The CA of new certificates.
     issuer: PrivateRoot,
-    /// Whether ACM renews what it has, as it does once a certificate was exported.
+    /// Whether ACM renews its certificates, as it does once a certificate was exported.
     eligible: bool,
     /// The certificates of private CAs, each with its CA.
     private: Mutex<Vec<(String, String)>>,
@@ -51,7 +51,7 @@ impl PrivateAcm {
         Self { endpoint, acm, serving }
     }
 
-    /// From now on, a certificate is one of this private CA.
+    /// Makes a certificate one of this private CA.
     pub(crate) fn own(&self, arn: &str, authority: &str) {
         self.acm.private.lock().unwrap().push((arn.to_owned(), authority.to_owned()));
     }
@@ -83,7 +83,7 @@ async fn answer(State(acm): State<Arc<Acm>>, headers: HeaderMap, body: Bytes) ->
 }
 
 impl Acm {
-    /// Issues a certificate under the CA that has nothing to do with the present one.
+    /// Issues a certificate under the CA that is unrelated to the present one.
     async fn issue(&self, request: &Value) -> Value {
         let (now, day) =
             (Timestamp::from_second(Timestamp::now().as_second()).unwrap(), SignedDuration::from_hours(24));
@@ -111,7 +111,7 @@ impl Acm {
         Ok(serde_json::from_str(&text).unwrap_or_else(|_| json!({})))
     }
 
-    /// An answer in which certificates of private CAs are what they are.
+    /// Adds the data of private CAs to an answer about their certificates.
     fn as_private(&self, mut answer: Value) -> Value {
         let private = self.private.lock().unwrap().clone();
         let known = |value: &Value| private.iter().find(|(arn, _)| value["CertificateArn"] == *arn);

@@ -1,5 +1,5 @@
-//! Two virtual nodes and what they are certified by. The mesh has a control plane of its own for each case; moto and
-//! `MiniStack` are shared by all.
+//! Two virtual nodes and their certificates. Each case has a separate control plane and mesh; all cases share moto and
+//! `MiniStack`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -22,22 +22,22 @@ pub(crate) const HOST: &str = "orders.shop.local";
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 const MESH: &str = "/v20190125/meshes/shop";
 
-/// What stays from case to case.
+/// The services that all cases share.
 pub(crate) struct Theatre {
     moto: Moto,
     stack: MiniStack,
-    /// Clients of moto.
+    /// The clients of moto.
     keeping: SdkConfig,
-    /// Clients of `MiniStack`.
+    /// The clients of `MiniStack`.
     state: SdkConfig,
     topic: String,
     pub(crate) root: PrivateRoot,
-    /// One that has nothing to do with anything.
+    /// A CA that is unrelated to the mesh.
     pub(crate) other: PrivateRoot,
 }
 
 impl Theatre {
-    /// `None`, with the reason printed, where moto or `MiniStack` is not installed.
+    /// `None`, with the reason printed, if moto or `MiniStack` is not installed.
     pub(crate) async fn open() -> Option<Self> {
         let (moto, stack) = (Moto::start().await?, MiniStack::start().await?);
         let (keeping, state) = (sdk_config(&moto.endpoint).await, sdk_config(&stack.endpoint).await);
@@ -50,53 +50,53 @@ impl Theatre {
 }
 
 impl Theatre {
-    /// The local services of AWS but for those that keep certificates.
+    /// The local AWS services except the stores of certificates.
     pub(crate) fn stack(&self) -> &MiniStack {
         &self.stack
     }
 
-    /// The services that keep certificates.
+    /// The stores of certificates.
     pub(crate) fn moto(&self) -> &Moto {
         &self.moto
     }
 }
 
-/// How `orders` is certified.
+/// The store of the certificate of `orders`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kept {
-    /// Imported into ACM; nobody has its key.
+    /// Imported into ACM, without a stored key.
     Imported,
     /// Imported into ACM, with its key in a secret.
     ImportedWithKey,
-    /// By a secret alone.
+    /// In a secret only.
     Secret,
 }
 
-/// One case: everything that a run can change is its own.
+/// The fixture of one case. It shares nothing that a run can change.
 pub(crate) struct Stage<'a> {
     theatre: &'a Theatre,
     plane: ControlPlane,
     pub(crate) way: Way,
     name: String,
     policy: PathBuf,
-    /// Of the certificate in ACM.
+    /// The ARN of the certificate in ACM.
     pub(crate) arn: String,
-    /// What was there in the beginning.
+    /// The bundle at the beginning.
     pub(crate) first: Issued,
 }
 
 impl<'a> Stage<'a> {
-    /// A certificate of a hundred days, of which thirty are left. `name` tells its table and secret from those of others.
+    /// A certificate of a hundred days with thirty days left. `name` makes its table and secret unique.
     pub(crate) async fn set(theatre: &'a Theatre, name: &str, kept: Kept) -> Self {
         Self::set_with(theatre, name, kept, DAY * 70).await
     }
 
-    /// A certificate of a hundred days, of this age.
+    /// A certificate of a hundred days with this age.
     pub(crate) async fn set_with(theatre: &'a Theatre, name: &str, kept: Kept, age: SignedDuration) -> Self {
         Self::set_before(theatre, name, kept, age, &theatre.moto.endpoint).await
     }
 
-    /// The same with another ACM than moto's.
+    /// The same fixture with another ACM endpoint than moto's.
     pub(crate) async fn set_before(
         theatre: &'a Theatre,
         name: &str,
@@ -125,7 +125,7 @@ impl<'a> Stage<'a> {
         stage
     }
 
-    /// Creates or replaces something in the mesh `shop`, by its path below the mesh.
+    /// Creates or replaces a resource of the mesh `shop`, by its path below the mesh.
     pub(crate) async fn put(&self, below: &str, body: &Value) {
         self.plane.put(&format!("{MESH}/{below}"), body).await;
     }
@@ -149,7 +149,7 @@ impl<'a> Stage<'a> {
         create.send().await.unwrap();
     }
 
-    /// No proxies here, by somebody's word: a rotation that waits for them is the demo's.
+    /// Writes a policy that declares the proxies absent: a rotation that waits for proxies is in the demo.
     pub(crate) fn write_policy(&self, kept: Kept, more: &str) {
         let root = &self.theatre.root.arn;
         let section = match kept {
@@ -164,7 +164,7 @@ impl<'a> Stage<'a> {
         std::fs::write(&self.policy, text).unwrap();
     }
 
-    /// Another policy.
+    /// Writes another policy.
     pub(crate) fn write_policy_text(&self, text: &str) {
         std::fs::write(&self.policy, text).unwrap();
     }
@@ -229,7 +229,7 @@ impl<'a> Stage<'a> {
             }
             let document = serde_json::from_str(&text("document")).unwrap();
             let key = ports::StateKey::certificate("sds:key");
-            let record: mesh::rotation::Record = records::read_record(&key, &document).unwrap();
+            let record: mesh::rotation::RotationRecord = records::read_record(&key, &document).unwrap();
             let released = serde_json::to_string(&record.released(now).unwrap()).unwrap();
             let update = self.table().update_item().table_name(&self.name);
             let update = update.key("pk", item["pk"].clone()).key("sk", item["sk"].clone());
@@ -246,13 +246,13 @@ impl<'a> Stage<'a> {
         Bundle { chain: Some(chain), key: Some(issued.key), request: None, trust: None }
     }
 
-    /// The leaf that is served.
+    /// The leaf that proxies are served.
     pub(crate) async fn served(&self) -> Certificate {
         let (_, bundle) = self.at("AWSCURRENT").await.unwrap();
         Chain::read(&bundle.chain.unwrap().leaf).unwrap().leaf
     }
 
-    /// What ACM says of the certificate each day for 45 days.
+    /// The event that ACM sends each day for 45 days.
     pub(crate) fn event(&self) -> Value {
         let mut event = sample("acm-approaching-expiration");
         event["resources"] = json!([self.arn]);
@@ -267,19 +267,19 @@ impl<'a> Stage<'a> {
         let_time_pass(&self.table(), &self.name, time).await;
     }
 
-    /// What ACM gives whoever asks for the certificate: itself and its issuers.
+    /// The certificate and its issuers, as ACM returns them.
     pub(crate) async fn in_acm(&self) -> String {
         let got = self.acm().get_certificate().certificate_arn(&self.arn).send().await.unwrap();
         format!("{}\n{}", got.certificate.unwrap().trim_end(), got.certificate_chain.unwrap_or_default())
     }
 
-    /// How many certificates ACM has of this name's beginning.
+    /// The host names of the certificate in ACM.
     pub(crate) async fn names(&self) -> Vec<String> {
         let described = self.acm().describe_certificate().certificate_arn(&self.arn).send().await.unwrap();
         described.certificate.unwrap().subject_alternative_names.unwrap_or_default()
     }
 
-    /// A stage of the secret: which version, and what it holds.
+    /// A stage of the secret: its version and its bundle.
     pub(crate) async fn at(&self, stage: &str) -> Option<(String, Bundle)> {
         let got = self.secrets().get_secret_value().secret_id(&self.name).version_stage(stage).send().await.ok()?;
         Some((got.version_id.unwrap(), Bundle::parse(&got.secret_string.unwrap()).unwrap()))
@@ -296,25 +296,25 @@ impl<'a> Stage<'a> {
         labels
     }
 
-    /// How many certificates were issued: the same order asked for twice is answered with the same one.
+    /// The number of issued certificates. A repeated order leads to the same certificate.
     pub(crate) fn issued(&self) -> usize {
         let orders = self.way.passed().into_iter().filter(|passed| passed.operation == "IssueCertificate");
         orders.map(|order| order.answer).collect::<BTreeSet<_>>().len()
     }
 
-    /// All that a run may leave behind, without what is drawn and when it was.
+    /// The end state of a run, without random values and times.
     pub(crate) async fn world(&self) -> BTreeMap<String, Value> {
         let orders = self.plane.get(&format!("{MESH}/virtualNodes/orders")).await;
         let leaf = |text: &str| Chain::read(text).unwrap().leaf;
-        let told = |of: Certificate| json!({ "names": of.names.all(), "issuer": of.issuer, "days": days(&of), "new": of.public_key != leaf(&self.first.certificate).public_key });
+        let summary = |of: Certificate| json!({ "names": of.names.all(), "issuer": of.issuer, "days": days(&of), "new": of.public_key != leaf(&self.first.certificate).public_key });
         let spec = orders["spec"].to_string().replace(&self.arn, "ARN");
         let mut world = BTreeMap::from([
             ("orders".to_owned(), json!([spec, orders["metadata"]["version"]])),
-            ("acm".to_owned(), told(leaf(&self.in_acm().await))),
+            ("acm".to_owned(), summary(leaf(&self.in_acm().await))),
         ]);
         for stage in ["AWSCURRENT", "AWSPREVIOUS"] {
             let held = self.at(stage).await.and_then(|(_, bundle)| bundle.chain);
-            world.insert(stage.to_owned(), held.map_or(Value::Null, |chain| told(leaf(&chain.leaf))));
+            world.insert(stage.to_owned(), held.map_or(Value::Null, |chain| summary(leaf(&chain.leaf))));
         }
         let pending = self.labels().await.into_values().filter(|labels| *labels == ["AWSPENDING"]).count();
         world.insert("pending alone".to_owned(), json!(pending));
@@ -331,7 +331,7 @@ impl<'a> Stage<'a> {
         world
     }
 
-    /// Everything that was written to the state table but the journal's instants: whether a run left a trace.
+    /// All entries of the state table except the times of the journal, to detect the effects of a run.
     pub(crate) async fn state(&self) -> Vec<String> {
         let items = items(&self.table(), &self.name).await;
         let mut all: Vec<String> =

@@ -1,11 +1,12 @@
-//! The function is killed at every call, before and after its effect, and another process goes on: the end is the same.
+//! A run is killed at every call, before and after the call's effect, and another process resumes: the end state is the
+//! same.
 
-use mesh::certificates::Source;
+use mesh::certificates::CertificateSource as Source;
 use ports::memory::{Call, Effect, Fault};
 
 use crate::shop::{DAY, Shop, root};
 
-/// What is compared: kinds and counts, since keys are never the same twice.
+/// The compared end state: kinds and counts, because each run creates other keys.
 #[derive(Debug, PartialEq)]
 struct End {
     decisions: Vec<String>,
@@ -14,11 +15,11 @@ struct End {
 }
 
 async fn end(shop: &Shop, before: usize, least: usize) -> End {
-    let report = shop.wake().await.unwrap();
+    let report = shop.invoke().await.unwrap();
     let mut issuers = Vec::new();
     for source in shop.sources().await {
         let name = match &source {
-            // The ARN of one that was requested anew follows from how often anything was.
+            // The ARN of a requested certificate depends on the number of requests.
             Source::Acm(_) => "acm".to_owned(),
             other => other.to_string(),
         };
@@ -31,14 +32,14 @@ async fn end(shop: &Shop, before: usize, least: usize) -> End {
     End { decisions, issuers, lost_at_most: (shop.issuances() - before).saturating_sub(least) }
 }
 
-/// Leaves of all kinds are due at once.
+/// A shop in which leaves of all kinds are due.
 async fn due() -> Shop {
     let shop = Shop::open().await;
     shop.wait(DAY * 70);
     shop
 }
 
-/// The same, and the key of the imported one is in a secret.
+/// The same shop, with the key of the imported certificate in a secret.
 async fn due_with_a_twin() -> Shop {
     let mut shop = Shop::open().await;
     shop.bind_orders(&shop.orders.clone());
@@ -46,11 +47,11 @@ async fn due_with_a_twin() -> Shop {
     shop
 }
 
-/// An undisturbed run: its end, and the calls of its first wake.
+/// An undisturbed run: its end state, and the number of calls of its first invocation.
 async fn undisturbed(mut shop: Shop) -> (End, usize) {
     let before = shop.issuances();
     let open = shop.ports.faults.calls().len();
-    shop.wake().await.unwrap();
+    shop.invoke().await.unwrap();
     let calls = shop.ports.faults.calls().len() - open;
     shop.deliver().await;
     shop.go_on(6).await;
@@ -60,22 +61,22 @@ async fn undisturbed(mut shop: Shop) -> (End, usize) {
     (expected, calls)
 }
 
-/// A run in which one call of the first wake goes wrong; it ends as if it had not.
+/// A fault at one call of the first invocation: the end state is that of an undisturbed run.
 async fn disturbed(mut shop: Shop, call: usize, fault: Fault, expected: &End) {
     let before = shop.issuances();
     shop.ports.faults.reset();
     shop.ports.faults.at(call, fault.clone());
     let faults = shop.ports.faults.clone();
-    drop(faults.run(shop.wake()).await);
+    drop(faults.run(shop.invoke()).await);
     shop.deliver().await;
     shop.go_on(6).await;
     let found = end(&shop, before, 3).await;
-    let told = format!("{fault:?} at call {call}");
-    assert_eq!((&found.decisions, &found.issuers), (&expected.decisions, &expected.issuers), "{told}");
-    assert!(found.lost_at_most <= 1, "{told}: {found:?}");
+    let case = format!("{fault:?} at call {call}");
+    assert_eq!((&found.decisions, &found.issuers), (&expected.decisions, &expected.issuers), "{case}");
+    assert!(found.lost_at_most <= 1, "{case}: {found:?}");
 }
 
-/// Every call is killed, every second one before its effect and the others after it.
+/// A kill at every call: before the effect at every second one, after it at the others.
 #[tokio::test(start_paused = true)]
 async fn renewals_killed_before_their_calls() {
     let (expected, calls) = undisturbed(due().await).await;
@@ -92,13 +93,13 @@ async fn renewals_killed_after_their_calls() {
     }
 }
 
-/// What changes something, killed on both sides: where most can be lost.
+/// Kills before and after every write, where most can be lost.
 #[tokio::test(start_paused = true)]
 async fn renewals_in_two_places_killed_at_every_write() {
     let (expected, _) = undisturbed(due_with_a_twin().await).await;
     let shop = due_with_a_twin().await;
     shop.ports.faults.reset();
-    shop.wake().await.unwrap();
+    shop.invoke().await.unwrap();
     let secret = |call: &&Call| call.writes && (call.subject.contains("orders") || call.subject.contains("acm"));
     let writes: Vec<usize> = shop.ports.faults.calls().iter().filter(secret).map(|call| call.number).collect();
     assert!(writes.len() > 6, "{writes:?}");
@@ -109,7 +110,7 @@ async fn renewals_in_two_places_killed_at_every_write() {
     }
 }
 
-/// Every second call meets a fault; which calls and which faults goes round with the seed.
+/// A fault at every second call; the seed selects the calls and the faults.
 async fn with_faults(seed: usize) {
     let (expected, calls) = undisturbed(due().await).await;
     let faults = Fault::every();
@@ -130,7 +131,7 @@ async fn renewals_with_faults_at_odd_calls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rollover_killed_again_and_again() {
+async fn rollover_killed_repeatedly() {
     for seed in 0..6_usize {
         let mut shop = Shop::open().await;
         let new = root(&shop.ports, "new");
@@ -144,7 +145,7 @@ async fn a_rollover_killed_again_and_again() {
                 shop.ports.faults.at(kill, Fault::crashes()[round % 4 / 2].clone());
             }
             let faults = shop.ports.faults.clone();
-            drop(faults.run(shop.wake()).await);
+            drop(faults.run(shop.invoke()).await);
             shop.ports.faults.reset();
             shop.deliver().await;
         }

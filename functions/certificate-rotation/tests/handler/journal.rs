@@ -1,4 +1,4 @@
-//! What was decided can be decided again from what is kept of it.
+//! Decisions are replayed from their journal entries.
 
 use mesh::rotation::Recorded;
 use ports::{JournalEntry, StateKey, StateStore as _};
@@ -11,7 +11,7 @@ async fn entries(shop: &Shop, subject: &str) -> Vec<JournalEntry> {
     shop.ports.state.journal(&StateKey::certificate(subject), 100).await.unwrap()
 }
 
-/// Decides again from what an entry has, and compares. Gives what was decided.
+/// Replays an entry, compares the decision, and returns it.
 fn replay(body: &Value, observed: &Value) -> String {
     let again = again(body, observed);
     assert!(again.is_same(), "{again:?}");
@@ -26,7 +26,7 @@ fn replay(body: &Value, observed: &Value) -> String {
     format!("{} {}", again.recorded.decision.unwrap(), again.recorded.code)
 }
 
-/// Makes the one decision of an entry again.
+/// Replays the decision of an entry.
 fn again(body: &Value, observed: &Value) -> Replay {
     let body = JournalBody::read("", body).unwrap();
     let mut replays = records::replay(&body, &RawObservation::from(observed.clone())).unwrap();
@@ -35,7 +35,7 @@ fn again(body: &Value, observed: &Value) -> Replay {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_recorded_observation_gives_the_same_decision() {
+async fn recorded_observation_leads_to_the_same_decision() {
     let mut shop = Shop::open().await;
     shop.wait(DAY * 62);
     shop.go_on(3).await;
@@ -53,7 +53,7 @@ async fn a_recorded_observation_gives_the_same_decision() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hold_is_recorded_once_and_decided_again_too() {
+async fn hold_is_recorded_once_and_replayed() {
     let mut shop = Shop::open().await;
     shop.wait(DAY * 62);
     shop.set_policy("  budget: {changes: 1, window: 1h}\n");
@@ -70,7 +70,7 @@ async fn a_hold_is_recorded_once_and_decided_again_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_large_observation_lies_with_the_reports() {
+async fn large_observation_is_stored_in_the_reports_store() {
     let mut shop = Shop::open().await;
     for node in 0..200 {
         let listener = json!({ "portMapping": { "port": 8080, "protocol": "http" }, "tls": {
@@ -82,7 +82,7 @@ async fn a_large_observation_lies_with_the_reports() {
     }
     shop.deliver().await;
     shop.wait(DAY * 62);
-    shop.wake().await.unwrap();
+    shop.invoke().await.unwrap();
     let entry = entries(&shop, "sds:pay").await.into_iter().rfind(|entry| entry.body["plan"].is_object()).unwrap();
     let place = entry.body["observed"]["at"].as_str().unwrap();
     let kept = shop.ports.reports.stored();

@@ -1,15 +1,15 @@
-//! Leaves of every kind, renewed in time.
+//! Timely renewal of leaves of every kind.
 
 use ports::certificates::{CertificateStore as _, Stage};
 
 use crate::shop::{DAY, Shop};
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_done_while_everything_is_fresh() {
+async fn fresh_certificates_are_not_changed() {
     let mut shop = Shop::open().await;
     let before = shop.issuances();
     shop.go_on(3).await;
-    let report = shop.wake().await.unwrap();
+    let report = shop.invoke().await.unwrap();
     let reasons: Vec<_> = report.decisions.iter().map(|one| (one.decision.as_str(), one.reason.as_str())).collect();
     assert!(reasons.iter().all(|one| matches!(*one, ("keep", "Fresh" | "Settled" | "Seen"))), "{reasons:?}");
     assert_eq!(shop.issuances(), before);
@@ -17,7 +17,7 @@ async fn nothing_is_done_while_everything_is_fresh() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_imported_certificate_is_replaced_on_the_same_arn() {
+async fn imported_certificate_is_replaced_on_the_same_arn() {
     let mut shop = Shop::open().await;
     let (source, issued) = (shop.imported(), shop.issuances());
     let before = shop.leaf(&source).await.leaf;
@@ -29,14 +29,14 @@ async fn an_imported_certificate_is_replaced_on_the_same_arn() {
     let lifetime = |from: jiff::Timestamp, until: jiff::Timestamp| until.duration_since(from).as_hours();
     assert_eq!(lifetime(after.not_before, after.not_after), lifetime(before.not_before, before.not_after));
     assert_eq!(shop.ports.certificates.certificates.list().await.unwrap().len(), 2, "no other ARN");
-    // Both bundles are as old.
+    // Both bundles have the same age.
     assert_eq!(shop.issuances(), issued + 3);
     shop.go_on(5).await;
     assert_eq!(shop.issuances(), issued + 3, "once");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_private_certificate_is_exported_and_renewed() {
+async fn private_certificate_is_exported_and_renewed() {
     let mut shop = Shop::open().await;
     let source = shop.private();
     let before = shop.leaf(&source).await.leaf;
@@ -54,7 +54,7 @@ async fn a_private_certificate_is_exported_and_renewed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bundle_is_prepared_and_then_served_and_the_former_is_kept() {
+async fn bundle_is_prepared_then_served_and_the_previous_version_is_kept() {
     let mut shop = Shop::open().await;
     let before = shop.bundle("pay", Stage::Current).await.unwrap();
     shop.wait(DAY * 62);
@@ -93,25 +93,25 @@ async fn forty_five_daily_repeats_lead_to_one_issuance() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_leave_nothing_is_changed() {
+async fn in_mode_observe_no_change_is_made() {
     let shop = Shop::open().await;
     shop.policy.set("version: 1\n");
     let before = shop.issuances();
     shop.wait(DAY * 62);
-    let report = shop.wake().await.unwrap();
+    let report = shop.invoke().await.unwrap();
     let would =
         report.decisions.iter().filter(|one| one.outcome.as_ref().is_some_and(|one| one["outcome"] == "WouldApply"));
     assert!(would.count() >= 1, "{report:?}");
     assert_eq!(shop.issuances(), before);
 }
 
-/// How late the latest renewal is: nothing while it is done in time, and more and more while nothing can be issued.
+/// The lateness metric is 0 while renewals are on time, and increases while no certificate can be issued.
 #[tokio::test(start_paused = true)]
-async fn how_late_a_renewal_is_is_measured() {
+async fn lateness_of_a_renewal_is_measured() {
     let mut shop = Shop::open().await;
     shop.go_on(2).await;
     let late = async |shop: &Shop| {
-        let metrics = shop.wake().await.unwrap().metrics;
+        let metrics = shop.invoke().await.unwrap().metrics;
         metrics.into_iter().find(|metric| metric.name == "RenewalOverdue").map(|metric| metric.value)
     };
     assert_eq!(late(&shop).await, Some(0.0));

@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
-mod blinkered;
 mod crashes;
 mod journal;
 mod leaves;
@@ -15,3 +14,5 @@ mod shop;
 mod standstill;
 mod triggers;
 mod twins;
+mod writers;
+mod unreadable_meshes;

@@ -1,6 +1,7 @@
-//! Several meshes that share certificates: what one of them only watches, or can't be read, keeps back nothing else.
+//! Several meshes that share certificates: a mesh in mode observe, or an unreadable mesh, blocks only the changes that
+//! affect it.
 
-use mesh::certificates::Source;
+use mesh::certificates::CertificateSource as Source;
 use ports::PortErrorKind;
 use runner::{Decision, Report};
 use serde_json::json;
@@ -21,21 +22,21 @@ async fn fingerprints(shop: &Shop) -> [String; 3] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_mesh_has_that_only_watches_is_told_and_the_rest_is_done() {
+async fn certificate_of_a_mesh_in_mode_observe_is_reported_and_the_others_are_renewed() {
     let mut shop = Shop::open().await;
     shop.add_lab().await;
     shop.set_modes("{default: enforce, meshes: {lab: {default: observe}}}", "");
     shop.wait(DAY * 62);
     let before = fingerprints(&shop).await;
-    let report = shop.wake().await.unwrap();
-    let told = decision(&report, &shop.imported().to_string());
-    assert_eq!(told.decision, "issue");
-    assert_eq!(told.outcome, Some(json!({ "outcome": "WouldApply", "watching": ["lab"] })));
+    let report = shop.invoke().await.unwrap();
+    let decision = decision(&report, &shop.imported().to_string());
+    assert_eq!(decision.decision, "issue");
+    assert_eq!(decision.outcome, Some(json!({ "outcome": "WouldApply", "watching": ["lab"] })));
     let events = shop.ports.bus.events().len();
     for _ in 0..6 {
         shop.deliver().await;
         shop.wait(jiff::SignedDuration::from_mins(5));
-        drop(shop.wake().await);
+        drop(shop.invoke().await);
     }
     let after = fingerprints(&shop).await;
     assert_eq!(after[0], before[0], "the lab has it, too");
@@ -47,15 +48,15 @@ async fn what_a_mesh_has_that_only_watches_is_told_and_the_rest_is_done() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_unread_mesh_is_known_to_have_waits_while_there_is_time() {
+async fn certificates_of_an_unread_mesh_wait_until_they_are_urgent() {
     let mut shop = Shop::open().await;
     shop.add_lab().await;
     shop.go_on(1).await;
-    shop.blind("lab", Some(PortErrorKind::Denied));
+    shop.set_unreadable("lab", Some(PortErrorKind::Denied));
     shop.wait(DAY * 62);
     let before = fingerprints(&shop).await;
     shop.go_on(6).await;
-    let report = shop.wake().await.unwrap();
+    let report = shop.invoke().await.unwrap();
     let held = decision(&report, &shop.imported().to_string());
     assert_eq!(held.reason, "MeshUnread");
     assert_eq!(held.facts["unknown"], "whether-it-arrives");
@@ -63,57 +64,57 @@ async fn what_an_unread_mesh_is_known_to_have_waits_while_there_is_time() {
     assert_eq!(decision(&report, "mesh/lab").reason, "Unread");
     let after = fingerprints(&shop).await;
     assert_eq!(after[0], before[0]);
-    assert!(after[1] != before[1] && after[2] != before[2], "what the lab was never seen with");
-    // A certificate that ends would harm both; one of the same CA for the same names harms neither.
+    assert!(after[1] != before[1] && after[2] != before[2], "certificates that the lab does not use");
+    // An expired certificate would harm both meshes; a renewed one of the same CA and names harms neither.
     shop.wait(DAY * 20);
     shop.go_on(2).await;
     assert_ne!(fingerprint(&shop, &shop.imported()).await, before[0]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mesh_that_was_never_read_keeps_back_no_renewal_by_the_same_ca() {
+async fn mesh_that_was_never_read_blocks_no_renewal_by_the_same_ca() {
     let mut shop = Shop::open().await;
     shop.add_lab().await;
-    shop.blind("lab", Some(PortErrorKind::Denied));
+    shop.set_unreadable("lab", Some(PortErrorKind::Denied));
     shop.wait(DAY * 62);
     let before = fingerprints(&shop).await;
-    let report = shop.wake().await.unwrap();
+    let report = shop.invoke().await.unwrap();
     let done = report.decisions.iter().find(|one| one.resource == shop.imported().to_string()).unwrap();
     assert_eq!((done.decision.as_str(), &done.facts["unreadMeshes"]), ("issue", &json!(["lab"])));
     let after = fingerprints(&shop).await;
     assert!((0..3).all(|one| after[one] != before[one]), "{before:?} {after:?}");
-    // Where nothing may be changed is said by the policy, which can always be read.
+    // The policy names the meshes in mode observe, and is always readable.
     shop.set_modes("{default: enforce, meshes: {lab: {default: observe}}}", "");
     shop.wait(DAY * 62);
-    let report = shop.wake().await.unwrap();
+    let report = shop.invoke().await.unwrap();
     assert_eq!(decision(&report, &shop.imported().to_string()).outcome.as_ref().unwrap()["outcome"], "WouldApply");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ca_is_replaced_only_with_every_mesh_in_sight() {
+async fn ca_is_replaced_only_while_every_mesh_is_readable() {
     let mut shop = Shop::open().await;
     shop.add_lab().await;
-    shop.blind("lab", Some(PortErrorKind::Denied));
+    shop.set_unreadable("lab", Some(PortErrorKind::Denied));
     let new = root(&shop.ports, "new");
     let succession = format!("  successions:\n    - {{from: '{}', to: '{new}'}}\n", shop.old);
     shop.set_policy(&succession);
     shop.go_on(40).await;
-    let report = shop.wake().await.unwrap();
+    let report = shop.invoke().await.unwrap();
     for source in shop.sources().await {
         assert!(!shop.leaf(&source).await.leaf.issuer.contains("new"), "{source}");
         assert_eq!(decision(&report, &source.to_string()).reason, "MeshUnread", "{source}");
     }
-    shop.blind("lab", None);
+    shop.set_unreadable("lab", None);
     shop.go_on(80).await;
     for source in shop.sources().await {
         assert!(shop.leaf(&source).await.leaf.issuer.contains("new"), "{source}");
     }
-    let report = shop.wake().await.unwrap();
+    let report = shop.invoke().await.unwrap();
     assert!(report.decisions.iter().all(|one| one.decision == "keep"), "{report:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_old_ca_is_trusted_as_long_as_a_mesh_is_out_of_sight() {
+async fn old_ca_stays_trusted_while_a_mesh_is_unreadable() {
     let mut shop = Shop::open().await;
     shop.add_lab().await;
     let new = root(&shop.ports, "new");
@@ -133,10 +134,10 @@ async fn the_old_ca_is_trusted_as_long_as_a_mesh_is_out_of_sight() {
         }
     }
     assert!(both(&shop.node("web").await), "it is looked at before the last stage");
-    shop.blind("lab", Some(PortErrorKind::Unavailable));
+    shop.set_unreadable("lab", Some(PortErrorKind::Unavailable));
     shop.go_on(40).await;
     assert!(both(&shop.node("web").await));
-    shop.blind("lab", None);
+    shop.set_unreadable("lab", None);
     shop.go_on(40).await;
     assert!(!both(&shop.node("web").await));
 }

@@ -1,13 +1,13 @@
-//! Proxies that have their certificates from a socket beside them: a handshake tells what nobody else can.
+//! Proxies with certificates from a socket next to them: only a TLS handshake shows which one they present.
 
 use crate::shop::{DAY, Shop, path};
 
 const ADDRESS: &str = "pay.shop.local:8080";
 
-/// A shop whose node `pay` has its certificate from beside it, and has just got a new one.
+/// A shop in which `pay` has its certificate from a socket next to it, and has just received a new one.
 async fn rotated(policy: &str) -> Shop {
     let mut shop = Shop::open().await;
-    shop.beside.insert((path("pay"), "pay".to_owned()));
+    shop.from_socket.insert((path("pay"), "pay".to_owned()));
     shop.set_policy(policy);
     shop.deliver().await;
     shop.wait(DAY * 62);
@@ -16,7 +16,7 @@ async fn rotated(policy: &str) -> Shop {
 }
 
 async fn verdict(shop: &Shop) -> (String, String) {
-    let report = shop.wake().await.unwrap();
+    let report = shop.invoke().await.unwrap();
     let one = report.decisions.into_iter().rfind(|one| one.resource == "sds:pay").unwrap();
     (one.decision + " " + &one.reason, one.facts.to_string())
 }
@@ -26,18 +26,18 @@ fn policy(addresses: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_look_it_stays_unknown() {
+async fn without_a_probe_the_certificate_is_unknown() {
     let (verdict, facts) = verdict(&rotated("").await).await;
     assert_eq!(verdict, "verify NotAcknowledged");
-    assert!(facts.contains("beside the proxy"), "{facts}");
+    assert!(facts.contains("next to the proxy"), "{facts}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_every_server_shows_counts() {
+async fn certificate_of_every_server_counts() {
     let shop = rotated(&policy(&format!("'{ADDRESS}'"))).await;
     let (new, probe) = (shop.leaf(&Shop::sds("pay")).await.leaf.fingerprint, &shop.ports.certificates.probe);
     let old = shop.leaf(&Shop::sds("web")).await.leaf.fingerprint;
-    // Nobody answers; one still has another; all have it.
+    // No server answers; one server has another certificate; all servers have it.
     assert_eq!(verdict(&shop).await.0, "verify NotAcknowledged");
     probe.set(ADDRESS, Vec::new());
     assert_eq!(verdict(&shop).await.0, "verify NotAcknowledged");
@@ -48,7 +48,7 @@ async fn what_every_server_shows_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fewer_servers_than_proxies_are_not_all() {
+async fn fewer_servers_than_proxies_are_not_sufficient() {
     let shop = rotated(&policy(&format!("'{ADDRESS}'"))).await;
     let new = shop.leaf(&Shop::sds("pay")).await.leaf.fingerprint;
     shop.ports.certificates.proxies.change(|streams| {
@@ -62,20 +62,20 @@ async fn fewer_servers_than_proxies_are_not_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_client_presents_is_not_seen_by_looking_at_its_listener() {
+async fn probe_of_a_listener_does_not_show_the_client_certificate() {
     let mut shop = Shop::open().await;
-    shop.beside.insert((path("web"), "web".to_owned()));
+    shop.from_socket.insert((path("web"), "web".to_owned()));
     shop.set_policy("  probes:\n    - {proxy: mesh/shop/virtualNode/web, addresses: ['web.shop.local:1']}\n");
     shop.deliver().await;
     let leaf = shop.leaf(&Shop::sds("web")).await.leaf.fingerprint;
     shop.ports.certificates.probe.set("web.shop.local:1", vec![leaf]);
-    let report = shop.wake().await.unwrap();
+    let report = shop.invoke().await.unwrap();
     let web = report.decisions.iter().find(|one| one.resource == "sds:web").unwrap();
     assert_eq!((web.decision.as_str(), web.reason.as_str()), ("verify", "NotAcknowledged"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_streams_of_a_proxy_that_differ_are_not_done() {
+async fn different_streams_of_a_proxy_are_outstanding() {
     use ports::certificates::{AcknowledgedSecrets, SeenCertificate, SeenSecret};
     let shop = Shop::open().await;
     let web = shop.leaf(&Shop::sds("web")).await.leaf;
@@ -86,7 +86,7 @@ async fn two_streams_of_a_proxy_that_differ_are_not_done() {
         secrets.insert("pay".to_owned(), SeenSecret::Acknowledged { certificates: vec![other] });
         streams.push(second);
     });
-    let report = shop.wake().await.unwrap();
+    let report = shop.invoke().await.unwrap();
     let pay = report.decisions.iter().find(|one| one.resource == "sds:pay").unwrap();
     assert_eq!((pay.decision.as_str(), pay.reason.as_str()), ("verify", "NotAcknowledged"));
 }

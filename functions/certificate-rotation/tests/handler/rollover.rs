@@ -1,4 +1,4 @@
-//! A CA is replaced in three stages, and at every instant each client trusts what each server presents.
+//! A CA is replaced in three stages. At every instant, each client trusts each server's certificate.
 
 use mesh::rotation::TrustId;
 use serde_json::json;
@@ -13,12 +13,12 @@ async fn succeeded() -> (Shop, String) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trust_both_then_issue_anew_then_drop_the_old() {
+async fn both_are_trusted_then_leaves_are_reissued_then_the_old_is_removed() {
     let (mut shop, new) = succeeded().await;
     let before = shop.issuances();
     let (mut both, mut reissued) = (None, None);
     for round in 0..60 {
-        // Every half-way state is checked as the proxies follow.
+        // Every intermediate state is checked as the proxies follow.
         shop.go_on(1).await;
         let trust = &shop.node("web").await["backends"][0]["virtualService"]["clientPolicy"]["tls"]["validation"]["trust"]
             ["acm"]["certificateAuthorityArns"];
@@ -42,7 +42,7 @@ async fn trust_both_then_issue_anew_then_drop_the_old() {
         assert!(shop.leaf(&source).await.leaf.issuer.contains("new"), "{source}");
     }
     assert_eq!(shop.issuances(), before + 4, "one each");
-    // The client without a policy has one now, the server's listener another certificate, and all else is as it was.
+    // The client now has a policy, the server's listener has another certificate, and the rest is unchanged.
     let web = shop.node("web").await;
     let stock = &web["backends"][1]["virtualService"]["clientPolicy"]["tls"];
     assert_eq!(stock["enforce"], false);
@@ -50,20 +50,20 @@ async fn trust_both_then_issue_anew_then_drop_the_old() {
     let listener = shop.node("stock").await["listeners"][0].clone();
     assert_ne!(listener["tls"]["certificate"]["acm"]["certificateArn"], shop.private.as_str());
     assert_eq!(listener["tls"]["mode"], "STRICT");
-    let report = shop.wake().await.unwrap();
+    let report = shop.invoke().await.unwrap();
     assert!(report.decisions.iter().all(|one| one.decision == "keep"), "{report:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_evidence_nothing_goes_on() {
+async fn without_evidence_the_rollover_waits() {
     let (mut shop, new) = succeeded().await;
     shop.go_on(1).await;
-    // Nobody can tell what the proxies have.
+    // The certificates of the proxies are unknown.
     shop.ports.certificates.proxies.set(Vec::new());
     let before = shop.issuances();
     for _ in 0..20 {
         shop.wait(jiff::SignedDuration::from_mins(5));
-        drop(shop.wake().await);
+        drop(shop.invoke().await);
         shop.ports.certificates.proxies.set(Vec::new());
     }
     assert_eq!(shop.issuances(), before);

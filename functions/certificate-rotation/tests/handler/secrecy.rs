@@ -1,5 +1,5 @@
-//! No private key is printed, logged, stored or told anywhere but where it belongs. What is looked for is what there really
-//! is, and the search is shown to find it.
+//! No private key is in any output, log, document or notice. The test searches for the real keys, and shows that the search
+//! finds them.
 
 use std::sync::{Arc, Mutex};
 
@@ -23,14 +23,14 @@ impl std::io::Write for Log {
     }
 }
 
-/// Parts of keys by which they are recognised, however they are broken into lines.
+/// Parts of keys that identify them with any line breaks.
 #[derive(Default)]
 struct Wanted(Vec<String>);
 
 impl Wanted {
     fn add(&mut self, key: &PrivateKey) {
         let body: String = key.pem().lines().filter(|line| !line.starts_with("-----")).collect();
-        // The beginning is the same for all of a kind, so the middle is looked for.
+        // Keys of one kind begin alike, so the middle is searched.
         self.0.push(body[body.len() / 2..body.len() / 2 + 24].to_owned());
     }
 
@@ -40,7 +40,7 @@ impl Wanted {
     }
 }
 
-/// Every key that there is, current, former and pending.
+/// Learns every current, previous and pending key.
 async fn learn(shop: &Shop, wanted: &mut Wanted) {
     for name in ["pay", "web"] {
         for stage in [Stage::Current, Stage::Pending, Stage::Previous] {
@@ -53,7 +53,7 @@ async fn learn(shop: &Shop, wanted: &mut Wanted) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_key_is_anywhere_but_where_it_belongs() {
+async fn private_keys_are_only_in_their_stores() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber =
@@ -66,7 +66,7 @@ async fn no_key_is_anywhere_but_where_it_belongs() {
     let mut texts = Vec::new();
     learn(&shop, &mut wanted).await;
     shop.wait(DAY * 62);
-    // Every call that has a key in it fails once before and once after its effect, so that errors are printed, too.
+    // Every call with a key fails once before and once after its effect, so that its errors are searched, too.
     for effect in [Effect::NotDone, Effect::Done] {
         for call in [
             "put secret",
@@ -79,14 +79,14 @@ async fn no_key_is_anywhere_but_where_it_belongs() {
         ] {
             let fails = Fault::Fails(Failure::Unavailable, effect);
             shop.ports.faults.once(move |one| one.name == call, fails);
-            let answer = shop.wake().await;
+            let answer = shop.invoke().await;
             texts.push(format!("{answer:?}"));
             if let Ok(report) = &answer {
                 texts.push(serde_json::to_string(report).unwrap());
             }
             shop.ports.faults.reset();
             learn(&shop, &mut wanted).await;
-            // Done after all; and then everything is due again.
+            // The call succeeds, and then all certificates are due again.
             shop.go_on(3).await;
             learn(&shop, &mut wanted).await;
             shop.wait(DAY * 62);
@@ -115,7 +115,7 @@ async fn no_key_is_anywhere_but_where_it_belongs() {
         assert!(!wanted.found_in(text), "a key in {text}");
     }
 
-    // The search finds what it looks for: a whole bundle as the secret has it, and a key as it is broken into lines.
+    // The search finds a whole bundle as stored in the secret, and a key with line breaks.
     let key = bundle.bundle.key.as_ref().unwrap();
     assert!(wanted.found_in(&bundle.bundle.text()));
     let bare: String = key.pem().lines().filter(|line| !line.starts_with("-----")).collect();

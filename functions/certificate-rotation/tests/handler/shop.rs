@@ -1,4 +1,4 @@
-//! A shop with every kind of certificate that is ours, its proxies, and the function on top of it.
+//! A shop with managed certificates of every kind, its proxies, and the function.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use certificate_rotation::{CertificateRotation, Ports};
 use jiff::{SignedDuration, Timestamp};
-use mesh::certificates::{self, Anchor, Certificate, Chain, Source, leads_to};
+use mesh::certificates::{self, Anchor, Certificate, CertificateSource as Source, Chain, leads_to};
 use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
 use mesh::policy::Policy;
@@ -21,15 +21,15 @@ use ports::certificates::{
 use ports::memory::certificates::Validity;
 use ports::memory::{Faults, MemoryPolicy, MemoryPorts};
 use ports::{Clock as _, Deadline, MeshReader as _, Pace, PortErrorKind, survey};
-use runner::{Handler, PolicyKeeper, Report, Retry, Runner, wake};
+use runner::{Handler, PolicyKeeper, Report, Retry, Runner, events};
 use serde_json::{Value, json};
 
-use crate::blinkered::{Blinkered, Unread};
+use crate::unreadable_meshes::{Unread, UnreadableMeshes};
 
 pub(crate) const DAY: SignedDuration = SignedDuration::from_hours(24);
 const KEY: KeyAlgorithm = KeyAlgorithm::EcPrime256v1;
 
-/// What a proxy has of a secret.
+/// The certificates of a secret at a proxy.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Part {
     Leaf(Box<Chain>),
@@ -38,7 +38,7 @@ pub(crate) enum Part {
 
 pub(crate) type Parts = BTreeMap<(ResourcePath, String), Part>;
 
-/// Everything around the function.
+/// The environment of the function.
 pub(crate) struct Shop {
     pub(crate) ports: MemoryPorts,
     pub(crate) policy: MemoryPolicy,
@@ -46,14 +46,14 @@ pub(crate) struct Shop {
     pub(crate) imported: CertificateArn,
     pub(crate) private: CertificateArn,
     pub(crate) held: Parts,
-    /// What the imported certificate was imported with.
+    /// The bundle of the imported certificate.
     pub(crate) orders: Bundle,
-    /// The key of the imported one is in a secret, too.
+    /// Whether a secret has the key of the imported certificate.
     twin: bool,
-    /// Meshes that the function can't read.
+    /// The meshes that the function cannot read.
     pub(crate) unread: Unread,
-    /// Secrets that proxies have from a socket beside them.
-    pub(crate) beside: BTreeSet<(ResourcePath, String)>,
+    /// The secrets that proxies have from a socket next to them.
+    pub(crate) from_socket: BTreeSet<(ResourcePath, String)>,
 }
 
 pub(crate) fn path(node: &str) -> ResourcePath {
@@ -82,7 +82,7 @@ impl Shop {
             orders,
             twin: false,
             unread: Unread::default(),
-            beside: BTreeSet::new(),
+            from_socket: BTreeSet::new(),
         };
         shop.build();
         shop.set_policy("");
@@ -90,14 +90,14 @@ impl Shop {
         shop
     }
 
-    /// The key of the imported certificate, or whatever is given, is in a secret that is named for it.
+    /// Stores a bundle in a secret that the policy binds to the imported certificate.
     pub(crate) fn bind_orders(&mut self, bundle: &Bundle) {
         put_bundle(&self.ports, "orders", bundle);
         self.twin = true;
         self.set_policy("");
     }
 
-    /// A second mesh, which presents the imported certificate and the private one as well.
+    /// Adds a second mesh, which presents the imported and the private certificate, too.
     pub(crate) async fn add_lab(&mut self) {
         self.put("mesh/lab", &json!({}));
         let trust =
@@ -121,19 +121,19 @@ impl Shop {
         self.deliver().await;
     }
 
-    /// From now on a mesh can't be read, or can be again.
-    pub(crate) fn blind(&self, mesh: &str, kind: Option<PortErrorKind>) {
+    /// Makes a mesh unreadable from now on, or readable again.
+    pub(crate) fn set_unreadable(&self, mesh: &str, kind: Option<PortErrorKind>) {
         let mut unread = self.unread.lock().unwrap();
         unread.clear();
         unread.extend(kind.map(|kind| (mesh.parse().unwrap(), kind)));
     }
 
-    /// The policy with more in its section on certificates.
+    /// Sets the policy, with further members in its section on certificates.
     pub(crate) fn set_policy(&self, more: &str) {
         self.set_modes("{default: enforce}", more);
     }
 
-    /// The same with other modes.
+    /// Sets the policy with these modes.
     pub(crate) fn set_modes(&self, modes: &str, more: &str) {
         let Self { old, imported, .. } = self;
         let twin = if self.twin { ", secret: mesh-orders" } else { "" };
@@ -163,14 +163,14 @@ impl Shop {
         let web = json!({ "backends": [
             service("orders", Some(by_acm)), service("stock", None), service("pay", Some(by_sds)),
         ] });
-        let asks = json!({ "trust": { "sds": { "secretName": "ca" } } });
+        let client_validation = json!({ "trust": { "sds": { "secretName": "ca" } } });
         self.put("mesh/shop", &json!({}));
         self.put("mesh/shop/virtualNode/web", &web);
         let acm = |arn: &CertificateArn| json!({ "acm": { "certificateArn": arn.as_str() } });
         for (name, certificate, validation) in [
             ("orders", acm(&self.imported), None),
             ("stock", acm(&self.private), None),
-            ("pay", json!({ "sds": { "secretName": "pay" } }), Some(asks)),
+            ("pay", json!({ "sds": { "secretName": "pay" } }), Some(client_validation)),
         ] {
             let mut tls = json!({ "mode": "STRICT", "certificate": certificate });
             if let Some(validation) = validation {
@@ -198,14 +198,14 @@ impl Shop {
         self.ports.clock.advance(time);
     }
 
-    /// A function that knows nothing yet: another process.
+    /// A new process without any state in memory.
     pub(crate) async fn start(&self) -> Runner<CertificateRotation> {
         let keeper = PolicyKeeper::start(Box::new(self.policy.clone()), Policy::read, self.now()).await.unwrap();
         let ports = self.ports.clone();
         let certificates = ports.certificates;
         let ports = Ports {
             clock: Arc::new(ports.clock),
-            meshes: Arc::new(Blinkered { meshes: ports.mesh.clone(), unread: Arc::clone(&self.unread) }),
+            meshes: Arc::new(UnreadableMeshes { meshes: ports.mesh.clone(), unread: Arc::clone(&self.unread) }),
             writer: Arc::new(ports.mesh),
             certificates: Arc::new(certificates.certificates),
             authorities: Arc::new(certificates.authorities),
@@ -221,15 +221,15 @@ impl Shop {
         certificate_rotation::function(ports, keeper)
     }
 
-    /// One wake of a fresh process.
-    pub(crate) async fn wake(&self) -> Result<Report, Retry> {
+    /// A scheduled run in a new process.
+    pub(crate) async fn invoke(&self) -> Result<Report, Retry> {
         self.answer(&json!({ "detail-type": "Scheduled Event", "source": "aws.events", "detail": {} })).await
     }
 
     pub(crate) async fn answer(&self, event: &Value) -> Result<Report, Retry> {
         let function = self.start().await;
         let deadline = Deadline::after(Duration::from_secs(110));
-        deadline.cover(function.handle(wake::parse(event), deadline)).await
+        deadline.cover(function.handle(events::parse(event), deadline)).await
     }
 
     pub(crate) async fn model(&self) -> Mesh {
@@ -237,7 +237,7 @@ impl Shop {
         read.model(&"shop".parse().unwrap()).unwrap()
     }
 
-    /// All meshes together, those among them that the function can't read.
+    /// The certificates of all meshes, including the unreadable ones.
     pub(crate) async fn surveyed(&self) -> MeshCertificates {
         let mut surveyed = MeshCertificates::default();
         for found in self.ports.mesh.meshes().await.unwrap() {
@@ -273,7 +273,7 @@ impl Shop {
         Certificate::read_all(&chain.whole()).unwrap().pop().unwrap()
     }
 
-    /// What the proxies are to have.
+    /// The parts that the proxies should have.
     pub(crate) async fn wanted(&self) -> Parts {
         let surveyed = self.surveyed().await;
         let mut parts = Parts::new();
@@ -322,7 +322,7 @@ impl Shop {
         (format!("trust:{}", arns.join(",")), roots)
     }
 
-    /// The proxies get what they are to have, and acknowledge it. On the way, any of them may be first.
+    /// Delivers the parts to the proxies, which acknowledge them. Any proxy may be the first.
     pub(crate) async fn deliver(&mut self) {
         let wanted = self.wanted().await;
         self.check(&wanted).await;
@@ -338,10 +338,11 @@ impl Shop {
             };
             secrets.entry(proxy.clone()).or_default().insert(name.clone(), SeenSecret::Acknowledged { certificates });
         }
-        let is_beside = |proxy: &ResourcePath, name: &str| self.beside.contains(&(proxy.clone(), name.to_owned()));
+        let is_from_socket =
+            |proxy: &ResourcePath, name: &str| self.from_socket.contains(&(proxy.clone(), name.to_owned()));
         for (proxy, of_proxy) in &mut secrets {
-            let beside = of_proxy.iter_mut().filter(|(name, _)| is_beside(proxy, name));
-            beside.for_each(|(_, seen)| *seen = SeenSecret::BesideProxy);
+            let from_socket = of_proxy.iter_mut().filter(|(name, _)| is_from_socket(proxy, name));
+            from_socket.for_each(|(_, seen)| *seen = SeenSecret::BesideProxy);
         }
         let since = self.now();
         let stream = |(proxy, secrets)| ProxyStream {
@@ -356,8 +357,8 @@ impl Shop {
         self.held = wanted;
     }
 
-    /// The law, whoever of the proxies is first: what each had and what it is to have, against what each other had and is
-    /// to have.
+    /// Checks the invariant for any order of the proxies: each verifier accepts, with its old and its new trust, the old
+    /// and the new certificate of each presenter.
     async fn check(&self, wanted: &Parts) {
         let surveyed = self.surveyed().await;
         for meeting in &surveyed.meetings {
@@ -385,12 +386,12 @@ impl Shop {
         }
     }
 
-    /// So many times five minutes, each with its wake; the proxies follow.
-    pub(crate) async fn go_on(&mut self, wakes: usize) {
-        for _ in 0..wakes {
+    /// Runs the function this number of times, five minutes apart; the proxies follow after each run.
+    pub(crate) async fn go_on(&mut self, runs: usize) {
+        for _ in 0..runs {
             self.wait(SignedDuration::from_mins(5));
-            // One that asks to come again has come again by then.
-            drop(self.wake().await);
+            // A failed run is repeated by the next one.
+            drop(self.invoke().await);
             self.deliver().await;
         }
     }
@@ -412,7 +413,7 @@ impl Shop {
         Source::Sds(certificates::SecretName::new(name))
     }
 
-    /// Issuances of all kinds.
+    /// The number of issuances of all kinds.
     pub(crate) fn issuances(&self) -> usize {
         self.ports.certificates.authorities.issuances() + self.ports.certificates.certificates.issuances()
     }

@@ -1,7 +1,7 @@
-//! What used to stand still, or to fight with an operator, on the whole function.
+//! Former standstills and conflicts with operators, on the whole function.
 
 use jiff::SignedDuration;
-use mesh::certificates::Source;
+use mesh::certificates::CertificateSource as Source;
 use ports::certificates::{AuthorityStatus, Bundle, PrivateKey, SecretBundles as _, SecretId, Stage, VersionId};
 use ports::memory::{Effect, Failure, Fault};
 use ports::{BudgetWindow, Note, StateKey, StateStore as _};
@@ -14,7 +14,7 @@ fn version(name: &str) -> VersionId {
     VersionId::parse(&format!("{name:-<32}")).unwrap()
 }
 
-/// Puts a version at the pending stage, as something else may have done.
+/// Stores a pending version, as another program may.
 async fn put_pending(shop: &Shop, name: &str, bundle: &Bundle) {
     let secret = SecretId::parse(&format!("mesh-{name}")).unwrap();
     shop.ports.certificates.bundles.put_pending(&secret, &version("by-others"), bundle).await.unwrap();
@@ -27,7 +27,7 @@ async fn document(shop: &Shop, subject: &str) -> Value {
     view.documents.get(&key).map(|stored| stored.document.clone()).unwrap_or_default()
 }
 
-/// Changes a stored record as an operator's command, or another version, may.
+/// Changes a stored record, as an operator's command or another version of the function may.
 async fn change(shop: &Shop, subject: &str, change: impl FnOnce(&mut Value)) {
     let key = StateKey::certificate(subject);
     let window = BudgetWindow { class: "t".to_owned(), start: shop.now(), end: shop.now() };
@@ -44,7 +44,7 @@ fn subjects(shop: &Shop) -> Vec<String> {
 }
 
 async fn reason(shop: &Shop, resource: &str) -> String {
-    let report = shop.wake().await.unwrap();
+    let report = shop.invoke().await.unwrap();
     report.decisions.into_iter().rfind(|one| one.resource == resource).unwrap().reason
 }
 
@@ -55,14 +55,14 @@ async fn fingerprint(shop: &Shop, source: &Source) -> String {
 #[tokio::test(start_paused = true)]
 async fn ended_pending_leaf_gets_a_fresh_attempt() {
     let mut shop = Shop::open().await;
-    // Everything is renewed up to the promotion, and then everything is switched off for longer than the new leaf lives.
+    // Everything is renewed up to the promotion. Then no run is made for longer than the validity of the new leaf.
     shop.wait(DAY * 62);
     shop.ports.faults.whenever(
         |call| call.name == "promote secret" && call.subject == "mesh-pay",
         Fault::Fails(Failure::Unavailable, Effect::NotDone),
     );
     for _ in 0..2 {
-        drop(shop.wake().await);
+        drop(shop.invoke().await);
         shop.wait(SignedDuration::from_mins(5));
     }
     shop.ports.faults.reset();
@@ -71,7 +71,7 @@ async fn ended_pending_leaf_gets_a_fresh_attempt() {
     let ended = fingerprint(&shop, &Shop::sds("pay")).await;
     for _ in 0..6 {
         shop.wait(SignedDuration::from_mins(5));
-        drop(shop.wake().await);
+        drop(shop.invoke().await);
     }
     let leaf = shop.leaf(&Shop::sds("pay")).await.leaf;
     assert!(leaf.fingerprint.to_string() != ended && leaf.not_after > shop.now(), "{leaf:?}");
@@ -83,7 +83,7 @@ async fn ended_pending_leaf_gets_a_fresh_attempt() {
 async fn leaf_for_another_key_never_becomes_current() {
     let mut shop = Shop::open().await;
     let before = fingerprint(&shop, &Shop::sds("pay")).await;
-    // Later than a CA takes the same order for the same.
+    // Later than a CA recognises the token of an order.
     shop.wait(SignedDuration::from_mins(10));
     let (one, other) = (shop.old.clone(), shop.old.clone());
     let wrong = Bundle {
@@ -95,7 +95,7 @@ async fn leaf_for_another_key_never_becomes_current() {
     assert_eq!(reason(&shop, "sds:pay").await, "PendingUnusable");
     assert_eq!(fingerprint(&shop, &Shop::sds("pay")).await, before);
     assert!(subjects(&shop).iter().any(|subject| subject.contains("PendingUnusable")), "{:?}", subjects(&shop));
-    // Whoever put it there had four hours.
+    // The owner of the version had four hours.
     shop.go_on(52).await;
     let after = fingerprint(&shop, &Shop::sds("pay")).await;
     assert_ne!(after, before);
@@ -114,7 +114,7 @@ async fn rolled_back_version_is_respected_until_it_is_released() {
     shop.ports.certificates.bundles.move_current("mesh-pay", &first.version);
     for _ in 0..60 {
         shop.wait(SignedDuration::from_mins(5));
-        drop(shop.wake().await);
+        drop(shop.invoke().await);
         assert_eq!(shop.bundle("pay", Stage::Current).await.unwrap(), first, "not promoted over an operator");
     }
     assert_eq!(reason(&shop, "sds:pay").await, "MovedBack");
@@ -155,7 +155,7 @@ async fn failing_ca_pages_once_and_its_repair_is_noticed() {
     shop.ports.certificates.authorities.set_failure(Some("malformed"));
     for _ in 0..36 {
         shop.wait(SignedDuration::from_mins(5));
-        drop(shop.wake().await);
+        drop(shop.invoke().await);
     }
     let pages = subjects(&shop);
     let about_pay = pages.iter().filter(|subject| subject.contains("sds:pay")).count();
@@ -186,17 +186,17 @@ async fn failed_page_is_sent_by_the_next_run() {
     shop.wait(DAY * 62);
     shop.ports.certificates.authorities.set_status(&shop.old, AuthorityStatus::Disabled);
     shop.ports.faults.whenever(|call| call.name == "notify", Fault::Fails(Failure::Unavailable, Effect::NotDone));
-    drop(shop.wake().await);
+    drop(shop.invoke().await);
     assert!(subjects(&shop).is_empty());
     assert!(!document(&shop, "sds:pay").await["owed"].is_null());
     shop.ports.faults.reset();
     shop.wait(SignedDuration::from_mins(5));
-    drop(shop.wake().await);
+    drop(shop.invoke().await);
     let about_pay = |pages: Vec<String>| pages.iter().filter(|subject| subject.contains("sds:pay")).count();
     assert_eq!(about_pay(subjects(&shop)), 1, "{:?}", subjects(&shop));
     assert!(document(&shop, "sds:pay").await["owed"].is_null());
     shop.wait(SignedDuration::from_mins(5));
-    drop(shop.wake().await);
+    drop(shop.invoke().await);
     assert_eq!(about_pay(subjects(&shop)), 1, "once");
 }
 
@@ -229,7 +229,7 @@ fn renewal_event(arn: &str) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn event_about_a_certificate_that_no_mesh_uses_pages_nobody() {
+async fn event_about_a_certificate_that_no_mesh_uses_does_not_page() {
     let shop = Shop::open().await;
     let other = "arn:aws:acm:eu-west-1:123456789012:certificate/of-a-web-site";
     let report = shop.answer(&renewal_event(other)).await.unwrap();
@@ -281,7 +281,7 @@ async fn members_of_a_newer_version_stay_and_a_newer_format_holds() {
     assert!(subjects(&shop).iter().any(|subject| subject.contains("RecordNewer")), "{:?}", subjects(&shop));
 }
 
-/// The new certificate at the listener of a private one is replaced by the old one, by hand.
+/// An operator replaces the new certificate at a listener by the old private one.
 #[tokio::test(start_paused = true)]
 async fn listener_that_was_pointed_back_is_respected_until_it_is_released() {
     let mut shop = Shop::open().await;
@@ -297,7 +297,7 @@ async fn listener_that_was_pointed_back_is_respected_until_it_is_released() {
         let path = crate::shop::path("stock");
         shop.ports.mesh.edit_resource(&path, mesh::spec::Spec::read(path.kind(), &stock).unwrap());
     };
-    // While both are trusted: the listener has its new certificate, and another one is not done yet.
+    // Both CAs are trusted: the listener has its new certificate, and another listener does not yet.
     for _ in 0..60 {
         shop.go_on(1).await;
         if at_stock(&shop).await != shop.private.as_str() {
@@ -308,7 +308,7 @@ async fn listener_that_was_pointed_back_is_respected_until_it_is_released() {
     point_back(&shop).await;
     for _ in 0..40 {
         shop.wait(SignedDuration::from_mins(5));
-        drop(shop.wake().await);
+        drop(shop.invoke().await);
         assert_eq!(at_stock(&shop).await, shop.private.as_str(), "not repointed over an operator");
     }
     let subject = format!("acm:{}", shop.private.as_str());
@@ -323,7 +323,7 @@ async fn listener_that_was_pointed_back_is_respected_until_it_is_released() {
     let mut reasons = Vec::new();
     while reasons.len() < 60 && at_stock(&shop).await == shop.private.as_str() {
         shop.wait(SignedDuration::from_mins(5));
-        let answer = shop.wake().await;
+        let answer = shop.invoke().await;
         let report = answer.unwrap_or_else(|retry| retry.report.unwrap());
         let of_it = report.decisions.into_iter().filter(|one| one.resource == subject);
         reasons.push(of_it.map(|one| format!("{} {} {:?}", one.decision, one.reason, one.outcome)).collect::<Vec<_>>());
@@ -341,7 +341,7 @@ async fn page_that_cannot_be_stored_is_withheld_by_each_process() {
     let answer = async || {
         let function = shop.start().await;
         let deadline = ports::Deadline::after(std::time::Duration::from_secs(110));
-        runner::Handler::handle(&function, runner::wake::parse(&tick), deadline).await
+        runner::Handler::handle(&function, runner::events::parse(&tick), deadline).await
     };
     let failed = ["begin", "note", "finish"];
     let fault = Fault::Fails(Failure::Denied, Effect::NotDone);

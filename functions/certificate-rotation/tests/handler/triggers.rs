@@ -1,8 +1,8 @@
-//! Everything that wakes it: each event directly, through a topic, and through a queue.
+//! All triggers: each event directly, through a topic, and through a queue.
 
 use std::path::{Path, PathBuf};
 
-use runner::wake::{Delivery, Payload};
+use runner::events::{Delivery, Payload};
 use serde_json::{Value, json};
 
 use crate::shop::{DAY, Shop};
@@ -40,7 +40,7 @@ fn event(name: &str, shop: &Shop) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_sample_event_wakes_it() {
+async fn each_sample_event_triggers_a_run() {
     let mut names: Vec<String> = std::fs::read_dir(folder())
         .unwrap()
         .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
@@ -50,7 +50,7 @@ async fn each_sample_event_wakes_it() {
     for name in names {
         let shop = Shop::open().await;
         let event = event(&name, &shop);
-        let read = runner::wake::parse(&event);
+        let read = runner::events::parse(&event);
         let ours = |one: &Delivery| matches!(one.payload, Payload::Certificate(_) | Payload::Tick);
         assert!(!read.is_empty() && read.iter().all(ours), "{name}: {read:?}");
         shop.wait(DAY * 62);
@@ -61,7 +61,7 @@ async fn each_sample_event_wakes_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_needs_a_person_is_told_with_what_it_means() {
+async fn event_for_an_operator_is_paged_with_its_meaning() {
     let shop = Shop::open().await;
     shop.answer(&event("acm-renewal-action-required", &shop)).await.unwrap();
     shop.answer(&event("pca-crl-failure", &shop)).await.unwrap();
@@ -73,9 +73,9 @@ async fn what_needs_a_person_is_told_with_what_it_means() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_ca_has_withdrawn_is_replaced_at_once() {
+async fn revoked_certificate_is_replaced_at_once() {
     let mut shop = Shop::open().await;
-    // The first rotation is by us, so that it is known what the CA calls the certificate.
+    // The function orders the first certificate, so the CA's name of it is known.
     shop.wait(DAY * 62);
     shop.go_on(3).await;
     let before = shop.leaf(&Shop::sds("pay")).await.leaf;

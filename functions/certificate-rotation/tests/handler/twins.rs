@@ -1,4 +1,4 @@
-//! An imported certificate whose key is also in a secret: both are renewed together.
+//! Imported certificates with their key in a secret: both are renewed together.
 
 use ports::certificates::{CertificateStore as _, Stage};
 
@@ -20,25 +20,25 @@ async fn both_are_renewed_with_one_issuance() {
     let former = shop.bundle("orders", Stage::Previous).await.unwrap().bundle;
     assert_eq!(former, shop.orders);
     assert_eq!(shop.issuances(), issued + 3);
-    let report = shop.wake().await.unwrap();
+    let report = shop.invoke().await.unwrap();
     assert!(report.decisions.iter().all(|one| one.decision == "keep"), "{report:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_secret_with_another_certificate_is_left_alone_and_told() {
+async fn secret_with_another_certificate_is_not_changed_and_reported() {
     let mut shop = Shop::open().await;
     let other = leaf_bundle(&shop.ports, &shop.old.clone(), "other").await;
     shop.bind_orders(&other);
     shop.wait(DAY * 62);
     let before = shop.leaf(&shop.imported()).await.leaf.fingerprint;
     shop.go_on(4).await;
-    let report = shop.wake().await.unwrap();
+    let report = shop.invoke().await.unwrap();
     let held = report.decisions.iter().find(|one| one.resource == shop.imported().to_string()).unwrap();
     assert_eq!((held.reason.as_str(), &held.facts["secret"]), ("SecretDiffers", &"mesh-orders".into()));
     assert_eq!(shop.leaf(&shop.imported()).await.leaf.fingerprint, before);
     assert_eq!(shop.bundle("orders", Stage::Current).await.unwrap().bundle, other);
     assert!(shop.ports.notifier.sent().iter().any(|notice| notice.subject.contains("SecretDiffers")));
-    // It would end for all; those who can have it from ACM have it.
+    // The certificate would expire everywhere, so it is renewed in ACM.
     shop.wait(DAY * 21);
     shop.go_on(2).await;
     assert_ne!(shop.leaf(&shop.imported()).await.leaf.fingerprint, before);
@@ -46,7 +46,7 @@ async fn a_secret_with_another_certificate_is_left_alone_and_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_secret_that_cannot_be_read_is_not_decided_without() {
+async fn unreadable_secret_blocks_the_renewal() {
     use ports::memory::{Effect, Failure, Fault};
     let mut shop = Shop::open().await;
     shop.bind_orders(&shop.orders.clone());
@@ -56,7 +56,7 @@ async fn a_secret_that_cannot_be_read_is_not_decided_without() {
         |call| call.name == "read secret" && call.subject == "mesh-orders",
         Fault::Fails(Failure::Unavailable, Effect::NotDone),
     );
-    let report = shop.wake().await.unwrap();
+    let report = shop.invoke().await.unwrap();
     let held = report.decisions.iter().find(|one| one.resource == shop.imported().to_string()).unwrap();
     assert_eq!(held.reason, "Unread");
     assert_eq!(shop.ports.certificates.bundles.versions("mesh-orders"), versions);

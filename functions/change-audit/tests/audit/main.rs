@@ -1,10 +1,10 @@
-//! Audits over in-memory ports: what is told of each event, once, whatever goes wrong in between.
+//! Audits over in-memory ports: each event is reported once, despite faults.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod disturbed;
+mod notifications;
 mod previous;
 mod reading;
-mod told;
+mod shop;
 mod unread;
-mod world;

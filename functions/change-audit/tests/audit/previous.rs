@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use ports::{StateKey, Stored};
 use serde_json::Value;
 
-use super::world::{ROUTE, Shop, happen, route};
+use super::shop::{ROUTE, Shop, happen, route};
 
 /// The state table that the version wrote.
 const TABLE: &str = include_str!("../../../../shared/records/tests/golden/format-0.json");
@@ -27,7 +27,7 @@ async fn change_is_compared_with_the_snapshot_of_the_previous_version() {
     shop.edit(ROUTE, &route("recs-v1"));
     shop.ports.clock.advance(SignedDuration::from_mins(10));
     happen(&shop, "cloudtrail-update-virtual-node");
-    let reasons = shop.wake("cloudtrail-update-virtual-node").await.unwrap();
+    let reasons = shop.invoke("cloudtrail-update-virtual-node").await.unwrap();
     assert_eq!(reasons, ["Written"]);
     // The event that the previous version could not send, and the one about this change.
     assert_eq!(shop.ports.bus.events().len(), 2);

@@ -1,4 +1,4 @@
-//! What cannot be read: resources, documents, and meshes of another owner.
+//! Unreadable resources and documents, and meshes of another owner.
 
 use change_audit::NAME;
 use jiff::SignedDuration;
@@ -6,7 +6,7 @@ use ports::memory::{Call, Effect, Failure, Fault};
 use ports::{Note, StateKey, StateStore as _, Urgency};
 use serde_json::{Value, json};
 
-use super::world::{RECS, Shop, morning, node, sample};
+use super::shop::{RECS, Shop, morning, node, sample};
 
 const WEB: &str = "mesh/shop/virtualNode/web";
 
@@ -20,64 +20,64 @@ fn pages(shop: &Shop) -> Vec<String> {
     pages.map(|notice| format!("{}\n{}", notice.subject, notice.body)).collect()
 }
 
-/// One resource that cannot be read, or not with its tags, looks neither deleted nor changed; the others are audited.
+/// A resource that is unreadable, or has unreadable tags, counts neither as deleted nor as changed; the others are audited.
 #[tokio::test(start_paused = true)]
-async fn unreadable_resource_is_the_only_one_unknown() {
+async fn only_the_unreadable_resource_is_unknown() {
     for call in ["describe", "list tags of"] {
         let shop = Shop::open().await;
         shop.tag(WEB, &[("owner", "web")]);
-        shop.wake("tick-rule").await.unwrap();
+        shop.invoke("tick-rule").await.unwrap();
         breaks(&shop, call, WEB, Failure::Denied);
         shop.edit(RECS, &node(None));
         shop.ports.clock.advance(SignedDuration::from_hours(1));
-        assert_eq!(shop.wake("tick-rule").await.unwrap(), ["PartlyRead", "NoEvent"], "{call}");
+        assert_eq!(shop.invoke("tick-rule").await.unwrap(), ["PartlyRead", "NoEvent"], "{call}");
         let kept = shop.document()["state"]["snapshot"]["resources"][WEB].clone();
         assert_eq!(kept["tags"], json!({ "owner": "web" }), "{call}: {kept}");
         assert_eq!(pages(&shop).iter().filter(|page| page.contains("PartlyRead")).count(), 1, "{:?}", pages(&shop));
         shop.ports.faults.reset();
         shop.tag(WEB, &[("owner", "others")]);
         shop.ports.clock.advance(SignedDuration::from_hours(1));
-        assert_eq!(shop.wake("tick-rule").await.unwrap(), ["NoEvent"], "{call}");
+        assert_eq!(shop.invoke("tick-rule").await.unwrap(), ["NoEvent"], "{call}");
     }
 }
 
-/// A resource that cannot be read at first sight is unknown, and not created when it can be read.
+/// A resource that is unreadable in the first read is unknown: once it can be read, it does not count as created.
 #[tokio::test(start_paused = true)]
-async fn resource_that_cannot_be_read_at_first_sight_is_no_change_later() {
+async fn resource_unreadable_in_the_first_read_is_not_a_change_later() {
     let undisturbed = Shop::open().await;
     for failure in [Failure::Denied, Failure::Unavailable] {
         let shop = Shop::new();
         breaks(&shop, "describe", WEB, failure);
-        drop(shop.wake("tick-rule").await);
+        drop(shop.invoke("tick-rule").await);
         assert_eq!(shop.document()["state"]["snapshot"]["unread"], json!([WEB]));
         shop.ports.faults.reset();
         shop.ports.clock.advance(SignedDuration::from_hours(1));
-        assert_eq!(shop.wake("tick-rule").await.unwrap(), ["Unchanged"], "{failure:?}");
+        assert_eq!(shop.invoke("tick-rule").await.unwrap(), ["Unchanged"], "{failure:?}");
         assert_eq!(shop.document()["state"], undisturbed.document()["state"], "{failure:?}");
-        // What is created from now on is a change.
+        // A resource that is created after that is a change.
         let path = "mesh/shop/virtualNode/recs-v2".parse().unwrap();
         shop.ports.mesh.put_spec(&path, &node(None)).unwrap();
-        assert_eq!(shop.wake("tick-rule").await.unwrap(), ["NoEvent"], "{failure:?}");
+        assert_eq!(shop.invoke("tick-rule").await.unwrap(), ["NoEvent"], "{failure:?}");
     }
 }
 
-/// A write to something that cannot be read now is kept, and known when it can be.
+/// A write to an unreadable resource is stored, and attributed once the resource can be read.
 #[tokio::test(start_paused = true)]
 async fn write_to_an_unreadable_resource_is_attributed_later() {
     let shop = Shop::open().await;
     shop.edit(RECS, &node(None));
     shop.tag(WEB, &[("owner", "web")]);
     breaks(&shop, "describe", RECS, Failure::Denied);
-    assert_eq!(shop.wake("cloudtrail-update-virtual-node").await.unwrap(), ["PartlyRead", "Unchanged"]);
+    assert_eq!(shop.invoke("cloudtrail-update-virtual-node").await.unwrap(), ["PartlyRead", "Unchanged"]);
     assert_eq!(shop.document()["waiting"].as_array().unwrap().len(), 1);
-    assert_eq!(shop.wake("tick-rule").await.unwrap(), ["PartlyRead", "NoEvent"], "the tag is seen all the same");
+    assert_eq!(shop.invoke("tick-rule").await.unwrap(), ["PartlyRead", "NoEvent"], "the tag is seen all the same");
     assert_eq!(shop.document()["waiting"].as_array().unwrap().len(), 1, "and who wrote the other is not forgotten");
     shop.ports.faults.reset();
-    assert_eq!(shop.wake("tick-rule").await.unwrap(), ["Written"]);
+    assert_eq!(shop.invoke("tick-rule").await.unwrap(), ["Written"]);
     assert_eq!(shop.document()["waiting"], json!([]));
 }
 
-/// A document that cannot be read is not one that was never written: what changed since is not lost.
+/// An unreadable document does not count as absent: the changes since the last state are not lost.
 #[tokio::test(start_paused = true)]
 async fn unreadable_document_holds_and_pages_once() {
     for (document, reason) in [
@@ -95,18 +95,18 @@ async fn unreadable_document_holds_and_pages_once() {
         let note = Note { key, revision: 0, now: morning(), document: document.clone(), journal: None };
         shop.ports.state.note(&note).await.unwrap();
         for _ in 0..2 {
-            assert_eq!(shop.wake("tick-rule").await.unwrap(), [reason], "{document}");
+            assert_eq!(shop.invoke("tick-rule").await.unwrap(), [reason], "{document}");
             shop.ports.clock.advance(SignedDuration::from_mins(4));
         }
-        // Nothing else tells who wrote, so the event comes again.
-        shop.wake("cloudtrail-update-virtual-node").await.unwrap_err();
+        // Only the event names the writer, so it is delivered again.
+        shop.invoke("cloudtrail-update-virtual-node").await.unwrap_err();
         assert_eq!(shop.document(), document, "it is not written over");
         assert_eq!(pages(&shop).len(), 1, "{:?}", pages(&shop));
         assert!(pages(&shop)[0].contains("meshwarden forget change-audit/shop"), "{:?}", pages(&shop));
     }
 }
 
-/// What is kept among the reports and is damaged there is held; what is gone is seen afresh, and that pages.
+/// A damaged state in the reports store is a hold. A deleted one is replaced by a first read, which pages.
 #[tokio::test(start_paused = true)]
 async fn lost_state_pages() {
     let shop = Shop::new();
@@ -114,51 +114,51 @@ async fn lost_state_pages() {
         let path = format!("mesh/shop/virtualNode/n{n}").parse().unwrap();
         shop.ports.mesh.put_spec(&path, &node(Some("STRICT"))).unwrap();
     }
-    shop.wake("tick-rule").await.unwrap();
+    shop.invoke("tick-rule").await.unwrap();
     let name = shop.document()["state"]["name"].as_str().unwrap().to_owned();
     ports::ReportStore::put(&shop.ports.reports, &name, b"{}").await.unwrap();
     shop.ports.clock.advance(SignedDuration::from_mins(20));
-    assert_eq!(shop.wake("tick-rule").await.unwrap(), ["RecordUnreadable"]);
+    assert_eq!(shop.invoke("tick-rule").await.unwrap(), ["RecordUnreadable"]);
     assert_eq!(pages(&shop).len(), 1);
     shop.ports.reports.remove(&name);
-    assert_eq!(shop.wake("tick-rule").await.unwrap(), ["FirstSight", "LastStateLost"]);
-    assert!(pages(&shop)[1].contains("what changed since it was stored is not known"), "{:?}", pages(&shop));
+    assert_eq!(shop.invoke("tick-rule").await.unwrap(), ["FirstSight", "LastStateLost"]);
+    assert!(pages(&shop)[1].contains("the changes since it was stored are not known"), "{:?}", pages(&shop));
 }
 
-/// Events about a mesh of the same name in another account are for that one: they neither fail nor change anything here.
+/// Events about another account's mesh of the same name neither fail nor change the local mesh's state.
 #[tokio::test(start_paused = true)]
-async fn mesh_of_another_owner_with_the_same_name_is_not_this_one() {
+async fn mesh_of_another_owner_with_the_same_name_is_not_audited() {
     let shop = Shop::open().await;
     shop.edit(RECS, &node(None));
     let mut foreign = sample("cloudtrail-update-virtual-node");
     foreign["account"] = json!("210987654321");
-    // Of a version that this mesh may never reach.
+    // A version that the local mesh may never reach.
     let text = foreign.to_string().replace("\"version\":2", "\"version\":9");
     let foreign: Value = serde_json::from_str(&text).unwrap();
     for _ in 0..3 {
-        assert_eq!(shop.wake_with(&foreign).await[0], "OtherOwner");
+        assert_eq!(shop.invoke_with(&foreign).await[0], "OtherOwner");
         shop.ports.clock.advance(SignedDuration::from_mins(1));
     }
     assert_eq!(pages(&shop).iter().filter(|page| page.contains("Behind")).count(), 0);
     let journal = json!(shop.journal().await).to_string();
-    assert!(!journal.contains("deployer"), "the change that was seen is not put down to them: {journal}");
+    assert!(!journal.contains("deployer"), "the change is not attributed to the other account's caller: {journal}");
 }
 
-/// Lasting failures of the audit page, and those that pass do not.
+/// Lasting failures of the audit page; failures that pass do not.
 #[tokio::test(start_paused = true)]
 async fn lasting_failure_is_paged() {
     let shop = Shop::open().await;
     breaks(&shop, "list", "meshes", Failure::Unavailable);
     for (minutes, expected) in [(0, 0), (60, 1), (10, 1)] {
         shop.ports.clock.advance(SignedDuration::from_mins(minutes));
-        shop.wake("tick-rule").await.unwrap_err();
+        shop.invoke("tick-rule").await.unwrap_err();
         assert_eq!(pages(&shop).len(), expected, "{minutes}: {:?}", pages(&shop));
     }
 }
 
-/// Only the message knows who wrote. Where nothing of it could be stored, it comes again, whatever the error is.
+/// Only the message names the writer. If it could not be stored, the message is delivered again after any error.
 #[tokio::test(start_paused = true)]
-async fn message_comes_again_when_the_state_table_denies() {
+async fn message_is_delivered_again_when_the_state_table_denies() {
     let body = sample("cloudtrail-update-virtual-node").to_string();
     let batch = json!({ "Records": [{ "messageId": "m1", "eventSource": "aws:sqs", "body": body }] });
     let mut denied = 0;
@@ -172,9 +172,9 @@ async fn message_comes_again_when_the_state_table_denies() {
             shop.ports.faults.reset();
             let answer = shop.answer(&batch).await.unwrap();
             assert_eq!(answer["batchItemFailures"], json!([]), "{call}");
-            let told =
+            let is_named =
                 shop.ports.notifier.sent().iter().any(|notice| notice.body.contains("deployer in role Deployer"));
-            assert!(told, "{call} {failure:?}: nobody knows who wrote");
+            assert!(is_named, "{call} {failure:?}: no notice names the writer");
         }
     }
     assert_eq!(denied, 4, "load and store, each denied and unavailable");

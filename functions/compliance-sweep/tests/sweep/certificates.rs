@@ -1,4 +1,4 @@
-//! What the certificates that a mesh names say, and what is said when they can't be read.
+//! Findings about the certificates of a mesh, also if certificates cannot be read.
 
 use compliance_sweep::{ComplianceSweep, FanOut};
 use jiff::{SignedDuration, Timestamp};
@@ -12,7 +12,7 @@ use ports::memory::{Call, Effect, Failure, Fault, MemoryPorts};
 use runner::Runner;
 use serde_json::json;
 
-use super::world::{found, function, function_by, morning, put, reasons, rules, shop, sweep};
+use super::shop::{found, function, function_by, morning, put, reasons, rules, shop, sweep};
 
 const NAME: &str = "pay.shop.local";
 
@@ -25,7 +25,7 @@ fn later(hours: i64) -> Timestamp {
     morning() + SignedDuration::from_hours(hours)
 }
 
-/// An imported certificate that ends then.
+/// An imported certificate with this end.
 async fn import(ports: &MemoryPorts, authority: &AuthorityArn, not_after: Timestamp) -> CertificateArn {
     let names = SubjectNames { common_name: None, dns: vec![NAME.to_owned()], uris: Vec::new() };
     let fresh = ports.certificates.keys.make(&KeyAlgorithm::EcPrime256v1, &names).unwrap();
@@ -43,7 +43,7 @@ async fn import(ports: &MemoryPorts, authority: &AuthorityArn, not_after: Timest
     ports.certificates.certificates.import(&import).await.unwrap()
 }
 
-/// `web` calls `pay`, whose listener presents this, and trusts that.
+/// `web` calls `pay`: the listener of `pay` presents the certificate, and `web` trusts the authority.
 fn call(ports: &MemoryPorts, arn: &CertificateArn, authority: &AuthorityArn) {
     let tls = json!({"mode": "STRICT", "certificate": {"acm": {"certificateArn": arn.as_str()}}});
     let listener = json!({"portMapping": {"port": 8080, "protocol": "http"}, "tls": tls});
@@ -56,7 +56,7 @@ fn call(ports: &MemoryPorts, arn: &CertificateArn, authority: &AuthorityArn) {
     put(ports, "mesh/shop/virtualNode/web", &json!({"backends": [backend]}));
 }
 
-/// `web` calls `pay`, whose listener has a certificate of ACM that ends then.
+/// `web` calls `pay`, which has a listener with an ACM certificate that ends at this time.
 async fn shop_with(not_after: Timestamp) -> (MemoryPorts, CertificateArn, AuthorityArn) {
     let ports = shop();
     let authority = authority(&ports, "root");
@@ -70,7 +70,7 @@ fn has(ports: &MemoryPorts, rule: &str) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_certificate_in_acm_is_read_with_its_chain() {
+async fn certificate_in_acm_is_read_with_its_chain() {
     for (hours, rule) in [(24 * 20, "certificate-expiring"), (24 * 200, "")] {
         let (ports, arn, _) = shop_with(later(hours)).await;
         sweep(&function(&ports).await).await.unwrap();
@@ -78,14 +78,14 @@ async fn a_certificate_in_acm_is_read_with_its_chain() {
             assert_eq!(has(&ports, about), about == rule, "{about} {hours}: {:?}", rules(&ports));
         }
         if rule == "certificate-expiring" {
-            let told = found(&ports).into_iter().find(|one| one["rule"] == rule).unwrap();
-            assert_eq!(told["facts"]["source"], json!(format!("acm:{arn}")));
+            let finding = found(&ports).into_iter().find(|one| one["rule"] == rule).unwrap();
+            assert_eq!(finding["facts"]["source"], json!(format!("acm:{arn}")));
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_trusted_is_read_from_the_private_ca() {
+async fn trust_anchors_are_read_from_the_private_ca() {
     let (ports, _, _) = shop_with(later(24 * 200)).await;
     let other = authority(&ports, "other");
     let trust = json!({"acm": {"certificateAuthorityArns": [other.as_str()]}});
@@ -96,9 +96,9 @@ async fn who_is_trusted_is_read_from_the_private_ca() {
     assert!(has(&ports, "edge-broken"), "{:?}", rules(&ports));
 }
 
-/// Two CAs under one root: who names the one does not take what the other issues.
+/// Two CAs under one root: a client that trusts one CA does not trust certificates of the other.
 #[tokio::test(start_paused = true)]
-async fn who_names_a_private_ca_trusts_that_one_and_not_its_root() {
+async fn trust_in_a_private_ca_does_not_include_its_root() {
     for (named, issuer, holds) in [("one", "one", true), ("one", "other", false), ("root", "other", true)] {
         let ports = shop();
         let root = authority(&ports, "root");
@@ -118,10 +118,10 @@ async fn who_names_a_private_ca_trusts_that_one_and_not_its_root() {
     }
 }
 
-/// ACM never gives the key of an imported certificate: whether it can be had elsewhere is told as far as it is known,
-/// and no secret is read for it.
+/// ACM never exports the key of an imported certificate. The finding depends on the policy's binding of a secret, and no
+/// secret is read.
 #[tokio::test(start_paused = true)]
-async fn an_imported_certificate_whose_key_is_nowhere_is_found() {
+async fn imported_certificate_without_a_bound_secret_is_found() {
     for (named, there, wanted) in [
         (false, false, Some("certificate-not-distributable")),
         (true, false, Some("certificate-unread")),
@@ -157,9 +157,9 @@ async fn disturbed(function: &Runner<ComplianceSweep>, ports: &MemoryPorts, fail
     report.decisions[0].facts["resolved"].as_array().unwrap().iter().map(ToString::to_string).collect()
 }
 
-/// Denied, slow or gone: it is said of the certificate that it is not known, and what was found of it stays.
+/// Denied, slow or deleted: the certificate is reported as unknown, and its earlier findings stay.
 #[tokio::test(start_paused = true)]
-async fn a_certificate_that_cannot_be_read_is_unknown_and_nothing_is_taken_for_mended() {
+async fn unreadable_certificate_is_unknown_and_resolves_no_finding() {
     for (failure, why) in [
         (Failure::Denied, "allow acm:DescribeCertificate"),
         (Failure::Unavailable, "ACM cannot be reached"),
@@ -190,9 +190,9 @@ async fn a_certificate_that_cannot_be_read_is_unknown_and_nothing_is_taken_for_m
     }
 }
 
-/// One certificate that nobody can read hides nothing of the others.
+/// One unreadable certificate does not affect the findings about the others.
 #[tokio::test(start_paused = true)]
-async fn a_certificate_that_is_gone_keeps_no_other_from_being_mended() {
+async fn deleted_certificate_does_not_prevent_resolution_of_other_findings() {
     let (ports, arn, _) = shop_with(later(24 * 20)).await;
     let gone = arn.as_str().replace(arn.as_str().rsplit('/').next().unwrap(), "gone");
     let tls = json!({"mode": "STRICT", "certificate": {"acm": {"certificateArn": gone}}});
@@ -209,7 +209,7 @@ async fn a_certificate_that_is_gone_keeps_no_other_from_being_mended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_secret_only_what_it_is_is_asked() {
+async fn only_the_certificate_of_a_secret_is_read() {
     let ports = shop();
     let tls = json!({"mode": "STRICT", "certificate": {"sds": {"secretName": "web"}}});
     let listener = json!({"portMapping": {"port": 8080, "protocol": "http"}, "tls": tls});

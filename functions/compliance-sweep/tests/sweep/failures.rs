@@ -1,15 +1,15 @@
-//! Killed and disturbed at every call.
+//! Kills and faults at every call.
 
 use jiff::SignedDuration;
 use ports::memory::{Effect, Failure, Fault};
 use serde_json::{Value, json};
 
-use super::world::{function, morning, put, remembered, shop, sweep, sweep_at};
+use super::shop::{function, morning, put, remembered, shop, sweep, sweep_at};
 
-/// Killed at every call, before and after its effect: the next process ends where an undisturbed one does. People may
-/// be told twice, never not at all.
+/// A run is killed at every call, before and after the call's effect: the next process reaches the end state of an
+/// undisturbed run. Operators may be notified twice, and at least once.
 #[tokio::test(start_paused = true)]
-async fn killed_anywhere_and_run_again() {
+async fn killed_run_is_completed_by_the_next() {
     let undisturbed = shop();
     sweep(&function(&undisturbed).await).await.unwrap();
     let calls = undisturbed.faults.calls().len();
@@ -19,8 +19,8 @@ async fn killed_anywhere_and_run_again() {
             let ports = shop();
             let dying = function(&ports).await;
             ports.faults.at(call, fault.clone());
-            let wake = sweep_at(&dying, morning());
-            assert!(ports.faults.run(wake).await.is_none(), "{fault:?} at {call}");
+            let run = sweep_at(&dying, morning());
+            assert!(ports.faults.run(run).await.is_none(), "{fault:?} at {call}");
             ports.clock.advance(SignedDuration::from_mins(1));
             sweep_at(&function(&ports).await, morning()).await.unwrap();
             let (is, should) = (remembered(&ports), remembered(&undisturbed));
@@ -32,9 +32,9 @@ async fn killed_anywhere_and_run_again() {
     }
 }
 
-/// Every call failing in every way: nothing that can't be read is judged, and what may heal is tried again.
+/// Every call fails in every way: unreadable resources are not judged, and transient failures are retried.
 #[tokio::test(start_paused = true)]
-async fn every_failure_is_said_and_none_is_taken_for_an_empty_mesh() {
+async fn every_failure_is_reported_and_no_mesh_counts_as_empty() {
     let undisturbed = shop();
     sweep(&function(&undisturbed).await).await.unwrap();
     let calls = undisturbed.faults.calls().len();
@@ -55,7 +55,7 @@ async fn every_failure_is_said_and_none_is_taken_for_an_empty_mesh() {
                 assert_eq!(kept, undisturbed.reports.stored().len(), "{fault:?} at {call}: reports kept by the retry");
             }
             let expected = remembered(&undisturbed)["findings"].as_object().unwrap().len();
-            // What is read as it was a moment ago is judged as it was then.
+            // A stale read is judged as the state at that time.
             if !matches!(fault, Fault::StaleRead)
                 && let Some(found) = remembered(&ports)["findings"].as_object()
             {
@@ -69,9 +69,9 @@ async fn every_failure_is_said_and_none_is_taken_for_an_empty_mesh() {
     }
 }
 
-/// What cannot be remembered is not sent: each run would send it again. The metric `PagesWithheld` reports it.
+/// A notification that cannot be stored is not sent: each run would send it again. The metric `PagesWithheld` reports it.
 #[tokio::test(start_paused = true)]
-async fn state_table_that_accepts_no_write_lets_no_run_notify() {
+async fn without_writes_to_the_state_table_no_notification_is_sent() {
     let ports = shop();
     sweep(&function(&ports).await).await.unwrap();
     assert_eq!(ports.notifier.sent().len(), 1);

@@ -8,9 +8,9 @@ use ports::StateKey;
 use ports::memory::{Fault, MemoryPorts};
 use serde_json::{Value, json};
 
-use super::world::{found, function, morning, put, reasons, remembered, shop, sweep, sweep_at};
+use super::shop::{found, function, morning, put, reasons, remembered, shop, sweep, sweep_at};
 
-/// A mesh with so many nodes, each with so many bare listeners that there are some fifty findings on it.
+/// A mesh with this number of nodes. The listeners of each node have about fifty findings.
 fn crowd(nodes: usize) -> MemoryPorts {
     let ports = shop();
     let listener = |port: u16| json!({"portMapping": {"port": 8000 + port, "protocol": "http"}});
@@ -21,7 +21,7 @@ fn crowd(nodes: usize) -> MemoryPorts {
     ports
 }
 
-/// The documents of the mesh, its own first.
+/// The documents of the mesh, the head first.
 fn documents(ports: &MemoryPorts, split: usize) -> Vec<Value> {
     let mesh = "shop".parse().unwrap();
     let keys = (0..split).map(|part| StateKey::part_of_mesh(NAME, &mesh, part, split));
@@ -34,7 +34,7 @@ fn ids(ports: &MemoryPorts) -> BTreeSet<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_findings_are_told_and_remembered_within_bounds() {
+async fn many_findings_are_reported_and_stored_within_bounds() {
     let ports = crowd(25);
     let function = function(&ports).await;
     let report = sweep(&function).await.unwrap();
@@ -55,7 +55,7 @@ async fn many_findings_are_told_and_remembered_within_bounds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mesh_that_shrinks_forgets_its_parts() {
+async fn parts_of_a_mesh_that_shrinks_are_removed() {
     let ports = crowd(25);
     let function = function(&ports).await;
     sweep(&function).await.unwrap();
@@ -71,8 +71,8 @@ async fn a_mesh_that_shrinks_forgets_its_parts() {
     assert_eq!(remembered(&ports)["findings"].as_object().unwrap().len(), ids(&ports).len());
 }
 
-/// Killed at every call that touches the state, with parts from an earlier sweep: no finding is lost, and none that was
-/// there all along is told as new by the next sweep.
+/// A run is killed at every call to the state table, with parts from an earlier sweep: no finding is lost, and the next
+/// sweep reports no old finding as new.
 #[tokio::test(start_paused = true)]
 async fn killed_between_two_parts() {
     let calls = {
@@ -83,7 +83,7 @@ async fn killed_between_two_parts() {
         all.iter().filter(|call| call.name == "note").map(|call| call.number).collect::<Vec<_>>()
     };
     assert!(calls.len() > 16, "{calls:?}");
-    // Some parts are written by then, and some are not.
+    // Only some of the parts are written at this point.
     for call in [calls[7]] {
         for fault in Fault::crashes() {
             let ports = crowd(25);

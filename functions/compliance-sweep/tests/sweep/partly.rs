@@ -1,4 +1,4 @@
-//! Resources that cannot be read, or not with their tags; documents that cannot be read; notices that cannot be sent.
+//! Unreadable resources, tags and documents, and notices that cannot be sent.
 
 use compliance_sweep::NAME;
 use jiff::SignedDuration;
@@ -6,7 +6,7 @@ use ports::memory::{Call, Effect, Failure, Fault, MemoryPorts};
 use ports::{Note, StateKey, StateStore as _, Urgency};
 use serde_json::{Value, json};
 
-use super::world::{found, function, morning, put, reasons, remembered, rules, shop, sweep, sweep_at};
+use super::shop::{found, function, morning, put, reasons, remembered, rules, shop, sweep, sweep_at};
 
 const WEB: &str = "mesh/shop/virtualNode/web";
 
@@ -24,7 +24,7 @@ fn ids(ports: &MemoryPorts) -> Vec<String> {
     remembered(ports)["findings"].as_object().unwrap().keys().cloned().collect()
 }
 
-/// Tags of one resource cannot be listed: only what rests on them is unknown, and stays as it was.
+/// The tags of one resource cannot be listed: only findings that depend on them are unknown, and stay unchanged.
 #[tokio::test(start_paused = true)]
 async fn only_findings_on_unlistable_tags_are_unknown() {
     for (failure, comes_again) in [(Failure::Denied, false), (Failure::TimedOut, true), (Failure::Throttled, true)] {
@@ -43,7 +43,7 @@ async fn only_findings_on_unlistable_tags_are_unknown() {
         };
         assert_eq!((reasons(&report), retried), (vec!["Changed", "PartlyRead"], comes_again), "{failure:?}");
         let facts = &report.decisions[0].facts;
-        assert_eq!(facts["resolvedCount"], 0, "what is not known is not resolved: {facts}");
+        assert_eq!(facts["resolvedCount"], 0, "an unknown finding is not resolved: {facts}");
         assert!(facts["newCount"].as_u64().unwrap() > 0, "the others are judged: {facts}");
         assert!(facts["unread"][0].as_str().unwrap().starts_with(&format!("tags of {WEB}: ")), "{facts}");
         let unread = &report.decisions[1].facts;
@@ -51,12 +51,12 @@ async fn only_findings_on_unlistable_tags_are_unknown() {
         assert!(before.iter().all(|id| ids(&ports).contains(id)));
         let on_web =
             |finding: &&Value| finding["resource"] == WEB && finding["rule"].as_str().unwrap().starts_with("tag-");
-        assert_eq!(found(&ports).iter().filter(on_web).count(), 0, "nothing is found of what is unknown");
+        assert_eq!(found(&ports).iter().filter(on_web).count(), 0, "an unknown resource has no findings");
         let stored = ports.reports.stored();
         let document: Value = serde_json::from_slice(&stored["compliance/mesh/shop/findings.json"]).unwrap();
         assert!(document["unread"][0].as_str().unwrap().contains(WEB), "{}", document["unread"]);
-        let told = ports.notifier.sent().into_iter().find(|notice| notice.body.contains("Not known, 1"));
-        assert!(told.is_some(), "{:?}", ports.notifier.sent());
+        let notice = ports.notifier.sent().into_iter().find(|notice| notice.body.contains("Not known, 1"));
+        assert!(notice.is_some(), "{:?}", ports.notifier.sent());
         let about_it = pages(&ports).iter().filter(|page| page.contains("PartlyRead")).count();
         assert_eq!(about_it, usize::from(!comes_again), "{failure:?}: {:?}", pages(&ports));
 
@@ -66,7 +66,7 @@ async fn only_findings_on_unlistable_tags_are_unknown() {
     }
 }
 
-/// A resource that cannot be described: nothing is found on it, nothing is resolved, and nothing is taken for missing.
+/// A resource that cannot be described has no new and no resolved findings, and no reference to it counts as dangling.
 #[tokio::test(start_paused = true)]
 async fn resource_that_cannot_be_described_is_neither_deleted_nor_judged() {
     for path in [WEB, "mesh/shop/virtualService/web.local"] {
@@ -87,7 +87,7 @@ async fn resource_that_cannot_be_described_is_neither_deleted_nor_judged() {
     }
 }
 
-/// A document that cannot be read is not one without findings: the mesh is held, paged once, and the document is left.
+/// An unreadable document does not count as empty: the mesh is held and paged once, and the document is not overwritten.
 #[tokio::test(start_paused = true)]
 async fn unreadable_history_holds_and_pages_once() {
     let mesh = "shop".parse().unwrap();
@@ -128,9 +128,9 @@ async fn unreadable_history_holds_and_pages_once() {
     }
 }
 
-/// The roster that cannot be read is not empty: the meshes that are listed are swept, and it is left as it is.
+/// An unreadable roster does not count as empty: the listed meshes are swept, and the roster is not overwritten.
 #[tokio::test(start_paused = true)]
-async fn unreadable_roster_is_not_written_over() {
+async fn unreadable_roster_is_not_overwritten() {
     let ports = shop();
     let key = StateKey::meshes(NAME);
     let note = Note { key: key.clone(), revision: 0, now: morning(), document: json!({ "meshes": 7 }), journal: None };
@@ -152,7 +152,7 @@ async fn unknown_members_of_a_document_are_kept() {
     assert_eq!(remembered(&ports)["added"]["by"], "a newer version");
 }
 
-/// What can't be sent is kept, and sent by the next run of any process; it is sent once.
+/// An unsent message is stored, and the next run of any process sends it once.
 #[tokio::test(start_paused = true)]
 async fn notices_and_events_survive_a_failure() {
     for call in ["notify", "put events"] {
@@ -170,7 +170,7 @@ async fn notices_and_events_survive_a_failure() {
     }
 }
 
-/// A failure that lasts is paged, one that passes is not.
+/// A failure that lasts is paged; a failure that passes is not.
 #[tokio::test(start_paused = true)]
 async fn lasting_failure_is_paged_once() {
     let ports = shop();
@@ -188,7 +188,7 @@ async fn lasting_failure_is_paged_once() {
     sweep_at(&function, morning()).await.unwrap();
 
     let ports = shop();
-    let function = super::world::function(&ports).await;
+    let function = super::shop::function(&ports).await;
     breaks(&ports, "list", "meshes", Failure::Denied);
     sweep(&function).await.unwrap();
     assert!(pages(&ports)[0].contains("meshes (Unreadable)"), "{:?}", pages(&ports));

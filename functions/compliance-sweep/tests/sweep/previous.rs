@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use ports::{StateKey, Stored};
 use serde_json::Value;
 
-use super::world::{function, remembered, shop, sweep};
+use super::shop::{function, remembered, shop, sweep};
 
 /// The state table that the version wrote.
 const TABLE: &str = include_str!("../../../../shared/records/tests/golden/format-0.json");

@@ -1,4 +1,4 @@
-//! One message a mesh.
+//! Sweeps by queue: one message for each mesh.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use ports::memory::{Call, Effect, Failure, Fault, MemoryPorts};
 use runner::{Emitter, Invocation, Runner};
 use serde_json::{Value, json};
 
-use super::world::{function, function_by, put, reasons, shop, sweep};
+use super::shop::{function, function_by, put, reasons, shop, sweep};
 
 fn two_meshes() -> MemoryPorts {
     let ports = shop();
@@ -18,14 +18,14 @@ fn two_meshes() -> MemoryPorts {
     ports
 }
 
-/// What the rule of the template makes of an event: a message whose body is the event as EventBridge has it.
+/// The message that the template's rule makes of an event: its body is the EventBridge event.
 fn message(id: usize, detail: &Value) -> Value {
     let body = json!({"version": "0", "id": "e", "detail-type": "Meshwarden Sweep Requested", "source": "meshwarden",
         "account": "123456789012", "time": "2026-11-21T06:00:00Z", "region": "eu-west-1", "resources": [], "detail": detail});
     json!({"messageId": format!("m{id}"), "eventSource": "aws:sqs", "body": body.to_string()})
 }
 
-/// Hands a batch over as Lambda does, and gives the messages that failed.
+/// Delivers a batch as Lambda does, and returns the ids of the failed messages.
 async fn deliver(function: &Runner<ComplianceSweep>, records: Vec<Value>) -> Vec<String> {
     let deadline = Deadline::after(Duration::from_mins(1));
     let invocation = Invocation { function: "compliance-sweep", request_id: "r", deadline };
@@ -36,15 +36,15 @@ async fn deliver(function: &Runner<ComplianceSweep>, records: Vec<Value>) -> Vec
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_schedule_asks_for_each_mesh_and_each_message_sweeps_one() {
+async fn scheduled_run_requests_each_mesh_and_each_message_sweeps_one() {
     let ports = two_meshes();
     let function = function_by(&ports, BUILT_IN, FanOut::ByQueue).await;
     let report = sweep(&function).await.unwrap();
     assert_eq!(reasons(&report), ["AskedFor", "AskedFor"]);
-    assert!(ports.reports.stored().is_empty(), "nothing is swept by who only asks");
+    assert!(ports.reports.stored().is_empty(), "a scheduled run only requests the sweeps");
     let events = ports.bus.events();
-    let asked: Vec<&Value> = events.iter().map(|event| &event.detail["mesh"]).collect();
-    assert_eq!(asked, ["depot", "shop"]);
+    let requested: Vec<&Value> = events.iter().map(|event| &event.detail["mesh"]).collect();
+    assert_eq!(requested, ["depot", "shop"]);
 
     let records = events.iter().enumerate().map(|(id, event)| message(id, &event.detail)).collect::<Vec<_>>();
     assert_eq!(deliver(&function, records.clone()).await, Vec::<String>::new());
@@ -55,7 +55,7 @@ async fn the_schedule_asks_for_each_mesh_and_each_message_sweeps_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_the_messages_of_meshes_that_failed_come_again() {
+async fn only_messages_of_failed_meshes_are_delivered_again() {
     let ports = two_meshes();
     let function = function_by(&ports, BUILT_IN, FanOut::ByQueue).await;
     let of_depot = |call: &Call| call.name.starts_with("list") && call.subject.contains("depot");
@@ -69,16 +69,16 @@ async fn only_the_messages_of_meshes_that_failed_come_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_mesh_is_done_and_unreadable_messages_reach_the_dead_letter_queue() {
+async fn deleted_mesh_is_done_and_unreadable_messages_reach_the_dead_letter_queue() {
     let ports = shop();
     let function = function(&ports).await;
     let batch = vec![message(1, &json!({"mesh": "gone"})), message(2, &json!({"mesh": ""})), message(3, &json!({}))];
     assert_eq!(deliver(&function, batch).await, ["m2", "m3"]);
 }
 
-/// Half of the meshes in the time of one invocation: those are done, and the next invocation does the rest.
+/// One invocation has time for half of the meshes: they are done, and the next invocation sweeps the others.
 #[tokio::test(start_paused = true)]
-async fn when_time_runs_out_the_rest_is_done_by_the_next() {
+async fn next_invocation_sweeps_the_unfinished_meshes() {
     let ports = shop();
     for n in 0..9 {
         put(&ports, &format!("mesh/m{n}"), &json!({}));
@@ -99,10 +99,10 @@ async fn when_time_runs_out_the_rest_is_done_by_the_next() {
     assert!(swept.stored(&ports::StateKey::mesh("compliance-sweep", &"m0".parse().unwrap())).is_some());
     ports.clock.advance(SignedDuration::from_secs(60));
     assert_eq!(invocation(Duration::from_mins(1)).await, 0);
-    assert_eq!(ports.notifier.sent().len(), 9, "each told once");
+    assert_eq!(ports.notifier.sent().len(), 9, "one notice for each mesh");
 }
 
-/// A queue that delivers nothing fails no call, and pages all the same.
+/// A queue that delivers no message fails no call. It pages nevertheless.
 #[tokio::test(start_paused = true)]
 async fn requests_that_lead_to_no_sweep_page_once_a_day() {
     for delivers in [true, false] {

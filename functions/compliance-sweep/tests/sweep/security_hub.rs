@@ -1,10 +1,10 @@
-//! What Security Hub is told.
+//! The findings that Security Hub receives.
 
 use jiff::SignedDuration;
 use ports::memory::{Call, Effect, Failure, Fault};
 use serde_json::json;
 
-use super::world::{found, function, put, reasons, rules, shop, sweep};
+use super::shop::{found, function, put, reasons, rules, shop, sweep};
 
 #[tokio::test(start_paused = true)]
 async fn findings_are_imported_updated_and_archived_under_one_id() {
@@ -34,7 +34,7 @@ async fn findings_are_imported_updated_and_archived_under_one_id() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn findings_that_are_not_taken_are_told_and_keep_nothing_from_being_done() {
+async fn refused_findings_are_reported_and_the_others_are_imported() {
     let ports = shop();
     let function = function(&ports).await;
     sweep(&function).await.unwrap();
@@ -42,13 +42,13 @@ async fn findings_that_are_not_taken_are_told_and_keep_nothing_from_being_done()
     ports.security_hub.refuse(&id);
     ports.clock.advance(SignedDuration::from_hours(6));
     let report = sweep(&function).await.unwrap();
-    let told = &report.decisions[0].facts["securityHub"];
-    assert_eq!(told["refusedCount"], 1);
-    assert!(told["refused"][0].as_str().unwrap().starts_with(&id), "{told}");
+    let import = &report.decisions[0].facts["securityHub"];
+    assert_eq!(import["refusedCount"], 1);
+    assert!(import["refused"][0].as_str().unwrap().starts_with(&id), "{import}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_import_that_may_not_be_made_is_said_and_one_that_failed_is_made_again() {
+async fn denied_import_is_reported_and_failed_import_is_repeated() {
     let importing = |call: &Call| call.name == "import findings";
     let ports = shop();
     let function = function(&ports).await;
@@ -63,7 +63,7 @@ async fn an_import_that_may_not_be_made_is_said_and_one_that_failed_is_made_agai
     let retry = sweep(&function).await.unwrap_err();
     assert_eq!(reasons(&retry.report.unwrap()), ["NotImported"]);
     let report = sweep(&function).await.unwrap();
-    assert_eq!(reasons(&report), ["Changed"], "what changed is told by the retry");
+    assert_eq!(reasons(&report), ["Changed"], "the retry reports the changes");
     let active = ports.security_hub.findings().into_values().filter(|finding| finding["RecordState"] == "ACTIVE");
     assert_eq!(active.count(), rules(&ports).len());
 }

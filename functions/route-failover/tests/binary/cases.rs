@@ -1,5 +1,5 @@
-//! Cases of `tests/cases`: alarms as CloudWatch describes them, a policy, and a script of what happens and what must
-//! follow, run through the built command.
+//! Cases of `tests/cases`: alarms as CloudWatch describes them, a policy, and a script of steps and expectations, run
+//! through the built command.
 //!
 //! A script is a list of steps: `state` moves alarms and `mute` moves mute rules, `restart` starts another process, `run`
 //! makes scheduled runs, `event` delivers one of the case's events, `faults` makes the next calls of an operation fail,
@@ -25,14 +25,14 @@ use crate::stage::{Theatre, sample};
 const ROUTE: &str = "/v20190125/meshes/shop/virtualRouter/recs/routes/all";
 const RESOURCE: &str = "mesh/shop/virtualRouter/recs/route/all";
 
-/// How long something may take that takes a few seconds on an idle machine.
+/// The time limit of an action that takes a few seconds on an idle machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Cases at a time: each is a process of its own, and mostly waits.
+/// The number of concurrent cases: each is a separate process, which mostly waits.
 const AT_A_TIME: usize = 4;
 
 #[tokio::test]
-async fn every_case_ends_as_it_should() {
+async fn every_case_meets_its_expectations() {
     let Some(theatre) = Theatre::open().await else { return };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
     let mut cases: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -52,10 +52,10 @@ struct Case {
     way: Way,
     build: Build,
     function: Function,
-    /// The decision about the route, and those about alarms, of the newest answers that had any.
+    /// The newest decision about the route, and the newest ones about alarms.
     route: Value,
     alarms: Vec<Value>,
-    /// The messages of the newest batch that come again.
+    /// The failed messages of the newest batch.
     failed: Vec<Value>,
 }
 
@@ -153,7 +153,7 @@ impl Case {
         }
     }
 
-    /// Makes runs until this holds. With `alternate`, an alarm changes between two states that are not `ALARM`.
+    /// Makes runs until the expectation is met. With `alternate`, an alarm changes between two states that are not `ALARM`.
     async fn until(&mut self, wanted: &Value, alternate: Option<&str>) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
         let mut states = ["INSUFFICIENT_DATA", "OK"].into_iter().cycle();
@@ -184,7 +184,7 @@ impl Case {
         Ok(())
     }
 
-    /// Whether everything that the step names is so.
+    /// Checks all expectations of a step.
     async fn holds(&self, step: &Value) -> Result<(), String> {
         for (member, wanted) in step.as_object().unwrap() {
             let found = match member.as_str() {
@@ -239,7 +239,7 @@ impl Case {
 fn injected(fault: &Value) -> Fault {
     if let Some(name) = fault.as_str() {
         let known = Fault::ALL.into_iter().find(|one| format!("{one:?}") == name);
-        return known.unwrap_or_else(|| unreachable!("there is no fault {name}"));
+        return known.unwrap_or_else(|| unreachable!("unknown fault {name}"));
     }
     // The few texts of a test live as long as its process.
     let text = |at: usize| -> &'static str { Box::leak(fault[at].as_str().unwrap().to_owned().into_boxed_str()) };

@@ -1,7 +1,7 @@
-//! A stand-in for CloudWatch that answers with the alarms and data that a test gives it, over the SDK's own protocol.
+//! A replacement of CloudWatch that answers with the alarms and data of a test, over the SDK's protocol.
 //!
-//! It knows what the local stack does not: `EvaluationState`, metrics of other accounts, contributors, and gaps that an
-//! expression fills. `GetMetricData` evaluates only as much as tells published data points from filled ones.
+//! It has features that the local stack lacks: `EvaluationState`, metrics of other accounts, contributors, and gaps that an
+//! expression fills. `GetMetricData` evaluates only enough to distinguish published data points from filled ones.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -18,21 +18,21 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// The stand-in. It ends with this.
+/// The replacement. Its server stops when this is dropped.
 pub(crate) struct CloudWatch {
     pub(crate) endpoint: String,
     world: Arc<Mutex<World>>,
     serving: JoinHandle<()>,
 }
 
-/// What it answers from.
+/// The data for the answers.
 #[derive(Debug, Default)]
 pub(crate) struct World {
     /// The alarms, as `DescribeAlarms` returns them.
     pub(crate) alarms: Vec<Value>,
     /// The metrics that have data points.
     pub(crate) data: Vec<Value>,
-    /// The accounts whose metrics the caller may not read.
+    /// The accounts with metrics that the caller may not read.
     pub(crate) forbidden: Vec<String>,
     /// The contributors of each alarm.
     pub(crate) contributors: BTreeMap<String, Value>,
@@ -186,7 +186,7 @@ fn selected(world: &World, expression: &str) -> Option<f64> {
     world.data.iter().find(is_selected).map(|data| data["value"].as_f64().unwrap())
 }
 
-/// The value that a query has at every time; `None` where it has no data points.
+/// The value of a query, which is the same at every time; `None` without data points.
 fn value_of(world: &World, queries: &[Value], query: &Value) -> Option<f64> {
     if let Some(expression) = query["Expression"].as_str() {
         if expression.starts_with("SELECT") {
@@ -198,7 +198,7 @@ fn value_of(world: &World, queries: &[Value], query: &Value) -> Option<f64> {
         };
         let values: Vec<Option<f64>> =
             queries.iter().filter(referred).map(|other| value_of(world, queries, other)).collect();
-        // A filled gap is a data point to whoever asks for the expression.
+        // In the expression's result, a filled gap is a data point.
         let filled = expression.contains("FILL(");
         return if filled || values.iter().all(Option::is_some) { Some(0.0) } else { None };
     }

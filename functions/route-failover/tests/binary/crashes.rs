@@ -1,5 +1,5 @@
-//! The process is killed at every request it makes, before it arrives and after it was carried out, and another one
-//! goes on: the end is the same as if nothing had happened.
+//! The process is killed at every request, before the request arrives and after it was executed, and another process
+//! resumes: the end state is that of an undisturbed run.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use serde_json::Value;
 
 use crate::stage::{Stage, Theatre, sample, spec};
 
-/// What a run left behind, and how many requests its first process made.
+/// The end state of a run, and the number of requests of its first process.
 struct End {
     world: BTreeMap<String, Value>,
     requests: usize,
 }
 
-/// A cold process meets the alarm's event; killed at this request, or not at all. Then the event comes again, and the
-/// minute's wakes.
+/// A new process handles the alarm's event, and is killed at this request if there is one. Then the event is delivered
+/// again, and scheduled runs follow.
 async fn end(theatre: &Theatre, name: &str, killed: Option<(usize, Side)>) -> End {
     let stage = Stage::set(theatre, name).await;
     stage.turn("cart-v1", StateValue::Alarm).await;
@@ -28,7 +28,7 @@ async fn end(theatre: &Theatre, name: &str, killed: Option<(usize, Side)>) -> En
         function.die(&event, stage.way.struck()).await;
         stage.way.clear();
         function = stage.build().start().await;
-        // It may meet the lease of the one that died.
+        // The lease of the killed process may still be held.
         let _ = function.answer(&event).await;
         stage.let_leases_run_out().await;
     } else {
@@ -40,8 +40,8 @@ async fn end(theatre: &Theatre, name: &str, killed: Option<(usize, Side)>) -> En
         function.answer(&tick).await.unwrap();
     }
     let mut world = stage.world().await;
-    // However often: killed after it was said, it is said again.
-    world.insert("told of".to_owned(), Value::from_iter(stage.way.subjects()));
+    // Without repeats: a run that is killed after a notice was sent leads to the same notice again.
+    world.insert("notified".to_owned(), Value::from_iter(stage.way.subjects()));
     End { world, requests }
 }
 
@@ -52,22 +52,22 @@ async fn killed_at_every_request(side: Side) {
     assert_eq!(undisturbed.world["spec"], spec([0, 100]));
     assert_eq!(undisturbed.world["budget"], "1");
     let subject = "act%3A%20Failover%20mesh%2Fshop%2FvirtualRouter%2Fcart%2Froute%2Fall";
-    assert_eq!(undisturbed.world["told of"], Value::from_iter([subject]));
+    assert_eq!(undisturbed.world["notified"], Value::from_iter([subject]));
     assert!(undisturbed.requests > 10, "{} requests", undisturbed.requests);
     for request in 0..undisturbed.requests {
-        let told = format!("killed {side:?} request {request} of {}", undisturbed.requests);
+        let case = format!("killed {side:?} request {request} of {}", undisturbed.requests);
         let killed = end(&theatre, &format!("{side_name}-{request}"), Some((request, side))).await;
-        assert_eq!(difference(&killed.world, &undisturbed.world), None, "{told}");
+        assert_eq!(difference(&killed.world, &undisturbed.world), None, "{case}");
     }
     println!("killed {side:?} each of {} requests", undisturbed.requests);
 }
 
 #[tokio::test]
-async fn before_it_arrives() {
+async fn killed_before_a_request_arrives() {
     killed_at_every_request(Side::Before).await;
 }
 
 #[tokio::test]
-async fn after_it_was_carried_out() {
+async fn killed_after_a_request_was_executed() {
     killed_at_every_request(Side::After).await;
 }

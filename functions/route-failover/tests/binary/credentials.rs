@@ -1,4 +1,4 @@
-//! Started without credentials, the command says so, sends no request, and fails.
+//! Without credentials, the command reports the remedy, sends no request, and fails.
 
 use crate::stage::{Stage, Theatre};
 

@@ -1,5 +1,4 @@
-//! One fault of every class at the calls that a failover makes: traffic moves all the same, and nobody is paged for a
-//! fault that passes.
+//! One fault of every class at the calls of a failover: traffic moves nevertheless, and a fault that passes does not page.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +13,7 @@ use serde_json::Value;
 
 use crate::stage::{Stage, Theatre, sample};
 
-/// What invokes the function.
+/// The trigger of the function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trigger {
     /// The event of the alarm on a failing node.
@@ -23,7 +22,7 @@ enum Trigger {
     Schedule,
 }
 
-/// A shop, and what invokes the function there.
+/// A shop with its trigger.
 pub(crate) struct Triggered<'a> {
     stage: Stage<'a>,
     trigger: Trigger,
@@ -67,7 +66,7 @@ impl Scene for Triggered<'_> {
     }
 }
 
-/// A failover, and for faults that last the scheduled runs of a good day.
+/// A failover; for lasting faults, scheduled runs without failures.
 struct Failover;
 
 impl FaultSuite for Failover {
@@ -92,7 +91,7 @@ impl FaultSuite for Failover {
             few_runs: 7,
             many_runs: 200,
             must_page: |operation| operation.starts_with("GET /v20190125/meshes"),
-            // Where alarms cannot be read, one may be on: that is paged again and again, as the test below checks.
+            // An alarm that cannot be read may be on. Its pages repeat at a shorter interval, as the test below checks.
             is_left_out: |operation| operation == "DescribeAlarms",
             sample: &[Fault::Throttle, Fault::Denied],
         }
@@ -101,12 +100,12 @@ impl FaultSuite for Failover {
 
 meshwarden_tests::fault_suite_tests!(Failover);
 
-/// Runs that are in a row: the schedule invokes it every minute.
+/// Consecutive runs: the schedule invokes the function every minute.
 const EVERY: SignedDuration = SignedDuration::from_mins(2);
 
-/// Alarms that cannot be read may be on: that is paged soon, and again after a quarter of an hour.
+/// Unreadable alarms may be on: this pages soon, and again after a quarter of an hour.
 #[tokio::test]
-async fn alarms_that_cannot_be_read_are_paged_soon_and_again() {
+async fn unreadable_alarms_page_soon_and_repeatedly() {
     let Some(theatre) = Theatre::open().await else { return };
     let set = async |case: String| Failover.lasting_scene(&theatre, &format!("alarms-{case}")).await;
     for lasted in lasting(set, &["DescribeAlarms"], &[Fault::Throttle, Fault::Denied], EVERY, 10).await {

@@ -1,4 +1,4 @@
-//! The built command under a Lambda runtime of the test's own, against the real control plane and MiniStack.
+//! The built command under a Lambda runtime API of the test, with the real control plane and MiniStack.
 //!
 //! ```text
 //! runtime API (this test) ◀── route-failover, a child process ──▶ the way (counts, strikes) ──┬──▶ control plane

@@ -15,10 +15,10 @@ use crate::stage::Theatre;
 const MESH: &str = "/v20190125/meshes/shop";
 const ROUTE: &str = "/v20190125/meshes/shop/virtualRouter/recs/routes/all";
 
-/// How long the way back may take that takes a second on an idle machine.
+/// The time limit of a failback that takes a second on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Steps of a second, and an observation that is too large for the journal, since the policy is a part of it.
+/// A policy with steps of a second. It makes the observation too large for the journal, since the observation contains it.
 fn policy() -> String {
     let waiver = |number: usize| {
         let reason = "r".repeat(900);
@@ -69,7 +69,7 @@ fn world() -> World {
     World {
         alarms: vec![
             alarm("recs-v1-5xx", &metric(&of_node)),
-            // Only its tags could name a target.
+            // Only its tags could contain a target.
             alarm("recs-5xx", &metric(&[("Mesh", "shop")])),
             alarm(
                 "recs-fleet",
@@ -140,7 +140,7 @@ impl Scenario for Failover {
         player.invoke(&tick).await.ok();
         self.turn(&["recs-v1-5xx", "recs-5xx", "recs-fleet"], "OK");
         let deadline = Instant::now() + PATIENCE;
-        // Once a call was denied, the scenario need not come to its end.
+        // After a denied call, the scenario need not reach its end.
         while self.way.happened().is_empty() && self.way.count("PUT /v20190125/untag") == 0 {
             assert!(Instant::now() < deadline, "the route does not come back: {}", self.weights().await);
             player.invoke(&tick).await.ok();

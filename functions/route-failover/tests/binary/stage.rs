@@ -1,4 +1,4 @@
-//! A mesh with one route in a control plane of its own, its alarms, table and topic in a MiniStack that all share.
+//! A mesh with one route in a separate control plane; its alarms, table and topic in a MiniStack that all cases share.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,13 +13,13 @@ use meshwarden_tests::stack::{
 use meshwarden_tests::way::Way;
 use serde_json::{Value, json};
 
-/// The weights before: they do not sum to 100, so that a restore that writes percentages shows.
+/// The weights at the beginning: their sum is not 100, so that a restore of percentages is detected.
 pub(crate) const BEFORE: [u8; 2] = [8, 2];
 
 const MESH: &str = "/v20190125/meshes/shop";
 const ROUTE: &str = "/v20190125/meshes/shop/virtualRouter/cart/routes/all";
 
-/// What stays from case to case.
+/// The services that all cases share.
 pub(crate) struct Theatre {
     stack: MiniStack,
     config: SdkConfig,
@@ -27,7 +27,7 @@ pub(crate) struct Theatre {
 }
 
 impl Theatre {
-    /// `None`, with the reason printed, where MiniStack is not installed.
+    /// `None`, with the reason printed, if MiniStack is not installed.
     pub(crate) async fn open() -> Option<Self> {
         let stack = MiniStack::start().await?;
         let config = sdk_config(&stack.endpoint).await;
@@ -35,7 +35,7 @@ impl Theatre {
         Some(Self { stack, config, topic: topic.topic_arn.unwrap() })
     }
 
-    /// Where the local AWS services are.
+    /// The endpoint of the local AWS services.
     pub(crate) fn endpoint(&self) -> &str {
         &self.stack.endpoint
     }
@@ -55,7 +55,7 @@ impl Theatre {
     }
 }
 
-/// One case: everything that a run can change is its own.
+/// The fixture of one case. It shares nothing that a run can change.
 pub(crate) struct Stage<'a> {
     theatre: &'a Theatre,
     plane: ControlPlane,
@@ -65,7 +65,7 @@ pub(crate) struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// The shop on a good day. `name` tells its table and alarms from those of other cases.
+    /// A shop without failures. `name` makes its table and alarms unique.
     pub(crate) async fn set(theatre: &'a Theatre, name: &str) -> Self {
         let plane = ControlPlane::start().await;
         let mut services = theatre.stack.variables().to_vec();
@@ -152,7 +152,7 @@ impl<'a> Stage<'a> {
         let_time_pass(&self.table(), &self.name, time).await;
     }
 
-    /// All that a run may leave behind, without its instants.
+    /// The end state of a run, without times.
     pub(crate) async fn world(&self) -> BTreeMap<String, Value> {
         let route = self.plane.get(ROUTE).await;
         let arn = route["metadata"]["arn"].as_str().unwrap();
@@ -197,7 +197,7 @@ pub(crate) fn sample(name: &str) -> Value {
     meshwarden_tests::function::sample("route-failover", name)
 }
 
-/// The route, with enough in it that a write could lose.
+/// The route, with optional members that a write could lose.
 pub(crate) fn spec(weights: [u8; 2]) -> Value {
     let target = |node: &str, weight: u8| json!({ "virtualNode": node, "weight": weight, "port": 8080 });
     json!({ "priority": 7, "http2Route": {
@@ -209,7 +209,7 @@ pub(crate) fn spec(weights: [u8; 2]) -> Value {
     } })
 }
 
-/// A record without instants, what people were told and the uid, which every mesh gives anew.
+/// A record without times, notifications and the uid, which differs for each mesh.
 fn timeless(mut record: Value) -> Value {
     strip(&mut record);
     if let Some(drains) = record.get_mut("drains").and_then(Value::as_object_mut) {

@@ -1,4 +1,4 @@
-//! What keeps the command from starting is one line that names the remedy.
+//! An error that prevents the start of the command is one line with the remedy.
 
 #[tokio::test]
 async fn bad_settings_are_one_line_with_the_remedy() {

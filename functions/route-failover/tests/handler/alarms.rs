@@ -1,4 +1,4 @@
-//! Alarms as CloudWatch would give them.
+//! Alarms as CloudWatch returns them.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub(crate) fn target_of<'a>(caller: (&'a str, &'a str), node: &'a str) -> [(&'a 
     [("Mesh", "shop"), caller, ("TargetVirtualService", "recommendations.shop.local"), ("TargetVirtualNode", node)]
 }
 
-/// A metric that names nothing of a mesh.
+/// A metric without a dimension of a mesh.
 pub(crate) fn on_nothing() -> AlarmSource {
     AlarmSource::Metric(vec![query("m1", &[("LoadBalancer", "app/shop")])])
 }

@@ -1,4 +1,5 @@
-//! The function is killed at every call, before and after its effect, and another process goes on: the end is the same.
+//! The function is killed at every call, before and after the call's effect, and another process resumes: the end state is
+//! the same.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::scenarios::{ALL, Moment, Scenario};
 
-/// The end of a run that is killed with this fault at this call, or not at all; and how many calls the moment took.
+/// The end state of a run that is killed with this fault at this call, or of an undisturbed run, and the number of calls
+/// of the invocation.
 async fn end(scenario: Scenario, killed: Option<(usize, Fault)>) -> (BTreeMap<String, Value>, usize) {
     let Moment { shop, function, event } = scenario.begin().await;
     let dies = killed.is_some();
@@ -20,14 +22,14 @@ async fn end(scenario: Scenario, killed: Option<(usize, Fault)>) -> (BTreeMap<St
     drop(function);
     let next = shop.start().await;
     if dies && scenario.needs_its_event() {
-        // Lambda tries an asynchronous event again after a minute, when the lease of the killed process may still last, and
-        // after two more.
+        // Lambda repeats an asynchronous event after one minute, when the lease of the killed process may still be held, and
+        // after two more minutes.
         shop.wait(3);
         next.answer(&event).await.unwrap();
     }
     next.minutes(scenario.minutes()).await;
     let mut world = shop.world();
-    world.insert("told of".to_owned(), json!(shop.changes_told()));
+    world.insert("notified changes".to_owned(), json!(shop.notified_changes()));
     (world, calls)
 }
 
@@ -36,22 +38,24 @@ async fn killed_at_every_call(scenario: Scenario) {
     assert!(calls > 3, "{scenario:?} makes only {calls} calls");
     for call in 0..calls {
         for fault in Fault::crashes() {
-            let told = format!("{scenario:?}, {fault:?} at call {call} of {calls}");
+            let case = format!("{scenario:?}, {fault:?} at call {call} of {calls}");
             let (world, _) = end(scenario, Some((call, fault))).await;
-            assert_same(&world, &undisturbed, &told);
+            assert_same(&world, &undisturbed, &case);
         }
     }
 }
 
-/// Compares with a message that names only what differs.
-pub(crate) fn assert_same(world: &BTreeMap<String, Value>, expected: &BTreeMap<String, Value>, told: &str) {
+/// Compares two end states. The message has only the differences.
+pub(crate) fn assert_same(world: &BTreeMap<String, Value>, expected: &BTreeMap<String, Value>, case: &str) {
     let differs = expected.iter().filter(|(name, value)| world.get(*name) != Some(value));
     let texts: Vec<String> = differs
         .map(|(name, value)| {
             format!("{name}\n  is        {}\n  should be {value}", world.get(name).unwrap_or(&Value::Null))
         })
         .collect();
-    assert!(texts.is_empty(), "{told}:\n{}", texts.join("\n"));
+    assert!(texts.is_empty(), "{case}:
+    {}", texts.join("
+    "));
 }
 
 macro_rules! one_test_each {
@@ -64,7 +68,7 @@ macro_rules! one_test_each {
         )*
 
         #[test]
-        fn no_scenario_is_left_out() {
+        fn every_scenario_is_tested() {
             let tested = [$(stringify!($scenario)),*];
             assert_eq!(tested.map(str::to_owned).to_vec(), crate::scenarios::ALL.map(|scenario| format!("{scenario:?}")));
         }
@@ -86,11 +90,14 @@ one_test_each! { killed_at_every_call:
     release Release,
     lost_table LostTable,
     hold Hold,
+    rollout_target RolloutTarget,
+    overdue_drill OverdueDrill,
+    lost_rollout LostRollout,
 }
 
-/// The undisturbed runs end where they should: without this the comparison could compare two wrongs.
+/// The undisturbed runs reach the expected end states: otherwise, the comparison could compare two wrong states.
 #[tokio::test(start_paused = true)]
-async fn every_scenario_ends_where_it_should() {
+async fn every_scenario_reaches_its_end_state() {
     for scenario in ALL {
         let (world, _) = end(scenario, None).await;
         let router = if matches!(scenario, Scenario::Release) { "recommendations" } else { "cart" };
@@ -108,11 +115,20 @@ async fn every_scenario_ends_where_it_should() {
             Scenario::EditSeen => (&[50, 50], 1),
             Scenario::Release => (&[100, 0], 2),
             Scenario::LostTable => (&[0, 100], 0),
-            Scenario::Hold => (&[8, 2], 0),
+            Scenario::Hold | Scenario::OverdueDrill | Scenario::LostRollout => (&[8, 2], 0),
+            Scenario::RolloutTarget => (&[100, 0], 1),
         };
         assert_eq!((weights.as_slice(), &world["budget spent"]), (expected, &Value::from(spent)), "{scenario:?}");
         assert_eq!(record["intent"], Value::Null, "{scenario:?}");
-        let tagged = !matches!(scenario, Scenario::Step | Scenario::Restore | Scenario::EditSeen | Scenario::Hold);
+        let untagged = [
+            Scenario::Step,
+            Scenario::Restore,
+            Scenario::EditSeen,
+            Scenario::Hold,
+            Scenario::OverdueDrill,
+            Scenario::LostRollout,
+        ];
+        let tagged = !untagged.contains(&scenario);
         assert_eq!(!world[&format!("{router} tag")].is_null(), tagged, "{scenario:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Calls that fail for a while or for good: what is done, said, and tried again.
+//! Calls that fail temporarily or permanently: changes, reports and retries.
 
 use mesh::alarm::{AlarmSource, AlarmState};
 use mesh::name::{MeshName, ResourcePath};
@@ -9,11 +9,11 @@ use crate::alarms::{alarm, on_node, on_nothing};
 use crate::shop::{POLICY, Shop, alarm_event, decision, errors_event};
 
 #[tokio::test(start_paused = true)]
-async fn without_the_state_table_nothing_is_written_and_it_pages_soon_and_the_event_comes_again() {
+async fn without_the_state_table_nothing_is_written_and_the_failure_pages_soon() {
     for call in ["load state", "begin"] {
         let shop = Shop::open();
         let function = shop.start().await;
-        function.wake().await.unwrap();
+        function.scheduled_run().await.unwrap();
         shop.breaks(call, Failure::Unavailable);
         shop.fails("cart-v1");
         for minute in 0..17 {
@@ -24,7 +24,7 @@ async fn without_the_state_table_nothing_is_written_and_it_pages_soon_and_the_ev
             shop.wait(1);
         }
         assert_eq!(shop.writes(), 0, "{call}");
-        function.wake().await.unwrap_err();
+        function.scheduled_run().await.unwrap_err();
         assert_eq!(shop.pages().len(), 2, "{call}: said again after a quarter of an hour");
 
         shop.ports.faults.reset();
@@ -40,7 +40,7 @@ async fn failure_after_a_recovery_is_another_one() {
     for _ in 0..10 {
         shop.breaks("load state", Failure::Unavailable);
         shop.wait(1);
-        function.wake().await.unwrap_err();
+        function.scheduled_run().await.unwrap_err();
         shop.ports.faults.reset();
         function.minutes(1).await;
     }
@@ -48,7 +48,7 @@ async fn failure_after_a_recovery_is_another_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_denied_write_is_said_and_paged_and_not_tried_again_by_the_queue() {
+async fn denied_write_is_reported_and_paged_and_not_retried() {
     let shop = Shop::open();
     let function = shop.start().await;
     shop.breaks("update route", Failure::Denied);
@@ -65,7 +65,7 @@ async fn a_denied_write_is_said_and_paged_and_not_tried_again_by_the_queue() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_throttled_write_is_tried_again() {
+async fn throttled_write_is_retried() {
     let shop = Shop::open();
     let function = shop.start().await;
     shop.throttle("update route");
@@ -78,7 +78,7 @@ async fn a_throttled_write_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tag_that_cannot_be_written_never_blocks() {
+async fn unwritable_tag_does_not_block_a_failover() {
     for failure in [Failure::Denied, Failure::Throttled] {
         let shop = Shop::open();
         let function = shop.start().await;
@@ -94,7 +94,7 @@ async fn a_tag_that_cannot_be_written_never_blocks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tags_of_one_alarm_that_cannot_be_read_stand_in_nobodys_way() {
+async fn unreadable_tags_of_one_alarm_do_not_block_other_alarms() {
     for (failure, comes_again) in [(Failure::Denied, false), (Failure::Throttled, true)] {
         let shop = Shop::open();
         shop.ports.alarms.put(alarm("lb-5xx", AlarmState::Alarm, shop.now(), on_nothing()));
@@ -108,7 +108,7 @@ async fn tags_of_one_alarm_that_cannot_be_read_stand_in_nobodys_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_read_of_one_route_stands_in_no_other_routes_way() {
+async fn unreadable_route_does_not_block_other_routes() {
     let shop = Shop::open();
     let function = shop.start().await;
     let of_ledger = |call: &ports::memory::Call| call.name == "list tags of" && call.subject.contains("/ledger/");
@@ -123,7 +123,7 @@ async fn what_cannot_be_read_of_one_route_stands_in_no_other_routes_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_mesh_that_cannot_be_read_stands_in_no_other_meshs_way() {
+async fn unreadable_mesh_does_not_block_other_meshes() {
     let shop = Shop::open();
     let bank = MeshName::parse("bank").unwrap();
     let mut elsewhere = alarm("bank-5xx", AlarmState::Alarm, shop.now(), on_nothing());
@@ -148,15 +148,15 @@ async fn one_mesh_that_cannot_be_read_stands_in_no_other_meshs_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hold_is_paged_again_only_after_a_while() {
+async fn hold_is_paged_again_after_the_repeat_interval() {
     let shop = Shop::with(&format!("{POLICY}failover: {{paging: {{repeatAfter: 10m}}}}\n"));
     let function = shop.start().await;
     shop.fails("cart-v1");
     shop.fails("cart-v2");
-    function.wake().await.unwrap();
+    function.scheduled_run().await.unwrap();
     function.minutes(9).await;
     assert_eq!(shop.pages().len(), 1);
-    // Another process knows what was said, too.
+    // Another process reads the stored notification.
     let function = shop.start().await;
     function.minutes(1).await;
     assert_eq!(shop.pages().len(), 2);
@@ -165,13 +165,13 @@ async fn a_hold_is_paged_again_only_after_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_that_could_not_be_sent_is_sent_by_the_next_wake() {
+async fn unsent_page_is_sent_by_the_next_run() {
     let shop = Shop::open();
     let function = shop.start().await;
     shop.throttle("notify");
     shop.fails("cart-v1");
     shop.fails("cart-v2");
-    function.wake().await.unwrap();
+    function.scheduled_run().await.unwrap();
     shop.ports.faults.reset();
     function.minutes(1).await;
     assert_eq!(shop.pages().len(), 1);
@@ -180,12 +180,12 @@ async fn a_page_that_could_not_be_sent_is_sent_by_the_next_wake() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_alarm_that_was_deleted_after_it_was_listed_is_no_obstacle() {
+async fn alarm_deleted_after_it_was_listed_is_ignored() {
     let shop = Shop::open();
     let function = shop.start().await;
     shop.ports.alarms.put(alarm("lb-5xx", AlarmState::Alarm, shop.now(), on_nothing()));
     shop.ports.alarms.remove(&crate::alarms::name("lb-5xx"));
-    // The list still shows what is gone; its tags are not found.
+    // The list still has the deleted alarm; its tags are not found.
     let listed = |call: &ports::memory::Call| call.name == "list alarms";
     shop.ports.faults.once(listed, ports::memory::Fault::StaleRead);
     shop.ports.faults.once(|call| call.name == "describe alarms", ports::memory::Fault::StaleRead);
@@ -193,23 +193,23 @@ async fn an_alarm_that_was_deleted_after_it_was_listed_is_no_obstacle() {
     assert!(answer.is_ok(), "{answer:?}");
 }
 
-/// An invocation whose time runs out pages what failed in it, and that it lasts.
+/// An invocation that runs out of time pages its failed calls, and pages a lasting lack of time.
 #[tokio::test(start_paused = true)]
-async fn run_that_runs_out_of_time_pages_what_failed() {
+async fn run_that_runs_out_of_time_pages_its_failures() {
     let shop = Shop::open();
     let function = shop.start().await;
-    function.wake().await.unwrap();
+    function.scheduled_run().await.unwrap();
     shop.fails("cart-v1");
     let gate = ports::memory::Gate::default();
     for minute in 0..6 {
         shop.ports.faults.whenever(|call| call.name == "list", ports::memory::Fault::Waits(gate.clone()));
-        let why = function.wake().await.unwrap_err();
+        let why = function.scheduled_run().await.unwrap_err();
         assert!(why.contains("its time ran out"), "{why}");
         shop.ports.faults.reset();
         assert_eq!(shop.pages().len(), usize::from(minute >= 2), "minute {minute}: {:?}", shop.pages());
         shop.wait(1);
     }
     assert!(shop.pages()[0].body.contains("the time of an invocation"), "{}", shop.pages()[0].body);
-    function.wake().await.unwrap();
+    function.scheduled_run().await.unwrap();
     assert_eq!(shop.weights("cart"), [0, 100]);
 }

@@ -1,4 +1,4 @@
-//! Every call fails in every way: what Lambda's retries and the next wakes make of it is the same in the end.
+//! Every call fails in every way: after Lambda's retries and the next scheduled runs, the end state is the same.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use serde_json::Value;
 use crate::crashes::{assert_same, one_test_each};
 use crate::scenarios::{Moment, Scenario};
 
-/// Lambda tries an asynchronous event again twice.
+/// The number of Lambda's retries of an asynchronous event.
 const RETRIES: usize = 2;
 
-/// The end of a run with this fault at this call, or without any; and the calls of the moment.
+/// The end state of a run with this fault at this call, or of an undisturbed run, and the calls of the invocation.
 async fn end(scenario: Scenario, wrong: Option<(usize, Fault)>) -> (BTreeMap<String, Value>, Vec<Call>) {
     let Moment { shop, function, event } = scenario.begin().await;
     if let Some((call, fault)) = wrong {
@@ -34,24 +34,24 @@ async fn every_fault_at_every_call(scenario: Scenario) {
     let (undisturbed, calls) = end(scenario, None).await;
     for call in calls {
         for fault in Fault::every().into_iter().filter(|fault| can_happen(fault, &call)) {
-            let told = format!("{scenario:?}, {fault:?} at call {}: {call}", call.number);
+            let case = format!("{scenario:?}, {fault:?} at call {}: {call}", call.number);
             let stale = matches!(fault, Fault::StaleRead);
             let (world, _) = end(scenario, Some((call.number, fault))).await;
             let expected = match (stale, call.name) {
                 (true, "describe alarms" | "list alarms" | "count data points") => {
                     as_if_the_alarm_were_late(scenario, &undisturbed)
                 }
-                // With the state table lost and the route read too late, a shift is begun that was made long ago: it
-                // is superseded, but paid for.
+                // Without the state table and with a stale read of the route, a shift is begun that was made before: it is
+                // superseded, and counts against the budget.
                 (true, "describe") if matches!(scenario, Scenario::LostTable) => specs(&undisturbed),
                 _ => undisturbed.clone(),
             };
-            assert_same(&world, &expected, &told);
+            assert_same(&world, &expected, &case);
         }
     }
 }
 
-/// A read has no effect that could be done although its answer is lost; a write is never stale.
+/// Whether a fault is possible at a call. A read has no effect that could survive a lost answer; a write is never stale.
 fn can_happen(fault: &Fault, call: &Call) -> bool {
     match fault {
         Fault::Fails(_, Effect::Done) => call.writes,
@@ -60,10 +60,10 @@ fn can_happen(fault: &Fault, call: &Call) -> bool {
     }
 }
 
-/// Who reads an alarm as it was a moment ago does what was right a moment ago. The weights come out the same, not the
-/// number of writes on the way.
+/// The end state after a stale read of an alarm, which leads to the decision for the earlier state. The weights are the
+/// same; the number of writes may differ.
 fn as_if_the_alarm_were_late(scenario: Scenario, world: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
-    // Where a second alarm makes the difference, the first one alone leads to a shift.
+    // If the second alarm changes the decision, the first alarm alone leads to a shift.
     if matches!(scenario, Scenario::Hold) { BTreeMap::new() } else { specs(world) }
 }
 
@@ -89,4 +89,7 @@ one_test_each! { every_fault_at_every_call:
     release Release,
     lost_table LostTable,
     hold Hold,
+    rollout_target RolloutTarget,
+    overdue_drill OverdueDrill,
+    lost_rollout LostRollout,
 }

@@ -1,4 +1,4 @@
-//! When nothing is written although an alarm is on, and what is said instead.
+//! Holds: nothing is written although an alarm is on, and the reason is reported.
 
 use jiff::SignedDuration;
 use mesh::alarm::{AlarmSource, AlarmState};
@@ -10,7 +10,7 @@ use crate::alarms::{alarm, errors_of, name, on_node, on_nothing};
 use crate::shop::{BEFORE, POLICY, Shop, alarm_event, decision, errors_event, event, mesh, route};
 
 #[tokio::test(start_paused = true)]
-async fn observe_mode_says_what_it_would_do_once_and_writes_nothing_to_the_mesh() {
+async fn observe_mode_reports_the_change_once_and_writes_nothing_to_the_mesh() {
     let shop = Shop::with("version: 1\n");
     let function = shop.start().await;
     shop.fails("cart-v1");
@@ -27,7 +27,7 @@ async fn observe_mode_says_what_it_would_do_once_and_writes_nothing_to_the_mesh(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mesh_that_goes_back_to_observe_in_the_middle_is_left_as_it_is() {
+async fn mesh_switched_to_observe_during_a_failback_is_not_changed() {
     let shop = shifted().await;
     shop.policy.set("version: 1\n");
     shop.wait(1);
@@ -41,7 +41,7 @@ async fn a_mesh_that_goes_back_to_observe_in_the_middle_is_left_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_kill_switch_stops_everything() {
+async fn kill_switch_stops_every_change() {
     let shop = shifted().await;
     let function = shop.start().await;
     let by = KillSwitch { by: "dana".to_owned(), reason: "an incident".to_owned(), at: shop.now() };
@@ -65,16 +65,16 @@ async fn the_kill_switch_stops_everything() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_kill_switch_is_counted_even_when_nothing_needs_doing() {
+async fn kill_switch_is_counted_without_a_due_change() {
     let shop = Shop::open();
     let by = KillSwitch { by: "dana".to_owned(), reason: "a drill".to_owned(), at: shop.now() };
     shop.ports.state.turn_kill_switch(Some(by));
-    shop.start().await.wake().await.unwrap();
+    shop.start().await.scheduled_run().await.unwrap();
     assert_eq!(shop.metric("KillSwitchOn"), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_edit_during_the_kill_switch_leaves_the_tag_alone() {
+async fn edit_during_the_kill_switch_keeps_the_tag() {
     let shop = shifted().await;
     let by = KillSwitch { by: "dana".to_owned(), reason: "an incident".to_owned(), at: shop.now() };
     shop.ports.state.turn_kill_switch(Some(by));
@@ -84,7 +84,7 @@ async fn an_edit_during_the_kill_switch_leaves_the_tag_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_spent_budget_holds_shifts_and_never_the_way_back() {
+async fn spent_budget_holds_failovers_and_no_failback() {
     let shop = Shop::with(&format!("{POLICY}failover: {{budget: {{changes: 1, window: 1h}}}}\n"));
     let function = shop.start().await;
     shop.fails("cart-v1");
@@ -98,13 +98,13 @@ async fn a_spent_budget_holds_shifts_and_never_the_way_back() {
     shop.recovers("cart-v1");
     function.minutes(20).await;
     assert_eq!(shop.weights("cart"), BEFORE);
-    // Eleven o'clock: a new window.
+    // At eleven o'clock a new window begins.
     function.minutes(35).await;
     assert_eq!(shop.weights("ledger"), [0, 100]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_persons_edit_wins_for_four_hours() {
+async fn operators_edit_is_respected_for_four_hours() {
     let shop = shifted().await;
     let function = shop.start().await;
     shop.edits("cart", &[60, 40]);
@@ -118,11 +118,11 @@ async fn a_persons_edit_wins_for_four_hours() {
     assert_eq!(shop.weights("cart"), [0, 100], "the alarm is still on");
     shop.recovers("cart-v1");
     function.minutes(20).await;
-    assert_eq!(shop.weights("cart"), [60, 40], "what the person set is what is declared now");
+    assert_eq!(shop.weights("cart"), [60, 40], "the operator's weights are the declared weights");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_edit_that_is_released_ends_at_once() {
+async fn released_edit_ends_at_once() {
     let shop = Shop::open();
     let function = shop.start().await;
     shop.fails("recommendations-v2");
@@ -135,7 +135,7 @@ async fn an_edit_that_is_released_ends_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_edit_of_anything_but_targets_and_weights_is_kept_and_does_not_hold() {
+async fn edit_of_other_members_is_kept_and_does_not_hold() {
     let shop = shifted().await;
     let function = shop.start().await;
     let mut edited = shop.spec("cart");
@@ -150,7 +150,7 @@ async fn an_edit_of_anything_but_targets_and_weights_is_kept_and_does_not_hold()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_policy_keeps_the_last_good_one_and_signals() {
+async fn invalid_policy_keeps_the_last_good_one_and_is_counted() {
     let shop = Shop::open();
     let function = shop.start().await;
     shop.policy.set("version: 1\nmodes: {default: observing}\n");
@@ -165,7 +165,7 @@ async fn a_broken_policy_keeps_the_last_good_one_and_signals() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_cannot_be_read_is_said_and_not_acted_on() {
+async fn unreadable_event_is_reported_and_not_acted_on() {
     let shop = Shop::open();
     shop.fails("recommendations-v2");
     let answer = shop.start().await.answer(&event("unreadable-alarm")).await.unwrap();
@@ -174,7 +174,7 @@ async fn an_event_that_cannot_be_read_is_said_and_not_acted_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_alarm_that_cannot_be_read_makes_nobody_healthy() {
+async fn unreadable_alarm_makes_no_node_healthy() {
     let shop = Shop::with(&format!(
         "{POLICY}failover: {{bindings: [{{alarm: shop-cart-v2-5xx, mesh: shop, virtualNode: cart-v2}}]}}\n"
     ));
@@ -189,7 +189,7 @@ async fn an_alarm_that_cannot_be_read_makes_nobody_healthy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_alarm_that_names_nothing_is_said() {
+async fn alarm_without_a_target_is_reported() {
     let shop = Shop::open();
     shop.ports.alarms.put(alarm("lb-5xx", AlarmState::Alarm, shop.now(), on_nothing()));
     let function = shop.start().await;
@@ -204,7 +204,7 @@ async fn an_alarm_that_names_nothing_is_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_alarm_is_placed_by_its_tags_where_nothing_else_tells() {
+async fn alarm_gets_its_target_from_its_tags() {
     let shop = Shop::open();
     let by_tags = alarm("lb-5xx", AlarmState::Alarm, shop.now(), on_nothing());
     let tags = [("meshwarden:mesh", "shop"), ("meshwarden:virtual-node", "cart-v1")];
@@ -216,7 +216,7 @@ async fn an_alarm_is_placed_by_its_tags_where_nothing_else_tells() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_the_alarm_of_a_drained_node_is_deleted_it_stays_drained_and_that_is_said() {
+async fn drained_node_stays_drained_without_its_alarm_and_is_reported() {
     for warm in [true, false] {
         let shop = shifted().await;
         let mut function = shop.start().await;
@@ -230,7 +230,7 @@ async fn when_the_alarm_of_a_drained_node_is_deleted_it_stays_drained_and_that_i
             function = shop.start().await;
         }
         shop.wait(1);
-        let held = decision(&function.wake().await.unwrap(), "cart");
+        let held = decision(&function.scheduled_run().await.unwrap(), "cart");
         assert_eq!(held["reason"], "NoVerdict", "warm: {warm}");
         function.minutes(30).await;
         assert_eq!(shop.weights("cart"), [0, 100]);
@@ -238,7 +238,7 @@ async fn when_the_alarm_of_a_drained_node_is_deleted_it_stays_drained_and_that_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn several_failures_at_once_are_held_as_one_cause_elsewhere() {
+async fn several_failures_at_once_are_held_as_common_cause() {
     let shop = Shop::open();
     let function = shop.start().await;
     shop.fails("cart-v1");
@@ -252,7 +252,7 @@ async fn several_failures_at_once_are_held_as_one_cause_elsewhere() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_no_route_carries_is_held_with_its_services() {
+async fn node_without_a_route_is_held_with_its_services() {
     let shop = Shop::open();
     shop.add_node("images-v1", "http");
     let service = VirtualServiceName::parse("images.shop.local").unwrap();
@@ -278,18 +278,18 @@ async fn a_node_that_no_route_carries_is_held_with_its_services() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_would_break_something_is_not_done() {
+async fn harmful_change_is_held() {
     let shop = Shop::open();
     let deaf = json!({ "listeners": [{ "portMapping": { "port": 9999, "protocol": "http2" } }] });
     shop.put(&ResourcePath::VirtualNode(mesh(), crate::shop::node("cart-v2")), &deaf);
-    // It carried traffic that went nowhere before; more of it is a harm of this change.
+    // The target's traffic was lost before; more traffic to it is a harm of this change.
     shop.fails("cart-v1");
     let held = shop.start().await.decision(&errors_event("cart-v1"), "cart").await;
     assert_eq!(held["reason"], "Harmful", "{held:#}");
     assert_eq!((shop.writes(), shop.pages().len()), (0, 1));
 }
 
-/// The cart's first target failed and was drained.
+/// A shop in which the first target of the cart has failed and is drained.
 async fn shifted() -> Shop {
     let shop = Shop::open();
     shop.fails("cart-v1");

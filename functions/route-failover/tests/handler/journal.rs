@@ -1,4 +1,4 @@
-//! What is kept of a decision is enough to make it again.
+//! Decisions are replayed from their journal entries.
 
 use mesh::name::{ResourcePath, RouteId, RouteName};
 use ports::{JournalEntry, StateKey};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::scenarios::{ALL, Moment, Scenario};
 use crate::shop::{ROUTERS, Shop, errors_event, mesh, route, spec};
 
-/// Makes the one decision of an entry again.
+/// Replays the decision of an entry.
 fn replay(body: &Value, observed: &Value) -> Result<Replay, ReadError> {
     let body = JournalBody::read("", body)?;
     let mut replays = records::replay(&body, &RawObservation::from(observed.clone()))?;
@@ -21,7 +21,7 @@ fn entries(shop: &Shop) -> Vec<JournalEntry> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_recorded_decision_is_made_again_from_its_record() {
+async fn every_recorded_decision_is_replayed() {
     let mut codes = std::collections::BTreeSet::new();
     for scenario in ALL {
         let Moment { shop, function, event } = scenario.begin().await;
@@ -54,9 +54,9 @@ async fn every_recorded_decision_is_made_again_from_its_record() {
     }
 }
 
-/// A record that is changed, or facts that are, give another decision, and say so.
+/// A changed record, or changed facts, lead to another decision, which the replay reports.
 #[tokio::test(start_paused = true)]
-async fn a_record_that_does_not_fit_its_facts_is_found() {
+async fn entry_that_contradicts_its_facts_is_detected() {
     let Moment { shop, function, event } = Scenario::FailOver.begin().await;
     function.answer(&event).await.unwrap();
     let body = entries(&shop)[0].body.clone();
@@ -88,18 +88,18 @@ async fn every_write_is_journalled_before_and_after() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_repeats_is_counted_and_not_written_down_again() {
+async fn repeated_decision_is_counted_and_not_journalled_again() {
     let Moment { shop, function, event } = Scenario::Hold.begin().await;
     function.answer(&event).await.unwrap();
     let (journal, events) = (entries(&shop).len(), shop.ports.bus.events().len());
     function.minutes(10).await;
     assert_eq!((entries(&shop).len(), shop.ports.bus.events().len()), (journal, events));
-    let told = shop.ports.state.stored(&StateKey::route(&route("cart"))).unwrap().document["told"].clone();
-    assert_eq!(told["repeats"], 10);
+    let notification = shop.ports.state.stored(&StateKey::route(&route("cart"))).unwrap().document["told"].clone();
+    assert_eq!(notification["repeats"], 10);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_large_observation_goes_to_the_reports_store() {
+async fn large_observation_is_stored_in_the_reports_store() {
     let shop = Shop::open();
     for number in 0..400 {
         let name = RouteName::parse(&format!("r{number}")).unwrap();

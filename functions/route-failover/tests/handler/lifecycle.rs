@@ -1,4 +1,4 @@
-//! From the alarm to the original integers again, on all four kinds of routes.
+//! From an alarm to the restored original weights, on all four kinds of routes.
 
 use mesh::alarm::AlarmState;
 use ports::StateKey;
@@ -8,7 +8,7 @@ use crate::alarms::errors_of;
 use crate::shop::{BEFORE, POLICY, ROUTERS, Shop, TWO_ROUTERS, decision, errors_event, event, route, spec};
 
 #[tokio::test(start_paused = true)]
-async fn every_kind_of_route_fails_over_and_comes_back_with_nothing_changed_but_its_weights() {
+async fn every_kind_of_route_fails_over_and_returns_with_only_its_weights_changed() {
     for router in ROUTERS {
         let shop = Shop::open();
         let before = shop.spec(router);
@@ -25,12 +25,12 @@ async fn every_kind_of_route_fails_over_and_comes_back_with_nothing_changed_but_
         let mut seen = vec![shop.weights(router)];
         for _ in 0..20 {
             shop.wait(1);
-            function.wake().await.unwrap();
+            function.scheduled_run().await.unwrap();
             if seen.last() != Some(&shop.weights(router)) {
                 seen.push(shop.weights(router));
             }
         }
-        // Drained, probe, a quarter and a half of its 80 points, the integers before.
+        // Drained, the probe share, a quarter and a half of its 80 points, the original weights.
         assert_eq!(seen, [vec![0, 100], vec![5, 95], vec![20, 80], vec![40, 60], BEFORE.to_vec()], "{router}");
         assert_eq!(shop.spec(router), before);
         assert_eq!(shop.restore_tag(router), None);
@@ -41,7 +41,7 @@ async fn every_kind_of_route_fails_over_and_comes_back_with_nothing_changed_but_
 }
 
 #[tokio::test(start_paused = true)]
-async fn fail_back_waits_for_the_dwell_and_for_each_step() {
+async fn failback_waits_for_the_dwell_and_for_each_step() {
     let shop = Shop::open();
     let function = shop.start().await;
     shop.fails("cart-v2");
@@ -51,7 +51,7 @@ async fn fail_back_waits_for_the_dwell_and_for_each_step() {
     let mut reasons = Vec::new();
     for _ in 0..13 {
         shop.wait(1);
-        let answer = function.wake().await.unwrap();
+        let answer = function.scheduled_run().await.unwrap();
         reasons.push(decision(&answer, "cart")["reason"].as_str().unwrap_or("said before").to_owned());
     }
     let dwell = ["InsideDwell"; 4];
@@ -60,7 +60,7 @@ async fn fail_back_waits_for_the_dwell_and_for_each_step() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn restore_tag_is_sent_before_the_weights_and_goes_after_them() {
+async fn restore_tag_is_sent_before_the_weights_and_removed_after_them() {
     let shop = Shop::open();
     let function = shop.start().await;
     shop.fails("cart-v1");
@@ -80,7 +80,7 @@ async fn restore_tag_is_sent_before_the_weights_and_goes_after_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_event_again_does_nothing() {
+async fn repeated_event_changes_nothing() {
     let shop = Shop::open();
     let function = shop.start().await;
     shop.fails("recommendations-v2");
@@ -92,17 +92,17 @@ async fn the_same_event_again_does_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_out_of_order_count_for_what_is_read_and_not_for_what_they_say() {
+async fn events_out_of_order_lead_to_decisions_on_the_current_state() {
     let shop = Shop::open();
     let function = shop.start().await;
-    // ALARM arrives after the alarm went off again: nothing to do.
+    // ALARM arrives after the alarm has cleared: no change.
     function.answer(&event("alarm-metric")).await.unwrap();
     assert_eq!(shop.writes(), 0);
-    // The old OK arrives while it is on: it is read as on.
+    // The older OK arrives while the alarm is on: the alarm is read as on.
     shop.fails("recommendations-v2");
     function.answer(&event("alarm-metric-ok")).await.unwrap();
     assert_eq!(shop.weights("recommendations"), [100, 0]);
-    // The late ALARM arrives during the fail-back: the probe goes on.
+    // The late ALARM arrives during the failback: the probe continues.
     shop.recovers("recommendations-v2");
     function.minutes(5).await;
     assert_eq!(shop.weights("recommendations"), [95, 5]);
@@ -111,7 +111,7 @@ async fn events_out_of_order_count_for_what_is_read_and_not_for_what_they_say() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_any_event_the_wakes_alone_do_the_same() {
+async fn scheduled_runs_alone_lead_to_the_same_result() {
     let shop = Shop::open();
     let function = shop.start().await;
     function.minutes(2).await;
@@ -124,7 +124,7 @@ async fn without_any_event_the_wakes_alone_do_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_returning_node_that_fails_again_goes_back_down_at_once_and_for_free() {
+async fn returning_node_that_fails_again_is_drained_at_once_and_without_budget() {
     let shop = Shop::open();
     let function = shop.start().await;
     shop.fails("cart-v2");
@@ -139,7 +139,7 @@ async fn a_returning_node_that_fails_again_goes_back_down_at_once_and_for_free()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_without_data_stays_at_the_probe_share() {
+async fn node_without_data_keeps_the_probe_share() {
     let shop = Shop::open();
     let function = shop.start().await;
     shop.fails("cart-v2");
@@ -147,11 +147,11 @@ async fn a_node_without_data_stays_at_the_probe_share() {
     shop.ports.alarms.set_state(&errors_of("cart-v2"), AlarmState::Ok, shop.now());
     function.minutes(30).await;
     assert_eq!(shop.weights("cart"), [95, 5]);
-    assert_eq!(decision(&function.wake().await.unwrap(), "cart")["reason"], "Unproven");
+    assert_eq!(decision(&function.scheduled_run().await.unwrap(), "cart")["reason"], "Unproven");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_standby_that_is_vouched_for_takes_everything_and_gives_it_back() {
+async fn declared_standby_takes_all_traffic_and_returns_it() {
     let shop = standby_shop();
     let function = shop.start().await;
     shop.fails("cart-v1");
@@ -163,7 +163,7 @@ async fn a_standby_that_is_vouched_for_takes_everything_and_gives_it_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_can_carry_stays() {
+async fn share_without_capacity_elsewhere_stays() {
     let shop = capped_shop();
     let function = shop.start().await;
     shop.fails("cart-v1");
@@ -176,7 +176,7 @@ async fn what_nobody_can_carry_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_state_table_is_made_good_by_the_tag_on_the_route() {
+async fn lost_state_table_is_restored_from_the_tag_of_the_route() {
     let shop = Shop::open();
     let function = shop.start().await;
     shop.fails("cart-v1");
@@ -191,7 +191,7 @@ async fn a_lost_state_table_is_made_good_by_the_tag_on_the_route() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_fails_only_where_trying_again_may_help() {
+async fn only_messages_with_a_transient_failure_fail_in_a_batch() {
     let batch = |messages: &[(&str, String)]| -> Value {
         let record = |(id, body): &(&str, String)| json!({ "messageId": id, "eventSource": "aws:sqs", "body": body });
         json!({ "Records": messages.iter().map(record).collect::<Vec<_>>() })
@@ -217,16 +217,16 @@ async fn a_batch_fails_only_where_trying_again_may_help() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_state_table_knows_nothing_of_a_route_that_no_alarm_speaks_of() {
+async fn state_table_has_no_record_of_a_route_without_an_alarm() {
     let shop = Shop::open();
     shop.ports.alarms.remove(&errors_of("ledger-v1"));
     shop.ports.alarms.remove(&errors_of("ledger-v2"));
-    shop.start().await.wake().await.unwrap();
+    shop.start().await.scheduled_run().await.unwrap();
     assert_eq!(shop.ports.state.stored(&StateKey::route(&route("ledger"))), None);
     assert!(shop.ports.state.stored(&StateKey::route(&route("cart"))).is_some());
 }
 
-/// A third target of the cart, idle and vouched for, stands by.
+/// A shop with a third target of the cart: an idle standby, declared to be ready.
 pub(crate) fn standby_shop() -> Shop {
     let policy = format!(
         "{POLICY}failover:
@@ -234,19 +234,19 @@ pub(crate) fn standby_shop() -> Shop {
   standbys: [{{mesh: shop, virtualRouter: cart, order: [cart-v3]}}]
 "
     );
-    let shop = Shop::of(&TWO_ROUTERS, &policy);
+    let shop = Shop::with_routers(&TWO_ROUTERS, &policy);
     shop.add_node("cart-v3", "http2");
     shop.ports.alarms.remove(&errors_of("cart-v3"));
     shop.edits("cart", &[8, 2, 0]);
     shop
 }
 
-/// The second target of the cart can carry 80 of 100.
+/// A shop in which the second target of the cart has capacity for 80 of 100.
 pub(crate) fn capped_shop() -> Shop {
     let policy = format!(
         "{POLICY}failover:
   targets: [{{mesh: shop, virtualNode: cart-v2, capacityShare: 80}}]
 "
     );
-    Shop::of(&TWO_ROUTERS, &policy)
+    Shop::with_routers(&TWO_ROUTERS, &policy)
 }

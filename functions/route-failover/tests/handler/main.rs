@@ -1,5 +1,5 @@
-//! The whole function over in-memory ports: every trigger, every route kind, every hold; killed at every call, failing at
-//! every call, and with two writers at once.
+//! The whole function over in-memory ports: every trigger, every route kind, every hold; killed and failing at every call,
+//! and with two concurrent writers.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod alarms;

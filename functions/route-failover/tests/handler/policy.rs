@@ -17,7 +17,7 @@ async fn run_without_any_policy_fails_and_pages_until_the_policy_is_loaded() {
         assert_eq!((shop.metric_sum("PolicyUnavailable"), shop.metric_sum("Invocations")), (run, 0));
         shop.wait(1);
     }
-    assert_eq!(shop.weights("cart"), [8, 2], "there is no default policy");
+    assert_eq!(shop.weights("cart"), [8, 2], "no default policy is applied");
     let pages = shop.pages();
     assert_eq!(pages.len(), 1, "{pages:?}");
     assert!(pages[0].subject.contains("the policy") && pages[0].body.contains("throttled"), "{pages:?}");

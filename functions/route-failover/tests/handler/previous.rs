@@ -8,7 +8,7 @@ use crate::shop::{BEFORE, Shop, route};
 /// The state table that the version wrote.
 const TABLE: &str = include_str!("../../../../shared/records/tests/golden/format-0.json");
 
-/// The document of the route after the failover of `cart-v1`, with a notice that was not sent.
+/// The document of the route after the failover of `cart-v1`, with an unsent notice.
 fn drained() -> Value {
     let table: Value = serde_json::from_str(TABLE).unwrap();
     let key = StateKey::route(&route("cart"));
@@ -32,12 +32,12 @@ async fn node_that_the_previous_version_drained_returns_in_steps() {
     let mut seen = vec![shop.weights("cart")];
     for _ in 0..20 {
         shop.wait(1);
-        function.wake().await.unwrap();
+        function.scheduled_run().await.unwrap();
         if seen.last() != Some(&shop.weights("cart")) {
             seen.push(shop.weights("cart"));
         }
     }
     assert_eq!(seen, [vec![0, 100], vec![5, 95], vec![20, 80], vec![40, 60], BEFORE.to_vec()]);
     assert_eq!(shop.pages(), []);
-    assert!(shop.changes_told().iter().any(|subject| subject.contains("Failover")), "{:?}", shop.changes_told());
+    assert!(shop.notified_changes().iter().any(|subject| subject.contains("Failover")), "{:?}", shop.notified_changes());
 }

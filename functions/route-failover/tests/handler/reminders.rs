@@ -1,4 +1,4 @@
-//! What has to be looked into by a person although nothing fails any more, and what is kept of nodes without routes.
+//! Conditions that an operator has to resolve although no node fails, and the records of nodes without routes.
 
 use mesh::alarm::AlarmState;
 use mesh::name::{ResourcePath, VirtualServiceName};
@@ -13,7 +13,7 @@ fn reminding(more: &str) -> Shop {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drained_node_that_nothing_judges_any_more_is_paged_at_once_and_then_seldom() {
+async fn drained_node_without_an_alarm_pages_at_once_and_then_daily() {
     let shop = reminding("");
     let function = shop.start().await;
     shop.fails("cart-v1");
@@ -27,21 +27,21 @@ async fn a_drained_node_that_nothing_judges_any_more_is_paged_at_once_and_then_s
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_was_drained_too_often_is_paged() {
+async fn node_that_was_drained_too_often_is_paged() {
     let shop = reminding(", flaps: {limit: 1, window: 4h}");
     let function = shop.start().await;
     shop.fails("cart-v1");
     function.answer(&errors_event("cart-v1")).await.unwrap();
     shop.recovers("cart-v1");
     function.minutes(4).await;
-    assert_eq!(shop.pages(), [], "its dwell is no news for anybody's sleep");
+    assert_eq!(shop.pages(), [], "a node in its dwell does not page");
     function.minutes(10).await;
     assert_eq!(shop.pages().len(), 1);
     assert!(shop.pages()[0].subject.contains("FlapBudget"), "{}", shop.pages()[0].subject);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_stays_unproven_is_paged_only_after_a_long_time() {
+async fn node_that_stays_unproven_pages_after_the_reminder_interval() {
     let shop = reminding("");
     let function = shop.start().await;
     shop.fails("cart-v1");
@@ -54,7 +54,7 @@ async fn a_node_that_stays_unproven_is_paged_only_after_a_long_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_without_a_route_is_journalled_and_what_was_told_survives_the_process() {
+async fn node_without_a_route_is_journalled_and_its_notification_is_stored() {
     let shop = Shop::open();
     shop.add_node("images-v1", "http");
     let service = VirtualServiceName::parse("images.shop.local").unwrap();
@@ -72,7 +72,7 @@ async fn a_node_without_a_route_is_journalled_and_what_was_told_survives_the_pro
     function.minutes(10).await;
     assert_eq!((shop.pages().len(), shop.ports.state.journal_of(&key).len()), (1, 1));
 
-    // The next failure is a new one.
+    // The next failure is reported again.
     shop.recovers("images-v1");
     function.minutes(1).await;
     shop.fails("images-v1");
@@ -80,7 +80,7 @@ async fn a_node_without_a_route_is_journalled_and_what_was_told_survives_the_pro
     assert_eq!((shop.pages().len(), shop.ports.state.journal_of(&key).len()), (2, 2));
 }
 
-/// A newer version stored the node, and was rolled back: its document stays, and the node is paged once a process.
+/// A newer version stored the node's document and was rolled back: the document stays, and each process pages once.
 #[tokio::test(start_paused = true)]
 async fn document_of_a_node_in_a_newer_format_is_not_overwritten() {
     let shop = Shop::open();
@@ -101,7 +101,7 @@ async fn document_of_a_node_in_a_newer_format_is_not_overwritten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quiet_alarm_that_only_its_tags_place_is_found_again_after_a_cold_start() {
+async fn alarm_with_a_target_in_its_tags_is_found_after_a_cold_start() {
     let shop = Shop::open();
     shop.ports.alarms.remove(&errors_of("cart-v1"));
     let by_tags = alarm("lb-5xx", AlarmState::Alarm, shop.now(), on_nothing());

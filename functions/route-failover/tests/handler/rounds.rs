@@ -1,4 +1,4 @@
-//! How long a warm fail-over takes, counted in calls that wait for one another.
+//! The duration of a warm failover, measured in sequential calls.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use crate::shop::{Function, INVOCATION, Shop, errors_event};
 
 const LATENCY: Duration = Duration::from_millis(20);
 
-/// A warm function, and an alarm that has gone on since. The calls so far are forgotten.
+/// A warm function, and an alarm that has fired since. The earlier calls are not counted.
 async fn warm_before_a_failure() -> (Shop, Function) {
     let shop = Shop::open();
     let function = shop.start().await;
-    function.wake().await.unwrap();
+    function.scheduled_run().await.unwrap();
     shop.fails("cart-v1");
     shop.ports.faults.reset();
     (shop, function)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_warm_fail_over_waits_for_three_rounds_before_it_writes() {
+async fn warm_failover_makes_three_sequential_calls_before_the_write() {
     let (shop, function) = warm_before_a_failure().await;
     shop.ports.faults.set_latency(LATENCY);
     let gate = Gate::default();
@@ -38,13 +38,13 @@ async fn a_warm_fail_over_waits_for_three_rounds_before_it_writes() {
     let (answer, elapsed) = tokio::join!(function.answer(&event), at_the_gate);
     answer.unwrap();
     assert_eq!(shop.weights("cart"), [0, 100]);
-    // Alarms; route and state table side by side; lease; and the way of the write itself.
+    // Alarms; route and state table concurrently; lease; and the write.
     let rounds = elapsed.as_millis() / LATENCY.as_millis();
     assert!(rounds <= 3 + 1, "{rounds} rounds: {:#?}", shop.ports.faults.calls());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_warm_fail_over_makes_no_more_calls_than_it_needs() {
+async fn warm_failover_makes_no_superfluous_calls() {
     let (shop, function) = warm_before_a_failure().await;
     function.answer(&errors_event("cart-v1")).await.unwrap();
     let mut calls: Vec<String> = shop
@@ -60,12 +60,12 @@ async fn a_warm_fail_over_makes_no_more_calls_than_it_needs() {
         calls,
         ["begin", "describe alarms", "finish", "list mute rules", "notify", "put events", "tag", "update route"]
     );
-    // One description for each route that an alarm speaks of, and one load for all of them.
+    // One description of each route with an alarm target, and one load for all of them.
     assert_eq!(shop.ports.faults.calls().len(), calls.len() + 4 + 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quiet_wake_reads_lists_and_describes_nothing_again() {
+async fn quiet_scheduled_run_reads_lists_and_no_descriptions() {
     let shop = Shop::open();
     let function = shop.start().await;
     function.minutes(2).await;
@@ -73,11 +73,11 @@ async fn a_quiet_wake_reads_lists_and_describes_nothing_again() {
     function.minutes(1).await;
     let calls = shop.ports.faults.calls();
     assert!(calls.iter().all(|call| !call.writes && call.name != "describe"), "{calls:#?}");
-    // All alarms and the known ones; four kinds below the mesh and the routes of each router; the state table.
+    // All alarms and the known ones; the four kinds below the mesh and the routes of each router; the state table.
     assert_eq!(calls.len(), 2 + 4 + 4 + 1, "{calls:#?}");
 }
 
-/// Tags that hang neither delay the weights nor hold up the end of the change for long.
+/// Tags that hang delay neither the weights nor the end of the change for long.
 #[tokio::test(start_paused = true)]
 async fn hanging_tag_delays_neither_weights_nor_record() {
     let (shop, function) = warm_before_a_failure().await;
@@ -89,11 +89,11 @@ async fn hanging_tag_delays_neither_weights_nor_record() {
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert_eq!((shop.weights("cart"), shop.restore_tag("cart")), (vec![0, 100], None));
     shop.ports.faults.reset();
-    function.wake().await.unwrap();
+    function.scheduled_run().await.unwrap();
     assert!(shop.restore_tag("cart").is_some(), "a later run writes the tag");
 }
 
-/// The lease is held until the invocation cannot write any more, however long it may run.
+/// The lease is held until the invocation can no longer write, even if it takes its maximum time.
 #[tokio::test(start_paused = true)]
 async fn lease_outlasts_the_invocation() {
     let (shop, function) = warm_before_a_failure().await;

@@ -1,4 +1,4 @@
-//! A shop with routes of all four kinds, its alarms, its policy, and the function on top of it.
+//! A shop with routes of all four kinds, its alarms, its policy, and the function.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -19,24 +19,25 @@ use serde_json::{Value, json};
 
 use crate::alarms::{alarm, errors_of, on_node};
 
-/// The four kinds of routes: router and both targets' common name, listener protocol, route spec without its targets.
+/// The four kinds of routes: the router, which is also the prefix of its targets' names; the listener's protocol; the
+/// route spec without its targets.
 pub(crate) const ROUTERS: [&str; 4] = ["recommendations", "cart", "payments", "ledger"];
 
-/// As few as a route that must not be touched needs: where every call is disturbed in turn, calls are time.
+/// The fewest routers with one route that must stay unchanged: tests that disturb every call take time for each call.
 pub(crate) const TWO_ROUTERS: [&str; 2] = ["recommendations", "cart"];
 
-/// Uneven and not summing to 100, so that a restore that writes percentages instead of the integers shows.
+/// Uneven weights with a sum other than 100, so that a restore of percentages instead of the original weights is detected.
 pub(crate) const BEFORE: [u8; 2] = [8, 2];
 
-/// How long an invocation may run; a minute in the template.
+/// The time limit of an invocation; a minute in the template.
 pub(crate) const INVOCATION: Duration = Duration::from_secs(55);
 
 pub(crate) const POLICY: &str = "version: 1\nmodes: {default: enforce}\n";
 
-/// Requests get different times, so that no two invocations are alike.
+/// Requests have different times, so that no two invocations are alike.
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
 
-/// Everything around the function. Clones share it.
+/// The environment of the function, shared by all clones.
 #[derive(Clone)]
 pub(crate) struct Shop {
     pub(crate) ports: MemoryPorts,
@@ -44,17 +45,17 @@ pub(crate) struct Shop {
     lines: Lines,
 }
 
-/// What Lambda was answered: the report, or why the event should come again.
+/// The answer to Lambda: the report, or the reason for a retry.
 pub(crate) type Answer = Result<Value, String>;
 
 impl Shop {
-    /// The shop on a good day at 10:04 with this policy.
+    /// A shop at 10:04 without failures, with this policy.
     pub(crate) fn with(policy: &str) -> Self {
-        Self::of(&ROUTERS, policy)
+        Self::with_routers(&ROUTERS, policy)
     }
 
-    /// The same with only these routers.
-    pub(crate) fn of(routers: &[&str], policy: &str) -> Self {
+    /// A shop with only these routers.
+    pub(crate) fn with_routers(routers: &[&str], policy: &str) -> Self {
         let ports = MemoryPorts::at("2026-11-20T10:04:00Z".parse().unwrap());
         let shop = Self { policy: MemoryPolicy::new(policy, Faults::default()), ports, lines: Lines::default() };
         shop.put(&ResourcePath::Mesh(mesh()), &json!({}));
@@ -109,19 +110,19 @@ impl Shop {
         self.ports.clock.advance(SignedDuration::from_mins(minutes));
     }
 
-    /// The alarm on a node's errors goes on, just now.
+    /// The alarm on a node's errors fires.
     pub(crate) fn fails(&self, node: &str) {
         self.ports.alarms.set_state(&errors_of(node), AlarmState::Alarm, self.now());
     }
 
-    /// It goes off, and requests are seen every minute from now on.
+    /// The alarm clears, and requests are published every minute from now on.
     pub(crate) fn recovers(&self, node: &str) {
         let now = self.now();
         self.ports.alarms.set_state(&errors_of(node), AlarmState::Ok, now);
         self.ports.alarms.set_data(&errors_of(node), (0..600).map(|minute| now + SignedDuration::from_mins(minute)));
     }
 
-    /// A function that knows nothing yet: another process.
+    /// A new process without any state in memory.
     pub(crate) async fn start(&self) -> Function {
         let keeper = PolicyKeeper::start(Box::new(self.policy.clone()), Policy::read, self.now()).await.unwrap();
         let ports = self.ports.clone();
@@ -145,7 +146,7 @@ impl Shop {
         self.ports.mesh.route(&route(router)).unwrap().spec.split().unwrap().weights()
     }
 
-    /// The route's spec as the API has it.
+    /// The route's spec as the API returns it.
     pub(crate) fn spec(&self, router: &str) -> Value {
         serde_json::to_value(self.ports.mesh.route(&route(router)).unwrap().spec).unwrap()
     }
@@ -160,24 +161,24 @@ impl Shop {
         self.ports.state.stored(&StateKey::route(&route(router)))?.lease
     }
 
-    /// Somebody sets the weights by hand.
+    /// An operator sets the weights.
     pub(crate) fn edits(&self, router: &str, weights: &[u8]) {
         let spec = serde_json::from_value(spec(router, weights)).unwrap();
         self.ports.mesh.edit(&route(router), spec);
     }
 
-    /// The same shop after its state table was deleted and made anew.
+    /// The same shop after its state table was deleted and created again.
     pub(crate) fn without_its_table(mut self) -> Self {
         self.ports.state = MemoryState::new(self.ports.faults.clone());
         self
     }
 
-    /// From now on every call of this name is throttled.
+    /// Makes every call of this name throttled from now on.
     pub(crate) fn throttle(&self, call: &'static str) {
         self.breaks(call, Failure::Throttled);
     }
 
-    /// From now on every call of this name fails so.
+    /// Makes every call of this name fail from now on.
     pub(crate) fn breaks(&self, call: &'static str, failure: Failure) {
         self.ports.faults.whenever(move |given| given.name == call, Fault::Fails(failure, Effect::NotDone));
     }
@@ -186,8 +187,8 @@ impl Shop {
         self.ports.notifier.sent().into_iter().filter(|notice| notice.urgency == Urgency::Page).collect()
     }
 
-    /// The changes that people were told of, each once however often it was said.
-    pub(crate) fn changes_told(&self) -> BTreeSet<String> {
+    /// The changes that operators were notified of, without repeats.
+    pub(crate) fn notified_changes(&self) -> BTreeSet<String> {
         let sent = self.ports.notifier.sent().into_iter();
         sent.filter(|notice| notice.urgency == Urgency::Note).map(|notice| notice.subject).collect()
     }
@@ -208,7 +209,7 @@ impl Shop {
         lines.filter_map(|line| line[name].as_u64()).sum()
     }
 
-    /// The newest line of this metric.
+    /// The newest value of this metric.
     pub(crate) fn metric(&self, name: &str) -> u64 {
         let text = self.lines.0.lock().unwrap().clone();
         let lines = String::from_utf8(text).unwrap();
@@ -224,7 +225,7 @@ pub(crate) struct Function {
 }
 
 impl Function {
-    /// One invocation; afterwards the mesh is as it may be.
+    /// One invocation, followed by a check of the invariants.
     pub(crate) async fn answer(&self, event: &Value) -> Answer {
         let answer = self.invoke(event).await;
         self.shop.check();
@@ -240,20 +241,20 @@ impl Function {
         invocation.answer(&self.handler, &emitter, event).await.map_err(|error| error.to_string())
     }
 
-    /// The minute's wake, right now.
-    pub(crate) async fn wake(&self) -> Answer {
+    /// A scheduled run.
+    pub(crate) async fn scheduled_run(&self) -> Answer {
         self.answer(&event("tick-rule")).await
     }
 
-    /// So many minutes, each with its wake.
+    /// This number of minutes, each with a scheduled run.
     pub(crate) async fn minutes(&self, count: usize) {
         for _ in 0..count {
             self.shop.wait(1);
-            self.wake().await.unwrap();
+            self.scheduled_run().await.unwrap();
         }
     }
 
-    /// The same where the test itself has changed more than weights.
+    /// The same without a check of the invariants, for tests that change more than weights.
     pub(crate) async fn unchecked_minutes(&self, count: usize) {
         for _ in 0..count {
             self.shop.wait(1);
@@ -267,7 +268,7 @@ impl Function {
     }
 }
 
-/// What an answer says of a router's route; null where it says nothing.
+/// The report line about a router's route; null without one.
 pub(crate) fn decision(answer: &Value, router: &str) -> Value {
     let resource = ResourcePath::Route(route(router)).to_string();
     let decisions = answer["decisions"].as_array().unwrap();
@@ -304,7 +305,7 @@ pub(crate) fn route(router: &str) -> RouteId {
     RouteId::new(mesh(), VirtualRouterName::parse(router).unwrap(), RouteName::parse("all").unwrap())
 }
 
-/// A route of the router's kind with as much in it as the kind allows, over `ROUTER-v1`, `ROUTER-v2` and so on.
+/// A route spec of the router's kind with all optional members, over `ROUTER-v1`, `ROUTER-v2` and so on.
 pub(crate) fn spec(router: &str, weights: &[u8]) -> Value {
     let target = |(index, weight): (usize, &u8)| json!({ "virtualNode": format!("{router}-v{}", index + 1), "weight": weight, "port": 8080 });
     let action = json!({ "weightedTargets": weights.iter().enumerate().map(target).collect::<Vec<_>>() });

@@ -1,4 +1,4 @@
-//! Every shape in which an alarm, the clock or a person can wake the function.
+//! Every shape of trigger: alarms, the schedule, and operators.
 
 use mesh::alarm::{
     Alarm, AlarmSource, AlarmState, Comparison, Condition, Contributor, MissingData, MuteRule, PromQlQuery,
@@ -10,7 +10,7 @@ use crate::shop::{BEFORE, Shop, decision, event};
 
 const SHIFTED: [u8; 2] = [100, 0];
 
-/// The alarms that the sample events speak of, all of them on.
+/// The alarms of the sample events, all of them in `ALARM`.
 fn breaks(shop: &Shop) {
     shop.fails("recommendations-v2");
     let rule = "ALARM(shop-recommendations-v2-5xx) AND NOT ALARM(shop-database-down)";
@@ -39,7 +39,7 @@ fn fleet(shop: &Shop) -> Alarm {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_shape_of_trigger_leads_to_the_shift() {
+async fn every_shape_of_trigger_leads_to_the_failover() {
     for name in [
         "alarm-anomaly",
         "alarm-composite",
@@ -50,7 +50,7 @@ async fn every_shape_of_trigger_leads_to_the_shift() {
         "alarm-metric-gateway",
         "alarm-contributor",
         "alarm-metric-math",
-        // Its state is a hint only: the alarm that is read is on.
+        // The event's state is a hint only: the alarm is read as on.
         "alarm-metric-ok",
         "direct-anomaly",
         "direct-composite",
@@ -84,7 +84,7 @@ async fn every_shape_of_trigger_leads_to_the_shift() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn metric_math_and_anomaly_alarms_name_their_node_by_the_metrics_within() {
+async fn metric_math_and_anomaly_alarms_have_the_target_of_their_metrics() {
     let dimensions = target_of(("VirtualNode", "storefront-v1"), "recommendations-v2");
     let queries = vec![query("m1", &dimensions), query("m2", &dimensions)];
     let shop = Shop::open();
@@ -100,7 +100,7 @@ async fn metric_math_and_anomaly_alarms_name_their_node_by_the_metrics_within() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_alarm_of_another_account_pages_and_moves_nothing() {
+async fn alarm_of_another_account_pages_and_moves_nothing() {
     let foreign = |account: &str, region: &str| {
         let text = event("alarm-metric").to_string().replace("123456789012", account).replace("eu-west-1", region);
         serde_json::from_str::<Value>(&text).unwrap()

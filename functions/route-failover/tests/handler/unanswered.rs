@@ -1,4 +1,4 @@
-//! Alarms that are on and lead to no decision, failures that pass and failures that last, and what is paged once.
+//! Alarms that are on and lead to no decision, temporary and lasting failures, and the number of their pages.
 
 use jiff::SignedDuration;
 use mesh::alarm::{AlarmSource, AlarmState, Comparison, Condition, MissingData};
@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use crate::alarms::{alarm, errors_of, name, on_nothing, query};
 use crate::shop::{POLICY, Shop, TWO_ROUTERS, alarm_event, decision, errors_event, event, mesh, route};
 
-/// An alarm on a metric of a mesh that names no node of it.
+/// An alarm on a metric of a mesh without a virtual node.
 fn on_service() -> AlarmSource {
     AlarmSource::Metric(vec![query("m1", &[("Service", "checkout")])])
 }
 
-/// An alarm that is about something else.
+/// An alarm without a mesh.
 fn on_database() -> AlarmSource {
     let mut query = query("m1", &[("Database", "orders")]);
     if let mesh::alarm::MetricTerm::Stat { namespace, .. } = &mut query.term {
@@ -24,7 +24,7 @@ fn on_database() -> AlarmSource {
     AlarmSource::Metric(vec![query])
 }
 
-/// What an alarm publishes to a topic that is one of its actions.
+/// The message of an alarm with a topic as its action.
 fn notice_of(alarm: &str) -> Value {
     json!({ "AlarmName": alarm, "NewStateValue": "ALARM", "OldStateValue": "OK", "NewStateReason": "over the bound" })
 }
@@ -35,19 +35,19 @@ fn subjects(shop: &Shop) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn wired_alarm_without_a_node_pages_on_the_scheduled_run_and_is_counted() {
-    let shop = Shop::of(&TWO_ROUTERS, POLICY);
+    let shop = Shop::with_routers(&TWO_ROUTERS, POLICY);
     let function = shop.start().await;
     shop.ports.alarms.put(alarm("checkout", AlarmState::Alarm, shop.now(), on_service()));
-    let answer = function.wake().await.unwrap();
+    let answer = function.scheduled_run().await.unwrap();
     assert!(answer.to_string().contains("NamesNoTarget"), "{answer:#}");
     assert_eq!(subjects(&shop), ["hold: NamesNoTarget alarm/checkout"]);
     assert!(shop.pages()[0].body.contains("bindings"), "{}", shop.pages()[0].body);
     assert_eq!(shop.metric("HoldsDuringAlarm"), 1);
     function.minutes(14).await;
     assert_eq!((shop.pages().len(), shop.metric("HoldsDuringAlarm")), (1, 1));
-    // Another process knows what was paged.
+    // Another process reads the stored page.
     let function = shop.start().await;
-    function.wake().await.unwrap();
+    function.scheduled_run().await.unwrap();
     assert_eq!(shop.pages().len(), 1);
     function.minutes(1).await;
     assert_eq!(shop.pages().len(), 2, "paged again after a quarter of an hour");
@@ -58,7 +58,7 @@ async fn wired_alarm_without_a_node_pages_on_the_scheduled_run_and_is_counted() 
 
 #[tokio::test(start_paused = true)]
 async fn alarm_that_only_an_event_named_stays_a_hold_while_it_is_on_and_pages_once() {
-    let shop = Shop::of(&TWO_ROUTERS, POLICY);
+    let shop = Shop::with_routers(&TWO_ROUTERS, POLICY);
     let function = shop.start().await;
     shop.ports.alarms.put(alarm("orders", AlarmState::Alarm, shop.now(), on_database()));
     function.minutes(2).await;
@@ -74,7 +74,7 @@ async fn alarm_that_only_an_event_named_stays_a_hold_while_it_is_on_and_pages_on
 
 #[tokio::test(start_paused = true)]
 async fn alarm_of_another_application_is_explained_and_never_pages() {
-    let shop = Shop::of(&TWO_ROUTERS, POLICY);
+    let shop = Shop::with_routers(&TWO_ROUTERS, POLICY);
     let function = shop.start().await;
     let mut orders = alarm("orders", AlarmState::Alarm, shop.now(), on_database());
     orders.alarm_actions = Some(vec!["arn:aws:sns:eu-west-1:123456789012:orders-on-call".to_owned()]);
@@ -88,14 +88,14 @@ async fn alarm_of_another_application_is_explained_and_never_pages() {
         function.minutes(24 * 60).await;
     }
     assert_eq!(shop.pages(), []);
-    // Once one of its actions leads here, it does page.
+    // Once one of its actions leads to this function, it pages.
     function.answer(&notice_of("orders")).await.unwrap();
     assert_eq!(subjects(&shop), ["hold: NamesNoTarget alarm/orders"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn muted_alarm_without_a_node_is_no_hold() {
-    let shop = Shop::of(&TWO_ROUTERS, POLICY);
+    let shop = Shop::with_routers(&TWO_ROUTERS, POLICY);
     let mut muted = alarm("checkout", AlarmState::Alarm, shop.now(), on_service());
     muted.actions_enabled = false;
     shop.ports.alarms.put(muted);
@@ -106,7 +106,7 @@ async fn muted_alarm_without_a_node_is_no_hold() {
 #[tokio::test(start_paused = true)]
 async fn bound_alarm_that_does_not_exist_is_paged_once_a_day() {
     let bound = "failover: {bindings: [{alarm: gone, mesh: shop, virtualNode: cart-v1}]}\n";
-    let shop = Shop::of(&TWO_ROUTERS, &format!("{POLICY}{bound}"));
+    let shop = Shop::with_routers(&TWO_ROUTERS, &format!("{POLICY}{bound}"));
     let function = shop.start().await;
     function.minutes(30).await;
     assert_eq!(subjects(&shop), ["hold: AlarmMissing alarm/gone"]);
@@ -114,37 +114,37 @@ async fn bound_alarm_that_does_not_exist_is_paged_once_a_day() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn flap_budget_is_paged_once_and_not_at_each_turn() {
-    let shop = Shop::of(&TWO_ROUTERS, &format!("{POLICY}failover: {{flaps: {{limit: 1, window: 4h}}}}\n"));
+async fn flap_budget_is_paged_once() {
+    let shop = Shop::with_routers(&TWO_ROUTERS, &format!("{POLICY}failover: {{flaps: {{limit: 1, window: 4h}}}}\n"));
     let function = shop.start().await;
     for _ in 0..4 {
         shop.fails("cart-v1");
         function.minutes(1).await;
         shop.recovers("cart-v1");
         function.minutes(10).await;
-        assert_eq!(decision(&function.wake().await.unwrap(), "cart")["reason"], "FlapBudget");
+        assert_eq!(decision(&function.scheduled_run().await.unwrap(), "cart")["reason"], "FlapBudget");
     }
     let flaps = subjects(&shop).into_iter().filter(|subject| subject.contains("FlapBudget"));
     assert_eq!(flaps.count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn passing_failure_does_not_page_and_one_that_lasts_does() {
-    let shop = Shop::of(&TWO_ROUTERS, POLICY);
+async fn only_lasting_failure_pages() {
+    let shop = Shop::with_routers(&TWO_ROUTERS, POLICY);
     let function = shop.start().await;
     function.minutes(1).await;
     for _ in 0..5 {
         shop.throttle("list alarms");
         shop.wait(1);
-        function.wake().await.unwrap_err();
+        function.scheduled_run().await.unwrap_err();
         shop.ports.faults.reset();
         function.minutes(1).await;
     }
-    assert_eq!(shop.pages(), [], "each passed by itself");
+    assert_eq!(shop.pages(), [], "each failure passed");
     shop.throttle("list alarms");
     for _ in 0..4 {
         shop.wait(1);
-        function.wake().await.unwrap_err();
+        function.scheduled_run().await.unwrap_err();
     }
     assert_eq!(subjects(&shop), ["hold: CannotObserve alarms"]);
     assert!(shop.pages()[0].body.contains("throttled"), "{}", shop.pages()[0].body);
@@ -152,7 +152,7 @@ async fn passing_failure_does_not_page_and_one_that_lasts_does() {
 
 #[tokio::test(start_paused = true)]
 async fn denied_tags_of_a_failing_route_page_once() {
-    let shop = Shop::of(&TWO_ROUTERS, POLICY);
+    let shop = Shop::with_routers(&TWO_ROUTERS, POLICY);
     let of_cart = |call: &ports::memory::Call| call.name == "list tags of" && call.subject.contains("/cart/");
     let denied = ports::memory::Fault::Fails(Failure::Denied, ports::memory::Effect::NotDone);
     shop.ports.faults.whenever(of_cart, denied);
@@ -166,31 +166,31 @@ async fn denied_tags_of_a_failing_route_page_once() {
 
 #[tokio::test(start_paused = true)]
 async fn denied_read_pages_at_once() {
-    let shop = Shop::of(&TWO_ROUTERS, POLICY);
+    let shop = Shop::with_routers(&TWO_ROUTERS, POLICY);
     let function = shop.start().await;
     shop.breaks("list alarms", Failure::Denied);
-    function.wake().await.unwrap_err();
+    function.scheduled_run().await.unwrap_err();
     assert_eq!(subjects(&shop), ["hold: CannotObserve alarms"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn denied_list_of_meshes_pages_once_a_day_and_fails_no_run() {
-    let shop = Shop::of(&TWO_ROUTERS, POLICY);
+    let shop = Shop::with_routers(&TWO_ROUTERS, POLICY);
     let of_meshes = |call: &ports::memory::Call| call.name == "list" && call.subject == "meshes";
     let denied = ports::memory::Fault::Fails(Failure::Denied, ports::memory::Effect::NotDone);
     shop.ports.faults.whenever(of_meshes, denied);
     for _ in 0..60 {
-        // Each run is another process, which searches again.
+        // Each run is a new process, which searches again.
         shop.start().await.minutes(1).await;
         assert_eq!(shop.metric("CallsDenied"), 1);
     }
     assert_eq!(subjects(&shop), ["hold: CannotObserve meshes"]);
     shop.fails("cart-v1");
-    shop.start().await.wake().await.unwrap();
+    shop.start().await.scheduled_run().await.unwrap();
     assert_eq!(shop.weights("cart"), [0, 100], "what alarms report does not depend on it");
 }
 
-/// Every permission of the role in turn: what the function logs makes an alarm fire, without any permission.
+/// Each permission of the role is removed in turn: the log makes an alarm fire, which needs no permission.
 #[tokio::test(start_paused = true)]
 async fn every_denied_call_is_counted_in_the_log() {
     let (mut denied, mut blind) = (Vec::new(), Vec::new());
@@ -209,11 +209,11 @@ async fn every_denied_call_is_counted_in_the_log() {
         "put events",
     ];
     for call in calls {
-        let shop = Shop::of(&TWO_ROUTERS, POLICY);
+        let shop = Shop::with_routers(&TWO_ROUTERS, POLICY);
         shop.breaks(call, Failure::Denied);
         shop.fails("cart-v1");
         let function = shop.start().await;
-        let answer = function.wake().await;
+        let answer = function.scheduled_run().await;
         if shop.metric("CallsDenied") > 0 {
             denied.push(call);
         }
@@ -230,7 +230,7 @@ async fn every_denied_call_is_counted_in_the_log() {
 
 #[tokio::test(start_paused = true)]
 async fn refused_act_during_an_alarm_is_counted_as_a_hold() {
-    let shop = Shop::of(&TWO_ROUTERS, POLICY);
+    let shop = Shop::with_routers(&TWO_ROUTERS, POLICY);
     let function = shop.start().await;
     shop.breaks("update route", Failure::Denied);
     shop.fails("cart-v1");
@@ -239,8 +239,8 @@ async fn refused_act_during_an_alarm_is_counted_as_a_hold() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn alarm_that_ignores_missing_data_is_paged_with_what_to_do() {
-    let shop = Shop::of(&TWO_ROUTERS, POLICY);
+async fn alarm_that_ignores_missing_data_is_paged_with_the_remedy() {
+    let shop = Shop::with_routers(&TWO_ROUTERS, POLICY);
     let function = shop.start().await;
     let mut stuck =
         alarm(errors_of("cart-v1").as_str(), AlarmState::Alarm, shop.now(), crate::alarms::on_node("cart-v1"));
@@ -264,8 +264,8 @@ async fn alarm_that_ignores_missing_data_is_paged_with_what_to_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn metric_of_another_account_that_cannot_be_read_is_named_and_paged() {
-    let shop = Shop::of(&TWO_ROUTERS, POLICY);
+async fn unreadable_metric_of_another_account_is_named_and_paged() {
+    let shop = Shop::with_routers(&TWO_ROUTERS, POLICY);
     let function = shop.start().await;
     let AlarmSource::Metric(mut queries) = crate::alarms::on_node("cart-v1") else { panic!("a metric") };
     queries[0].account_id = Some("210987654321".to_owned());
@@ -280,7 +280,7 @@ async fn metric_of_another_account_that_cannot_be_read_is_named_and_paged() {
     function.answer(&errors_event("cart-v1")).await.unwrap();
     shop.recovers("cart-v1");
     function.minutes(10).await;
-    let held = decision(&function.wake().await.unwrap(), "cart");
+    let held = decision(&function.scheduled_run().await.unwrap(), "cart");
     assert_eq!(shop.weights("cart"), [5, 95]);
     assert_eq!(held["reason"], "Unproven", "{held:#}");
     assert_eq!(held["facts"]["missing"][0]["account"], "210987654321");
@@ -289,14 +289,14 @@ async fn metric_of_another_account_that_cannot_be_read_is_named_and_paged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lease_that_is_never_given_back_pages_no_progress() {
+async fn lease_that_is_never_released_pages_no_progress() {
     for is_warm in [true, false] {
-        let shop = Shop::of(&TWO_ROUTERS, POLICY);
+        let shop = Shop::with_routers(&TWO_ROUTERS, POLICY);
         let mut function = shop.start().await;
-        function.wake().await.unwrap();
+        function.scheduled_run().await.unwrap();
         shop.fails("cart-v1");
         for _ in 0..8 {
-            // Another process takes the lease again and again, and never writes.
+            // Another process acquires the lease repeatedly, and never writes.
             let key = StateKey::route(&route("cart"));
             let lease = ports::Lease { holder: "another".to_owned(), until: shop.now() + SignedDuration::from_mins(2) };
             let stored = shop.ports.state.stored(&key).unwrap();
@@ -305,7 +305,7 @@ async fn lease_that_is_never_given_back_pages_no_progress() {
             if !is_warm {
                 function = shop.start().await;
             }
-            function.wake().await.unwrap();
+            function.scheduled_run().await.unwrap();
         }
         assert_eq!(subjects(&shop), ["hold: NoProgress mesh/shop/virtualRouter/cart/route/all"], "{is_warm}");
         assert!(shop.pages()[0].body.contains("meshwarden"), "{}", shop.pages()[0].body);
@@ -315,7 +315,7 @@ async fn lease_that_is_never_given_back_pages_no_progress() {
         };
         assert!(plans().is_some(), "{is_warm}");
         shop.wait(3);
-        function.wake().await.unwrap();
+        function.scheduled_run().await.unwrap();
         assert_eq!(shop.weights("cart"), [0, 100], "{is_warm}");
         assert_eq!(plans(), None, "forgotten once it is executed");
     }
@@ -323,7 +323,7 @@ async fn lease_that_is_never_given_back_pages_no_progress() {
 
 #[tokio::test(start_paused = true)]
 async fn document_of_a_newer_version_keeps_its_members_and_a_newer_format_holds() {
-    let shop = Shop::of(&TWO_ROUTERS, POLICY);
+    let shop = Shop::with_routers(&TWO_ROUTERS, POLICY);
     let function = shop.start().await;
     function.minutes(1).await;
     let key = StateKey::route(&route("cart"));
@@ -345,16 +345,16 @@ async fn document_of_a_newer_version_keeps_its_members_and_a_newer_format_holds(
 }
 
 #[tokio::test(start_paused = true)]
-async fn alarm_about_nothing_of_a_mesh_is_reported_and_not_acted_on() {
-    let shop = Shop::of(&TWO_ROUTERS, POLICY);
+async fn alarm_without_a_mesh_is_reported_and_not_acted_on() {
+    let shop = Shop::with_routers(&TWO_ROUTERS, POLICY);
     shop.ports.alarms.put(alarm("lb-5xx", AlarmState::Ok, shop.now(), on_nothing()));
     shop.start().await.answer(&alarm_event("lb-5xx")).await.unwrap();
     assert_eq!((shop.writes(), shop.pages().len()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn node_that_a_service_calls_directly_pages_once_though_a_route_knows_it() {
-    let shop = Shop::of(&TWO_ROUTERS, POLICY);
+async fn node_called_directly_by_a_service_pages_once_although_a_route_has_it() {
+    let shop = Shop::with_routers(&TWO_ROUTERS, POLICY);
     let service = VirtualServiceName::parse("direct.shop.local").unwrap();
     let provider = json!({ "provider": { "virtualNode": { "virtualNodeName": "cart-v1" } } });
     shop.put(&ResourcePath::VirtualService(mesh(), service), &provider);

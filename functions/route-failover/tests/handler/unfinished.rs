@@ -1,4 +1,4 @@
-//! What a process could not do or say is done and said by the next one, once.
+//! Work and notifications that a process left undone are completed by the next one, once.
 
 use ports::memory::{Effect, Failure, Fault};
 
@@ -6,7 +6,7 @@ use crate::scenarios::{Moment, Scenario};
 use crate::shop::{Shop, errors_event};
 
 #[tokio::test(start_paused = true)]
-async fn a_change_that_nobody_was_told_of_is_told_by_the_next_wake() {
+async fn unreported_change_is_reported_by_the_next_run() {
     for (call, effect) in [("update route", Effect::Done), ("notify", Effect::NotDone)] {
         let Moment { shop, function, event } = Scenario::FailOver.begin().await;
         shop.ports.faults.once(move |given| given.name == call, Fault::Crash(effect));
@@ -21,7 +21,7 @@ async fn a_change_that_nobody_was_told_of_is_told_by_the_next_wake() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_note_that_could_not_be_sent_is_sent_later() {
+async fn unsent_note_is_sent_later() {
     let Moment { shop, function, event } = Scenario::FailOver.begin().await;
     shop.throttle("notify");
     function.answer(&event).await.unwrap();
@@ -50,10 +50,10 @@ async fn restore_tag_that_failed_is_set_by_a_later_run_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hold_that_cannot_be_remembered_is_not_paged_every_minute() {
+async fn hold_that_cannot_be_stored_is_not_paged_every_minute() {
     let shop = Shop::open();
     let function = shop.start().await;
-    function.wake().await.unwrap();
+    function.scheduled_run().await.unwrap();
     shop.breaks("note", Failure::Unavailable);
     shop.fails("cart-v1");
     shop.fails("cart-v2");
@@ -62,7 +62,7 @@ async fn a_hold_that_cannot_be_remembered_is_not_paged_every_minute() {
     assert_eq!(shop.pages().len(), 1);
     function.minutes(1).await;
     assert_eq!(shop.pages().len(), 2, "said again after a quarter of an hour");
-    // Once it can be remembered, other processes know too.
+    // Once it is stored, other processes read it, too.
     shop.ports.faults.reset();
     function.minutes(1).await;
     shop.start().await.minutes(5).await;

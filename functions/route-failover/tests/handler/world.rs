@@ -1,4 +1,4 @@
-//! What holds at every instant, and what two worlds are compared by.
+//! The invariants of every instant, and the comparison of end states.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::shop::{BEFORE, ROUTERS, Shop, route, spec};
 
 impl Shop {
-    /// Invariants of whatever happens: called after every invocation.
+    /// Checks the invariants; called after every invocation.
     pub(crate) fn check(&self) {
         for (id, written) in self.ports.mesh.updates() {
             let weights = written.split().unwrap().weights();
@@ -20,7 +20,7 @@ impl Shop {
         }
     }
 
-    /// All that a run may leave behind, without the instants and what people were told.
+    /// The end state of a run, without times and notifications.
     pub(crate) fn world(&self) -> BTreeMap<String, Value> {
         let mut world = BTreeMap::new();
         for router in ROUTERS {
@@ -40,7 +40,7 @@ impl Shop {
         world
     }
 
-    /// Shifts counted in any window of the day.
+    /// The number of failovers in all windows of the day.
     pub(crate) fn spent(&self) -> u32 {
         let day: jiff::Timestamp = "2026-11-20T00:00:00Z".parse().unwrap();
         let window = |hour| BudgetWindow {
@@ -58,7 +58,7 @@ fn without_epoch(tag: &str) -> String {
     [&parts[..1], &parts[2..]].concat().join(".")
 }
 
-/// A record without instants, epochs and what people were told: a run that was killed is a little later.
+/// A record without times, epochs and notifications: a killed run ends a little later.
 fn timeless(mut record: Value) -> Value {
     strip(&mut record);
     if let Some(drains) = record.get_mut("drains").and_then(Value::as_object_mut) {
@@ -72,7 +72,9 @@ fn timeless(mut record: Value) -> Value {
 fn strip(value: &mut Value) {
     match value {
         Value::Object(members) => {
-            for member in ["told", "epoch", "since", "taken", "seen", "until", "quiet", "watch", "paged"] {
+            let instants =
+                ["since", "taken", "seen", "until", "quiet", "paged", "at", "attendBy", "restoreBy", "acknowledged"];
+            for member in instants.into_iter().chain(["told", "epoch", "watch"]) {
                 members.remove(member);
             }
             members.values_mut().for_each(strip);

@@ -1,4 +1,4 @@
-//! Two processes at once, a person in between, and a server that compares no versions.
+//! Two concurrent processes, an operator's edit in between, and a server that does not compare versions.
 
 use jiff::SignedDuration;
 use ports::StateKey;
@@ -9,7 +9,7 @@ use crate::crashes::assert_same;
 use crate::scenarios::{ALL, Moment, Scenario};
 use crate::shop::{Answer, Function, Shop, errors_event, event, route};
 
-/// Lets `function` handle the event, and when it stands before the call that `applies`, does something else first.
+/// Lets `function` handle the event. Before the call that `applies` selects, another action takes place.
 async fn in_the_gap(
     shop: &Shop,
     function: &Function,
@@ -27,7 +27,7 @@ async fn in_the_gap(
     tokio::join!(function.answer(event), other).0
 }
 
-/// How many calls the moment of a scenario makes.
+/// The number of calls of a scenario's invocation.
 async fn calls(scenario: Scenario) -> usize {
     let Moment { shop, function, event } = scenario.begin().await;
     function.answer(&event).await.unwrap();
@@ -35,7 +35,7 @@ async fn calls(scenario: Scenario) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_processes_in_every_interleaving_of_one_gap_do_the_work_once() {
+async fn two_processes_in_every_interleaving_of_one_gap_make_one_change() {
     for scenario in ALL {
         let Moment { shop, function, event } = scenario.begin().await;
         function.answer(&event).await.unwrap();
@@ -46,7 +46,7 @@ async fn two_processes_in_every_interleaving_of_one_gap_do_the_work_once() {
             let Moment { shop, function, event } = scenario.begin().await;
             let meanwhile = async {
                 let other = shop.start().await;
-                // What meets the other's lease or write may come again; the wakes below make up for it.
+                // A run that meets the other one's lease or write may fail; the scheduled runs below make up for it.
                 let _ = other.answer(&event).await;
             };
             let _ = in_the_gap(&shop, &function, &event, move |call| call.number == gap, meanwhile).await;
@@ -58,7 +58,7 @@ async fn two_processes_in_every_interleaving_of_one_gap_do_the_work_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_persons_edit_in_any_gap_is_never_written_over() {
+async fn operators_edit_in_any_gap_is_never_overwritten() {
     for scenario in
         [Scenario::FailOver, Scenario::FailOverByWake, Scenario::BackDown, Scenario::Step, Scenario::Restore]
     {
@@ -76,7 +76,7 @@ async fn a_persons_edit_in_any_gap_is_never_written_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_edit_of_something_else_in_any_gap_is_kept_and_the_shift_is_made() {
+async fn edit_of_other_members_in_any_gap_is_kept_and_the_failover_is_made() {
     for gap in 0..calls(Scenario::FailOver).await {
         let Moment { shop, function, event } = Scenario::FailOver.begin().await;
         let touch = async { shop.edits("cart", &[8, 2]) };
@@ -88,7 +88,7 @@ async fn an_edit_of_something_else_in_any_gap_is_kept_and_the_shift_is_made() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_compares_no_versions_leads_to_a_page() {
+async fn server_without_version_check_leads_to_a_page() {
     let Moment { shop, function, event } = Scenario::FailOver.begin().await;
     shop.ports.mesh.ignore_versions();
     let edit = async { shop.edits("cart", &[61, 39]) };
@@ -97,21 +97,21 @@ async fn a_server_that_compares_no_versions_leads_to_a_page() {
     assert_eq!(decision["outcome"]["outcome"], "Overwrote");
     assert_eq!((shop.metric("Overwrote"), shop.pages().len()), (1, 1));
     assert!(shop.pages()[0].body.contains("Overwrote"), "{}", shop.pages()[0].body);
-    // What was overwritten can't be known any more; the shift stands, and is brought back as usual.
+    // The overwritten weights are unknown. The shift stays, and is brought back as usual.
     shop.recovers("cart-v1");
     function.minutes(20).await;
     assert_eq!((shop.weights("cart"), shop.pages().len()), (vec![8, 2], 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_holder_that_sleeps_past_its_lease_changes_nothing_any_more() {
+async fn holder_that_outsleeps_its_lease_changes_nothing() {
     for call in ["update route", "finish"] {
         let Moment { shop, function, event } = Scenario::FailOver.begin().await;
         let meanwhile = async {
-            // The lease runs out, another process does the work, and the alarm goes off.
+            // The lease ends, another process makes the change, and the alarm clears.
             shop.ports.clock.advance(SignedDuration::from_secs(70));
             let other = shop.start().await;
-            other.wake().await.unwrap();
+            other.scheduled_run().await.unwrap();
             shop.recovers("cart-v1");
             other.minutes(7).await;
             assert_ne!(shop.weights("cart"), [0, 100]);
@@ -124,7 +124,7 @@ async fn a_holder_that_sleeps_past_its_lease_changes_nothing_any_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_meets_a_lease_writes_nothing() {
+async fn run_without_the_lease_writes_nothing() {
     let Moment { shop, function, event } = Scenario::FailOver.begin().await;
     let meanwhile = async {
         let other = shop.start().await;
@@ -138,10 +138,10 @@ async fn who_meets_a_lease_writes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_that_meets_a_lease_comes_again() {
+async fn release_that_meets_a_lease_is_retried() {
     for fails in [true, false] {
         let Moment { shop, function, event: failed } = Scenario::FailOver.begin().await;
-        // A process dies with the lease in its hand.
+        // A process dies while it holds the lease.
         shop.ports.faults.once(|call| call.name == "update route", Fault::Crash(Effect::NotDone));
         assert_eq!(shop.ports.faults.run(function.answer(&failed)).await, None);
         shop.edits("cart", &[50, 50]);

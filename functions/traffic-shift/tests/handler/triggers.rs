@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use runner::wake::Payload;
+use runner::events::Payload;
 
 use crate::shop::{Shop, sample};
 
@@ -17,7 +17,7 @@ async fn each_sample_event_is_read_and_handled() {
     assert_eq!(names, ["alarm-metric", "rollout-requested", "sqs-rollout-requested", "tick-rule"]);
     for name in names {
         let event = sample(&name);
-        let read = runner::wake::parse(&event);
+        let read = runner::events::parse(&event);
         let is_ours = |payload: &Payload| matches!(payload, Payload::Rollout(_) | Payload::Tick | Payload::Alarm(_));
         assert!(!read.is_empty() && read.iter().all(|one| is_ours(&one.payload)), "{name}: {read:?}");
         let shop = Shop::open();

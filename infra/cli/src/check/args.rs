@@ -11,8 +11,8 @@ use mesh::readers::Surroundings;
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
-    /// Files and folders; `-` is the standard input. Files in folders are skipped if they are not in a known App Mesh
-    /// format.
+    /// Files and folders; `-` is the standard input. Files in folders are skipped if they are not in a known
+    /// App Mesh format.
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 
@@ -179,7 +179,7 @@ impl FailOn {
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(format!("{text:?} is not of the form NAME=VALUE")),
+        _ => Err(format!("invalid value {text:?}: expected NAME=VALUE")),
     }
 }
 

@@ -59,7 +59,7 @@ impl Found {
         let bytes = bytes.map_err(unread)?;
         let content = match text_of(&bytes) {
             // A binary file in a folder is ignored, unless it mentions App Mesh.
-            Err(_) if !self.named && !speaks_of_app_mesh(&bytes) => String::new(),
+            Err(_) if !self.named && !mentions_app_mesh(&bytes) => String::new(),
             content => content.map_err(unread)?,
         };
         let name = self.path.to_string_lossy().replace('\\', "/");
@@ -102,13 +102,13 @@ fn text_of(bytes: &[u8]) -> io::Result<String> {
 }
 
 /// Whether undecodable bytes mention App Mesh.
-fn speaks_of_app_mesh(bytes: &[u8]) -> bool {
+fn mentions_app_mesh(bytes: &[u8]) -> bool {
     bytes.windows("appmesh".len()).any(|window| window.eq_ignore_ascii_case(b"appmesh"))
 }
 
 impl Text {
     /// Whether a file that cannot be parsed mentions App Mesh resources.
-    pub(crate) fn speaks_of_app_mesh(&self) -> bool {
+    pub(crate) fn mentions_app_mesh(&self) -> bool {
         self.content.contains("AWS::AppMesh::")
             || self.content.contains("appmesh.k8s.aws/")
             || self.content.contains("aws_appmesh_")
@@ -116,7 +116,7 @@ impl Text {
 }
 
 /// Whether a file or folder name is skipped: hidden files, third-party code and build output.
-pub(crate) fn is_passed_over(name: &str) -> bool {
+pub(crate) fn is_skipped(name: &str) -> bool {
     name.starts_with('.') || PASSED_OVER.contains(&name)
 }
 
@@ -132,12 +132,12 @@ pub(crate) struct Files {
 
 /// All files of the paths in a format of the readers.
 pub(crate) fn find(paths: &[PathBuf]) -> Files {
-    find_those(paths, &has_known_ending)
+    find_matching(paths, &has_known_ending)
 }
 
 /// As [`find`], with Terraform configurations.
 pub(super) fn find_with_configurations(paths: &[PathBuf]) -> Files {
-    find_those(paths, &|path| has_known_ending(path) || is_configuration(&path.to_string_lossy().replace('\\', "/")))
+    find_matching(paths, &|path| has_known_ending(path) || is_configuration(&path.to_string_lossy().replace('\\', "/")))
 }
 
 fn has_known_ending(path: &Path) -> bool {
@@ -145,11 +145,11 @@ fn has_known_ending(path: &Path) -> bool {
     ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }
 
-fn find_those(paths: &[PathBuf], takes: &dyn Fn(&Path) -> bool) -> Files {
+fn find_matching(paths: &[PathBuf], accepts: &dyn Fn(&Path) -> bool) -> Files {
     let mut files = Files::default();
     for path in paths {
         if path.is_dir() {
-            files.add_folder(path, takes);
+            files.add_folder(path, accepts);
         } else {
             files.found.insert(Found { path: path.clone(), named: true });
         }
@@ -158,7 +158,7 @@ fn find_those(paths: &[PathBuf], takes: &dyn Fn(&Path) -> bool) -> Files {
 }
 
 impl Files {
-    fn add_folder(&mut self, path: &Path, takes: &dyn Fn(&Path) -> bool) {
+    fn add_folder(&mut self, path: &Path, accepts: &dyn Fn(&Path) -> bool) {
         let entries = match fs::read_dir(path) {
             Ok(entries) => entries,
             Err(problem) => {
@@ -168,7 +168,7 @@ impl Files {
         };
         for entry in entries.flatten() {
             let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-            if is_passed_over(&name) {
+            if is_skipped(&name) {
                 continue;
             }
             let Ok(kind) = entry.file_type() else { continue };
@@ -176,12 +176,12 @@ impl Files {
             let kind = if is_link { fs::metadata(&path).map(|target| target.file_type()) } else { Ok(kind) };
             match kind {
                 Ok(kind) if kind.is_dir() && is_link => self.linked_folders.push(path),
-                Ok(kind) if kind.is_dir() => self.add_folder(&path, takes),
+                Ok(kind) if kind.is_dir() => self.add_folder(&path, accepts),
                 // Only regular files are read, since a read of a pipe or device could block.
-                Ok(kind) if kind.is_file() && takes(&path) => {
+                Ok(kind) if kind.is_file() && accepts(&path) => {
                     self.found.insert(Found { path, named: false });
                 }
-                Err(problem) if takes(&path) => self.unread.push(Unread::File { path, problem }),
+                Err(problem) if accepts(&path) => self.unread.push(Unread::File { path, problem }),
                 Ok(_) | Err(_) => {}
             }
         }
@@ -198,7 +198,7 @@ mod tests {
         let text = "\u{feff}{\"a\": \"ä\"}";
         assert_eq!(text_of(&wide(text, u16::to_le_bytes)).unwrap(), "{\"a\": \"ä\"}");
         assert_eq!(text_of(&wide(text, u16::to_be_bytes)).unwrap(), "{\"a\": \"ä\"}");
-        assert_eq!(text_of(text.as_bytes()).unwrap(), text, "readers take this mark away");
+        assert_eq!(text_of(text.as_bytes()).unwrap(), text, "readers remove this mark");
         for (bytes, expected) in [
             (&b"a: 1\nb: \xe4\n"[..], "line 2: is not UTF-8"),
             (b"\x1f\x8b\x08", "gunzip"),

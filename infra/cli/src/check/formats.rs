@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use mesh::certificates::Readings;
 use mesh::edges::{Edge, edges};
 use mesh::graph::Mesh;
-use mesh::pack::{Finding, Severity};
+use mesh::pack::{Evaluation, Finding, Severity};
 use mesh::readers::ReadError;
-use reports::sarif::{self, Level, Notification, Place, Placed};
+use reports::sarif::{self, FileLine, Level, LocatedFinding, Notification};
 use reports::{Cause, FilesReport, files_page, github, group, junit, visible_json};
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ impl<'r> Report<'r> {
     pub(crate) fn json(&self) -> String {
         let unread: Vec<String> = self.unread.iter().map(ToString::to_string).collect();
         let coverage = Coverage::new(self);
-        let told = json!({
+        let report = json!({
             "files": self.texts.len(),
             "filesRead": coverage.read,
             "filesWithoutResources": coverage.without,
@@ -42,7 +42,7 @@ impl<'r> Report<'r> {
             "notices": self.notices,
             "groups": self.groups(),
         });
-        pretty(&told)
+        pretty(&report)
     }
 
     /// The findings by rule and root cause, each by its id.
@@ -56,23 +56,24 @@ impl<'r> Report<'r> {
             })
         };
         let groups = group(&self.evaluation.findings);
-        let of_rule = groups.iter().map(|of_rule| {
-            let causes: Vec<Value> = of_rule.causes.iter().map(cause).collect();
-            json!({"rule": of_rule.rule, "severity": of_rule.worst, "causes": causes})
+        let groups = groups.iter().map(|group| {
+            let causes: Vec<Value> = group.causes.iter().map(cause).collect();
+            json!({"rule": group.rule, "severity": group.worst, "causes": causes})
         });
-        of_rule.collect()
+        groups.collect()
     }
 
+    /// The findings as JSON, each with its id and the location of its declaration.
     fn findings(&self, findings: &[Finding]) -> Vec<Value> {
-        let told = |finding: &Finding| {
-            let mut told = json!(finding);
-            if let Value::Object(told) = &mut told {
-                told.insert("id".to_owned(), json!(finding.id()));
-                told.insert("source".to_owned(), self.source(finding));
+        let with_location = |finding: &Finding| {
+            let mut value = json!(finding);
+            if let Value::Object(members) = &mut value {
+                members.insert("id".to_owned(), json!(finding.id()));
+                members.insert("source".to_owned(), self.source(finding));
             }
-            told
+            value
         };
-        findings.iter().map(told).collect()
+        findings.iter().map(with_location).collect()
     }
 
     /// A SARIF log.
@@ -91,10 +92,8 @@ impl<'r> Report<'r> {
         let results = self.results();
         let coverage = Coverage::new(self);
         let mut clean = coverage.read;
-        for placed in &results {
-            if let Some(place) = &placed.place {
-                clean.remove(place.file.as_str());
-            }
+        for line in results.iter().filter_map(|result| result.place.as_ref()) {
+            clean.remove(line.file.as_str());
         }
         for refusal in &self.reading.refusals {
             clean.remove(refusal.source_.file.as_str());
@@ -106,8 +105,8 @@ impl<'r> Report<'r> {
     /// An HTML page with a drawing of each mesh.
     pub(crate) fn html(&self, now: Timestamp) -> String {
         let meshes = self.reading.meshes().into_values().map(|mesh| {
-            let calls = edges(&mesh, &Readings::default(), now);
-            (mesh, calls)
+            let edges = edges(&mesh, &Readings::default(), now);
+            (mesh, edges)
         });
         let meshes: Vec<(Mesh, Vec<Edge>)> = meshes.collect();
         let unread = self.unread.iter().map(ToString::to_string);
@@ -122,38 +121,48 @@ impl<'r> Report<'r> {
         })
     }
 
-    fn results(&self) -> Vec<Placed<'_>> {
-        let placed = |waived: bool| move |finding: &'r Finding| Placed { finding, place: self.place(finding), waived };
-        let waived = self.evaluation.waived.iter().map(placed(true));
-        self.evaluation.findings.iter().map(placed(false)).chain(waived).collect()
+    /// The findings and then the waived findings, each with its line.
+    fn results(&self) -> Vec<LocatedFinding<'_>> {
+        let Evaluation { findings, waived } = self.evaluation;
+        let located = |(finding, waived)| LocatedFinding { finding, place: self.place(finding), waived };
+        let findings = findings.iter().map(|finding| (finding, false));
+        findings.chain(waived.iter().map(|finding| (finding, true))).map(located).collect()
     }
 
-    /// The notifications of the run, from a level on: unread and refused input as errors, all others as notes.
+    /// The notifications of the run that have at least this level.
     fn notifications(&self, least: Level) -> Vec<Notification> {
-        let of = |level: Level| move |message: String| Notification { level, message, place: None };
-        let error = |message: String, place| Notification { level: Level::Error, message, place };
-        let unread = self.unread.iter().map(move |unread| error(unread.to_string(), place_of(unread)));
-        let refused = self.reading.refusals.iter().map(move |refusal| {
-            let place = refusal.line.map(|line| Place { file: refusal.source_.file.clone(), line });
-            error(refusal.to_string(), place)
-        });
-        let errors = unread.chain(refused);
-        let remarked = self.reading.remarks.iter().map(ToString::to_string).chain(self.notices.iter().cloned());
-        let open = self.undecided.iter().map(|finding| {
-            let Finding { rule, resource, message, .. } = finding;
-            format!("{resource}: {rule} is not decided, since not everything is known: {message}")
-        });
         match least {
-            Level::Error => errors.collect(),
-            Level::Note | Level::Warning => errors.chain(remarked.chain(open).map(of(Level::Note))).collect(),
+            Level::Error => self.errors().collect(),
+            Level::Note | Level::Warning => self.errors().chain(self.notes()).collect(),
         }
+    }
+
+    /// Unread and refused input.
+    fn errors(&self) -> impl Iterator<Item = Notification> {
+        let unread = self.unread.iter().map(|unread| (unread.to_string(), line_of(unread)));
+        let refused = self.reading.refusals.iter().map(|refusal| {
+            let line = refusal.line.map(|line| FileLine { file: refusal.source_.file.clone(), line });
+            (refusal.to_string(), line)
+        });
+        unread.chain(refused).map(|(message, place)| Notification { level: Level::Error, message, place })
+    }
+
+    /// Remarks, notices and undecided findings.
+    fn notes(&self) -> impl Iterator<Item = Notification> {
+        let remarks = self.reading.remarks.iter().map(ToString::to_string);
+        let undecided = self.undecided.iter().map(|finding| {
+            let Finding { rule, resource, message, .. } = finding;
+            format!("{resource}: {rule} is undecided, because the files are incomplete: {message}")
+        });
+        let messages = remarks.chain(self.notices.iter().cloned()).chain(undecided);
+        messages.map(|message| Notification { level: Level::Note, message, place: None })
     }
 }
 
-/// The location of a syntax error.
-fn place_of(unread: &Unread) -> Option<Place> {
+/// The line of a syntax error.
+fn line_of(unread: &Unread) -> Option<FileLine> {
     match unread {
-        Unread::Content(ReadError::Syntax { file, line, .. }) => Some(Place { file: file.clone(), line: *line }),
+        Unread::Content(ReadError::Syntax { file, line, .. }) => Some(FileLine { file: file.clone(), line: *line }),
         Unread::Content(ReadError::NoForm { .. } | ReadError::NoKind { .. })
         | Unread::File { .. }
         | Unread::Nothing { .. }

@@ -29,7 +29,7 @@ use crate::hcl::{self, Source, is_configuration};
 pub(crate) use args::CheckArgs;
 use args::Format;
 pub(crate) use files::{Files, Found, Text, Unread, find};
-use judged::{Judged, Place};
+use judged::{DeclaredLine, Judged};
 use report::Report;
 use terminal::{Layout, Surface};
 use understood::not_understood;
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, CheckError> {
     unread.extend(errors.into_iter().filter(|error| matters(error, &texts)).map(Unread::Content));
     unread.extend(evaluated.errors.into_iter().map(Unread::Content));
     // A path needs no further error if its files have errors already.
-    let nothing: Vec<Unread> = nothing.into_iter().filter(|nothing| !is_told(nothing, &unread)).collect();
+    let nothing: Vec<Unread> = nothing.into_iter().filter(|nothing| !has_error(nothing, &unread)).collect();
     unread.extend(nothing);
     // Unread parts may contain resources that seem to be missing.
     let has_more = !evaluated.calls_elsewhere.is_empty() || has_parts_elsewhere(&reading);
@@ -93,7 +93,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, CheckError> {
     );
     let judged = Judged { notices, ..evaluate(&reading, &policy, has_more) };
     let outcome = outcome(args, &reading, &judged.evaluation, &unread);
-    let report = Report::of(&texts, &reading, &judged, &unread);
+    let report = Report::new(&texts, &reading, &judged, &unread);
     let written = match args.format {
         Format::Table => table::write(&report, layout(args)),
         Format::Json => report.json(),
@@ -163,7 +163,7 @@ pub(crate) fn matters(error: &ReadError, texts: &[Text]) -> bool {
         ReadError::NoForm { file, .. } | ReadError::NoKind { file } => (file, false),
         ReadError::Syntax { file, .. } => (file, true),
     };
-    texts.iter().any(|text| text.name == *file && (text.named || (is_ours && text.speaks_of_app_mesh())))
+    texts.iter().any(|text| text.name == *file && (text.named || (is_ours && text.mentions_app_mesh())))
 }
 
 fn evaluate(reading: &Reading, policy: &Policy, has_more: bool) -> Judged {
@@ -232,17 +232,17 @@ fn rests_on_selectors(finding: &Finding, reading: &Reading) -> bool {
 }
 
 /// The locations of the faults, by the findings that they produce.
-fn places(faults: &[Fault], policy: &Policy, now: Timestamp) -> HashMap<FindingId, Place> {
+fn places(faults: &[Fault], policy: &Policy, now: Timestamp) -> HashMap<FindingId, DeclaredLine> {
     let places = faults.iter().flat_map(|fault| {
         let Evaluation { findings, waived } = judge_faults(std::slice::from_ref(fault), policy, now);
-        let place = Place { source: fault.source.clone(), line: fault.line };
+        let place = DeclaredLine { source: fault.source.clone(), line: fault.line };
         findings.into_iter().chain(waived).map(move |finding| (finding.id(), place.clone()))
     });
     places.collect()
 }
 
 /// Whether the errors already include one of a file in the path.
-fn is_told(nothing: &Unread, unread: &[Unread]) -> bool {
+fn has_error(nothing: &Unread, unread: &[Unread]) -> bool {
     let Unread::Nothing { path, .. } = nothing else { return false };
     unread.iter().any(|unread| match unread {
         Unread::Content(error) => understood::file_of(error).starts_with(&*path.to_string_lossy()),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use mesh::name::{MeshName, ResourcePath};
 use mesh::pack::{Evaluation, Finding, FindingId};
 use mesh::readers::{Declared, Reading};
-use reports::sarif::Place;
+use reports::sarif::FileLine;
 use serde_json::{Value, json};
 
 use super::files::{Text, Unread};
@@ -21,7 +21,7 @@ pub(crate) struct Report<'r> {
     /// The declaration of each resource. For a duplicate it is the last one, which was judged.
     declared: HashMap<&'r ResourcePath, &'r Declared>,
     /// The locations of findings on parts of files.
-    places: &'r HashMap<FindingId, judged::Place>,
+    places: &'r HashMap<FindingId, judged::DeclaredLine>,
     /// The unevaluated parts of Terraform configurations, and links to folders.
     pub(crate) notices: &'r [String],
     /// The first resource of each mesh.
@@ -29,7 +29,7 @@ pub(crate) struct Report<'r> {
 }
 
 impl<'r> Report<'r> {
-    pub(crate) fn of(texts: &'r [Text], reading: &'r Reading, judged: &'r Judged, unread: &'r [Unread]) -> Self {
+    pub(crate) fn new(texts: &'r [Text], reading: &'r Reading, judged: &'r Judged, unread: &'r [Unread]) -> Self {
         let Judged { evaluation, undecided, places, notices } = judged;
         let declared = reading.resources.iter().map(|declared| (&declared.path, declared)).collect();
         // `collect` keeps the last entry of a key, so the reversed order keeps the first resource.
@@ -39,7 +39,7 @@ impl<'r> Report<'r> {
 
     /// The location of the member that a finding is about: file, id and line.
     pub(super) fn source(&self, finding: &Finding) -> Value {
-        if let Some(judged::Place { source, line }) = self.places.get(&finding.id()) {
+        if let Some(judged::DeclaredLine { source, line }) = self.places.get(&finding.id()) {
             return json!({"file": source.file, "id": source.id, "line": line});
         }
         let Some((Declared { source, .. }, line)) = self.declared_at(finding) else { return Value::Null };
@@ -62,11 +62,11 @@ impl<'r> Report<'r> {
     }
 
     /// The file and line of a finding.
-    pub(crate) fn place(&self, finding: &Finding) -> Option<Place> {
-        if let Some(judged::Place { source, line }) = self.places.get(&finding.id()) {
-            return Some(Place { file: source.file.clone(), line: *line });
+    pub(crate) fn place(&self, finding: &Finding) -> Option<FileLine> {
+        if let Some(judged::DeclaredLine { source, line }) = self.places.get(&finding.id()) {
+            return Some(FileLine { file: source.file.clone(), line: *line });
         }
         let (Declared { source, .. }, line) = self.declared_at(finding)?;
-        Some(Place { file: source.file.clone(), line })
+        Some(FileLine { file: source.file.clone(), line })
     }
 }

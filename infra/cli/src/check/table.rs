@@ -31,7 +31,7 @@ pub(crate) fn write(report: &Report<'_>, layout: Layout) -> String {
     if layout.remarks {
         let open = report.undecided.iter();
         let open = open.map(|finding| format!("{}: {}: {}", shown(finding), finding.rule, finding.message));
-        page.section("Undecided, since not everything is known:", open);
+        page.section("Undecided, because the files are incomplete:", open);
         let waived = report.evaluation.waived.iter();
         page.section("Waived:", waived.map(|finding| format!("{}: {}", shown(finding), finding.rule)));
         page.section("Remarks:", report.reading.remarks.iter().map(ToString::to_string));
@@ -188,10 +188,10 @@ impl Page {
 
 /// The location, resource and message of a finding. `follows` is the prefix of a consequence, which is listed under the
 /// rule of its cause. The severity is shown if it differs from the heading.
-fn row(finding: &Finding, report: &Report<'_>, follows: &str, tells_severity: bool) -> [String; 3] {
+fn row(finding: &Finding, report: &Report<'_>, follows: &str, shows_severity: bool) -> [String; 3] {
     let place = report.place(finding);
     let place = place.map_or_else(|| "(no file)".to_owned(), |place| format!("{}:{}", place.file, place.line));
-    let of = match (follows, tells_severity) {
+    let of = match (follows, shows_severity) {
         ("", false) => String::new(),
         ("", true) => format!("({}) ", finding.severity),
         _ => format!("{follows}{} ({}): ", finding.rule, finding.severity),
@@ -214,7 +214,7 @@ pub(crate) fn summary(report: &Report<'_>, groups: &[RuleGroup<'_>], lists_all: 
     let severities = by_severity(&evaluation.findings);
     let found = if severities.is_empty() {
         // An incomplete read cannot prove that there are no findings.
-        if report.is_complete() { "No findings.".to_owned() } else { "No findings in what was read.".to_owned() }
+        if report.is_complete() { "No findings.".to_owned() } else { "No findings in the read files.".to_owned() }
     } else {
         let counts: Vec<String> = severities.iter().map(|(severity, count)| format!("{count} {severity}")).collect();
         let causes = groups.iter().map(|of_rule| of_rule.causes.len()).sum();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use mesh::readers::{Note, ReadError, Reading, Skipped};
 
 use super::args::CheckArgs;
-use super::files::{Text, Unread, is_passed_over};
+use super::files::{Text, Unread, is_skipped};
 use crate::hcl::Evaluated;
 
 /// The largest source file that is searched for App Mesh. Hand-written files are far smaller.
@@ -28,15 +28,15 @@ impl Foreign {
     /// The instruction that converts the source into readable files.
     const fn remedy(self) -> &'static str {
         match self {
-            Self::Terraform => "Terraform: check what `terraform show -json PLAN` writes",
+            Self::Terraform => "Terraform: check the output of `terraform show -json PLAN`",
             Self::Cdk => "CDK: run `cdk synth` and check `cdk.out`",
-            Self::Cdk8s => "cdk8s: run `cdk8s synth` and check what it writes",
+            Self::Cdk8s => "cdk8s: run `cdk8s synth` and check its output",
             Self::Pulumi => {
-                "Pulumi: its programs are not read; check the answers of `describe-*` of the App Mesh API after a deployment"
+                "Pulumi: its programs are not read; check the responses of `describe-*` of the App Mesh API after a deployment"
             }
-            Self::Helm => "Helm: check what `helm template` writes",
-            Self::Kustomize => "Kustomize: check what `kustomize build` writes",
-            Self::Compressed => "AWS Config: unpack its files first, as by `gunzip`",
+            Self::Helm => "Helm: check the output of `helm template`",
+            Self::Kustomize => "Kustomize: check the output of `kustomize build`",
+            Self::Compressed => "AWS Config: decompress its files first, for example with `gunzip`",
         }
     }
 }
@@ -78,10 +78,10 @@ pub(super) fn not_understood(
             }
         } else if !is_named {
             // The sources next to readable files may describe other resources.
-            let mut beside = search(path, Search::Programs);
-            beside.retain(|foreign| !forms.may_come_from(*foreign));
-            if !beside.is_empty() {
-                unread.push(Unread::Source { path: path.clone(), remedy: remedy(&beside) });
+            let mut programs = search(path, Search::Programs);
+            programs.retain(|foreign| !forms.may_come_from(*foreign));
+            if !programs.is_empty() {
+                unread.push(Unread::Source { path: path.clone(), remedy: remedy(&programs) });
             }
         }
     }
@@ -225,7 +225,7 @@ fn collect(folder: &Path, search: Search, found: &mut Vec<Foreign>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         let Ok(kind) = entry.file_type() else { continue };
-        if kind.is_symlink() || is_passed_over(&name) {
+        if kind.is_symlink() || is_skipped(&name) {
             continue;
         }
         if kind.is_dir() {

@@ -114,7 +114,7 @@ pub(crate) struct Consent {
 
 impl DeadLetters {
     /// Whether the command needs a confirmation. The prompt appears only on a terminal.
-    pub(crate) const fn asks(&self) -> bool {
+    pub(crate) const fn needs_confirmation(&self) -> bool {
         match self {
             Self::List { .. } | Self::Show { .. } | Self::History { .. } => false,
             Self::Redrive { consent, .. } | Self::Drop { consent, .. } => !consent.yes,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use ports::{Queues, StateStore};
 
 /// The dependencies of a command.
-pub(crate) struct Desk<'a> {
+pub(crate) struct QueueContext<'a> {
     pub(crate) queues: &'a dyn Queues,
     pub(crate) now: Timestamp,
     /// The store of the journal.
@@ -14,5 +14,5 @@ pub(crate) struct Desk<'a> {
     /// The operator's name; empty where the command needs none.
     pub(crate) by: String,
     /// Prompts for a confirmation; returns true where no prompt is needed.
-    pub(crate) ask: &'a dyn Fn(&str) -> io::Result<bool>,
+    pub(crate) prompt: &'a dyn Fn(&str) -> io::Result<bool>,
 }

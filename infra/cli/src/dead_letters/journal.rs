@@ -8,8 +8,8 @@ use ports::{BudgetWindow, JournalEntry, Note, PortError, StateKey, StateStore, S
 use records::{DeadLetterEntry, DeadLetterFacts, DeadLetterLog, DecisionEntry, JournalBody, Layout, write_record};
 use serde_json::json;
 
-use super::desk::Desk;
-use super::error::Trouble;
+use super::desk::QueueContext;
+use super::error::DeadLetterError;
 use super::letter::Letter;
 use super::wording::{count, short};
 
@@ -24,11 +24,11 @@ const LONGEST_EVENT: usize = 4000;
 
 /// Journals dead letters, each with its destination queue; `None` for a deleted letter.
 pub(super) async fn write(
-    desk: &Desk<'_>,
+    desk: &QueueContext<'_>,
     code: &'static str,
     queue: &str,
     letters: &[(&Letter, Option<String>)],
-) -> Result<(), Trouble> {
+) -> Result<(), DeadLetterError> {
     for (part, letters) in letters.chunks(IN_AN_ENTRY).enumerate() {
         let by = &desk.by;
         let is_redriven = letters.iter().all(|(_, to)| to.is_some());
@@ -57,12 +57,12 @@ fn entry((letter, to): &(&Letter, Option<String>)) -> DeadLetterEntry {
     }
 }
 
-async fn append(desk: &Desk<'_>, id: &str, body: &JournalBody) -> Result<(), Trouble> {
+async fn append(desk: &QueueContext<'_>, id: &str, body: &JournalBody) -> Result<(), DeadLetterError> {
     let key = StateKey::dead_letters();
     let now = desk.now;
     // This load spends no budget, but the store requires a window for every load.
     let window = BudgetWindow { class: "meshwarden".to_owned(), start: now, end: now };
-    let failed = |error: PortError| Trouble::Journal(Box::new(error));
+    let failed = |error: PortError| DeadLetterError::Journal(Box::new(error));
     for _ in 0..ATTEMPTS {
         let view = desk.state.load(std::slice::from_ref(&key), &window).await.map_err(failed)?;
         let revision = view.documents.get(&key).map_or(0, |stored| stored.revision);
@@ -73,7 +73,7 @@ async fn append(desk: &Desk<'_>, id: &str, body: &JournalBody) -> Result<(), Tro
             return Ok(());
         }
     }
-    Err(Trouble::Busy)
+    Err(DeadLetterError::Busy)
 }
 
 /// The operators' actions on dead letters as text: one line for each journal entry, and one for each letter.

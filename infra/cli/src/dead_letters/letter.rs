@@ -9,7 +9,7 @@
 //! | SNS, for a subscription | the notification | its `TopicArn`, the attributes `ErrorCode`, ... |
 
 use ports::{QueueMessage, QueueValue};
-use runner::wake::{self, Payload};
+use runner::events::{self, Payload};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -132,6 +132,7 @@ fn function_of_kind(payloads: &[Payload]) -> Option<&'static str> {
         Payload::Certificate(_) => Some("certificate-rotation"),
         Payload::Rollout(_) => Some("traffic-shift"),
         Payload::Sweep { .. } => Some("compliance-sweep"),
+        Payload::Drill(_) => Some("failover-drill"),
         // Several functions handle these events.
         Payload::Tick
         | Payload::Config(_)
@@ -147,7 +148,7 @@ fn function_of_kind(payloads: &[Payload]) -> Option<&'static str> {
 /// Parses the events as a function parses a message of its queue.
 fn payloads(event: &str) -> Vec<Payload> {
     let message = serde_json::json!({ "messageId": "dead-letter", "eventSource": "aws:sqs", "body": event });
-    wake::parse(&message).into_iter().map(|delivery| delivery.payload).collect()
+    events::parse(&message).into_iter().map(|delivery| delivery.payload).collect()
 }
 
 fn unreadable(payload: &Payload) -> Option<String> {
@@ -161,6 +162,7 @@ fn unreadable(payload: &Payload) -> Option<String> {
         | Payload::Certificate(_)
         | Payload::Rollout(_)
         | Payload::Sweep { .. }
+        | Payload::Drill(_)
         | Payload::NotOurs { .. } => None,
     }
 }
@@ -189,6 +191,7 @@ fn described(payload: &Payload) -> String {
         ),
         Payload::Rollout(wake) => format!("rollout {} in mesh {}", wake.request.id_or_digest(), wake.request.mesh),
         Payload::Sweep { mesh } => format!("sweep of mesh {mesh}"),
+        Payload::Drill(command) => format!("drill {}: {}", command.drill, member("action").unwrap_or_default()),
         Payload::NotOurs { what } => format!("for others: {what}"),
         Payload::Unreadable { .. } => "unreadable".to_owned(),
     }

@@ -36,8 +36,8 @@ use letter::{Letter, function_of_name};
 pub(crate) use wiring::run;
 
 use crate::people::Shape;
-use desk::Desk;
-use error::Trouble;
+use desk::QueueContext;
+use error::DeadLetterError;
 use wording::{count, short};
 
 /// The visibility timeout of a received message.
@@ -48,72 +48,80 @@ const HOLD: Duration = Duration::from_mins(1);
 const EMPTY_RECEIPTS: usize = 2;
 
 /// The received letters of a queue, hidden from other readers for this command.
-struct Held {
+struct ReceivedLetters {
     address: String,
     letters: Vec<(QueueMessage, Letter)>,
 }
 
 /// Executes a command, and returns its output.
-pub(crate) async fn answer(desk: &Desk<'_>, asked: &DeadLetters) -> Result<String, Trouble> {
-    let queue = match asked {
+pub(crate) async fn execute(desk: &QueueContext<'_>, command: &DeadLetters) -> Result<String, DeadLetterError> {
+    let queue = match command {
         DeadLetters::List { queue, .. }
         | DeadLetters::Show { queue, .. }
         | DeadLetters::Redrive { queue, .. }
         | DeadLetters::Drop { queue, .. } => queue,
         DeadLetters::History { limit, .. } => return Ok(journal::history(desk.state, *limit).await?),
     };
-    let mut held = Held { address: desk.queues.address(&queue.queue).await?, letters: Vec::new() };
-    let answered = match held.receive(desk, queue).await {
-        Ok(()) => handle(desk, &mut held, asked).await,
+    let mut received = ReceivedLetters { address: desk.queues.address(&queue.queue).await?, letters: Vec::new() };
+    let result = match received.receive(desk, queue).await {
+        Ok(()) => handle(desk, &mut received, command).await,
         Err(error) => Err(error.into()),
     };
-    held.release(desk).await;
-    answered
+    received.release(desk).await;
+    result
 }
 
-async fn handle(desk: &Desk<'_>, held: &mut Held, asked: &DeadLetters) -> Result<String, Trouble> {
-    match asked {
+async fn handle(
+    desk: &QueueContext<'_>,
+    received: &mut ReceivedLetters,
+    command: &DeadLetters,
+) -> Result<String, DeadLetterError> {
+    match command {
         DeadLetters::List { format: Shape::Json, .. } => {
-            let letters: Vec<Value> = held.letters.iter().map(|one| whole(one, false)).collect();
+            let letters: Vec<Value> = received.letters.iter().map(|one| letter_json(one, false)).collect();
             pretty(&json!(letters))
         }
-        DeadLetters::List { format: Shape::Table, .. } => Ok(table(held, desk.now)),
+        DeadLetters::List { format: Shape::Table, .. } => Ok(table(received, desk.now)),
         DeadLetters::Show { ids, .. } => {
-            let chosen = held.choose(ids)?;
-            let letters: Vec<Value> =
-                chosen.into_iter().filter_map(|at| held.letters.get(at)).map(|letter| whole(letter, true)).collect();
+            let chosen = received.choose(ids)?;
+            let letters: Vec<Value> = chosen
+                .into_iter()
+                .filter_map(|at| received.letters.get(at))
+                .map(|letter| letter_json(letter, true))
+                .collect();
             pretty(&json!(letters))
         }
-        // `answer` returns the history before it opens a queue.
+        // `execute` returns the history before it opens a queue.
         DeadLetters::History { .. } => Ok(String::new()),
         DeadLetters::Redrive { ids, all, to, force, consent, .. } => {
-            let chosen = if *all { (0..held.letters.len()).collect() } else { held.choose(ids)? };
-            let how = How { to: to.as_deref(), force: *force, is_journalled: !consent.no_journal };
-            redrive(desk, held, chosen, how).await
+            let chosen = if *all { (0..received.letters.len()).collect() } else { received.choose(ids)? };
+            let options = RedriveOptions { to: to.as_deref(), force: *force, is_journalled: !consent.no_journal };
+            redrive(desk, received, chosen, options).await
         }
         DeadLetters::Drop { ids, consent, .. } => {
-            let chosen = held.choose(ids)?;
+            let chosen = received.choose(ids)?;
             let events: Vec<String> =
-                chosen.iter().filter_map(|at| held.letters.get(*at)).map(|(_, letter)| summary(letter)).collect();
-            confirm(desk, &format!("Delete {} for good?\n  {}\n", count(chosen.len()), events.join("\n  ")))?;
+                chosen.iter().filter_map(|at| received.letters.get(*at)).map(|(_, letter)| summary(letter)).collect();
+            confirm(desk, &format!("Delete {} permanently?\n  {}\n", count(chosen.len()), events.join("\n  ")))?;
             if !consent.no_journal {
-                let letters = chosen.iter().filter_map(|at| held.letters.get(*at)).map(|(_, letter)| (letter, None));
-                journal::write(desk, "PersonDroppedLetters", &held.address, &letters.collect::<Vec<_>>()).await?;
+                let letters =
+                    chosen.iter().filter_map(|at| received.letters.get(*at)).map(|(_, letter)| (letter, None));
+                journal::write(desk, "PersonDroppedLetters", &received.address, &letters.collect::<Vec<_>>()).await?;
             }
             let dropped = chosen.len();
             // Removal from the end keeps the earlier indexes valid.
             for at in chosen.into_iter().rev() {
-                let Some((message, _)) = held.letters.get(at) else { continue };
-                desk.queues.delete(&held.address, &message.receipt).await?;
-                held.letters.remove(at);
+                let Some((message, _)) = received.letters.get(at) else { continue };
+                desk.queues.delete(&received.address, &message.receipt).await?;
+                received.letters.remove(at);
             }
             Ok(format!("{} deleted\n", count(dropped)))
         }
     }
 }
 
-impl Held {
-    async fn receive(&mut self, desk: &Desk<'_>, queue: &QueueArgs) -> Result<(), PortError> {
+impl ReceivedLetters {
+    async fn receive(&mut self, desk: &QueueContext<'_>, queue: &QueueArgs) -> Result<(), PortError> {
         let mut empty = 0;
         while empty < EMPTY_RECEIPTS && self.letters.len() < queue.limit {
             let received = desk.queues.receive(&self.address, HOLD).await?;
@@ -130,18 +138,18 @@ impl Held {
     }
 
     /// Makes the remaining messages visible to other readers. SQS does so after a minute where a call fails.
-    async fn release(&self, desk: &Desk<'_>) {
+    async fn release(&self, desk: &QueueContext<'_>) {
         for (message, _) in &self.letters {
             drop(desk.queues.release(&self.address, &message.receipt).await);
         }
     }
 
     /// The indexes of the letters with these ids.
-    fn choose(&self, ids: &[String]) -> Result<Vec<usize>, Trouble> {
+    fn choose(&self, ids: &[String]) -> Result<Vec<usize>, DeadLetterError> {
         let place = |id: &String| self.letters.iter().position(|(message, _)| message.id == *id);
         let unknown: Vec<String> = ids.iter().filter(|id| place(id).is_none()).cloned().collect();
         if !unknown.is_empty() {
-            return Err(Trouble::Unknown { ids: unknown });
+            return Err(DeadLetterError::Unknown { ids: unknown });
         }
         let mut chosen: Vec<usize> = ids.iter().filter_map(place).collect();
         chosen.sort_unstable();
@@ -152,7 +160,7 @@ impl Held {
 
 /// The options of a redrive.
 #[derive(Clone, Copy)]
-struct How<'a> {
+struct RedriveOptions<'a> {
     /// The destination queue from `--to`.
     to: Option<&'a str>,
     /// Whether unreadable letters are sent.
@@ -160,17 +168,22 @@ struct How<'a> {
     is_journalled: bool,
 }
 
-async fn redrive(desk: &Desk<'_>, held: &mut Held, chosen: Vec<usize>, how: How<'_>) -> Result<String, Trouble> {
-    let How { to, force, is_journalled } = how;
+async fn redrive(
+    desk: &QueueContext<'_>,
+    received: &mut ReceivedLetters,
+    chosen: Vec<usize>,
+    options: RedriveOptions<'_>,
+) -> Result<String, DeadLetterError> {
+    let RedriveOptions { to, force, is_journalled } = options;
     let mut plan = Vec::new();
     let mut text = String::new();
-    let is_unaddressed = |at: &usize| held.letters.get(*at).is_some_and(|(_, letter)| letter.queue.is_none());
+    let is_unaddressed = |at: &usize| received.letters.get(*at).is_some_and(|(_, letter)| letter.queue.is_none());
     let sources = if to.is_none() && chosen.iter().any(is_unaddressed) {
-        match desk.queues.sources(&held.address).await {
+        match desk.queues.sources(&received.address).await {
             Ok(sources) => sources,
             // The other letters name their queue, and `--to` works without the list.
             Err(error) => {
-                let _ = writeln!(text, "the functions' queues are not known: {error}");
+                let _ = writeln!(text, "failed to list the source queues: {error}");
                 Vec::new()
             }
         }
@@ -179,16 +192,20 @@ async fn redrive(desk: &Desk<'_>, held: &mut Held, chosen: Vec<usize>, how: How<
     };
     let all = chosen.len();
     for at in chosen {
-        let Some((_, letter)) = held.letters.get(at) else { continue };
+        let Some((_, letter)) = received.letters.get(at) else { continue };
         match (&letter.unreadable, destination(letter, to, &sources)) {
             (Some(why), _) if !force => {
-                let _ = writeln!(text, "{}: not sent, since it can't be read and would come back: {why}", letter.id);
+                let _ = writeln!(
+                    text,
+                    "{}: not sent, because it is unreadable and would become a dead letter again: {why}",
+                    letter.id
+                );
             }
             (_, Some(queue)) => plan.push((at, queue)),
             (_, None) => {
                 let function = letter.function.unwrap_or("its function");
                 let _ =
-                    writeln!(text, "{}: not sent, since no queue of {function} is known; pass --to QUEUE", letter.id);
+                    writeln!(text, "{}: not sent, because no queue of {function} is known; pass --to QUEUE", letter.id);
             }
         }
     }
@@ -200,9 +217,9 @@ async fn redrive(desk: &Desk<'_>, held: &mut Held, chosen: Vec<usize>, how: How<
         let parts: Vec<String> = by_queue.iter().map(|(queue, n)| format!("{} to {queue}", count(*n))).collect();
         confirm(desk, &format!("Send {}?", parts.join(", ")))?;
         if is_journalled {
-            let letter = |(at, queue): &'_ (usize, String)| Some((&held.letters.get(*at)?.1, Some(queue.clone())));
+            let letter = |(at, queue): &'_ (usize, String)| Some((&received.letters.get(*at)?.1, Some(queue.clone())));
             let letters: Vec<_> = plan.iter().filter_map(letter).collect();
-            journal::write(desk, "PersonRedroveLetters", &held.address, &letters).await?;
+            journal::write(desk, "PersonRedroveLetters", &received.address, &letters).await?;
         }
     }
     let sent = plan.len();
@@ -212,21 +229,21 @@ async fn redrive(desk: &Desk<'_>, held: &mut Held, chosen: Vec<usize>, how: How<
             addresses.insert(queue.clone(), desk.queues.address(&queue).await?);
         }
         let Some(address) = addresses.get(&queue) else { continue };
-        let Some((message, letter)) = held.letters.get(at).cloned() else { continue };
+        let Some((message, letter)) = received.letters.get(at).cloned() else { continue };
         desk.queues.send(address, &QueueMessage { body: letter.event, ..message.clone() }).await?;
-        desk.queues.delete(&held.address, &message.receipt).await?;
-        held.letters.remove(at);
+        desk.queues.delete(&received.address, &message.receipt).await?;
+        received.letters.remove(at);
         let _ = writeln!(text, "{}: sent to {address}", message.id);
     }
     if sent < all {
-        return Err(Trouble::Left { text, left: all - sent, all });
+        return Err(DeadLetterError::Left { text, left: all - sent, all });
     }
     let _ = writeln!(text, "{} sent again", count(sent));
     Ok(text)
 }
 
-/// The destination queue of a letter: the queue from `--to`, the letter's queue, or the only source queue of its
-/// function.
+/// The destination queue of a letter: the queue from `--to`, the letter's queue, or the only source queue
+/// of its function.
 fn destination(letter: &Letter, to: Option<&str>, sources: &[String]) -> Option<String> {
     if let Some(queue) = to.map(str::to_owned).or_else(|| letter.queue.clone()) {
         return Some(queue);
@@ -237,15 +254,15 @@ fn destination(letter: &Letter, to: Option<&str>, sources: &[String]) -> Option<
     of_function.next().is_none().then(|| only.clone())
 }
 
-fn confirm(desk: &Desk<'_>, question: &str) -> Result<(), Trouble> {
-    if (desk.ask)(question).map_err(Trouble::Ask)? { Ok(()) } else { Err(Trouble::Declined) }
+fn confirm(desk: &QueueContext<'_>, question: &str) -> Result<(), DeadLetterError> {
+    if (desk.prompt)(question).map_err(DeadLetterError::Prompt)? { Ok(()) } else { Err(DeadLetterError::Declined) }
 }
 
 fn summary(letter: &Letter) -> String {
     format!("{} {}", letter.id, letter.events.join(", "))
 }
 
-fn whole((message, letter): &(QueueMessage, Letter), with_body: bool) -> Value {
+fn letter_json((message, letter): &(QueueMessage, Letter), with_body: bool) -> Value {
     let mut value = json!(letter);
     if let Some(members) = value.as_object_mut() {
         members.insert("sent".to_owned(), json!(message.sent));
@@ -263,13 +280,13 @@ fn whole((message, letter): &(QueueMessage, Letter), with_body: bool) -> Value {
     value
 }
 
-fn pretty(value: &Value) -> Result<String, Trouble> {
-    let mut text = serde_json::to_string_pretty(value).map_err(Trouble::Output)?;
+fn pretty(value: &Value) -> Result<String, DeadLetterError> {
+    let mut text = serde_json::to_string_pretty(value).map_err(DeadLetterError::Output)?;
     text.push('\n');
     Ok(text)
 }
 
-fn table(held: &Held, now: Timestamp) -> String {
+fn table(received: &ReceivedLetters, now: Timestamp) -> String {
     let header = ["ID", "AGE", "FUNCTION", "SOURCE", "REASON", "EVENT"].map(str::to_owned);
     let row = |(message, letter): &(QueueMessage, Letter)| {
         let source = letter.source.as_deref().map_or("-", |arn| arn.rsplit([':', '/']).next().unwrap_or(arn));
@@ -284,7 +301,7 @@ fn table(held: &Held, now: Timestamp) -> String {
             short(&letter.events.join(", ")),
         ]
     };
-    let rows: Vec<[String; 6]> = std::iter::once(header).chain(held.letters.iter().map(row)).collect();
+    let rows: Vec<[String; 6]> = std::iter::once(header).chain(received.letters.iter().map(row)).collect();
     let mut widths = [0_usize; 6];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -292,13 +309,13 @@ fn table(held: &Held, now: Timestamp) -> String {
         }
     }
     let mut text = String::new();
-    if !held.letters.is_empty() {
+    if !received.letters.is_empty() {
         for row in &rows {
             let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
             let _ = writeln!(text, "{}", cells.join("  ").trim_end());
         }
     }
-    let _ = writeln!(text, "{}", count(held.letters.len()));
+    let _ = writeln!(text, "{}", count(received.letters.len()));
     text
 }
 

@@ -115,25 +115,27 @@ fn letters() -> Memory {
     memory
 }
 
-async fn asks(memory: &Memory, line: &str, agrees: bool) -> Result<String, Trouble> {
-    asks_with(memory, &MemoryState::new(Faults::default()), line, agrees).await
+async fn run(memory: &Memory, line: &str, agrees: bool) -> Result<String, DeadLetterError> {
+    run_with(memory, &MemoryState::new(Faults::default()), line, agrees).await
 }
 
-async fn asks_with(memory: &Memory, state: &MemoryState, line: &str, agrees: bool) -> Result<String, Trouble> {
+async fn run_with(memory: &Memory, state: &MemoryState, line: &str, agrees: bool) -> Result<String, DeadLetterError> {
     let words = line.split(' ');
     let args = Args::try_parse_from(["meshwarden", "dead-letters"].into_iter().chain(words)).unwrap();
-    let Command::DeadLetters(asked) = args.command else { panic!("{line}") };
-    let ask = |_: &str| Ok(agrees);
+    let Command::DeadLetters(args) = args.command else { panic!("{line}") };
+    let prompt = |_: &str| Ok(agrees);
     let now = "2026-11-30T03:04:05.25Z".parse().unwrap();
-    let answered = answer(&Desk { queues: memory, now, state, by: "dana".to_owned(), ask: &ask }, &asked.command).await;
+    let result =
+        execute(&QueueContext { queues: memory, now, state, by: "dana".to_owned(), prompt: &prompt }, &args.command)
+            .await;
     assert_eq!(memory.held(), 0, "{line}");
-    answered
+    result
 }
 
 #[tokio::test]
 async fn a_list_names_age_source_function_reason_and_event() {
     let memory = letters();
-    let text = asks(&memory, "list --queue dlq", true).await.unwrap();
+    let text = run(&memory, "list --queue dlq", true).await.unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 6, "{text}");
     let line = |id: &str| lines.iter().find(|line| line.starts_with(id)).copied().unwrap_or_default();
@@ -147,29 +149,30 @@ async fn a_list_names_age_source_function_reason_and_event() {
     }
     assert_eq!(lines[5], "4 dead letters");
     let json: Value =
-        serde_json::from_str(&asks(&memory, "list --queue dlq --format json", true).await.unwrap()).unwrap();
+        serde_json::from_str(&run(&memory, "list --queue dlq --format json", true).await.unwrap()).unwrap();
     assert_eq!(json.as_array().unwrap().len(), 4);
-    let shown: Value = serde_json::from_str(&asks(&memory, "show m-failed --queue dlq", true).await.unwrap()).unwrap();
+    let shown: Value = serde_json::from_str(&run(&memory, "show m-failed --queue dlq", true).await.unwrap()).unwrap();
     assert_eq!(shown[0]["event"]["detail"]["eventName"], "UpdateMesh");
     assert_eq!(memory.bodies("dlq").len(), 4, "looking changes nothing");
-    assert_eq!(asks(&memory, "list --queue empty", true).await.unwrap(), "0 dead letters\n");
+    assert_eq!(run(&memory, "list --queue empty", true).await.unwrap(), "0 dead letters\n");
 }
 
 #[tokio::test]
 async fn a_redrive_sends_the_event_to_its_queue_and_then_deletes_it() {
     let memory = letters();
-    let text = asks(&memory, "redrive m-alarm m-failed --queue dlq", true).await.unwrap();
+    let text = run(&memory, "redrive m-alarm m-failed --queue dlq", true).await.unwrap();
     assert!(text.contains("2 dead letters sent again"), "{text}");
     assert_eq!(memory.bodies("mw-AlarmQueue-1"), [alarm()]);
     assert_eq!(memory.bodies("mw-ChangeAuditQueue-3"), [write()], "the event without the record around it");
     assert_eq!(memory.bodies("dlq").len(), 2);
     // An unreadable letter would fail again, and a letter without a function needs `--to`.
-    let Err(Trouble::Left { text, left: 2, all: 2 }) = asks(&memory, "redrive --all --queue dlq", true).await else {
+    let Err(DeadLetterError::Left { text, left: 2, all: 2 }) = run(&memory, "redrive --all --queue dlq", true).await
+    else {
         panic!("both stay")
     };
     assert!(text.contains("m-cut: not sent, since it can't be read") && text.contains("pass --to QUEUE"), "{text}");
-    asks(&memory, "redrive m-stray --queue dlq --to mw-TagComplianceQueue-2", true).await.unwrap();
-    asks(&memory, "redrive m-cut --queue dlq --force", true).await.unwrap();
+    run(&memory, "redrive m-stray --queue dlq --to mw-TagComplianceQueue-2", true).await.unwrap();
+    run(&memory, "redrive m-cut --queue dlq --force", true).await.unwrap();
     assert_eq!(memory.bodies("dlq"), Vec::<String>::new());
     assert_eq!(memory.bodies("mw-TagComplianceQueue-2"), [write()]);
 }
@@ -177,13 +180,13 @@ async fn a_redrive_sends_the_event_to_its_queue_and_then_deletes_it() {
 #[tokio::test]
 async fn a_drop_deletes_the_named_letters_and_no_others() {
     let memory = letters();
-    let Err(Trouble::Unknown { ids }) = asks(&memory, "drop m-cut m-none --queue dlq", true).await else {
+    let Err(DeadLetterError::Unknown { ids }) = run(&memory, "drop m-cut m-none --queue dlq", true).await else {
         panic!("one of them is not there")
     };
     assert_eq!(ids, ["m-none"]);
-    assert!(matches!(asks(&memory, "drop m-cut --queue dlq", false).await, Err(Trouble::Declined)));
+    assert!(matches!(run(&memory, "drop m-cut --queue dlq", false).await, Err(DeadLetterError::Declined)));
     assert_eq!(memory.bodies("dlq").len(), 4);
-    assert_eq!(asks(&memory, "drop m-cut --queue dlq", true).await.unwrap(), "1 dead letter deleted\n");
+    assert_eq!(run(&memory, "drop m-cut --queue dlq", true).await.unwrap(), "1 dead letter deleted\n");
     assert_eq!(memory.bodies("dlq").len(), 3);
 }
 
@@ -192,7 +195,10 @@ async fn a_failed_call_loses_nothing() {
     for call in ["receive", "send"] {
         let memory = letters();
         *memory.refuses.lock().unwrap() = Some(call);
-        assert!(matches!(asks(&memory, "redrive m-alarm --queue dlq", true).await, Err(Trouble::Port(_))), "{call}");
+        assert!(
+            matches!(run(&memory, "redrive m-alarm --queue dlq", true).await, Err(DeadLetterError::Port(_))),
+            "{call}"
+        );
         assert_eq!(memory.bodies("dlq").len(), 4, "{call}");
     }
 }
@@ -200,13 +206,13 @@ async fn a_failed_call_loses_nothing() {
 #[tokio::test]
 async fn what_is_done_is_journalled_before_it_is_done() {
     let (memory, state) = (letters(), MemoryState::new(Faults::default()));
-    let untouched = asks_with(&memory, &state, "history", true).await.unwrap();
+    let untouched = run_with(&memory, &state, "history", true).await.unwrap();
     assert_eq!(untouched, "no operator has changed anything\n");
-    assert!(matches!(asks_with(&memory, &state, "drop m-cut --queue dlq", false).await, Err(Trouble::Declined)));
-    assert_eq!(asks_with(&memory, &state, "history", true).await.unwrap(), untouched, "a refusal is not journalled");
-    asks_with(&memory, &state, "redrive m-alarm --queue dlq", true).await.unwrap();
-    asks_with(&memory, &state, "drop m-cut --queue dlq", true).await.unwrap();
-    let text = asks_with(&memory, &state, "history", true).await.unwrap();
+    assert!(matches!(run_with(&memory, &state, "drop m-cut --queue dlq", false).await, Err(DeadLetterError::Declined)));
+    assert_eq!(run_with(&memory, &state, "history", true).await.unwrap(), untouched, "a refusal is not journalled");
+    run_with(&memory, &state, "redrive m-alarm --queue dlq", true).await.unwrap();
+    run_with(&memory, &state, "drop m-cut --queue dlq", true).await.unwrap();
+    let text = run_with(&memory, &state, "history", true).await.unwrap();
     for part in [
         "[PersonRedroveLetters] dana sends again 1 dead letter of dlq",
         "  m-alarm alarm a ALARM to arn:aws:sqs:eu-west-1:1:mw-AlarmQueue-1",
@@ -217,7 +223,7 @@ async fn what_is_done_is_journalled_before_it_is_done() {
     }
     let entries = state.journal(&ports::StateKey::dead_letters(), 5).await.unwrap();
     let events: Vec<&Value> = entries.iter().filter_map(|entry| entry.body.pointer("/facts/letters/0/event")).collect();
-    assert_eq!(events, [&json!("{\"AlarmName\":")], "what was deleted is kept");
+    assert_eq!(events, [&json!("{\"AlarmName\":")], "the journal has the deleted event");
 }
 
 #[tokio::test]
@@ -227,12 +233,12 @@ async fn nothing_is_changed_without_a_journal_unless_the_operator_asks_for_that(
         let state = MemoryState::new(faults.clone());
         faults.whenever(move |one| one.name == call, Fault::Fails(Failure::Denied, Effect::NotDone));
         for line in ["redrive m-alarm --queue dlq", "drop m-cut --queue dlq"] {
-            let refused = asks_with(&memory, &state, line, true).await;
-            assert!(matches!(refused, Err(Trouble::Journal(_))), "{call} {line}");
+            let refused = run_with(&memory, &state, line, true).await;
+            assert!(matches!(refused, Err(DeadLetterError::Journal(_))), "{call} {line}");
             assert_eq!(memory.bodies("dlq").len(), 4, "{call} {line}");
         }
         for line in ["redrive m-alarm --queue dlq --no-journal", "drop m-cut --queue dlq --no-journal"] {
-            asks_with(&memory, &state, line, true).await.unwrap();
+            run_with(&memory, &state, line, true).await.unwrap();
         }
         assert_eq!(memory.bodies("dlq").len(), 2);
     }

@@ -30,7 +30,7 @@ use mesh::readers::{Configured, ReadError, Remark};
 
 pub(crate) use file::{Source, is_configuration};
 use file::{is_code, normal};
-use resources::Outcome;
+use resources::RootOutcome;
 use source::Module;
 
 /// The result of evaluating configurations.
@@ -90,7 +90,7 @@ pub(crate) fn evaluate(files: &[Source<'_>], given: &BTreeMap<String, String>) -
     }
     if !evaluated.resources.is_empty() || !evaluated.calls_elsewhere.is_empty() {
         evaluated.notices.push(
-            "Terraform configurations were evaluated without Terraform; what `terraform show -json` writes of a plan is exact"
+            "Terraform configurations were evaluated without Terraform; the output of `terraform show -json` for a plan is exact"
                 .to_owned(),
         );
     }
@@ -98,13 +98,13 @@ pub(crate) fn evaluate(files: &[Source<'_>], given: &BTreeMap<String, String>) -
 }
 
 impl Evaluated {
-    fn add(&mut self, outcome: Outcome<'_>, reached: &mut BTreeSet<PathBuf>) {
+    fn add(&mut self, outcome: RootOutcome<'_>, reached: &mut BTreeSet<PathBuf>) {
         self.resources.extend(outcome.resources);
         self.notices.extend(outcome.undecided);
         self.absent.extend(outcome.absent);
         reached.extend(outcome.called);
         for (call, via) in outcome.elsewhere {
-            let source = call.source.as_deref().unwrap_or("a source that is not known");
+            let source = call.source.as_deref().unwrap_or("an unknown source");
             let notice = format!("{}:{}: module.{}: `{source}` was not read", call.file, call.line, call.name);
             // A module with several calls produces one notice.
             if !self.notices.contains(&notice) {
@@ -123,7 +123,6 @@ fn module(
     given: &BTreeMap<String, String>,
     evaluated: &mut Evaluated,
 ) -> Module {
-    let speaks = |file: &Source<'_>| file.text.contains("aws_appmesh_");
     let mut module = Module { folder: folder.to_owned(), ..Module::default() };
     let mut errors = Vec::new();
     for (file, is_context) in files.iter().map(|file| (file, false)).chain(context.iter().map(|file| (file, true))) {
@@ -133,7 +132,7 @@ fn module(
         }
     }
     module.give(given);
-    if files.iter().any(speaks) {
+    if files.iter().any(|file| file.text.contains("aws_appmesh_")) {
         evaluated.errors.append(&mut errors);
     }
     module

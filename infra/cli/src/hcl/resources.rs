@@ -23,7 +23,7 @@ const MOST_RESOURCES: usize = 20_000;
 
 /// The result for a root module.
 #[derive(Debug, Default)]
-pub(super) struct Outcome<'m> {
+pub(super) struct RootOutcome<'m> {
     pub(super) resources: Vec<Configured>,
     /// The undecided parts, each with its file, line and address.
     pub(super) undecided: Vec<String>,
@@ -36,8 +36,8 @@ pub(super) struct Outcome<'m> {
 }
 
 /// Evaluates the App Mesh resources of a root module and its called modules.
-pub(super) fn evaluate<'m>(root: &'m Module, modules: &'m BTreeMap<PathBuf, Module>) -> Outcome<'m> {
-    let mut outcome = Outcome::default();
+pub(super) fn evaluate<'m>(root: &'m Module, modules: &'m BTreeMap<PathBuf, Module>) -> RootOutcome<'m> {
+    let mut outcome = RootOutcome::default();
     let mut scope = Scope::new(root, modules);
     let mut waiting = vec![0];
     while let Some(instance) = waiting.pop() {
@@ -52,7 +52,7 @@ pub(super) fn evaluate<'m>(root: &'m Module, modules: &'m BTreeMap<PathBuf, Modu
 }
 
 /// Reads the resources of the current instance.
-fn own_resources<'m>(scope: &mut Scope<'m>, outcome: &mut Outcome<'m>) {
+fn own_resources<'m>(scope: &mut Scope<'m>, outcome: &mut RootOutcome<'m>) {
     let module = scope.module;
     let Some(Instance { address: prefix, undecided: of_calls, via, .. }) = scope.instances.get(scope.at).cloned()
     else {
@@ -77,14 +77,16 @@ fn own_resources<'m>(scope: &mut Scope<'m>, outcome: &mut Outcome<'m>) {
             let address = format!("{prefix}{local}{index}");
             let place = format!("{}:{}: {address}", resource.file, resource.line);
             if outcome.resources.len() >= MOST_RESOURCES {
-                outcome.undecided.push(format!("{place}: not read, since there are more than {MOST_RESOURCES}"));
+                outcome.undecided.push(format!(
+                    "{place}: not read, because the root module has more than {MOST_RESOURCES} resources"
+                ));
                 continue;
             }
             let via = via.clone().unwrap_or_else(|| resource.file.clone());
             let configured =
                 scope.within(&local, copy, |scope| one(resource, (address, via), undecided.clone(), scope));
-            for what in &configured.undecided {
-                outcome.undecided.push(format!("{place}: {what} was not evaluated"));
+            for part in &configured.undecided {
+                outcome.undecided.push(format!("{place}: {part} was not evaluated"));
             }
             outcome.resources.push(configured);
         }
@@ -92,7 +94,7 @@ fn own_resources<'m>(scope: &mut Scope<'m>, outcome: &mut Outcome<'m>) {
 }
 
 /// The instances that the calls of the current instance create.
-fn own_calls<'m>(scope: &mut Scope<'m>, outcome: &mut Outcome<'m>) -> Vec<usize> {
+fn own_calls<'m>(scope: &mut Scope<'m>, outcome: &mut RootOutcome<'m>) -> Vec<usize> {
     let module = scope.module;
     let mut all = Vec::new();
     for call in module.calls.iter().filter(|call| !call.is_context) {

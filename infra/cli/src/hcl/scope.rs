@@ -312,8 +312,8 @@ impl<'m> Scope<'m> {
         }
     }
 
-    /// An argument of an App Mesh data source. It identifies an existing resource, so the configured name is the real
-    /// one.
+    /// An argument of an App Mesh data source. It identifies an existing resource, so the configured name is
+    /// the real one.
     fn argument_of_data(&mut self, kind: &str, name: &str, rest: &[String]) -> Option<(Value, usize)> {
         let module = self.module;
         let data = module.data.iter().find(|one| one.kind == kind && one.name == name)?;

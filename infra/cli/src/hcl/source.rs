@@ -106,7 +106,8 @@ impl Module {
     pub(super) fn add(&mut self, file: &Source<'_>, is_context: bool) -> Result<(), ReadError> {
         let text = file.text.trim_start_matches('\u{feff}');
         let syntax = |line: usize, message: String| {
-            let message = format!("{message}; once Terraform takes it, `terraform show -json` writes what is exact");
+            let message =
+                format!("{message}; once Terraform accepts the file, check the output of `terraform show -json`");
             ReadError::Syntax { file: file.name.to_owned(), line, message }
         };
         if Path::new(file.name).extension().is_some_and(|ending| ending == "json") {

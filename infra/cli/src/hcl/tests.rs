@@ -181,11 +181,11 @@ fn the_files_of_a_folder_are_one_module() {
 fn a_resource_that_is_not_wholly_known_is_read_in_part() {
     let reading = reading(&[("shop/main.tf", SHOP), ("shop/variables.tf", VARIABLES)]);
     let node = one(&reading, "mesh/${var.env}-shop/virtualNode/orders");
-    let told: Vec<(String, &Defect)> =
+    let reported: Vec<(String, &Defect)> =
         reading.faults.iter().map(|fault| (fault.resource.to_string(), &fault.defect)).collect();
     let expected = Defect::PartlyRead { expressions: vec!["${var.env}".to_owned()] };
-    assert!(told.contains(&(node.path.to_string(), &expected)), "{told:?}");
-    assert_eq!(told.len(), 3, "of each resource");
+    assert!(reported.contains(&(node.path.to_string(), &expected)), "{reported:?}");
+    assert_eq!(reported.len(), 3, "of each resource");
 }
 
 #[test]
@@ -222,8 +222,8 @@ fn a_misspelt_member_has_its_line() {
     let text = "resource \"aws_appmesh_virtual_node\" \"n\" {\n  name = \"n\"\n  mesh_name = \"m\"\n  spec {\n    listener {\n      \
                 port_mapping {\n        port = 80\n        protocol = \"http\"\n      }\n      healthcheck {\n      }\n    }\n  }\n  colour = 1\n}\n";
     let reading = reading(&[("a/main.tf", text)]);
-    let told: Vec<(&str, usize)> = reading.faults.iter().map(|fault| (fault.part.as_str(), fault.line)).collect();
-    assert_eq!(told, [("colour", 14), ("spec.listener.healthcheck", 10)]);
+    let reported: Vec<(&str, usize)> = reading.faults.iter().map(|fault| (fault.part.as_str(), fault.line)).collect();
+    assert_eq!(reported, [("colour", 14), ("spec.listener.healthcheck", 10)]);
 }
 
 #[test]

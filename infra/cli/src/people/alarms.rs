@@ -115,7 +115,11 @@ async fn model(desk: &Desk<'_>, args: &AlarmsArgs) -> Result<Mesh, Trouble> {
 async fn from_api(desk: &Desk<'_>, name: &MeshName) -> Result<Mesh, Trouble> {
     let read = survey(desk.ports.meshes.as_ref(), name, &mut Pace::new(AT_A_TIME, AT_A_TIME)).await?;
     let model = read.model(name).map_err(|error| {
-        PortError::new(format!("read mesh {name}"), PortErrorKind::Other, format!("its resources don't fit: {error}"))
+        PortError::new(
+            format!("read mesh {name}"),
+            PortErrorKind::Other,
+            format!("its resources are inconsistent: {error}"),
+        )
     })?;
     match read.unread.into_iter().next() {
         Some((_, error)) => Err(error.into()),

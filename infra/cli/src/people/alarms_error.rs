@@ -18,13 +18,13 @@ pub(crate) enum AlarmsError {
     )]
     Refused { count: usize, first: String },
     /// The files contain only other meshes.
-    #[error("mesh {mesh} is not in the files; they have: {others}")]
+    #[error("mesh {mesh} is not in the files; they contain: {others}")]
     NoMesh { mesh: MeshName, others: String },
     /// A selected virtual node is not a target.
     #[error("virtual node {node} is not a target of a route of mesh {mesh}")]
     NoTarget { mesh: MeshName, node: String },
     /// The mesh has no alarm target.
-    #[error("mesh {mesh} has no route with a target that an alarm can be on")]
+    #[error("mesh {mesh} has no route with a target that an alarm can report")]
     NoTargets { mesh: MeshName },
     /// The format does not fit the presence of `--check`.
     #[error("invalid format: --check prints `table` or `json`, without it `cloudformation` or `terraform`")]

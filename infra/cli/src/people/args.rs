@@ -1,6 +1,7 @@
 //! Arguments of the operator commands.
 
 mod documents;
+mod drill;
 mod rollout;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use mesh::name::{MeshName, ResourcePath, RouteId, VirtualNodeName};
 use ports::StateKey;
 
 use documents::document;
+pub(crate) use drill::{DrillArgs, DrillCommand, DrillStartArgs};
 pub(crate) use rollout::{ChangeArgs, PromoteArgs, RolloutCommand, StartArgs, WatchArgs};
 
 /// The operator commands.
@@ -43,6 +45,8 @@ pub(crate) enum People {
     Rollout(RolloutCommand),
     /// Shows the connected proxies, and whether they are up to date.
     Proxies(ShowArgs),
+    /// Starts, shows and stops drills: practice runs of failovers.
+    Drill(DrillArgs),
     /// Writes the alarms that the targets of a mesh's routes need, or compares an account's alarms with them.
     Alarms(Box<AlarmsArgs>),
 }
@@ -170,10 +174,15 @@ pub(crate) struct HoldArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReleaseArgs {
     /// A route as MESH/ROUTER/ROUTE, or `certificate/` with the name of a certificate or trust from `status`, as in
-    /// `certificate/sds:web`. A released certificate is renewed despite a rollback, and a failed attempt is retried at
-    /// once.
+    /// `certificate/sds:web`. A released certificate is renewed despite a rollback, and a failed attempt is
+    /// retried at once.
     #[arg(value_parser = releasable)]
     pub(crate) what: Releasable,
+
+    /// Accepts the split that infrastructure as code declares for a route, although it is the split from before a
+    /// promotion.
+    #[arg(long)]
+    pub(crate) accept_declared: bool,
 
     #[command(flatten)]
     pub(crate) signature: Signature,
@@ -199,8 +208,8 @@ pub(crate) struct RestoreArgs {
     pub(crate) route: RouteId,
 
     /// Restores although an original target is failing, its health is unknown, the alarms cannot be read, or the harm
-    /// checks object. The route is then held like an edited route, since the alarm would undo the restore within a
-    /// minute.
+    /// checks object. The route is then held like an edited route, since the alarm would undo the restore
+    /// within a minute.
     #[arg(long)]
     pub(crate) force: bool,
 
@@ -408,6 +417,7 @@ impl People {
             Self::Alarms(args) => &args.place,
             Self::Forget(args) => &args.place,
             Self::Rollout(command) => command.place(),
+            Self::Drill(args) => args.place(),
             Self::Kill(args) => match &args.turn {
                 Turn::On { place, .. } | Turn::Off { place, .. } | Turn::Status { place } => place,
             },
@@ -428,6 +438,7 @@ impl People {
             Self::Release(args) => Some(&args.signature),
             Self::Restore(args) => Some(&args.signature),
             Self::Forget(args) => Some(&args.signature),
+            Self::Drill(args) => args.signature(),
             Self::Kill(args) => match &args.turn {
                 Turn::On { signature, .. } | Turn::Off { signature, .. } => Some(signature),
                 Turn::Status { .. } => None,
@@ -451,7 +462,7 @@ fn releasable(text: &str) -> Result<Releasable, String> {
 fn route(text: &str) -> Result<RouteId, String> {
     match resource(text)? {
         ResourcePath::Route(id) => Ok(id),
-        other => Err(format!("{other} is no route; give MESH/ROUTER/ROUTE")),
+        other => Err(format!("{other} is not a route: expected MESH/ROUTER/ROUTE")),
     }
 }
 

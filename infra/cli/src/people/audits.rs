@@ -7,7 +7,7 @@ use records::{AuditFacts, ChangeFacts, ChangedMember, DecisionEntry, FindingsSum
 
 use super::desk::Desk;
 use super::error::Trouble;
-use super::standing::short;
+use super::route_state::short;
 
 /// The function that journals changes.
 pub(super) const AUDIT: &str = "change-audit";
@@ -19,7 +19,7 @@ pub(super) const ENTRIES: u32 = 100;
 const MOST: usize = 3;
 
 /// The changes of a resource, each with its time and a sentence. For a mesh: the changes of all its resources.
-pub(super) async fn of(desk: &Desk<'_>, path: &ResourcePath) -> Result<Vec<(Timestamp, String)>, Trouble> {
+pub(super) async fn changes(desk: &Desk<'_>, path: &ResourcePath) -> Result<Vec<(Timestamp, String)>, Trouble> {
     let entries = desk.ports.state.journal(&StateKey::mesh(AUDIT, path.mesh()), ENTRIES).await?;
     let (wanted, whole) = (path.to_string(), matches!(path, ResourcePath::Mesh(_)));
     let mut sentences = Vec::new();
@@ -50,7 +50,7 @@ fn sentence(decision: &DecisionEntry) -> String {
             let error = facts.error.as_ref().map_or_else(String::new, |error| format!(", refused with {error}"));
             format!("{} by {}{error}", facts.write.operation, facts.write.by)
         }
-        Ok(AuditFacts::FirstReading) => "seen for the first time".to_owned(),
+        Ok(AuditFacts::FirstReading) => "read for the first time".to_owned(),
         Ok(AuditFacts::Other(facts)) if facts.is_null() => String::new(),
         Ok(AuditFacts::Other(facts)) => facts.to_string(),
         Err(error) => format!("failed to read the facts: {error}"),
@@ -63,7 +63,9 @@ fn changed(facts: &ChangeFacts) -> String {
     let mut text = format!("{} by {by}", facts.change);
     let members: Vec<String> = facts.members.iter().map(member).collect();
     text.push_str(&listed(": ", &members));
-    for (heading, FindingsSummary { first, .. }) in [("; created ", &facts.created), ("; cleared ", &facts.cleared)] {
+    for (heading, FindingsSummary { first, .. }) in
+        [("; new findings ", &facts.created), ("; resolved findings ", &facts.cleared)]
+    {
         let rules: Vec<String> = first.iter().map(|finding| finding.rule.clone()).collect();
         text.push_str(&listed(heading, &rules));
     }

@@ -1,13 +1,13 @@
 //! The expiry and the rotation state of certificates, from the state table.
 
 use jiff::Timestamp;
-use mesh::rotation::{Memory, Record};
+use mesh::rotation::{RotationMemory, RotationRecord};
 use ports::StateKey;
 use records::certificate_memory;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::standing::short;
+use super::route_state::short;
 
 /// A certificate with a known end, or a certificate or trust with an unfinished or failing rotation.
 #[derive(Debug, Serialize)]
@@ -48,14 +48,16 @@ impl Certificate {
             Some(Self { subject: subject.clone(), ends: None, days: None, state })
         };
         let record = match certificate_memory(&StateKey::certificate(&subject), stored) {
-            Memory::Record(record) => *record,
-            Memory::None => return None,
-            Memory::Unreadable(why) => return unreadable(why),
-            Memory::Newer { format } => return unreadable(format!("it is of a newer format ({format})")),
+            RotationMemory::Record(record) => *record,
+            RotationMemory::None => return None,
+            RotationMemory::Unreadable(why) => return unreadable(why),
+            RotationMemory::Newer { format } => {
+                return unreadable(format!("its format {format} is newer than this command"));
+            }
         };
         let ends = record.leaf.as_ref().and_then(|leaf| leaf.ends);
         let days = ends.map(|ends| ends.duration_since(now).as_secs().div_euclid(24 * 60 * 60));
-        let state = RotationState::of(record);
+        let state = RotationState::from_record(record);
         (ends.is_some() || !matches!(state, RotationState::Settled)).then_some(Self { subject, ends, days, state })
     }
 
@@ -88,7 +90,7 @@ impl Certificate {
 }
 
 impl RotationState {
-    fn of(record: Record) -> Self {
+    fn from_record(record: RotationRecord) -> Self {
         let is_revoked = record.leaf.as_ref().is_some_and(|leaf| leaf.revoked);
         let moved_back = record.leaf.as_ref().and_then(|leaf| leaf.moved_back.as_ref());
         if let Some(moved) = moved_back.filter(|moved| moved.released.is_none()) {
@@ -121,8 +123,8 @@ impl RotationState {
                 format!("rotation failed {failures} times, last {}: {why}", short(*last))
             }
             Self::Revoked => "revoked, and not replaced yet".to_owned(),
-            Self::MovedBack { since } => format!("moved back to a replaced certificate, seen {}", short(*since)),
-            Self::Unreadable { why } => format!("what is remembered of it can't be read: {why}"),
+            Self::MovedBack { since } => format!("rolled back to a replaced certificate, read {}", short(*since)),
+            Self::Unreadable { why } => format!("failed to read its record: {why}"),
         })
     }
 }

@@ -42,7 +42,7 @@ pub(crate) struct Desk<'a> {
     /// The operator's name; empty for a command that writes nothing.
     pub(crate) by: String,
     /// Prompts for a confirmation; returns true where no prompt is needed.
-    pub(crate) ask: &'a dyn Fn(&str) -> io::Result<bool>,
+    pub(crate) prompt: &'a dyn Fn(&str) -> io::Result<bool>,
 }
 
 /// A route with its facts and its record.
@@ -60,7 +60,7 @@ impl Desk<'_> {
 
     /// Confirms a write with the operator.
     pub(super) fn confirm(&self, question: &str) -> Result<(), Trouble> {
-        if (self.ask)(question).map_err(Trouble::Ask)? { Ok(()) } else { Err(Refusal::Declined.into()) }
+        if (self.prompt)(question).map_err(Trouble::Prompt)? { Ok(()) } else { Err(Refusal::Declined.into()) }
     }
 
     /// Loads documents of the state table. This load spends no budget, but the store requires a window for every load.

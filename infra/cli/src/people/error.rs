@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use mesh::alarm::AlarmName;
 use mesh::failover::HoldReason;
 use mesh::name::RouteId;
+use mesh::policy::DrillName;
 use mesh::weights::Blocker;
 use ports::PortError;
 use thiserror::Error;
@@ -25,13 +26,15 @@ pub(crate) enum Trouble {
     #[error(transparent)]
     Port(#[from] PortError),
     /// The confirmation prompt failed.
-    #[error("failed to ask; give --yes to do it without a question")]
-    Ask(#[source] std::io::Error),
+    #[error("failed to read the confirmation; pass --yes to skip it")]
+    Prompt(#[source] std::io::Error),
     /// The output cannot be serialized.
     #[error("failed to write the output")]
     Output(#[source] serde_json::Error),
     /// The end of a hold is not in the future.
-    #[error("the hold would end at {until:.0}, which is not after {now:.0}; give a later --until or a longer --for")]
+    #[error(
+        "invalid end of the hold `{until:.0}`: expected a time after {now:.0}; pass a later --until or a longer --for"
+    )]
     PastEnd {
         /// The given end.
         until: Timestamp,
@@ -39,18 +42,18 @@ pub(crate) enum Trouble {
         now: Timestamp,
     },
     /// The length of the hold exceeds the range of timestamps.
-    #[error("--for is too long; give --until")]
+    #[error("--for exceeds the range of timestamps; pass --until")]
     TooLong,
     /// The weights are written, but another writer took the lease before the outcome was recorded.
     #[error(
-        "route {route} is restored, but that took longer than its lease; `meshwarden explain {route}` tells how it stands"
+        "route {route} is restored, but the lease expired before the outcome was recorded; `meshwarden explain {route}` shows the current state"
     )]
     Unfinished {
         /// The restored route.
         route: RouteId,
     },
     /// The weights are written, but the outcome could not be recorded.
-    #[error("route {route} is restored, but that is not recorded; route-failover takes it up with its next wake")]
+    #[error("route {route} is restored, but the outcome is not recorded; the next run of route-failover records it")]
     Unrecorded {
         /// The restored route.
         route: RouteId,
@@ -59,7 +62,7 @@ pub(crate) enum Trouble {
     },
     /// The switch is changed, but the journal does not record the operator.
     #[error(
-        "the kill switch is turned, but not journalled, since others journal at the same time; say so to the others"
+        "the kill switch is changed, but the change is not journalled, because other operators write the journal at the same time; notify them"
     )]
     Unjournalled,
     /// A file cannot be read or written.
@@ -73,7 +76,7 @@ pub(crate) enum Trouble {
         source: std::io::Error,
     },
     /// The input is not a recorded decision.
-    #[error("{what} is no recorded decision: {why}")]
+    #[error("{what} is not a recorded decision: {why}")]
     NoRecord {
         /// The location of the input.
         what: String,
@@ -84,7 +87,7 @@ pub(crate) enum Trouble {
     #[error(transparent)]
     Alarms(#[from] super::alarms_error::AlarmsError),
     /// No decision is recorded for a replay.
-    #[error("no decision is recorded of {what}; routes and virtual nodes have a journal of decisions")]
+    #[error("no decision about {what} is recorded; expected a route, a virtual node, a mesh or a certificate")]
     NoJournal {
         /// The subject of the replay.
         what: String,
@@ -96,33 +99,35 @@ pub(crate) enum Trouble {
 pub(crate) enum Refusal {
     #[error("nothing was changed")]
     Declined,
-    #[error("there is no route {route}; `meshwarden status` lists the routes")]
+    #[error("route {route} does not exist; `meshwarden status` lists the routes")]
     NoRoute { route: RouteId },
+    #[error("drill {drill}: {why}")]
+    NoDrill { drill: DrillName, why: String },
     #[error("alarm `{alarm}` does not exist in this account and region")]
     NoAlarm { alarm: AlarmName },
-    #[error("route {route} has no weighted targets, so there is nothing to hold or restore")]
+    #[error("route {route} has no weighted targets, so it cannot be held or restored")]
     NoTargets { route: RouteId },
-    #[error("route {route}: {reason}; ask again once that has passed")]
+    #[error("route {route}: {reason}; run the command again later")]
     Unclear { route: RouteId, reason: HoldReason },
     #[error(
-        "route {route} was written, or is being written, by somebody else; look at it with `meshwarden explain {route}` and ask again"
+        "route {route} was changed, or is being changed, by another writer; check it with `meshwarden explain {route}` and run the command again"
     )]
     Overtaken { route: RouteId },
-    #[error("route {route} is held by nobody; nothing was changed")]
+    #[error("route {route} is not held; nothing was changed")]
     NotHeld { route: RouteId },
     #[error("route {route} is not held: {blocker}; run `{command}` first")]
     Blocked { route: RouteId, blocker: Blocker, command: String },
     #[error("no record of certificate {certificate}; `meshwarden status` lists the certificates")]
     NoCertificate { certificate: String },
-    #[error("certificate {certificate} was not moved back, and no attempt failed; nothing was changed")]
+    #[error("certificate {certificate} was not rolled back, and no attempt failed; nothing was changed")]
     NothingToRelease { certificate: String },
     #[error("failed to read the record of certificate {certificate}: {why}")]
     RecordUnclear { certificate: String, why: String },
     #[error("certificate {certificate} is being rotated now; run the command again in a minute")]
     CertificateInUse { certificate: String },
-    #[error("route {route} is not shifted: {split} is what is declared")]
+    #[error("route {route} is not shifted: {split} is the declared split")]
     NotShifted { route: RouteId, split: String },
-    #[error("route {route} is not restored: {}; resolve that, or pass --force", why.join("; "))]
+    #[error("route {route} is not restored: {}; resolve this, or pass --force", why.join("; "))]
     Unsafe { route: RouteId, why: Vec<String> },
     #[error(
         "route {route} is not restored: {}; restore the alarm's data, or check the target and pass --allow-unknown",
@@ -131,13 +136,15 @@ pub(crate) enum Refusal {
     HealthUnknown { route: RouteId, why: Vec<String> },
     #[error("route {route} is not restored: the kill switch is on; turn it off with `meshwarden kill off`")]
     KillSwitchOn { route: RouteId },
-    #[error("{different} of {all} decisions are not the same when they are made again, or are unknown\n{text}")]
+    #[error("{different} of {all} replayed decisions differ or are unknown\n{text}")]
     Different { different: usize, all: usize, text: String },
     #[error("{lacking} of {all} targets have no usable alarm\n{text}")]
     WithoutAlarm { lacking: usize, all: usize, text: String },
-    #[error("there is no document `{key}`; nothing was changed")]
+    #[error("document `{key}` does not exist; nothing was changed")]
     NoDocument { key: String },
-    #[error("document `{key}` was written, or is being written, by a function; nothing was changed, try again")]
+    #[error(
+        "document `{key}` was changed, or is being changed, by a function; nothing was changed. Run the command again"
+    )]
     DocumentMoved { key: String },
     #[error("the kill switch is already {so}")]
     AlreadySo { so: &'static str },
@@ -170,7 +177,7 @@ impl Trouble {
                 | RolloutError::NotPromoted { .. } => 1,
             },
             Self::Port(_)
-            | Self::Ask(_)
+            | Self::Prompt(_)
             | Self::Output(_)
             | Self::PastEnd { .. }
             | Self::TooLong

@@ -12,9 +12,9 @@ use super::audits;
 use super::desk::Desk;
 use super::error::Trouble;
 use super::explain_alarm;
+use super::route_state::{State, next};
 use super::sentences;
-use super::standing::{State, next};
-use super::status::MESH_KEEPERS;
+use super::status::MESH_FUNCTIONS;
 
 pub(super) async fn explain(desk: &Desk<'_>, args: &ExplainArgs) -> Result<String, Trouble> {
     let path = match &args.subject {
@@ -24,7 +24,7 @@ pub(super) async fn explain(desk: &Desk<'_>, args: &ExplainArgs) -> Result<Strin
     let keys = match path {
         ResourcePath::Route(route) => vec![StateKey::route(route)],
         ResourcePath::VirtualNode(mesh, node) => vec![StateKey::node(mesh, node)],
-        ResourcePath::Mesh(mesh) => MESH_KEEPERS.map(|keeper| StateKey::mesh(keeper, mesh)).to_vec(),
+        ResourcePath::Mesh(mesh) => MESH_FUNCTIONS.map(|function| StateKey::mesh(function, mesh)).to_vec(),
         // No function keeps a journal for one of these resources; the journals of the mesh contain their decisions.
         ResourcePath::VirtualGateway(..)
         | ResourcePath::VirtualRouter(..)
@@ -33,51 +33,51 @@ pub(super) async fn explain(desk: &Desk<'_>, args: &ExplainArgs) -> Result<Strin
     };
     let mut text = format!("{path}\n");
     if let ResourcePath::Route(route) = path {
-        text.push_str(&stands(desk, route).await?);
+        text.push_str(&route_state(desk, route).await?);
     }
-    let mut said = audits::of(desk, path).await?;
+    let mut sentences = audits::changes(desk, path).await?;
     for key in &keys {
         let entries = desk.ports.state.journal(key, args.limit).await?;
-        said.extend(entries.iter().map(|entry| (entry.at, sentences::entry(entry))));
+        sentences.extend(entries.iter().map(|entry| (entry.at, sentences::entry(entry))));
     }
     if !matches!(path, ResourcePath::Mesh(_)) {
-        said.extend(of_mesh(desk, path).await?);
+        sentences.extend(decisions_in_mesh_journals(desk, path).await?);
     }
-    said.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-    said.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
-    text.push_str(if said.is_empty() { "\nThe journal has nothing of it.\n" } else { "\nJournal, newest first:\n" });
-    for (_, sentence) in &said {
+    sentences.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    sentences.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
+    text.push_str(if sentences.is_empty() { "\nThe journal has no entry.\n" } else { "\nJournal, newest first:\n" });
+    for (_, sentence) in &sentences {
         let _ = writeln!(text, "  {sentence}");
     }
     Ok(text)
 }
 
 /// The decisions on a resource in the journals that functions keep for a whole mesh.
-async fn of_mesh(desk: &Desk<'_>, path: &ResourcePath) -> Result<Vec<(Timestamp, String)>, Trouble> {
+async fn decisions_in_mesh_journals(desk: &Desk<'_>, path: &ResourcePath) -> Result<Vec<(Timestamp, String)>, Trouble> {
     let wanted = path.to_string();
-    let mut said = Vec::new();
-    for keeper in MESH_KEEPERS {
-        let entries = desk.ports.state.journal(&StateKey::mesh(keeper, path.mesh()), audits::ENTRIES).await?;
-        said.extend(entries.iter().flat_map(|entry| sentences::of_resource(entry, &wanted)));
+    let mut decisions = Vec::new();
+    for function in MESH_FUNCTIONS {
+        let entries = desk.ports.state.journal(&StateKey::mesh(function, path.mesh()), audits::ENTRIES).await?;
+        decisions.extend(entries.iter().flat_map(|entry| sentences::about_resource(entry, &wanted)));
     }
-    Ok(said)
+    Ok(decisions)
 }
 
 /// The state of the route, and its next step.
-async fn stands(desk: &Desk<'_>, route: &RouteId) -> Result<String, Trouble> {
+async fn route_state(desk: &Desk<'_>, route: &RouteId) -> Result<String, Trouble> {
     let now = desk.now();
     let seen = desk.see(route).await?;
     let split = &seen.facts.split;
     Ok(match &seen.facts.memory {
         Memory::None => {
-            format!("{split}\nNo record of it exists: no alarm has reported one of its targets yet.\n")
+            format!("{split}\nThe route has no record: no alarm has reported one of its targets yet.\n")
         }
         Memory::Unreadable(why) => {
-            format!("{split}\nWhat is remembered of it can't be read, so no function touches it: {why}\n")
+            format!("{split}\nThe record of the route is unreadable, so no function changes its weights: {why}\n")
         }
         Memory::Record(record) => {
-            let (words, since) = State::of(record, split, now).words();
-            let since = since.map_or_else(String::new, |since| format!(" since {}", super::standing::short(since)));
+            let (words, since) = State::from_record(record, split, now).words();
+            let since = since.map_or_else(String::new, |since| format!(" since {}", super::route_state::short(since)));
             let original = record.shift.restore.as_ref();
             let original = original.map_or_else(String::new, |point| format!(", originally {}", point.split));
             let next = next(record, split, &desk.policy.failover, now).join("\n");

@@ -33,7 +33,7 @@ pub(super) async fn explain(desk: &Desk<'_>, name: &AlarmName) -> Result<String,
     match port.active_mute_rules().await {
         Ok(rules) => apply(&rules, &mut alarms),
         Err(error) => {
-            let _ = writeln!(notes, "Mute rules could not be read, so that none is considered: {error}");
+            let _ = writeln!(notes, "Failed to read the mute rules, so none is considered: {error}");
         }
     }
     let Some(alarm) = alarms.get(index) else { return Err(Refusal::NoAlarm { alarm: name.clone() }.into()) };
@@ -54,18 +54,18 @@ fn describe(
     policy: &FailoverPolicy,
     now: jiff::Timestamp,
 ) -> String {
-    let since = alarm.since.map_or_else(String::new, |since| format!(" since {}", super::standing::short(since)));
+    let since = alarm.since.map_or_else(String::new, |since| format!(" since {}", super::route_state::short(since)));
     let mut text = format!("alarm/{}\n{}{since}\n", alarm.name, state(&alarm.state));
     if let Some(reason) = &alarm.state_reason {
         let _ = writeln!(text, "CloudWatch: {reason}");
     }
     if let Some(evaluation) = &alarm.evaluation {
-        let _ = writeln!(text, "The evaluation does not work ({evaluation:?}), so the state may be out of date.");
+        let _ = writeln!(text, "The evaluation of the alarm fails ({evaluation:?}), so its state may be out of date.");
     }
     text.push('\n');
     match reported_targets(alarm, alarms, tags, policy, now) {
         Ok(targets) if targets.is_empty() => {
-            text.push_str("Target: the virtual node of each series that is in ALARM; no series is.\n");
+            text.push_str("Target: the virtual node of each series that is in ALARM. No series is in ALARM.\n");
         }
         Ok(targets) => {
             for target in &targets {
@@ -154,7 +154,7 @@ fn wired(text: &mut String, alarm: &Alarm, policy: &FailoverPolicy) {
         (true, _) => "Read by every run: a binding names it.\n",
         (false, true) => "Read by every scheduled run: discovery finds it.\n",
         (false, false) => {
-            "Not read by scheduled runs: no binding names it, and discovery is disabled or its prefix is another.\n"
+            "Not read by scheduled runs: no binding names it, and discovery is disabled or has another prefix.\n"
         }
     });
     match alarm.alarm_actions.as_deref() {

@@ -18,7 +18,7 @@ pub(super) async fn forget(desk: &Desk<'_>, args: &ForgetArgs) -> Result<String,
     let Some(stored) = view.documents.remove(key) else {
         return Err(Refusal::NoDocument { key: name.to_owned() }.into());
     };
-    desk.confirm(&format!("Reset document `{name}`? What the function remembers in it is lost."))?;
+    desk.confirm(&format!("Reset document `{name}`? The state that the function stored in it is lost."))?;
     let text = stored.document.to_string();
     let before = if text.len() <= LONGEST_KEPT { stored.document } else { Value::Null };
     let now = desk.now();
@@ -27,7 +27,7 @@ pub(super) async fn forget(desk: &Desk<'_>, args: &ForgetArgs) -> Result<String,
         by: &desk.by,
         code: "DocumentReset",
         facts: json!({ "why": args.reason, "before": before, "bytes": text.len() }),
-        text: &format!("{} has reset document `{name}`: {}", desk.by, args.reason),
+        text: &format!("{} reset document `{name}`: {}", desk.by, args.reason),
         plan: None,
     };
     let id = format!("{}-{}", stored.revision, said.code);
@@ -37,7 +37,7 @@ pub(super) async fn forget(desk: &Desk<'_>, args: &ForgetArgs) -> Result<String,
     let note = Note { key: key.clone(), revision: stored.revision, now, document: json!({}), journal };
     match desk.ports.state.note(&note).await? {
         StoreOutcome::Stored => {
-            Ok(format!("document `{name}` is reset; the function starts afresh with its next run\n"))
+            Ok(format!("document `{name}` is reset; the next run of the function starts with an empty document\n"))
         }
         StoreOutcome::Overtaken => Err(Refusal::DocumentMoved { key: name.to_owned() }.into()),
     }

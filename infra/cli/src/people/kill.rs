@@ -11,7 +11,7 @@ use super::desk::{Desk, Said};
 use super::error::{Refusal, Trouble};
 use super::sentences;
 
-/// Attempts to append the journal entry while other writers win the race.
+/// The most attempts to append the journal entry while other operators write the journal.
 const ATTEMPTS: usize = 3;
 
 /// The most switch changes that `kill status` shows.
@@ -29,10 +29,10 @@ async fn on(desk: &Desk<'_>, reason: &str) -> Result<String, Trouble> {
     if desk.load(&[]).await?.kill_switch.is_some() {
         return Err(Refusal::AlreadySo { so: "on" }.into());
     }
-    desk.confirm("Stop every function: no fail-over, no repair, until the switch is off again?")?;
+    desk.confirm("Stop every function until the switch is off: no failover, no rotation, no remediation?")?;
     let switch = KillSwitch { by: desk.by.clone(), reason: reason.to_owned(), at: desk.now() };
     desk.ports.state.set_kill_switch(Some(&switch)).await?;
-    let text = format!("{} has switched everything off: {reason}", desk.by);
+    let text = format!("{} stopped every function: {reason}", desk.by);
     journal(desk, ("kill on", "PersonSwitchedOff"), &text, json!({ "why": reason })).await?;
     Ok("the kill switch is on: no function changes anything\n".to_owned())
 }
@@ -42,11 +42,11 @@ async fn off(desk: &Desk<'_>) -> Result<String, Trouble> {
         return Err(Refusal::AlreadySo { so: "off" }.into());
     };
     let KillSwitch { by, reason, at } = &switch;
-    desk.confirm(&format!("Let every function work again? {by} stopped them at {at:.0}: {reason}"))?;
+    desk.confirm(&format!("Resume every function? {by} stopped them at {at:.0}: {reason}"))?;
     desk.ports.state.set_kill_switch(None).await?;
-    let text = format!("{} lets everything work again; {by} had switched it off at {at:.0}: {reason}", desk.by);
+    let text = format!("{} resumed every function; {by} stopped them at {at:.0}: {reason}", desk.by);
     journal(desk, ("kill off", "PersonSwitchedOn"), &text, json!({ "was": switch })).await?;
-    Ok("the kill switch is off: the functions work again with their next wake\n".to_owned())
+    Ok("the kill switch is off: the functions resume with their next run\n".to_owned())
 }
 
 async fn status(desk: &Desk<'_>) -> Result<String, Trouble> {

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! status, explain ──▶ routes, records, journal ──▶ text or JSON
-//! replay          ──▶ journal, observations ──▶ the same decision, or another
+//! replay          ──▶ journal, observations ──▶ the same or a different decision
 //! report, proxies ──▶ mesh, control plane ──▶ files, text or JSON
 //! alarms          ──▶ mesh, alarms ──▶ template, or the missing alarms of an account
 //! rollout         ──▶ records of rollouts and routes ──▶ table, or a conditional note
 //! hold, release   ──▶ current record ──▶ confirmation ──▶ conditional note
 //! restore         ──▶ current record, alarms, harm checks ──▶ confirmation ──▶ lease, weights, tag, outcome
+//! drill           ──▶ document of the drills ──▶ confirmation ──▶ conditional note, journal
 //! kill            ──▶ switch, journal
 //! forget          ──▶ document ──▶ confirmation ──▶ conditional note, journal
 //! ```
@@ -21,6 +22,7 @@ mod args;
 mod audits;
 mod certificates;
 mod desk;
+mod drill;
 mod error;
 mod explain;
 mod explain_alarm;
@@ -32,8 +34,8 @@ mod replay;
 mod report;
 mod restore;
 mod rollout;
+mod route_state;
 mod sentences;
-mod standing;
 mod status;
 mod sweeps;
 #[cfg(test)]
@@ -47,11 +49,11 @@ pub(crate) use args::{People, Shape};
 use desk::Desk;
 use error::Trouble;
 #[cfg(feature = "aws")]
-pub(crate) use wiring::{put, run};
+pub(crate) use wiring::{prompt, run};
 
 /// Executes a command, and returns its output.
-pub(crate) async fn answer(desk: &Desk<'_>, asked: &People) -> Result<String, Trouble> {
-    match asked {
+pub(crate) async fn execute(desk: &Desk<'_>, command: &People) -> Result<String, Trouble> {
+    match command {
         People::Status(args) => status::status(desk, args).await,
         People::Explain(args) => explain::explain(desk, args).await,
         People::Hold(args) => hold::hold(desk, args).await,
@@ -63,6 +65,7 @@ pub(crate) async fn answer(desk: &Desk<'_>, asked: &People) -> Result<String, Tr
         People::Forget(args) => forget::forget(desk, args).await,
         People::Rollout(command) => rollout::answer(desk, command).await,
         People::Proxies(args) => proxies::proxies(desk, args).await,
+        People::Drill(args) => drill::drill(desk, args).await,
         People::Alarms(args) => alarms::alarms(desk, args).await,
     }
 }

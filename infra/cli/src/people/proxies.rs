@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::args::{Shape, ShowArgs};
 use super::desk::Desk;
 use super::error::Trouble;
-use super::standing::short;
+use super::route_state::short;
 use super::status::lines;
 
 /// One connected proxy.
@@ -77,14 +77,16 @@ fn proxy(stream: ProxyStream) -> Proxy {
 
 fn table(proxies: &[Proxy], now: Timestamp) -> String {
     if proxies.is_empty() {
-        return "no proxy is connected to the control plane that answered\n".to_owned();
+        return "no proxy is connected to the replica of the control plane that responded\n".to_owned();
     }
     let mut rows = vec![["PROXY", "PEER", "SINCE", "STATE", "SECRETS", "FIRST EXPIRY"].map(str::to_owned)];
     rows.extend(proxies.iter().map(|proxy| {
         let state = if proxy.up_to_date { "up to date" } else { "behind" };
         let (secrets, expiry) = proxy.secrets.as_ref().map_or_else(
             || ("unknown".to_owned(), "-".to_owned()),
-            |secrets| (told(secrets), secrets.first_expiry.map_or_else(|| "-".to_owned(), |end| days(end, now))),
+            |secrets| {
+                (secret_counts(secrets), secrets.first_expiry.map_or_else(|| "-".to_owned(), |end| days(end, now)))
+            },
         );
         [proxy.resource.to_string(), proxy.peer.clone(), short(proxy.since), state.to_owned(), secrets, expiry]
     }));
@@ -93,12 +95,12 @@ fn table(proxies: &[Proxy], now: Timestamp) -> String {
     text
 }
 
-fn told(secrets: &Secrets) -> String {
+fn secret_counts(secrets: &Secrets) -> String {
     let counts = [
         (secrets.acknowledged, "acknowledged"),
         (secrets.outstanding, "outstanding"),
         (secrets.missing, "missing"),
-        (secrets.beside_proxy, "beside the proxy"),
+        (secrets.beside_proxy, "local to the proxy"),
         (secrets.unrecognised, "unrecognised"),
     ];
     let counts: Vec<String> =

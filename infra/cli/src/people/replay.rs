@@ -1,4 +1,4 @@
-//! `replay`: makes recorded decisions again.
+//! `replay`: repeats recorded decisions from their observations.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::args::{Journalled, ReplayArgs};
 use super::desk::Desk;
 use super::error::{Refusal, Trouble};
-use super::standing::short;
+use super::route_state::short;
 
 /// The functions with one journal for a whole mesh.
 const COMPLIANCE: [&str; 2] = ["tag-compliance", "egress-compliance"];
@@ -34,7 +34,7 @@ pub(super) async fn replay(desk: &Desk<'_>, args: &ReplayArgs) -> Result<String,
             Err(error) if args.file.is_some() => return Err(no_record(error.to_string())),
             Err(error) => {
                 unknown += 1;
-                let _ = writeln!(text, "entry {id}: unknown, since it cannot be read: {error}");
+                let _ = writeln!(text, "entry {id}: unknown, because it cannot be read: {error}");
                 continue;
             }
         };
@@ -48,7 +48,7 @@ pub(super) async fn replay(desk: &Desk<'_>, args: &ReplayArgs) -> Result<String,
                 for decision in body.decisions().iter().filter(|decision| is_wanted(&decision.resource, args)) {
                     unknown += 1;
                     let (resource, reason) = (&decision.resource, &decision.reason);
-                    let _ = writeln!(text, "{resource}: {reason}; unknown, since {not_replayed}");
+                    let _ = writeln!(text, "{resource}: {reason}; unknown, because {not_replayed}");
                 }
                 continue;
             }
@@ -121,14 +121,14 @@ fn is_wanted(resource: &str, args: &ReplayArgs) -> bool {
     }
 }
 
-/// Why the decisions of an entry cannot be made again.
+/// Why the decisions of an entry cannot be replayed.
 #[derive(Debug, thiserror::Error)]
 enum NotReplayed {
     /// The command cannot read any observation outside the journal.
     #[error(transparent)]
     Command(#[from] Trouble),
     /// The function could not store the observation.
-    #[error("its observation was not kept: {0}")]
+    #[error("its observation was not stored: {0}")]
     Lost(String),
     /// The reports store does not have the observation any more.
     #[error("its observation was deleted: {0}")]
@@ -138,7 +138,7 @@ enum NotReplayed {
     Malformed(String),
 }
 
-/// Makes the decisions of an entry again, from the observation in the entry, or from the object that the entry names.
+/// Replays the decisions of an entry from the observation in the entry, or from the object that the entry names.
 async fn replays(desk: &Desk<'_>, body: &JournalBody, observed: &ObservedRef) -> Result<Vec<Replay>, NotReplayed> {
     let observation = match observed {
         ObservedRef::Here(observation) => observation.clone(),
@@ -146,7 +146,7 @@ async fn replays(desk: &Desk<'_>, body: &JournalBody, observed: &ObservedRef) ->
         ObservedRef::At { place, .. } => {
             let name = observed.object_name().ok_or_else(|| {
                 NotReplayed::Malformed(format!(
-                    "invalid place of an observation `{place}`: expected `observations/` in it"
+                    "invalid location of an observation `{place}`: expected `observations/` in it"
                 ))
             })?;
             let reports = desk.ports.reports.as_ref().ok_or_else(|| {
@@ -172,11 +172,11 @@ fn sentence(replay: &Replay) -> String {
         _ if replay.is_same() => format!("{head}; the same"),
         _ if !unrecorded.is_empty() => {
             format!(
-                "{head}; unknown, since the replay needs harm checks that were not recorded: {}",
+                "{head}; unknown, because the replay needs harm checks that were not recorded: {}",
                 unrecorded.join(", ")
             )
         }
         Some(decided) => format!("{head}; now {decided}"),
-        None => format!("{head}; now nothing is decided of it"),
+        None => format!("{head}; now without a decision"),
     }
 }

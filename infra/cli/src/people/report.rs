@@ -8,7 +8,7 @@ use mesh::certificates::Readings;
 use mesh::edges::edges_by_policy;
 use mesh::pack::judge;
 use ports::{Pace, PortError, PortErrorKind, StateKey, survey};
-use reports::sarif::{Placed, log};
+use reports::sarif::{LocatedFinding, log};
 use reports::{History, MeshReport, in_words, json, page};
 use serde_json::Value;
 
@@ -22,7 +22,11 @@ pub(super) async fn report(desk: &Desk<'_>, args: &ReportArgs) -> Result<String,
     let (name, now) = (&args.mesh, desk.now());
     let read = survey(desk.ports.meshes.as_ref(), name, &mut Pace::new(AT_A_TIME, AT_A_TIME)).await?;
     let model = read.model(name).map_err(|error| {
-        PortError::new(format!("read mesh {name}"), PortErrorKind::Other, format!("its resources don't fit: {error}"))
+        PortError::new(
+            format!("read mesh {name}"),
+            PortErrorKind::Other,
+            format!("its resources are inconsistent: {error}"),
+        )
     })?;
     let unread: Vec<String> = read.unread_tags.iter().map(|(path, error)| format!("tags of {path}: {error}")).collect();
     // An unread resource would look deleted.
@@ -43,10 +47,10 @@ pub(super) async fn report(desk: &Desk<'_>, args: &ReportArgs) -> Result<String,
         at: now,
         unread: &unread,
     };
-    let placed = |waived| move |finding| Placed { finding, place: None, waived };
-    let results: Vec<Placed<'_>> =
+    let placed = |waived| move |finding| LocatedFinding { finding, place: None, waived };
+    let results: Vec<LocatedFinding<'_>> =
         (evaluation.findings.iter().map(placed(false))).chain(evaluation.waived.iter().map(placed(true))).collect();
-    let mut said = format!("mesh {name}: {}\n", in_words(&evaluation.findings));
+    let mut summary = format!("mesh {name}: {}\n", in_words(&evaluation.findings));
     for (file, content) in [
         ("index.html", page(&report)),
         ("findings.json", text(&json(&report))),
@@ -54,9 +58,9 @@ pub(super) async fn report(desk: &Desk<'_>, args: &ReportArgs) -> Result<String,
     ] {
         let path = args.output.join(file);
         write(&path, &content)?;
-        let _ = writeln!(said, "{}", path.display());
+        let _ = writeln!(summary, "{}", path.display());
     }
-    Ok(said)
+    Ok(summary)
 }
 
 /// The first occurrence of each finding, from the last sweep.
@@ -75,7 +79,7 @@ async fn history(desk: &Desk<'_>, args: &ReportArgs) -> Result<History, Trouble>
 fn write(path: &Path, content: &str) -> Result<(), Trouble> {
     let failed = |call| move |source| Trouble::File { call, path: path.to_owned(), source };
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(failed("make the folder of"))?;
+        fs::create_dir_all(folder).map_err(failed("create the folder of"))?;
     }
     fs::write(path, content).map_err(failed("write"))
 }

@@ -72,17 +72,20 @@ pub(super) async fn restore(desk: &Desk<'_>, args: &RestoreArgs) -> Result<Strin
         text: &text,
         plan: Some(PlanEntry::Weights(plan)),
     };
-    let write = carry_out(desk, &seen, &restoration, &said);
+    let write = execute(desk, &seen, &restoration, &said);
     let version = Deadline::after(TIME_TO_WRITE).cover(write).await?;
     let kept = restoration.done.edit.map_or_else(String::new, |edit| {
-        format!("; it is held until {}, `meshwarden release {route}` gives it back", super::standing::short(edit.until))
+        format!(
+            "; it is held until {}, `meshwarden release {route}` ends the hold",
+            super::route_state::short(edit.until)
+        )
     });
     Ok(format!("{route}: before {from}\n{route}: after  {to} (version {version}){kept}\n"))
 }
 
-/// Takes the lease, and writes weights, tag and outcome in the same steps as route-failover, which can resume an
+/// Acquires the lease, and writes weights, tag and outcome in the same steps as route-failover, which can resume an
 /// interrupted restore.
-async fn carry_out(desk: &Desk<'_>, seen: &Seen, restoration: &Restoration, said: &Said<'_>) -> Result<u64, Trouble> {
+async fn execute(desk: &Desk<'_>, seen: &Seen, restoration: &Restoration, said: &Said<'_>) -> Result<u64, Trouble> {
     let route = &seen.facts.id;
     let key = StateKey::route(route);
     let body = said.body(&ResourcePath::Route(route.clone()).to_string());
@@ -166,7 +169,7 @@ fn entry(desk: &Desk<'_>, restoration: &Restoration, stage: &str, body: &Journal
 struct TargetObjections {
     /// Targets that fail, muted ones included, or alarms that cannot be read.
     failing: Vec<String>,
-    /// Targets that gain traffic and whose alarms allow no conclusion.
+    /// Targets that gain traffic while their alarms do not report their health.
     unknown: Vec<String>,
 }
 
@@ -175,7 +178,7 @@ async fn target_objections(desk: &Desk<'_>, route: &RouteId, restoration: &Resto
     let (alarms, tags) = match read_alarms(desk).await {
         Ok(read) => read,
         Err(error) => {
-            let failing = vec![format!("the alarms can't be read: {error}")];
+            let failing = vec![format!("failed to read the alarms: {error}")];
             return TargetObjections { failing, ..TargetObjections::default() };
         }
     };
@@ -186,7 +189,7 @@ async fn target_objections(desk: &Desk<'_>, route: &RouteId, restoration: &Resto
         match Health::from_alarms(targets.alarms_of(mesh, node), true, policy.target(mesh, node)) {
             Health::Failing { alarms, .. } | Health::Muted { alarms, .. } => {
                 let alarms: Vec<&str> = alarms.iter().map(AlarmName::as_str).collect();
-                objections.failing.push(format!("{node} fails by {}", alarms.join(", ")));
+                objections.failing.push(format!("{node} is failing by {}", alarms.join(", ")));
             }
             health @ Health::Unknown { .. } => {
                 // A target that keeps or loses traffic is not in a worse state afterwards.
@@ -237,7 +240,7 @@ pub(super) async fn read_alarms(desk: &Desk<'_>) -> Result<ReadAlarms, PortError
 
 /// The harm that the split would cause, or the reason why it is unknown.
 async fn harmful(desk: &Desk<'_>, route: &RouteId, to: &WeightSplit) -> Vec<String> {
-    let unknown = |why: String| vec![format!("what it would break can't be told: {why}")];
+    let unknown = |why: String| vec![format!("failed to check the harm of the change: {why}")];
     let mut pace = Pace::new(8, 8);
     let read = match survey(desk.ports.meshes.as_ref(), &route.mesh, &mut pace).await {
         Ok(read) => read,

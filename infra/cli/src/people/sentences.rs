@@ -5,7 +5,7 @@ use mesh::alarm::AlarmState;
 use ports::JournalEntry;
 use records::{DecisionEntry, JournalBody, Observation, ObservedRef, OutcomeEntry, PlanEntry};
 
-use super::standing::short;
+use super::route_state::short;
 
 /// The most decisions of one entry that are shown.
 const MOST: usize = 3;
@@ -37,7 +37,7 @@ pub(super) fn entry(entry: &JournalEntry) -> String {
 }
 
 /// The decisions of an entry about one resource, each with its time.
-pub(super) fn of_resource(entry: &JournalEntry, resource: &str) -> Vec<(Timestamp, String)> {
+pub(super) fn about_resource(entry: &JournalEntry, resource: &str) -> Vec<(Timestamp, String)> {
     let body = match entry.read() {
         Ok(body) => body,
         Err(error) => return vec![(entry.at, format!("{} failed to read an entry: {error}", short(entry.at)))],
@@ -65,12 +65,12 @@ fn planned(plan: Option<&PlanEntry>) -> String {
     }
 }
 
-/// The observation in short: the alarms that were in `ALARM` and the number of alarms, or the place of the observation.
+/// A summary of the observation: the alarms in `ALARM` and the number of alarms, or the location of the observation.
 fn seen(body: &JournalBody, observed: Option<&ObservedRef>) -> String {
     let raw = match observed {
         None => return String::new(),
-        Some(ObservedRef::At { place, .. }) => return format!(" Observed: kept at {place}."),
-        Some(ObservedRef::Lost { error }) => return format!(" Observed: not kept: {error}."),
+        Some(ObservedRef::At { place, .. }) => return format!(" Observed: stored at {place}."),
+        Some(ObservedRef::Lost { error }) => return format!(" Observed: not stored: {error}."),
         Some(ObservedRef::Here(raw)) => raw,
     };
     let Some(function) = body.function() else { return String::new() };
@@ -79,7 +79,7 @@ fn seen(body: &JournalBody, observed: Option<&ObservedRef>) -> String {
             let alarms = &observation.facts.alarms;
             let on = alarms.iter().filter(|alarm| alarm.state == AlarmState::Alarm);
             let on: Vec<&str> = on.map(|alarm| alarm.name.as_str()).collect();
-            let on = if on.is_empty() { "none on".to_owned() } else { format!("on: {}", on.join(", ")) };
+            let on = if on.is_empty() { "none in ALARM".to_owned() } else { format!("in ALARM: {}", on.join(", ")) };
             format!(" Observed: {} alarms, {on}.", alarms.len())
         }
         // The reason names the gates.
@@ -95,14 +95,16 @@ fn ended(outcome: &OutcomeEntry, plan: &str) -> String {
         OutcomeEntry::Applied { version: of } => format!("Applied: the plan is executed{}", version(of)),
         OutcomeEntry::AlreadyInPlace => "AlreadyInPlace: the change had been made before".to_owned(),
         OutcomeEntry::InProgress => "InProgress: the service has not finished the step".to_owned(),
-        OutcomeEntry::Superseded => "Superseded: another writer was first, so nothing is written".to_owned(),
+        OutcomeEntry::Superseded => {
+            "Superseded: another writer changed the route first, so nothing is written".to_owned()
+        }
         OutcomeEntry::Refused { refusal } => format!("Refused: the change did not begin: {refusal}"),
         OutcomeEntry::Overwrote { version: of } => {
-            format!("Overwrote: the plan is executed{}, over a change that had not been seen", version(&Some(*of)))
+            format!("Overwrote: the plan is executed{}, and overwrote an unread change", version(&Some(*of)))
         }
         OutcomeEntry::Failed { error, .. } => format!("Failed: {error}"),
         OutcomeEntry::OutOfTime => "OutOfTime: the invocation had no time left".to_owned(),
-        OutcomeEntry::Unknown(outcome) => format!("{outcome}: this version does not know the outcome"),
+        OutcomeEntry::Unknown(outcome) => format!("{outcome}: an outcome of a newer version"),
     };
     format!("{sentence} (plan {plan}).")
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 
 use jiff::Timestamp;
-use mesh::failover::{Memory, Told};
+use mesh::failover::{LastNotification, Memory};
 use mesh::name::{MeshName, ResourcePath, RouteId};
 use mesh::resource::Resource;
 use mesh::weights::WeightSplit;
@@ -16,12 +16,13 @@ use super::args::{Shape, StatusArgs};
 use super::audits::AUDIT;
 use super::certificates::Certificate;
 use super::desk::Desk;
+use super::drill::{DRILLS, DrillStatus};
 use super::error::Trouble;
-use super::standing::{State, short};
+use super::route_state::{State, short};
 use super::sweeps::{self, Audit, SWEEP, Sweep};
 
 /// The functions with a document for each mesh.
-pub(super) const MESH_KEEPERS: [&str; 3] = [SWEEP, "tag-compliance", "egress-compliance"];
+pub(super) const MESH_FUNCTIONS: [&str; 4] = [SWEEP, "tag-compliance", "egress-compliance", DRILLS];
 
 /// Concurrent calls, as many as in route-failover.
 pub(super) const AT_A_TIME: usize = 8;
@@ -44,9 +45,12 @@ struct MeshStatus {
     sweep: Option<Sweep>,
     /// Unset if change-audit has never read the mesh.
     audit: Option<Audit>,
-    /// The certificates and trusts to show: a known end, or an unfinished or failing rotation. The earliest end comes
-    /// first.
+    /// The certificates and trusts to show: a known end, or an unfinished or failing rotation. The earliest
+    /// end comes first.
     certificates: Vec<Certificate>,
+    /// The drills; unset if none is planned or known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drills: Option<DrillStatus>,
     /// The other functions with a document of the mesh.
     remembered_by: Vec<&'static str>,
 }
@@ -61,7 +65,8 @@ struct RouteStatus {
     original: Option<WeightSplit>,
     present: WeightSplit,
     /// The last notification to operators.
-    told: Option<Told>,
+    #[serde(rename = "told")]
+    last_notification: Option<LastNotification>,
     /// The current writer of the route.
     lease: Option<Holder>,
 }
@@ -82,7 +87,7 @@ pub(super) async fn status(desk: &Desk<'_>, args: &StatusArgs) -> Result<String,
     };
     let mut status = Status { now: desk.now(), kill_switch: desk.load(&[]).await?.kill_switch, meshes: Vec::new() };
     for mesh in names {
-        status.meshes.push(of_mesh(desk, mesh, status.now).await?);
+        status.meshes.push(mesh_status(desk, mesh, status.now).await?);
     }
     match args.format {
         Shape::Table => {
@@ -97,39 +102,46 @@ pub(super) async fn status(desk: &Desk<'_>, args: &StatusArgs) -> Result<String,
     }
 }
 
-async fn of_mesh(desk: &Desk<'_>, mesh: MeshName, now: Timestamp) -> Result<MeshStatus, Trouble> {
+async fn mesh_status(desk: &Desk<'_>, mesh: MeshName, now: Timestamp) -> Result<MeshStatus, Trouble> {
     let mut read = survey(desk.ports.meshes.as_ref(), &mesh, &mut Pace::new(AT_A_TIME, AT_A_TIME)).await?;
     if let Some((_, error)) = read.unread.pop() {
         return Err(error.into());
     }
     let splits = splits(&read);
     let model = read.model(&mesh).map_err(|error| {
-        PortError::new(format!("read mesh {mesh}"), PortErrorKind::Other, format!("its resources don't fit: {error}"))
+        PortError::new(
+            format!("read mesh {mesh}"),
+            PortErrorKind::Other,
+            format!("its resources are inconsistent: {error}"),
+        )
     })?;
     let used = mesh::rotation::MeshCertificates::from_mesh(&model);
     let subjects: Vec<String> =
         used.leaves.keys().map(ToString::to_string).chain(used.trusts.keys().map(ToString::to_string)).collect();
     let mut keys: Vec<StateKey> = splits.iter().map(|(id, _)| StateKey::route(id)).collect();
-    keys.extend(MESH_KEEPERS.map(|keeper| StateKey::mesh(keeper, &mesh)));
+    keys.extend(MESH_FUNCTIONS.map(|function| StateKey::mesh(function, &mesh)));
     keys.push(StateKey::mesh(AUDIT, &mesh));
     keys.extend(subjects.iter().map(|subject| StateKey::certificate(subject)));
     let view = desk.load(&keys).await?;
-    let of_mesh = |keeper: &str| view.documents.get(&StateKey::mesh(keeper, &mesh));
-    let sweep = match of_mesh(SWEEP) {
+    let document = |function: &str| view.documents.get(&StateKey::mesh(function, &mesh));
+    let sweep = match document(SWEEP) {
         Some(stored) => sweeps::sweep(desk, &mesh, stored).await?,
         None => None,
     };
-    let remembered_by = MESH_KEEPERS.into_iter().filter(|keeper| *keeper != SWEEP && of_mesh(keeper).is_some());
+    let remembered_by = MESH_FUNCTIONS
+        .into_iter()
+        .filter(|function| ![SWEEP, DRILLS].contains(function) && document(function).is_some());
     let remembered_by = remembered_by.collect();
-    let audit = of_mesh(AUDIT).and_then(|stored| sweeps::audit(&StateKey::mesh(AUDIT, &mesh), stored));
+    let audit = document(AUDIT).and_then(|stored| sweeps::audit(&StateKey::mesh(AUDIT, &mesh), stored));
     let certificates = subjects.into_iter().filter_map(|subject| {
         let stored = view.documents.get(&StateKey::certificate(&subject))?;
         Certificate::new(subject, &stored.document, now)
     });
     let mut certificates: Vec<Certificate> = certificates.collect();
     certificates.sort_by(|one, other| one.order().cmp(&other.order()));
-    let routes = splits.into_iter().map(|(id, split)| of_route(id, split, &view, now)).collect();
-    Ok(MeshStatus { mesh, routes, sweep, audit, certificates, remembered_by })
+    let routes = splits.into_iter().map(|(id, split)| route_status(id, split, &view, now)).collect();
+    let drills = Some(DrillStatus::new(desk, &mesh, &view, now)).filter(|drills| !drills.is_empty());
+    Ok(MeshStatus { mesh, routes, sweep, audit, certificates, drills, remembered_by })
 }
 
 /// The routes with weights, with their splits, in the order of their ids.
@@ -141,20 +153,20 @@ fn splits(survey: &Survey) -> Vec<(RouteId, WeightSplit)> {
     survey.resources.iter().filter_map(split).collect()
 }
 
-fn of_route(route: RouteId, present: WeightSplit, view: &StateView, now: Timestamp) -> RouteStatus {
+fn route_status(route: RouteId, present: WeightSplit, view: &StateView, now: Timestamp) -> RouteStatus {
     let stored = view.documents.get(&StateKey::route(&route));
     let lease = stored.and_then(|stored| stored.lease.as_ref()).filter(|lease| lease.until > now);
     let lease = lease.map(|lease| Holder { holder: lease.holder.clone(), until: lease.until });
     let key = StateKey::route(&route);
-    let (state, original, told) = match stored.map(|stored| route_memory(&key, &stored.document)) {
+    let (state, original, last_notification) = match stored.map(|stored| route_memory(&key, &stored.document)) {
         None | Some(Memory::None) => (State::Steady, None, None),
         Some(Memory::Unreadable(why)) => (State::Unreadable { why }, None, None),
         Some(Memory::Record(record)) => {
             let original = record.shift.restore.as_ref().map(|point| point.split.clone());
-            (State::of(&record, &present, now), original, record.told)
+            (State::from_record(&record, &present, now), original, record.told)
         }
     };
-    RouteStatus { route, state, original, present, told, lease }
+    RouteStatus { route, state, original, present, last_notification, lease }
 }
 
 /// The rules for steady entries in the table.
@@ -172,6 +184,7 @@ impl MeshStatus {
         self.routes.iter().all(RouteStatus::is_steady)
             && self.certificates.iter().all(|certificate| certificate.is_settled(shown.days))
             && self.sweep.as_ref().is_none_or(|sweep| sweep.unreadable.is_none())
+            && self.drills.as_ref().is_none_or(DrillStatus::is_settled)
             && self.audit.as_ref().is_none_or(|audit| audit.unreadable.is_none())
     }
 }
@@ -179,7 +192,7 @@ impl MeshStatus {
 impl RouteStatus {
     /// Whether the route is as declared, has no active lease, and has no recorded notification.
     fn is_steady(&self) -> bool {
-        self.state.rank().is_none() && self.lease.is_none() && self.told.is_none()
+        self.state.rank().is_none() && self.lease.is_none() && self.last_notification.is_none()
     }
 }
 
@@ -195,6 +208,9 @@ fn table(status: &Status, shown: Shown) -> String {
         routes(&mut text, &mesh.routes, shown);
         let _ = writeln!(text, "  sweep: {}", sweep_in_words(mesh.sweep.as_ref()));
         audit(&mut text, mesh.audit.as_ref());
+        if let Some(drills) = &mesh.drills {
+            drills.lines(&mut text);
+        }
         certificates(&mut text, &mesh.certificates, shown);
         if !mesh.remembered_by.is_empty() {
             let _ = writeln!(text, "  remembered by: {}", mesh.remembered_by.join(", "));
@@ -224,8 +240,8 @@ fn routes(text: &mut String, routes: &[RouteStatus], shown: Shown) {
 fn sweep_in_words(sweep: Option<&Sweep>) -> String {
     match sweep {
         None => "never".to_owned(),
-        Some(Sweep { unreadable: Some(why), .. }) => format!("not known: {why}"),
-        Some(Sweep { findings: None, .. }) => "not known".to_owned(),
+        Some(Sweep { unreadable: Some(why), .. }) => format!("unknown: {why}"),
+        Some(Sweep { findings: None, .. }) => "unknown".to_owned(),
         Some(Sweep { at, findings: Some(findings), .. }) => {
             let at = at.map_or_else(|| "at an unknown time".to_owned(), short);
             let counts: Vec<String> =
@@ -238,11 +254,11 @@ fn sweep_in_words(sweep: Option<&Sweep>) -> String {
 
 fn audit(text: &mut String, audit: Option<&Audit>) {
     if let Some(Audit { unreadable: Some(why), .. }) = audit {
-        let _ = writeln!(text, "  changes: not known: {why}");
+        let _ = writeln!(text, "  changes: unknown: {why}");
     } else if let Some(Audit { at, open, owed, .. }) = audit {
         let at = at.map_or_else(|| "at an unknown time".to_owned(), short);
-        let _ = write!(text, "  changes: looked for {at}");
-        for (count, what) in [(open, "not told of in full by events"), (owed, "notices not sent yet")] {
+        let _ = write!(text, "  changes: read {at}");
+        for (count, what) in [(open, "not fully reported by events"), (owed, "notices not sent yet")] {
             if *count > 0 {
                 let _ = write!(text, "; {count} {what}");
             }
@@ -271,7 +287,7 @@ fn certificates(text: &mut String, certificates: &[Certificate], shown: Shown) {
 fn row(route: &RouteStatus) -> [String; 6] {
     let (words, since) = route.state.words();
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    let mut why: Vec<String> = route.told.iter().map(|told| told.code.clone()).collect();
+    let mut why: Vec<String> = route.last_notification.iter().map(|last| last.code.clone()).collect();
     why.extend(route.lease.iter().map(|lease| format!("lease of {} until {}", lease.holder, short(lease.until))));
     [
         format!("{}/{}", route.route.router, route.route.route),

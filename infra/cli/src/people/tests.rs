@@ -107,10 +107,10 @@ impl Shop {
     }
 
     /// Runs a command line, and returns its output.
-    async fn asks(&self, line: &str) -> Result<String, Trouble> {
+    async fn run(&self, line: &str) -> Result<String, Trouble> {
         let words = line.split(' ').map(|word| word.replace('_', " "));
         let args = Args::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
-        let Command::People(asked) = args.command else { panic!("{line} asks nothing") };
+        let Command::People(command) = args.command else { panic!("{line} is not an operator command") };
         let ports = self.ports.clone();
         let ports = Ports {
             clock: Arc::new(ports.clock),
@@ -121,13 +121,13 @@ impl Shop {
             proxies: Arc::new(views::Connected),
             reports: Some(Arc::new(ports.reports)),
         };
-        let ask = |_: &str| Ok(self.answer);
+        let prompt = |_: &str| Ok(self.answer);
         let policy = Policy::read(BUILT_IN).unwrap();
-        super::answer(&Desk { ports, policy, by: "dana".to_owned(), ask: &ask }, &asked).await
+        super::execute(&Desk { ports, policy, by: "dana".to_owned(), prompt: &prompt }, &command).await
     }
 
     async fn refuses(&self, line: &str) -> Refusal {
-        match Box::pin(self.asks(line)).await {
+        match Box::pin(self.run(line)).await {
             Err(trouble @ Trouble::Refused(_)) if trouble.exit_code() != 1 => panic!("{trouble}"),
             Err(Trouble::Refused(refusal)) => *refusal,
             other => panic!("{line}: {other:?}"),
@@ -167,11 +167,11 @@ fn alarm(node: &str, since: Timestamp) -> Alarm {
 #[tokio::test]
 async fn the_function_respects_a_hold_and_goes_on_after_a_release() {
     let shop = Shop::open();
-    shop.asks("meshwarden hold shop/cart/all --for 24h --reason a_demo").await.unwrap();
+    shop.run("meshwarden hold shop/cart/all --for 24h --reason a_demo").await.unwrap();
     shop.fails("cart-v1");
     shop.minutes(5).await;
     assert_eq!(shop.weights(), [8, 2], "held");
-    shop.asks("meshwarden release shop/cart/all").await.unwrap();
+    shop.run("meshwarden release shop/cart/all").await.unwrap();
     shop.minutes(1).await;
     assert_eq!(shop.weights(), [0, 100], "released");
 }
@@ -179,7 +179,7 @@ async fn the_function_respects_a_hold_and_goes_on_after_a_release() {
 #[tokio::test]
 async fn a_hold_ends_by_itself() {
     let shop = Shop::open();
-    shop.asks("meshwarden hold shop/cart/all --for 10m --reason a_demo").await.unwrap();
+    shop.run("meshwarden hold shop/cart/all --for 10m --reason a_demo").await.unwrap();
     shop.fails("cart-v1");
     shop.minutes(9).await;
     assert_eq!(shop.weights(), [8, 2]);
@@ -195,8 +195,11 @@ async fn a_restore_writes_the_original_integers_and_spends_nothing() {
     assert_eq!((shop.weights(), shop.has_restore_tag()), (vec![0, 100], true));
     assert!(matches!(shop.refuses("meshwarden restore shop/cart/all").await, Refusal::Unsafe { .. }));
     shop.quiets("cart-v1");
-    let said = shop.asks("meshwarden restore shop/cart/all").await.unwrap();
-    assert!(said.contains("before cart-v1:0 cart-v2:100") && said.contains("after  cart-v1:8 cart-v2:2"), "{said}");
+    let output = shop.run("meshwarden restore shop/cart/all").await.unwrap();
+    assert!(
+        output.contains("before cart-v1:0 cart-v2:100") && output.contains("after  cart-v1:8 cart-v2:2"),
+        "{output}"
+    );
     assert_eq!((shop.weights(), shop.has_restore_tag()), (vec![8, 2], false));
     shop.minutes(3).await;
     assert_eq!(shop.weights(), [8, 2]);
@@ -208,10 +211,10 @@ async fn a_forced_restore_is_not_undone_a_minute_later() {
     let shop = Shop::open();
     shop.fails("cart-v1");
     shop.minutes(1).await;
-    shop.asks("meshwarden restore shop/cart/all --force").await.unwrap();
+    shop.run("meshwarden restore shop/cart/all --force").await.unwrap();
     shop.minutes(5).await;
     assert_eq!(shop.weights(), [8, 2]);
-    shop.asks("meshwarden release shop/cart/all").await.unwrap();
+    shop.run("meshwarden release shop/cart/all").await.unwrap();
     shop.minutes(1).await;
     assert_eq!(shop.weights(), [0, 100]);
 }
@@ -236,7 +239,7 @@ async fn a_restore_to_a_target_of_unknown_health_needs_consent() {
         let text = refusal.to_string();
         assert!(text.contains("the health of cart-v1 is unknown") && text.contains("--allow-unknown"), "{text}");
         assert_eq!(shop.weights(), [0, 100]);
-        shop.asks("meshwarden restore shop/cart/all --allow-unknown").await.unwrap();
+        shop.run("meshwarden restore shop/cart/all --allow-unknown").await.unwrap();
         assert_eq!(shop.weights(), [8, 2]);
         // The route is not held: a failure drains the target again.
         shop.ports.alarms.put(alarm("cart-v1", shop.now()));
@@ -251,7 +254,7 @@ async fn a_restore_to_a_target_of_unknown_health_needs_consent() {
         shop.minutes(1).await;
         shop.quiets("cart-v1");
         lose(&shop, "cart-v2");
-        shop.asks("meshwarden restore shop/cart/all").await.unwrap();
+        shop.run("meshwarden restore shop/cart/all").await.unwrap();
         assert_eq!(shop.weights(), [8, 2]);
     }
 }
@@ -259,15 +262,17 @@ async fn a_restore_to_a_target_of_unknown_health_needs_consent() {
 #[tokio::test]
 async fn the_kill_switch_is_turned_and_told_of() {
     let shop = Shop::open();
-    shop.asks("meshwarden kill on --reason an_incident").await.unwrap();
+    shop.run("meshwarden kill on --reason an_incident").await.unwrap();
     assert_eq!(shop.refuses("meshwarden kill on --reason again").await, Refusal::AlreadySo { so: "on" });
     shop.fails("cart-v1");
     shop.minutes(2).await;
     assert_eq!(shop.weights(), [8, 2]);
-    assert!(shop.asks("meshwarden status").await.unwrap().starts_with("kill switch: ON since "));
-    shop.asks("meshwarden kill off").await.unwrap();
-    let told = shop.asks("meshwarden kill status").await.unwrap();
-    assert!(told.contains("off") && told.contains("[PersonSwitchedOff] dana") && told.contains("[PersonSwitchedOn]"));
+    assert!(shop.run("meshwarden status").await.unwrap().starts_with("kill switch: ON since "));
+    shop.run("meshwarden kill off").await.unwrap();
+    let output = shop.run("meshwarden kill status").await.unwrap();
+    assert!(
+        output.contains("off") && output.contains("[PersonSwitchedOff] dana") && output.contains("[PersonSwitchedOn]")
+    );
     shop.minutes(1).await;
     assert_eq!(shop.weights(), [0, 100]);
 }
@@ -277,32 +282,32 @@ async fn status_and_explain_tell_what_stands_and_why() {
     let shop = Shop::open();
     shop.fails("cart-v1");
     shop.minutes(1).await;
-    let status = shop.asks("meshwarden status").await.unwrap();
+    let status = shop.run("meshwarden status").await.unwrap();
     for part in ["shifted", "cart-v1:8 cart-v2:2", "cart-v1:0 cart-v2:100", "sweep: never"] {
         assert!(status.contains(part), "{part}: {status}");
     }
     let json: Value =
-        serde_json::from_str(&shop.asks("meshwarden status --mesh shop --format json").await.unwrap()).unwrap();
+        serde_json::from_str(&shop.run("meshwarden status --mesh shop --format json").await.unwrap()).unwrap();
     assert_eq!(json["meshes"][0]["routes"][0]["state"], "shifted");
-    let told = shop.asks("meshwarden explain shop/cart/all").await.unwrap();
+    let output = shop.run("meshwarden explain shop/cart/all").await.unwrap();
     for part in
         ["[Failover]", "cart-v1 is drained since", "Applied: the plan is executed as version ", "on: cart-v1-5xx"]
     {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(output.contains(part), "{part}: {output}");
     }
 }
 
-/// Open entries come first, and steady entries are counted. `--all` lists steady entries, and JSON always contains
-/// them.
+/// Open entries come first, and steady entries are counted. `--all` lists steady entries, and JSON
+/// always contains them.
 #[tokio::test]
 async fn status_shows_what_is_not_steady_first_and_folds_the_rest() {
     let shop = Shop::open();
     let row = |status: &str| status.lines().any(|line| line.trim_start().starts_with("cart/all  "));
-    let status = shop.asks("meshwarden status").await.unwrap();
+    let status = shop.run("meshwarden status").await.unwrap();
     assert!(!row(&status) && status.contains("routes: all 1 steady (--all lists them)"), "{status}");
-    let all = shop.asks("meshwarden status --all").await.unwrap();
+    let all = shop.run("meshwarden status --all").await.unwrap();
     assert!(row(&all) && all.contains("steady  -") && !all.contains("--all"), "{all}");
-    let json: Value = serde_json::from_str(&shop.asks("meshwarden status --format json").await.unwrap()).unwrap();
+    let json: Value = serde_json::from_str(&shop.run("meshwarden status --format json").await.unwrap()).unwrap();
     assert_eq!(json["meshes"][0]["routes"][0]["state"], "steady");
 
     // Two more routes: a steady one, and one with an unreadable record.
@@ -316,7 +321,7 @@ async fn status_shows_what_is_not_steady_first_and_folds_the_rest() {
     ports::StateStore::note(&shop.ports.state, &note).await.unwrap();
     shop.fails("cart-v1");
     shop.minutes(1).await;
-    let status = shop.asks("meshwarden status").await.unwrap();
+    let status = shop.run("meshwarden status").await.unwrap();
     let at = |part: &str| status.find(part).unwrap_or_else(|| panic!("{part}: {status}"));
     assert!(at("cart/zzz") < at("cart/all"), "what cannot be read comes first: {status}");
     let folded = status.contains("more steady (--all lists them)");
@@ -326,11 +331,11 @@ async fn status_shows_what_is_not_steady_first_and_folds_the_rest() {
 #[tokio::test]
 async fn explain_of_an_alarm_names_its_target_or_what_to_add() {
     let shop = Shop::open();
-    let told = shop.asks("meshwarden explain alarm/cart-v1-5xx").await.unwrap();
+    let output = shop.run("meshwarden explain alarm/cart-v1-5xx").await.unwrap();
     for part in
         ["OK since", "Target: mesh/shop/virtualNode/cart-v1", "inbound metric", "by `errors` of the built-in list"]
     {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(output.contains(part), "{part}: {output}");
     }
     let dimensions = [("VirtualNode", "cart-v1")].map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let on = |metric: &str, dimensions| MetricTerm::Stat {
@@ -347,9 +352,9 @@ async fn explain_of_an_alarm_names_its_target_or_what_to_add() {
         shop.ports.alarms.put(Alarm::new(name, &arn, AlarmState::Alarm, source));
     };
     put("sparse", on("Errors", dimensions));
-    let told = shop.asks("meshwarden explain alarm/sparse").await.unwrap();
+    let output = shop.run("meshwarden explain alarm/sparse").await.unwrap();
     for part in ["[LacksMesh]", "discovery:", "alarm: \"sparse\"", "virtualNode: cart-v1", "meshwarden:virtual-node"] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(output.contains(part), "{part}: {output}");
     }
     let dimensions =
         [("Mesh", "shop"), ("VirtualNode", "cart-v1")].map(|(name, value)| (name.to_owned(), value.to_owned())).into();
@@ -358,11 +363,11 @@ async fn explain_of_an_alarm_names_its_target_or_what_to_add() {
         name: "deploy".to_owned(),
         alarms: [AlarmName::parse("scale-out").unwrap()].into(),
     }]);
-    let told = shop.asks("meshwarden explain alarm/scale-out").await.unwrap();
+    let output = shop.run("meshwarden explain alarm/scale-out").await.unwrap();
     for part in
         ["[NotAFailureMetric] Never acted on", "failureMetrics:", "[Muted] mute rule deploy", "Actions for ALARM: none"]
     {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(output.contains(part), "{part}: {output}");
     }
     assert!(matches!(shop.refuses("meshwarden explain alarm/gone").await, Refusal::NoAlarm { .. }));
 }
@@ -372,7 +377,7 @@ async fn what_is_declined_or_unknown_changes_nothing() {
     let mut shop = Shop::open();
     assert!(matches!(shop.refuses("meshwarden release shop/cart/all").await, Refusal::NotHeld { .. }));
     assert!(matches!(shop.refuses("meshwarden hold shop/gone/all --for 1h --reason x").await, Refusal::NoRoute { .. }));
-    let past = shop.asks("meshwarden hold shop/cart/all --until 2026-11-20T10:00:00Z --reason x").await;
+    let past = shop.run("meshwarden hold shop/cart/all --until 2026-11-20T10:00:00Z --reason x").await;
     assert_eq!(past.unwrap_err().exit_code(), 2);
     shop.answer = false;
     assert_eq!(shop.refuses("meshwarden hold shop/cart/all --for 1h --reason x").await, Refusal::Declined);
@@ -396,8 +401,8 @@ async fn released_certificate_is_renewed_again() {
     ports::StateStore::note(&shop.ports.state, &note).await.unwrap();
     let missing = shop.refuses("meshwarden release certificate/sds:pay").await;
     assert_eq!(missing, Refusal::NoCertificate { certificate: "sds:pay".to_owned() });
-    let said = shop.asks("meshwarden release certificate/sds:web").await.unwrap();
-    assert!(said.contains("certificate sds:web is released"), "{said}");
+    let output = shop.run("meshwarden release certificate/sds:web").await.unwrap();
+    assert!(output.contains("certificate sds:web is released"), "{output}");
     let window = ports::BudgetWindow { class: "t".to_owned(), start: shop.now(), end: shop.now() };
     let keys = std::slice::from_ref(&key);
     let view = ports::StateStore::load(&shop.ports.state, keys, &window).await.unwrap();

@@ -11,17 +11,16 @@ use super::error::Trouble;
 /// Clears the terminal, and moves the cursor to the first line.
 const REPAINT: &str = "\x1b[2J\x1b[H";
 
-/// Consecutive failed reads that end the watch. Earlier failures are only shown, since a watch is most useful during an
-/// outage.
+/// Consecutive failed reads that end the watch. Earlier failures are only shown: operators watch during outages.
 const FAILURES: u32 = 5;
 
 /// Reads and shows the status until Ctrl-C ends the process, or until too many consecutive reads fail.
-pub(super) async fn follow(desk: &Desk<'_>, asked: &People, every: Duration) -> Result<String, Trouble> {
+pub(super) async fn follow(desk: &Desk<'_>, command: &People, every: Duration) -> Result<String, Trouble> {
     let terminal = io::stdout().is_terminal();
     let mut last = String::new();
     let mut failures = 0;
     loop {
-        match super::answer(desk, asked).await {
+        match super::execute(desk, command).await {
             Ok(text) => {
                 failures = 0;
                 let now = format!("{:.0}", desk.now());
@@ -88,7 +87,7 @@ mod tests {
         "kill switch: off\n\nmesh shop\n  catalog/products  steady  60/40\n\nmesh kiosk\n  a/b  steady  1/1\n";
 
     #[test]
-    fn first_reading_is_shown_whole_and_then_only_what_changed() {
+    fn first_read_shows_all_lines_and_later_reads_only_changed_lines() {
         assert_eq!(changes("", BEFORE, "12:00:00"), BEFORE);
         assert_eq!(changes(BEFORE, BEFORE, "12:00:02"), "");
         let after = BEFORE.replace("steady  60/40", "shifted  0/100");

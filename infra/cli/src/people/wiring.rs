@@ -27,18 +27,18 @@ enum Unready {
     Policy(#[source] mesh::policy::PolicyError),
     #[error("failed to start")]
     Runtime(#[source] io::Error),
-    #[error("nobody would know who did it; give --by NAME, or set USER")]
+    #[error("the operator's name is not set; pass --by NAME or set USER")]
     Nameless,
 }
 
 /// Runs a command, and prints its output.
-pub(crate) fn run(asked: &People) -> ExitCode {
+pub(crate) fn run(command: &People) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Unready::Runtime);
-    let answered = match runtime {
-        Ok(runtime) => runtime.block_on(answered(asked)),
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(execute(command)),
         Err(error) => Err(error),
     };
-    match answered {
+    match result {
         Ok(Ok(text)) => match io::stdout().write_all(crate::shown(&text).as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => crate::fail(&error),
@@ -54,9 +54,9 @@ pub(crate) fn run(asked: &People) -> ExitCode {
     }
 }
 
-async fn answered(asked: &People) -> Result<Result<String, Trouble>, Unready> {
-    let config = config(asked.place())?;
-    let by = by(asked)?;
+async fn execute(command: &People) -> Result<Result<String, Trouble>, Unready> {
+    let config = config(command.place())?;
+    let by = by(command)?;
     let aws = Aws::open().await;
     let text = aws.policy(&config.policy, BUILT_IN).read().await.map_err(Unready::PolicyText)?;
     let policy = Policy::read(&text).map_err(Unready::Policy)?;
@@ -70,14 +70,14 @@ async fn answered(asked: &People) -> Result<Result<String, Trouble>, Unready> {
         alarms: Arc::new(aws.alarms()),
         state: Arc::new(aws.state(&config.table)),
     };
-    let asks = asked.signature().is_some_and(|signature| !signature.yes) && io::stdin().is_terminal();
-    let ask = |question: &str| if asks { put(question) } else { Ok(true) };
-    let desk = Desk { ports, policy, by, ask: &ask };
-    match asked {
+    let prompts = command.signature().is_some_and(|signature| !signature.yes) && io::stdin().is_terminal();
+    let prompt = |question: &str| if prompts { prompt(question) } else { Ok(true) };
+    let desk = Desk { ports, policy, by, prompt: &prompt };
+    match command {
         People::Status(StatusArgs { watch: Some(seconds), .. }) => {
-            Ok(watch::follow(&desk, asked, Duration::from_secs(*seconds)).await)
+            Ok(watch::follow(&desk, command, Duration::from_secs(*seconds)).await)
         }
-        _ => Ok(super::answer(&desk, asked).await),
+        _ => Ok(super::execute(&desk, command).await),
     }
 }
 
@@ -92,13 +92,14 @@ fn config(place: &Place) -> Result<Config, Unready> {
 }
 
 /// The operator's name; empty for a command that writes nothing.
-fn by(asked: &People) -> Result<String, Unready> {
-    let Some(signature) = asked.signature() else { return Ok(String::new()) };
+fn by(command: &People) -> Result<String, Unready> {
+    let Some(signature) = command.signature() else { return Ok(String::new()) };
     let named = signature.by.clone().or_else(|| std::env::var("USER").ok());
     named.filter(|name| !name.trim().is_empty()).ok_or(Unready::Nameless)
 }
 
-pub(crate) fn put(question: &str) -> io::Result<bool> {
+/// Prompts on the terminal. Every other answer than `y`, `Y` or `yes` declines.
+pub(crate) fn prompt(question: &str) -> io::Result<bool> {
     let mut stderr = io::stderr();
     write!(stderr, "{question} [y/N] ")?;
     stderr.flush()?;

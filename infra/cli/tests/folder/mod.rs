@@ -54,8 +54,8 @@ impl Folder {
 }
 
 /// The rules of the findings in one list of a report.
-pub(crate) fn rules(told: &Value, list: &str) -> Vec<String> {
-    told[list].as_array().unwrap().iter().map(|one| one["rule"].as_str().unwrap().to_owned()).collect()
+pub(crate) fn rules(output: &Value, list: &str) -> Vec<String> {
+    output[list].as_array().unwrap().iter().map(|one| one["rule"].as_str().unwrap().to_owned()).collect()
 }
 
 impl Drop for Folder {

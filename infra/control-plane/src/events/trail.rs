@@ -180,7 +180,7 @@ fn leave_out_specs(detail: &mut Value) {
 
 #[cfg(test)]
 mod tests {
-    use mesh::audit::Caller as Read;
+    use mesh::audit::ApiCaller as Read;
 
     use super::*;
     use crate::state::Region;

@@ -36,8 +36,9 @@ const FIRST_SNAPSHOT: Duration = Duration::from_secs(30);
 /// How long a proxy may take to acknowledge the last responses at shutdown. It takes milliseconds.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long the targets of previous gateway routes stay in a proxy that has acknowledged the new ones. Its worker threads may
-/// still send requests by the previous ones, for milliseconds on a busy machine.
+/// How long previous clusters and the targets of previous gateway routes stay in a proxy that has acknowledged everything
+/// else. Its worker threads may still have a request on its way to them, or a connection in its handshake: for
+/// milliseconds, or longer on a busy machine.
 const LINGER: Duration = Duration::from_millis(500);
 
 /// The responses of a stream, created when the client reads them: a slow client receives the latest state when it is
@@ -192,7 +193,7 @@ struct AdsStream<P: Protocol> {
     waiting: VecDeque<P::Response>,
     /// The deadline for the client's acknowledgements at shutdown.
     last: Option<Instant>,
-    /// The time at which the targets of previous gateway routes are removed.
+    /// The time at which previous clusters and targets of previous gateway routes are removed.
     release_at: Option<Instant>,
     /// The last refused version of each type, so that each refusal is logged once.
     refused: BTreeMap<ResourceType, String>,
@@ -324,7 +325,8 @@ impl<P: Protocol> AdsStream<P> {
         Ok(())
     }
 
-    /// Schedules the removal of targets of previous gateway routes, or cancels it while the proxy may still need them.
+    /// Schedules the removal of previous clusters and targets of previous gateway routes, or cancels it while the proxy may
+    /// still need them.
     fn schedule_release(&mut self) {
         let snapshot = self.proxy_snapshot.snapshot_for(self.machine.returning);
         let lingers = self.machine.lock().lingers(snapshot);

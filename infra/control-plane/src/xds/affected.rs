@@ -3,7 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesh::graph::{Caller, Links, Mesh};
+use mesh::graph::{Links, Mesh, ServiceCaller as Caller};
 use mesh::name::{MeshName, ResourcePath, VirtualNodeName, VirtualServiceName};
 use xds::Proxy;
 

@@ -23,7 +23,7 @@ pub(super) trait Protocol: std::fmt::Debug + Send + 'static {
     fn resources_for_next_stream(&self) -> Vec<PreviousResources>;
     fn on_request(&mut self, request: &Self::Request, snapshot: &Snapshot) -> Vec<Self::Response>;
     fn on_snapshot(&mut self, snapshot: &Snapshot) -> Vec<Self::Response>;
-    /// Whether only targets of previous gateway routes are still to be removed, after some time.
+    /// Whether only previous clusters or targets of previous gateway routes are still to be removed, after some time.
     fn lingers(&self, snapshot: &Snapshot) -> bool;
     /// Removes those targets.
     fn release(&mut self, snapshot: &Snapshot) -> Vec<Self::Response>;

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use control_plane::{AdmissionMode, AdmissionSettings, EventReceiver, ReceiverKind, Server, Settings, Webhook};
-use mesh::audit::Caller;
+use mesh::audit::ApiCaller;
 use mesh::pack::Severity;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -155,7 +155,7 @@ async fn every_accepted_write_is_sent_and_nothing_else() {
         }
         assert_eq!(event["id"], detail["eventID"], "{name}");
         assert!(detail.get("errorCode").is_none(), "{name}");
-        assert_eq!(Caller::read(detail).to_string().split(" (").next(), Some("an unknown caller"), "{name}");
+        assert_eq!(ApiCaller::read(detail).to_string().split(" (").next(), Some("an unknown caller"), "{name}");
         let time = event["time"].as_str().unwrap();
         assert!(time.ends_with('Z') && time.len() == 20, "{time}");
     }

@@ -28,6 +28,7 @@ mod gateway;
 mod instances;
 mod load;
 mod partition;
+mod providers;
 mod proxy;
 mod random_writes;
 mod resilience;

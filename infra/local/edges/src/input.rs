@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesh::certificates::{
-    Anchor, AuthorityArn, Certificate, CertificateArn, Chain, Reading, Readings, SecretName, Source,
+    Anchor, AuthorityArn, Certificate, CertificateArn, CertificateSource, Chain, Readings, SecretName, SourceReading,
 };
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourceKind};
@@ -58,16 +58,18 @@ impl Input {
     /// The certificates, each known or unread with the reason.
     pub(crate) fn readings(&self) -> Readings {
         let mut readings = Readings::default();
-        let chain =
-            |text: &str| Chain::read(text).map_or_else(|error| Reading::Unread(error.to_string()), Reading::Known);
+        let chain = |text: &str| {
+            Chain::read(text).map_or_else(|error| SourceReading::Unread(error.to_string()), SourceReading::Known)
+        };
         let roots = |text: &str| {
-            Certificate::read_all(text).map_or_else(|error| Reading::Unread(error.to_string()), Reading::Known)
+            Certificate::read_all(text)
+                .map_or_else(|error| SourceReading::Unread(error.to_string()), SourceReading::Known)
         };
         for (arn, text) in &self.acm {
-            readings.chains.insert(Source::Acm(CertificateArn::new(arn)), chain(text));
+            readings.chains.insert(CertificateSource::Acm(CertificateArn::new(arn)), chain(text));
         }
         for (name, text) in &self.leaves {
-            readings.chains.insert(Source::Sds(SecretName::new(name)), chain(text));
+            readings.chains.insert(CertificateSource::Sds(SecretName::new(name)), chain(text));
         }
         for (name, text) in &self.roots {
             readings.anchors.insert(Anchor::Sds(SecretName::new(name)), roots(text));

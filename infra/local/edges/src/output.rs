@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use mesh::certificates::{Anchor, Certificate, Fingerprint, Readings, Source};
-use mesh::edges::{Edge, Verdict, edges as all_edges};
+use mesh::certificates::{Anchor, Certificate, CertificateSource, Fingerprint, Readings};
+use mesh::edges::{Edge, TlsVerdict, edges as all_edges};
 use mesh::name::ResourcePath;
 use serde::Serialize;
 
@@ -66,28 +66,28 @@ impl View<'_> {
         let trusted = self.trusted(&from, &inputs.server_trust, &mut lagging);
         self.trusted(&to, inputs.client_trust.as_slice(), &mut lagging);
         let broken = match &edge.verdict {
-            Verdict::Broken(reason) => Some(format!("{reason:?}")),
-            Verdict::Plaintext => Some("the edge is in plain text".to_owned()),
-            Verdict::Tls | Verdict::Mtls => None,
+            TlsVerdict::Broken(reason) => Some(format!("{reason:?}")),
+            TlsVerdict::Plaintext => Some("the edge is in plain text".to_owned()),
+            TlsVerdict::Tls | TlsVerdict::Mtls => None,
         };
         let unknown = || (!edge.is_proven()).then(|| format!("unknown: {:?}", edge.unknown));
         let verdict = match &edge.verdict {
-            Verdict::Plaintext => "plaintext",
-            Verdict::Tls => "tls",
-            Verdict::Mtls => "mtls",
-            Verdict::Broken(reason) => reason.id(),
+            TlsVerdict::Plaintext => "plaintext",
+            TlsVerdict::Tls => "tls",
+            TlsVerdict::Mtls => "mtls",
+            TlsVerdict::Broken(reason) => reason.id(),
         };
         let (verdict, fault) = (verdict.to_owned(), broken.or_else(unknown));
         EdgeState { from, to, verdict, fault, server, client, trusted, lagging }
     }
 
     /// The certificate that a proxy presents. The proxy lags if it differs from the stored one.
-    fn presented(&self, proxy: &str, source: Option<&Source>, lagging: &mut BTreeSet<String>) -> Presented {
+    fn presented(&self, proxy: &str, source: Option<&CertificateSource>, lagging: &mut BTreeSet<String>) -> Presented {
         let stored = source.and_then(|source| self.readings.chain(source).ok());
         let secret = match source {
-            Some(Source::Acm(arn)) => arn.to_string(),
-            Some(Source::Sds(name)) => name.to_string(),
-            Some(Source::File(..)) | None => String::new(),
+            Some(CertificateSource::Acm(arn)) => arn.to_string(),
+            Some(CertificateSource::Sds(name)) => name.to_string(),
+            Some(CertificateSource::File(..)) | None => String::new(),
         };
         let has = self.has(proxy, &secret);
         let wanted: BTreeSet<String> = stored.iter().map(|chain| chain.leaf.fingerprint.to_string()).collect();

@@ -26,12 +26,12 @@ struct Call {
     service: &'static str,
     /// The path that is requested; `None` for the path of the request itself.
     path: Option<&'static str>,
-    means: Means,
+    protocol: CallProtocol,
 }
 
 /// How a backend is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Means {
+enum CallProtocol {
     Http,
     /// A unary call with an empty message. It is HTTP/1.1 as far as the application's own proxy and HTTP/2 from there.
     Grpc,
@@ -41,7 +41,7 @@ enum Means {
 
 impl Call {
     const fn http(prefix: &'static str, service: &'static str, path: Option<&'static str>) -> Self {
-        Self { prefix, service, path, means: Means::Http }
+        Self { prefix, service, path, protocol: CallProtocol::Http }
     }
 }
 
@@ -53,11 +53,11 @@ const CALLS: [Call; 9] = [
         prefix: "/checkout",
         service: "payments.shop.local",
         path: Some("/shop.Payments/Authorise"),
-        means: Means::Grpc,
+        protocol: CallProtocol::Grpc,
     },
     Call::http("/checkout", "orders.shop.local", Some("/orders")),
     Call::http("/products", "catalog.shop.local", None),
-    Call { prefix: "/products", service: "inventory.shop.local", path: None, means: Means::Tcp },
+    Call { prefix: "/products", service: "inventory.shop.local", path: None, protocol: CallProtocol::Tcp },
     Call::http("/recommendations", "recommendations.shop.local", Some("/picks")),
     Call::http("/picks", "catalog.shop.local", Some("/products/1")),
     Call::http("/reviews", "reviews.shop.local", None),
@@ -129,11 +129,11 @@ impl Served {
         let mut answered = String::new();
         for call in CALLS.iter().filter(|call| path.starts_with(call.prefix)) {
             let Some(port) = self.backends.get(call.service) else { continue };
-            let (status, by) = match call.means {
-                Means::Http => self.call_http(call, *port, path, headers).await,
-                Means::Grpc => self.call_grpc(call, *port).await,
+            let (status, by) = match call.protocol {
+                CallProtocol::Http => self.call_http(call, *port, path, headers).await,
+                CallProtocol::Grpc => self.call_grpc(call, *port).await,
                 // Products are served without their stock if the inventory fails.
-                Means::Tcp => (StatusCode::OK, call_tcp(*port).await.unwrap_or_default()),
+                CallProtocol::Tcp => (StatusCode::OK, call_tcp(*port).await.unwrap_or_default()),
             };
             if !answered.is_empty() && !by.is_empty() {
                 answered.push(',');

@@ -21,8 +21,8 @@ pub(crate) struct Control {
     load: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// The percentage of its requests that a node fails. Failures are evenly spread and deterministic, so that a run is
-/// repeatable.
+/// The percentage of its requests that a node fails. Failures are evenly spread and deterministic, so that a
+/// run is repeatable.
 #[derive(Debug, Default)]
 struct Failing {
     percent: u32,

@@ -12,7 +12,7 @@ use crate::failure::{Failure, Result};
 /// One line.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Line {
+enum FigureLine {
     /// One case of a function.
     Case(Case),
     /// A figure of the control plane, such as its memory under a flood.
@@ -69,8 +69,8 @@ impl Figures {
         let mut figures = Self::default();
         for line in text.lines().filter_map(|line| serde_json::from_str(line).ok()) {
             match line {
-                Line::Case(case) => figures.cases.push(case),
-                Line::Figure { figure, value } => drop(figures.values.insert(figure, value)),
+                FigureLine::Case(case) => figures.cases.push(case),
+                FigureLine::Figure { figure, value } => drop(figures.values.insert(figure, value)),
             }
         }
         figures

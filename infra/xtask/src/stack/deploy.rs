@@ -50,8 +50,8 @@ fn key(function: &str) -> String {
 }
 
 /// Deploys the template. The local `CloudFormation` accepts some settings without applying them (the table's time to
-/// live and its backups), and enforces no permissions. It does not support rules of AWS Config, so they stay
-/// disabled.
+/// live and its backups), and enforces no permissions. It does not support rules of AWS Config, so
+/// they stay disabled.
 pub(super) fn deploy(
     workspace: &Workspace,
     folder: &Folder,
@@ -175,7 +175,7 @@ fn until_created(
     })?;
     let log = crate::process::log_file(folder.path(), "ministack");
     created.ok_or_else(|| Failure::NotReady {
-        what: "the stack".to_owned(),
+        service: "the stack".to_owned(),
         seconds: DEPLOYMENT_TIMEOUT.as_secs(),
         log,
     })

@@ -158,7 +158,7 @@ pub(super) fn until_ready<T>(record: &Record, log: &Path, mut look: impl FnMut()
         }
     })?;
     found.ok_or_else(|| Failure::NotReady {
-        what: record.name.clone(),
+        service: record.name.clone(),
         seconds: START_TIMEOUT.as_secs(),
         log: log.to_path_buf(),
     })

@@ -72,8 +72,8 @@ impl PresentIdentity {
         }
     }
 
-    /// The identity for reads. It is the same for two minutes, so that the control plane calls STS once for all of
-    /// them.
+    /// The identity for reads. It is the same for two minutes, so that the control plane calls STS once for
+    /// all of them.
     fn for_reads(&self, identity: &Identity, now: SystemTime) -> Result<String, BoxError> {
         let credentials = identity.data::<Credentials>().ok_or("the identity contains no AWS credentials")?;
         let (key, token) = (credentials.access_key_id(), credentials.session_token());

@@ -56,7 +56,7 @@ struct UnexpectedUri {
     uri: String,
 }
 
-/// The request with the path of the proxies. The endpoint may have a path of its own, so only the end is replaced.
+/// The request with the path of the proxies. The endpoint may have a path, so only the last segment is replaced.
 fn redirected(mut request: HttpRequest) -> Result<HttpRequest, UnexpectedUri> {
     let uri = request.uri().to_owned();
     let moved = uri.strip_suffix(SIGNED_PATH).map(|endpoint| request.set_uri(format!("{endpoint}{PROXIES}")));

@@ -140,8 +140,8 @@ fn state(found: Option<&StateValue>) -> AlarmState {
     }
 }
 
-/// The time of the last transition, or else of the last update. The update's time also moves when only the reason
-/// changes.
+/// The time of the last transition, or else of the last update. The update's time also moves when only
+/// the reason changes.
 fn since(transitioned: Option<&DateTime>, updated: Option<&DateTime>) -> Option<Timestamp> {
     let time = transitioned.or(updated)?;
     Timestamp::new(time.secs(), i32::try_from(time.subsec_nanos()).ok()?).ok()

@@ -117,8 +117,8 @@ fn data(metric: &CountedMetric, points: u32, above_zero: u32, unreadable: Option
     MetricData { metric: metric_name(&metric.query), account, usage: metric.usage, points, above_zero, unreadable }
 }
 
-/// The id of a query. Ids begin with a lower-case letter; those of the alarm could clash with the companions of its
-/// metrics.
+/// The id of a query. Ids begin with a lower-case letter; those of the alarm could clash with the companions
+/// of its metrics.
 fn id(number: usize) -> String {
     format!("q{number}")
 }

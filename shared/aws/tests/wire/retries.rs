@@ -30,8 +30,8 @@ fn token_expired() -> CannedResponse {
     CannedResponse::error(400, "ExpiredTokenException", json!({ "message": message }))
 }
 
-/// Lists the meshes of a server with these responses, and returns the outcome, the number of requests and the elapsed
-/// time.
+/// Lists the meshes of a server with these responses, and returns the outcome, the number of requests and
+/// the elapsed time.
 async fn list(answers: impl IntoIterator<Item = CannedResponse>) -> (Result<usize, PortError>, usize, Duration) {
     let server = CannedServer::start(answers).await;
     let meshes = server.aws().await.mesh();

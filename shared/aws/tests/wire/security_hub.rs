@@ -10,7 +10,7 @@ use mesh::pack::{Profile, judge};
 use mesh::policy::Policy;
 use mesh::spec::Spec;
 use ports::{PortErrorKind, RefusedFinding, SecurityHub};
-use reports::{Changes, History, MeshReport, Place, asff};
+use reports::{Changes, History, MeshReport, SecurityHubAccount, asff};
 use serde_json::{Value, json};
 
 /// The findings on a mesh with this many nodes, as the sweep writes them, and one that is resolved.
@@ -30,7 +30,8 @@ fn findings(nodes: usize) -> Vec<Value> {
     let changes = Changes { new: Vec::new(), resolved: before.new.into_iter().take(1).collect() };
     let report =
         MeshReport { mesh: &mesh, edges: &edges, evaluation: &evaluation, history: &history, at: now, unread: &[] };
-    let place = Place { partition: "aws".into(), region: "eu-west-1".into(), account: "123456789012".into() };
+    let place =
+        SecurityHubAccount { partition: "aws".into(), region: "eu-west-1".into(), account: "123456789012".into() };
     asff(&report, &changes, &place)
 }
 

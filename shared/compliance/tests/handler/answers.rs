@@ -130,7 +130,7 @@ async fn notification_without_a_rule_is_not_answered() {
 #[tokio::test(start_paused = true)]
 async fn failed_write_retries_its_message() {
     for event in ["cloudtrail-untag-resource", "control-plane-tag-resource", "sns-cloudtrail"] {
-        let shop = Shop::of(Topic::Tags);
+        let shop = Shop::new(Topic::Tags);
         shop.untag(&[V2]);
         shop.start().await.sample(event).await.unwrap();
         assert_eq!(shop.owner(V2).as_deref(), Some("platform"), "{event}");

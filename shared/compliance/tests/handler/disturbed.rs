@@ -90,8 +90,8 @@ async fn end(scenario: Scenario, wrong: Option<(usize, Fault)>) -> (BTreeMap<Str
     (shop.state(), calls)
 }
 
-/// Whether a fault is possible at a call: a read has no effect that could survive a lost answer, and a write is never
-/// stale.
+/// Whether a fault is possible at a call. A read has no effect that could survive a lost answer, and a write is never
+/// stale, unlike a read.
 fn can_happen(fault: &Fault, call: &Call) -> bool {
     match fault {
         Fault::Fails(_, Effect::Done) => call.writes,

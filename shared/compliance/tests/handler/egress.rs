@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::shop::{MESH, POLICY, Shop, V1, V2, decision};
 
 fn shop() -> Shop {
-    Shop::of(Topic::Egress)
+    Shop::new(Topic::Egress)
 }
 
 const REMOVE: &str = "egress: {removeDangling: true}\n";
@@ -59,7 +59,7 @@ async fn dangling_backends_are_removed_if_the_policy_permits_it() {
     assert_eq!(shop.ports.mesh.writes().len(), 1, "one write removes both");
     assert_eq!(decision(&answer, V2)["plan"]["apply"].as_array().unwrap().len(), 2);
 
-    let shop = Shop::of(Topic::Egress);
+    let shop = Shop::new(Topic::Egress);
     shop.calls(V2, "old.shop.local");
     let answer = shop.start().await.scheduled_run().await.unwrap();
     let held = decision(&answer, V2);

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::shop::{MESH, PAYMENTS, Shop, V1, V2, arn, decision, line};
 
 fn shop() -> Shop {
-    let shop = Shop::of(Topic::Tags);
+    let shop = Shop::new(Topic::Tags);
     shop.untag(&[V2]);
     shop
 }
@@ -105,7 +105,7 @@ async fn answer_rejected_by_aws_config_is_reported() {
     assert_eq!(line(&answer, &arn(V2))["reason"], "CannotAnswer", "a rejected token is not retried");
     assert_eq!(shop.owner(V2).as_deref(), Some("platform"), "the repair is independent of the answer");
 
-    let shop = Shop::of(Topic::Tags);
+    let shop = Shop::new(Topic::Tags);
     shop.ports.config.refuse(ConfigResource { resource_type: "AWS::AppMesh::Mesh".into(), resource_id: arn(MESH) });
     let why = shop.start().await.sample("config-scheduled").await.unwrap_err();
     assert!(why.contains("EvaluationsRefused"), "{why}");

@@ -1,6 +1,6 @@
 //! The notices, events and journal entries of decisions, and replays from the journal.
 
-use mesh::compliance::{DecisionScope, Facts, Record, Topic, decide};
+use mesh::compliance::{ComplianceRecord as Record, DecisionScope, ResourceFacts as Facts, Topic, decide};
 use mesh::policy::Policy;
 use mesh::resource::{Resource, Tags};
 use ports::Urgency;
@@ -36,7 +36,7 @@ async fn finding_and_its_resolution_are_reported_once() {
 
 #[tokio::test(start_paused = true)]
 async fn repair_is_reported_once() {
-    let shop = Shop::of(Topic::Egress);
+    let shop = Shop::new(Topic::Egress);
     shop.open_filter();
     let function = shop.start().await;
     for _ in 0..3 {
@@ -104,7 +104,7 @@ async fn decision_is_replayed_from_its_journal_entry() {
 
 #[tokio::test(start_paused = true)]
 async fn large_observation_is_stored_in_the_report_store() {
-    let shop = Shop::of(Topic::Tags);
+    let shop = Shop::new(Topic::Tags);
     for n in 0..100 {
         let path = format!("mesh/shop/virtualNode/n{n}");
         shop.put(&path, &serde_json::json!({}));

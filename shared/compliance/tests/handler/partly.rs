@@ -19,7 +19,7 @@ fn breaks(shop: &Shop, name: &'static str, path: &str, failure: Failure) {
 async fn resource_with_unlistable_tags_is_the_only_one_unknown() {
     for (failure, comes_again) in [(Failure::Denied, false), (Failure::Throttled, true), (Failure::TimedOut, true)] {
         for path in ALL.into_iter().filter(|path| *path != V2) {
-            let shop = Shop::of(Topic::Tags);
+            let shop = Shop::new(Topic::Tags);
             shop.untag(&[V2]);
             breaks(&shop, "list tags of", path, failure);
             let answer = shop.start().await.sample("config-scheduled").await;
@@ -49,7 +49,7 @@ async fn resource_with_unlistable_tags_is_the_only_one_unknown() {
 
 #[tokio::test(start_paused = true)]
 async fn repair_waits_for_the_tags_it_would_inherit() {
-    let shop = Shop::of(Topic::Tags);
+    let shop = Shop::new(Topic::Tags);
     shop.untag(&[V2]);
     breaks(&shop, "list tags of", SERVICE, Failure::Denied);
     let function = shop.start().await;
@@ -67,7 +67,7 @@ async fn repair_waits_for_the_tags_it_would_inherit() {
 #[tokio::test(start_paused = true)]
 async fn egress_is_evaluated_and_repaired_without_tags() {
     for failure in [Failure::Denied, Failure::Throttled, Failure::Unavailable] {
-        let shop = Shop::of(Topic::Egress);
+        let shop = Shop::new(Topic::Egress);
         shop.open_filter();
         shop.breaks("list tags of", failure);
         let answer = shop.start().await.sample("config-change-mesh").await.unwrap();
@@ -87,7 +87,7 @@ async fn resource_that_cannot_be_described_is_the_only_one_unknown() {
     for topic in [Topic::Tags, Topic::Egress] {
         for (failure, comes_again) in [(Failure::Denied, false), (Failure::Unavailable, true)] {
             for path in [V1, PAYMENTS, ROUTER, ROUTE, SERVICE, GATEWAY] {
-                let shop = Shop::of(topic);
+                let shop = Shop::new(topic);
                 shop.untag(&[V2]);
                 shop.open_filter();
                 breaks(&shop, "describe", path, failure);
@@ -112,7 +112,7 @@ async fn resource_that_cannot_be_described_is_the_only_one_unknown() {
 /// A request about one resource does not wait for another unreadable resource.
 #[tokio::test(start_paused = true)]
 async fn event_about_one_resource_is_answered_while_another_is_throttled() {
-    let shop = Shop::of(Topic::Tags);
+    let shop = Shop::new(Topic::Tags);
     shop.untag(&[V2]);
     breaks(&shop, "list tags of", V1, Failure::Throttled);
     let answer = shop.start().await.sample("config-change").await;
@@ -124,12 +124,12 @@ async fn event_about_one_resource_is_answered_while_another_is_throttled() {
 /// A resource that is deleted between its description and its tags is missing; an existing one without tags is unknown.
 #[tokio::test(start_paused = true)]
 async fn tags_that_are_not_found() {
-    let shop = Shop::of(Topic::Tags);
+    let shop = Shop::new(Topic::Tags);
     breaks(&shop, "list tags of", V2, Failure::NotFound);
     let answer = shop.start().await.sample("config-change").await.unwrap();
     assert_eq!((shop.evaluated().len(), &line(&answer, &arn(V2))["reason"]), (0, &json!("Unknown")));
 
-    let shop = Shop::of(Topic::Tags);
+    let shop = Shop::new(Topic::Tags);
     breaks(&shop, "list tags of", V2, Failure::NotFound);
     let (path, described) = (V2, std::sync::atomic::AtomicUsize::new(0));
     let second = move |call: &Call| {
@@ -145,13 +145,13 @@ async fn tags_that_are_not_found() {
 #[tokio::test(start_paused = true)]
 async fn throttled_list_is_never_a_short_list() {
     let is_list = |call: &Call| call.name == "list" && call.subject.starts_with("virtualNode");
-    let shop = Shop::of(Topic::Tags);
+    let shop = Shop::new(Topic::Tags);
     shop.untag(&[V2]);
     shop.ports.faults.once(is_list, Fault::Fails(Failure::Throttled, Effect::NotDone));
     shop.start().await.sample("config-scheduled").await.unwrap();
     assert_eq!((shop.evaluated().len(), shop.owner(V2).as_deref()), (10, Some("platform")));
 
-    let shop = Shop::of(Topic::Tags);
+    let shop = Shop::new(Topic::Tags);
     shop.untag(&[V2]);
     shop.ports.faults.whenever(is_list, Fault::Fails(Failure::Throttled, Effect::NotDone));
     shop.start().await.sample("config-scheduled").await.unwrap_err();
@@ -160,7 +160,7 @@ async fn throttled_list_is_never_a_short_list() {
 
 #[tokio::test(start_paused = true)]
 async fn denied_mesh_does_not_affect_the_others_and_pages_once() {
-    let shop = Shop::of(Topic::Tags);
+    let shop = Shop::new(Topic::Tags);
     shop.untag(&[V2]);
     for name in ["bank", "club"] {
         shop.put(&format!("mesh/{name}"), &json!({}));

@@ -7,7 +7,7 @@ use crate::shop::{POLICY, Shop, V2};
 
 #[tokio::test(start_paused = true)]
 async fn run_without_any_policy_fails_and_pages_until_the_policy_is_loaded() {
-    let mut shop = Shop::of(Topic::Tags);
+    let mut shop = Shop::new(Topic::Tags);
     shop.policy = MemoryPolicy::new(POLICY, shop.ports.faults.clone());
     shop.breaks("read policy", Failure::Unavailable);
     let function = shop.start().await;
@@ -31,7 +31,7 @@ async fn run_without_any_policy_fails_and_pages_until_the_policy_is_loaded() {
 /// The newest version was never valid in this process: an operator has to correct it.
 #[tokio::test(start_paused = true)]
 async fn invalid_policy_in_the_first_invocation_pages_at_once() {
-    let mut shop = Shop::of(Topic::Egress);
+    let mut shop = Shop::new(Topic::Egress);
     shop.policy = MemoryPolicy::new("version: 1\nfailover:\n  dwell: soon\n", shop.ports.faults.clone());
     shop.ports.faults.once(
         |call| call.name == "read policy",

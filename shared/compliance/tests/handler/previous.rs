@@ -19,7 +19,7 @@ fn reported(key: &StateKey) -> Value {
 
 #[tokio::test(start_paused = true)]
 async fn findings_that_the_previous_version_reported_are_resolved() {
-    let shop = Shop::of(Topic::Tags);
+    let shop = Shop::new(Topic::Tags);
     let stored = Stored { revision: 2, epoch: 0, lease: None, document: reported(&shop.key()) };
     shop.ports.state.put(&shop.key(), stored);
     // The nodes have their tags by now.

@@ -30,7 +30,7 @@ fn failed(answer: &Value) -> Vec<&str> {
 }
 
 fn shop() -> Shop {
-    let shop = Shop::of(Topic::Tags);
+    let shop = Shop::new(Topic::Tags);
     for name in ["bank", "club"] {
         shop.put(&format!("mesh/{name}"), &json!({}));
         shop.owns(&format!("mesh/{name}"), "platform");
@@ -86,8 +86,8 @@ async fn failed_repair_retries_only_the_messages_about_its_resource() {
     assert_eq!(shop.owner(V2).as_deref(), Some("platform"));
 }
 
-/// An item is too large to be included, and the read of its history is throttled: no answer, and only its message is
-/// retried.
+/// An item is too large to be included, and the read of its history is throttled. AWS Config gets no answer, and only
+/// the message of the item is retried.
 #[tokio::test(start_paused = true)]
 async fn throttled_history_retries_only_the_oversized_item() {
     let shop = shop();
@@ -104,7 +104,7 @@ async fn throttled_history_retries_only_the_oversized_item() {
     assert_eq!(shop.evaluated()[V1].0, "COMPLIANT");
 }
 
-/// An answer that AWS Config rejects once is sent again in the same invocation; after a lasting failure its message is
+/// An answer that AWS Config rejects once is sent again in the same invocation. After a lasting failure, its message is
 /// retried.
 #[tokio::test(start_paused = true)]
 async fn failed_answer_retries_only_its_message() {

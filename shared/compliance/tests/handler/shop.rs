@@ -85,7 +85,7 @@ impl Shop {
         shop
     }
 
-    pub(crate) fn of(topic: Topic) -> Self {
+    pub(crate) fn new(topic: Topic) -> Self {
         Self::with(topic, POLICY)
     }
 
@@ -189,7 +189,7 @@ impl Shop {
             let compliance = serde_json::to_value(evaluation.compliance).unwrap().as_str().unwrap().to_owned();
             (id, (compliance, evaluation.annotation.as_str().to_owned()))
         };
-        self.ports.config.standing().into_values().map(by_path).collect()
+        self.ports.config.latest().into_values().map(by_path).collect()
     }
 
     /// The key of the mesh's record.

@@ -20,7 +20,7 @@ async fn unreadable_record_holds_and_pages_once() {
         (json!("?"), "RecordUnreadable"),
         (json!({ "format": 2, "told": {} }), "NewerFormat"),
     ] {
-        let shop = Shop::of(Topic::Tags);
+        let shop = Shop::new(Topic::Tags);
         shop.untag(&[V2]);
         store(&shop, document.clone()).await;
         let function = shop.start().await;
@@ -42,7 +42,7 @@ async fn unreadable_record_holds_and_pages_once() {
 /// An older version keeps the members that a newer version has added.
 #[tokio::test(start_paused = true)]
 async fn unknown_members_of_a_record_are_kept() {
-    let shop = Shop::of(Topic::Tags);
+    let shop = Shop::new(Topic::Tags);
     shop.untag(&[V2]);
     store(&shop, json!({ "told": {}, "added": { "by": "a newer version" } })).await;
     shop.start().await.sample("config-change").await.unwrap();
@@ -101,7 +101,7 @@ async fn waiting_notices_stay_within_their_maximum() {
 #[tokio::test(start_paused = true)]
 async fn notice_survives_a_failure_of_sns_and_the_state_table() {
     for (topic, failing) in [(Topic::Tags, "note"), (Topic::Egress, "note"), (Topic::Tags, "finish")] {
-        let shop = Shop::of(topic);
+        let shop = Shop::new(topic);
         match topic {
             Topic::Tags => shop.untag(&[V2]),
             Topic::Egress => shop.open_filter(),
@@ -129,7 +129,7 @@ async fn notice_survives_a_failure_of_sns_and_the_state_table() {
 #[tokio::test(start_paused = true)]
 async fn events_survive_a_failure_of_the_bus() {
     for failure in [Failure::Unavailable, Failure::Throttled, Failure::Denied] {
-        let shop = Shop::of(Topic::Tags);
+        let shop = Shop::new(Topic::Tags);
         shop.untag(&[V2]);
         shop.breaks("put events", failure);
         let answer = shop.start().await.scheduled_run().await.unwrap();

@@ -11,7 +11,7 @@ use crate::shop::{
 };
 
 fn shop() -> Shop {
-    Shop::of(Topic::Tags)
+    Shop::new(Topic::Tags)
 }
 
 #[tokio::test(start_paused = true)]

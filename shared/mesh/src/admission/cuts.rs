@@ -6,6 +6,7 @@ mod moved;
 mod ports;
 mod receiving;
 mod taken_over;
+mod tls_modes;
 
 use std::collections::{BTreeMap, BTreeSet};
 

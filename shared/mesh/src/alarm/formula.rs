@@ -5,7 +5,7 @@
 //! goes off when `errors` rises or `requests` falls.
 
 use super::contributor::is_insights;
-use lexer::{Token, tokens};
+use lexer::{FormulaToken, tokens};
 
 mod lexer;
 
@@ -37,7 +37,7 @@ impl Direction {
 
 /// One use of a metric, or of another line, in an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MetricUse {
+pub struct ExpressionOperand {
     /// The metric's name, or the id of a line of metric math; `METRICS()` stands for all metrics of the alarm.
     pub name: String,
     /// The label matchers of the selector.
@@ -63,7 +63,7 @@ pub struct LabelMatcher {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Formula {
     /// The metrics that the value depends on, in the order of the text.
-    pub uses: Vec<MetricUse>,
+    pub uses: Vec<ExpressionOperand>,
     /// The labels that series are grouped by; absent when the expression does not aggregate.
     pub grouping: Option<Vec<String>>,
     /// The namespace of a Metrics Insights query.
@@ -83,7 +83,7 @@ impl Formula {
         if is_insights(expression) {
             return insights(&tokens, direction);
         }
-        let mut parser = Parser { tokens: &tokens, at: 0, depth: 0 };
+        let mut parser = FormulaParser { tokens: &tokens, at: 0, depth: 0 };
         let expression = parser.binary(0)?;
         if parser.at < tokens.len() {
             return None;
@@ -97,7 +97,12 @@ impl Formula {
         match expression {
             Expression::Constant(_) => {}
             Expression::Metric { name, labels } => {
-                self.uses.push(MetricUse { name: name.clone(), labels: labels.clone(), direction, is_measured });
+                self.uses.push(ExpressionOperand {
+                    name: name.clone(),
+                    labels: labels.clone(),
+                    direction,
+                    is_measured,
+                });
             }
             Expression::Negated(inner) => self.collect(inner, direction.flipped(), is_measured),
             Expression::Call { name, arguments, grouping } => {
@@ -143,7 +148,7 @@ impl Formula {
         let relevant: &[Expression] = match name {
             "metrics" => {
                 let name = "METRICS()".to_owned();
-                self.uses.push(MetricUse { name, labels: Vec::new(), direction, is_measured });
+                self.uses.push(ExpressionOperand { name, labels: Vec::new(), direction, is_measured });
                 &[]
             }
             // A band is computed from the past of a metric that is a separate line of the alarm.
@@ -233,18 +238,18 @@ const LEVELS: [&[&str]; 6] = [
     &["^"],
 ];
 
-struct Parser<'a> {
-    tokens: &'a [Token],
+struct FormulaParser<'a> {
+    tokens: &'a [FormulaToken],
     at: usize,
     depth: usize,
 }
 
-impl<'a> Parser<'a> {
-    fn peek(&self) -> Option<&'a Token> {
+impl<'a> FormulaParser<'a> {
+    fn peek(&self) -> Option<&'a FormulaToken> {
         self.tokens.get(self.at)
     }
 
-    fn next(&mut self) -> Option<&'a Token> {
+    fn next(&mut self) -> Option<&'a FormulaToken> {
         let token = self.peek();
         self.at += usize::from(token.is_some());
         token
@@ -303,20 +308,20 @@ impl<'a> Parser<'a> {
 
     fn primary(&mut self) -> Option<Expression> {
         let expression = match self.next()? {
-            Token::Number(value) => Expression::Constant(*value),
-            Token::Text(_) => Expression::Constant(None),
-            Token::Symbol(symbol) if symbol == "(" => {
+            FormulaToken::Number(value) => Expression::Constant(*value),
+            FormulaToken::Text(_) => Expression::Constant(None),
+            FormulaToken::Symbol(symbol) if symbol == "(" => {
                 let inner = self.binary(0)?;
                 self.skip(")").then_some(inner)?
             }
-            Token::Symbol(symbol) if symbol == "[" => {
+            FormulaToken::Symbol(symbol) if symbol == "[" => {
                 // A list of lines, as in `SUM([m1, m2])`.
                 let arguments = self.arguments("]")?;
                 Expression::Call { name: "list".to_owned(), arguments, grouping: None }
             }
-            Token::Symbol(symbol) if symbol == "{" => self.selector(None)?,
-            Token::Symbol(_) => return None,
-            Token::Word(name) => self.word(name)?,
+            FormulaToken::Symbol(symbol) if symbol == "{" => self.selector(None)?,
+            FormulaToken::Symbol(_) => return None,
+            FormulaToken::Word(name) => self.word(name)?,
         };
         self.skip_modifiers()?;
         Some(expression)
@@ -353,10 +358,10 @@ impl<'a> Parser<'a> {
         let mut names = Vec::new();
         loop {
             match self.next()? {
-                Token::Symbol(symbol) if symbol == end => return Some(names),
-                Token::Symbol(symbol) if symbol == "," => {}
-                Token::Word(name) | Token::Text(name) => names.push(name.clone()),
-                Token::Symbol(_) | Token::Number(_) => return None,
+                FormulaToken::Symbol(symbol) if symbol == end => return Some(names),
+                FormulaToken::Symbol(symbol) if symbol == "," => {}
+                FormulaToken::Word(name) | FormulaToken::Text(name) => names.push(name.clone()),
+                FormulaToken::Symbol(_) | FormulaToken::Number(_) => return None,
             }
         }
     }
@@ -380,9 +385,9 @@ impl<'a> Parser<'a> {
         let mut name = name.map(str::to_owned);
         let mut labels = Vec::new();
         loop {
-            let (Token::Word(label) | Token::Text(label)) = (match self.next()? {
-                Token::Symbol(symbol) if symbol == "}" => break,
-                Token::Symbol(symbol) if symbol == "," => continue,
+            let (FormulaToken::Word(label) | FormulaToken::Text(label)) = (match self.next()? {
+                FormulaToken::Symbol(symbol) if symbol == "}" => break,
+                FormulaToken::Symbol(symbol) if symbol == "," => continue,
                 token => token,
             }) else {
                 return None;
@@ -393,7 +398,7 @@ impl<'a> Parser<'a> {
                 continue;
             };
             self.at += 1;
-            let Token::Text(value) = self.next()? else { return None };
+            let FormulaToken::Text(value) = self.next()? else { return None };
             if label == "__name__" && operator == "=" {
                 name = Some(value.clone());
             } else {
@@ -421,11 +426,11 @@ impl<'a> Parser<'a> {
 }
 
 /// `SELECT AVG(metric) FROM SCHEMA(namespace, d1, d2) WHERE d1 = 'x' GROUP BY d2`.
-fn insights(tokens: &[Token], direction: Direction) -> Option<Formula> {
-    let mut parser = Parser { tokens, at: 1, depth: 0 };
-    let text = |token: &Token| match token {
-        Token::Word(text) | Token::Text(text) => Some(text.clone()),
-        Token::Symbol(_) | Token::Number(_) => None,
+fn insights(tokens: &[FormulaToken], direction: Direction) -> Option<Formula> {
+    let mut parser = FormulaParser { tokens, at: 1, depth: 0 };
+    let text = |token: &FormulaToken| match token {
+        FormulaToken::Word(text) | FormulaToken::Text(text) => Some(text.clone()),
+        FormulaToken::Symbol(_) | FormulaToken::Number(_) => None,
     };
     let function = text(parser.next()?);
     parser.skip("(").then_some(())?;
@@ -463,7 +468,7 @@ fn insights(tokens: &[Token], direction: Direction) -> Option<Formula> {
         }
         grouping = Some(names);
     }
-    let uses = vec![MetricUse { name, labels, direction, is_measured: true }];
+    let uses = vec![ExpressionOperand { name, labels, direction, is_measured: true }];
     Some(Formula { uses, grouping, namespace, function, schema })
 }
 

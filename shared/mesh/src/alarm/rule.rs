@@ -10,17 +10,17 @@ const MAX_NESTING: usize = 64;
 
 /// A composite alarm's rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rule {
+pub enum CompositeRule {
     /// `TRUE` or `FALSE`.
     Constant(bool),
     /// `ALARM(name)`, `OK(name)` or `INSUFFICIENT_DATA(name)`.
     Is(Atom),
     /// `NOT`.
-    Not(Box<Rule>),
+    Not(Box<CompositeRule>),
     /// `AND`.
-    All(Vec<Rule>),
+    All(Vec<CompositeRule>),
     /// `OR`.
-    Any(Vec<Rule>),
+    Any(Vec<CompositeRule>),
     /// `AT_LEAST(needed, test, (alarms))`, a percentage already turned into a number.
     AtLeast {
         /// How many of the tests have to hold.
@@ -54,7 +54,7 @@ pub enum StateTest {
 
 /// The value of a rule or of a part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Certainty {
+pub enum RuleValue {
     /// It holds.
     True,
     /// It does not hold.
@@ -100,7 +100,7 @@ pub enum RuleError {
     Name(#[from] AlarmNameError),
 }
 
-impl Rule {
+impl CompositeRule {
     /// Reads a rule. An ARN gives the name that follows `:alarm:`. `NOT` binds tighter than `AND`, and `AND` tighter
     /// than `OR`.
     ///
@@ -109,11 +109,11 @@ impl Rule {
     /// Refuses a rule that the grammar of `PutCompositeAlarm` does not permit.
     pub fn parse(text: &str) -> Result<Self, RuleError> {
         let tokens = tokens(text)?;
-        let mut parser = Parser { tokens: &tokens, at: 0, depth: 0 };
+        let mut parser = RuleParser { tokens: &tokens, at: 0, depth: 0 };
         let rule = parser.any()?;
         match parser.next() {
             None => Ok(rule),
-            Some(Token::Close) => Err(RuleError::Unbalanced),
+            Some(RuleToken::Close) => Err(RuleError::Unbalanced),
             Some(token) => Err(unexpected(Some(token), "AND, OR or the end of the rule")),
         }
     }
@@ -136,28 +136,28 @@ impl Rule {
     }
 
     /// The value of the rule. `state` gives the state of an alarm, if it is known.
-    pub fn evaluate(&self, state: &impl Fn(&AlarmName) -> Option<AlarmState>) -> Certainty {
+    pub fn evaluate(&self, state: &impl Fn(&AlarmName) -> Option<AlarmState>) -> RuleValue {
         match self {
-            Self::Constant(value) => Certainty::from(*value),
+            Self::Constant(value) => RuleValue::from(*value),
             Self::Is(atom) => atom.evaluate(state),
             Self::Not(rule) => rule.evaluate(state).not(),
             Self::All(rules) => {
                 let values = rules.iter().map(|rule| rule.evaluate(state));
-                values.fold(Certainty::True, Certainty::and)
+                values.fold(RuleValue::True, RuleValue::and)
             }
             Self::Any(rules) => {
                 let values = rules.iter().map(|rule| rule.evaluate(state).not());
-                values.fold(Certainty::True, Certainty::and).not()
+                values.fold(RuleValue::True, RuleValue::and).not()
             }
             Self::AtLeast { needed, atoms } => {
-                let values: Vec<Certainty> = atoms.iter().map(|atom| atom.evaluate(state)).collect();
+                let values: Vec<RuleValue> = atoms.iter().map(|atom| atom.evaluate(state)).collect();
                 let count = |value| values.iter().filter(|found| **found == value).count();
-                if count(Certainty::True) >= *needed {
-                    Certainty::True
-                } else if count(Certainty::True) + count(Certainty::Unknown) < *needed {
-                    Certainty::False
+                if count(RuleValue::True) >= *needed {
+                    RuleValue::True
+                } else if count(RuleValue::True) + count(RuleValue::Unknown) < *needed {
+                    RuleValue::False
                 } else {
-                    Certainty::Unknown
+                    RuleValue::Unknown
                 }
             }
         }
@@ -166,8 +166,8 @@ impl Rule {
     /// The alarms with states that make the rule true; empty if it is not known to be true.
     pub fn causes(&self, state: &impl Fn(&AlarmName) -> Option<AlarmState>) -> Vec<Cause> {
         let mut causes = Vec::new();
-        if self.evaluate(state) == Certainty::True {
-            self.collect_causes(Certainty::True, state, &mut causes);
+        if self.evaluate(state) == RuleValue::True {
+            self.collect_causes(RuleValue::True, state, &mut causes);
         }
         causes
     }
@@ -177,7 +177,7 @@ impl Rule {
     pub fn known_causes(&self, state: &impl Fn(&AlarmName) -> Option<AlarmState>) -> Vec<Cause> {
         let mut causes = Vec::new();
         match self {
-            Self::All(rules) | Self::Any(rules) if self.evaluate(state) == Certainty::Unknown => {
+            Self::All(rules) | Self::Any(rules) if self.evaluate(state) == RuleValue::Unknown => {
                 for rule in rules {
                     for cause in rule.known_causes(state) {
                         if !causes.contains(&cause) {
@@ -188,7 +188,7 @@ impl Rule {
             }
             Self::AtLeast { atoms, .. } => {
                 for atom in atoms {
-                    Self::Is(atom.clone()).collect_causes(Certainty::True, state, &mut causes);
+                    Self::Is(atom.clone()).collect_causes(RuleValue::True, state, &mut causes);
                 }
             }
             Self::All(_) | Self::Any(_) | Self::Constant(_) | Self::Is(_) | Self::Not(_) => {
@@ -201,7 +201,7 @@ impl Rule {
     /// Collects the alarms that give this part of the rule the value that it has.
     fn collect_causes(
         &self,
-        value: Certainty,
+        value: RuleValue,
         state: &impl Fn(&AlarmName) -> Option<AlarmState>,
         causes: &mut Vec<Cause>,
     ) {
@@ -231,10 +231,10 @@ impl Rule {
 }
 
 impl Atom {
-    fn evaluate(&self, state: &impl Fn(&AlarmName) -> Option<AlarmState>) -> Certainty {
+    fn evaluate(&self, state: &impl Fn(&AlarmName) -> Option<AlarmState>) -> RuleValue {
         match state(&self.alarm).as_ref().and_then(StateTest::from_state) {
-            None => Certainty::Unknown,
-            Some(state) => Certainty::from((state == self.test) != self.negated),
+            None => RuleValue::Unknown,
+            Some(state) => RuleValue::from((state == self.test) != self.negated),
         }
     }
 }
@@ -261,7 +261,7 @@ impl StateTest {
     }
 }
 
-impl Certainty {
+impl RuleValue {
     fn not(self) -> Self {
         match self {
             Self::True => Self::False,
@@ -279,38 +279,38 @@ impl Certainty {
     }
 }
 
-impl From<bool> for Certainty {
+impl From<bool> for RuleValue {
     fn from(value: bool) -> Self {
         if value { Self::True } else { Self::False }
     }
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Token {
+enum RuleToken {
     Open,
     Close,
     Comma,
     Word { text: String, quoted: bool },
 }
 
-impl Token {
+impl RuleToken {
     fn is_word(&self, word: &str) -> bool {
         matches!(self, Self::Word { text, quoted: false } if text == word)
     }
 }
 
-struct Parser<'a> {
-    tokens: &'a [Token],
+struct RuleParser<'a> {
+    tokens: &'a [RuleToken],
     at: usize,
     depth: usize,
 }
 
-impl<'a> Parser<'a> {
-    fn peek(&self) -> Option<&'a Token> {
+impl<'a> RuleParser<'a> {
+    fn peek(&self) -> Option<&'a RuleToken> {
         self.tokens.get(self.at)
     }
 
-    fn next(&mut self) -> Option<&'a Token> {
+    fn next(&mut self) -> Option<&'a RuleToken> {
         let token = self.peek();
         self.at += usize::from(token.is_some());
         token
@@ -322,7 +322,7 @@ impl<'a> Parser<'a> {
         found
     }
 
-    fn expect(&mut self, wanted: &Token, expected: &'static str) -> Result<(), RuleError> {
+    fn expect(&mut self, wanted: &RuleToken, expected: &'static str) -> Result<(), RuleError> {
         match self.next() {
             Some(token) if token == wanted => Ok(()),
             None => Err(RuleError::Unbalanced),
@@ -330,52 +330,52 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn any(&mut self) -> Result<Rule, RuleError> {
-        self.sequence("OR", Self::all, Rule::Any)
+    fn any(&mut self) -> Result<CompositeRule, RuleError> {
+        self.sequence("OR", Self::all, CompositeRule::Any)
     }
 
-    fn all(&mut self) -> Result<Rule, RuleError> {
-        self.sequence("AND", Self::term, Rule::All)
+    fn all(&mut self) -> Result<CompositeRule, RuleError> {
+        self.sequence("AND", Self::term, CompositeRule::All)
     }
 
     fn sequence(
         &mut self,
         separator: &str,
-        part: fn(&mut Self) -> Result<Rule, RuleError>,
-        join: fn(Vec<Rule>) -> Rule,
-    ) -> Result<Rule, RuleError> {
+        part: fn(&mut Self) -> Result<CompositeRule, RuleError>,
+        join: fn(Vec<CompositeRule>) -> CompositeRule,
+    ) -> Result<CompositeRule, RuleError> {
         let first = part(self)?;
         let mut rules = vec![first];
         while self.skip(separator) {
             rules.push(part(self)?);
         }
-        Ok(match <[Rule; 1]>::try_from(rules) {
+        Ok(match <[CompositeRule; 1]>::try_from(rules) {
             Ok([only]) => only,
             Err(rules) => join(rules),
         })
     }
 
-    fn term(&mut self) -> Result<Rule, RuleError> {
+    fn term(&mut self) -> Result<CompositeRule, RuleError> {
         self.depth += 1;
         if self.depth > MAX_NESTING {
             return Err(RuleError::TooDeep);
         }
         let term = match self.next() {
-            Some(Token::Open) => {
+            Some(RuleToken::Open) => {
                 let rule = self.any()?;
-                self.expect(&Token::Close, "`)`")?;
+                self.expect(&RuleToken::Close, "`)`")?;
                 rule
             }
-            Some(token) if token.is_word("NOT") => Rule::Not(Box::new(self.term()?)),
-            Some(token) if token.is_word("TRUE") => Rule::Constant(true),
-            Some(token) if token.is_word("FALSE") => Rule::Constant(false),
+            Some(token) if token.is_word("NOT") => CompositeRule::Not(Box::new(self.term()?)),
+            Some(token) if token.is_word("TRUE") => CompositeRule::Constant(true),
+            Some(token) if token.is_word("FALSE") => CompositeRule::Constant(false),
             Some(token) if token.is_word("AT_LEAST") => self.at_least()?,
-            Some(Token::Word { text, quoted: false }) if StateTest::from_word(text).is_some() => {
+            Some(RuleToken::Word { text, quoted: false }) if StateTest::from_word(text).is_some() => {
                 let test = StateTest::from_word(text).unwrap_or(StateTest::Alarm);
-                self.expect(&Token::Open, "`(`")?;
+                self.expect(&RuleToken::Open, "`(`")?;
                 let alarm = self.alarm()?;
-                self.expect(&Token::Close, "`)`")?;
-                Rule::Is(Atom { alarm, test, negated: false })
+                self.expect(&RuleToken::Close, "`)`")?;
+                CompositeRule::Is(Atom { alarm, test, negated: false })
             }
             token => return Err(unexpected(token, "a test of an alarm, NOT, TRUE, FALSE or `(`")),
         };
@@ -384,42 +384,42 @@ impl<'a> Parser<'a> {
     }
 
     /// The arguments of `AT_LEAST(2, NOT ALARM, (a, b))` and `AT_LEAST(50%, OK, (a, b))`.
-    fn at_least(&mut self) -> Result<Rule, RuleError> {
-        self.expect(&Token::Open, "`(`")?;
+    fn at_least(&mut self) -> Result<CompositeRule, RuleError> {
+        self.expect(&RuleToken::Open, "`(`")?;
         let (count, is_share) = match self.next() {
-            Some(Token::Word { text, quoted: false }) => {
+            Some(RuleToken::Word { text, quoted: false }) => {
                 let digits = text.strip_suffix('%').unwrap_or(text);
                 let count = digits.parse::<usize>();
                 (count.map_err(|_| not_a_count(text))?, digits.len() < text.len())
             }
             token => return Err(unexpected(token, "a number or a percentage")),
         };
-        self.expect(&Token::Comma, "`,`")?;
+        self.expect(&RuleToken::Comma, "`,`")?;
         let negated = self.skip("NOT");
         let test = match self.next() {
-            Some(Token::Word { text, quoted: false }) => StateTest::from_word(text),
+            Some(RuleToken::Word { text, quoted: false }) => StateTest::from_word(text),
             _ => None,
         };
         let test = test.ok_or(RuleError::Unexpected {
             found: "another word".to_owned(),
             expected: "ALARM, OK or INSUFFICIENT_DATA",
         })?;
-        self.expect(&Token::Comma, "`,`")?;
-        self.expect(&Token::Open, "`(`")?;
+        self.expect(&RuleToken::Comma, "`,`")?;
+        self.expect(&RuleToken::Open, "`(`")?;
         let mut atoms = vec![Atom { alarm: self.alarm()?, test, negated }];
-        while self.peek() == Some(&Token::Comma) {
+        while self.peek() == Some(&RuleToken::Comma) {
             self.at += 1;
             atoms.push(Atom { alarm: self.alarm()?, test, negated });
         }
-        self.expect(&Token::Close, "`)`")?;
-        self.expect(&Token::Close, "`)`")?;
+        self.expect(&RuleToken::Close, "`)`")?;
+        self.expect(&RuleToken::Close, "`)`")?;
         let needed = if is_share { count.saturating_mul(atoms.len()).div_ceil(100) } else { count };
-        Ok(Rule::AtLeast { needed, atoms })
+        Ok(CompositeRule::AtLeast { needed, atoms })
     }
 
     fn alarm(&mut self) -> Result<AlarmName, RuleError> {
         match self.next() {
-            Some(Token::Word { text, .. }) => Ok(AlarmName::from_name_or_arn(text)?),
+            Some(RuleToken::Word { text, .. }) => Ok(AlarmName::from_name_or_arn(text)?),
             None => Err(RuleError::Unbalanced),
             token => Err(unexpected(token, "the name of an alarm")),
         }
@@ -430,25 +430,25 @@ fn not_a_count(text: &str) -> RuleError {
     RuleError::Unexpected { found: text.to_owned(), expected: "a number or a percentage" }
 }
 
-fn unexpected(token: Option<&Token>, expected: &'static str) -> RuleError {
+fn unexpected(token: Option<&RuleToken>, expected: &'static str) -> RuleError {
     let found = match token {
         None => "end of rule".to_owned(),
-        Some(Token::Open) => "(".to_owned(),
-        Some(Token::Close) => ")".to_owned(),
-        Some(Token::Comma) => ",".to_owned(),
-        Some(Token::Word { text, .. }) => text.clone(),
+        Some(RuleToken::Open) => "(".to_owned(),
+        Some(RuleToken::Close) => ")".to_owned(),
+        Some(RuleToken::Comma) => ",".to_owned(),
+        Some(RuleToken::Word { text, .. }) => text.clone(),
     };
     RuleError::Unexpected { found, expected }
 }
 
-fn tokens(rule: &str) -> Result<Vec<Token>, RuleError> {
+fn tokens(rule: &str) -> Result<Vec<RuleToken>, RuleError> {
     let mut tokens = Vec::new();
     let mut characters = rule.char_indices().peekable();
     while let Some((at, character)) = characters.next() {
         match character {
-            '(' => tokens.push(Token::Open),
-            ')' => tokens.push(Token::Close),
-            ',' => tokens.push(Token::Comma),
+            '(' => tokens.push(RuleToken::Open),
+            ')' => tokens.push(RuleToken::Close),
+            ',' => tokens.push(RuleToken::Comma),
             '"' | '\'' => {
                 let mut text = String::new();
                 loop {
@@ -458,7 +458,7 @@ fn tokens(rule: &str) -> Result<Vec<Token>, RuleError> {
                         None => return Err(RuleError::OpenQuote { at }),
                     }
                 }
-                tokens.push(Token::Word { text, quoted: true });
+                tokens.push(RuleToken::Word { text, quoted: true });
             }
             blank if blank.is_whitespace() => {}
             first => {
@@ -468,7 +468,7 @@ fn tokens(rule: &str) -> Result<Vec<Token>, RuleError> {
                 {
                     text.push(next);
                 }
-                tokens.push(Token::Word { text, quoted: false });
+                tokens.push(RuleToken::Word { text, quoted: false });
             }
         }
     }

@@ -53,7 +53,7 @@ impl ChangeCause {
 /// A change with writes that no event has reported yet. Events may arrive late.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Open {
+pub struct OpenChange {
     /// The resource.
     pub resource: ResourcePath,
     #[serde(flatten)]
@@ -124,7 +124,7 @@ pub(super) fn attribute(
     before: &Snapshot,
     after: &Snapshot,
     writes: &[Write],
-) -> (ChangeCause, Option<Open>) {
+) -> (ChangeCause, Option<OpenChange>) {
     let span = Span::new(change, before, after);
     let mut known = BTreeSet::new();
     let mut lie_between: Vec<Write> = Vec::new();
@@ -147,7 +147,7 @@ pub(super) fn attribute(
     let tags_unreported = retagged && span.from.is_some() && count(|act| act == WriteKind::Tags) == 0;
     let unreported =
         span.steps().saturating_sub(u64::try_from(of_spec).unwrap_or(u64::MAX)) + u64::from(tags_unreported);
-    let open = (unreported > 0).then(|| Open {
+    let open = (unreported > 0).then(|| OpenChange {
         resource: change.resource.clone(),
         span,
         unreported,
@@ -164,7 +164,7 @@ pub(super) fn attribute(
     (cause, open)
 }
 
-impl Open {
+impl OpenChange {
     /// Assigns a late write to the change; `false` if it does not belong to the change, or is known already.
     pub(super) fn assign(&mut self, write: &Write) -> bool {
         let is_of_it = write.resource.as_ref() == Some(&self.resource) && write.error.is_none();

@@ -21,7 +21,7 @@ const LONGEST: usize = 120;
 /// The caller of an API operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Caller {
+pub struct ApiCaller {
     /// The identity.
     #[serde(flatten)]
     pub who: Who,
@@ -85,7 +85,7 @@ pub enum Who {
     },
 }
 
-impl Caller {
+impl ApiCaller {
     /// An unknown caller.
     pub const UNKNOWN: Self = Self { who: Who::Unknown, account: None, through: None, address: None, agent: None };
 
@@ -164,7 +164,7 @@ fn squashed(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|character| character.to_ascii_lowercase()).collect()
 }
 
-impl fmt::Display for Caller {
+impl fmt::Display for ApiCaller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.function(), &self.who) {
             (Some(function), _) => write!(f, "Meshwarden's {function}")?,
@@ -239,23 +239,23 @@ mod tests {
             (json!(null), "an unknown caller"),
             (json!({"type": 7}), "an unknown caller"),
         ] {
-            let caller = Caller::read(&json!({ "userIdentity": identity }));
+            let caller = ApiCaller::read(&json!({ "userIdentity": identity }));
             assert_eq!(caller.to_string(), expected, "{identity}");
-            let stored: Caller = serde_json::from_value(serde_json::to_value(&caller).unwrap()).unwrap();
+            let stored: ApiCaller = serde_json::from_value(serde_json::to_value(&caller).unwrap()).unwrap();
             assert_eq!(stored, caller);
         }
     }
 
     #[test]
     fn stored_caller_of_another_account_without_principal_is_read() {
-        let stored: Caller = serde_json::from_value(json!({ "who": "other-account", "account": "2" })).unwrap();
+        let stored: ApiCaller = serde_json::from_value(json!({ "who": "other-account", "account": "2" })).unwrap();
         assert_eq!(stored.who, Who::OtherAccount { principal: None });
     }
 
     #[test]
     fn text_from_a_caller_stays_on_one_line() {
         let agent = format!("curl\r\nSubject: no findings {}", "x".repeat(500));
-        let caller = Caller::read(&json!({"sourceIPAddress": "192.0.2.1", "userAgent": agent}));
+        let caller = ApiCaller::read(&json!({"sourceIPAddress": "192.0.2.1", "userAgent": agent}));
         assert_eq!(caller.agent.as_ref().unwrap().len(), LONGEST);
         assert!(caller.to_string().starts_with("an unknown caller (from 192.0.2.1, with curlSubject: no"), "{caller}");
     }

@@ -65,7 +65,7 @@ pub struct ResourceVersion {
 
 /// The changed members, as far as they are shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Members {
+pub struct ChangedMembers {
     /// The first changed members.
     pub members: Vec<Member>,
     /// The number of further changed members.
@@ -170,12 +170,12 @@ impl ResourceChange {
     /// The changed members as text: the first ones, with long values cut. The value of a tag is shown only if the
     /// policy requires the tag or it belongs to Meshwarden, because tags may hold confidential text.
     #[must_use]
-    pub fn members(&self, policy: &Policy) -> Members {
+    pub fn members(&self, policy: &Policy) -> ChangedMembers {
         let members = self.differences.iter().take(MOST_MEMBERS).map(|difference| {
             let shown = |value: &Option<Value>| value.as_ref().map(|value| show(&difference.path, value, policy));
             Member { path: difference.path.clone(), before: shown(&difference.before), after: shown(&difference.after) }
         });
-        Members { members: members.collect(), more: self.differences.len().saturating_sub(MOST_MEMBERS) }
+        ChangedMembers { members: members.collect(), more: self.differences.len().saturating_sub(MOST_MEMBERS) }
     }
 }
 

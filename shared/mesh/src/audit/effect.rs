@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::change::ResourceChange;
 use super::snapshot::Snapshot;
 use crate::certificates::Readings;
-use crate::edges::{Edge, EdgeHarm, EdgeName, Verdict, edge_harms, edges_by_policy};
+use crate::edges::{Edge, EdgeHarm, EdgeName, TlsVerdict, edge_harms, edges_by_policy};
 use crate::graph::{InsertError, Mesh};
 use crate::pack::{Finding, FindingId, judge_each};
 use crate::policy::Policy;
@@ -36,9 +36,9 @@ pub struct WorseEdge {
     /// The stable id of the harm.
     pub harm: String,
     /// The verdict before.
-    pub before: Verdict,
+    pub before: TlsVerdict,
     /// The verdict after.
-    pub after: Verdict,
+    pub after: TlsVerdict,
 }
 
 /// The effects of all changes together, and of each change.

@@ -19,9 +19,9 @@ mod result;
 mod snapshot;
 mod write;
 
-pub use attribute::{ChangeCause, Open};
-pub use caller::{Caller, Who};
-pub use change::{ChangeKind, Member, Members, ResourceChange, ResourceVersion, changes};
+pub use attribute::{ChangeCause, OpenChange};
+pub use caller::{ApiCaller, Who};
+pub use change::{ChangeKind, ChangedMembers, Member, ResourceChange, ResourceVersion, changes};
 pub use effect::{Effect, WorseEdge};
 pub use notice::{AuditNotice, notice};
 pub use result::{AuditInput, AuditResult, AuditedChange, LateWrite, StaleReading, audit_changes};

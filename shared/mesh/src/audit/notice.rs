@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use super::attribute::ChangeCause;
-use super::change::Members;
+use super::change::ChangedMembers;
 use super::effect::Effect;
 use super::result::{AuditResult, AuditedChange, LateWrite};
 use super::write::Write;
-use crate::edges::Verdict;
+use crate::edges::TlsVerdict;
 use crate::name::MeshName;
 use crate::pack::{Finding, Severity};
 use crate::policy::Policy;
@@ -79,7 +79,7 @@ fn subject(mesh: &MeshName, result: &AuditResult, worse: &[&AuditedChange], late
 
 fn pages(effect: &Effect) -> bool {
     effect.created.iter().any(|finding| finding.severity >= Severity::Critical)
-        || effect.worse.iter().any(|edge| matches!(edge.after, Verdict::Broken(_)))
+        || effect.worse.iter().any(|edge| matches!(edge.after, TlsVerdict::Broken(_)))
 }
 
 fn change(body: &mut String, audit: &AuditedChange, policy: &Policy) {
@@ -90,7 +90,7 @@ fn change(body: &mut String, audit: &AuditedChange, policy: &Policy) {
     };
     line(body, &format!("\n{} {kind}{versions}", change.resource));
     cause(body, &audit.cause);
-    let Members { members, more } = change.members(policy);
+    let ChangedMembers { members, more } = change.members(policy);
     for member in members {
         let value = |value: Option<String>| value.unwrap_or_else(|| "(absent)".to_owned());
         line(body, &format!("  {}: {} -> {}", member.path, value(member.before), value(member.after)));

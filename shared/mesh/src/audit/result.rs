@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::attribute::{ChangeCause, Open, attribute};
+use super::attribute::{ChangeCause, OpenChange, attribute};
 use super::change::{ResourceChange, changes};
 use super::effect::{Effect, Effects, effects};
 use super::snapshot::Snapshot;
@@ -31,7 +31,7 @@ pub struct AuditInput<'a> {
     /// The writes that events reported since, including rejected ones, and possibly earlier ones.
     pub writes: &'a [Write],
     /// The open changes of earlier audits.
-    pub open: &'a [Open],
+    pub open: &'a [OpenChange],
 }
 
 /// The result of an audit.
@@ -52,7 +52,7 @@ pub struct AuditResult {
     /// The effects that no single change explains.
     pub rest: Effect,
     /// The open changes.
-    pub open: Vec<Open>,
+    pub open: Vec<OpenChange>,
 }
 
 /// A change with its cause and its effects.
@@ -90,8 +90,8 @@ pub struct StaleReading {
 }
 
 impl StaleReading {
-    /// The first resource with a reading older than a recent event. A resource created after the event is a different
-    /// one.
+    /// The first resource with a reading older than a recent event. A resource created after the event is
+    /// a different one.
     #[must_use]
     pub fn detect(after: &Snapshot, writes: &[Write], now: Timestamp) -> Option<Self> {
         writes.iter().filter(|write| write.error.is_none() && write.kind() == WriteKind::Spec).find_map(|write| {
@@ -130,7 +130,7 @@ pub fn audit_changes(facts: &AuditInput<'_>, policy: &Policy, now: Timestamp) ->
         });
     };
     let found = changes(before, facts.after);
-    let mut causes: Vec<(ResourceChange, ChangeCause, Option<Open>)> = found
+    let mut causes: Vec<(ResourceChange, ChangeCause, Option<OpenChange>)> = found
         .into_iter()
         .map(|change| {
             let (cause, open) = attribute(&change, before, facts.after, &writes);

@@ -104,8 +104,8 @@ impl Snapshot {
         self.later.get(path).copied().unwrap_or(self.at)
     }
 
-    /// The same with what was unknown then and is known now, resources and tags: that it is known changes nothing. A
-    /// resource that a write names is left out, so that the write explains it.
+    /// The snapshot, completed with the resources and tags that it could not read and that `after` contains: reading
+    /// them is not a change. A resource that a write names is not added, so that the write explains it.
     pub(super) fn known_since(&self, after: &Self, writes: &[Write]) -> Self {
         let mut known = self.clone();
         let is_written = |path: &ResourcePath| writes.iter().any(|write| write.resource.as_ref() == Some(path));

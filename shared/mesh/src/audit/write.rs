@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Caller;
+use super::ApiCaller;
 use crate::name::{AccountId, ResourcePath};
 
 /// A write to a mesh, successful or rejected.
@@ -34,7 +34,7 @@ pub struct Write {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named_owner: Option<AccountId>,
     /// The caller.
-    pub caller: Caller,
+    pub caller: ApiCaller,
 }
 
 /// The kind of a write.

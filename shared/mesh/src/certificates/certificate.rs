@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::Fingerprint;
-use super::names::Names;
+use super::names::CertificateNames;
 
 /// A certificate, without its encoded form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ pub struct Certificate {
     /// Its serial number, in lower-case hexadecimal.
     pub serial: String,
     /// Its names.
-    pub names: Names,
+    pub names: CertificateNames,
     /// Whether it is a CA certificate.
     pub is_ca: bool,
     /// The beginning of its validity.

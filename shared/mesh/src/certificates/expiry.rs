@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::certificate::{Certificate, Chain};
 use super::path::ChainLink;
-use super::readings::{Reading, Readings};
-use super::source::Source;
+use super::readings::{Readings, SourceReading};
+use super::source::CertificateSource;
 use crate::amounts::Percent;
 
 /// The first certificate of a chain that ends.
@@ -110,7 +110,7 @@ fn part(length: SignedDuration, thousandths: u32) -> SignedDuration {
 #[serde(rename_all = "camelCase")]
 pub struct Forecast {
     /// The source.
-    pub source: Source,
+    pub source: CertificateSource,
     /// The end of its leaf.
     pub leaf: Timestamp,
     /// The first end in its chain.
@@ -126,13 +126,13 @@ pub fn forecast(readings: &Readings, now: Timestamp) -> Vec<Forecast> {
         .anchors
         .values()
         .flat_map(|reading| match reading {
-            Reading::Known(certificates) => certificates.as_slice(),
-            Reading::Unread(_) => &[],
+            SourceReading::Known(certificates) => certificates.as_slice(),
+            SourceReading::Unread(_) => &[],
         })
         .collect();
     let known = readings.chains.iter().filter_map(|(source, reading)| match reading {
-        Reading::Known(chain) => Some((source, chain)),
-        Reading::Unread(_) => None,
+        SourceReading::Known(chain) => Some((source, chain)),
+        SourceReading::Unread(_) => None,
     });
     let mut all: Vec<Forecast> = known
         .map(|(source, chain)| {

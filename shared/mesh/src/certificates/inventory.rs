@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::source::{Anchor, Source};
+use super::source::{Anchor, CertificateSource};
 use crate::graph::Mesh;
 use crate::name::{ResourcePath, VirtualServiceName};
 use crate::spec::{Backend, BackendDefaults, ClientPolicy, ListenerTls, Port};
@@ -13,7 +13,7 @@ use crate::spec::{Backend, BackendDefaults, ClientPolicy, ListenerTls, Port};
 /// A member of a spec that names a certificate or a trust anchor.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Use {
+pub struct CertificateUse {
     /// The virtual node or gateway.
     pub by: ResourcePath,
     /// The location in its spec.
@@ -52,9 +52,9 @@ impl fmt::Display for SpecLocation {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Inventory {
     /// The presented certificates, with their uses.
-    pub presented: BTreeMap<Source, BTreeSet<Use>>,
+    pub presented: BTreeMap<CertificateSource, BTreeSet<CertificateUse>>,
     /// The trust anchors, with their uses.
-    pub trusted: BTreeMap<Anchor, BTreeSet<Use>>,
+    pub trusted: BTreeMap<Anchor, BTreeSet<CertificateUse>>,
 }
 
 impl Inventory {
@@ -88,7 +88,7 @@ impl Inventory {
     fn add_listener(&mut self, by: &ResourcePath, port: Port, tls: Option<&ListenerTls>) {
         let Some(tls) = tls else { return };
         let place = SpecLocation::Listener { port };
-        self.add_source(by, &place, Source::of_listener(by, &tls.certificate));
+        self.add_source(by, &place, CertificateSource::of_listener(by, &tls.certificate));
         let trust = tls.validation.as_ref().and_then(|validation| Anchor::of_listener(by, &validation.trust));
         self.add_anchors(by, &place, trust);
     }
@@ -103,21 +103,21 @@ impl Inventory {
 
     fn add_policy(&mut self, by: &ResourcePath, place: &SpecLocation, policy: Option<&ClientPolicy>) {
         let Some(tls) = policy.and_then(|policy| policy.tls.as_ref()) else { return };
-        let own = tls.certificate.as_ref().and_then(|own| Source::of_client(by, own));
+        let own = tls.certificate.as_ref().and_then(|own| CertificateSource::of_client(by, own));
         self.add_source(by, place, own);
         self.add_anchors(by, place, Anchor::of_client(by, &tls.validation.trust).into_iter().flatten());
     }
 
-    fn add_source(&mut self, by: &ResourcePath, place: &SpecLocation, source: Option<Source>) {
+    fn add_source(&mut self, by: &ResourcePath, place: &SpecLocation, source: Option<CertificateSource>) {
         if let Some(source) = source {
-            let used = Use { by: by.clone(), place: place.clone() };
+            let used = CertificateUse { by: by.clone(), place: place.clone() };
             self.presented.entry(source).or_default().insert(used);
         }
     }
 
     fn add_anchors(&mut self, by: &ResourcePath, place: &SpecLocation, anchors: impl IntoIterator<Item = Anchor>) {
         for anchor in anchors {
-            let used = Use { by: by.clone(), place: place.clone() };
+            let used = CertificateUse { by: by.clone(), place: place.clone() };
             self.trusted.entry(anchor).or_default().insert(used);
         }
     }

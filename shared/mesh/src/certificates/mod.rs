@@ -1,7 +1,7 @@
 //! Certificates: their contents, sources, trust anchors and renewal times.
 //!
 //! ```text
-//!   specs ──▶ Source, Anchor: the sources of each end's certificate and trust
+//!   specs ──▶ CertificateSource, Anchor: the sources of each end's certificate and trust
 //!   PEM ────▶ Certificate, Chain ──▶ names, path to an anchor
 //!                   └──▶ Readings: the contents of each source, or the error
 //! ```
@@ -22,9 +22,9 @@ mod source;
 pub use certificate::{Certificate, Chain, KeyKind};
 pub use expiry::{Ending, Forecast, Jitter, RenewalRule, first_ending, forecast, outlived};
 pub use fingerprint::{Fingerprint, FingerprintError};
-pub use inventory::{Inventory, SpecLocation, Use};
-pub use names::{Names, discovery_name};
+pub use inventory::{CertificateUse, Inventory, SpecLocation};
+pub use names::{CertificateNames, discovery_name};
 pub use parse::ParseError;
 pub use path::{ChainFault, ChainLink, leads_to};
-pub use readings::{KeyPlace, Reading, Readings, ServiceInstances};
-pub use source::{Anchor, AuthorityArn, CertificateArn, FilePath, SecretName, Source, SourceError};
+pub use readings::{KeyLocation, Readings, ServiceInstances, SourceReading};
+pub use source::{Anchor, AuthorityArn, CertificateArn, CertificateSource, FilePath, SecretName, SourceError};

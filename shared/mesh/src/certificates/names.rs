@@ -9,7 +9,7 @@ use crate::spec::{ServiceDiscovery, VirtualNodeSpec};
 /// The names of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Names {
+pub struct CertificateNames {
     /// The common name of its subject, which proxies ignore.
     pub common: Option<String>,
     /// DNS names.
@@ -20,7 +20,7 @@ pub struct Names {
     pub addresses: Vec<IpAddr>,
 }
 
-impl Names {
+impl CertificateNames {
     /// Whether a certificate with these names is valid for `wanted`, which may be a host, an address or a URI. A
     /// wildcard matches exactly the first label.
     #[must_use]
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_certificate_is_for_its_names_and_no_others() {
-        let names = Names {
+        let names = CertificateNames {
             common: Some("web.local".to_owned()),
             dns: vec!["Orders.local".to_owned(), "*.shop.local".to_owned()],
             uris: vec!["spiffe://shop/orders".to_owned()],

@@ -12,7 +12,7 @@ use x509_parser::time::ASN1Time;
 
 use super::certificate::{Certificate, Chain, KeyKind};
 use super::fingerprint::{Fingerprint, hexadecimal};
-use super::names::Names;
+use super::names::CertificateNames;
 
 /// The reason why a text is not a certificate. Contains no part of the text, which may be confidential.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -112,9 +112,9 @@ fn bits(size: usize) -> Option<u32> {
     u32::try_from(size).ok().map(|bits| if bits == 528 { 521 } else { bits })
 }
 
-fn names(certificate: &X509Certificate<'_>) -> Names {
+fn names(certificate: &X509Certificate<'_>) -> CertificateNames {
     let common = certificate.subject().iter_common_name().find_map(|name| name.as_str().ok()).map(str::to_owned);
-    let mut names = Names { common, dns: Vec::new(), uris: Vec::new(), addresses: Vec::new() };
+    let mut names = CertificateNames { common, dns: Vec::new(), uris: Vec::new(), addresses: Vec::new() };
     let alternatives = certificate.subject_alternative_name().ok().flatten();
     for name in alternatives.iter().flat_map(|extension| &extension.value.general_names) {
         match name {

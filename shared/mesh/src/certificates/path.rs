@@ -71,14 +71,14 @@ impl fmt::Display for ChainFault {
 /// Checks whether a chain leads to one of `anchors` at a time. An anchor does not have to be a root.
 pub fn leads_to(chain: &Chain, anchors: &[&Certificate], now: Timestamp) -> Result<(), ChainFault> {
     check(&chain.leaf, ChainLink::Leaf, now)?;
-    let mut walk = Walk { others: &chain.others, anchors, now, fault: None, last: &chain.leaf };
+    let mut walk = ChainWalk { others: &chain.others, anchors, now, fault: None, last: &chain.leaf };
     if walk.on_from(&chain.leaf, &mut Vec::new()) {
         return Ok(());
     }
     Err(walk.fault.unwrap_or_else(|| ChainFault::Untrusted { issuer: walk.last.issuer.clone() }))
 }
 
-struct Walk<'c> {
+struct ChainWalk<'c> {
     others: &'c [Certificate],
     anchors: &'c [&'c Certificate],
     now: Timestamp,
@@ -88,7 +88,7 @@ struct Walk<'c> {
     last: &'c Certificate,
 }
 
-impl<'c> Walk<'c> {
+impl<'c> ChainWalk<'c> {
     fn on_from(&mut self, from: &'c Certificate, passed: &mut Vec<usize>) -> bool {
         for anchor in self.anchors.iter().filter(|anchor| anchor.fingerprint == from.fingerprint || anchor.issued(from))
         {

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::certificate::{Certificate, Chain};
-use super::source::{Anchor, CertificateArn, Source};
+use super::source::{Anchor, CertificateArn, CertificateSource};
 
 /// The result of reading one source. A source without an attempt is in no map; that is unknown, too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Reading<T> {
+pub enum SourceReading<T> {
     /// The contents.
     Known(T),
     /// The source could not be read, for the given reason.
@@ -23,12 +23,12 @@ pub enum Reading<T> {
 #[serde(rename_all = "camelCase")]
 pub struct Readings {
     /// The presented certificates, by source.
-    pub chains: BTreeMap<Source, Reading<Chain>>,
+    pub chains: BTreeMap<CertificateSource, SourceReading<Chain>>,
     /// The trusted certificates, by anchor.
-    pub anchors: BTreeMap<Anchor, Reading<Vec<Certificate>>>,
+    pub anchors: BTreeMap<Anchor, SourceReading<Vec<Certificate>>>,
     /// Imported certificates, with the location of their keys. Certificates that were not checked are absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub imported: BTreeMap<CertificateArn, KeyPlace>,
+    pub imported: BTreeMap<CertificateArn, KeyLocation>,
     /// The attributes of the instances of Cloud Map services. Services that were not looked up are absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub instances: Vec<ServiceInstances>,
@@ -49,7 +49,7 @@ pub struct ServiceInstances {
 /// The location of an imported certificate's key, which ACM never returns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "key", rename_all = "kebab-case", rename_all_fields = "camelCase")]
-pub enum KeyPlace {
+pub enum KeyLocation {
     /// A secret with the same certificate.
     Secret {
         /// The secret.
@@ -73,7 +73,7 @@ pub enum KeyPlace {
 
 impl Readings {
     /// The chain of a source, or the reason why it is unknown.
-    pub fn chain(&self, source: &Source) -> Result<&Chain, String> {
+    pub fn chain(&self, source: &CertificateSource) -> Result<&Chain, String> {
         known(self.chains.get(source))
     }
 
@@ -83,7 +83,7 @@ impl Readings {
         let read = known(self.anchors.get(anchor)).map(|certificates| certificates.iter().collect());
         match anchor {
             Anchor::IssuerOf(arn) => read.or_else(|why| {
-                let chain = self.chain(&Source::Acm(arn.clone()));
+                let chain = self.chain(&CertificateSource::Acm(arn.clone()));
                 let roots: Vec<_> =
                     chain.into_iter().flat_map(|chain| &chain.others).filter(|one| one.is_root()).collect();
                 if roots.is_empty() { Err(why) } else { Ok(roots) }
@@ -93,10 +93,10 @@ impl Readings {
     }
 }
 
-fn known<T>(reading: Option<&Reading<T>>) -> Result<&T, String> {
+fn known<T>(reading: Option<&SourceReading<T>>) -> Result<&T, String> {
     match reading {
-        Some(Reading::Known(value)) => Ok(value),
-        Some(Reading::Unread(why)) => Err(why.clone()),
+        Some(SourceReading::Known(value)) => Ok(value),
+        Some(SourceReading::Unread(why)) => Err(why.clone()),
         None => Err("it was not read".to_owned()),
     }
 }

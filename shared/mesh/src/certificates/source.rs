@@ -61,7 +61,7 @@ reference!(
 /// The source of a presented certificate. Written `acm:ARN`, `sds:NAME` or `file:PATH of RESOURCE`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub enum Source {
+pub enum CertificateSource {
     /// AWS Certificate Manager.
     Acm(CertificateArn),
     /// A secret discovery service.
@@ -84,7 +84,7 @@ pub enum Anchor {
     File(ResourcePath, FilePath),
 }
 
-impl Source {
+impl CertificateSource {
     /// The certificate that a listener presents; `None` if its type is unknown.
     #[must_use]
     pub fn of_listener(owner: &ResourcePath, certificate: &ListenerCertificate) -> Option<Self> {
@@ -149,7 +149,7 @@ impl Anchor {
     }
 }
 
-/// A text that is not a valid [`Source`] or [`Anchor`].
+/// A text that is not a valid [`CertificateSource`] or [`Anchor`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("invalid certificate source or trust anchor `{given}`")]
 pub struct SourceError {
@@ -157,7 +157,7 @@ pub struct SourceError {
     given: String,
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for CertificateSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Acm(arn) => write!(f, "acm:{arn}"),
@@ -178,7 +178,7 @@ impl fmt::Display for Anchor {
     }
 }
 
-impl TryFrom<String> for Source {
+impl TryFrom<String> for CertificateSource {
     type Error = SourceError;
 
     fn try_from(given: String) -> Result<Self, SourceError> {
@@ -216,8 +216,8 @@ fn owner_and_path(text: &str) -> Option<(ResourcePath, FilePath)> {
     Some((owner, FilePath::new(path)))
 }
 
-impl From<Source> for String {
-    fn from(source: Source) -> Self {
+impl From<CertificateSource> for String {
+    fn from(source: CertificateSource) -> Self {
         source.to_string()
     }
 }
@@ -239,13 +239,13 @@ mod tests {
             "sds:spiffe://shop/orders",
             "file:/certs/a of mesh/b.pem of mesh/shop/virtualNode/orders of mesh",
         ] {
-            assert_eq!(Source::try_from(text.to_owned()).unwrap().to_string(), text);
+            assert_eq!(CertificateSource::try_from(text.to_owned()).unwrap().to_string(), text);
         }
         for text in ["pca:arn:aws:acm-pca:eu-west-1:123456789012:certificate-authority/a", "issuer:arn:a", "sds:ca"] {
             assert_eq!(Anchor::try_from(text.to_owned()).unwrap().to_string(), text);
         }
         for text in ["", "acm", "file:/certs/a", "file:/a of mesh/shop/pod/x"] {
-            assert!(Source::try_from(text.to_owned()).is_err(), "{text}");
+            assert!(CertificateSource::try_from(text.to_owned()).is_err(), "{text}");
             assert!(Anchor::try_from(text.to_owned()).is_err(), "{text}");
         }
     }

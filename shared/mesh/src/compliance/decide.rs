@@ -7,10 +7,10 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::facts::{StateAccess, UnreadPart};
-use super::reason::{HoldReason, KeepReason};
+use super::reason::{ComplianceHoldReason, ComplianceKeepReason};
 use super::remedy::{Remedies, no_safe_repair};
 use super::status::{ComplianceStatus, ResourceCompliance, judge};
-use super::{Facts, Topic};
+use super::{ResourceFacts, Topic};
 use crate::change::Change;
 use crate::name::ResourcePath;
 use crate::pack::{Finding, RuleName, Severity};
@@ -19,33 +19,33 @@ use crate::policy::{Mode, Policy, RuleId};
 /// The decision about one resource.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Decision {
+pub struct ComplianceDecision {
     /// The resource.
     pub resource: ResourcePath,
     /// Its compliance.
     pub judged: ResourceCompliance,
     /// The reasons why findings are not remediated now, the reason of the worst finding first.
-    pub held: Vec<HoldReason>,
+    pub held: Vec<ComplianceHoldReason>,
     /// The verdict.
-    pub verdict: Verdict,
+    pub verdict: ComplianceVerdict,
 }
 
 /// The verdict on one resource.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "verdict", content = "why", rename_all = "lowercase")]
-pub enum Verdict {
+pub enum ComplianceVerdict {
     /// No change is needed.
-    Keep(KeepReason),
+    Keep(ComplianceKeepReason),
     /// A change is needed, but not made now.
-    Hold(HoldReason),
+    Hold(ComplianceHoldReason),
     /// The resource is changed, as far as the mode of each rule permits.
-    Act(Plan),
+    Act(CompliancePlan),
 }
 
 /// The planned changes of one resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Plan {
+pub struct CompliancePlan {
     /// Identifies resource, version and changes; the same plan computed again has the same id.
     pub id: String,
     /// The resource.
@@ -83,7 +83,13 @@ impl DecisionScope<'_> {
 
 /// Decides about the resources of a mesh, in the order of their paths.
 #[must_use]
-pub fn decide(topic: Topic, facts: &Facts, policy: &Policy, now: Timestamp, scope: DecisionScope<'_>) -> Vec<Decision> {
+pub fn decide(
+    topic: Topic,
+    facts: &ResourceFacts,
+    policy: &Policy,
+    now: Timestamp,
+    scope: DecisionScope<'_>,
+) -> Vec<ComplianceDecision> {
     let remedies = Remedies { topic, facts, policy, now };
     let mut budget_used = facts.budget_used;
     let judged = judge(topic, facts, policy, now);
@@ -92,21 +98,21 @@ pub fn decide(topic: Topic, facts: &Facts, policy: &Policy, now: Timestamp, scop
         .map(|(resource, judged)| {
             let (candidates, mut held) = candidates(&remedies, &judged);
             let verdict = match plan(&remedies, &resource, candidates) {
-                Some(Ok(plan)) if plan.apply.is_empty() => Verdict::Act(plan),
+                Some(Ok(plan)) if plan.apply.is_empty() => ComplianceVerdict::Act(plan),
                 Some(Ok(plan)) => match may_act(topic, facts, policy, &plan, budget_used) {
                     Ok(()) => {
                         budget_used += u32::from(plan.spends);
-                        Verdict::Act(plan)
+                        ComplianceVerdict::Act(plan)
                     }
-                    Err(reason) => Verdict::Hold(reason),
+                    Err(reason) => ComplianceVerdict::Hold(reason),
                 },
                 Some(Err(reason)) => {
                     held.push(reason.clone());
-                    Verdict::Hold(reason)
+                    ComplianceVerdict::Hold(reason)
                 }
                 None => without_plan(topic, facts, &resource, &judged, &held),
             };
-            Decision { resource, judged, held, verdict }
+            ComplianceDecision { resource, judged, held, verdict }
         })
         .collect()
 }
@@ -120,7 +126,7 @@ struct CandidateChange<'a> {
 fn candidates<'a>(
     remedies: &Remedies<'_>,
     judged: &'a ResourceCompliance,
-) -> (Vec<CandidateChange<'a>>, Vec<HoldReason>) {
+) -> (Vec<CandidateChange<'a>>, Vec<ComplianceHoldReason>) {
     let (mut candidates, mut held) = (Vec::new(), Vec::new());
     // Informational findings are not remediated.
     for finding in judged.findings.iter().filter(|finding| finding.severity > Severity::Info) {
@@ -141,7 +147,7 @@ fn plan(
     remedies: &Remedies<'_>,
     resource: &ResourcePath,
     candidates: Vec<CandidateChange<'_>>,
-) -> Option<Result<Plan, HoldReason>> {
+) -> Option<Result<CompliancePlan, ComplianceHoldReason>> {
     let (facts, policy) = (remedies.facts, remedies.policy);
     let worst = candidates.first()?.finding;
     let mut remediates: Vec<RuleName> = candidates.iter().map(|candidate| candidate.finding.rule).collect();
@@ -160,7 +166,15 @@ fn plan(
     };
     let id = plan_id(remedies.topic, resource, about.version, &apply);
     let spends = facts.record.intents.get(resource) != Some(&id);
-    Some(Ok(Plan { id, resource: resource.clone(), version: about.version, apply, would, remediates, spends }))
+    Some(Ok(CompliancePlan {
+        id,
+        resource: resource.clone(),
+        version: about.version,
+        apply,
+        would,
+        remediates,
+        spends,
+    }))
 }
 
 /// Merges the tags of a resource into one change.
@@ -192,62 +206,70 @@ fn plan_id(topic: Topic, resource: &ResourcePath, version: u64, apply: &[Change]
     format!("{first:016x}{second:016x}")
 }
 
-fn may_act(topic: Topic, facts: &Facts, policy: &Policy, plan: &Plan, used: u32) -> Result<(), HoldReason> {
+fn may_act(
+    topic: Topic,
+    facts: &ResourceFacts,
+    policy: &Policy,
+    plan: &CompliancePlan,
+    used: u32,
+) -> Result<(), ComplianceHoldReason> {
     if let Some((by, why)) = &facts.kill_switch {
-        return Err(HoldReason::KillSwitchOn { by: by.clone(), why: why.clone() });
+        return Err(ComplianceHoldReason::KillSwitchOn { by: by.clone(), why: why.clone() });
     }
     match &facts.state {
         StateAccess::Known => {}
-        StateAccess::Unreachable { .. } => return Err(HoldReason::StateUnreachable),
+        StateAccess::Unreachable { .. } => return Err(ComplianceHoldReason::StateUnreachable),
         StateAccess::Unreadable { document, newer_format, .. } => {
             let document = document.clone();
             return Err(match newer_format {
-                Some(format) => HoldReason::NewerFormat { document, format: *format },
-                None => HoldReason::RecordUnreadable { document },
+                Some(format) => ComplianceHoldReason::NewerFormat { document, format: *format },
+                None => ComplianceHoldReason::RecordUnreadable { document },
             });
         }
     }
     let cap = topic.budget(policy).changes;
     if plan.spends && used >= cap {
-        return Err(HoldReason::BudgetSpent { used, cap });
+        return Err(ComplianceHoldReason::BudgetSpent { used, cap });
     }
     Ok(())
 }
 
 /// The reason why the compliance of a resource is unknown.
-fn why_unknown(topic: Topic, facts: &Facts, resource: &ResourcePath) -> HoldReason {
+fn why_unknown(topic: Topic, facts: &ResourceFacts, resource: &ResourcePath) -> ComplianceHoldReason {
     let filter = facts.mesh.spec.as_ref().and_then(|spec| spec.egress_filter.as_ref());
     match (facts.unread.get(resource).map(|unread| unread.part), topic, filter) {
-        (Some(UnreadPart::Resource), _, _) => HoldReason::ResourceUnread,
+        (Some(UnreadPart::Resource), _, _) => ComplianceHoldReason::ResourceUnread,
         (Some(UnreadPart::Tags) | None, Topic::Egress, Some(filter)) => {
-            HoldReason::FilterUnknown { filter: filter.filter.to_string() }
+            ComplianceHoldReason::FilterUnknown { filter: filter.filter.to_string() }
         }
-        (Some(UnreadPart::Tags) | None, Topic::Egress | Topic::Tags, _) => HoldReason::TagsUnknown,
+        (Some(UnreadPart::Tags) | None, Topic::Egress | Topic::Tags, _) => ComplianceHoldReason::TagsUnknown,
     }
 }
 
 fn without_plan(
     topic: Topic,
-    facts: &Facts,
+    facts: &ResourceFacts,
     resource: &ResourcePath,
     judged: &ResourceCompliance,
-    held: &[HoldReason],
-) -> Verdict {
+    held: &[ComplianceHoldReason],
+) -> ComplianceVerdict {
     let rules = |findings: &[Finding]| {
         let mut rules: Vec<RuleName> = findings.iter().map(|finding| finding.rule).collect();
         rules.dedup();
         rules
     };
-    match (judged.standing, held.first()) {
-        (ComplianceStatus::InsufficientData, _) => Verdict::Hold(why_unknown(topic, facts, resource)),
-        (_, Some(reason)) => Verdict::Hold(reason.clone()),
-        (ComplianceStatus::NotApplicable, None) => Verdict::Keep(KeepReason::NotApplicable),
+    match (judged.status, held.first()) {
+        (ComplianceStatus::InsufficientData, _) => ComplianceVerdict::Hold(why_unknown(topic, facts, resource)),
+        (_, Some(reason)) => ComplianceVerdict::Hold(reason.clone()),
+        (ComplianceStatus::NotApplicable, None) => ComplianceVerdict::Keep(ComplianceKeepReason::NotApplicable),
         (ComplianceStatus::Compliant | ComplianceStatus::NonCompliant, None) if !judged.findings.is_empty() => {
-            Verdict::Keep(KeepReason::WorthKnowing { rules: rules(&judged.findings) })
+            ComplianceVerdict::Keep(ComplianceKeepReason::WorthKnowing { rules: rules(&judged.findings) })
         }
         (ComplianceStatus::Compliant | ComplianceStatus::NonCompliant, None) if !judged.waived.is_empty() => {
-            Verdict::Keep(KeepReason::Waived { rules: rules(&judged.waived) })
+            ComplianceVerdict::Keep(ComplianceKeepReason::Waived { rules: rules(&judged.waived) })
         }
-        (ComplianceStatus::Compliant | ComplianceStatus::NonCompliant, None) => Verdict::Keep(KeepReason::Compliant),
+        (ComplianceStatus::Compliant | ComplianceStatus::NonCompliant, None) => {
+            ComplianceVerdict::Keep(ComplianceKeepReason::Compliant)
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::record::Record;
+use super::record::ComplianceRecord;
 use crate::failures::FailureClass;
 use crate::graph::{InsertError, Mesh};
 use crate::name::{Arn, MeshName, ResourcePath};
@@ -14,19 +14,19 @@ use crate::spec::{Extra, Spec, VirtualServiceSpec};
 
 /// One observation of a mesh.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Facts {
+pub struct ResourceFacts {
     /// The mesh, with the tags that could be read.
     pub mesh: Mesh,
     /// The metadata of each resource.
     pub about: BTreeMap<ResourcePath, ResourceDetails>,
     /// The resources that could not be read completely.
-    pub unread: BTreeMap<ResourcePath, Unread>,
+    pub unread: BTreeMap<ResourcePath, UnreadResource>,
     /// The operator who set the kill switch, and the reason.
     pub kill_switch: Option<(String, String)>,
     /// The number of changes made in the current budget window.
     pub budget_used: u32,
     /// The stored record of the mesh; empty unless `state` is [`StateAccess::Known`].
-    pub record: Record,
+    pub record: ComplianceRecord,
     /// Whether the state table could be read.
     pub state: StateAccess,
 }
@@ -45,7 +45,7 @@ pub struct ResourceDetails {
 /// The unread part of an existing resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Unread {
+pub struct UnreadResource {
     /// The unread part.
     pub part: UnreadPart,
     /// The call and its error.
@@ -54,7 +54,7 @@ pub struct Unread {
     pub transient: bool,
 }
 
-impl Unread {
+impl UnreadResource {
     /// The class of the failure, by whether another attempt may succeed.
     #[must_use]
     pub const fn class(&self) -> FailureClass {
@@ -96,7 +96,7 @@ pub enum StateAccess {
     },
 }
 
-impl Facts {
+impl ResourceFacts {
     /// The facts from resources as the API returned them; tags that are `None` are unknown.
     pub fn from_resources(
         name: &MeshName,
@@ -123,13 +123,13 @@ impl Facts {
             unread: BTreeMap::new(),
             kill_switch: None,
             budget_used: 0,
-            record: Record::default(),
+            record: ComplianceRecord::default(),
             state: StateAccess::Known,
         })
     }
 
     /// Adds the resources that could not be read completely.
-    pub fn with_unread(mut self, unread: BTreeMap<ResourcePath, Unread>) -> Result<Self, InsertError> {
+    pub fn with_unread(mut self, unread: BTreeMap<ResourcePath, UnreadResource>) -> Result<Self, InsertError> {
         for (path, _) in unread.iter().filter(|(_, unread)| unread.part == UnreadPart::Resource) {
             if let ResourcePath::VirtualService(..) = path {
                 // Its name is known, which is enough for its callers: a backend with that name is not dangling.

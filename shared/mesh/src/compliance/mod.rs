@@ -19,11 +19,11 @@ mod standstill;
 mod status;
 mod topic;
 
-pub use decide::{Decision, DecisionScope, Plan, Verdict, decide};
-pub use facts::{Facts, ResourceDetails, StateAccess, Unread, UnreadPart};
+pub use decide::{ComplianceDecision, CompliancePlan, ComplianceVerdict, DecisionScope, decide};
+pub use facts::{ResourceDetails, ResourceFacts, StateAccess, UnreadPart, UnreadResource};
 pub use news::{digest, is_late, is_news};
-pub use reason::{HoldReason, KeepReason};
-pub use record::{OwedEvent, OwedNotice, Record};
+pub use reason::{ComplianceHoldReason, ComplianceKeepReason};
+pub use record::{ComplianceRecord, OwedEvent, OwedNotice};
 pub use standstill::UNDONE_FOR;
 pub use status::{ComplianceStatus, ResourceCompliance, judge};
 pub use topic::Topic;

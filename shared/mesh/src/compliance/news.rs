@@ -2,22 +2,22 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::decide::{Decision, Verdict};
-use super::reason::HoldReason;
-use super::record::Record;
+use super::decide::{ComplianceDecision, ComplianceVerdict};
+use super::reason::ComplianceHoldReason;
+use super::record::ComplianceRecord;
 
 /// The maximum number of resources with a stored notification: a document is limited to 400 KB, and an entry has up to
 /// a hundred bytes. Decisions about further resources are reported in every invocation.
-const MOST_TOLD: usize = 3000;
+const MOST_REPORTED: usize = 3000;
 
 /// The digest of a decision, to recognise a repetition; `None` for a decision that is not reported.
 #[must_use]
-pub fn digest(decision: &Decision) -> Option<String> {
+pub fn digest(decision: &ComplianceDecision) -> Option<String> {
     let (code, said) = match &decision.verdict {
-        Verdict::Keep(_) => return None,
-        Verdict::Hold(reason) => reason.parts(),
+        ComplianceVerdict::Keep(_) => return None,
+        ComplianceVerdict::Hold(reason) => reason.parts(),
         // Each repair is reported; the next repair of the same resource has another plan.
-        Verdict::Act(plan) => ("Act".to_owned(), serde_json::json!([plan.apply, plan.would])),
+        ComplianceVerdict::Act(plan) => ("Act".to_owned(), serde_json::json!([plan.apply, plan.would])),
     };
     let messages: Vec<&str> = decision.judged.findings.iter().map(|finding| finding.message.as_str()).collect();
     let text = format!("{code}\0{said}\0{}", messages.join("\0"));
@@ -25,14 +25,14 @@ pub fn digest(decision: &Decision) -> Option<String> {
     Some(format!("{first:016x}"))
 }
 
-/// Whether a decision was not reported before: a new finding, a resolved finding, or an unreported repair that is in
-/// place.
+/// Whether a decision was not reported before: a new finding, a resolved finding, or an unreported repair that
+/// is in place.
 #[must_use]
-pub fn is_news(decision: &Decision, record: &Record) -> bool {
+pub fn is_news(decision: &ComplianceDecision, record: &ComplianceRecord) -> bool {
     if is_late(decision, record) {
         return true;
     }
-    let known = record.told.get(&decision.resource);
+    let known = record.reported.get(&decision.resource);
     match lasts(decision) {
         Durability::Yes => digest(decision).as_ref() != known,
         Durability::Findings => known.is_none(),
@@ -43,8 +43,8 @@ pub fn is_news(decision: &Decision, record: &Record) -> bool {
 /// Whether a repair of an earlier invocation is in place but was not reported: that invocation ended early, or could
 /// neither notify nor store.
 #[must_use]
-pub fn is_late(decision: &Decision, record: &Record) -> bool {
-    matches!(decision.verdict, Verdict::Keep(_)) && record.intents.contains_key(&decision.resource)
+pub fn is_late(decision: &ComplianceDecision, record: &ComplianceRecord) -> bool {
+    matches!(decision.verdict, ComplianceVerdict::Keep(_)) && record.intents.contains_key(&decision.resource)
 }
 
 /// The part of a decision that is independent of a failed call. Lasting failures of calls are reported separately.
@@ -57,47 +57,49 @@ enum Durability {
     No,
 }
 
-fn lasts(decision: &Decision) -> Durability {
+fn lasts(decision: &ComplianceDecision) -> Durability {
     match &decision.verdict {
-        Verdict::Hold(HoldReason::TagsUnknown | HoldReason::ResourceUnread) => Durability::No,
-        Verdict::Hold(
-            HoldReason::SourceTagsUnknown { .. }
-            | HoldReason::PartlyRead { .. }
-            | HoldReason::StateUnreachable
-            | HoldReason::RecordUnreadable { .. }
-            | HoldReason::NewerFormat { .. },
+        ComplianceVerdict::Hold(ComplianceHoldReason::TagsUnknown | ComplianceHoldReason::ResourceUnread) => {
+            Durability::No
+        }
+        ComplianceVerdict::Hold(
+            ComplianceHoldReason::SourceTagsUnknown { .. }
+            | ComplianceHoldReason::PartlyRead { .. }
+            | ComplianceHoldReason::StateUnreachable
+            | ComplianceHoldReason::RecordUnreadable { .. }
+            | ComplianceHoldReason::NewerFormat { .. },
         ) => Durability::Findings,
-        Verdict::Hold(
-            HoldReason::TagConflict { .. }
-            | HoldReason::InsideGrace { .. }
-            | HoldReason::AgeUnknown
-            | HoldReason::WouldCut { .. }
-            | HoldReason::WouldHarm { .. }
-            | HoldReason::FilterOpen { .. }
-            | HoldReason::FilterUnknown { .. }
-            | HoldReason::RemovalNotAllowed { .. }
-            | HoldReason::NoSafeRepair { .. }
-            | HoldReason::KillSwitchOn { .. }
-            | HoldReason::BudgetSpent { .. },
+        ComplianceVerdict::Hold(
+            ComplianceHoldReason::TagConflict { .. }
+            | ComplianceHoldReason::InsideGrace { .. }
+            | ComplianceHoldReason::AgeUnknown
+            | ComplianceHoldReason::WouldCut { .. }
+            | ComplianceHoldReason::WouldHarm { .. }
+            | ComplianceHoldReason::FilterOpen { .. }
+            | ComplianceHoldReason::FilterUnknown { .. }
+            | ComplianceHoldReason::RemovalNotAllowed { .. }
+            | ComplianceHoldReason::NoSafeRepair { .. }
+            | ComplianceHoldReason::KillSwitchOn { .. }
+            | ComplianceHoldReason::BudgetSpent { .. },
         )
-        | Verdict::Keep(_)
-        | Verdict::Act(_) => Durability::Yes,
+        | ComplianceVerdict::Keep(_)
+        | ComplianceVerdict::Act(_) => Durability::Yes,
     }
 }
 
-impl Record {
+impl ComplianceRecord {
     /// Records that a decision was reported.
-    pub fn mark_reported(&mut self, decision: &Decision) {
+    pub fn mark_reported(&mut self, decision: &ComplianceDecision) {
         if !is_news(decision, self) {
             return;
         }
         match digest(decision) {
-            Some(digest) if self.told.len() < MOST_TOLD || self.told.contains_key(&decision.resource) => {
-                self.told.insert(decision.resource.clone(), digest);
+            Some(digest) if self.reported.len() < MOST_REPORTED || self.reported.contains_key(&decision.resource) => {
+                self.reported.insert(decision.resource.clone(), digest);
             }
             Some(_) => {}
             None => {
-                self.told.remove(&decision.resource);
+                self.reported.remove(&decision.resource);
             }
         }
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::egress::Cut;
+use crate::egress::EgressCut;
 use crate::harm::Harm;
 use crate::name::ResourcePath;
 use crate::pack::RuleName;
@@ -15,7 +15,7 @@ use crate::pack::RuleName;
 /// The reason why no change is needed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "reason", rename_all_fields = "camelCase")]
-pub enum KeepReason {
+pub enum ComplianceKeepReason {
     /// The resource is compliant.
     Compliant,
     /// The topic has no rule for this kind of resource.
@@ -35,7 +35,7 @@ pub enum KeepReason {
 /// The reason why a finding is not remediated now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "reason", rename_all_fields = "camelCase")]
-pub enum HoldReason {
+pub enum ComplianceHoldReason {
     /// The tags of the resource could not be read.
     TagsUnknown,
     /// The resource could not be described; only its name is known.
@@ -83,7 +83,7 @@ pub enum HoldReason {
     /// The remediation would cut calls that are made now.
     WouldCut {
         /// These calls.
-        cuts: Vec<Cut>,
+        cuts: Vec<EgressCut>,
     },
     /// The remediation would cause other harm.
     WouldHarm {
@@ -133,7 +133,7 @@ fn parts(reason: &impl Serialize) -> (String, Value) {
     (code.and_then(|code| code.as_str().map(str::to_owned)).unwrap_or_default(), facts)
 }
 
-impl KeepReason {
+impl ComplianceKeepReason {
     /// The stable code and the facts.
     #[must_use]
     pub fn parts(&self) -> (String, Value) {
@@ -141,7 +141,7 @@ impl KeepReason {
     }
 }
 
-impl HoldReason {
+impl ComplianceHoldReason {
     /// The stable code and the facts.
     #[must_use]
     pub fn parts(&self) -> (String, Value) {
@@ -149,7 +149,7 @@ impl HoldReason {
     }
 }
 
-impl fmt::Display for KeepReason {
+impl fmt::Display for ComplianceKeepReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Compliant => f.write_str("it is compliant"),
@@ -160,7 +160,7 @@ impl fmt::Display for KeepReason {
     }
 }
 
-impl fmt::Display for HoldReason {
+impl fmt::Display for ComplianceHoldReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TagsUnknown => f.write_str("its tags could not be read"),

@@ -1,9 +1,9 @@
 //! The documentation of each reason code of the compliance decisions.
 
-use super::reason::{HoldReason, KeepReason};
+use super::reason::{ComplianceHoldReason, ComplianceKeepReason};
 use crate::reason_entry::reason_entries;
 
-reason_entries! { KeepReason {
+reason_entries! { ComplianceKeepReason {
     Compliant: Never,
         "The resource has no finding of the topic.",
         "";
@@ -18,7 +18,7 @@ reason_entries! { KeepReason {
         "";
 }}
 
-reason_entries! { HoldReason {
+reason_entries! { ComplianceHoldReason {
     TagsUnknown: IfLasting,
         "The resource's tags could not be read.",
         "Permit `appmesh:ListTagsForResource`, or wait for the service.";

@@ -25,12 +25,13 @@ const LONGEST_OWED: usize = 8_000;
 /// Unknown members survive a write, since a newer version may have written them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Record {
+pub struct ComplianceRecord {
     /// The plans that were begun and have no recorded outcome, by resource.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub intents: BTreeMap<ResourcePath, String>,
     /// The digest of the last reported decision about each non-compliant resource.
-    pub told: BTreeMap<ResourcePath, String>,
+    #[serde(rename = "told")]
+    pub reported: BTreeMap<ResourcePath, String>,
     /// The notices that could not be sent, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub owed: Vec<OwedNotice>,
@@ -70,9 +71,9 @@ pub struct OwedEvent {
     pub resources: Vec<String>,
 }
 
-impl Record {
-    /// Adds a notice that could not be sent. Beyond the maximum, the oldest notices are dropped; the journal has their
-    /// contents.
+impl ComplianceRecord {
+    /// Adds a notice that could not be sent. Beyond the maximum, the oldest notices are dropped; the journal
+    /// has their contents.
     pub fn owe(&mut self, mut notice: OwedNotice) {
         let cut = notice.body.char_indices().nth(LONGEST_OWED).map(|(at, _)| at);
         if let Some(cut) = cut {
@@ -99,7 +100,7 @@ impl Record {
 
     /// Removes the entries of deleted resources.
     pub fn retain_existing(&mut self, exists: impl Fn(&ResourcePath) -> bool) {
-        self.told.retain(|path, _| exists(path));
+        self.reported.retain(|path, _| exists(path));
         self.intents.retain(|path, _| exists(path));
         self.watches.retain(|path, _| exists(path));
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use super::reason::HoldReason;
+use super::reason::ComplianceHoldReason;
 use super::topic::DANGLING;
-use super::{Facts, Topic};
+use super::{ResourceFacts, Topic};
 use crate::change::Change;
 use crate::egress::Repair;
 use crate::name::{ResourcePath, VirtualServiceName};
@@ -22,14 +22,14 @@ const MOST_NAMED: usize = 20;
 /// The input for the remediations of one mesh.
 pub(super) struct Remedies<'a> {
     pub(super) topic: Topic,
-    pub(super) facts: &'a Facts,
+    pub(super) facts: &'a ResourceFacts,
     pub(super) policy: &'a Policy,
     pub(super) now: Timestamp,
 }
 
 impl Remedies<'_> {
     /// The change that remediates a finding, or the reason why there is none or why it must wait.
-    pub(super) fn change_for(&self, finding: &Finding) -> Result<Change, HoldReason> {
+    pub(super) fn change_for(&self, finding: &Finding) -> Result<Change, ComplianceHoldReason> {
         let change = match self.topic {
             Topic::Tags => self.tags(finding),
             Topic::Egress => self.egress(finding),
@@ -39,28 +39,28 @@ impl Remedies<'_> {
             return Ok(change);
         }
         let count = self.facts.undescribed().count();
-        Err(HoldReason::PartlyRead { unread: undescribed.take(MOST_NAMED).cloned().collect(), count })
+        Err(ComplianceHoldReason::PartlyRead { unread: undescribed.take(MOST_NAMED).cloned().collect(), count })
     }
 
-    fn tags(&self, finding: &Finding) -> Result<Change, HoldReason> {
+    fn tags(&self, finding: &Finding) -> Result<Change, ComplianceHoldReason> {
         let Some(change) = finding.remediation.clone() else {
             if let Some((key, true)) = fact(finding, "key").zip(fact::<bool>(finding, "sourceUnread")) {
-                return Err(HoldReason::SourceTagsUnknown { key });
+                return Err(ComplianceHoldReason::SourceTagsUnknown { key });
             }
             let conflict = fact(finding, "key")
                 .zip(fact::<BTreeMap<String, ResourcePath>>(finding, "values"))
-                .map(|(key, values)| HoldReason::TagConflict { key, values });
+                .map(|(key, values)| ComplianceHoldReason::TagConflict { key, values });
             return Err(conflict.unwrap_or_else(|| no_safe_repair(finding)));
         };
         let created = self.facts.about.get(&finding.resource).map(|about| about.created);
         match grace(created, &self.policy.tags, self.now) {
             Grace::Over => Ok(change),
-            Grace::Until(until) => Err(HoldReason::InsideGrace { until }),
-            Grace::Unknown => Err(HoldReason::AgeUnknown),
+            Grace::Until(until) => Err(ComplianceHoldReason::InsideGrace { until }),
+            Grace::Unknown => Err(ComplianceHoldReason::AgeUnknown),
         }
     }
 
-    fn egress(&self, finding: &Finding) -> Result<Change, HoldReason> {
+    fn egress(&self, finding: &Finding) -> Result<Change, ComplianceHoldReason> {
         let mesh = self.facts.mesh.name.clone();
         match (finding.rule.as_str(), &finding.resource) {
             ("mesh-egress-open", _) => {
@@ -83,10 +83,10 @@ impl Remedies<'_> {
                 };
                 if self.filter().is_some_and(|filter| *filter != EgressFilterType::DropAll) {
                     // Without the backend, the effect of closing the filter could no longer be determined.
-                    return Err(HoldReason::FilterOpen { backend: service.to_string() });
+                    return Err(ComplianceHoldReason::FilterOpen { backend: service.to_string() });
                 }
                 if !self.policy.egress.remove_dangling {
-                    return Err(HoldReason::RemovalNotAllowed { backend: service.to_string() });
+                    return Err(ComplianceHoldReason::RemovalNotAllowed { backend: service.to_string() });
                 }
                 let (virtual_node, virtual_service) = (node.clone(), service);
                 self.if_safe(finding, Change::RemoveBackend { mesh, virtual_node, virtual_service })
@@ -95,10 +95,10 @@ impl Remedies<'_> {
         }
     }
 
-    fn if_safe(&self, finding: &Finding, change: Change) -> Result<Change, HoldReason> {
+    fn if_safe(&self, finding: &Finding, change: Change) -> Result<Change, ComplianceHoldReason> {
         match Repair::evaluate(change, &self.facts.mesh, &self.policy.egress) {
-            Some(Repair { cuts, .. }) if !cuts.is_empty() => Err(HoldReason::WouldCut { cuts }),
-            Some(Repair { harms, .. }) if !harms.is_empty() => Err(HoldReason::WouldHarm { harms }),
+            Some(Repair { cuts, .. }) if !cuts.is_empty() => Err(ComplianceHoldReason::WouldCut { cuts }),
+            Some(Repair { harms, .. }) if !harms.is_empty() => Err(ComplianceHoldReason::WouldHarm { harms }),
             Some(Repair { change, .. }) => Ok(change),
             None => Err(no_safe_repair(finding)),
         }
@@ -110,8 +110,8 @@ impl Remedies<'_> {
     }
 }
 
-pub(super) fn no_safe_repair(finding: &Finding) -> HoldReason {
-    HoldReason::NoSafeRepair { rule: finding.rule }
+pub(super) fn no_safe_repair(finding: &Finding) -> ComplianceHoldReason {
+    ComplianceHoldReason::NoSafeRepair { rule: finding.rule }
 }
 
 fn fact<T: DeserializeOwned>(finding: &Finding, name: &str) -> Option<T> {

@@ -2,13 +2,13 @@
 
 use jiff::SignedDuration;
 
-use super::reason::HoldReason;
+use super::reason::ComplianceHoldReason;
 use crate::watch::Expects;
 
 /// The maximum time for a due repair: other writers finish within minutes, and a budget window lasts an hour.
 pub const UNDONE_FOR: SignedDuration = SignedDuration::from_hours(3);
 
-impl HoldReason {
+impl ComplianceHoldReason {
     /// How long this hold may last without any change.
     #[must_use]
     pub const fn expects(&self) -> Expects {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::facts::UnreadPart;
-use super::{Facts, Topic};
+use super::{ResourceFacts, Topic};
 use crate::certificates::Readings;
 use crate::egress::Outlet;
 use crate::name::{ResourceKind, ResourcePath};
@@ -33,7 +33,8 @@ pub enum ComplianceStatus {
 #[serde(rename_all = "camelCase")]
 pub struct ResourceCompliance {
     /// The compliance.
-    pub standing: ComplianceStatus,
+    #[serde(rename = "standing")]
+    pub status: ComplianceStatus,
     /// The findings, the worst first.
     pub findings: Vec<Finding>,
     /// The findings that are waived for now.
@@ -50,7 +51,7 @@ impl ResourceCompliance {
         let listed = |findings: &[Finding]| {
             findings.iter().map(|found| format!("{}: {}", found.rule, found.message)).collect::<Vec<_>>().join("; ")
         };
-        match self.standing {
+        match self.status {
             ComplianceStatus::InsufficientData => {
                 format!("unknown: {}", self.unknown.as_deref().unwrap_or("its tags could not be read"))
             }
@@ -81,7 +82,7 @@ impl fmt::Display for ComplianceStatus {
 #[must_use]
 pub fn judge(
     topic: Topic,
-    facts: &Facts,
+    facts: &ResourceFacts,
     policy: &Policy,
     now: Timestamp,
 ) -> BTreeMap<ResourcePath, ResourceCompliance> {
@@ -103,17 +104,17 @@ pub fn judge(
                     outlet == Outlet::Unknown && path.kind() == ResourceKind::Mesh
                 }
             };
-            let standing = match is_unknown {
+            let status = match is_unknown {
                 _ if !topic.judges(path.kind()) => ComplianceStatus::NotApplicable,
                 true => ComplianceStatus::InsufficientData,
                 false => ComplianceStatus::Compliant,
             };
-            let unknown = (standing == ComplianceStatus::InsufficientData).then(|| match unread {
+            let unknown = (status == ComplianceStatus::InsufficientData).then(|| match unread {
                 Some(unread) => Some(unread.error.clone()),
                 None => (topic == Topic::Egress).then(|| "the type of its egress filter is unknown".to_owned()),
             });
             let unknown = unknown.flatten();
-            (path, ResourceCompliance { standing, findings: Vec::new(), waived: Vec::new(), unknown })
+            (path, ResourceCompliance { status, findings: Vec::new(), waived: Vec::new(), unknown })
         })
         .collect();
     let holds = |finding: &Finding| {
@@ -128,8 +129,8 @@ pub fn judge(
     for finding in findings.into_iter().filter(holds) {
         let Some(judged) = judged.get_mut(&finding.resource) else { continue };
         // Informational findings do not make a resource non-compliant.
-        if judged.standing == ComplianceStatus::Compliant && finding.severity > Severity::Info {
-            judged.standing = ComplianceStatus::NonCompliant;
+        if judged.status == ComplianceStatus::Compliant && finding.severity > Severity::Info {
+            judged.status = ComplianceStatus::NonCompliant;
         }
         judged.findings.push(finding);
     }

@@ -1,6 +1,6 @@
 //! The two ends of a call: the input of each to the handshake, read once from its spec for all its calls.
 
-use crate::certificates::{Anchor, Certificate, CertificateArn, Chain, Readings, Source, discovery_name};
+use crate::certificates::{Anchor, Certificate, CertificateArn, CertificateSource, Chain, Readings, discovery_name};
 use crate::name::ResourcePath;
 use crate::spec::{
     ClientPolicy, ClientTls, Listener, ListenerCertificate, ListenerTls, SubjectAlternativeNames, TlsMode,
@@ -40,7 +40,7 @@ pub(super) struct Credentials<'m> {
 
 /// A presented certificate, with its chain if it was read.
 pub(super) struct PresentedCertificate<'m> {
-    pub(super) source: Source,
+    pub(super) source: CertificateSource,
     pub(super) chain: Result<&'m Chain, String>,
 }
 
@@ -85,7 +85,7 @@ impl<'m> Server<'m> {
 
 impl<'m> Credentials<'m> {
     fn of_client(path: &ResourcePath, tls: &ClientTls, readings: &'m Readings) -> Self {
-        let source = tls.certificate.as_ref().and_then(|own| Source::of_client(path, own));
+        let source = tls.certificate.as_ref().and_then(|own| CertificateSource::of_client(path, own));
         let anchors = Anchor::of_client(path, &tls.validation.trust).unwrap_or_default();
         Self {
             shown: source.map(|source| PresentedCertificate::new(source, readings)),
@@ -95,7 +95,7 @@ impl<'m> Credentials<'m> {
     }
 
     fn of_listener(path: &ResourcePath, tls: &ListenerTls, readings: &'m Readings) -> Self {
-        let source = Source::of_listener(path, &tls.certificate);
+        let source = CertificateSource::of_listener(path, &tls.certificate);
         let validation = tls.validation.as_ref();
         let anchor = validation.and_then(|validation| Anchor::of_listener(path, &validation.trust));
         Self {
@@ -105,7 +105,7 @@ impl<'m> Credentials<'m> {
         }
     }
 
-    pub(super) fn source(&self) -> Option<&Source> {
+    pub(super) fn source(&self) -> Option<&CertificateSource> {
         self.shown.as_ref().map(|shown| &shown.source)
     }
 
@@ -115,7 +115,7 @@ impl<'m> Credentials<'m> {
 }
 
 impl<'m> PresentedCertificate<'m> {
-    fn new(source: Source, readings: &'m Readings) -> Self {
+    fn new(source: CertificateSource, readings: &'m Readings) -> Self {
         Self { chain: readings.chain(&source), source }
     }
 }

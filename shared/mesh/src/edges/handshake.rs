@@ -4,9 +4,9 @@ use jiff::Timestamp;
 
 use super::ends::{Client, PresentedCertificate, Server, TrustAnchor};
 use super::outside::hostname;
-use super::verdict::{Broken, Distrust, End, Unknown, Verdict};
-use super::{Call, Inputs};
-use crate::certificates::{Anchor, ChainFault, ChainLink, Source, leads_to};
+use super::verdict::{Broken, Distrust, End, TlsVerdict, UnknownEdgeFact};
+use super::{Call, HandshakeInputs};
+use crate::certificates::{Anchor, CertificateSource, ChainFault, ChainLink, leads_to};
 use crate::spec::{ClientTls, ServiceDiscovery, TlsMode};
 use crate::tls::{ClientCall, client_call};
 
@@ -21,7 +21,7 @@ pub(super) struct Handshake<'j> {
 
 /// An unknown fact that the verdict depends on.
 pub(super) enum UnknownFact<'j> {
-    Certificate { of: End, source: &'j Source, why: &'j str },
+    Certificate { of: End, source: &'j CertificateSource, why: &'j str },
     Trust { by: End, anchor: &'j Anchor, why: &'j str },
     Kind { of: End, member: &'static str },
     Outside { host: &'j str },
@@ -34,10 +34,10 @@ impl<'j> Handshake<'j> {
     }
 
     /// The verdict, and the unknown facts that it depends on. A call that fails fails independently of unknown facts.
-    pub(super) fn judge(mut self) -> (Verdict, Vec<UnknownFact<'j>>) {
+    pub(super) fn judge(mut self) -> (TlsVerdict, Vec<UnknownFact<'j>>) {
         match self.verdict() {
             Ok(verdict) => (verdict, self.doubts),
-            Err(broken) => (Verdict::Broken(broken), Vec::new()),
+            Err(broken) => (TlsVerdict::Broken(broken), Vec::new()),
         }
     }
 
@@ -62,11 +62,11 @@ impl<'j> Handshake<'j> {
     }
 
     /// The inputs of both ends.
-    pub(super) fn inputs(&self) -> Inputs {
+    pub(super) fn inputs(&self) -> HandshakeInputs {
         let (client, server) = (self.client, self.server);
         let by_policy = matches!(self.call, ClientCall::ByPolicy(_));
         let server_trust = self.trusted().map(|trusted| trusted.anchor.clone()).collect();
-        Inputs {
+        HandshakeInputs {
             call: Some(self.call()),
             enforced: self.enforced(),
             mode: server.listener.tls.as_ref().map(|tls| tls.mode.clone()),
@@ -99,7 +99,7 @@ impl<'j> Handshake<'j> {
         }
     }
 
-    fn verdict(&mut self) -> Result<Verdict, Broken> {
+    fn verdict(&mut self) -> Result<TlsVerdict, Broken> {
         match &self.server.spec.service_discovery {
             None => return Err(Broken::NoDiscovery),
             Some(ServiceDiscovery::Unrecognised(_)) => self.doubt_kind(End::Server, "serviceDiscovery"),
@@ -109,7 +109,7 @@ impl<'j> Handshake<'j> {
             return Ok(self.outside());
         }
         let policy = match self.call {
-            ClientCall::Plaintext => return Ok(Verdict::Plaintext),
+            ClientCall::Plaintext => return Ok(TlsVerdict::Plaintext),
             ClientCall::ByPolicy(policy) => Some(policy),
             ClientCall::AgainstIssuer(_) | ClientCall::Unseen => None,
         };
@@ -119,7 +119,7 @@ impl<'j> Handshake<'j> {
         }
         self.accept_server(policy)?;
         if !self.server.asks_client() {
-            return Ok(Verdict::Tls);
+            return Ok(TlsVerdict::Tls);
         }
         let Some(own) = policy.and_then(|policy| policy.certificate.as_ref()) else {
             return Err(Broken::NoClientCertificate);
@@ -128,15 +128,15 @@ impl<'j> Handshake<'j> {
             self.doubt_kind(End::Client, "certificate");
         }
         self.accept_client()?;
-        Ok(Verdict::Mtls)
+        Ok(TlsVerdict::Mtls)
     }
 
     /// The verdict of a call to an outside host: the client's call mode is known, and the host's TLS is not.
-    fn outside(&mut self) -> Verdict {
+    fn outside(&mut self) -> TlsVerdict {
         self.doubts.push(UnknownFact::Outside { host: hostname(self.server.spec).unwrap_or_default() });
         match self.call {
-            ClientCall::Plaintext => Verdict::Plaintext,
-            ClientCall::ByPolicy(_) | ClientCall::AgainstIssuer(_) | ClientCall::Unseen => Verdict::Tls,
+            ClientCall::Plaintext => TlsVerdict::Plaintext,
+            ClientCall::ByPolicy(_) | ClientCall::AgainstIssuer(_) | ClientCall::Unseen => TlsVerdict::Tls,
         }
     }
 
@@ -216,7 +216,7 @@ impl<'j> Handshake<'j> {
     }
 }
 
-impl From<UnknownFact<'_>> for Unknown {
+impl From<UnknownFact<'_>> for UnknownEdgeFact {
     fn from(doubt: UnknownFact<'_>) -> Self {
         match doubt {
             UnknownFact::Certificate { of, source, why } => {

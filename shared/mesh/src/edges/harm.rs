@@ -9,7 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Edge;
-use super::verdict::{Broken, Unknown, Verdict};
+use super::verdict::{Broken, TlsVerdict, UnknownEdgeFact};
 use crate::name::{ResourcePath, VirtualServiceName};
 use crate::spec::Port;
 
@@ -67,7 +67,7 @@ pub enum EdgeHarm {
         /// The edge.
         edge: EdgeName,
         /// The unknown facts.
-        unknown: Vec<Unknown>,
+        unknown: Vec<UnknownEdgeFact>,
     },
 }
 
@@ -100,8 +100,8 @@ impl EdgeHarm {
 
     fn between(edge: EdgeName, before: &Edge, after: &Edge) -> Option<Self> {
         let lost = match (&before.verdict, &after.verdict) {
-            (Verdict::Broken(_), _) => return None,
-            (_, Verdict::Broken(broken)) => {
+            (TlsVerdict::Broken(_), _) => return None,
+            (_, TlsVerdict::Broken(broken)) => {
                 let broken = broken.clone();
                 return Some(match broken {
                     Broken::NameMismatch { .. } => Self::SanMismatch { edge, broken },
@@ -114,11 +114,11 @@ impl EdgeHarm {
                     | Broken::NoClientCertificate => Self::EdgeBroken { edge, broken },
                 });
             }
-            (Verdict::Tls | Verdict::Mtls, Verdict::Plaintext) => Some(Self::TlsLost { edge: edge.clone() }),
-            (Verdict::Mtls, Verdict::Tls) => Some(Self::MtlsLost { edge: edge.clone() }),
-            (Verdict::Plaintext, Verdict::Plaintext | Verdict::Tls | Verdict::Mtls)
-            | (Verdict::Tls, Verdict::Tls | Verdict::Mtls)
-            | (Verdict::Mtls, Verdict::Mtls) => None,
+            (TlsVerdict::Tls | TlsVerdict::Mtls, TlsVerdict::Plaintext) => Some(Self::TlsLost { edge: edge.clone() }),
+            (TlsVerdict::Mtls, TlsVerdict::Tls) => Some(Self::MtlsLost { edge: edge.clone() }),
+            (TlsVerdict::Plaintext, TlsVerdict::Plaintext | TlsVerdict::Tls | TlsVerdict::Mtls)
+            | (TlsVerdict::Tls, TlsVerdict::Tls | TlsVerdict::Mtls)
+            | (TlsVerdict::Mtls, TlsVerdict::Mtls) => None,
         };
         let unproven = || Self::Unproven { edge, unknown: after.unknown.clone() };
         lost.or_else(|| (before.is_proven() && !after.is_proven()).then(unproven))

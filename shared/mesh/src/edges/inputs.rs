@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use crate::certificates::{Anchor, Source};
+use crate::certificates::{Anchor, CertificateSource};
 use crate::spec::TlsMode;
 
 /// The inputs of both ends to the handshake.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Inputs {
+pub struct HandshakeInputs {
     /// The client's call mode; `None` without a listener.
     pub call: Option<Call>,
     /// Whether the client's policy enforces TLS; `None` if no policy applies to the port.
@@ -16,7 +16,7 @@ pub struct Inputs {
     /// The listener's TLS mode; `None` if it is not configured.
     pub mode: Option<TlsMode>,
     /// The certificate that the listener presents.
-    pub server: Option<Source>,
+    pub server: Option<CertificateSource>,
     /// The client's trust anchors.
     pub server_trust: Vec<Anchor>,
     /// The names of which the server must have one; empty if any name is accepted.
@@ -24,14 +24,14 @@ pub struct Inputs {
     /// Whether the listener requests a client certificate.
     pub asks_client: bool,
     /// The certificate that the client presents on request.
-    pub client: Option<Source>,
+    pub client: Option<CertificateSource>,
     /// The listener's trust anchor.
     pub client_trust: Option<Anchor>,
     /// The names of which the client must have one; empty if any name is accepted.
     pub client_names: Vec<String>,
 }
 
-impl Inputs {
+impl HandshakeInputs {
     /// The inputs of an edge without a listener.
     pub(super) const fn none() -> Self {
         Self {

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The verdict follows from the specs and from the certificates that were read. Unread facts are listed with it
-//! ([`Unknown`]): such an edge is neither proven nor broken.
+//! ([`UnknownEdgeFact`]): such an edge is neither proven nor broken.
 
 mod arrivals;
 mod ends;
@@ -35,9 +35,9 @@ use handshake::Handshake;
 use walk::{CallWalk, WalkedCall};
 
 pub use harm::{EdgeHarm, EdgeName, edge_harms};
-pub use inputs::{Call, Inputs};
+pub use inputs::{Call, HandshakeInputs};
 pub use outside::OutsideNodes;
-pub use verdict::{Broken, Distrust, End, Unknown, Verdict};
+pub use verdict::{Broken, Distrust, End, TlsVerdict, UnknownEdgeFact};
 
 /// One caller, one virtual service, one listener behind it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -57,11 +57,11 @@ pub struct Edge {
     pub carries_traffic: bool,
     /// The verdict on its TLS handshake.
     #[serde(flatten)]
-    pub verdict: Verdict,
+    pub verdict: TlsVerdict,
     /// The unknown facts that the verdict depends on.
-    pub unknown: Vec<Unknown>,
+    pub unknown: Vec<UnknownEdgeFact>,
     /// The inputs of the verdict.
-    pub inputs: Inputs,
+    pub inputs: HandshakeInputs,
 }
 
 impl Edge {
@@ -87,8 +87,9 @@ pub fn edges_by_policy(mesh: &Mesh, readings: &Readings, policy: &EgressPolicy, 
     let walk = CallWalk { mesh, links: &links, flows: &all_flows(&links), readings, outside: &outside, now };
     let mut found = Vec::new();
     walk.each(|WalkedCall { from, service, arrival, handshake, .. }| {
-        let inputs = handshake.as_ref().map_or_else(|_| Inputs::none(), Handshake::inputs);
-        let (verdict, doubts) = handshake.map_or_else(|broken| (Verdict::Broken(broken), Vec::new()), Handshake::judge);
+        let inputs = handshake.as_ref().map_or_else(|_| HandshakeInputs::none(), Handshake::inputs);
+        let (verdict, doubts) =
+            handshake.map_or_else(|broken| (TlsVerdict::Broken(broken), Vec::new()), Handshake::judge);
         let routes = arrival.routes.iter().filter_map(|route| links.routes.get(*route));
         found.push(Edge {
             from: from.clone(),
@@ -98,7 +99,7 @@ pub fn edges_by_policy(mesh: &Mesh, readings: &Readings, policy: &EgressPolicy, 
             routes: routes.map(|route| route.id.clone()).collect(),
             carries_traffic: arrival.carries_traffic,
             verdict,
-            unknown: doubts.into_iter().map(Unknown::from).collect(),
+            unknown: doubts.into_iter().map(UnknownEdgeFact::from).collect(),
             inputs,
         });
     });
@@ -123,7 +124,7 @@ pub(crate) struct JudgedEdge<'m> {
     pub(crate) protocol: Option<&'m Protocol>,
     /// Whether the node represents a host outside the mesh.
     pub(crate) is_outside: bool,
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: TlsVerdict,
 }
 
 /// Every edge from an existing caller, in the same order, from prepared links and flows.
@@ -156,7 +157,7 @@ pub(crate) fn judged_edges<'m>(
                 mode: listener.and_then(|listener| listener.tls.as_ref()).map(|tls| &tls.mode),
                 protocol: listener.map(|listener| &listener.port_mapping.protocol),
                 is_outside: outside.contains(arrival.node),
-                verdict: handshake.map_or_else(Verdict::Broken, |handshake| handshake.judge().0),
+                verdict: handshake.map_or_else(TlsVerdict::Broken, |handshake| handshake.judge().0),
             });
         },
     );

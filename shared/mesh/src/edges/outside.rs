@@ -19,8 +19,8 @@ pub struct OutsideNodes<'m> {
 
 impl<'m> OutsideNodes<'m> {
     /// Finds these nodes: nodes with a host name that `egress.external` names; and nodes with the DNS name of an
-    /// external host and without any configuration for a proxy, if no other node of the same domain has such a
-    /// configuration.
+    /// external host and without any configuration for a proxy, if no other node of the same domain has
+    /// such a configuration.
     #[must_use]
     pub fn find(mesh: &'m Mesh, policy: &EgressPolicy) -> Self {
         let domains: BTreeSet<String> =
@@ -59,7 +59,7 @@ fn domain(host: &str) -> Option<String> {
     (domain.contains('.') || domain.contains('$')).then(|| domain.to_ascii_lowercase())
 }
 
-/// Ports on which a server speaks TLS.
+/// The ports of TLS servers.
 const TLS_PORTS: [u16; 3] = [443, 8443, 9443];
 
 /// Whether a spec configures a feature that needs a proxy of the node itself. On a port for TLS, the limits of a

@@ -4,13 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::certificates::{Anchor, ChainFault, Source};
+use crate::certificates::{Anchor, CertificateSource, ChainFault};
 use crate::spec::Port;
 
 /// The verdict on a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum TlsVerdict {
     /// The call is in plain text.
     Plaintext,
     /// The call uses TLS; the client presents no certificate.
@@ -70,7 +70,7 @@ pub struct Distrust {
     /// The end with the certificate.
     pub of: End,
     /// The source of the certificate.
-    pub source: Source,
+    pub source: CertificateSource,
     /// The trust anchors of the other end.
     pub trusted: Vec<Anchor>,
     /// The failure.
@@ -81,13 +81,13 @@ pub struct Distrust {
 /// An unknown fact that a verdict depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "unknown", rename_all = "kebab-case", rename_all_fields = "camelCase")]
-pub enum Unknown {
+pub enum UnknownEdgeFact {
     /// A certificate was not read.
     Certificate {
         /// The end with the certificate.
         of: End,
         /// The source of the certificate.
-        source: Source,
+        source: CertificateSource,
         /// The error.
         why: String,
     },
@@ -140,7 +140,7 @@ impl fmt::Display for End {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for TlsVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Plaintext => f.write_str("plain text"),
@@ -175,7 +175,7 @@ impl fmt::Display for Broken {
     }
 }
 
-impl fmt::Display for Unknown {
+impl fmt::Display for UnknownEdgeFact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Certificate { of, source, why } => write!(f, "the {of}'s certificate {source} is unknown: {why}"),

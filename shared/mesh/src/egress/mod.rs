@@ -12,6 +12,6 @@
 mod repair;
 mod set;
 
-pub use repair::{Cut, Repair, cuts, repairs};
+pub use repair::{EgressCut, Repair, cuts, repairs};
 pub(crate) use set::external;
 pub use set::{ALWAYS_OPEN, Egress, Egresses, Outlet, Reach};

@@ -15,23 +15,23 @@ use crate::spec::EgressFilterType;
 /// Traffic that can leave a mesh before a change and not after it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Cut {
+pub struct EgressCut {
     /// The caller.
     pub from: ResourcePath,
     /// The called host. With an open egress filter, a backend without a virtual service may be called by its host name.
     pub to: VirtualServiceName,
 }
 
-impl fmt::Display for Cut {
+impl fmt::Display for EgressCut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} would no longer reach {}", self.from, self.to)
     }
 }
 
-/// The traffic that a change would cut, in order: names that may be called through an open filter, and backends with a
-/// target.
+/// The traffic that a change would cut, in order: names that may be called through an open filter, and backends
+/// with a target.
 #[must_use]
-pub fn cuts(before: &Mesh, after: &Mesh, policy: &EgressPolicy) -> Vec<Cut> {
+pub fn cuts(before: &Mesh, after: &Mesh, policy: &EgressPolicy) -> Vec<EgressCut> {
     let (links, links_after) = (Links::new(before), Links::new(after));
     let (was, will) = (Egresses::new(before, &links, policy), Egresses::new(after, &links_after, policy));
     let mut found = Vec::new();
@@ -48,7 +48,7 @@ pub fn cuts(before: &Mesh, after: &Mesh, policy: &EgressPolicy) -> Vec<Cut> {
             let leads = matches!(will.services.get(service), Some(Reach::Mesh | Reach::External { .. }));
             if led && !leads {
                 let from = ResourcePath::VirtualNode(before.name.clone(), name.clone());
-                found.push(Cut { from, to: (*service).clone() });
+                found.push(EgressCut { from, to: (*service).clone() });
             }
         }
     }
@@ -63,7 +63,7 @@ pub struct Repair {
     /// The change.
     pub change: Change,
     /// The traffic that it would cut; the repair is safe only if this and `harms` are empty.
-    pub cuts: Vec<Cut>,
+    pub cuts: Vec<EgressCut>,
     /// The other harms.
     pub harms: Vec<Harm>,
 }

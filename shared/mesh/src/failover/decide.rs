@@ -331,9 +331,15 @@ fn advance(
             Return { node: node.clone(), step, without_proof }
         })
         .collect();
+    let all_are_due = candidate.shift.phases.keys().all(|node| next.steps.contains_key(node));
     match candidate.spread(route, input, allocations, ReceiverRule::Carriers) {
         Ok(spread) => {
             candidate.plan(route, spread, ActReason::Failback { returning }, BudgetCost::Free, input, allocations)
+        }
+        // A declared write can leave only returning nodes with a share. No other target can carry the rest of it.
+        Err(_) if all_are_due => {
+            let returned = next.steps.keys().cloned().collect();
+            candidate.restore(route, ActReason::Restore { returned }, input, allocations)
         }
         Err(hold) => Verdict::Hold(hold),
     }

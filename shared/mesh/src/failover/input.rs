@@ -64,7 +64,17 @@ impl<'a> DecisionInput<'a> {
             })
             .collect();
         let causes = Causes::new(facts, &health, &failover.common_cause, now).with_disputed(disputed);
-        Self { facts, harms, policy, failover, now, targets, health, causes, layer_limits: LayerLimits::default() }
+        Self {
+            facts,
+            harms,
+            policy,
+            failover,
+            now,
+            targets,
+            health,
+            causes,
+            layer_limits: LayerLimits { unattended: policy.rollouts.unattended.get() },
+        }
     }
 
     /// Holds for failing nodes with traffic that no weights can move: no route targets them, or a service sends its
@@ -149,6 +159,11 @@ impl Allocations {
     /// Percentage points that a node carries on all routes except `route`.
     pub(super) fn points_elsewhere(&self, route: &RouteId, node: &VirtualNodeName) -> u16 {
         self.splits.iter().filter(|(id, _)| *id != route).map(|(_, split)| points(split, node)).sum()
+    }
+
+    /// Counts a split that is planned without a plan of failover.
+    pub(super) fn set(&mut self, route: &RouteId, split: WeightSplit) {
+        self.splits.insert(route.clone(), split);
     }
 
     pub(super) fn add(&mut self, plan: &Plan) {

@@ -33,13 +33,14 @@ mod phases;
 mod proof;
 mod reason;
 mod record;
+mod rehearsal;
 mod restore_tag;
 mod route_state;
 mod targets;
 mod unanswered;
 mod unmapped_entries;
 
-pub use crate::decision::{HarmFact, KillSwitchFact, Told};
+pub use crate::decision::{HarmFact, KillSwitchFact, LastNotification};
 pub use candidate::plan_id;
 pub use decide::decide;
 pub use decision::{Decision, Plan, TagChange, Verdict};
@@ -59,6 +60,7 @@ pub use reason::{ActReason, HoldReason, Ineligible, KeepReason, Obstacle, Return
 pub use record::{
     Edit, FORMAT, FunctionRecord, HeldAlarm, Intent, NodeRecord, OwedNote, Phase, RestorePoint, RouteRecord, Shift,
 };
+pub use rehearsal::{NotDrained, Rehearsal, RehearsedRoute, rehearse};
 pub use restore_tag::{RESTORE_TAG, RestoreTag, restore_tag};
 pub use targets::{
     AlarmTags, AlarmTargets, Caller, CallerAlarm, Muted, ReportedTarget, TargetAlarm, TargetRule, Unmapped,

@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use super::decision::{Decision, Verdict};
 use super::health::{Health, Unknown};
 use super::reason::{HoldReason, KeepReason};
-use crate::decision::Told;
+use crate::decision::LastNotification;
 use crate::policy::{PagingPolicy, Period};
 use crate::watch::{Expects, SAME_PLAN_RUNS};
 
@@ -34,7 +34,7 @@ pub struct RouteNotification {
     /// Whether it pages the on-call operator.
     pub page: bool,
     /// The notification to store; `None` if there is nothing to report.
-    pub told: Option<Told>,
+    pub told: Option<LastNotification>,
     /// When each condition that is remembered across other decisions was last paged.
     pub paged: BTreeMap<String, Timestamp>,
     /// The condition of this decision, if it is remembered across other decisions.
@@ -119,7 +119,7 @@ fn condition(verdict: &Verdict) -> Option<String> {
 #[must_use]
 pub fn route_notification(
     decision: &Decision,
-    last: Option<&Told>,
+    last: Option<&LastNotification>,
     paged: &BTreeMap<String, Timestamp>,
     policy: &PagingPolicy,
     now: Timestamp,
@@ -150,12 +150,14 @@ pub fn route_notification(
         paged.insert(condition.clone(), now);
     }
     let told = match (last, &decision.verdict) {
-        (None, _) => Told { code, since: now, repeats: 0, paged: page.then_some(now) },
+        (None, _) => LastNotification { code, since: now, repeats: 0, paged: page.then_some(now) },
         // Each change is reported on its own; repetitions are not counted.
-        (Some(_), Verdict::Act(_)) => Told { code, since: now, repeats: 0, paged: None },
+        (Some(_), Verdict::Act(_)) => LastNotification { code, since: now, repeats: 0, paged: None },
         // A repeated no-change is not counted, so that a drained node causes no write every minute.
-        (Some(last), Verdict::Keep(_)) => Told { paged: if page { Some(now) } else { last.paged }, ..last.clone() },
-        (Some(last), Verdict::Hold(_)) => Told {
+        (Some(last), Verdict::Keep(_)) => {
+            LastNotification { paged: if page { Some(now) } else { last.paged }, ..last.clone() }
+        }
+        (Some(last), Verdict::Hold(_)) => LastNotification {
             repeats: last.repeats.saturating_add(1),
             paged: if page { Some(now) } else { last.paged },
             ..last.clone()

@@ -80,7 +80,7 @@ pub fn restoration(
     let record = RouteRecord { edit: keep.or(record.edit), ..record.clone() };
     let then = Shift::default();
     let mut layers = StoredLayers { pending: None, ..record.layers.clone() };
-    // A restore proceeds whatever the route meets; the kill switch is checked by the store.
+    // A restore proceeds on every layer; the store checks the kill switch.
     let admission = admit(&Writer::Restore, &record.all_layers(), None, now);
     for Ending { layer, reason } in admission.ends().unwrap_or_default() {
         match layer {

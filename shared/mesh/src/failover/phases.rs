@@ -227,6 +227,11 @@ impl<K: NodeHealthSource> RouteView<'_, K> {
             }
             Health::Ready { .. } | Health::Unknown { .. } => {}
         }
+        // A declared write can take its share away; without requests, no step could prove its health.
+        if self.base.weight_of(node).unwrap_or_default() == 0 {
+            next.steps.insert(node.clone(), FailbackStep::Done);
+            return;
+        }
         if self.now < until {
             return next.waits.push(HoldReason::InsideStep { node: node.clone(), step, until });
         }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::reason::ActReason;
-use crate::decision::Told;
+use crate::decision::LastNotification;
 use crate::failures::Failures;
 use crate::name::VirtualNodeName;
 use crate::reason_entry::Paging;
@@ -61,7 +61,7 @@ pub struct RouteRecord {
     #[serde(default)]
     pub owed: Option<OwedNote>,
     /// The last notification of a decision.
-    pub told: Option<Told>,
+    pub told: Option<LastNotification>,
     /// When each condition that outlasts other decisions was last paged, by the key of the condition.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub paged: BTreeMap<String, Timestamp>,
@@ -85,7 +85,7 @@ pub struct RouteRecord {
 pub struct NodeRecord {
     /// The last notification of a decision; absent if there is nothing to report.
     #[serde(default)]
-    pub told: Option<Told>,
+    pub told: Option<LastNotification>,
     /// How long the last decision has been the same on the same facts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Watch>,
@@ -113,7 +113,7 @@ pub struct FunctionRecord {
 #[serde(rename_all = "camelCase")]
 pub struct HeldAlarm {
     /// The last notification about it.
-    pub told: Told,
+    pub told: LastNotification,
     /// Whether an event named the alarm; it is then a hold even without any other wiring to the function.
     #[serde(default)]
     pub named: bool,

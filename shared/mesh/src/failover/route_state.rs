@@ -38,10 +38,10 @@ pub(super) enum RouteStateError {
 pub(super) fn route_state(route: &RouteFacts, policy: &Policy, now: Timestamp) -> Result<RouteState, RouteStateError> {
     let known = match &route.memory {
         Memory::Unreadable(why) => return Err(RouteStateError::Unreadable(why.clone())),
-        Memory::None => return Ok(first_seen(route, now)),
+        Memory::None => return Ok(first_seen(route, policy, now)),
         // The stored record belongs to a deleted route of the same name.
         Memory::Record(record) if record.uid != route.uid => {
-            let mut state = first_seen(route, now);
+            let mut state = first_seen(route, policy, now);
             state.record.epoch = state.record.epoch.max(record.epoch);
             return Ok(state);
         }
@@ -59,12 +59,17 @@ pub(super) fn route_state(route: &RouteFacts, policy: &Policy, now: Timestamp) -
 
 /// The state of a route without a stored record: as declared, unless its tag carries a restore point. Then the state
 /// table was lost during a failover, and the nodes with less weight than in the restore point were drained. If it was lost
-/// during a rollout or drill, the weights say nothing about nodes, and the declared split is to be written.
-fn first_seen(route: &RouteFacts, now: Timestamp) -> RouteState {
+/// during a rollout or drill, the weights say nothing about nodes, and the declared split is to be written. A split that
+/// an infrastructure-as-code role wrote since is as declared, and the tag is out of date.
+fn first_seen(route: &RouteFacts, policy: &Policy, now: Timestamp) -> RouteState {
     let mut record = RouteRecord::first_seen(route.uid.clone(), route.version, route.split.clone());
     let tag = route.restore_tag.as_deref().and_then(RestoreTag::parse);
     let is_layered = tag.as_ref().is_some_and(RestoreTag::is_layered);
-    if let Some(point) = tag.and_then(|tag| tag.point(&route.split, now)) {
+    let is_declared = match author(route.written_by.as_deref(), &policy.weights) {
+        Author::Declared { .. } => true,
+        Author::Operator => false,
+    };
+    if let Some(point) = tag.and_then(|tag| tag.point(&route.split, now)).filter(|_| !is_declared) {
         record.epoch = point.epoch;
         if is_layered {
             record.layers.pending = Some(PendingWrite::StateLost);
@@ -76,7 +81,11 @@ fn first_seen(route: &RouteFacts, now: Timestamp) -> RouteState {
                 .filter(|(node, share)| after.get(**node).is_none_or(|now| now < *share))
                 .map(|(node, _)| ((*node).clone(), Phase::drained(now)))
                 .collect();
-            if !record.shift.phases.is_empty() {
+            if record.shift.phases.is_empty() && point.split != route.split {
+                // The shares are those declared, in other integers.
+                record.layers.pending = Some(PendingWrite::Reapplied);
+            }
+            if !record.shift.phases.is_empty() || record.layers.pending.is_some() {
                 record.shift.restore = Some(point);
             }
         }

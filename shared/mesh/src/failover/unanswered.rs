@@ -19,7 +19,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::targets::{AlarmTargets, Unmapped};
-use crate::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, MetricTerm, Rule};
+use crate::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, CompositeRule, MetricTerm};
 use crate::policy::FailoverPolicy;
 
 /// The maximum depth to which composite alarms are searched for mesh metrics.
@@ -253,7 +253,7 @@ fn is_about_mesh(alarm: &Alarm, input: &AlarmInput<'_>, read: &BTreeMap<&AlarmNa
         }
         AlarmSource::Composite(rule) => {
             let Some(depth) = depth.checked_sub(1) else { return false };
-            Rule::parse(rule).is_ok_and(|rule| {
+            CompositeRule::parse(rule).is_ok_and(|rule| {
                 rule.alarms().into_iter().any(|child| {
                     !input.targets.targets_of(child).is_empty()
                         || read.get(child).is_some_and(|child| is_about_mesh(child, input, read, depth))

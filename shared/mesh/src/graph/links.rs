@@ -15,14 +15,14 @@ use crate::spec::{GatewayRouteSpec, RouteSpec, VirtualNodeSpec, VirtualServicePr
 /// A caller of a virtual service.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Caller {
+pub enum ServiceCaller {
     /// A virtual node with the service as backend.
     VirtualNode(VirtualNodeName),
     /// A virtual gateway with a gateway route to it.
     VirtualGateway(VirtualGatewayName),
 }
 
-impl Caller {
+impl ServiceCaller {
     /// The path of the caller.
     #[must_use]
     pub fn path(&self, mesh: &Mesh) -> ResourcePath {
@@ -213,7 +213,7 @@ impl<'m> Links<'m> {
     }
 
     /// The callers of a virtual service.
-    pub fn callers_of_service(&self, service: &VirtualServiceName) -> impl Iterator<Item = Caller> {
+    pub fn callers_of_service(&self, service: &VirtualServiceName) -> impl Iterator<Item = ServiceCaller> {
         let callers = self.services.number(service).map(|service| self.callers(service)).unwrap_or_default();
         callers.iter().filter_map(|caller| self.caller(*caller))
     }
@@ -244,13 +244,13 @@ impl<'m> Links<'m> {
 
     /// The callers of a virtual node through a virtual service.
     #[must_use]
-    pub fn callers_of_node(&self, node: &VirtualNodeName) -> BTreeSet<Caller> {
+    pub fn callers_of_node(&self, node: &VirtualNodeName) -> BTreeSet<ServiceCaller> {
         self.services_of_node(node).flat_map(|service| self.callers_of_service(service)).collect()
     }
 
     /// The direct and transitive callers of a virtual node. The node itself is included only if it is part of a cycle.
     #[must_use]
-    pub fn all_callers_of_node(&self, node: &VirtualNodeName) -> BTreeSet<Caller> {
+    pub fn all_callers_of_node(&self, node: &VirtualNodeName) -> BTreeSet<ServiceCaller> {
         let mut found = BTreeSet::new();
         let mut open: Vec<usize> = self.nodes.number(node).into_iter().collect();
         while let Some(node) = open.pop() {
@@ -309,10 +309,10 @@ impl<'m> Links<'m> {
     }
 
     /// The caller of a number.
-    pub(crate) fn caller(&self, number: CallerNumber) -> Option<Caller> {
+    pub(crate) fn caller(&self, number: CallerNumber) -> Option<ServiceCaller> {
         match number {
-            CallerNumber::Node(node) => self.nodes.name(node).cloned().map(Caller::VirtualNode),
-            CallerNumber::Gateway(gateway) => self.gateways.name(gateway).cloned().map(Caller::VirtualGateway),
+            CallerNumber::Node(node) => self.nodes.name(node).cloned().map(ServiceCaller::VirtualNode),
+            CallerNumber::Gateway(gateway) => self.gateways.name(gateway).cloned().map(ServiceCaller::VirtualGateway),
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::spec::{
 
 /// The precedence of a route within its router or gateway: the smaller value comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place<'m> {
+pub(super) struct RoutePrecedence<'m> {
     /// 0 to 1000, and 1001 without a priority.
     priority: i64,
     host: Host,
@@ -65,7 +65,7 @@ impl Gateway {
     }
 }
 
-pub(super) fn of_route<'m>(name: &'m RouteName, spec: &RouteSpec) -> Place<'m> {
+pub(super) fn of_route<'m>(name: &'m RouteName, spec: &RouteSpec) -> RoutePrecedence<'m> {
     let (path, conditions) = match &spec.rule {
         RouteRule::Http(route) | RouteRule::Http2(route) => {
             let wanted = &route.matches;
@@ -83,10 +83,10 @@ pub(super) fn of_route<'m>(name: &'m RouteName, spec: &RouteSpec) -> Place<'m> {
         RouteRule::Tcp(_) | RouteRule::Unrecognised(_) => (Path::Prefix(Reverse(0)), 0),
     };
     let conditions = Reverse(conditions + condition_weight(spec.rule.match_port().is_some()));
-    Place { priority: priority(spec.priority), host: Host::Any, path, conditions, name: name.as_str() }
+    RoutePrecedence { priority: priority(spec.priority), host: Host::Any, path, conditions, name: name.as_str() }
 }
 
-fn of_gateway_route<'m>(name: &'m GatewayRouteName, spec: &GatewayRouteSpec) -> Place<'m> {
+fn of_gateway_route<'m>(name: &'m GatewayRouteName, spec: &GatewayRouteSpec) -> RoutePrecedence<'m> {
     let (host, path, conditions) = match &spec.rule {
         GatewayRouteRule::Http(route) | GatewayRouteRule::Http2(route) => {
             let wanted = &route.matches;
@@ -104,7 +104,7 @@ fn of_gateway_route<'m>(name: &'m GatewayRouteName, spec: &GatewayRouteSpec) -> 
         GatewayRouteRule::Unrecognised(_) => (Host::Any, Path::Prefix(Reverse(0)), 0),
     };
     let conditions = Reverse(conditions + condition_weight(spec.rule.match_port().is_some()));
-    Place { priority: priority(spec.priority), host, path, conditions, name: name.as_str() }
+    RoutePrecedence { priority: priority(spec.priority), host, path, conditions, name: name.as_str() }
 }
 
 fn priority(priority: Option<Int<0, 1000>>) -> i64 {

@@ -63,7 +63,7 @@ pub enum AlarmProblem {
     NeverProven {
         /// The alarm.
         alarm: String,
-        /// Why.
+        /// The setting of the alarm that prevents the proof.
         why: Unprovable,
     },
 }

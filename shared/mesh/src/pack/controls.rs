@@ -35,34 +35,35 @@ impl fmt::Display for Framework {
     }
 }
 
-const fn of(framework: Framework, id: &'static str) -> Control {
+/// A control of a framework, by its id.
+const fn control(framework: Framework, id: &'static str) -> Control {
     Control { framework, id }
 }
 
-const CIS_INVENTORY: Control = of(Framework::Cis, "1.1");
-const CIS_FLOWS: Control = of(Framework::Cis, "3.8");
-const CIS_ENCRYPTION: Control = of(Framework::Cis, "3.10");
-const CIS_CONFIGURATION: Control = of(Framework::Cis, "4.1");
-const CIS_LOGS: Control = of(Framework::Cis, "8.2");
-const CIS_ARCHITECTURE: Control = of(Framework::Cis, "12.2");
-const CIS_FILTERING: Control = of(Framework::Cis, "13.4");
-const CIS_SEPARATION: Control = of(Framework::Cis, "16.8");
-const PCI_PURPOSE: Control = of(Framework::PciDss, "1.2.5");
-const PCI_OUTBOUND: Control = of(Framework::PciDss, "1.3.2");
-const PCI_SECRETS: Control = of(Framework::PciDss, "3.3.1");
-const PCI_ENCRYPTION: Control = of(Framework::PciDss, "4.2.1");
-const PCI_CERTIFICATES: Control = of(Framework::PciDss, "4.2.1.1");
-const PCI_SEPARATION: Control = of(Framework::PciDss, "6.5.3");
-const PCI_AUTHENTICATION: Control = of(Framework::PciDss, "8.6.1");
-const PCI_LOGS: Control = of(Framework::PciDss, "10.2.1");
-const PCI_INVENTORY: Control = of(Framework::PciDss, "12.5.1");
-const HIPAA_CONTINGENCY: Control = of(Framework::Hipaa, "164.308(a)(7)");
-const HIPAA_ACCOUNTABILITY: Control = of(Framework::Hipaa, "164.310(d)(2)(iii)");
-const HIPAA_ACCESS: Control = of(Framework::Hipaa, "164.312(a)(1)");
-const HIPAA_AUDIT: Control = of(Framework::Hipaa, "164.312(b)");
-const HIPAA_AUTHENTICATION: Control = of(Framework::Hipaa, "164.312(d)");
-const HIPAA_TRANSMISSION: Control = of(Framework::Hipaa, "164.312(e)(1)");
-const HIPAA_ENCRYPTION: Control = of(Framework::Hipaa, "164.312(e)(2)(ii)");
+const CIS_INVENTORY: Control = control(Framework::Cis, "1.1");
+const CIS_FLOWS: Control = control(Framework::Cis, "3.8");
+const CIS_ENCRYPTION: Control = control(Framework::Cis, "3.10");
+const CIS_CONFIGURATION: Control = control(Framework::Cis, "4.1");
+const CIS_LOGS: Control = control(Framework::Cis, "8.2");
+const CIS_ARCHITECTURE: Control = control(Framework::Cis, "12.2");
+const CIS_FILTERING: Control = control(Framework::Cis, "13.4");
+const CIS_SEPARATION: Control = control(Framework::Cis, "16.8");
+const PCI_PURPOSE: Control = control(Framework::PciDss, "1.2.5");
+const PCI_OUTBOUND: Control = control(Framework::PciDss, "1.3.2");
+const PCI_SECRETS: Control = control(Framework::PciDss, "3.3.1");
+const PCI_ENCRYPTION: Control = control(Framework::PciDss, "4.2.1");
+const PCI_CERTIFICATES: Control = control(Framework::PciDss, "4.2.1.1");
+const PCI_SEPARATION: Control = control(Framework::PciDss, "6.5.3");
+const PCI_AUTHENTICATION: Control = control(Framework::PciDss, "8.6.1");
+const PCI_LOGS: Control = control(Framework::PciDss, "10.2.1");
+const PCI_INVENTORY: Control = control(Framework::PciDss, "12.5.1");
+const HIPAA_CONTINGENCY: Control = control(Framework::Hipaa, "164.308(a)(7)");
+const HIPAA_ACCOUNTABILITY: Control = control(Framework::Hipaa, "164.310(d)(2)(iii)");
+const HIPAA_ACCESS: Control = control(Framework::Hipaa, "164.312(a)(1)");
+const HIPAA_AUDIT: Control = control(Framework::Hipaa, "164.312(b)");
+const HIPAA_AUTHENTICATION: Control = control(Framework::Hipaa, "164.312(d)");
+const HIPAA_TRANSMISSION: Control = control(Framework::Hipaa, "164.312(e)(1)");
+const HIPAA_ENCRYPTION: Control = control(Framework::Hipaa, "164.312(e)(2)(ii)");
 
 /// Inventory: resources and their owners.
 pub(super) const INVENTORY: &[Control] = &[CIS_INVENTORY, PCI_INVENTORY, HIPAA_ACCOUNTABILITY];

@@ -14,7 +14,7 @@ use crate::name::ResourcePath;
 use crate::rule_terms::{RuleName, Severity};
 
 /// The facts of a finding, by name.
-pub type Facts = BTreeMap<Cow<'static, str>, Value>;
+pub type FindingFacts = BTreeMap<Cow<'static, str>, Value>;
 
 /// One violation of one rule by one resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ pub struct Finding {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub part: String,
     /// The facts on which the finding rests.
-    pub facts: Facts,
+    pub facts: FindingFacts,
     /// The facts as a sentence, for operators.
     pub message: String,
     /// The change that resolves it, where that is safe.
@@ -83,7 +83,7 @@ impl fmt::Display for FindingId {
 }
 
 /// Collects the findings of one rule.
-pub(super) struct Found<'a> {
+pub(super) struct RuleFindings<'a> {
     rule: RuleName,
     /// The severity of the rule's findings, unless the policy sets another.
     severity: Severity,
@@ -92,7 +92,7 @@ pub(super) struct Found<'a> {
     all: &'a mut Vec<Finding>,
 }
 
-impl<'a> Found<'a> {
+impl<'a> RuleFindings<'a> {
     pub(super) const fn new(
         rule: RuleName,
         severity: Severity,
@@ -103,7 +103,12 @@ impl<'a> Found<'a> {
     }
 
     /// Adds a finding on a resource as a whole.
-    pub(super) fn on(&mut self, resource: ResourcePath, message: impl Into<String>, facts: Facts) -> &mut Finding {
+    pub(super) fn on(
+        &mut self,
+        resource: ResourcePath,
+        message: impl Into<String>,
+        facts: FindingFacts,
+    ) -> &mut Finding {
         self.on_part(resource, String::new(), message, facts)
     }
 
@@ -113,7 +118,7 @@ impl<'a> Found<'a> {
         severity: Severity,
         resource: ResourcePath,
         message: impl Into<String>,
-        facts: Facts,
+        facts: FindingFacts,
     ) -> &mut Finding {
         let severity = self.set.unwrap_or(severity);
         let finding = self.on(resource, message, facts);
@@ -127,7 +132,7 @@ impl<'a> Found<'a> {
         resource: ResourcePath,
         part: String,
         message: impl Into<String>,
-        facts: Facts,
+        facts: FindingFacts,
     ) -> &mut Finding {
         let (rule, severity) = (self.rule, self.set.unwrap_or(self.severity));
         self.all.push(Finding { rule, severity, resource, part, facts, message: message.into(), remediation: None });
@@ -142,10 +147,10 @@ pub(super) fn listed<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> Str
     items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// Facts, by name.
+/// The facts of a finding, by name.
 macro_rules! facts {
     ($($name:literal: $value:expr),* $(,)?) => {
-        $crate::pack::Facts::from([$((std::borrow::Cow::Borrowed($name), serde_json::json!($value))),*])
+        $crate::pack::FindingFacts::from([$((std::borrow::Cow::Borrowed($name), serde_json::json!($value))),*])
     };
 }
 

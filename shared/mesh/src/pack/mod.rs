@@ -3,7 +3,7 @@
 //! ```text
 //!   mesh, tags ────┐
 //!   certificates ──┤
-//!   policy, now ───┴──▶ Scene (indexes, made once) ──▶ every rule ──▶ findings, sorted ──▶ waived or not
+//!   policy, now ───┴──▶ RuleContext (indexes, made once) ──▶ every rule ──▶ findings, sorted ──▶ waived or not
 //! ```
 //!
 //! A finding is the same for every source of the mesh: it names a resource by kind and path, and no rule reads anything that
@@ -11,6 +11,7 @@
 //! evaluated as if it were known.
 
 mod certainty;
+mod context;
 mod controls;
 mod docs;
 mod finding;
@@ -18,7 +19,6 @@ mod member;
 mod paths;
 mod rule;
 mod rules;
-mod scene;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -32,11 +32,11 @@ pub use crate::rule_terms::{Group, Profile, RuleName, Severity, UnknownRule};
 pub use certainty::Certainty;
 pub use controls::{Control, Framework};
 pub use docs::documentation;
-pub use finding::{Facts, Finding, FindingId};
+pub use finding::{Finding, FindingFacts, FindingId};
 pub use rule::Rule;
 
-use finding::Found;
-use scene::Scene;
+use context::RuleContext;
+use finding::RuleFindings;
 
 /// Rules that one finding on the mesh replaces where nothing in it has TLS.
 const FOLDED: [&str; 2] = ["edge-plaintext", "gateway-listener-without-tls"];
@@ -75,17 +75,17 @@ pub fn judge_each(mesh: &Mesh, readings: &Readings, policy: &Policy, now: Timest
 }
 
 fn run(mesh: &Mesh, readings: &Readings, policy: &Policy, now: Timestamp, is_folded: bool) -> Evaluation {
-    let mut scene = Scene::of(mesh, readings, policy, now);
-    scene.folds_plaintext = is_folded && rules::is_unencrypted(&scene);
+    let mut context = RuleContext::new(mesh, readings, policy, now);
+    context.folds_plaintext = is_folded && rules::is_unencrypted(&context);
     let mut all = Vec::new();
     for rule in rules() {
         if policy.evaluates(rule) {
             let setting = policy.rules.get(&rule.name());
             let severity = setting.and_then(|setting| setting.severity);
-            (rule.check)(&scene, &mut Found::new(rule.name(), rule.severity, severity, &mut all));
+            (rule.check)(&context, &mut RuleFindings::new(rule.name(), rule.severity, severity, &mut all));
         }
     }
-    let mut all = scene.in_order(all);
+    let mut all = context.in_order(all);
     all.dedup();
     waive(all, policy, now)
 }

@@ -18,9 +18,9 @@ use crate::spec::RouteRule;
 pub(super) const DEFAULT_ATTEMPTS: u64 = 3;
 
 /// The call paths of a mesh.
-pub(super) struct Paths<'m> {
+pub(super) struct CallPaths<'m> {
     vertices: Vec<Vertex<'m>>,
-    steps: Vec<Vec<Step<'m>>>,
+    steps: Vec<Vec<PathStep<'m>>>,
     /// The component of each vertex: vertices that reach each other share one. A called vertex has a smaller number.
     component: Vec<usize>,
     /// The most attempts that one request causes on its way to each vertex, and the previous vertex on that way.
@@ -37,7 +37,7 @@ enum Vertex<'m> {
 
 /// A step from one vertex to another.
 #[derive(Clone, Copy)]
-struct Step<'m> {
+struct PathStep<'m> {
     to: usize,
     tries: u64,
     route: Option<&'m RouteName>,
@@ -53,8 +53,8 @@ pub(super) struct Amplified<'m> {
     pub(super) path: Vec<(&'m VirtualNodeName, u64)>,
 }
 
-impl<'m> Paths<'m> {
-    pub(super) fn of(links: &Links<'m>) -> Self {
+impl<'m> CallPaths<'m> {
+    pub(super) fn from_links(links: &Links<'m>) -> Self {
         let mut paths = PathsBuilder::default().read(links);
         paths.component = components(&paths.steps);
         paths.tries = paths.most_attempts();
@@ -107,7 +107,7 @@ impl<'m> Paths<'m> {
         found
     }
 
-    fn is_in_cycle(&self, from: usize, step: &Step<'_>) -> bool {
+    fn is_in_cycle(&self, from: usize, step: &PathStep<'_>) -> bool {
         self.component.get(from) == self.component.get(step.to)
     }
 
@@ -152,7 +152,7 @@ impl<'m> Paths<'m> {
 #[derive(Default)]
 struct PathsBuilder<'m> {
     vertices: Vec<Vertex<'m>>,
-    steps: Vec<Vec<Step<'m>>>,
+    steps: Vec<Vec<PathStep<'m>>>,
 }
 
 impl<'m> PathsBuilder<'m> {
@@ -162,13 +162,13 @@ impl<'m> PathsBuilder<'m> {
         self.vertices.len() - 1
     }
 
-    fn step(&mut self, from: usize, step: Step<'m>) {
+    fn step(&mut self, from: usize, step: PathStep<'m>) {
         if let Some(steps) = self.steps.get_mut(from) {
             steps.push(step);
         }
     }
 
-    fn read(mut self, links: &Links<'m>) -> Paths<'m> {
+    fn read(mut self, links: &Links<'m>) -> CallPaths<'m> {
         // Nodes, services and routers keep the order of the links. The index of each is offset by the vertices before
         // it.
         let nodes: Vec<usize> = links.nodes.iter().map(|(name, _)| self.add(Vertex::Node(name))).collect();
@@ -176,7 +176,7 @@ impl<'m> PathsBuilder<'m> {
         let routers: Vec<usize> = links.routers.iter().map(|(name, _)| self.add(Vertex::Router(name))).collect();
         let gateways: Vec<usize> = links.gateways.iter().map(|_| self.add(Vertex::Gateway)).collect();
         let vertex = |vertices: &[usize], number: usize| vertices.get(number).copied().unwrap_or_default();
-        let plain = |to: usize| Step { to, tries: 1, route: None };
+        let plain = |to: usize| PathStep { to, tries: 1, route: None };
         for (number, from) in nodes.iter().enumerate() {
             for service in links.backends(number) {
                 self.step(*from, plain(vertex(&services, *service)));
@@ -192,7 +192,7 @@ impl<'m> PathsBuilder<'m> {
                 Some(Provider::Router(router)) => plain(vertex(&routers, router)),
                 Some(Provider::Node(node)) => {
                     let tries = links.nodes.get(node).map_or(1, default_attempts_towards);
-                    Step { to: vertex(&nodes, node), tries, route: None }
+                    PathStep { to: vertex(&nodes, node), tries, route: None }
                 }
                 None => continue,
             };
@@ -203,11 +203,11 @@ impl<'m> PathsBuilder<'m> {
             let weights = route.spec.rule.action().into_iter().flat_map(|action| action.weighted_targets.iter());
             let used = route.targets.iter().zip(weights).filter(|(_, target)| target.weight.get() > 0);
             for (node, _) in used.filter(|(node, _)| links.nodes.get(**node).is_some()) {
-                let step = Step { to: vertex(&nodes, *node), tries, route: Some(route.name) };
+                let step = PathStep { to: vertex(&nodes, *node), tries, route: Some(route.name) };
                 self.step(vertex(&routers, route.router), step);
             }
         }
-        Paths { vertices: self.vertices, steps: self.steps, component: Vec::new(), tries: Vec::new() }
+        CallPaths { vertices: self.vertices, steps: self.steps, component: Vec::new(), tries: Vec::new() }
     }
 }
 
@@ -228,9 +228,9 @@ fn default_attempts_towards(node: &crate::spec::VirtualNodeSpec) -> u64 {
     if node.listeners().iter().all(tcp) { 1 } else { DEFAULT_ATTEMPTS }
 }
 
-/// The strongly connected components by Tarjan's algorithm, without recursion: a deep call path must not overflow the
-/// stack.
-fn components(steps: &[Vec<Step<'_>>]) -> Vec<usize> {
+/// The strongly connected components by Tarjan's algorithm, without recursion: a deep call path must not
+/// overflow the stack.
+fn components(steps: &[Vec<PathStep<'_>>]) -> Vec<usize> {
     const UNSEEN: usize = usize::MAX;
     let count = steps.len();
     let (mut index, mut low) = (vec![UNSEEN; count], vec![0; count]);

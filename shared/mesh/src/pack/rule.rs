@@ -2,9 +2,9 @@
 
 use std::fmt;
 
+use super::context::RuleContext;
 use super::controls::Control;
-use super::finding::Found;
-use super::scene::Scene;
+use super::finding::RuleFindings;
 use crate::name::ResourceKind;
 
 pub(super) use crate::rule_terms::{Group, Profile, RuleName, Severity};
@@ -35,7 +35,7 @@ pub struct Rule {
     /// Whether it needs the certificates themselves. Without them, the absence of a finding proves nothing.
     pub rests_on_certificates: bool,
     /// Evaluates a mesh.
-    pub(super) check: fn(&Scene<'_>, &mut Found<'_>),
+    pub(super) check: fn(&RuleContext<'_>, &mut RuleFindings<'_>),
 }
 
 impl Rule {

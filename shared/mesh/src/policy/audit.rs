@@ -9,8 +9,8 @@ use crate::rule_terms::Severity;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct AuditPolicy {
-    /// The minimum severity of a new finding for an immediate notification. A degraded call always causes a
-    /// notification.
+    /// The minimum severity of a new finding for an immediate notification. A degraded call always
+    /// causes a notification.
     pub tell_from: Severity,
 }
 

@@ -99,7 +99,7 @@ pub struct QuotaPolicy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum QuotaDefaults {
-    /// None.
+    /// No quota applies by default.
     #[default]
     None,
     /// The defaults of App Mesh as an AWS service.

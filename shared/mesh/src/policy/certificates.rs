@@ -76,8 +76,8 @@ impl Default for CertificatesPolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct LeadTimes {
-    /// From ACM to the proxies. App Mesh takes up to 35 minutes; ten more cover clock skew and one interval of the
-    /// schedule.
+    /// From ACM to the proxies. App Mesh takes up to 35 minutes; ten more cover clock skew and one interval
+    /// of the schedule.
     pub acm: Period,
     /// From a secret to the secret discovery service of the proxy.
     pub sds: Period,

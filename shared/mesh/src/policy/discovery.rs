@@ -14,8 +14,8 @@ pub struct AlarmDiscovery {
     /// The prefix of the names of all alarms to read. In an account with thousands of alarms, reading all of them every
     /// minute exceeds the rate limit of `DescribeAlarms`.
     pub prefix: String,
-    /// The mesh of alarms with dimensions that name a virtual node and no mesh. Absent: such an alarm reports no
-    /// target.
+    /// The mesh of alarms with dimensions that name a virtual node and no mesh. Absent: such an alarm
+    /// reports no target.
     pub mesh: Option<MeshName>,
     /// The metric dimension that names the mesh. Labels in lower case with underscores count as well, for example
     /// `mesh`.

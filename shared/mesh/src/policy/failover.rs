@@ -141,8 +141,8 @@ pub struct FailbackPolicy {
     pub step_every: Period,
     /// The number of data points that the node's request alarms need in a step.
     pub min_data_points: u16,
-    /// The probe without proof, for a drained node with alarms that cannot leave `ALARM` without requests. Absent:
-    /// never.
+    /// The probe without proof, for a drained node with alarms that cannot leave `ALARM` without
+    /// requests. Absent: never.
     pub probe_without_proof: Option<ProbeWithoutProof>,
 }
 

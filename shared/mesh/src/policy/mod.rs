@@ -8,6 +8,8 @@ mod audit;
 mod bounds;
 mod certificates;
 mod discovery;
+mod drill_window;
+mod drills;
 mod egress;
 mod failover;
 mod modes;
@@ -39,6 +41,8 @@ pub use certificates::{
     Succession,
 };
 pub use discovery::{AlarmDiscovery, Breach, CallerDisagreement, FailureMetric, FailureMetricsPolicy};
+pub use drill_window::{DrillWindow, DrillWindowError, OpenWindow};
+pub use drills::{ComeBack, DRILL_DURATION, DrillCapacity, DrillName, DrillNameError, DrillPlanPolicy, DrillsPolicy};
 pub use egress::{EgressPolicy, NodeEgress};
 pub use failover::{
     AlarmRole, Binding, Budget, CommonCausePolicy, EditPolicy, FailbackPolicy, FailoverPolicy, FlapPolicy,
@@ -73,12 +77,15 @@ pub struct Policy {
     /// Failover of routes on alarms.
     #[serde(default)]
     pub failover: FailoverPolicy,
-    /// Rollouts of new versions.
+    /// Practice runs of failovers.
     #[serde(default)]
-    pub rollouts: RolloutsPolicy,
+    pub drills: DrillsPolicy,
     /// The writers of route weights.
     #[serde(default)]
     pub weights: WeightsPolicy,
+    /// Rollouts of new versions.
+    #[serde(default)]
+    pub rollouts: RolloutsPolicy,
     /// Which rules of the pack are evaluated. `rules` and `modes` add the rules that they name.
     #[serde(default)]
     pub profile: Profile,
@@ -88,7 +95,7 @@ pub struct Policy {
     /// Required tags.
     #[serde(default)]
     pub tags: TagPolicy,
-    /// Egress.
+    /// The permitted egress of a mesh, and its repairs.
     #[serde(default)]
     pub egress: EgressPolicy,
     /// The required protection of calls.
@@ -100,7 +107,7 @@ pub struct Policy {
     /// Retries and timeouts.
     #[serde(default)]
     pub routing: RoutingPolicy,
-    /// Zones.
+    /// The tags and attributes that name the zone of a virtual node.
     #[serde(default)]
     pub resilience: ResiliencePolicy,
     /// Quotas of the server.
@@ -109,7 +116,7 @@ pub struct Policy {
     /// The required form of names.
     #[serde(default)]
     pub naming: NamingPolicy,
-    /// Environments.
+    /// The environments, which must be separate.
     #[serde(default)]
     pub environments: EnvironmentPolicy,
     /// Address families.
@@ -168,8 +175,9 @@ impl Policy {
     /// The first contradiction in the document: its key and its remedy.
     fn contradiction(&self) -> Option<(String, String)> {
         (self.failover.contradiction())
-            .or_else(|| self.rollouts.contradiction())
+            .or_else(|| self.drills.contradiction())
             .or_else(|| self.weights.contradiction())
+            .or_else(|| self.rollouts.contradiction())
             .or_else(|| self.certificates.contradiction())
             .or_else(|| self.tags.contradiction())
             .or_else(|| self.egress.contradiction())

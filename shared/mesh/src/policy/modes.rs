@@ -26,6 +26,8 @@ pub enum RuleId {
     RouteFailover,
     /// The function certificate-rotation.
     CertificateRotation,
+    /// The function failover-drill.
+    FailoverDrill,
     /// The function traffic-shift.
     TrafficShift,
     /// A rule of the policy pack, for its remediation.
@@ -34,9 +36,10 @@ pub enum RuleId {
 
 impl RuleId {
     /// The functions, by their names in the document.
-    const FUNCTIONS: [(&'static str, Self); 3] = [
+    const FUNCTIONS: [(&'static str, Self); 4] = [
         ("route-failover", Self::RouteFailover),
         ("certificate-rotation", Self::CertificateRotation),
+        ("failover-drill", Self::FailoverDrill),
         ("traffic-shift", Self::TrafficShift),
     ];
 
@@ -46,6 +49,7 @@ impl RuleId {
         match self {
             Self::RouteFailover => "route-failover",
             Self::CertificateRotation => "certificate-rotation",
+            Self::FailoverDrill => "failover-drill",
             Self::TrafficShift => "traffic-shift",
             Self::Pack(name) => name.as_str(),
         }

@@ -43,7 +43,7 @@ const CHANGES: [ReasonEntry; 10] = [
     ReasonEntry {
         code: "FirstSight",
         paging: Paging::Never,
-        meaning: "The mesh is read for the first time, so there is no earlier state to compare with.",
+        meaning: "The mesh is read for the first time, so no earlier state exists for a comparison.",
         action: "",
     },
     ReasonEntry {

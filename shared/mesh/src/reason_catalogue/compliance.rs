@@ -1,13 +1,13 @@
 //! Codes of tag-compliance and egress-compliance.
 
 use super::ReasonTable;
-use crate::compliance::{HoldReason, KeepReason};
+use crate::compliance::{ComplianceHoldReason, ComplianceKeepReason};
 use crate::reason_entry::{Paging, ReasonEntry};
 
 pub(super) const TABLES: [ReasonTable; 5] = [
     ReasonTable { title: "Repairs", entries: &REPAIRS },
-    ReasonTable { title: "Holds", entries: HoldReason::ENTRIES },
-    ReasonTable { title: "No change", entries: KeepReason::ENTRIES },
+    ReasonTable { title: "Holds", entries: ComplianceHoldReason::ENTRIES },
+    ReasonTable { title: "No change", entries: ComplianceKeepReason::ENTRIES },
     ReasonTable { title: "Answers to AWS Config", entries: &ANSWERS },
     ReasonTable { title: "Meshes, notifications and unreadable parts", entries: &OWN },
 ];

@@ -2,11 +2,11 @@
 
 use super::ReasonTable;
 use crate::reason_entry::{Paging, ReasonEntry};
-use crate::rotation::{KeepReason, Why};
+use crate::rotation::{RotationKeepReason, Why};
 
 pub(super) const TABLES: [ReasonTable; 3] = [
     ReasonTable { title: "Steps", entries: Why::ENTRIES },
-    ReasonTable { title: "Holds and no change", entries: KeepReason::ENTRIES },
+    ReasonTable { title: "Holds and no change", entries: RotationKeepReason::ENTRIES },
     ReasonTable { title: "Events and unreadable parts", entries: &OWN },
 ];
 

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::decision::Verdict;
+use super::decision::RotationVerdict;
 use super::facts::Keeper;
 use super::index::FactIndex;
 use super::proposal::Proposal;
-use super::reason::KeepReason;
+use super::reason::RotationKeepReason;
 use super::stage::Stage;
-use super::subject::Subject;
+use super::subject::RotationSubject;
 use super::trust;
-use crate::certificates::Reading;
+use crate::certificates::SourceReading;
 use crate::change::Change;
 use crate::decision::HarmFact;
 use crate::name::ResourcePath;
@@ -34,7 +34,7 @@ pub(super) fn decide_together(
 
 /// The plans accepted in this pass.
 struct AcceptedPlans {
-    moving: BTreeMap<ResourcePath, Subject>,
+    moving: BTreeMap<ResourcePath, RotationSubject>,
     issued: u32,
 }
 
@@ -52,14 +52,14 @@ impl AcceptedPlans {
 
 fn refusal(
     proposal: &Proposal,
-    canaries: &BTreeMap<Stage, Subject>,
+    canaries: &BTreeMap<Stage, RotationSubject>,
     index: &FactIndex<'_>,
     accepted: &AcceptedPlans,
     harms: &dyn Fn(&Change) -> Vec<HarmFact>,
-) -> Option<KeepReason> {
+) -> Option<RotationKeepReason> {
     let plan = proposal.verdict.plan()?;
     if let Some(switch) = &index.facts.kill_switch {
-        return Some(KeepReason::KillSwitchOn { by: switch.by.clone(), why: switch.reason.clone() });
+        return Some(RotationKeepReason::KillSwitchOn { by: switch.by.clone(), why: switch.reason.clone() });
     }
     if !proposal.urgent
         && let Err(reason) = index.meshes.can_follow(&proposal.subject)
@@ -69,21 +69,21 @@ fn refusal(
     if let Some(stage) = &plan.stage
         && let Some(canary) = canaries.get(stage).filter(|canary| **canary != proposal.subject)
     {
-        return Some(KeepReason::AwaitingCanary { stage: stage.clone(), canary: Box::new(canary.clone()) });
+        return Some(RotationKeepReason::AwaitingCanary { stage: stage.clone(), canary: Box::new(canary.clone()) });
     }
     let changing = changing(proposal, index, accepted);
     if !changing.is_empty() {
-        return Some(KeepReason::NeighbourChanging { changing });
+        return Some(RotationKeepReason::NeighbourChanging { changing });
     }
-    if let super::plan::Step::Apply { change } = &plan.step {
+    if let super::plan::RotationStep::Apply { change } = &plan.step {
         let harms = harms(change);
         if !harms.is_empty() {
-            return Some(KeepReason::Harmful { harms });
+            return Some(RotationKeepReason::Harmful { harms });
         }
     }
     let cap = index.policy.budget.changes;
     if plan.step.issues() && accepted.issued >= cap {
-        return Some(KeepReason::BudgetSpent { used: accepted.issued, cap });
+        return Some(RotationKeepReason::BudgetSpent { used: accepted.issued, cap });
     }
     None
 }
@@ -91,7 +91,11 @@ fn refusal(
 /// The neighbouring proxies that change at the same time. A plan that leaves trust unchanged conflicts only with
 /// changes of trust, and an urgent one with none. A step that moves proxies to a certificate one after another also
 /// waits for a neighbour that is receiving the same certificate.
-fn changing(proposal: &Proposal, index: &FactIndex<'_>, accepted: &AcceptedPlans) -> Vec<(ResourcePath, Subject)> {
+fn changing(
+    proposal: &Proposal,
+    index: &FactIndex<'_>,
+    accepted: &AcceptedPlans,
+) -> Vec<(ResourcePath, RotationSubject)> {
     let Some(plan) = proposal.verdict.plan() else { return Vec::new() };
     if plan.stage.is_none() && proposal.urgent {
         return Vec::new();
@@ -106,22 +110,22 @@ fn changing(proposal: &Proposal, index: &FactIndex<'_>, accepted: &AcceptedPlans
         let others = of_trust.chain(of_leaves).filter(|subject| **subject != proposal.subject || !is_moved);
         found.extend(others.map(|subject| (proxy.clone(), subject.clone())));
         let agreed = accepted.moving.get(proxy).filter(|subject| **subject != proposal.subject);
-        let agreed = agreed.filter(|subject| plan.stage.is_some() || matches!(subject, Subject::Trust(_)));
+        let agreed = agreed.filter(|subject| plan.stage.is_some() || matches!(subject, RotationSubject::Trust(_)));
         found.extend(agreed.map(|subject| (proxy.clone(), subject.clone())));
     }
     found.into_iter().collect()
 }
 
 /// The canary of each stage that no subject has completed yet.
-fn canaries(proposals: &[Proposal], index: &FactIndex<'_>) -> BTreeMap<Stage, Subject> {
+fn canaries(proposals: &[Proposal], index: &FactIndex<'_>) -> BTreeMap<Stage, RotationSubject> {
     let mut by_stage: BTreeMap<Stage, Vec<&Proposal>> = BTreeMap::new();
     for proposal in proposals {
         if let Some(stage) = proposal.verdict.plan().and_then(|plan| plan.stage.clone()) {
             by_stage.entry(stage).or_default().push(proposal);
         }
     }
-    let waiting = proposals.iter().filter(|one| matches!(one.verdict, Verdict::Verify(_)));
-    let verifying: BTreeSet<&Subject> = waiting.map(|one| &one.subject).collect();
+    let waiting = proposals.iter().filter(|one| matches!(one.verdict, RotationVerdict::Verify(_)));
+    let verifying: BTreeSet<&RotationSubject> = waiting.map(|one| &one.subject).collect();
     let first = by_stage.into_iter().filter(|(stage, _)| !is_proven(stage, index)).filter_map(|(stage, mut movers)| {
         // A subject in a mesh in observe mode is never the canary.
         if movers.iter().any(|mover| mover.watching.is_empty()) {
@@ -140,7 +144,7 @@ fn is_proven(stage: &Stage, index: &FactIndex<'_>) -> bool {
             index.facts.trusts.iter().any(|one| trust::is_through(one, stage, index))
         }
         Stage::Reissue { to, .. } => index.facts.leaves.iter().any(|leaf| {
-            let Reading::Known(chain) = &leaf.current else { return false };
+            let SourceReading::Known(chain) = &leaf.current else { return false };
             let ours = !matches!(leaf.keeper, Keeper::NotOurs { .. });
             let of_new = index.issuer(&chain.leaf).is_some_and(|issuer| issuer.arn == *to);
             ours && of_new && !leaf.users.is_empty() && index.waiting_for_leaf(leaf).is_empty()
@@ -149,23 +153,23 @@ fn is_proven(stage: &Stage, index: &FactIndex<'_>) -> bool {
 }
 
 /// The subject in the middle of a stage: it has changed, and not all proxies have acknowledged it.
-fn under_way(stage: &Stage, verifying: &BTreeSet<&Subject>, index: &FactIndex<'_>) -> Option<Subject> {
-    let is_verifying = |subject: &Subject| verifying.contains(subject);
+fn under_way(stage: &Stage, verifying: &BTreeSet<&RotationSubject>, index: &FactIndex<'_>) -> Option<RotationSubject> {
+    let is_verifying = |subject: &RotationSubject| verifying.contains(subject);
     match stage {
         Stage::Reissue { to, .. } => index.facts.leaves.iter().find_map(|leaf| {
-            let Reading::Known(chain) = &leaf.current else { return None };
+            let SourceReading::Known(chain) = &leaf.current else { return None };
             let of_new = index.issuer(&chain.leaf).is_some_and(|issuer| issuer.arn == *to);
-            of_new.then(|| Subject::Certificate(leaf.source.clone())).filter(is_verifying)
+            of_new.then(|| RotationSubject::Certificate(leaf.source.clone())).filter(is_verifying)
         }),
         Stage::TrustBoth { .. } | Stage::DropOld { .. } => {
-            let trusts = index.facts.trusts.iter().map(|one| Subject::Trust(one.id.clone()));
+            let trusts = index.facts.trusts.iter().map(|one| RotationSubject::Trust(one.id.clone()));
             trusts.into_iter().find(is_verifying)
         }
     }
 }
 
 /// The canary named by the policy, else the subject with the fewest neighbours.
-fn chosen(movers: &[&Proposal], index: &FactIndex<'_>) -> Option<Subject> {
+fn chosen(movers: &[&Proposal], index: &FactIndex<'_>) -> Option<RotationSubject> {
     let named = index.policy.rollover.canary.as_ref();
     let by_name = movers.iter().find(|mover| named.is_some_and(|named| mover.moves.contains(named)));
     let reach = |mover: &&&Proposal| -> usize {

@@ -2,18 +2,18 @@
 
 use jiff::Timestamp;
 
-use super::defect::Defect;
+use super::defect::ReplacementDefect;
 use super::leaf::LeafEvaluation;
 use super::moved::MovedBack;
-use super::reason::KeepReason;
-use super::record::Failures;
+use super::reason::RotationKeepReason;
+use super::record::ConsecutiveFailures;
 
 /// The number of roll-backs after which the roll-back is permanent.
 const FINAL_ROLL_BACK: u32 = 3;
 
 impl LeafEvaluation<'_> {
     /// Checks whether the leaf may be changed now.
-    pub(super) fn may_act(&mut self) -> Result<(), KeepReason> {
+    pub(super) fn may_act(&mut self) -> Result<(), RotationKeepReason> {
         if let Some(held) = self.moved_back() {
             return Err(held);
         }
@@ -23,35 +23,35 @@ impl LeafEvaluation<'_> {
         }
     }
 
-    fn retry_at(&self) -> Option<(Timestamp, &Failures)> {
+    fn retry_at(&self) -> Option<(Timestamp, &ConsecutiveFailures)> {
         let failures = self.failures.as_ref()?;
         let leaf = self.counted();
         let lifetime = leaf.not_after.duration_since(leaf.not_before);
         Some((failures.retry_before(leaf.not_after, lifetime, &self.index.policy.back_off), failures))
     }
 
-    fn waits_for_retry(&self, until: Timestamp, failures: &Failures) -> KeepReason {
+    fn waits_for_retry(&self, until: Timestamp, failures: &ConsecutiveFailures) -> RotationKeepReason {
         let (count, why) = (failures.count, failures.why.clone());
         if count >= u32::from(self.index.policy.back_off.page_after) {
-            KeepReason::KeepsFailing { until, failures: count, why }
+            RotationKeepReason::KeepsFailing { until, failures: count, why }
         } else {
-            KeepReason::BackingOff { until, failures: count, why }
+            RotationKeepReason::BackingOff { until, failures: count, why }
         }
     }
 
     /// Discards a pending version that cannot be used; the next attempt follows after a back-off, with a new key.
-    pub(super) fn discard(&mut self, what: &str, defect: Defect) -> KeepReason {
+    pub(super) fn discard(&mut self, what: &str, defect: ReplacementDefect) -> RotationKeepReason {
         self.known.discard(what, self.index.now);
-        self.failures = Some(Failures::once_more(self.failures.take(), defect.to_string(), self.index.now));
+        self.failures = Some(ConsecutiveFailures::once_more(self.failures.take(), defect.to_string(), self.index.now));
         let (until, failures) =
             self.retry_at().map_or((self.index.now, 0), |(until, failures)| (until, failures.count));
-        KeepReason::PendingDiscarded { version: what.to_owned(), defect, until, failures }
+        RotationKeepReason::PendingDiscarded { version: what.to_owned(), defect, until, failures }
     }
 
     /// The hold on a leaf that an operator or another controller moved back. An outage by expiry is worse than
-    /// overruling a roll-back: the first is overruled near the end of the leaf, the second at its end, and a third
-    /// never.
-    fn moved_back(&mut self) -> Option<KeepReason> {
+    /// overruling a roll-back: the first is overruled near the end of the leaf, the second at its end, and
+    /// a third never.
+    fn moved_back(&mut self) -> Option<RotationKeepReason> {
         let moved = self.known.moved_back.clone().filter(|moved| moved.released.is_none())?;
         let resumes = match self.known.times_moved_back {
             0 | 1 => Some(self.urgent_at()),
@@ -64,6 +64,6 @@ impl LeafEvaluation<'_> {
             return None;
         }
         let MovedBack { from, seen: since, .. } = moved;
-        Some(KeepReason::MovedBack { certificate: self.name.clone(), from, since, resumes })
+        Some(RotationKeepReason::MovedBack { certificate: self.name.clone(), from, since, resumes })
     }
 }

@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 
-use crate::certificates::{KeyKind, Names};
+use crate::certificates::{CertificateNames, KeyKind};
 
 /// The properties that a new certificate takes from the certificate that it replaces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateTemplate {
     /// Its names.
-    pub names: Names,
+    pub names: CertificateNames,
     /// The kind of its key.
     pub key: KeyKind,
 }

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::decision::{Decision, Verdict};
-use super::facts::{Acknowledgement, Facts, Keeper, LeafFacts};
+use super::decision::{RotationDecision, RotationVerdict};
+use super::facts::{Acknowledgement, Keeper, LeafFacts, RotationFacts};
 use super::index::FactIndex;
 use super::proposal::Proposal;
-use super::reason::KeepReason;
+use super::reason::RotationKeepReason;
 use super::{arbiter, leaf, mesh_index, trust};
 use crate::change::Change;
 use crate::decision::HarmFact;
@@ -20,11 +20,11 @@ use crate::policy::CertificatesPolicy;
 /// `harms` returns the harms that a change would cause (see [`crate::edges::edge_harms`]). It is called only for
 /// changes that are about to be planned.
 pub fn decide(
-    facts: &Facts,
+    facts: &RotationFacts,
     harms: &dyn Fn(&Change) -> Vec<HarmFact>,
     policy: &CertificatesPolicy,
     now: Timestamp,
-) -> Vec<Decision> {
+) -> Vec<RotationDecision> {
     let index = FactIndex::new(facts, policy, now);
     let replaced = trust::BlockedRollover::all(&index);
     let leaves: Vec<_> = facts.leaves.iter().map(|one| (leaf::propose(one, &index), one)).collect();
@@ -45,7 +45,7 @@ pub fn decide(
         let is_begun = verdict.plan().is_some() && watching.is_empty();
         let record = if is_begun || verdict.plan().is_none() { record } else { otherwise };
         let unread = index.meshes.may_have(&subject);
-        Decision { subject, verdict, record, failing, watching, unread, patience }
+        RotationDecision { subject, verdict, record, failing, watching, unread, patience }
     });
     facts.meshes.iter().map(|(name, mesh)| mesh_index::decide(name, mesh)).chain(decided).collect()
 }
@@ -57,6 +57,6 @@ fn moving_secret<'f>(proposal: &Proposal, leaf: &'f LeafFacts) -> Option<&'f str
         Keeper::Bundle { bundle, .. } | Keeper::Imported { bundle: Some(bundle), .. } => bundle,
         Keeper::Private(_) | Keeper::Imported { bundle: None, .. } | Keeper::NotOurs { .. } => return None,
     };
-    let waits = matches!(proposal.verdict, Verdict::Keep(KeepReason::PendingNotYetValid { .. }));
+    let waits = matches!(proposal.verdict, RotationVerdict::Keep(RotationKeepReason::PendingNotYetValid { .. }));
     (waits || proposal.verdict.plan().is_some()).then_some(bundle.secret.as_str())
 }

@@ -5,25 +5,25 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 use serde::Serialize;
 
-use super::plan::Plan;
-use super::reason::{KeepReason, Why};
-use super::record::Record;
-use super::subject::Subject;
+use super::plan::RotationPlan;
+use super::reason::{RotationKeepReason, Why};
+use super::record::RotationRecord;
+use super::subject::RotationSubject;
 use crate::name::MeshName;
 
 /// The decision for one certificate, one trust or one mesh.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Decision {
+pub struct RotationDecision {
     /// The certificate, trust or mesh.
-    pub subject: Subject,
+    pub subject: RotationSubject,
     /// The verdict.
-    pub verdict: Verdict,
+    pub verdict: RotationVerdict,
     /// The record to store; for a plan, the record to store before the step. `None` if the state table already has it.
-    pub record: Option<Record>,
+    pub record: Option<RotationRecord>,
     /// Whether a change is needed.
     pub failing: bool,
-    /// The meshes in observe mode that the plan affects or may affect. A plan with any of them is reported, not
-    /// executed.
+    /// The meshes in observe mode that the plan affects or may affect. A plan with any of them is
+    /// reported, not executed.
     pub watching: BTreeSet<MeshName>,
     /// The unreadable meshes that may share the subject; the plan causes no harm there.
     pub unread: BTreeSet<MeshName>,
@@ -34,23 +34,23 @@ pub struct Decision {
 /// The verdict on one subject.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "decision", rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum RotationVerdict {
     /// No change is needed, or none is made now.
-    Keep(KeepReason),
+    Keep(RotationKeepReason),
     /// A step towards a new certificate.
-    Issue(Box<Plan>),
+    Issue(Box<RotationPlan>),
     /// A step that delivers a new version to proxies.
-    Distribute(Box<Plan>),
+    Distribute(Box<RotationPlan>),
     /// No step, until all proxies have acknowledged the current version.
     Verify(Why),
     /// A step that removes an old version.
-    Retire(Box<Plan>),
+    Retire(Box<RotationPlan>),
 }
 
-impl Verdict {
+impl RotationVerdict {
     /// The plan, if the verdict is a step.
     #[must_use]
-    pub fn plan(&self) -> Option<&Plan> {
+    pub fn plan(&self) -> Option<&RotationPlan> {
         match self {
             Self::Issue(plan) | Self::Distribute(plan) | Self::Retire(plan) => Some(plan),
             Self::Keep(_) | Self::Verify(_) => None,

@@ -12,7 +12,7 @@ use crate::certificates::{AuthorityArn, Certificate, KeyKind};
 /// The reason why a certificate cannot replace the present one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "defect", rename_all = "kebab-case", rename_all_fields = "camelCase")]
-pub enum Defect {
+pub enum ReplacementDefect {
     /// It belongs to a different key than the one stored with it.
     OtherKey,
     /// No key is stored with it.
@@ -67,7 +67,7 @@ pub enum Defect {
     MovedAway,
 }
 
-impl Defect {
+impl ReplacementDefect {
     /// Whether the defect results from time alone, so its issuer made no mistake.
     #[must_use]
     pub const fn is_of_time(&self) -> bool {
@@ -86,7 +86,7 @@ impl Defect {
     }
 }
 
-impl fmt::Display for Defect {
+impl fmt::Display for ReplacementDefect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OtherKey => f.write_str("it belongs to a different key than the one stored with it"),
@@ -122,23 +122,27 @@ impl fmt::Display for Defect {
 
 /// The defect of the key stored with a certificate.
 #[must_use]
-pub(super) fn key_defect(key: &KeyMatch) -> Option<Defect> {
+pub(super) fn key_defect(key: &KeyMatch) -> Option<ReplacementDefect> {
     match key {
         KeyMatch::NotCompared | KeyMatch::Same => None,
-        KeyMatch::Other => Some(Defect::OtherKey),
-        KeyMatch::Missing => Some(Defect::NoKey),
-        KeyMatch::Unreadable { why } => Some(Defect::KeyUnreadable { why: why.clone() }),
+        KeyMatch::Other => Some(ReplacementDefect::OtherKey),
+        KeyMatch::Missing => Some(ReplacementDefect::NoKey),
+        KeyMatch::Unreadable { why } => Some(ReplacementDefect::KeyUnreadable { why: why.clone() }),
     }
 }
 
 /// The defect of a certificate's names. A certificate ordered by Meshwarden must have exactly the requested names; a
 /// certificate that another owner stored may have more.
 #[must_use]
-pub(super) fn name_defect(like: &CertificateTemplate, leaf: &Certificate, ordered_here: bool) -> Option<Defect> {
+pub(super) fn name_defect(
+    like: &CertificateTemplate,
+    leaf: &Certificate,
+    ordered_here: bool,
+) -> Option<ReplacementDefect> {
     let missing: Vec<String> = like.names.all().into_iter().filter(|name| !leaf.names.cover(name)).collect();
     let extra = leaf.names.all().into_iter().filter(|name| ordered_here && !like.names.cover(name));
     let extra: Vec<String> = extra.collect();
-    (!missing.is_empty() || !extra.is_empty()).then_some(Defect::OtherNames { missing, extra })
+    (!missing.is_empty() || !extra.is_empty()).then_some(ReplacementDefect::OtherNames { missing, extra })
 }
 
 /// The defect of a certificate that a CA has just issued and that is imported at once, without being pending first.
@@ -149,12 +153,12 @@ pub fn issued_defect(
     key: &KeyMatch,
     leaf: &Certificate,
     now: Timestamp,
-) -> Option<Defect> {
-    let issuer = || Defect::OtherIssuer { issuer: leaf.issuer.clone(), wanted: None };
+) -> Option<ReplacementDefect> {
+    let issuer = || ReplacementDefect::OtherIssuer { issuer: leaf.issuer.clone(), wanted: None };
     key_defect(key)
         .or_else(|| name_defect(like, leaf, true))
-        .or_else(|| (leaf.key != like.key).then(|| Defect::OtherKeyKind { kind: leaf.key.clone() }))
+        .or_else(|| (leaf.key != like.key).then(|| ReplacementDefect::OtherKeyKind { kind: leaf.key.clone() }))
         .or_else(|| (!authority.issued(leaf)).then(issuer))
-        .or_else(|| (leaf.not_after <= now).then_some(Defect::Ended { at: leaf.not_after }))
-        .or_else(|| (leaf.not_before > now).then_some(Defect::NotYetValid { from: leaf.not_before }))
+        .or_else(|| (leaf.not_after <= now).then_some(ReplacementDefect::Ended { at: leaf.not_after }))
+        .or_else(|| (leaf.not_before > now).then_some(ReplacementDefect::NotYetValid { from: leaf.not_before }))
 }

@@ -6,19 +6,21 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::key_match::KeyMatch;
-use super::record::Record;
+use super::record::RotationRecord;
 use super::trust_id::TrustId;
-use crate::certificates::{AuthorityArn, Certificate, CertificateArn, Chain, Fingerprint, Reading, Source};
+use crate::certificates::{
+    AuthorityArn, Certificate, CertificateArn, CertificateSource, Chain, Fingerprint, SourceReading,
+};
 use crate::decision::KillSwitchFact;
 use crate::name::{MeshName, ResourcePath};
 use crate::policy::Mode;
 use crate::spec::Port;
 
-/// One observation of the certificates of all meshes. A recorded observation gives the same decisions when it is
-/// replayed.
+/// One observation of the certificates of all meshes. A recorded observation gives the same decisions when
+/// it is replayed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Facts {
+pub struct RotationFacts {
     /// The meshes, all that may share certificates together.
     pub meshes: BTreeMap<MeshName, MeshFacts>,
     /// All presented leaves.
@@ -46,9 +48,9 @@ pub struct MeshFacts {
     pub mode: Mode,
     /// The names of the subjects in this mesh that other meshes may share. If the mesh could not be read completely,
     /// the facts contain nothing else of it.
-    pub has: Reading<BTreeSet<String>>,
+    pub has: SourceReading<BTreeSet<String>>,
     /// The stored record of the mesh.
-    pub memory: Memory,
+    pub memory: RotationMemory,
 }
 
 /// One verification of a leaf: a client verifies its server, or a server verifies its client.
@@ -56,7 +58,7 @@ pub struct MeshFacts {
 #[serde(rename_all = "camelCase")]
 pub struct LeafVerification {
     /// The leaf.
-    pub leaf: Source,
+    pub leaf: CertificateSource,
     /// The proxy that presents the leaf.
     pub presenter: ResourcePath,
     /// The trust that the leaf is verified by.
@@ -128,17 +130,17 @@ pub enum Acknowledgement {
 #[serde(rename_all = "camelCase")]
 pub struct LeafFacts {
     /// The source of the certificate.
-    pub source: Source,
+    pub source: CertificateSource,
     /// The proxies that present it, with their acknowledged state.
     pub users: BTreeMap<ResourcePath, Acknowledgement>,
     /// The store that holds it.
     pub keeper: Keeper,
     /// The certificate in the store.
-    pub current: Reading<Chain>,
+    pub current: SourceReading<Chain>,
     /// Whether it was revoked.
     pub revoked: bool,
     /// The stored record of the certificate.
-    pub memory: Memory,
+    pub memory: RotationMemory,
 }
 
 /// The store that holds a certificate, with the observed state of its renewal.
@@ -178,8 +180,8 @@ pub struct PrivateFacts {
     pub arn: CertificateArn,
     /// The CA behind it, if ACM returns it.
     pub authority: Option<AuthorityArn>,
-    /// Whether ACM would renew it now; `None` if ACM does not return it. ACM never renews a certificate that was not
-    /// exported.
+    /// Whether ACM would renew it now; `None` if ACM does not return it. ACM never renews a certificate that
+    /// was not exported.
     pub eligible: Option<bool>,
     /// The state of its renewal.
     pub renewal: RenewalFact,
@@ -295,11 +297,11 @@ pub struct TrustFacts {
     /// The proxies that use it, with their acknowledged state.
     pub users: BTreeMap<ResourcePath, Acknowledgement>,
     /// The trusted roots and CAs.
-    pub declared: Reading<Vec<Trusted>>,
+    pub declared: SourceReading<Vec<Trusted>>,
     /// The store that holds it.
     pub keeper: TrustKeeper,
     /// The stored record of the trust.
-    pub memory: Memory,
+    pub memory: RotationMemory,
 }
 
 /// A trusted certificate: a root, or a CA below a root.
@@ -335,11 +337,11 @@ pub enum TrustKeeper {
 /// The stored record of a subject, as read from the state table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Memory {
+pub enum RotationMemory {
     /// The state table has no record.
     None,
     /// The record.
-    Record(Box<Record>),
+    Record(Box<RotationRecord>),
     /// A document that this version cannot read, with the error.
     Unreadable(String),
     /// A record in the format of a newer version, which this version does not read.

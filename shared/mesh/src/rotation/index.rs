@@ -5,27 +5,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::facts::{
-    Acknowledgement, AuthorityFacts, Facts, Keeper, LeafFacts, LeafVerification, TrustFacts, TrustKeeper, Trusted,
+    Acknowledgement, AuthorityFacts, Keeper, LeafFacts, LeafVerification, RotationFacts, TrustFacts, TrustKeeper,
+    Trusted,
 };
 use super::mesh_index::MeshIndex;
 use super::reason::Waiting;
-use super::subject::Subject;
+use super::subject::RotationSubject;
 use super::trust_id::TrustId;
-use crate::certificates::{AuthorityArn, Certificate, Chain, Fingerprint, Reading, Source, leads_to};
+use crate::certificates::{AuthorityArn, Certificate, CertificateSource, Chain, Fingerprint, SourceReading, leads_to};
 use crate::name::ResourcePath;
 use crate::policy::CertificatesPolicy;
 
 pub(super) struct FactIndex<'f> {
-    pub(super) facts: &'f Facts,
+    pub(super) facts: &'f RotationFacts,
     pub(super) policy: &'f CertificatesPolicy,
     pub(super) now: Timestamp,
     pub(super) meshes: MeshIndex<'f>,
     authorities: BTreeMap<&'f AuthorityArn, &'f AuthorityFacts>,
     /// The CAs by their subject, which their certificates name as issuer.
     issuers: BTreeMap<&'f str, Vec<&'f AuthorityFacts>>,
-    leaves: BTreeMap<&'f Source, &'f LeafFacts>,
+    leaves: BTreeMap<&'f CertificateSource, &'f LeafFacts>,
     trusts: BTreeMap<&'f TrustId, &'f TrustFacts>,
-    meetings_of_leaf: BTreeMap<&'f Source, Vec<&'f LeafVerification>>,
+    meetings_of_leaf: BTreeMap<&'f CertificateSource, Vec<&'f LeafVerification>>,
     meetings_of_trust: BTreeMap<&'f TrustId, Vec<&'f LeafVerification>>,
     neighbours: BTreeMap<&'f ResourcePath, BTreeSet<&'f ResourcePath>>,
     /// Every known root and CA certificate, to resolve the fingerprints that proxies acknowledge.
@@ -33,8 +34,8 @@ pub(super) struct FactIndex<'f> {
     /// All roots that any trust declares.
     anchors: BTreeSet<&'f Fingerprint>,
     /// The proxies that have not acknowledged a change of trust, or of a leaf, with the subjects of the change.
-    pub(super) changing_trust: BTreeMap<&'f ResourcePath, BTreeSet<Subject>>,
-    pub(super) changing_leaves: BTreeMap<&'f ResourcePath, BTreeSet<Subject>>,
+    pub(super) changing_trust: BTreeMap<&'f ResourcePath, BTreeSet<RotationSubject>>,
+    pub(super) changing_leaves: BTreeMap<&'f ResourcePath, BTreeSet<RotationSubject>>,
 }
 
 /// A CA and its successor.
@@ -70,7 +71,7 @@ pub(super) enum Acceptance {
 }
 
 impl<'f> FactIndex<'f> {
-    pub(super) fn new(facts: &'f Facts, policy: &'f CertificatesPolicy, now: Timestamp) -> Self {
+    pub(super) fn new(facts: &'f RotationFacts, policy: &'f CertificatesPolicy, now: Timestamp) -> Self {
         let mut index = Self {
             facts,
             policy,
@@ -114,14 +115,17 @@ impl<'f> FactIndex<'f> {
         for trust in &self.facts.trusts {
             for waiting in self.waiting_for_trust(trust) {
                 if let Some((path, _)) = trust.users.get_key_value(&waiting.proxy) {
-                    self.changing_trust.entry(path).or_default().insert(Subject::Trust(trust.id.clone()));
+                    self.changing_trust.entry(path).or_default().insert(RotationSubject::Trust(trust.id.clone()));
                 }
             }
         }
         for leaf in &self.facts.leaves {
             for waiting in self.waiting_for_leaf(leaf) {
                 if let Some((path, _)) = leaf.users.get_key_value(&waiting.proxy) {
-                    self.changing_leaves.entry(path).or_default().insert(Subject::Certificate(leaf.source.clone()));
+                    self.changing_leaves
+                        .entry(path)
+                        .or_default()
+                        .insert(RotationSubject::Certificate(leaf.source.clone()));
                 }
             }
         }
@@ -129,7 +133,8 @@ impl<'f> FactIndex<'f> {
 
     /// The proxies that have not acknowledged the current leaf. Leaves of other owners are never waited for.
     pub(super) fn waiting_for_leaf(&self, leaf: &LeafFacts) -> Vec<Waiting> {
-        let (Reading::Known(chain), false) = (&leaf.current, matches!(leaf.keeper, Keeper::NotOurs { .. })) else {
+        let (SourceReading::Known(chain), false) = (&leaf.current, matches!(leaf.keeper, Keeper::NotOurs { .. }))
+        else {
             return Vec::new();
         };
         let only = BTreeSet::from([chain.leaf.fingerprint.clone()]);
@@ -138,7 +143,7 @@ impl<'f> FactIndex<'f> {
 
     /// The proxies that have not acknowledged exactly the declared roots. Trust of other owners is never waited for.
     pub(super) fn waiting_for_trust(&self, trust: &TrustFacts) -> Vec<Waiting> {
-        if matches!(trust.keeper, TrustKeeper::NotOurs { .. }) || matches!(trust.declared, Reading::Unread(_)) {
+        if matches!(trust.keeper, TrustKeeper::NotOurs { .. }) || matches!(trust.declared, SourceReading::Unread(_)) {
             return Vec::new();
         }
         let roots: BTreeSet<&Fingerprint> = declared(trust).map(|trusted| &trusted.root.fingerprint).collect();
@@ -203,11 +208,11 @@ impl<'f> FactIndex<'f> {
         self.facts.trusts.iter().filter(is_there).any(trusts_old)
     }
 
-    pub(super) fn leaf(&self, source: &Source) -> Option<&'f LeafFacts> {
+    pub(super) fn leaf(&self, source: &CertificateSource) -> Option<&'f LeafFacts> {
         self.leaves.get(source).copied()
     }
 
-    pub(super) fn meetings_of_leaf(&self, source: &Source) -> impl Iterator<Item = &'f LeafVerification> {
+    pub(super) fn meetings_of_leaf(&self, source: &CertificateSource) -> impl Iterator<Item = &'f LeafVerification> {
         self.meetings_of_leaf.get(source).into_iter().flatten().copied()
     }
 
@@ -224,8 +229,8 @@ impl<'f> FactIndex<'f> {
         self.neighbours.get(proxy).into_iter().flatten().copied()
     }
 
-    /// Whether a verifier accepts the certificates of a CA, by the version it acknowledged, not by the version it was
-    /// sent.
+    /// Whether a verifier accepts the certificates of a CA, by the version it acknowledged, not by the version
+    /// it was sent.
     pub(super) fn accepts(&self, trust: &TrustFacts, verifier: &ResourcePath, chain: &Chain) -> Acceptance {
         if self.is_absent(verifier) {
             return Acceptance::Yes;
@@ -256,7 +261,7 @@ impl<'f> FactIndex<'f> {
 /// The declared roots, as far as they could be read.
 pub(super) fn declared(trust: &TrustFacts) -> impl Iterator<Item = &Trusted> {
     match &trust.declared {
-        Reading::Known(all) => all.iter(),
-        Reading::Unread(_) => [].iter(),
+        SourceReading::Known(all) => all.iter(),
+        SourceReading::Unread(_) => [].iter(),
     }
 }

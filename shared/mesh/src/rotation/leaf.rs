@@ -3,19 +3,19 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::certificate_template::CertificateTemplate;
-use super::decision::Verdict;
-use super::facts::{AuthorityFacts, Keeper, LeafFacts, Memory, TrustKeeper};
+use super::decision::RotationVerdict;
+use super::facts::{AuthorityFacts, Keeper, LeafFacts, RotationMemory, TrustKeeper};
 use super::index::{Acceptance, FactIndex, Rollover};
 use super::key_match::KeyMatch;
 use super::plan::Action;
 use super::proposal::{PATIENCE, Proposal};
-use super::reason::{KeepReason, NotKnown, Why};
-use super::record::{Failures, LeafRecord, Record};
+use super::reason::{NotKnown, RotationKeepReason, Why};
+use super::record::{ConsecutiveFailures, LeafRecord, RotationRecord};
 use super::stage::Stage;
-use super::subject::Subject;
+use super::subject::RotationSubject;
 use super::trust_id::TrustId;
-use crate::certificates::{AuthorityArn, Certificate, Chain, Reading, RenewalRule};
-use crate::decision::Told;
+use crate::certificates::{AuthorityArn, Certificate, Chain, RenewalRule, SourceReading};
+use crate::decision::LastNotification;
 use crate::name::ResourcePath;
 use crate::policy::CertificatesPolicy;
 
@@ -27,25 +27,29 @@ const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 
 /// The proposal for a leaf, before neighbours and budget are checked.
 pub(super) fn propose(leaf: &LeafFacts, index: &FactIndex<'_>) -> Proposal {
-    let subject = Subject::Certificate(leaf.source.clone());
+    let subject = RotationSubject::Certificate(leaf.source.clone());
     let chain = match (&leaf.keeper, &leaf.current) {
         (Keeper::NotOurs { why }, current) => {
             let ends = match current {
-                Reading::Known(chain) => Some(chain.leaf.not_after),
-                Reading::Unread(_) => None,
+                SourceReading::Known(chain) => Some(chain.leaf.not_after),
+                SourceReading::Unread(_) => None,
             };
-            return Proposal::keep(subject, KeepReason::NotOurs { why: why.clone(), ends });
+            return Proposal::keep(subject, RotationKeepReason::NotOurs { why: why.clone(), ends });
         }
-        (_, Reading::Unread(why)) => return Proposal::keep(subject, KeepReason::Unread { why: why.clone() }),
-        (_, Reading::Known(chain)) => chain,
+        (_, SourceReading::Unread(why)) => {
+            return Proposal::keep(subject, RotationKeepReason::Unread { why: why.clone() });
+        }
+        (_, SourceReading::Known(chain)) => chain,
     };
     let remembered = match &leaf.memory {
-        Memory::Unreadable(why) => {
-            return Proposal::keep(subject, KeepReason::RecordUnreadable { why: why.clone() });
+        RotationMemory::Unreadable(why) => {
+            return Proposal::keep(subject, RotationKeepReason::RecordUnreadable { why: why.clone() });
         }
-        Memory::Newer { format } => return Proposal::keep(subject, KeepReason::RecordNewer { format: *format }),
-        Memory::None => None,
-        Memory::Record(record) => Some(&**record),
+        RotationMemory::Newer { format } => {
+            return Proposal::keep(subject, RotationKeepReason::RecordNewer { format: *format });
+        }
+        RotationMemory::None => None,
+        RotationMemory::Record(record) => Some(&**record),
     };
     let name = leaf.source.to_string();
     let before = remembered.and_then(|record| record.leaf.as_ref());
@@ -59,21 +63,21 @@ pub(super) fn propose(leaf: &LeafFacts, index: &FactIndex<'_>) -> Proposal {
     let failures = remembered.and_then(|record| record.failures.clone());
     let failures = match ends_too_soon(&known, chain, index.now).filter(|_| is_new) {
         // The new leaf is in use only because no better leaf exists.
-        Some(why) => Some(Failures::once_more(failures, why, index.now)),
+        Some(why) => Some(ConsecutiveFailures::once_more(failures, why, index.now)),
         // A new leaf is current, so earlier failures no longer count.
         None => failures.filter(|_| !is_new),
     };
     // ACM's events were about the previous leaf.
     let is_replaced = is_new && before.is_some();
     let events = remembered.map(|record| record.reported_events.clone()).filter(|_| !is_replaced).unwrap_or_default();
-    let changed = |leaf: LeafRecord, failures: Option<Failures>| {
+    let changed = |leaf: LeafRecord, failures: Option<ConsecutiveFailures>| {
         let kept = remembered.cloned().unwrap_or_default();
-        let record = Record { leaf: Some(leaf), failures, reported_events: events.clone(), ..kept };
+        let record = RotationRecord { leaf: Some(leaf), failures, reported_events: events.clone(), ..kept };
         (remembered != Some(&record)).then_some(record)
     };
     let otherwise = changed(known.clone(), failures.clone());
-    let told = remembered.and_then(|record| record.told.as_ref());
-    let mut work = LeafEvaluation { leaf, chain, index, name, known, failures, told };
+    let last_notification = remembered.and_then(|record| record.last_notification.as_ref());
+    let mut work = LeafEvaluation { leaf, chain, index, name, known, failures, last_notification };
     let proposal = work.propose(subject);
     Proposal { record: changed(work.known, work.failures), otherwise, ..proposal }
 }
@@ -96,9 +100,9 @@ pub(super) struct LeafEvaluation<'a> {
     /// The record; updated before steps that must be recorded first.
     pub(super) known: LeafRecord,
     /// The failures since the present leaf became current.
-    pub(super) failures: Option<Failures>,
+    pub(super) failures: Option<ConsecutiveFailures>,
     /// The last notification.
-    pub(super) told: Option<&'a Told>,
+    pub(super) last_notification: Option<&'a LastNotification>,
 }
 
 /// The CA that issues the next certificate.
@@ -120,7 +124,7 @@ pub(super) fn rule(keeper: &Keeper, policy: &CertificatesPolicy) -> RenewalRule 
 }
 
 impl<'a> LeafEvaluation<'a> {
-    fn propose(&mut self, subject: Subject) -> Proposal {
+    fn propose(&mut self, subject: RotationSubject) -> Proposal {
         let patience = self.patience();
         let why = self.why();
         // A renewed leaf that stayed current until its next renewal was accepted by operators.
@@ -131,14 +135,14 @@ impl<'a> LeafEvaluation<'a> {
         let failing = why.is_some();
         let proposal = match self.next(why, urgent) {
             Ok(action) => Proposal::act(subject, action),
-            Err(KeepReason::Fresh { renew_at, ends }) => {
+            Err(RotationKeepReason::Fresh { renew_at, ends }) => {
                 let waiting = self.index.waiting_for_leaf(self.leaf);
                 if waiting.is_empty() {
-                    Proposal::keep(subject, KeepReason::Fresh { renew_at, ends })
+                    Proposal::keep(subject, RotationKeepReason::Fresh { renew_at, ends })
                 } else {
                     Proposal {
-                        verdict: Verdict::Verify(Why::NotAcknowledged { waiting }),
-                        ..Proposal::keep(subject, KeepReason::Settled)
+                        verdict: RotationVerdict::Verify(Why::NotAcknowledged { waiting }),
+                        ..Proposal::keep(subject, RotationKeepReason::Settled)
                     }
                 }
             }
@@ -213,33 +217,42 @@ impl<'a> LeafEvaluation<'a> {
         self.rule().urgent(&self.counted())
     }
 
-    pub(super) fn fresh(&self) -> KeepReason {
+    pub(super) fn fresh(&self) -> RotationKeepReason {
         let leaf = &self.chain.leaf;
-        KeepReason::Fresh { renew_at: self.rule().point(&self.counted(), self.known.jitter), ends: leaf.not_after }
+        RotationKeepReason::Fresh {
+            renew_at: self.rule().point(&self.counted(), self.known.jitter),
+            ends: leaf.not_after,
+        }
     }
 
-    fn next(&mut self, why: Option<Why>, urgent: bool) -> Result<Action, KeepReason> {
+    fn next(&mut self, why: Option<Why>, urgent: bool) -> Result<Action, RotationKeepReason> {
         if why.is_some() {
             self.may_act()?;
         }
         match &self.leaf.keeper {
             Keeper::Private(facts) => self.in_store(facts, why, urgent),
             Keeper::Imported { authority, bundle: None, differs } => match differs {
-                Some(secret) if why.is_some() && !urgent => Err(KeepReason::SecretDiffers { secret: secret.clone() }),
+                Some(secret) if why.is_some() && !urgent => {
+                    Err(RotationKeepReason::SecretDiffers { secret: secret.clone() })
+                }
                 Some(_) | None => self.reimport(authority.as_ref(), why, urgent),
             },
             Keeper::Imported { authority, bundle: Some(bundle), .. } | Keeper::Bundle { authority, bundle } => {
                 self.in_secret(authority.as_ref(), bundle, why, urgent)
             }
             Keeper::NotOurs { why } => {
-                Err(KeepReason::NotOurs { why: why.clone(), ends: Some(self.chain.leaf.not_after) })
+                Err(RotationKeepReason::NotOurs { why: why.clone(), ends: Some(self.chain.leaf.not_after) })
             }
         }
     }
 
     /// The CA that issues the next certificate: the successor of the present issuer, once all verifiers trust it. Near
     /// the end of the leaf, the old CA issues it once more.
-    pub(super) fn target(&self, named: Option<&AuthorityArn>, urgent: bool) -> Result<SelectedIssuer<'a>, KeepReason> {
+    pub(super) fn target(
+        &self,
+        named: Option<&AuthorityArn>,
+        urgent: bool,
+    ) -> Result<SelectedIssuer<'a>, RotationKeepReason> {
         let issuer = self.index.issuer(&self.chain.leaf);
         let known = named.and_then(|arn| self.index.authority(arn));
         let own = known.or(issuer).ok_or_else(|| self.issuer_unknown(named))?;
@@ -247,7 +260,7 @@ impl<'a> LeafEvaluation<'a> {
             && !urgent
         {
             // A certificate of the old CA would have to be issued again by the successor.
-            return Err(KeepReason::Unread { why });
+            return Err(RotationKeepReason::Unread { why });
         }
         let successor = self.index.rollover(own).map(|rollover| rollover.to);
         let wanted = successor.unwrap_or(own);
@@ -261,7 +274,7 @@ impl<'a> LeafEvaluation<'a> {
             (Err(reason), _) => return Err(reason),
         };
         if let Some(why) = &target.inactive {
-            return Err(KeepReason::AuthorityInactive { authority: target.arn.clone(), why: why.clone() });
+            return Err(RotationKeepReason::AuthorityInactive { authority: target.arn.clone(), why: why.clone() });
         }
         let stage = issuer.and_then(|issuer| self.stage(issuer, target));
         let is_new = issuer.is_none_or(|issuer| issuer.arn != target.arn);
@@ -269,7 +282,7 @@ impl<'a> LeafEvaluation<'a> {
     }
 
     /// The reason why the issuer is unknown. An unreadable CA may be readable again before an operator reacts.
-    fn issuer_unknown(&self, named: Option<&AuthorityArn>) -> KeepReason {
+    fn issuer_unknown(&self, named: Option<&AuthorityArn>) -> RotationKeepReason {
         let unread = &self.index.facts.unread_authorities;
         let why = match named {
             Some(arn) => self.unread(arn),
@@ -277,8 +290,8 @@ impl<'a> LeafEvaluation<'a> {
             None => unread.keys().find_map(|arn| self.unread(arn)),
         };
         match why {
-            Some(why) => KeepReason::Unread { why },
-            None => KeepReason::IssuerUnknown { issuer: self.chain.leaf.issuer.clone() },
+            Some(why) => RotationKeepReason::Unread { why },
+            None => RotationKeepReason::IssuerUnknown { issuer: self.chain.leaf.issuer.clone() },
         }
     }
 
@@ -288,7 +301,7 @@ impl<'a> LeafEvaluation<'a> {
     }
 
     /// Checks whether all verifiers would accept a leaf of `authority`. They do if the same CA issued the present one.
-    pub(super) fn may_come_from(&self, authority: &AuthorityFacts) -> Result<(), KeepReason> {
+    pub(super) fn may_come_from(&self, authority: &AuthorityFacts) -> Result<(), RotationKeepReason> {
         let issuer = self.index.issuer(&self.chain.leaf);
         if issuer.is_some_and(|issuer| issuer.arn == authority.arn) {
             return Ok(());
@@ -308,17 +321,17 @@ impl<'a> LeafEvaluation<'a> {
         }
         let authority = authority.arn.clone();
         if !theirs.is_empty() {
-            return Err(KeepReason::TrustNotOurs { authority, trusts: theirs });
+            return Err(RotationKeepReason::TrustNotOurs { authority, trusts: theirs });
         }
         if !missing.is_empty() {
-            return Err(KeepReason::AwaitingTrust { authority, missing });
+            return Err(RotationKeepReason::AwaitingTrust { authority, missing });
         }
         // A mesh may have started to use it since its last read, and would then have more verifiers.
         self.index.meshes.all_read(NotKnown::WhoChecksIt)
     }
 
     /// The end of a new certificate: as long a validity as the present one, within the validity of the CA.
-    pub(super) fn not_after(&mut self, authority: &AuthorityFacts, why: &Why) -> Result<Timestamp, KeepReason> {
+    pub(super) fn not_after(&mut self, authority: &AuthorityFacts, why: &Why) -> Result<Timestamp, RotationKeepReason> {
         let validity = self.validity();
         let end = (self.index.now + validity).min(authority.ends());
         let gained = end.duration_since(self.chain.leaf.not_after);
@@ -326,10 +339,10 @@ impl<'a> LeafEvaluation<'a> {
         let in_vain = end == authority.ends() && gained < validity / 10;
         match why {
             Why::RenewalDue { .. } if in_vain => {
-                Err(KeepReason::AuthorityEnds { authority: authority.arn.clone(), at: authority.ends() })
+                Err(RotationKeepReason::AuthorityEnds { authority: authority.arn.clone(), at: authority.ends() })
             }
             _ if end <= self.index.now => {
-                Err(KeepReason::AuthorityEnds { authority: authority.arn.clone(), at: authority.ends() })
+                Err(RotationKeepReason::AuthorityEnds { authority: authority.arn.clone(), at: authority.ends() })
             }
             _ => Ok(end),
         }

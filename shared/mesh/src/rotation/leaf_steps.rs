@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
-use super::defect::Defect;
+use super::defect::ReplacementDefect;
 use super::facts::{BundleFacts, Keeper, Pending, PrivateFacts, RenewalFact, ReplacementState};
 use super::leaf::LeafEvaluation;
 use super::moved::{MovedBack, Repointed};
 use super::pending_verdict::PendingVerdict;
-use super::plan::{Action, PlanKind, Step};
-use super::reason::{KeepReason, NotKnown, Why, renewal_reason};
-use super::record::{Attempt, Failures, digest};
-use crate::certificates::{AuthorityArn, CertificateArn, Chain, Source};
+use super::plan::{Action, PlanKind, RotationStep};
+use super::reason::{NotKnown, RotationKeepReason, Why, renewal_reason};
+use super::record::{Attempt, ConsecutiveFailures, digest};
+use crate::certificates::{AuthorityArn, CertificateArn, CertificateSource, Chain};
 use crate::change::Change;
 
 /// How long a private CA recognises the token of an order.
@@ -31,16 +31,16 @@ impl LeafEvaluation<'_> {
         facts: &PrivateFacts,
         why: Option<Why>,
         urgent: bool,
-    ) -> Result<Action, KeepReason> {
+    ) -> Result<Action, RotationKeepReason> {
         let Some(why) = why else { return self.mark_superseded(facts) };
         if facts.renewal == RenewalFact::UnderWay {
-            return Err(KeepReason::BeingIssued);
+            return Err(RotationKeepReason::BeingIssued);
         }
         let can_renew = matches!(why, Why::RenewalDue { .. });
         let target = match self.target(facts.authority.as_ref(), urgent) {
             Ok(target) => Some(target),
             // ACM knows the CA of the certificate.
-            Err(KeepReason::IssuerUnknown { .. } | KeepReason::Unread { .. }) if can_renew => None,
+            Err(RotationKeepReason::IssuerUnknown { .. } | RotationKeepReason::Unread { .. }) if can_renew => None,
             Err(reason) => return Err(reason),
         };
         match target {
@@ -54,14 +54,14 @@ impl LeafEvaluation<'_> {
         }
     }
 
-    fn renew(&self, facts: &PrivateFacts, why: Why) -> Result<Action, KeepReason> {
+    fn renew(&self, facts: &PrivateFacts, why: Why) -> Result<Action, RotationKeepReason> {
         if let RenewalFact::Stuck { reason, at } = &facts.renewal
             && *at >= self.chain.leaf.not_before
         {
             let meaning = reason.as_deref().map_or("ACM gives no reason", renewal_reason).to_owned();
-            return Err(KeepReason::RenewalStuck { code: reason.clone(), meaning });
+            return Err(RotationKeepReason::RenewalStuck { code: reason.clone(), meaning });
         }
-        let step = Step::RenewInStore { arn: facts.arn.clone(), export_first: facts.eligible != Some(true) };
+        let step = RotationStep::RenewInStore { arn: facts.arn.clone(), export_first: facts.eligible != Some(true) };
         Ok(Action { kind: PlanKind::Issue, step, why, stage: None, moves: self.users() })
     }
 
@@ -70,7 +70,7 @@ impl LeafEvaluation<'_> {
         facts: &PrivateFacts,
         why: Why,
         authority: &super::facts::AuthorityFacts,
-    ) -> Result<Action, KeepReason> {
+    ) -> Result<Action, RotationKeepReason> {
         let requested = facts.replacements.iter().filter(|one| one.authority.as_ref() == Some(&authority.arn));
         let mut failed = 0;
         let mut given_up = None;
@@ -83,7 +83,7 @@ impl LeafEvaluation<'_> {
                     Ok(()) => return self.repoint(facts, &replacement.arn, chain),
                     Err(defect) => given_up = Some((arn.to_owned(), defect.to_string(), Some(defect))),
                 },
-                ReplacementState::Pending => return Err(KeepReason::BeingIssued),
+                ReplacementState::Pending => return Err(RotationKeepReason::BeingIssued),
                 ReplacementState::Failed(why) => given_up = Some((arn.to_owned(), why.clone(), None)),
             }
         }
@@ -95,12 +95,17 @@ impl LeafEvaluation<'_> {
         self.not_after(authority, &why)?;
         let token = self.known.token(&format!("{} {}", self.name, authority.arn), failed + 1);
         let (arn, like) = (facts.arn.clone(), self.like());
-        let step = Step::RequestAnew { arn, authority: authority.arn.clone(), like, token };
+        let step = RotationStep::RequestAnew { arn, authority: authority.arn.clone(), like, token };
         Ok(Action { kind: PlanKind::Issue, step, why, stage: None, moves: BTreeSet::new() })
     }
 
     /// Moves one listener after another to the new certificate.
-    fn repoint(&mut self, facts: &PrivateFacts, new: &CertificateArn, chain: &Chain) -> Result<Action, KeepReason> {
+    fn repoint(
+        &mut self,
+        facts: &PrivateFacts,
+        new: &CertificateArn,
+        chain: &Chain,
+    ) -> Result<Action, RotationKeepReason> {
         self.pointed_back(facts, new, chain)?;
         if let Some(issuer) = self.index.issuer(&chain.leaf) {
             self.may_come_from(issuer)?;
@@ -110,7 +115,7 @@ impl LeafEvaluation<'_> {
             Change::SetListenerCertificate { resource: resource.clone(), port: *port, certificate: new.clone() };
         Ok(Action {
             kind: PlanKind::Distribute,
-            step: Step::Apply { change },
+            step: RotationStep::Apply { change },
             why: Why::NewLeaf { replaces: self.chain.leaf.fingerprint.clone() },
             stage: self.stage_towards(&chain.leaf),
             moves: BTreeSet::from([resource.clone()]),
@@ -119,7 +124,12 @@ impl LeafEvaluation<'_> {
 
     /// Detects a listener with the old certificate that already had the replacement: an operator or another controller
     /// moved it back. It is held like a version that was moved back.
-    fn pointed_back(&mut self, facts: &PrivateFacts, new: &CertificateArn, chain: &Chain) -> Result<(), KeepReason> {
+    fn pointed_back(
+        &mut self,
+        facts: &PrivateFacts,
+        new: &CertificateArn,
+        chain: &Chain,
+    ) -> Result<(), RotationKeepReason> {
         let now = self.index.now;
         let is_back = |one: &Repointed| {
             let is_here = facts.listeners.iter().any(|(resource, port)| (resource, *port) == (&one.resource, one.port));
@@ -135,14 +145,14 @@ impl LeafEvaluation<'_> {
         self.may_act()
     }
 
-    fn mark_superseded(&self, facts: &PrivateFacts) -> Result<Action, KeepReason> {
+    fn mark_superseded(&self, facts: &PrivateFacts) -> Result<Action, RotationKeepReason> {
         match &facts.supersedes {
             Some(old) if self.index.waiting_for_leaf(self.leaf).is_empty() => {
                 // A certificate with the tag no longer counts as used.
                 self.index.meshes.all_read(NotKnown::WhatIsPresented)?;
                 Ok(Action {
                     kind: PlanKind::Retire,
-                    step: Step::MarkSuperseded { arn: old.clone(), by: facts.arn.clone() },
+                    step: RotationStep::MarkSuperseded { arn: old.clone(), by: facts.arn.clone() },
                     why: Why::NewLeaf { replaces: self.chain.leaf.fingerprint.clone() },
                     stage: None,
                     moves: BTreeSet::new(),
@@ -159,12 +169,12 @@ impl LeafEvaluation<'_> {
         authority: Option<&AuthorityArn>,
         why: Option<Why>,
         urgent: bool,
-    ) -> Result<Action, KeepReason> {
-        let (Some(why), Source::Acm(arn)) = (why, &self.leaf.source) else { return Err(self.fresh()) };
+    ) -> Result<Action, RotationKeepReason> {
+        let (Some(why), CertificateSource::Acm(arn)) = (why, &self.leaf.source) else { return Err(self.fresh()) };
         let target = self.target(authority, urgent)?;
         let not_after = self.not_after(target.authority, &why)?;
         let number = self.known.begin(self.index.now, true);
-        let step = Step::Reimport {
+        let step = RotationStep::Reimport {
             arn: arn.clone(),
             authority: target.authority.arn.clone(),
             like: self.like(),
@@ -181,9 +191,9 @@ impl LeafEvaluation<'_> {
         bundle: &BundleFacts,
         why: Option<Why>,
         urgent: bool,
-    ) -> Result<Action, KeepReason> {
+    ) -> Result<Action, RotationKeepReason> {
         if bundle.rotated_by_others && why.is_some() {
-            return Err(KeepReason::RotatedByOthers);
+            return Err(RotationKeepReason::RotatedByOthers);
         }
         let same = |chain: &Chain| chain.leaf.fingerprint == self.chain.leaf.fingerprint;
         match (&bundle.pending, why) {
@@ -203,7 +213,7 @@ impl LeafEvaluation<'_> {
                     PendingVerdict::Good => Ok(self.hand_over(bundle, version, chain)),
                     PendingVerdict::Wait(reason) => Err(reason),
                     // These defects are not failures of the CA.
-                    PendingVerdict::Bad(Defect::MovedAway | Defect::OtherTrust) => {
+                    PendingVerdict::Bad(ReplacementDefect::MovedAway | ReplacementDefect::OtherTrust) => {
                         self.prepare(authority, bundle, why, urgent)
                     }
                     PendingVerdict::Bad(defect)
@@ -217,7 +227,7 @@ impl LeafEvaluation<'_> {
                         Err(self.discard(version, defect))
                     }
                     // Its owner may still complete it.
-                    PendingVerdict::Bad(defect) => Err(KeepReason::PendingUnusable { why: defect.to_string() }),
+                    PendingVerdict::Bad(defect) => Err(RotationKeepReason::PendingUnusable { why: defect.to_string() }),
                 }
             }
             (Some(Pending::Requested { other_trust: true, .. }), Some(why)) => {
@@ -229,10 +239,10 @@ impl LeafEvaluation<'_> {
             // Trust is published in one step; a pending version is left only by an interruption, and is published
             // again.
             (Some(Pending::Trust { .. }), Some(_)) if !urgent && self.index.publishes_trust(&bundle.secret) => {
-                Err(KeepReason::SecretChanging)
+                Err(RotationKeepReason::SecretChanging)
             }
             (Some(Pending::Unreadable { why: wrong }), Some(_)) if !urgent && !self.was_notified_of_pending() => {
-                Err(KeepReason::PendingUnusable { why: wrong.clone() })
+                Err(RotationKeepReason::PendingUnusable { why: wrong.clone() })
             }
             (Some(Pending::Trust { .. } | Pending::Unreadable { .. }) | None, Some(why)) => {
                 self.prepare(authority, bundle, why, urgent)
@@ -245,12 +255,12 @@ impl LeafEvaluation<'_> {
     }
 
     /// Discards a replacement that ACM failed to issue, like a version that cannot be used.
-    fn failed(&mut self, arn: &str, why: String) -> KeepReason {
+    fn failed(&mut self, arn: &str, why: String) -> RotationKeepReason {
         self.known.discard(arn, self.index.now);
-        self.failures = Some(Failures::once_more(self.failures.take(), why, self.index.now));
+        self.failures = Some(ConsecutiveFailures::once_more(self.failures.take(), why, self.index.now));
         match self.may_act() {
             Err(reason) => reason,
-            Ok(()) => KeepReason::BeingIssued,
+            Ok(()) => RotationKeepReason::BeingIssued,
         }
     }
 
@@ -260,12 +270,12 @@ impl LeafEvaluation<'_> {
         bundle: &BundleFacts,
         why: Why,
         urgent: bool,
-    ) -> Result<Action, KeepReason> {
+    ) -> Result<Action, RotationKeepReason> {
         let target = self.target(authority, urgent)?;
         self.not_after(target.authority, &why)?;
         let number = self.known.begin(self.index.now, false);
         let version = self.known.version(&self.name, number, "key");
-        let step = Step::Prepare { secret: bundle.secret.clone(), version, like: self.like() };
+        let step = RotationStep::Prepare { secret: bundle.secret.clone(), version, like: self.like() };
         Ok(Action { kind: PlanKind::Issue, step, why, stage: None, moves: BTreeSet::new() })
     }
 
@@ -276,7 +286,7 @@ impl LeafEvaluation<'_> {
         version: &str,
         why: Why,
         urgent: bool,
-    ) -> Result<Action, KeepReason> {
+    ) -> Result<Action, RotationKeepReason> {
         let secret = bundle.secret.clone();
         let attempt = self.known.attempt.clone();
         // If the record was lost, the id of the pending version identifies the attempt.
@@ -293,7 +303,7 @@ impl LeafEvaluation<'_> {
         if let Some((issued, at)) = attempt.as_ref().and_then(|attempt| Some((attempt.order.clone()?, attempt.at))) {
             let becomes = issued_version(version, &issued);
             let give_up_at = at + self.issued_within();
-            let step = Step::Collect { secret, version: version.to_owned(), issued, becomes, give_up_at };
+            let step = RotationStep::Collect { secret, version: version.to_owned(), issued, becomes, give_up_at };
             return Ok(Action { kind: PlanKind::Issue, step, why, stage: None, moves: BTreeSet::new() });
         }
         let target = self.target(authority, urgent)?;
@@ -305,7 +315,7 @@ impl LeafEvaluation<'_> {
         let begun = attempt.as_ref().filter(|attempt| attempt.placed && !forgotten(attempt));
         let at = begun.map_or(self.index.now, |attempt| attempt.at);
         self.known.attempt = Some(Attempt { number, at, order: None, placed: true });
-        let step = Step::Order {
+        let step = RotationStep::Order {
             secret,
             version: version.to_owned(),
             authority: target.authority.arn.clone(),
@@ -338,33 +348,41 @@ impl LeafEvaluation<'_> {
     /// Whether operators were notified that the pending version cannot be used, and have left it in place for one
     /// repeat interval of pages.
     fn was_notified_of_pending(&self) -> bool {
-        let told = self.told.filter(|told| told.code == "PendingUnusable" && told.paged.is_some());
-        told.is_some_and(|told| told.since + self.index.policy.paging.repeat_after.get() <= self.index.now)
+        let last = self.last_notification.filter(|last| last.code == "PendingUnusable" && last.paged.is_some());
+        last.is_some_and(|last| last.since + self.index.policy.paging.repeat_after.get() <= self.index.now)
     }
 
     fn hand_over(&self, bundle: &BundleFacts, version: &str, next: &Chain) -> Action {
         let secret = bundle.secret.clone();
         let step = match (&self.leaf.source, &self.leaf.keeper) {
-            (Source::Acm(arn), Keeper::Imported { .. }) => {
-                Step::ImportPending { arn: arn.clone(), secret, version: version.to_owned() }
+            (CertificateSource::Acm(arn), Keeper::Imported { .. }) => {
+                RotationStep::ImportPending { arn: arn.clone(), secret, version: version.to_owned() }
             }
-            _ => Step::Promote { secret, from: bundle.current.clone(), to: version.to_owned() },
+            _ => RotationStep::Promote { secret, from: bundle.current.clone(), to: version.to_owned() },
         };
         self.serves(step, next)
     }
 
     /// Promotes the version that ACM already imported from the secret, unless it was current before and was moved back.
-    fn catch_up(&self, bundle: &BundleFacts, version: &str, next: &Chain) -> Result<Action, KeepReason> {
+    fn catch_up(&self, bundle: &BundleFacts, version: &str, next: &Chain) -> Result<Action, RotationKeepReason> {
         if self.known.promoted.as_deref() == Some(version) {
             let (certificate, from) = (self.name.clone(), next.leaf.fingerprint.clone());
-            return Err(KeepReason::MovedBack { certificate, from, since: next.leaf.not_before, resumes: None });
+            return Err(RotationKeepReason::MovedBack {
+                certificate,
+                from,
+                since: next.leaf.not_before,
+                resumes: None,
+            });
         }
-        let step =
-            Step::Promote { secret: bundle.secret.clone(), from: bundle.current.clone(), to: version.to_owned() };
+        let step = RotationStep::Promote {
+            secret: bundle.secret.clone(),
+            from: bundle.current.clone(),
+            to: version.to_owned(),
+        };
         Ok(self.serves(step, next))
     }
 
-    fn serves(&self, step: Step, next: &Chain) -> Action {
+    fn serves(&self, step: RotationStep, next: &Chain) -> Action {
         Action {
             kind: PlanKind::Distribute,
             step,

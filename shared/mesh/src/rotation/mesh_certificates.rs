@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::facts::LeafVerification;
-use super::subject::Subject;
+use super::subject::RotationSubject;
 use super::trust_id::TrustId;
-use crate::certificates::{Anchor, Readings, Source, SpecLocation};
+use crate::certificates::{Anchor, CertificateSource, Readings, SpecLocation};
 use crate::edges::{Edge, edges};
 use crate::graph::Mesh;
 use crate::name::ResourcePath;
@@ -18,7 +18,7 @@ use crate::spec::{Backend, Port};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MeshCertificates {
     /// The presented leaves.
-    pub leaves: BTreeMap<Source, LeafUse>,
+    pub leaves: BTreeMap<CertificateSource, LeafUse>,
     /// The trusts.
     pub trusts: BTreeMap<TrustId, TrustUse>,
     /// Which leaf is verified by which trust.
@@ -74,9 +74,9 @@ impl MeshCertificates {
     /// The names of the subjects that other meshes may share.
     #[must_use]
     pub fn shareable(&self) -> BTreeSet<String> {
-        let leaves = self.leaves.keys().cloned().map(Subject::Certificate);
-        let subjects = leaves.chain(self.trusts.keys().cloned().map(Subject::Trust));
-        subjects.filter(Subject::is_shared).map(|subject| subject.name()).collect()
+        let leaves = self.leaves.keys().cloned().map(RotationSubject::Certificate);
+        let subjects = leaves.chain(self.trusts.keys().cloned().map(RotationSubject::Trust));
+        subjects.filter(RotationSubject::is_shared).map(|subject| subject.name()).collect()
     }
 
     /// Adds the certificates of another mesh, which may be shared.

@@ -6,31 +6,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::decision::{Decision, Verdict};
-use super::facts::{Facts, Memory, MeshFacts};
+use super::decision::{RotationDecision, RotationVerdict};
+use super::facts::{MeshFacts, RotationFacts, RotationMemory};
 use super::proposal::PATIENCE;
-use super::reason::{KeepReason, NotKnown};
-use super::record::{Record, digest};
-use super::subject::Subject;
-use crate::certificates::Reading;
+use super::reason::{NotKnown, RotationKeepReason};
+use super::record::{RotationRecord, digest};
+use super::subject::RotationSubject;
+use crate::certificates::SourceReading;
 use crate::name::{MeshName, ResourcePath};
 use crate::policy::{CertificatesPolicy, Mode};
 
 /// The decision about a mesh itself: whether it could be read, and the record to store.
-pub(super) fn decide(name: &MeshName, mesh: &MeshFacts) -> Decision {
-    let subject = Subject::Mesh(name.clone());
+pub(super) fn decide(name: &MeshName, mesh: &MeshFacts) -> RotationDecision {
+    let subject = RotationSubject::Mesh(name.clone());
     let stored = match &mesh.memory {
-        Memory::Record(record) => Some(&**record),
-        Memory::None | Memory::Unreadable(_) | Memory::Newer { .. } => None,
+        RotationMemory::Record(record) => Some(&**record),
+        RotationMemory::None | RotationMemory::Unreadable(_) | RotationMemory::Newer { .. } => None,
     };
     match &mesh.has {
-        Reading::Known(has) => {
+        SourceReading::Known(has) => {
             let had = has.iter().map(|name| short(name)).collect::<BTreeSet<_>>();
-            let record = Record { had: Some(had), ..stored.cloned().unwrap_or_default() };
-            let verdict = Verdict::Keep(KeepReason::Seen { shareable: has.len() });
-            let is_newer = matches!(mesh.memory, Memory::Newer { .. });
+            let record = RotationRecord { had: Some(had), ..stored.cloned().unwrap_or_default() };
+            let verdict = RotationVerdict::Keep(RotationKeepReason::Seen { shareable: has.len() });
+            let is_newer = matches!(mesh.memory, RotationMemory::Newer { .. });
             let record = (stored != Some(&record) && !is_newer).then_some(record);
-            Decision {
+            RotationDecision {
                 subject,
                 verdict,
                 record,
@@ -40,9 +40,9 @@ pub(super) fn decide(name: &MeshName, mesh: &MeshFacts) -> Decision {
                 patience: PATIENCE,
             }
         }
-        Reading::Unread(why) => Decision {
+        SourceReading::Unread(why) => RotationDecision {
             subject,
-            verdict: Verdict::Keep(KeepReason::Unread { why: why.clone() }),
+            verdict: RotationVerdict::Keep(RotationKeepReason::Unread { why: why.clone() }),
             record: None,
             failing: true,
             watching: BTreeSet::new(),
@@ -70,39 +70,39 @@ pub(super) struct MeshIndex<'f> {
 }
 
 impl<'f> MeshIndex<'f> {
-    pub(super) fn new(facts: &'f Facts, policy: &CertificatesPolicy) -> Self {
+    pub(super) fn new(facts: &'f RotationFacts, policy: &CertificatesPolicy) -> Self {
         let unread = facts.meshes.iter().filter_map(|(name, mesh)| match &mesh.has {
-            Reading::Unread(why) if !policy.rollover.separate.contains(name) => Some((name, why.as_str())),
-            Reading::Unread(_) | Reading::Known(_) => None,
+            SourceReading::Unread(why) if !policy.rollover.separate.contains(name) => Some((name, why.as_str())),
+            SourceReading::Unread(_) | SourceReading::Known(_) => None,
         });
         let watching = facts.meshes.iter().filter(|(_, mesh)| mesh.mode == Mode::Observe).map(|(name, _)| name);
         Self { all: &facts.meshes, watching: watching.collect(), unread: unread.collect() }
     }
 
     /// Fails with a reason to wait if any mesh is unreadable.
-    pub(super) fn all_read(&self, unknown: NotKnown) -> Result<(), KeepReason> {
+    pub(super) fn all_read(&self, unknown: NotKnown) -> Result<(), RotationKeepReason> {
         self.held(&self.unread.keys().copied().collect(), unknown)
     }
 
     /// Fails with a reason to wait if an unreadable mesh is known to use the subject.
-    pub(super) fn can_follow(&self, subject: &Subject) -> Result<(), KeepReason> {
+    pub(super) fn can_follow(&self, subject: &RotationSubject) -> Result<(), RotationKeepReason> {
         let concerned =
             self.unread.keys().copied().filter(|name| matches!(self.has(name, subject), MeshUse::Then(Some(true))));
         self.held(&concerned.collect(), NotKnown::WhetherItArrives)
     }
 
-    fn held(&self, meshes: &BTreeSet<&MeshName>, unknown: NotKnown) -> Result<(), KeepReason> {
+    fn held(&self, meshes: &BTreeSet<&MeshName>, unknown: NotKnown) -> Result<(), RotationKeepReason> {
         if meshes.is_empty() {
             return Ok(());
         }
         let of = |name: &&MeshName| self.unread.get(*name).map(|why| ((*name).clone(), (*why).to_owned()));
-        Err(KeepReason::MeshUnread { meshes: meshes.iter().filter_map(of).collect(), unknown })
+        Err(RotationKeepReason::MeshUnread { meshes: meshes.iter().filter_map(of).collect(), unknown })
     }
 
     /// The meshes in observe mode that a change of the subject affects or may affect.
     pub(super) fn watching<'p>(
         &self,
-        subject: &Subject,
+        subject: &RotationSubject,
         users: impl Iterator<Item = &'p ResourcePath>,
     ) -> BTreeSet<MeshName> {
         if self.watching.is_empty() {
@@ -116,15 +116,15 @@ impl<'f> MeshIndex<'f> {
     }
 
     /// The unreadable meshes that may use the subject.
-    pub(super) fn may_have(&self, subject: &Subject) -> BTreeSet<MeshName> {
+    pub(super) fn may_have(&self, subject: &RotationSubject) -> BTreeSet<MeshName> {
         let may = |name: &&&MeshName| matches!(self.has(name, subject), MeshUse::Then(None | Some(true)));
         self.unread.keys().filter(may).map(|name| (*name).clone()).collect()
     }
 
-    fn has(&self, name: &MeshName, subject: &Subject) -> MeshUse {
+    fn has(&self, name: &MeshName, subject: &RotationSubject) -> MeshUse {
         let Some(mesh) = self.all.get(name) else { return MeshUse::No };
         match (&mesh.has, subject.is_shared()) {
-            (Reading::Known(has), _) => {
+            (SourceReading::Known(has), _) => {
                 if has.contains(&subject.name()) {
                     MeshUse::Yes
                 } else {
@@ -132,11 +132,11 @@ impl<'f> MeshIndex<'f> {
                 }
             }
             // A subject named after a resource belongs to that resource's mesh.
-            (Reading::Unread(_), false) => MeshUse::No,
-            (Reading::Unread(_), true) if !self.unread.contains_key(name) => MeshUse::No,
-            (Reading::Unread(_), true) => MeshUse::Then(match &mesh.memory {
-                Memory::Record(record) => record.had.as_ref().map(|had| had.contains(&short(&subject.name()))),
-                Memory::None | Memory::Unreadable(_) | Memory::Newer { .. } => None,
+            (SourceReading::Unread(_), false) => MeshUse::No,
+            (SourceReading::Unread(_), true) if !self.unread.contains_key(name) => MeshUse::No,
+            (SourceReading::Unread(_), true) => MeshUse::Then(match &mesh.memory {
+                RotationMemory::Record(record) => record.had.as_ref().map(|had| had.contains(&short(&subject.name()))),
+                RotationMemory::None | RotationMemory::Unreadable(_) | RotationMemory::Newer { .. } => None,
             }),
         }
     }

@@ -7,7 +7,7 @@
 //! state table ─▶ records ───────────────┘
 //! ```
 //!
-//! [`decide`] is the entry point: a pure function of [`Facts`], the harm check, the policy and the time. The progress
+//! [`decide`] is the entry point: a pure function of [`RotationFacts`], the harm check, the policy and the time. The progress
 //! of a rotation is derived from the observation, so a rotation resumes after any interruption. A record holds only
 //! state that cannot be observed: the drawn jitter, the placed order, failures.
 //!
@@ -51,22 +51,23 @@ mod trust_id;
 
 pub use certificate_template::CertificateTemplate;
 pub use decide::decide;
-pub use decision::{Decision, Verdict};
-pub use defect::{Defect, issued_defect};
+pub use decision::{RotationDecision, RotationVerdict};
+pub use defect::{ReplacementDefect, issued_defect};
 pub use facts::{
-    Acknowledgement, AuthorityFacts, BundleFacts, Facts, Keeper, LeafFacts, LeafVerification, Memory, MeshFacts,
-    Pending, PrivateFacts, RenewalFact, Replacement, ReplacementState, TrustFacts, TrustKeeper, Trusted,
+    Acknowledgement, AuthorityFacts, BundleFacts, Keeper, LeafFacts, LeafVerification, MeshFacts, Pending,
+    PrivateFacts, RenewalFact, Replacement, ReplacementState, RotationFacts, RotationMemory, TrustFacts, TrustKeeper,
+    Trusted,
 };
 pub use key_match::KeyMatch;
 pub use mesh_certificates::{LeafUse, MeshCertificates, TrustUse};
 pub use moved::{MovedBack, Repointed};
 pub use notification::{RotationNotification, rotation_notification};
 pub use overdue::overdue;
-pub use plan::{Plan, Step, StepResult};
-pub use reason::{KeepReason, NotKnown, Waiting, Why, renewal_reason};
-pub use record::{Attempt, Failures, LeafRecord, OwedPage, RECORD_FORMAT, Record};
+pub use plan::{RotationPlan, RotationStep, StepResult};
+pub use reason::{NotKnown, RotationKeepReason, Waiting, Why, renewal_reason};
+pub use record::{Attempt, ConsecutiveFailures, LeafRecord, OwedPage, RECORD_FORMAT, RotationRecord};
 pub use recorded::Recorded;
 pub use stage::Stage;
 pub use standstill::standstill;
-pub use subject::Subject;
+pub use subject::RotationSubject;
 pub use trust_id::TrustId;

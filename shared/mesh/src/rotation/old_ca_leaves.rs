@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{Keeper, LeafFacts, Pending, TrustFacts};
 use super::index::{FactIndex, Rollover, declared};
-use crate::certificates::{Certificate, Chain, Reading, Source, leads_to};
+use crate::certificates::{Certificate, CertificateSource, Chain, SourceReading, leads_to};
 use crate::name::{MeshName, ResourcePath};
 
 /// The leaves that need the old CA for any verifier, by the verifier's mesh. Computed once for all trusts, since there
 /// may be as many trusts as leaves.
 pub(super) struct OldCaLeaves<'f> {
-    by_mesh: BTreeMap<&'f MeshName, BTreeSet<&'f Source>>,
+    by_mesh: BTreeMap<&'f MeshName, BTreeSet<&'f CertificateSource>>,
 }
 
 /// The maximum number of leaves that a reason names; there may be thousands, and as many reasons as trusts.
@@ -18,14 +18,14 @@ const MOST_NAMED: usize = 10;
 
 /// The first leaves by name, and the number of others.
 pub(super) struct NamedLeaves {
-    pub(super) named: Vec<Source>,
+    pub(super) named: Vec<CertificateSource>,
     /// The number of leaves that are not named.
     pub(super) more: usize,
 }
 
 impl<'f> OldCaLeaves<'f> {
     pub(super) fn new(rollover: Rollover<'_>, index: &FactIndex<'f>) -> Self {
-        let mut by_mesh: BTreeMap<&MeshName, BTreeSet<&Source>> = BTreeMap::new();
+        let mut by_mesh: BTreeMap<&MeshName, BTreeSet<&CertificateSource>> = BTreeMap::new();
         for leaf in index.facts.leaves.iter().filter(|leaf| needs_old(leaf, rollover, index)) {
             for meeting in index.meetings_of_leaf(&leaf.source) {
                 by_mesh.entry(meeting.verifier.mesh()).or_default().insert(&leaf.source);
@@ -43,8 +43,9 @@ impl<'f> OldCaLeaves<'f> {
         index: &FactIndex<'f>,
     ) -> Option<NamedLeaves> {
         let meshes: BTreeSet<&MeshName> = trust.users.keys().map(ResourcePath::mesh).collect();
-        let sets: Vec<&BTreeSet<&Source>> = meshes.into_iter().filter_map(|mesh| self.by_mesh.get(mesh)).collect();
-        let together: BTreeSet<&Source>;
+        let sets: Vec<&BTreeSet<&CertificateSource>> =
+            meshes.into_iter().filter_map(|mesh| self.by_mesh.get(mesh)).collect();
+        let together: BTreeSet<&CertificateSource>;
         let nothing = BTreeSet::new();
         let needing = match sets.as_slice() {
             [] => &nothing,
@@ -57,20 +58,20 @@ impl<'f> OldCaLeaves<'f> {
         };
         let refused = self::refused(trust, kept, index);
         let all = needing.len() + refused.difference(needing).count();
-        let named: BTreeSet<&Source> = needing.iter().take(MOST_NAMED).chain(&refused).copied().collect();
-        let named: Vec<Source> = named.into_iter().take(MOST_NAMED).cloned().collect();
+        let named: BTreeSet<&CertificateSource> = needing.iter().take(MOST_NAMED).chain(&refused).copied().collect();
+        let named: Vec<CertificateSource> = named.into_iter().take(MOST_NAMED).cloned().collect();
         let more = all - named.len();
         (all > 0).then_some(NamedLeaves { named, more })
     }
 }
 
 /// The leaves that a trust verifies and that the remaining roots would not accept.
-fn refused<'f>(trust: &TrustFacts, kept: &[&Certificate], index: &FactIndex<'f>) -> BTreeSet<&'f Source> {
+fn refused<'f>(trust: &TrustFacts, kept: &[&Certificate], index: &FactIndex<'f>) -> BTreeSet<&'f CertificateSource> {
     let met = index.meetings_of_trust(&trust.id).filter_map(|meeting| index.leaf(&meeting.leaf));
     let is_refused = |chain: &Chain| leads_to(chain, kept, index.now).is_err();
     let refused = met.filter(|leaf| match &leaf.current {
-        Reading::Known(chain) => is_refused(chain) || prepared(leaf, is_refused),
-        Reading::Unread(_) => false,
+        SourceReading::Known(chain) => is_refused(chain) || prepared(leaf, is_refused),
+        SourceReading::Unread(_) => false,
     });
     refused.map(|leaf| &leaf.source).collect()
 }
@@ -78,7 +79,7 @@ fn refused<'f>(trust: &TrustFacts, kept: &[&Certificate], index: &FactIndex<'f>)
 /// Whether a leaf is of the old CA, is about to be, or may still be presented by a proxy with an unknown state.
 fn needs_old(leaf: &LeafFacts, rollover: Rollover<'_>, index: &FactIndex<'_>) -> bool {
     match &leaf.current {
-        Reading::Known(chain) => {
+        SourceReading::Known(chain) => {
             let is_requested = matches!(pending(leaf), Some(Pending::Requested { .. }));
             // A leaf of the new CA never returns to the old CA, so its pending version of the old CA is never promoted.
             let has_moved = index.issuer(&chain.leaf).is_some_and(|issuer| issuer.arn == rollover.to.arn);
@@ -87,7 +88,7 @@ fn needs_old(leaf: &LeafFacts, rollover: Rollover<'_>, index: &FactIndex<'_>) ->
                 || !index.waiting_for_leaf(leaf).is_empty()
         }
         // A leaf of another owner is judged only by its readable verifiers.
-        Reading::Unread(_) => !matches!(leaf.keeper, Keeper::NotOurs { .. }) || meets(leaf, rollover, index),
+        SourceReading::Unread(_) => !matches!(leaf.keeper, Keeper::NotOurs { .. }) || meets(leaf, rollover, index),
     }
 }
 

@@ -2,22 +2,22 @@
 
 use jiff::Timestamp;
 
-use super::facts::{AuthorityFacts, Facts, Keeper, LeafFacts};
+use super::facts::{AuthorityFacts, Keeper, LeafFacts, RotationFacts};
 use super::leaf::rule;
-use crate::certificates::{Certificate, Jitter, Reading, first_ending};
+use crate::certificates::{Certificate, Jitter, SourceReading, first_ending};
 use crate::policy::CertificatesPolicy;
 
 /// The elapsed part of the time between renewal point and end, in percent, of the certificate with the largest part: 0
 /// while none is due, 100 after an end. `None` if no managed certificate could be read.
 #[must_use]
-pub fn overdue(facts: &Facts, policy: &CertificatesPolicy, now: Timestamp) -> Option<u8> {
+pub fn overdue(facts: &RotationFacts, policy: &CertificatesPolicy, now: Timestamp) -> Option<u8> {
     let authorities = facts.authorities.iter();
     let anchors: Vec<&Certificate> = authorities.flat_map(AuthorityFacts::certificates).collect();
     facts.leaves.iter().filter_map(|leaf| overdue_of(leaf, &anchors, policy, now)).max()
 }
 
 fn overdue_of(leaf: &LeafFacts, anchors: &[&Certificate], policy: &CertificatesPolicy, now: Timestamp) -> Option<u8> {
-    let (Reading::Known(chain), false) = (&leaf.current, matches!(leaf.keeper, Keeper::NotOurs { .. })) else {
+    let (SourceReading::Known(chain), false) = (&leaf.current, matches!(leaf.keeper, Keeper::NotOurs { .. })) else {
         return None;
     };
     // A certificate is valid until the first end in its chain.

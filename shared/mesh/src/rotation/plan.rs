@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::certificate_template::CertificateTemplate;
 use super::reason::Why;
 use super::stage::Stage;
-use super::subject::Subject;
+use super::subject::RotationSubject;
 use crate::certificates::{AuthorityArn, CertificateArn, Fingerprint};
 use crate::change::Change;
 use crate::name::ResourcePath;
@@ -17,13 +17,13 @@ use crate::name::ResourcePath;
 /// One step, with its reason.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Plan {
+pub struct RotationPlan {
     /// Identifies subject and step; the same plan computed again has the same id.
     pub id: String,
     /// The subject.
-    pub subject: Subject,
+    pub subject: RotationSubject,
     /// The step.
-    pub step: Step,
+    pub step: RotationStep,
     /// The reason for the step.
     #[serde(flatten)]
     pub why: Why,
@@ -34,7 +34,7 @@ pub struct Plan {
 /// A small idempotent change.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "step", rename_all = "kebab-case", rename_all_fields = "camelCase")]
-pub enum Step {
+pub enum RotationStep {
     /// Requests ACM to renew a private certificate under the same ARN.
     RenewInStore {
         /// The certificate.
@@ -146,7 +146,7 @@ pub enum Step {
     },
 }
 
-/// The result of a step, for the record of its subject: see [`Record::after`](super::Record::after).
+/// The result of a step, for the record of its subject: see [`RotationRecord::after`](super::RotationRecord::after).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepResult {
     /// The step was executed.
@@ -197,7 +197,7 @@ pub(super) enum PlanKind {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Action {
     pub(super) kind: PlanKind,
-    pub(super) step: Step,
+    pub(super) step: RotationStep,
     pub(super) why: Why,
     /// The stage, if the step changes trust or requires changed trust.
     pub(super) stage: Option<Stage>,
@@ -205,7 +205,7 @@ pub(super) struct Action {
     pub(super) moves: BTreeSet<ResourcePath>,
 }
 
-impl Step {
+impl RotationStep {
     /// Whether it has a certificate issued, which is billed and counts against the budget.
     #[must_use]
     pub const fn issues(&self) -> bool {
@@ -222,7 +222,7 @@ impl Step {
     }
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for RotationStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RenewInStore { arn, export_first: true } => write!(f, "export {arn}, so that ACM renews it"),

@@ -4,21 +4,21 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
-use super::decision::Verdict;
-use super::plan::{Action, Plan, PlanKind};
-use super::reason::KeepReason;
-use super::record::{Record, digest};
-use super::subject::Subject;
+use super::decision::RotationVerdict;
+use super::plan::{Action, PlanKind, RotationPlan};
+use super::reason::RotationKeepReason;
+use super::record::{RotationRecord, digest};
+use super::subject::RotationSubject;
 use crate::name::{MeshName, ResourcePath};
 
 /// A decision for one subject before all proposals are compared.
 #[derive(Clone, Debug)]
 pub(super) struct Proposal {
-    pub(super) subject: Subject,
-    pub(super) verdict: Verdict,
-    pub(super) record: Option<Record>,
+    pub(super) subject: RotationSubject,
+    pub(super) verdict: RotationVerdict,
+    pub(super) record: Option<RotationRecord>,
     /// The record to store if the step is not taken.
-    pub(super) otherwise: Option<Record>,
+    pub(super) otherwise: Option<RotationRecord>,
     pub(super) failing: bool,
     /// Whether it is decided before the others and does not wait for neighbours.
     pub(super) urgent: bool,
@@ -34,9 +34,9 @@ pub(super) struct Proposal {
 pub(super) const PATIENCE: SignedDuration = SignedDuration::from_hours(24);
 
 impl Proposal {
-    pub(super) fn keep(subject: Subject, reason: KeepReason) -> Self {
+    pub(super) fn keep(subject: RotationSubject, reason: RotationKeepReason) -> Self {
         let failing = reason.holds();
-        let verdict = Verdict::Keep(reason);
+        let verdict = RotationVerdict::Keep(reason);
         Self {
             subject,
             verdict,
@@ -50,15 +50,15 @@ impl Proposal {
         }
     }
 
-    pub(super) fn act(subject: Subject, action: Action) -> Self {
+    pub(super) fn act(subject: RotationSubject, action: Action) -> Self {
         let Action { kind, step, why, stage, moves } = action;
         let written = serde_json::to_string(&step).unwrap_or_default();
         let id = digest(&[&subject.to_string(), &written], 16);
-        let plan = Box::new(Plan { id, subject: subject.clone(), step, why, stage });
+        let plan = Box::new(RotationPlan { id, subject: subject.clone(), step, why, stage });
         let verdict = match kind {
-            PlanKind::Issue => Verdict::Issue(plan),
-            PlanKind::Distribute => Verdict::Distribute(plan),
-            PlanKind::Retire => Verdict::Retire(plan),
+            PlanKind::Issue => RotationVerdict::Issue(plan),
+            PlanKind::Distribute => RotationVerdict::Distribute(plan),
+            PlanKind::Retire => RotationVerdict::Retire(plan),
         };
         Self {
             subject,
@@ -74,8 +74,8 @@ impl Proposal {
     }
 
     /// Replaces the step by a reason to wait; the record is stored as it was before the step.
-    pub(super) fn held(&mut self, reason: KeepReason) {
-        self.verdict = Verdict::Keep(reason);
+    pub(super) fn held(&mut self, reason: RotationKeepReason) {
+        self.verdict = RotationVerdict::Keep(reason);
         self.record = self.otherwise.take();
     }
 }

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::defect::Defect;
+use super::defect::ReplacementDefect;
 use super::stage::Stage;
-use super::subject::Subject;
+use super::subject::RotationSubject;
 use super::trust_id::TrustId;
-use crate::certificates::{AuthorityArn, Fingerprint, Source};
+use crate::certificates::{AuthorityArn, CertificateSource, Fingerprint};
 use crate::decision::HarmFact;
 use crate::name::{MeshName, ResourcePath};
 
@@ -41,7 +41,7 @@ pub enum NotKnown {
 /// The reason why no step is taken now.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "reason", rename_all_fields = "camelCase")]
-pub enum KeepReason {
+pub enum RotationKeepReason {
     /// The certificate is valid, not due for renewal, and acknowledged by all proxies.
     Fresh {
         /// When its renewal is due.
@@ -53,7 +53,7 @@ pub enum KeepReason {
     Settled,
     /// Meshwarden does not manage it.
     NotOurs {
-        /// Why not.
+        /// Why Meshwarden does not manage it.
         why: String,
         /// The end of its validity, if known.
         ends: Option<Timestamp>,
@@ -136,7 +136,7 @@ pub enum KeepReason {
         /// The version of the secret, or the ARN of the replacement.
         version: String,
         /// The defect.
-        defect: Defect,
+        defect: ReplacementDefect,
         /// When the next attempt is made.
         until: Timestamp,
         /// The number of consecutive failures.
@@ -179,7 +179,7 @@ pub enum KeepReason {
         /// The old CA.
         authority: AuthorityArn,
         /// The first of these leaves.
-        leaves: Vec<Source>,
+        leaves: Vec<CertificateSource>,
         /// The number of other leaves.
         more: usize,
     },
@@ -196,12 +196,12 @@ pub enum KeepReason {
         #[serde(flatten)]
         stage: Stage,
         /// The canary.
-        canary: Box<Subject>,
+        canary: Box<RotationSubject>,
     },
     /// A neighbouring proxy is changing at the moment, or the same proxy is.
     NeighbourChanging {
         /// The changing proxies, each with its subject.
-        changing: Vec<(ResourcePath, Subject)>,
+        changing: Vec<(ResourcePath, RotationSubject)>,
     },
     /// The pending version of the secret is not from Meshwarden, or differs from the order.
     PendingUnusable {
@@ -303,9 +303,9 @@ macro_rules! code {
         }
     )*};
 }
-code!(KeepReason, Why);
+code!(RotationKeepReason, Why);
 
-impl KeepReason {
+impl RotationKeepReason {
     /// Whether a needed change is not made.
     #[must_use]
     pub const fn holds(&self) -> bool {

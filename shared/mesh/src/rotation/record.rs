@@ -8,32 +8,33 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::moved::{MovedBack, Repointed};
-use super::plan::{Step, StepResult};
+use super::plan::{RotationStep, StepResult};
 use crate::certificates::{Certificate, Fingerprint, Jitter};
 use crate::change::Change;
-use crate::decision::Told;
+use crate::decision::LastNotification;
 use crate::policy::{BackOffPolicy, CertificatesPolicy, PagingPolicy, Percent};
 use crate::watch::Watch;
 
-/// The newest format of a [`Record`] that this version reads.
+/// The newest format of a [`RotationRecord`] that this version reads.
 pub const RECORD_FORMAT: u32 = 1;
 
 /// The document of a certificate, a trust, or a mesh in the state table. Unknown members survive a write, so that an
 /// older function does not lose the state of a newer one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Record {
+pub struct RotationRecord {
     /// The format of the document. A document of a format above [`RECORD_FORMAT`] is not read as this type.
     #[serde(default = "first_format", skip_serializing_if = "is_first_format")]
     pub format: u32,
     /// The state of the leaf; absent for a trust and for a mesh.
     pub leaf: Option<LeafRecord>,
     /// The failures since the last success.
-    pub failures: Option<Failures>,
+    pub failures: Option<ConsecutiveFailures>,
     /// The last notification.
-    pub told: Option<Told>,
-    /// The digests of the subjects that the mesh may share with others, at its last complete read. Absent for other
-    /// subjects.
+    #[serde(rename = "told")]
+    pub last_notification: Option<LastNotification>,
+    /// The digests of the subjects that the mesh may share with others, at its last complete read. Absent
+    /// for other subjects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub had: Option<BTreeSet<String>>,
     /// The last decision, if it was not final; used to detect a standstill.
@@ -50,13 +51,13 @@ pub struct Record {
     pub unknown: BTreeMap<String, Value>,
 }
 
-impl Default for Record {
+impl Default for RotationRecord {
     fn default() -> Self {
         Self {
             format: RECORD_FORMAT,
             leaf: None,
             failures: None,
-            told: None,
+            last_notification: None,
             had: None,
             watch: None,
             owed: None,
@@ -122,8 +123,8 @@ pub struct LeafRecord {
     /// How often a replaced leaf was made current again since the last renewal that stayed in place.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub times_moved_back: u32,
-    /// The listeners that were changed to a replacement, each with its newest. A listener with the old leaf was moved
-    /// back.
+    /// The listeners that were changed to a replacement, each with its newest. A listener with the old leaf
+    /// was moved back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub repointed: Vec<Repointed>,
     /// Members of a newer version. They survive a write.
@@ -156,7 +157,7 @@ impl Attempt {
 /// Consecutive failures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Failures {
+pub struct ConsecutiveFailures {
     /// The number of failures.
     pub count: u32,
     /// When the last one occurred.
@@ -171,7 +172,7 @@ pub struct Failures {
 /// The maximum back-off after the end of the present certificate: the outage has begun, but each attempt may be billed.
 const WAIT_AFTER_END: SignedDuration = SignedDuration::from_hours(1);
 
-impl Failures {
+impl ConsecutiveFailures {
     /// When the next attempt may be made.
     #[must_use]
     pub fn retry_at(&self, policy: &BackOffPolicy) -> Timestamp {
@@ -321,10 +322,10 @@ impl LeafRecord {
     }
 }
 
-impl Record {
+impl RotationRecord {
     /// The record after a step was executed or failed.
     #[must_use]
-    pub fn after(self, step: &Step, result: &StepResult, now: Timestamp) -> Self {
+    pub fn after(self, step: &RotationStep, result: &StepResult, now: Timestamp) -> Self {
         match result {
             StepResult::Applied | StepResult::Overwrote { .. } => self.applied(step, now),
             StepResult::Issued => self.issued(),
@@ -332,7 +333,7 @@ impl Record {
             StepResult::AlreadyInPlace => self,
             StepResult::VersionTaken => self.gave_up(now),
             StepResult::InProgress => match step {
-                Step::Collect { issued, give_up_at, .. } if now >= *give_up_at => {
+                RotationStep::Collect { issued, give_up_at, .. } if now >= *give_up_at => {
                     self.refused(format!("the CA has not issued {issued} by {give_up_at}"), now)
                 }
                 _ => self,
@@ -357,28 +358,32 @@ impl Record {
         pages
     }
 
-    fn applied(mut self, step: &Step, now: Timestamp) -> Self {
-        if let (Step::Apply { change: Change::SetListenerCertificate { resource, port, certificate } }, Some(leaf)) =
-            (step, &mut self.leaf)
+    fn applied(mut self, step: &RotationStep, now: Timestamp) -> Self {
+        if let (
+            RotationStep::Apply { change: Change::SetListenerCertificate { resource, port, certificate } },
+            Some(leaf),
+        ) = (step, &mut self.leaf)
         {
             let one = Repointed { resource: resource.clone(), port: *port, to: certificate.clone(), at: now };
             leaf.repointed.retain(|other| (&other.resource, other.port) != (resource, *port));
             remember(&mut leaf.repointed, one);
         }
-        if let (Step::Promote { to, .. }, Some(leaf)) = (step, &mut self.leaf) {
+        if let (RotationStep::Promote { to, .. }, Some(leaf)) = (step, &mut self.leaf) {
             leaf.promoted = Some(to.clone());
         }
         match step {
             // An issuance succeeds only when its certificate is current; the new leaf then clears the failures.
-            Step::RenewInStore { .. }
-            | Step::RequestAnew { .. }
-            | Step::Reimport { .. }
-            | Step::Prepare { .. }
-            | Step::Order { .. }
-            | Step::Collect { .. }
-            | Step::ImportPending { .. }
-            | Step::Promote { .. } => {}
-            Step::PublishTrust { .. } | Step::Apply { .. } | Step::MarkSuperseded { .. } => self.failures = None,
+            RotationStep::RenewInStore { .. }
+            | RotationStep::RequestAnew { .. }
+            | RotationStep::Reimport { .. }
+            | RotationStep::Prepare { .. }
+            | RotationStep::Order { .. }
+            | RotationStep::Collect { .. }
+            | RotationStep::ImportPending { .. }
+            | RotationStep::Promote { .. } => {}
+            RotationStep::PublishTrust { .. } | RotationStep::Apply { .. } | RotationStep::MarkSuperseded { .. } => {
+                self.failures = None
+            }
         }
         self
     }
@@ -399,7 +404,7 @@ impl Record {
     }
 
     fn failed(mut self, why: String, now: Timestamp) -> Self {
-        self.failures = Some(Failures::once_more(self.failures.take(), why, now));
+        self.failures = Some(ConsecutiveFailures::once_more(self.failures.take(), why, now));
         self
     }
 
@@ -444,7 +449,7 @@ impl Record {
     }
 }
 
-impl Failures {
+impl ConsecutiveFailures {
     pub(super) fn once_more(before: Option<Self>, why: String, now: Timestamp) -> Self {
         let (count, paged) = before.map_or((0, None), |before| (before.count, before.paged));
         Self { count: count.saturating_add(1), last: now, why, paged }

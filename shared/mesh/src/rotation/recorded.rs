@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::decide::decide;
-use super::decision::Decision;
-use super::facts::Facts;
+use super::decision::RotationDecision;
+use super::facts::RotationFacts;
 use crate::change::Change;
 use crate::decision::HarmFact;
 use crate::policy::CertificatesPolicy;
@@ -19,7 +19,7 @@ pub struct Recorded {
     /// The time of the decision.
     pub now: Timestamp,
     /// The observation.
-    pub facts: Facts,
+    pub facts: RotationFacts,
     /// The harms of each change that was checked.
     pub harms: Vec<(Change, Vec<HarmFact>)>,
     /// The policy.
@@ -29,13 +29,13 @@ pub struct Recorded {
 impl Recorded {
     /// Makes the decisions again.
     #[must_use]
-    pub fn decide(&self) -> Vec<Decision> {
+    pub fn decide(&self) -> Vec<RotationDecision> {
         self.decide_with_unrecorded().0
     }
 
     /// Makes the decisions again; also returns the changes that are checked for harm now and were not then.
     #[must_use]
-    pub fn decide_with_unrecorded(&self) -> (Vec<Decision>, Vec<Change>) {
+    pub fn decide_with_unrecorded(&self) -> (Vec<RotationDecision>, Vec<Change>) {
         let unrecorded = RefCell::new(Vec::new());
         let harms = |change: &Change| {
             let recorded = self.harms.iter().find(|(checked, _)| checked == change);

@@ -4,10 +4,10 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::decision::{Decision, Verdict};
-use super::plan::Step;
-use super::reason::KeepReason;
-use super::subject::Subject;
+use super::decision::{RotationDecision, RotationVerdict};
+use super::plan::RotationStep;
+use super::reason::RotationKeepReason;
+use super::subject::RotationSubject;
 use crate::policy::CertificatesPolicy;
 use crate::watch::{Expects, NoProgress, SAME_PLAN_RUNS, Watch, WatchLimits, WatchedDecision, watch};
 
@@ -15,25 +15,25 @@ use crate::watch::{Expects, NoProgress, SAME_PLAN_RUNS, Watch, WatchLimits, Watc
 /// one invocation decides several times. Returns the state to store, and the page to send now.
 #[must_use]
 pub fn standstill(
-    decision: &Decision,
+    decision: &RotationDecision,
     last: Option<&Watch>,
     policy: &CertificatesPolicy,
     started: Timestamp,
 ) -> (Option<Watch>, Option<NoProgress>) {
     let subject = decision.subject.to_string();
     let (facts, text) = match &decision.verdict {
-        Verdict::Keep(reason) => (json!(reason), reason.to_string()),
-        Verdict::Verify(why) => (json!(why), why.to_string()),
-        Verdict::Issue(plan) | Verdict::Distribute(plan) | Verdict::Retire(plan) => {
+        RotationVerdict::Keep(reason) => (json!(reason), reason.to_string()),
+        RotationVerdict::Verify(why) => (json!(why), why.to_string()),
+        RotationVerdict::Issue(plan) | RotationVerdict::Distribute(plan) | RotationVerdict::Retire(plan) => {
             // The plan's id covers all its inputs.
             (Value::Null, format!("{}: {}", plan.why, plan.step))
         }
     };
     let command = match &decision.subject {
-        Subject::Certificate(_) | Subject::Trust(_) => {
+        RotationSubject::Certificate(_) | RotationSubject::Trust(_) => {
             format!("meshwarden release 'certificate/{}'", decision.subject.name())
         }
-        Subject::Mesh(_) => String::new(),
+        RotationSubject::Mesh(_) => String::new(),
     };
     let watched = WatchedDecision {
         subject: &subject,
@@ -49,66 +49,70 @@ pub fn standstill(
 }
 
 /// How long a decision may stay the same.
-fn expects(decision: &Decision) -> Expects {
+fn expects(decision: &RotationDecision) -> Expects {
     match &decision.verdict {
         // In a mesh that is only observed, a plan is reported and never executed.
-        Verdict::Issue(_) | Verdict::Distribute(_) | Verdict::Retire(_) if !decision.watching.is_empty() => {
+        RotationVerdict::Issue(_) | RotationVerdict::Distribute(_) | RotationVerdict::Retire(_)
+            if !decision.watching.is_empty() =>
+        {
             Expects::Final
         }
-        Verdict::Issue(plan) | Verdict::Distribute(plan) | Verdict::Retire(plan) => match &plan.step {
-            // A CA that has not issued yet is polled until the order is given up.
-            Step::Collect { give_up_at, .. } => Expects::Until(*give_up_at),
-            Step::RenewInStore { .. }
-            | Step::RequestAnew { .. }
-            | Step::Reimport { .. }
-            | Step::Prepare { .. }
-            | Step::Order { .. }
-            | Step::ImportPending { .. }
-            | Step::Promote { .. }
-            | Step::PublishTrust { .. }
-            | Step::Apply { .. }
-            | Step::MarkSuperseded { .. } => Expects::Runs(SAME_PLAN_RUNS),
-        },
+        RotationVerdict::Issue(plan) | RotationVerdict::Distribute(plan) | RotationVerdict::Retire(plan) => {
+            match &plan.step {
+                // A CA that has not issued yet is polled until the order is given up.
+                RotationStep::Collect { give_up_at, .. } => Expects::Until(*give_up_at),
+                RotationStep::RenewInStore { .. }
+                | RotationStep::RequestAnew { .. }
+                | RotationStep::Reimport { .. }
+                | RotationStep::Prepare { .. }
+                | RotationStep::Order { .. }
+                | RotationStep::ImportPending { .. }
+                | RotationStep::Promote { .. }
+                | RotationStep::PublishTrust { .. }
+                | RotationStep::Apply { .. }
+                | RotationStep::MarkSuperseded { .. } => Expects::Runs(SAME_PLAN_RUNS),
+            }
+        }
         // Paged under its own code, once it lasts.
-        Verdict::Verify(_) => Expects::Final,
-        Verdict::Keep(reason) => of_reason(reason, decision),
+        RotationVerdict::Verify(_) => Expects::Final,
+        RotationVerdict::Keep(reason) => of_reason(reason, decision),
     }
 }
 
-fn of_reason(reason: &KeepReason, decision: &Decision) -> Expects {
+fn of_reason(reason: &RotationKeepReason, decision: &RotationDecision) -> Expects {
     match reason {
         // No change is needed.
-        KeepReason::Fresh { .. }
-        | KeepReason::Settled
-        | KeepReason::Seen { .. }
-        | KeepReason::NotOurs { .. }
-        | KeepReason::OldKept
+        RotationKeepReason::Fresh { .. }
+        | RotationKeepReason::Settled
+        | RotationKeepReason::Seen { .. }
+        | RotationKeepReason::NotOurs { .. }
+        | RotationKeepReason::OldKept
         // Paged under their own codes, at once or once they last.
-        | KeepReason::MeshUnread { .. }
-        | KeepReason::Unread { .. }
-        | KeepReason::RecordUnreadable { .. }
-        | KeepReason::RecordNewer { .. }
-        | KeepReason::IssuerUnknown { .. }
-        | KeepReason::AuthorityInactive { .. }
-        | KeepReason::AuthorityEnds { .. }
-        | KeepReason::RenewalStuck { .. }
-        | KeepReason::KeepsFailing { .. }
-        | KeepReason::MovedBack { .. }
-        | KeepReason::TrustNotOurs { .. }
-        | KeepReason::TrustFull { .. }
-        | KeepReason::PendingUnusable { .. }
-        | KeepReason::SecretDiffers { .. }
-        | KeepReason::RotatedByOthers
-        | KeepReason::Harmful { .. }
-        | KeepReason::KillSwitchOn { .. } => Expects::Final,
-        KeepReason::BackingOff { until, .. } | KeepReason::PendingDiscarded { until, .. } => Expects::Until(*until),
-        KeepReason::PendingNotYetValid { from } => Expects::Until(*from),
-        KeepReason::BeingIssued
-        | KeepReason::AwaitingTrust { .. }
-        | KeepReason::OldStillPresented { .. }
-        | KeepReason::AwaitingCanary { .. }
-        | KeepReason::NeighbourChanging { .. }
-        | KeepReason::SecretChanging
-        | KeepReason::BudgetSpent { .. } => Expects::Within(decision.patience),
+        | RotationKeepReason::MeshUnread { .. }
+        | RotationKeepReason::Unread { .. }
+        | RotationKeepReason::RecordUnreadable { .. }
+        | RotationKeepReason::RecordNewer { .. }
+        | RotationKeepReason::IssuerUnknown { .. }
+        | RotationKeepReason::AuthorityInactive { .. }
+        | RotationKeepReason::AuthorityEnds { .. }
+        | RotationKeepReason::RenewalStuck { .. }
+        | RotationKeepReason::KeepsFailing { .. }
+        | RotationKeepReason::MovedBack { .. }
+        | RotationKeepReason::TrustNotOurs { .. }
+        | RotationKeepReason::TrustFull { .. }
+        | RotationKeepReason::PendingUnusable { .. }
+        | RotationKeepReason::SecretDiffers { .. }
+        | RotationKeepReason::RotatedByOthers
+        | RotationKeepReason::Harmful { .. }
+        | RotationKeepReason::KillSwitchOn { .. } => Expects::Final,
+        RotationKeepReason::BackingOff { until, .. } | RotationKeepReason::PendingDiscarded { until, .. } => Expects::Until(*until),
+        RotationKeepReason::PendingNotYetValid { from } => Expects::Until(*from),
+        RotationKeepReason::BeingIssued
+        | RotationKeepReason::AwaitingTrust { .. }
+        | RotationKeepReason::OldStillPresented { .. }
+        | RotationKeepReason::AwaitingCanary { .. }
+        | RotationKeepReason::NeighbourChanging { .. }
+        | RotationKeepReason::SecretChanging
+        | RotationKeepReason::BudgetSpent { .. } => Expects::Within(decision.patience),
     }
 }

@@ -5,22 +5,22 @@ use std::fmt;
 use serde::Serialize;
 
 use super::trust_id::TrustId;
-use crate::certificates::Source;
+use crate::certificates::CertificateSource;
 use crate::name::MeshName;
 
 /// The certificate, trust or mesh that a decision is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Subject {
+pub enum RotationSubject {
     /// A certificate, by its source.
-    Certificate(Source),
+    Certificate(CertificateSource),
     /// Trust, by its id.
     Trust(TrustId),
     /// A mesh as a whole.
     Mesh(MeshName),
 }
 
-impl Subject {
+impl RotationSubject {
     /// The name of the subject in the keys of the state table.
     #[must_use]
     pub fn name(&self) -> String {
@@ -35,15 +35,16 @@ impl Subject {
     #[must_use]
     pub const fn is_shared(&self) -> bool {
         match self {
-            Self::Certificate(Source::Acm(_) | Source::Sds(_)) | Self::Trust(TrustId::Sds { .. }) => true,
-            Self::Certificate(Source::File(..))
+            Self::Certificate(CertificateSource::Acm(_) | CertificateSource::Sds(_))
+            | Self::Trust(TrustId::Sds { .. }) => true,
+            Self::Certificate(CertificateSource::File(..))
             | Self::Trust(TrustId::Policy { .. } | TrustId::Implicit { .. } | TrustId::File { .. })
             | Self::Mesh(_) => false,
         }
     }
 }
 
-impl fmt::Display for Subject {
+impl fmt::Display for RotationSubject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Certificate(source) => source.fmt(f),

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::decision::Verdict;
-use super::facts::{Acknowledgement, Memory, Pending, TrustFacts, TrustKeeper};
+use super::decision::RotationVerdict;
+use super::facts::{Acknowledgement, Pending, RotationMemory, TrustFacts, TrustKeeper};
 use super::index::{FactIndex, Rollover, declared};
 use super::old_ca_leaves::{NamedLeaves, OldCaLeaves, trusts_old};
-use super::plan::{Action, PlanKind, Step};
+use super::plan::{Action, PlanKind, RotationStep};
 use super::proposal::Proposal;
-use super::reason::{KeepReason, NotKnown, Why};
+use super::reason::{NotKnown, RotationKeepReason, Why};
 use super::record::digest;
 use super::stage::Stage;
-use super::subject::Subject;
-use crate::certificates::{AuthorityArn, Certificate, Fingerprint, Reading};
+use super::subject::RotationSubject;
+use crate::certificates::{AuthorityArn, Certificate, Fingerprint, SourceReading};
 use crate::change::Change;
 
 /// The maximum number of CAs in a client policy (API shape `CertificateAuthorityArns`).
@@ -39,34 +39,36 @@ pub(super) fn propose(
     moving: &BTreeSet<&str>,
     index: &FactIndex<'_>,
 ) -> Proposal {
-    let subject = Subject::Trust(trust.id.clone());
+    let subject = RotationSubject::Trust(trust.id.clone());
     let concerned: Vec<&BlockedRollover<'_>> =
         replaced.iter().filter(|one| concerns(trust, one.rollover, index)).collect();
     if concerned.is_empty() {
         let waiting = index.waiting_for_trust(trust);
         if !waiting.is_empty() && matches!(trust.keeper, TrustKeeper::Policy | TrustKeeper::Bundle(_)) {
-            let verdict = Verdict::Verify(Why::NotAcknowledged { waiting });
-            return Proposal { verdict, ..Proposal::keep(subject, KeepReason::Settled) };
+            let verdict = RotationVerdict::Verify(Why::NotAcknowledged { waiting });
+            return Proposal { verdict, ..Proposal::keep(subject, RotationKeepReason::Settled) };
         }
-        return Proposal::keep(subject, KeepReason::Settled);
+        return Proposal::keep(subject, RotationKeepReason::Settled);
     }
     // Without a policy, each server is verified only by its own issuer.
     let is_explicit = !matches!(trust.keeper, TrustKeeper::Implicit { .. });
     let trusts_both =
         |one: &BlockedRollover<'_>| is_explicit && declared(trust).any(|root| one.rollover.is_new(&root.root));
     if let TrustKeeper::NotOurs { why } = &trust.keeper {
-        return Proposal::keep(subject, KeepReason::NotOurs { why: why.clone(), ends: None });
+        return Proposal::keep(subject, RotationKeepReason::NotOurs { why: why.clone(), ends: None });
     }
-    if let Reading::Unread(why) = &trust.declared {
-        return Proposal::keep(subject, KeepReason::Unread { why: why.clone() });
+    if let SourceReading::Unread(why) = &trust.declared {
+        return Proposal::keep(subject, RotationKeepReason::Unread { why: why.clone() });
     }
     let failures = match &trust.memory {
-        Memory::Unreadable(why) => {
-            return Proposal::keep(subject, KeepReason::RecordUnreadable { why: why.clone() });
+        RotationMemory::Unreadable(why) => {
+            return Proposal::keep(subject, RotationKeepReason::RecordUnreadable { why: why.clone() });
         }
-        Memory::Newer { format } => return Proposal::keep(subject, KeepReason::RecordNewer { format: *format }),
-        Memory::None => None,
-        Memory::Record(record) => record.failures.as_ref(),
+        RotationMemory::Newer { format } => {
+            return Proposal::keep(subject, RotationKeepReason::RecordNewer { format: *format });
+        }
+        RotationMemory::None => None,
+        RotationMemory::Record(record) => record.failures.as_ref(),
     };
     if let Some(failures) = failures
         && let until = failures.retry_at(&index.policy.back_off)
@@ -74,9 +76,9 @@ pub(super) fn propose(
     {
         let (count, why) = (failures.count, failures.why.clone());
         let reason = if count >= u32::from(index.policy.back_off.page_after) {
-            KeepReason::KeepsFailing { until, failures: count, why }
+            RotationKeepReason::KeepsFailing { until, failures: count, why }
         } else {
-            KeepReason::BackingOff { until, failures: count, why }
+            RotationKeepReason::BackingOff { until, failures: count, why }
         };
         return Proposal::keep(subject, reason);
     }
@@ -85,11 +87,11 @@ pub(super) fn propose(
     } else {
         let waiting = index.waiting_for_trust(trust);
         if !waiting.is_empty() {
-            let verdict = Verdict::Verify(Why::NotAcknowledged { waiting });
-            return Proposal { verdict, failing: true, ..Proposal::keep(subject, KeepReason::Settled) };
+            let verdict = RotationVerdict::Verify(Why::NotAcknowledged { waiting });
+            return Proposal { verdict, failing: true, ..Proposal::keep(subject, RotationKeepReason::Settled) };
         }
         let drops = concerned.iter().map(|one| drop_old(trust, one, moving, index));
-        drops.reduce(Result::or).unwrap_or(Err(KeepReason::Settled))
+        drops.reduce(Result::or).unwrap_or(Err(RotationKeepReason::Settled))
     };
     match next {
         Ok(action) => Proposal { failing: true, ..Proposal::act(subject, action) },
@@ -102,14 +104,18 @@ fn concerns(trust: &TrustFacts, rollover: Rollover<'_>, index: &FactIndex<'_>) -
     let meets_old = || {
         index.meetings_of_trust(&trust.id).any(|meeting| {
             let leaf = index.leaf(&meeting.leaf).map(|leaf| &leaf.current);
-            matches!(leaf, Some(Reading::Known(chain)) if rollover.from.certificate.issued(&chain.leaf))
+            matches!(leaf, Some(SourceReading::Known(chain)) if rollover.from.certificate.issued(&chain.leaf))
         })
     };
     trusts_old(trust, rollover)
         || (!matches!(trust.keeper, TrustKeeper::Policy | TrustKeeper::Bundle(_)) && meets_old())
 }
 
-fn trust_both(trust: &TrustFacts, rollover: Rollover<'_>, moving: &BTreeSet<&str>) -> Result<Action, KeepReason> {
+fn trust_both(
+    trust: &TrustFacts,
+    rollover: Rollover<'_>,
+    moving: &BTreeSet<&str>,
+) -> Result<Action, RotationKeepReason> {
     let (from, to) = (rollover.from.arn.clone(), rollover.to.arn.clone());
     let stage = Stage::TrustBoth { from: from.clone(), to: to.clone() };
     let why = Why::Succession { from: from.clone(), to: to.clone() };
@@ -117,7 +123,7 @@ fn trust_both(trust: &TrustFacts, rollover: Rollover<'_>, moving: &BTreeSet<&str
         if !arns.contains(&to) {
             arns.push(to.clone());
         }
-        if arns.len() > MOST_AUTHORITIES { Err(KeepReason::TrustFull { authorities: arns }) } else { Ok(arns) }
+        if arns.len() > MOST_AUTHORITIES { Err(RotationKeepReason::TrustFull { authorities: arns }) } else { Ok(arns) }
     };
     let roots = || {
         let old = declared(trust).map(|one| one.root.fingerprint.clone());
@@ -133,7 +139,7 @@ fn trust_both(trust: &TrustFacts, rollover: Rollover<'_>, moving: &BTreeSet<&str
             set_trust(trust, with_new(old)?, names)?
         }
         TrustKeeper::Bundle(bundle) => publish(trust, bundle, moving, roots(), vec![to.clone()])?,
-        TrustKeeper::NotOurs { why } => return Err(KeepReason::NotOurs { why: why.clone(), ends: None }),
+        TrustKeeper::NotOurs { why } => return Err(RotationKeepReason::NotOurs { why: why.clone(), ends: None }),
     };
     Ok(Action {
         kind: PlanKind::Distribute,
@@ -149,15 +155,19 @@ fn drop_old(
     replaced: &BlockedRollover<'_>,
     moving: &BTreeSet<&str>,
     index: &FactIndex<'_>,
-) -> Result<Action, KeepReason> {
+) -> Result<Action, RotationKeepReason> {
     let BlockedRollover { rollover, old_ca_leaves } = replaced;
     if index.policy.rollover.keep_old {
-        return Err(KeepReason::OldKept);
+        return Err(RotationKeepReason::OldKept);
     }
     let kept = || declared(trust).filter(|one| !rollover.is_old(&one.root));
     let remaining_roots: Vec<&Certificate> = kept().map(|one| &one.root).collect();
     if let Some(NamedLeaves { named, more }) = old_ca_leaves.of_trust(trust, &remaining_roots, index) {
-        return Err(KeepReason::OldStillPresented { authority: rollover.from.arn.clone(), leaves: named, more });
+        return Err(RotationKeepReason::OldStillPresented {
+            authority: rollover.from.arn.clone(),
+            leaves: named,
+            more,
+        });
     }
     index.meshes.all_read(NotKnown::WhatIsPresented)?;
     let (from, to) = (rollover.from.arn.clone(), rollover.to.arn.clone());
@@ -170,8 +180,8 @@ fn drop_old(
             publish(trust, bundle, moving, kept().map(|one| one.root.fingerprint.clone()).collect(), Vec::new())?
         }
         // Without a policy, the client trusts only the new CA as soon as the server presents a leaf of it.
-        TrustKeeper::Implicit { .. } => return Err(KeepReason::Settled),
-        TrustKeeper::NotOurs { why } => return Err(KeepReason::NotOurs { why: why.clone(), ends: None }),
+        TrustKeeper::Implicit { .. } => return Err(RotationKeepReason::Settled),
+        TrustKeeper::NotOurs { why } => return Err(RotationKeepReason::NotOurs { why: why.clone(), ends: None }),
     };
     Ok(Action {
         kind: PlanKind::Retire,
@@ -187,9 +197,13 @@ fn arns(trust: &TrustFacts) -> Vec<AuthorityArn> {
     declared(trust).filter_map(|one| one.authority.clone()).collect()
 }
 
-fn set_trust(trust: &TrustFacts, authorities: Vec<AuthorityArn>, names: &[String]) -> Result<Step, KeepReason> {
-    let Some((resource, place)) = trust.id.policy_place() else { return Err(KeepReason::Settled) };
-    Ok(Step::Apply { change: Change::SetTrust { resource, place, authorities, names: names.to_vec() } })
+fn set_trust(
+    trust: &TrustFacts,
+    authorities: Vec<AuthorityArn>,
+    names: &[String],
+) -> Result<RotationStep, RotationKeepReason> {
+    let Some((resource, place)) = trust.id.policy_place() else { return Err(RotationKeepReason::Settled) };
+    Ok(RotationStep::Apply { change: Change::SetTrust { resource, place, authorities, names: names.to_vec() } })
 }
 
 fn publish(
@@ -198,20 +212,26 @@ fn publish(
     moving: &BTreeSet<&str>,
     roots: BTreeSet<Fingerprint>,
     authorities: Vec<AuthorityArn>,
-) -> Result<Step, KeepReason> {
+) -> Result<RotationStep, RotationKeepReason> {
     match &bundle.pending {
-        _ if moving.contains(bundle.secret.as_str()) => return Err(KeepReason::SecretChanging),
-        Some(Pending::Unreadable { why }) => return Err(KeepReason::PendingUnusable { why: why.clone() }),
+        _ if moving.contains(bundle.secret.as_str()) => return Err(RotationKeepReason::SecretChanging),
+        Some(Pending::Unreadable { why }) => return Err(RotationKeepReason::PendingUnusable { why: why.clone() }),
         // A pending leaf that is never promoted is replaced; its next attempt uses these roots.
         Some(Pending::Requested { .. } | Pending::Issued { .. } | Pending::Trust { .. }) | None => {}
     }
     if bundle.rotated_by_others {
-        return Err(KeepReason::RotatedByOthers);
+        return Err(RotationKeepReason::RotatedByOthers);
     }
     let listed: Vec<&str> = roots.iter().map(Fingerprint::as_str).collect();
     let current = bundle.current.as_deref().unwrap_or_default();
     let version = digest(&["trust", &trust.id.to_string(), current, &listed.join(" ")], 40);
-    Ok(Step::PublishTrust { secret: bundle.secret.clone(), from: bundle.current.clone(), version, roots, authorities })
+    Ok(RotationStep::PublishTrust {
+        secret: bundle.secret.clone(),
+        from: bundle.current.clone(),
+        version,
+        roots,
+        authorities,
+    })
 }
 
 /// Whether a trust has completed a stage, and all its proxies have acknowledged it.

@@ -125,14 +125,14 @@ pub enum Refusal {
         port: Port,
     },
     /// A health check over HTTP has no path.
-    #[error("is required because the health check speaks {protocol}: add the path that answers with 200")]
+    #[error("is required because the health check uses {protocol}: add the path that answers with 200")]
     HealthCheckPathRequired {
         /// The protocol of the health check.
         protocol: Protocol,
     },
     /// A gRPC health check is set on a listener without HTTP/2.
     #[error(
-        "is `grpc`, and the listener speaks {listener}: check by `http` with a path or by `tcp`, or make the listener grpc"
+        "is `grpc`, and the listener uses {listener}: check by `http` with a path or by `tcp`, or make the listener grpc"
     )]
     HealthCheckWithoutHttp2 {
         /// The protocol of the listener.
@@ -153,7 +153,7 @@ pub enum Refusal {
         fault: HostnameFault,
     },
     /// Two listeners of one resource have the same port.
-    #[error("is {port}, as is that of listener {first}: give each listener a port of its own")]
+    #[error("is {port}, as is that of listener {first}: give each listener a different port")]
     PortTwice {
         /// The port.
         port: Port,
@@ -222,7 +222,7 @@ pub enum Refusal {
     },
     /// A gateway route leads to a listener that accepts no requests.
     #[error(
-        "leads to port {port} of {owner}, which speaks tcp, and a gateway sends requests only: name an http, http2 or \
+        "leads to port {port} of {owner}, which uses tcp, and a gateway sends requests only: name an http, http2 or \
          grpc listener"
     )]
     TargetSpeaksTcp {
@@ -232,7 +232,7 @@ pub enum Refusal {
         owner: ResourcePath,
     },
     /// A route needs a listener of another protocol.
-    #[error("does not suit listener {port} of {owner}, which would speak {protocol}")]
+    #[error("does not suit listener {port} of {owner}, which would use {protocol}")]
     ListenerSpeaksOther {
         /// The port of the listener.
         port: Port,

@@ -4,11 +4,11 @@ use serde::de::Error;
 use serde_json::Value;
 
 use super::refusal::Violation;
-use super::wire::{Reader, Unknown, Wire};
+use super::wire::{Reader, UnknownMembers, Wire};
 
 /// Reads any shape leniently, for serde.
 pub(crate) fn read<T: Wire>(value: &Value) -> Result<T, Vec<Violation>> {
-    Reader::document(value, "$", Unknown::Keep)
+    Reader::document(value, "$", UnknownMembers::Keep)
 }
 
 /// The violations as one error, for serde.

@@ -25,8 +25,8 @@ pub(crate) trait Wire: Sized {
     /// The value as JSON; `None` if the member is absent.
     fn write(&self) -> Option<Value>;
 
-    /// Whether every member and enumeration value is known: an unknown one is a violation of the API. Most shapes have
-    /// neither.
+    /// Whether every member and enumeration value is known: an unknown one is a violation of the API. Most
+    /// shapes have neither.
     fn is_known(&self) -> bool {
         true
     }
@@ -72,7 +72,7 @@ pub(crate) trait Union: Wire {
 
 /// The treatment of unknown members and enumeration values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unknown {
+pub(crate) enum UnknownMembers {
     Keep,
     Refuse,
 }
@@ -80,21 +80,25 @@ pub(crate) enum Unknown {
 /// The state of reading a document: the present path and the violations.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    unknown: Unknown,
+    unknown: UnknownMembers,
     root: &'static str,
-    path: Vec<Step>,
+    path: Vec<PathSegment>,
     violations: Vec<Violation>,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Step {
+enum PathSegment {
     Member(&'static str),
     Index(usize),
 }
 
 impl Reader {
     /// Reads a whole document called `root` in the paths of violations.
-    pub(crate) fn document<T: Wire>(value: &Value, root: &'static str, unknown: Unknown) -> Result<T, Vec<Violation>> {
+    pub(crate) fn document<T: Wire>(
+        value: &Value,
+        root: &'static str,
+        unknown: UnknownMembers,
+    ) -> Result<T, Vec<Violation>> {
         let mut reader = Self { unknown, root, path: Vec::new(), violations: Vec::new() };
         match T::read(value, &mut reader) {
             Some(read) if reader.violations.is_empty() => Ok(read),
@@ -105,8 +109,8 @@ impl Reader {
     /// Reports a violation at the present path.
     pub(crate) fn refuse<T>(&mut self, refusal: Refusal) -> Option<T> {
         let path = self.path.iter().fold(self.root.to_owned(), |path, step| match step {
-            Step::Member(name) => format!("{path}.{name}"),
-            Step::Index(index) => format!("{path}[{index}]"),
+            PathSegment::Member(name) => format!("{path}.{name}"),
+            PathSegment::Index(index) => format!("{path}[{index}]"),
         });
         self.violations.push(Violation { path, refusal });
         None
@@ -150,7 +154,7 @@ impl Reader {
     }
 
     pub(crate) fn refuses_unknown(&self) -> bool {
-        self.unknown == Unknown::Refuse
+        self.unknown == UnknownMembers::Refuse
     }
 
     pub(crate) fn object<'v>(&mut self, value: &'v Value) -> Option<&'v Map<String, Value>> {
@@ -162,7 +166,7 @@ impl Reader {
 
     /// Reads a member of a structure.
     pub(crate) fn member<T: Wire>(&mut self, object: &Map<String, Value>, name: &'static str) -> Option<T> {
-        self.path.push(Step::Member(name));
+        self.path.push(PathSegment::Member(name));
         let read = match object.get(name) {
             None | Some(Value::Null) => T::absent().or_else(|| self.refuse(Refusal::MemberRequired)),
             Some(value) => T::read(value, self),
@@ -179,10 +183,10 @@ impl Reader {
                 continue;
             }
             match self.unknown {
-                Unknown::Keep => {
+                UnknownMembers::Keep => {
                     extra.insert(name.clone(), value.clone());
                 }
-                Unknown::Refuse => {
+                UnknownMembers::Refuse => {
                     self.refuse_member(name, Refusal::MemberUnknown { known });
                 }
             }
@@ -221,7 +225,7 @@ impl Reader {
         // Every item is read, even after an invalid one, so that all violations are found.
         let mut read = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            self.path.push(Step::Index(index));
+            self.path.push(PathSegment::Index(index));
             if let Some(item) = T::read(item, self) {
                 read.push(item);
             }

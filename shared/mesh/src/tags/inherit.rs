@@ -40,12 +40,12 @@ pub(super) struct Inheritance<'a, 'm> {
     policy: &'a TagPolicy,
     required: &'a RequiredTag,
     /// The computed values, by place.
-    known: Vec<Option<InheritedPlace<'a>>>,
+    known: Vec<Option<InheritedTag<'a>>>,
 }
 
 /// The inherited value, by the places of the resources with the tag.
 #[derive(Clone)]
-pub(super) enum InheritedPlace<'a> {
+pub(super) enum InheritedTag<'a> {
     Value { value: &'a str, from: usize },
     Conflict(Rc<BTreeMap<&'a str, usize>>),
     Nothing,
@@ -64,49 +64,49 @@ impl<'a, 'm> Inheritance<'a, 'm> {
     }
 
     /// The value that a resource without the tag inherits.
-    pub(super) fn inherited(&mut self, place: usize) -> InheritedPlace<'a> {
-        let Some(resource) = self.register.get(place) else { return InheritedPlace::Nothing };
+    pub(super) fn inherited(&mut self, place: usize) -> InheritedTag<'a> {
+        let Some(resource) = self.register.get(place) else { return InheritedTag::Nothing };
         let policy = self.policy;
         for kind in policy.sources(resource.path.kind()) {
             let above = self.above(resource.path.kind(), place, *kind);
             let values = above.iter().map(|number| self.value(self.register.place(*kind, *number)));
-            match values.fold(InheritedPlace::Nothing, InheritedPlace::and) {
-                InheritedPlace::Nothing => {}
-                taken @ (InheritedPlace::Value { .. } | InheritedPlace::Conflict(_) | InheritedPlace::Unknown) => {
+            match values.fold(InheritedTag::Nothing, InheritedTag::and) {
+                InheritedTag::Nothing => {}
+                taken @ (InheritedTag::Value { .. } | InheritedTag::Conflict(_) | InheritedTag::Unknown) => {
                     return taken;
                 }
             }
         }
-        InheritedPlace::Nothing
+        InheritedTag::Nothing
     }
 
     /// The inherited value, with names instead of places.
     pub(super) fn named(&mut self, place: usize) -> Inherited {
         let path = |place: usize| self.register.get(place).map(|entry| entry.path.clone());
         match self.inherited(place) {
-            InheritedPlace::Value { value, from } => {
+            InheritedTag::Value { value, from } => {
                 path(from).map_or(Inherited::Nothing, |from| Inherited::Value { value: value.to_owned(), from })
             }
-            InheritedPlace::Conflict(values) => {
+            InheritedTag::Conflict(values) => {
                 let values = values.iter().filter_map(|(value, from)| Some(((*value).to_owned(), path(*from)?)));
                 Inherited::Conflict { values: values.collect() }
             }
-            InheritedPlace::Nothing => Inherited::Nothing,
-            InheritedPlace::Unknown => Inherited::Unknown,
+            InheritedTag::Nothing => Inherited::Nothing,
+            InheritedTag::Unknown => Inherited::Unknown,
         }
     }
 
     /// The value of a resource's own tag, or its inherited value.
-    fn value(&mut self, place: usize) -> InheritedPlace<'a> {
+    fn value(&mut self, place: usize) -> InheritedTag<'a> {
         let entry = self.register.get(place);
         let tags = entry.and_then(|entry| entry.tags);
         // A resource with unread tags may have its own value, so it passes no value on.
         if tags.is_none() && entry.is_some_and(|entry| entry.exists) {
-            return InheritedPlace::Unknown;
+            return InheritedTag::Unknown;
         }
         let own = tags.and_then(|tags| tags.value(&self.required.key));
         if let Some(value) = own.filter(|value| self.required.allows(value)) {
-            return InheritedPlace::Value { value, from: place };
+            return InheritedTag::Value { value, from: place };
         }
         if let Some(Some(known)) = self.known.get(place) {
             return known.clone();
@@ -150,7 +150,7 @@ impl<'a, 'm> Inheritance<'a, 'm> {
     }
 }
 
-impl InheritedPlace<'_> {
+impl InheritedTag<'_> {
     /// Combines the values of two parents; of two equal values the first counts.
     fn and(self, other: Self) -> Self {
         match (self, other) {
@@ -174,7 +174,7 @@ impl InheritedPlace<'_> {
     }
 }
 
-impl<'a> InheritedPlace<'a> {
+impl<'a> InheritedTag<'a> {
     fn values(self) -> Rc<BTreeMap<&'a str, usize>> {
         match self {
             Self::Value { value, from } => Rc::new(BTreeMap::from([(value, from)])),

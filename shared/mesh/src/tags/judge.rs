@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::inherit::{Inheritance, Inherited, InheritedPlace};
+use super::inherit::{Inheritance, Inherited, InheritedTag};
 use super::register::Register;
 use crate::change::Change;
 use crate::graph::{Links, Mesh};
@@ -96,7 +96,7 @@ pub struct TagReport {
 impl TagReport {
     /// The compliance of a resource's tags.
     #[must_use]
-    pub fn standing(&self, resource: &ResourcePath) -> TagStatus {
+    pub fn status(&self, resource: &ResourcePath) -> TagStatus {
         let wrong = |fault: &TagFault| !matches!(fault, TagFault::Differs { .. });
         if self.unknown.contains(resource) {
             TagStatus::Unknown
@@ -157,16 +157,15 @@ fn fault(place: usize, tags: &Tags, required: &RequiredTag, inheritance: &mut In
             Some(TagFault::Value { key: key(), value: value.to_owned(), meant })
         }
         Some(value) if required.inherit => match inheritance.inherited(place) {
-            InheritedPlace::Value { value: above, .. } if above != value => match inheritance.named(place) {
+            InheritedTag::Value { value: above, .. } if above != value => match inheritance.named(place) {
                 Inherited::Value { value: above, from } => {
                     Some(TagFault::Differs { key: key(), value: value.to_owned(), above, from })
                 }
                 Inherited::Conflict { .. } | Inherited::Nothing | Inherited::Unknown => None,
             },
-            InheritedPlace::Value { .. }
-            | InheritedPlace::Conflict(_)
-            | InheritedPlace::Nothing
-            | InheritedPlace::Unknown => None,
+            InheritedTag::Value { .. } | InheritedTag::Conflict(_) | InheritedTag::Nothing | InheritedTag::Unknown => {
+                None
+            }
         },
         Some(_) => None,
         None => {

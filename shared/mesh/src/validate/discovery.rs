@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::Refusal;
-use super::found::Found;
+use super::found::FoundViolations;
 use crate::spec::{HostnameFault, HostnameMatch, ServiceDiscovery};
 
 /// The prefix of attribute keys that AWS Cloud Map sets itself, such as `AWS_INSTANCE_PORT`.
@@ -12,7 +12,7 @@ const RESERVED_ATTRIBUTES: &str = "AWS_";
 /// The maximum length of a host name's label, in characters.
 const MAX_LABEL: usize = 63;
 
-pub(super) fn service_discovery(discovery: &ServiceDiscovery, found: &mut Found) {
+pub(super) fn service_discovery(discovery: &ServiceDiscovery, found: &mut FoundViolations) {
     match discovery {
         ServiceDiscovery::Dns(dns) => {
             refuse_hostname("spec.serviceDiscovery.dns.hostname", &dns.hostname, hostname(&dns.hostname), found);
@@ -32,7 +32,7 @@ pub(super) fn service_discovery(discovery: &ServiceDiscovery, found: &mut Found)
 }
 
 /// Checks the host names of a gateway route: one exact name, or all names with the same suffix.
-pub(super) fn matched_hostname(at: &str, wanted: Option<&HostnameMatch>, found: &mut Found) {
+pub(super) fn matched_hostname(at: &str, wanted: Option<&HostnameMatch>, found: &mut FoundViolations) {
     match wanted {
         Some(HostnameMatch::Exact(name)) => {
             refuse_hostname(&format!("{at}.hostname.exact"), name.as_str(), hostname(name.as_str()), found);
@@ -44,7 +44,7 @@ pub(super) fn matched_hostname(at: &str, wanted: Option<&HostnameMatch>, found: 
     }
 }
 
-fn refuse_hostname(at: &str, given: &str, checked: Result<(), HostnameFault>, found: &mut Found) {
+fn refuse_hostname(at: &str, given: &str, checked: Result<(), HostnameFault>, found: &mut FoundViolations) {
     if let Err(fault) = checked {
         found.refuse(at, Refusal::Hostname { given: given.to_owned(), fault });
     }

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::Refusal;
-use super::found::Found;
+use super::found::FoundViolations;
 use crate::spec::bounded::{OutOfBounds, Text};
 use crate::spec::{
     AccessLog, Backend, BackendDefaults, ClientCertificate, ClientPolicy, ClientTrust, GatewayRouteRule,
@@ -44,8 +44,8 @@ pub fn regex_fault(expression: &str) -> Option<String> {
     regex::fault(expression)
 }
 
-/// Why Envoy refuses the format of an access log, or of one member of it, as a clause; `None` for a format that it
-/// accepts.
+/// Why Envoy refuses the format of an access log, or of one member of it, as a clause; `None` for a format
+/// that it accepts.
 #[must_use]
 pub fn log_format_fault(format: &str) -> Option<String> {
     log_format::fault(format)
@@ -69,7 +69,7 @@ pub fn is_parameter_name(name: &str) -> bool {
     (1..=LONGEST_PARAMETER).contains(&name.len())
 }
 
-pub(super) fn of_node(spec: &VirtualNodeSpec, found: &mut Found) {
+pub(super) fn of_node(spec: &VirtualNodeSpec, found: &mut FoundViolations) {
     for (index, listener) in spec.listeners().iter().enumerate() {
         let path = listener.health_check.as_ref().and_then(|check| check.path.as_deref());
         health_check_path(index, path, found);
@@ -85,7 +85,7 @@ pub(super) fn of_node(spec: &VirtualNodeSpec, found: &mut Found) {
     }
 }
 
-pub(super) fn of_gateway(spec: &VirtualGatewaySpec, found: &mut Found) {
+pub(super) fn of_gateway(spec: &VirtualGatewaySpec, found: &mut FoundViolations) {
     for (index, listener) in spec.listeners.iter().enumerate() {
         let port = listener.port_mapping.port;
         found.refuse_if(
@@ -101,7 +101,7 @@ pub(super) fn of_gateway(spec: &VirtualGatewaySpec, found: &mut Found) {
     logging(spec.logging.as_ref(), found);
 }
 
-pub(super) fn of_route(spec: &RouteSpec, found: &mut Found) {
+pub(super) fn of_route(spec: &RouteSpec, found: &mut FoundViolations) {
     let Some(kind) = spec.rule.member() else { return };
     let at = format_args!("spec.{kind}.match");
     let events = match &spec.rule {
@@ -123,7 +123,7 @@ pub(super) fn of_route(spec: &RouteSpec, found: &mut Found) {
     }
 }
 
-pub(super) fn of_gateway_route(spec: &GatewayRouteSpec, found: &mut Found) {
+pub(super) fn of_gateway_route(spec: &GatewayRouteSpec, found: &mut FoundViolations) {
     let Some(kind) = spec.rule.member() else { return };
     let at = format_args!("spec.{kind}.match");
     match &spec.rule {
@@ -143,20 +143,20 @@ pub(super) fn of_gateway_route(spec: &GatewayRouteSpec, found: &mut Found) {
     }
 }
 
-fn refuse_character(at: impl fmt::Display, character: Option<char>, found: &mut Found) {
+fn refuse_character(at: impl fmt::Display, character: Option<char>, found: &mut FoundViolations) {
     if let Some(character) = character {
         found.refuse(at.to_string(), Refusal::ControlCharacter { character });
     }
 }
 
-fn health_check_path(index: usize, path: Option<&str>, found: &mut Found) {
+fn health_check_path(index: usize, path: Option<&str>, found: &mut FoundViolations) {
     let character = path.and_then(control_character);
     refuse_character(format_args!("spec.listeners[{index}].healthCheck.path"), character, found);
 }
 
 /// Checks the TLS settings of a listener. Without the certificate or the trust of its spec, Envoy would refuse the
 /// listener, or the listener would accept any client.
-fn listener_tls(at: fmt::Arguments<'_>, tls: Option<&ListenerTls>, found: &mut Found) {
+fn listener_tls(at: fmt::Arguments<'_>, tls: Option<&ListenerTls>, found: &mut FoundViolations) {
     // A listener with disabled TLS requests no secret.
     let Some(tls) = tls.filter(|tls| tls.mode != TlsMode::Disabled) else { return };
     match &tls.certificate {
@@ -176,7 +176,7 @@ fn listener_tls(at: fmt::Arguments<'_>, tls: Option<&ListenerTls>, found: &mut F
     }
 }
 
-fn backend_defaults(defaults: Option<&BackendDefaults>, found: &mut Found) {
+fn backend_defaults(defaults: Option<&BackendDefaults>, found: &mut FoundViolations) {
     let policy = defaults.and_then(|defaults| defaults.client_policy.as_ref());
     client_policy(format_args!("spec.backendDefaults.clientPolicy"), policy, found);
 }
@@ -184,7 +184,7 @@ fn backend_defaults(defaults: Option<&BackendDefaults>, found: &mut Found) {
 /// Checks the backends of a node. Hosts do not differ by letter case, and Envoy refuses a route configuration that has
 /// a host twice. A backend that is repeated in the same spelling is sent once: its first client policy applies, and
 /// rule `backend-twice` reports it.
-fn backends(spec: &VirtualNodeSpec, found: &mut Found) {
+fn backends(spec: &VirtualNodeSpec, found: &mut FoundViolations) {
     let mut hosts = BTreeMap::new();
     for (index, backend) in spec.backends.iter().flatten().enumerate() {
         let Backend::VirtualService(own) = backend else { continue };
@@ -199,7 +199,7 @@ fn backends(spec: &VirtualNodeSpec, found: &mut Found) {
     }
 }
 
-fn client_policy(at: fmt::Arguments<'_>, policy: Option<&ClientPolicy>, found: &mut Found) {
+fn client_policy(at: fmt::Arguments<'_>, policy: Option<&ClientPolicy>, found: &mut FoundViolations) {
     let Some(tls) = policy.and_then(|policy| policy.tls.as_ref()) else { return };
     match &tls.certificate {
         Some(ClientCertificate::Sds(sds)) => {
@@ -215,11 +215,11 @@ fn client_policy(at: fmt::Arguments<'_>, policy: Option<&ClientPolicy>, found: &
     }
 }
 
-fn secret(at: fmt::Arguments<'_>, name: &str, found: &mut Found) {
+fn secret(at: fmt::Arguments<'_>, name: &str, found: &mut FoundViolations) {
     found.refuse_if(name.is_empty(), at, || Refusal::SecretUnnamed);
 }
 
-fn logging(logging: Option<&Logging>, found: &mut Found) {
+fn logging(logging: Option<&Logging>, found: &mut FoundViolations) {
     let Some(AccessLog::File(file)) = logging.and_then(|logging| logging.access_log.as_ref()) else { return };
     let at = "spec.logging.accessLog.file";
     let path = file.path.as_str();
@@ -235,39 +235,39 @@ fn logging(logging: Option<&Logging>, found: &mut Found) {
     }
 }
 
-fn log_format(at: fmt::Arguments<'_>, text: &str, found: &mut Found) {
+fn log_format(at: fmt::Arguments<'_>, text: &str, found: &mut FoundViolations) {
     if let Some(why) = log_format_fault(text) {
         found.refuse(at.to_string(), Refusal::LogFormat { why });
     }
 }
 
-fn expression(at: fmt::Arguments<'_>, given: &str, found: &mut Found) {
+fn expression(at: fmt::Arguments<'_>, given: &str, found: &mut FoundViolations) {
     if let Some(why) = regex_fault(given) {
         found.refuse(at.to_string(), Refusal::Regex { given: given.to_owned(), why });
     }
 }
 
-fn path_match(at: fmt::Arguments<'_>, path: Option<&HttpPathMatch>, found: &mut Found) {
+fn path_match(at: fmt::Arguments<'_>, path: Option<&HttpPathMatch>, found: &mut FoundViolations) {
     match path {
         Some(HttpPathMatch::Regex(regex)) => expression(format_args!("{at}.path.regex"), regex.as_str(), found),
         Some(HttpPathMatch::Exact(_) | HttpPathMatch::Unrecognised(_)) | None => {}
     }
 }
 
-fn headers(at: fmt::Arguments<'_>, headers: Option<&[HeaderMatch]>, found: &mut Found) {
+fn headers(at: fmt::Arguments<'_>, headers: Option<&[HeaderMatch]>, found: &mut FoundViolations) {
     for (index, header) in headers.unwrap_or_default().iter().enumerate() {
         value_match(format_args!("{at}.headers[{index}]"), header.value.as_ref(), found);
     }
 }
 
-fn metadata(at: fmt::Arguments<'_>, entries: Option<&[MetadataMatch]>, found: &mut Found) {
+fn metadata(at: fmt::Arguments<'_>, entries: Option<&[MetadataMatch]>, found: &mut FoundViolations) {
     for (index, entry) in entries.unwrap_or_default().iter().enumerate() {
         refuse_character(format_args!("{at}.metadata[{index}].name"), unsendable(entry.name.as_str()), found);
         value_match(format_args!("{at}.metadata[{index}]"), entry.value.as_ref(), found);
     }
 }
 
-fn value_match(at: fmt::Arguments<'_>, value: Option<&ValueMatch>, found: &mut Found) {
+fn value_match(at: fmt::Arguments<'_>, value: Option<&ValueMatch>, found: &mut FoundViolations) {
     match value {
         Some(ValueMatch::Regex(regex)) => expression(format_args!("{at}.match.regex"), regex.as_str(), found),
         Some(
@@ -281,7 +281,7 @@ fn value_match(at: fmt::Arguments<'_>, value: Option<&ValueMatch>, found: &mut F
     }
 }
 
-fn query_parameters(at: fmt::Arguments<'_>, parameters: Option<&[QueryParameterMatch]>, found: &mut Found) {
+fn query_parameters(at: fmt::Arguments<'_>, parameters: Option<&[QueryParameterMatch]>, found: &mut FoundViolations) {
     for (index, parameter) in parameters.unwrap_or_default().iter().enumerate() {
         let name = &parameter.name;
         found.refuse_if(!is_parameter_name(name), format_args!("{at}.queryParameters[{index}].name"), || {
@@ -292,7 +292,7 @@ fn query_parameters(at: fmt::Arguments<'_>, parameters: Option<&[QueryParameterM
 
 /// Checks the HTTP retry events. A proxy ignores an unknown event: requests are then not retried for it, and the
 /// default policy does not apply either. Without retries the events have no meaning.
-fn retry_events(at: fmt::Arguments<'_>, retries: i64, events: Option<&[Text<1, 25>]>, found: &mut Found) {
+fn retry_events(at: fmt::Arguments<'_>, retries: i64, events: Option<&[Text<1, 25>]>, found: &mut FoundViolations) {
     if retries == 0 {
         return;
     }
@@ -305,7 +305,7 @@ fn retry_events(at: fmt::Arguments<'_>, retries: i64, events: Option<&[Text<1, 2
     }
 }
 
-fn rewrite(at: fmt::Arguments<'_>, route: &HttpGatewayRoute, found: &mut Found) {
+fn rewrite(at: fmt::Arguments<'_>, route: &HttpGatewayRoute, found: &mut FoundViolations) {
     let Some(rewrite) = &route.action.rewrite else { return };
     if let Some(PrefixRewrite::Value(value)) = &rewrite.prefix {
         refuse_character(format_args!("{at}.prefix.value"), unsendable(value.as_str()), found);
@@ -318,7 +318,7 @@ fn rewrite(at: fmt::Arguments<'_>, route: &HttpGatewayRoute, found: &mut Found) 
 
 /// Checks the target of a gateway route. A proxy uses `*` for all hosts, so a virtual service behind a gateway cannot
 /// have this name as its host.
-fn target(at: fmt::Arguments<'_>, target: &GatewayRouteTarget, found: &mut Found) {
+fn target(at: fmt::Arguments<'_>, target: &GatewayRouteTarget, found: &mut FoundViolations) {
     let name = target.virtual_service.virtual_service_name.as_str();
     found.refuse_if(name == "*", format_args!("{at}.virtualService.virtualServiceName"), || Refusal::Hostname {
         given: name.to_owned(),

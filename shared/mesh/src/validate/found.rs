@@ -6,9 +6,9 @@ use crate::spec::{Refusal, Violation};
 
 /// The violations found so far.
 #[derive(Debug, Default)]
-pub(super) struct Found(pub(super) Vec<Violation>);
+pub(super) struct FoundViolations(pub(super) Vec<Violation>);
 
-impl Found {
+impl FoundViolations {
     pub(super) fn refuse(&mut self, path: impl Into<String>, refusal: Refusal) {
         self.0.push(Violation::new(path, refusal));
     }

@@ -2,7 +2,7 @@
 
 use super::Refusal;
 use super::discovery::matched_hostname;
-use super::found::Found;
+use super::found::FoundViolations;
 use super::route::{headers, metadata, prefix_or_path};
 use crate::name::MAX_RESOURCE_NAME;
 use crate::spec::bounded::OutOfBounds;
@@ -17,7 +17,7 @@ const RESERVED_PATHS: [&str; 2] = ["/aws-appmesh", "/aws-app-mesh"];
 /// The prefixes of gRPC services that are reserved for App Mesh.
 const RESERVED_SERVICES: [&str; 3] = ["aws.appmesh", "aws.app-mesh", "/aws.app-mesh"];
 
-pub(super) fn rules(spec: &GatewayRouteSpec, found: &mut Found) {
+pub(super) fn rules(spec: &GatewayRouteSpec, found: &mut FoundViolations) {
     match &spec.rule {
         GatewayRouteRule::Http(route) => http("spec.httpRoute", route, found),
         GatewayRouteRule::Http2(route) => http("spec.http2Route", route, found),
@@ -26,7 +26,7 @@ pub(super) fn rules(spec: &GatewayRouteSpec, found: &mut Found) {
     }
 }
 
-fn http(at: &str, route: &HttpGatewayRoute, found: &mut Found) {
+fn http(at: &str, route: &HttpGatewayRoute, found: &mut FoundViolations) {
     let matches = &route.matches;
     let at_match = format!("{at}.match");
     // App Mesh accepted a match by port alone at a gateway with several listeners.
@@ -53,7 +53,7 @@ fn http(at: &str, route: &HttpGatewayRoute, found: &mut Found) {
     target(at, &route.action.target, found);
 }
 
-fn grpc(at: &str, route: &GrpcGatewayRoute, found: &mut Found) {
+fn grpc(at: &str, route: &GrpcGatewayRoute, found: &mut FoundViolations) {
     let matches = &route.matches;
     let at_match = format!("{at}.match");
     found.refuse_if(
@@ -61,7 +61,7 @@ fn grpc(at: &str, route: &GrpcGatewayRoute, found: &mut Found) {
         at_match.as_str(),
         || Refusal::MatchEmpty {
             members: "serviceName, hostname, port",
-            remedy: "add the service whose requests are meant",
+            remedy: "add the service that the route matches",
         },
     );
     if let Some(service) = &matches.service_name {
@@ -72,7 +72,7 @@ fn grpc(at: &str, route: &GrpcGatewayRoute, found: &mut Found) {
     target(at, &route.action.target, found);
 }
 
-fn rewrite(at: &str, rewrite: &HttpRewrite, found: &mut Found) {
+fn rewrite(at: &str, rewrite: &HttpRewrite, found: &mut FoundViolations) {
     found.refuse_if(rewrite.prefix.is_some() && rewrite.path.is_some(), format_args!("{at}.path"), || {
         Refusal::PrefixAndPath
     });
@@ -85,7 +85,7 @@ fn rewrite(at: &str, rewrite: &HttpRewrite, found: &mut Found) {
 }
 
 /// Checks the name of the virtual service. The API limits its length only here.
-fn target(at: &str, target: &GatewayRouteTarget, found: &mut Found) {
+fn target(at: &str, target: &GatewayRouteTarget, found: &mut FoundViolations) {
     let length = target.virtual_service.virtual_service_name.as_str().chars().count();
     found.refuse_if(
         length > MAX_RESOURCE_NAME,
@@ -94,7 +94,7 @@ fn target(at: &str, target: &GatewayRouteTarget, found: &mut Found) {
     );
 }
 
-fn reserved(at: String, given: &str, reserved: &[&'static str], found: &mut Found) {
+fn reserved(at: String, given: &str, reserved: &[&'static str], found: &mut FoundViolations) {
     if let Some(reserved) = reserved.iter().find(|reserved| given.starts_with(**reserved)) {
         found.refuse(at, Refusal::Reserved { given: given.to_owned(), reserved });
     }

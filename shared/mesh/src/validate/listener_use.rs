@@ -158,7 +158,7 @@ impl ListenerUse<'_> {
         }
     }
 
-    /// How well the listener suits the route; `None` if there is no listener, or if either kind is unknown.
+    /// How well the listener suits the route; `None` without a listener, or if either kind is unknown.
     fn fit(&self) -> Option<Fit> {
         let (_, protocol) = self.listener()?;
         let fit = match self.role {

@@ -2,13 +2,13 @@
 
 use super::Refusal;
 use super::discovery::service_discovery;
-use super::found::Found;
+use super::found::FoundViolations;
 use crate::spec::{
     ConnectionPool, GatewayConnectionPool, ListenerTimeout, Port, Protocol, VirtualGatewaySpec, VirtualNodeSpec,
     VirtualRouterSpec,
 };
 
-pub(super) fn of_node(spec: &VirtualNodeSpec, found: &mut Found) {
+pub(super) fn of_node(spec: &VirtualNodeSpec, found: &mut FoundViolations) {
     let listeners = spec.listeners();
     found.refuse_if(!listeners.is_empty() && spec.service_discovery.is_none(), "spec.serviceDiscovery", || {
         Refusal::DiscoveryRequired
@@ -17,7 +17,7 @@ pub(super) fn of_node(spec: &VirtualNodeSpec, found: &mut Found) {
         service_discovery(discovery, found);
     }
     for (index, listener) in listeners.iter().enumerate() {
-        let at = Place { index, port: listener.port_mapping.port, protocol: &listener.port_mapping.protocol };
+        let at = IndexedListener { index, port: listener.port_mapping.port, protocol: &listener.port_mapping.protocol };
         at.member_is_protocol(
             "connectionPool",
             listener.connection_pool.as_ref().and_then(ConnectionPool::member),
@@ -31,10 +31,10 @@ pub(super) fn of_node(spec: &VirtualNodeSpec, found: &mut Found) {
     distinct_ports(listeners.iter().map(|listener| listener.port_mapping.port), found);
 }
 
-pub(super) fn of_gateway(spec: &VirtualGatewaySpec, found: &mut Found) {
+pub(super) fn of_gateway(spec: &VirtualGatewaySpec, found: &mut FoundViolations) {
     for (index, listener) in spec.listeners.iter().enumerate() {
         let protocol = Protocol::from(&listener.port_mapping.protocol);
-        let at = Place { index, port: listener.port_mapping.port, protocol: &protocol };
+        let at = IndexedListener { index, port: listener.port_mapping.port, protocol: &protocol };
         at.member_is_protocol(
             "connectionPool",
             listener.connection_pool.as_ref().and_then(GatewayConnectionPool::member),
@@ -47,20 +47,20 @@ pub(super) fn of_gateway(spec: &VirtualGatewaySpec, found: &mut Found) {
     distinct_ports(spec.listeners.iter().map(|listener| listener.port_mapping.port), found);
 }
 
-pub(super) fn of_router(spec: &VirtualRouterSpec, found: &mut Found) {
+pub(super) fn of_router(spec: &VirtualRouterSpec, found: &mut FoundViolations) {
     distinct_ports(spec.listeners().iter().map(|listener| listener.port_mapping.port), found);
 }
 
 /// A listener of a resource, with its index.
-struct Place<'a> {
+struct IndexedListener<'a> {
     index: usize,
     port: Port,
     protocol: &'a Protocol,
 }
 
-impl Place<'_> {
+impl IndexedListener<'_> {
     /// Refuses limits for another protocol than the protocol of the listener.
-    fn member_is_protocol(&self, union: &str, member: Option<&str>, found: &mut Found) {
+    fn member_is_protocol(&self, union: &str, member: Option<&str>, found: &mut FoundViolations) {
         let (index, protocol) = (self.index, self.protocol);
         if let Some(member) = member {
             found.refuse_if(
@@ -73,7 +73,7 @@ impl Place<'_> {
 
     /// Refuses a health check on another port than the listener's, an HTTP check without a path, and a gRPC check of a
     /// listener without HTTP/2. Envoy also refuses the last one. Other differences between the protocols are allowed.
-    fn health_check(&self, given: Option<Port>, protocol: &Protocol, path: Option<&str>, found: &mut Found) {
+    fn health_check(&self, given: Option<Port>, protocol: &Protocol, path: Option<&str>, found: &mut FoundViolations) {
         let (index, port) = (self.index, self.port);
         if let Some(given) = given {
             found.refuse_if(given != port, format_args!("spec.listeners[{index}].healthCheck.port"), || {
@@ -100,7 +100,7 @@ impl Place<'_> {
     }
 }
 
-fn distinct_ports(ports: impl Iterator<Item = Port>, found: &mut Found) {
+fn distinct_ports(ports: impl Iterator<Item = Port>, found: &mut FoundViolations) {
     let mut seen = std::collections::BTreeMap::new();
     for (index, port) in ports.enumerate() {
         if let Some(first) = seen.get(&port) {

@@ -149,3 +149,6 @@ pub(crate) fn kept_share(phase: Option<&Phase>, policy: &FailbackPolicy) -> Kept
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,7 +62,7 @@ impl Overdue {
     }
 }
 
-/// The layer whose owner is late. A drill comes first: its node has no traffic at all.
+/// The layer that its owner has not ended or renewed in time. A drill comes first: its node has no traffic at all.
 #[must_use]
 pub fn overdue(layers: &Layers, limits: &LayerLimits, now: Timestamp) -> Option<Overdue> {
     let drill = layers.drill.as_ref().filter(|drill| drill.restore_by <= now);
@@ -104,7 +104,7 @@ pub(super) const OWNERSHIP: [Ownership; 5] = [
         removed_by: "end of the drill",
         owner: "failover-drill",
         deadline: "`restoreBy`",
-        without_owner: "the next run of any function restores, `RestoreOverdue`, page",
+        without_owner: "the next run of route-failover restores, `RestoreOverdue`, page",
     },
     Ownership {
         layer: "failover",

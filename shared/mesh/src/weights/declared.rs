@@ -115,7 +115,7 @@ pub struct DeclaredOutcome {
     pub declared: WeightSplit,
     /// The layers that end with the write.
     pub ends: Vec<Ending>,
-    /// What is reported; [`DeclaredCode::entry`] says whether it pages.
+    /// The reported code; [`DeclaredCode::entry`] has its paging.
     pub code: DeclaredCode,
 }
 

@@ -15,7 +15,7 @@ pub(crate) enum Defect {
     None,
     /// A rollback removes the layer and leaves the split.
     RollbackToPresentSplit,
-    /// A drill does not ask the arbiter about holds.
+    /// A drill starts on a route on hold.
     DrillIgnoresHold,
     /// A rollout takes its next step without acknowledgement and data.
     StepIgnoresGate,
@@ -60,7 +60,8 @@ pub(crate) struct Sequence {
     /// The function that does not run in this sequence.
     stopped: Option<&'static str>,
     started: usize,
-    promotions_seen: usize,
+    /// The id of the last promoted rollout.
+    promoted: String,
 }
 
 impl Sequence {
@@ -86,7 +87,7 @@ impl Sequence {
             overdue: OverdueRuns::default(),
             stopped,
             started: 0,
-            promotions_seen: 0,
+            promoted: String::new(),
         }
     }
 
@@ -116,7 +117,7 @@ impl Sequence {
         self.calm()
     }
 
-    /// Everything is well again: what was begun comes to its end, and the declared integers are back.
+    /// All alarms are off: begun writes are completed, layers end, and the declared integers are back.
     fn calm(&mut self) -> Result<(), String> {
         self.route.note("calm");
         self.stopped = None;
@@ -138,6 +139,9 @@ impl Sequence {
             for function in ["r", "d", "f"] {
                 self.function(function, false)?;
             }
+            if minute > 1 && self.is_over() {
+                break;
+            }
         }
         let record = self.route.current();
         if record.layers.has_layer() || !record.shift.phases.is_empty() || !self.rollout.is_final() {
@@ -151,6 +155,12 @@ impl Sequence {
         Ok(())
     }
 
+    fn is_over(&self) -> bool {
+        let record = self.route.current();
+        let is_steady = self.route.split == self.route.declared && self.route.tag.is_none() && record.intent.is_none();
+        is_steady && !record.layers.has_layer() && record.shift.phases.is_empty() && self.rollout.is_final()
+    }
+
     fn function(&mut self, function: &str, is_disturbed: bool) -> Result<(), String> {
         self.route.acknowledged = if self.random.percent(80) || !is_disturbed { self.route.version } else { 0 };
         let kill = match self.random.below(12) {
@@ -161,7 +171,7 @@ impl Sequence {
         };
         let interferes = is_disturbed && self.random.percent(8);
         let outside = self.outside_split();
-        let by = if self.random.percent(50) { ROLE } else { "dana" };
+        let by = if self.random.percent(50) || self.route.record.is_none() { ROLE } else { "dana" };
         let mut between = |route: &mut Route| {
             if interferes && let Some(outside) = &outside {
                 route.write_from_outside(outside, by);
@@ -215,8 +225,8 @@ impl Sequence {
     fn follow_promotion(&mut self) {
         let record = self.route.current();
         let promoted = record.layers.end_of(LayerKind::Rollout, &self.rollout.id);
-        if promoted.is_some_and(|end| end.reason == EndReason::Promoted) && self.promotions_seen != self.started {
-            self.promotions_seen = self.started;
+        if promoted.is_some_and(|end| end.reason == EndReason::Promoted) && self.promoted != self.rollout.id {
+            self.promoted.clone_from(&self.rollout.id);
             let moves = self.rollout.moves.clone().unwrap();
             let whole = mesh::policy::Percent::new(100).unwrap();
             self.route.declared = moves.applied_to(&self.route.declared, whole);
@@ -250,7 +260,8 @@ impl Sequence {
             6 | 7 => self.start_rollout(),
             8 | 9 => return self.start_drill(name),
             10 => {
-                if let Some(to) = self.outside_split() {
+                // After the loss of the state table, an operator's edit is not distinguishable from an own write.
+                if let Some(to) = self.outside_split().filter(|_| self.route.record.is_some()) {
                     self.route.write_from_outside(&to, "dana");
                 }
             }
@@ -365,7 +376,7 @@ impl Sequence {
         self.route.note(format!("kill switch {}", self.route.kill_switch.is_some()));
     }
 
-    /// The state table is lost. What the tag says is what is left, so that it must be current.
+    /// The state table is lost. Only the tag is left, so it must be current.
     fn lose_table(&mut self) {
         let is_current = |record: &RouteRecord| {
             record.intent.is_none() && !record.stale_tag && !record.tag_missing && record.edit.is_none()

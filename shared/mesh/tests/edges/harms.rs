@@ -1,6 +1,6 @@
 //! What a change breaks between two ends, on tables: edges before and after.
 
-use mesh::certificates::{Anchor, AuthorityArn, CertificateArn, Reading, Readings, Source};
+use mesh::certificates::{Anchor, AuthorityArn, CertificateArn, CertificateSource, Readings, SourceReading};
 use mesh::edges::edge_harms;
 use serde_json::{Value, json};
 
@@ -16,12 +16,12 @@ fn readings() -> Readings {
     let (root, other) = (Authority::root("root", (2020, 2040)), Authority::root("other", (2020, 2040)));
     let mut readings = Readings::default();
     for (arn, name) in [(CERTIFICATE, "orders.shop.local"), (OTHER_NAME, "stock.shop.local")] {
-        let chain = Reading::Known(root.chain(&[name], (2026, 2027), &[&root]));
-        readings.chains.insert(Source::Acm(CertificateArn::new(arn)), chain);
+        let chain = SourceReading::Known(root.chain(&[name], (2026, 2027), &[&root]));
+        readings.chains.insert(CertificateSource::Acm(CertificateArn::new(arn)), chain);
     }
     for (arn, authority) in [(AUTHORITY, &root), (OTHER, &other)] {
         let anchor = Anchor::Authority(AuthorityArn::new(arn));
-        readings.anchors.insert(anchor, Reading::Known(vec![authority.certificate()]));
+        readings.anchors.insert(anchor, SourceReading::Known(vec![authority.certificate()]));
     }
     readings
 }

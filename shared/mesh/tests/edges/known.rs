@@ -1,6 +1,8 @@
 //! What follows from the certificates that were read.
 
-use mesh::certificates::{Anchor, AuthorityArn, CertificateArn, Chain, Reading, Readings, SecretName, Source};
+use mesh::certificates::{
+    Anchor, AuthorityArn, CertificateArn, CertificateSource, Chain, Readings, SecretName, SourceReading,
+};
 use serde_json::{Value, json};
 
 use super::authority::{Authority, Years};
@@ -8,8 +10,8 @@ use super::samples::{AUTHORITY, CERTIFICATE, acm, one_edge, pair, trust, verdict
 
 const GOOD: Years = (2026, 2027);
 
-fn server() -> Source {
-    Source::Acm(CertificateArn::new(CERTIFICATE))
+fn server() -> CertificateSource {
+    CertificateSource::Acm(CertificateArn::new(CERTIFICATE))
 }
 
 fn root_arn() -> Anchor {
@@ -20,14 +22,14 @@ fn root_arn() -> Anchor {
 struct Known(Readings);
 
 impl Known {
-    fn presents(mut self, source: Source, chain: Chain) -> Self {
-        self.0.chains.insert(source, Reading::Known(chain));
+    fn presents(mut self, source: CertificateSource, chain: Chain) -> Self {
+        self.0.chains.insert(source, SourceReading::Known(chain));
         self
     }
 
     fn trusts(mut self, anchor: Anchor, authorities: &[&Authority]) -> Self {
         let certificates = authorities.iter().map(|authority| authority.certificate()).collect();
-        self.0.anchors.insert(anchor, Reading::Known(certificates));
+        self.0.anchors.insert(anchor, SourceReading::Known(certificates));
         self
     }
 }
@@ -181,7 +183,7 @@ fn a_client_certificate_is_verified_as_the_server_does() {
             .trusts(root_arn(), &[&root])
             .trusts(Anchor::Sds(SecretName::new("ca")), &[&root])
             .presents(server(), root.chain(&["orders.shop.local"], GOOD, &[]))
-            .presents(Source::Sds(SecretName::new("web")), chain)
+            .presents(CertificateSource::Sds(SecretName::new("web")), chain)
     };
     let web = "spiffe://shop/web";
     for (case, names, chain, expected) in [

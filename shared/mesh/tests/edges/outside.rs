@@ -1,7 +1,7 @@
 //! Calls to hosts outside the mesh, at which no proxy runs.
 
 use mesh::certificates::Readings;
-use mesh::edges::{Unknown, edges_by_policy};
+use mesh::edges::{UnknownEdgeFact, edges_by_policy};
 use mesh::policy::{EgressPolicy, HostPattern};
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ fn verdict(host: &str, protocol: &str, tls: bool, merged: &Value, policy: &Egres
     ]);
     let edges = edges_by_policy(&mesh, &Readings::default(), policy, now());
     assert_eq!(edges.len(), 1, "{edges:?}");
-    let is_outside = edges[0].unknown.iter().any(|unknown| matches!(unknown, Unknown::OutsideMesh { .. }));
+    let is_outside = edges[0].unknown.iter().any(|unknown| matches!(unknown, UnknownEdgeFact::OutsideMesh { .. }));
     (verdict_text(&edges[0]), is_outside)
 }
 

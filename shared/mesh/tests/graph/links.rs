@@ -1,4 +1,4 @@
-use mesh::graph::{Caller, Links, Mesh};
+use mesh::graph::{Links, Mesh, ServiceCaller};
 
 use super::samples::{mesh, name};
 
@@ -31,10 +31,10 @@ fn callers_are_followed_through_services_and_routes() {
         ("alone", &[], &[]),
     ];
     for (node, direct, all) in table {
-        let show = |callers: std::collections::BTreeSet<Caller>| -> Vec<String> {
-            let show = |caller: &Caller| match caller {
-                Caller::VirtualNode(name) => format!("node {name}"),
-                Caller::VirtualGateway(name) => format!("gateway {name}"),
+        let show = |callers: std::collections::BTreeSet<ServiceCaller>| -> Vec<String> {
+            let show = |caller: &ServiceCaller| match caller {
+                ServiceCaller::VirtualNode(name) => format!("node {name}"),
+                ServiceCaller::VirtualGateway(name) => format!("gateway {name}"),
             };
             callers.iter().map(show).collect()
         };

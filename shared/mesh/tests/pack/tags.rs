@@ -181,7 +181,7 @@ fn tag_status_of_a_resource_follows_its_tags() {
         ("virtualRouter/r", TagStatus::Compliant),
         ("virtualGateway/edge", TagStatus::Unknown),
     ] {
-        assert_eq!(judgement.standing(&path_of(path)), expected, "{path}");
+        assert_eq!(judgement.status(&path_of(path)), expected, "{path}");
     }
 }
 

@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use jiff::SignedDuration;
-use mesh::certificates::{AuthorityArn, CertificateArn, Chain, SecretName, Source};
+use mesh::certificates::{AuthorityArn, CertificateArn, CertificateSource, Chain, SecretName};
 use mesh::change::Change;
 use mesh::name::ResourcePath;
 use mesh::rotation::{
-    CertificateTemplate, Decision, KeepReason, KeyMatch, Plan, Record, Step, StepResult, Subject, TrustId, Verdict,
-    decide, issued_defect, rotation_notification, standstill,
+    CertificateTemplate, KeyMatch, RotationDecision, RotationKeepReason, RotationPlan, RotationRecord, RotationStep,
+    RotationSubject, RotationVerdict, StepResult, TrustId, decide, issued_defect, rotation_notification, standstill,
 };
 
 use super::observe::trust_id;
-use super::world::{AcmCertificate, Answer, Check, Issued, Page, Part, Slot, Version, World};
+use super::simulation::{AcmCertificate, Answer, Check, Issued, Page, Part, Simulation, Slot, Version};
 
 /// What came of a wake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,11 +33,11 @@ pub(super) enum Fault {
     Refused,
 }
 
-impl World {
+impl Simulation {
     /// One wake.
     pub(super) fn wake(&mut self, fault_percent: u64) -> Round {
         let decisions = decide(&self.observe(), &|_| Vec::new(), &self.policy, self.now);
-        let is_done = |one: &Decision| matches!(&one.verdict, Verdict::Keep(reason) if !reason.holds() && *reason != KeepReason::BeingIssued);
+        let is_done = |one: &RotationDecision| matches!(&one.verdict, RotationVerdict::Keep(reason) if !reason.holds() && *reason != RotationKeepReason::BeingIssued);
         let settled = decisions.iter().all(is_done);
         let mut acted = false;
         for decision in decisions {
@@ -52,7 +52,7 @@ impl World {
             }
             let record = self.report(&decision);
             if self.records.get(&name) != Some(&record)
-                && (self.records.contains_key(&name) || record != Record::default())
+                && (self.records.contains_key(&name) || record != RotationRecord::default())
             {
                 self.records.insert(name.clone(), record);
             }
@@ -81,13 +81,18 @@ impl World {
     }
 
     /// Reports a decision as the function does, and gives the record that is stored with it.
-    fn report(&mut self, decision: &Decision) -> Record {
+    fn report(&mut self, decision: &RotationDecision) -> RotationRecord {
         let name = decision.subject.name();
         let stored = self.records.get(&name);
         let mut record = decision.record.clone().or_else(|| stored.cloned()).unwrap_or_default();
-        let notification =
-            rotation_notification(decision, record.told.as_ref(), record.failures.as_ref(), &self.policy, self.now);
-        record.told = notification.told;
+        let notification = rotation_notification(
+            decision,
+            record.last_notification.as_ref(),
+            record.failures.as_ref(),
+            &self.policy,
+            self.now,
+        );
+        record.last_notification = notification.last_notification;
         if let Some(failures) = record.failures.as_mut().filter(|_| notification.failures_paged) {
             failures.paged = Some(self.now);
         }
@@ -104,7 +109,7 @@ impl World {
     }
 
     /// The end of a step in its record.
-    fn end(&mut self, name: &str, plan: &Plan, result: &StepResult) {
+    fn end(&mut self, name: &str, plan: &RotationPlan, result: &StepResult) {
         let record = self.records.get(name).cloned().unwrap_or_default();
         let mut record = record.after(&plan.step, result, self.now);
         let is_permanent = match result {
@@ -119,7 +124,7 @@ impl World {
     }
 
     /// Where trust changes, no neighbour changes at the same time.
-    fn near_is_quiet(&self, plan: &Plan) {
+    fn near_is_quiet(&self, plan: &RotationPlan) {
         if plan.stage.is_none() {
             return;
         }
@@ -135,19 +140,19 @@ impl World {
 
     /// Nothing is changed that belongs to a mesh in observe mode, and nothing is reported as superseded that a mesh
     /// still uses.
-    fn may_touch(&self, plan: &Plan) {
-        let users = |subject: &Subject| {
+    fn may_touch(&self, plan: &RotationPlan) {
+        let users = |subject: &RotationSubject| {
             let has = |node: &usize| match subject {
-                Subject::Certificate(source) => {
+                RotationSubject::Certificate(source) => {
                     [&self.nodes[*node].listener, &self.nodes[*node].client].contains(&&Some(source.clone()))
                 }
-                Subject::Trust(TrustId::Sds { name }) => {
+                RotationSubject::Trust(TrustId::Sds { name }) => {
                     let calls = self.calls.iter().filter(|call| call.from == *node);
                     self.nodes[*node].callers.as_ref() == Some(name)
                         || calls.into_iter().any(|call| call.check == Check::Bundle(name.clone()))
                 }
-                Subject::Trust(id) => id.policy_place().is_some_and(|(by, _)| by == self.path(*node)),
-                Subject::Mesh(_) => false,
+                RotationSubject::Trust(id) => id.policy_place().is_some_and(|(by, _)| by == self.path(*node)),
+                RotationSubject::Mesh(_) => false,
             };
             (0..self.nodes.len()).filter(has).collect::<Vec<_>>()
         };
@@ -159,8 +164,12 @@ impl World {
                 self.path(node)
             );
         }
-        if let Step::MarkSuperseded { arn, .. } = &plan.step {
-            assert_eq!(users(&Subject::Certificate(Source::Acm(arn.clone()))), Vec::<usize>::new(), "{arn} is in use");
+        if let RotationStep::MarkSuperseded { arn, .. } = &plan.step {
+            assert_eq!(
+                users(&RotationSubject::Certificate(CertificateSource::Acm(arn.clone()))),
+                Vec::<usize>::new(),
+                "{arn} is in use"
+            );
         }
     }
 
@@ -189,26 +198,26 @@ impl World {
     }
 
     /// Takes a step.
-    fn take(&mut self, plan: &Plan) -> StepResult {
+    fn take(&mut self, plan: &RotationPlan) -> StepResult {
         match &plan.step {
-            Step::RenewInStore { arn, .. } => return self.renew(arn),
-            Step::RequestAnew { arn, authority, token, .. } => return self.request(arn, authority, token),
-            Step::Reimport { arn, authority, not_after, like, .. } => {
+            RotationStep::RenewInStore { arn, .. } => return self.renew(arn),
+            RotationStep::RequestAnew { arn, authority, token, .. } => return self.request(arn, authority, token),
+            RotationStep::Reimport { arn, authority, not_after, like, .. } => {
                 return self.reimport(arn, authority, *not_after, like);
             }
-            Step::Prepare { secret, version, .. } => return self.prepare(&SecretName::new(secret), version),
-            Step::Order { secret, version, authority, not_after, token } => {
+            RotationStep::Prepare { secret, version, .. } => return self.prepare(&SecretName::new(secret), version),
+            RotationStep::Order { secret, version, authority, not_after, token } => {
                 return self.order(&SecretName::new(secret), version, authority, *not_after, token);
             }
-            Step::Collect { secret, version, issued, becomes, .. } => {
+            RotationStep::Collect { secret, version, issued, becomes, .. } => {
                 return self.collect(&SecretName::new(secret), version, issued, becomes);
             }
-            Step::Promote { secret, from, to } => {
+            RotationStep::Promote { secret, from, to } => {
                 let secret = self.secrets.get_mut(&SecretName::new(secret)).unwrap();
                 assert_eq!(secret.current, *from);
                 secret.previous = secret.current.replace(to.clone());
             }
-            Step::PublishTrust { secret, version, roots, .. } => {
+            RotationStep::PublishTrust { secret, version, roots, .. } => {
                 let all: Vec<_> = self.authorities.values().map(|one| one.certificate.clone()).collect();
                 let secret = self.secrets.get_mut(&SecretName::new(secret)).unwrap();
                 let trust = all.into_iter().filter(|one| roots.contains(&one.fingerprint)).collect();
@@ -217,9 +226,9 @@ impl World {
                 secret.pending = Some(version.clone());
                 secret.previous = secret.current.replace(version.clone());
             }
-            Step::Apply { change } => self.apply(change),
-            Step::MarkSuperseded { by, .. } => self.acm.get_mut(by).unwrap().replaces = None,
-            Step::ImportPending { .. } => unreachable!("imported certificates have no secret here"),
+            RotationStep::Apply { change } => self.apply(change),
+            RotationStep::MarkSuperseded { by, .. } => self.acm.get_mut(by).unwrap().replaces = None,
+            RotationStep::ImportPending { .. } => unreachable!("imported certificates have no secret here"),
         }
         StepResult::Applied
     }
@@ -260,7 +269,7 @@ impl World {
             Answer::Failed => return StepResult::Refused { why: "the CA refused".to_owned() },
             _ => {}
         }
-        let source = Source::Acm(arn.clone());
+        let source = CertificateSource::Acm(arn.clone());
         self.keys += 1;
         let key = format!("key {}", self.keys);
         let chain = self.issue_for(&source, by, until, Some(&key));
@@ -309,7 +318,7 @@ impl World {
 
     fn issue_for(
         &mut self,
-        source: &Source,
+        source: &CertificateSource,
         by: &AuthorityArn,
         until: jiff::Timestamp,
         key: Option<&str>,
@@ -324,7 +333,7 @@ impl World {
         if let Some(failed) = self.refuses() {
             return failed;
         }
-        let source = Source::Acm(arn.clone());
+        let source = CertificateSource::Acm(arn.clone());
         let replaced = self.stored(&source);
         let ready = match self.answer {
             Answer::Never => jiff::Timestamp::MAX,
@@ -347,7 +356,7 @@ impl World {
         if self.acm.values().any(|one| one.token.as_deref() == Some(token)) {
             return StepResult::Issued;
         }
-        let source = Source::Acm(arn.clone());
+        let source = CertificateSource::Acm(arn.clone());
         let replaced = self.stored(&source);
         let lifetime = self.acm[arn].lifetime;
         let replaced_name = self.acm[arn].name.clone();
@@ -393,7 +402,7 @@ impl World {
         {
             return StepResult::Ordered { order: name.clone() };
         }
-        let chain = self.issue_for(&Source::Sds(secret.clone()), by, until, Some(&key));
+        let chain = self.issue_for(&CertificateSource::Sds(secret.clone()), by, until, Some(&key));
         let name = format!("{by}/certificate/{}", chain.leaf.serial);
         self.orders.insert(token.to_owned(), (chain, self.now, name.clone()));
         StepResult::Ordered { order: name }
@@ -403,7 +412,7 @@ impl World {
         match change {
             Change::SetListenerCertificate { resource, certificate, .. } => {
                 let node = (0..self.nodes.len()).find(|node| self.path(*node) == *resource).unwrap();
-                self.nodes[node].listener = Some(Source::Acm(certificate.clone()));
+                self.nodes[node].listener = Some(CertificateSource::Acm(certificate.clone()));
             }
             Change::SetTrust { authorities, .. } => {
                 assert!((1..=3).contains(&authorities.len()), "{authorities:?}");
@@ -433,14 +442,14 @@ impl World {
 
     /// How many issuances were unusable, as the records count them.
     pub(super) fn lost(&self) -> u32 {
-        self.records.values().filter_map(|record: &Record| record.leaf.as_ref()).map(|leaf| leaf.lost).sum()
+        self.records.values().filter_map(|record: &RotationRecord| record.leaf.as_ref()).map(|leaf| leaf.lost).sum()
     }
 }
 
 /// What a plan changes near the proxies.
-fn moves(plan: &Plan) -> Option<BTreeSet<ResourcePath>> {
+fn moves(plan: &RotationPlan) -> Option<BTreeSet<ResourcePath>> {
     match &plan.step {
-        Step::Apply { change } => Some(BTreeSet::from([change.resource()])),
+        RotationStep::Apply { change } => Some(BTreeSet::from([change.resource()])),
         // One secret may be of many proxies; those change by one write.
         _ => None,
     }

@@ -1,4 +1,4 @@
-//! Rotation in a simulated world: presented certificates, trust, and proxies that update late.
+//! Rotation in a simulated simulation: presented certificates, trust, and proxies that update late.
 
 #[cfg(test)]
 mod actuate;
@@ -11,10 +11,10 @@ mod properties;
 #[cfg(test)]
 mod renewal;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod standstill;
 #[cfg(test)]
 mod verdicts;
-#[cfg(test)]
-mod world;
 #[cfg(test)]
 mod year;

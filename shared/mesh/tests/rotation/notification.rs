@@ -3,35 +3,37 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use mesh::failover::Told;
+use mesh::failover::LastNotification;
 use mesh::policy::CertificatesPolicy;
-use mesh::rotation::{Decision, KeepReason, Subject, Verdict, Why, rotation_notification};
+use mesh::rotation::{
+    RotationDecision, RotationKeepReason, RotationSubject, RotationVerdict, Why, rotation_notification,
+};
 
 fn now() -> Timestamp {
     "2026-06-01T12:00:00Z".parse().unwrap()
 }
 
-fn decision(verdict: Verdict) -> Decision {
-    let holds = matches!(&verdict, Verdict::Keep(reason) if reason.holds());
-    let subject = Subject::Mesh("m".parse().unwrap());
+fn decision(verdict: RotationVerdict) -> RotationDecision {
+    let holds = matches!(&verdict, RotationVerdict::Keep(reason) if reason.holds());
+    let subject = RotationSubject::Mesh("m".parse().unwrap());
     let (watching, unread) = (BTreeSet::new(), BTreeSet::new());
     let patience = SignedDuration::from_hours(24);
-    Decision { subject, failing: holds, verdict, record: None, watching, unread, patience }
+    RotationDecision { subject, failing: holds, verdict, record: None, watching, unread, patience }
 }
 
 /// This code was reported so many minutes ago, and perhaps paged later.
-fn reported(code: &str, since: i64, paged: Option<i64>) -> Told {
+fn reported(code: &str, since: i64, paged: Option<i64>) -> LastNotification {
     let ago = |minutes: i64| now() - SignedDuration::from_mins(minutes);
-    Told { code: code.to_owned(), since: ago(since), repeats: 3, paged: paged.map(ago) }
+    LastNotification { code: code.to_owned(), since: ago(since), repeats: 3, paged: paged.map(ago) }
 }
 
 #[test]
 fn news_pages_and_what_is_remembered() {
-    let unread = || Verdict::Keep(KeepReason::Unread { why: "throttled".to_owned() });
-    let differs = || Verdict::Keep(KeepReason::SecretDiffers { secret: "s".to_owned() });
-    let waits = || Verdict::Keep(KeepReason::SecretChanging);
-    let verify = || Verdict::Verify(Why::NotAcknowledged { waiting: Vec::new() });
-    let settled = || Verdict::Keep(KeepReason::Settled);
+    let unread = || RotationVerdict::Keep(RotationKeepReason::Unread { why: "throttled".to_owned() });
+    let differs = || RotationVerdict::Keep(RotationKeepReason::SecretDiffers { secret: "s".to_owned() });
+    let waits = || RotationVerdict::Keep(RotationKeepReason::SecretChanging);
+    let verify = || RotationVerdict::Verify(Why::NotAcknowledged { waiting: Vec::new() });
+    let settled = || RotationVerdict::Keep(RotationKeepReason::Settled);
     // Half an hour for what can't be read, four hours for a page to be repeated.
     for (case, verdict, last, news, page, remembered) in [
         ("all is well", settled(), None, false, false, false),
@@ -67,11 +69,11 @@ fn news_pages_and_what_is_remembered() {
         let notification =
             rotation_notification(&decision(verdict), last.as_ref(), None, &CertificatesPolicy::default(), now());
         assert_eq!(
-            (notification.news, notification.page, notification.told.is_some()),
+            (notification.news, notification.page, notification.last_notification.is_some()),
             (news, page, remembered),
             "{case}"
         );
-        let Some(kept) = notification.told else { continue };
+        let Some(kept) = notification.last_notification else { continue };
         assert_eq!(kept.since, if news { now() } else { last.as_ref().unwrap().since }, "{case}");
         assert_eq!(kept.paged == Some(now()), page, "{case}");
         assert_eq!(kept.repeats, if news { 0 } else { 4 }, "{case}");

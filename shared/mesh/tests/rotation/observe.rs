@@ -1,17 +1,17 @@
-//! What can be seen of the world.
+//! The observation of the simulation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesh::certificates::{Certificate, Chain, Reading, SecretName, Source, SpecLocation};
+use mesh::certificates::{Certificate, CertificateSource, Chain, SecretName, SourceReading, SpecLocation};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::Mode;
 use mesh::rotation::{
-    Acknowledgement, AuthorityFacts, BundleFacts, Facts, Keeper, KeyMatch, LeafFacts, LeafVerification, Memory,
-    MeshFacts, Pending, PrivateFacts, RenewalFact, Replacement, ReplacementState, Subject, TrustFacts, TrustId,
-    TrustKeeper, Trusted,
+    Acknowledgement, AuthorityFacts, BundleFacts, Keeper, KeyMatch, LeafFacts, LeafVerification, MeshFacts, Pending,
+    PrivateFacts, RenewalFact, Replacement, ReplacementState, RotationFacts, RotationMemory, RotationSubject,
+    TrustFacts, TrustId, TrustKeeper, Trusted,
 };
 
-use super::world::{Check, Part, Slot, Version, World};
+use super::simulation::{Check, Part, Simulation, Slot, Version};
 
 fn key_match(version: &Version) -> KeyMatch {
     match (&version.key, &version.chain) {
@@ -21,19 +21,19 @@ fn key_match(version: &Version) -> KeyMatch {
     }
 }
 
-pub(super) fn trust_id(world: &World, call: usize) -> TrustId {
-    let by = world.path(world.calls[call].from);
+pub(super) fn trust_id(simulation: &Simulation, call: usize) -> TrustId {
+    let by = simulation.path(simulation.calls[call].from);
     let service = format!("s{call}.local").parse().unwrap();
-    match &world.calls[call].check {
+    match &simulation.calls[call].check {
         Check::Policy(_) => TrustId::Policy { by, at: SpecLocation::Backend { service } },
         Check::Implicit => TrustId::Implicit { by, service },
         Check::Bundle(name) => TrustId::Sds { name: name.clone() },
     }
 }
 
-impl World {
-    pub(super) fn observe(&self) -> Facts {
-        Facts {
+impl Simulation {
+    pub(super) fn observe(&self) -> RotationFacts {
+        RotationFacts {
             meshes: self.mesh_facts(),
             leaves: self.leaves(),
             trusts: self.trusts(),
@@ -66,11 +66,11 @@ impl World {
             let callers = nodes.filter_map(|node| node.callers.clone()).map(|name| TrustId::Sds { name });
             let called = (0..self.calls.len()).filter(|call| of_mesh(&self.calls[*call].from));
             let trusts = callers.chain(called.map(|call| trust_id(self, call)));
-            let subjects = leaves.map(Subject::Certificate).chain(trusts.map(Subject::Trust));
+            let subjects = leaves.map(RotationSubject::Certificate).chain(trusts.map(RotationSubject::Trust));
             let has = if self.unread.contains(&mesh) {
-                Reading::Unread("it can't be listed".to_owned())
+                SourceReading::Unread("it can't be listed".to_owned())
             } else {
-                Reading::Known(subjects.filter(Subject::is_shared).map(|one| one.name()).collect())
+                SourceReading::Known(subjects.filter(RotationSubject::is_shared).map(|one| one.name()).collect())
             };
             let name = Self::mesh_name(mesh);
             let memory = self.memory(&format!("mesh/{name}"));
@@ -81,7 +81,7 @@ impl World {
     }
 
     /// Whether a mesh that can be read presents a certificate.
-    fn is_seen(&self, source: &Source) -> bool {
+    fn is_seen(&self, source: &CertificateSource) -> bool {
         let mut seen = (0..self.nodes.len()).filter(|node| self.is_read(*node));
         seen.any(|node| self.nodes[node].listener.as_ref() == Some(source))
     }
@@ -107,13 +107,13 @@ impl World {
         Acknowledgement::Acknowledged(all)
     }
 
-    fn memory(&self, name: &str) -> Memory {
-        self.records.get(name).map_or(Memory::None, |record| Memory::Record(Box::new(record.clone())))
+    fn memory(&self, name: &str) -> RotationMemory {
+        self.records.get(name).map_or(RotationMemory::None, |record| RotationMemory::Record(Box::new(record.clone())))
     }
 
     fn leaves(&self) -> Vec<LeafFacts> {
         let wanted = self.all_wanted();
-        let mut slots: BTreeMap<Source, BTreeMap<usize, Vec<Slot>>> = BTreeMap::new();
+        let mut slots: BTreeMap<CertificateSource, BTreeMap<usize, Vec<Slot>>> = BTreeMap::new();
         for (index, node) in self.nodes.iter().enumerate().filter(|(index, _)| self.is_read(*index)) {
             for (slot, source) in [(Slot::Listener, &node.listener), (Slot::Client, &node.client)] {
                 if let Some(source) = source {
@@ -125,7 +125,7 @@ impl World {
             let listeners = users.iter().filter(|(_, slots)| slots.contains(&Slot::Listener));
             let listeners = listeners.map(|(node, _)| (self.path(*node), 8080_u16.try_into().unwrap())).collect();
             let keeper = match &source {
-                Source::Acm(arn) => match &self.acm[arn].authority {
+                CertificateSource::Acm(arn) => match &self.acm[arn].authority {
                     None => Keeper::Imported { authority: None, bundle: None, differs: None },
                     Some(authority) => {
                         let one = &self.acm[arn];
@@ -145,17 +145,20 @@ impl World {
                                 })
                                 .collect(),
                             listeners,
-                            supersedes: one.replaces.clone().filter(|old| !self.is_seen(&Source::Acm(old.clone()))),
+                            supersedes: one
+                                .replaces
+                                .clone()
+                                .filter(|old| !self.is_seen(&CertificateSource::Acm(old.clone()))),
                         }))
                     }
                 },
-                Source::Sds(name) => Keeper::Bundle { authority: None, bundle: self.bundle(name) },
-                Source::File(..) => Keeper::NotOurs { why: "a file".to_owned() },
+                CertificateSource::Sds(name) => Keeper::Bundle { authority: None, bundle: self.bundle(name) },
+                CertificateSource::File(..) => Keeper::NotOurs { why: "a file".to_owned() },
             };
             LeafFacts {
                 users: users.iter().map(|(node, slots)| (self.path(*node), self.held(&wanted, *node, slots))).collect(),
                 keeper,
-                current: Reading::Known(Chain::clone(&self.stored(&source))),
+                current: SourceReading::Known(Chain::clone(&self.stored(&source))),
                 revoked: false,
                 memory: self.memory(&source.to_string()),
                 source,
@@ -244,7 +247,7 @@ impl World {
                 memory: self.memory(&id.to_string()),
                 id,
                 users: held,
-                declared: Reading::Known(declared),
+                declared: SourceReading::Known(declared),
                 keeper,
             }
         });

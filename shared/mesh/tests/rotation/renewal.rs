@@ -1,12 +1,12 @@
 //! When a certificate is renewed, and from when on nothing may keep that waiting.
 
 use jiff::SignedDuration;
-use mesh::certificates::{Jitter, Reading, RenewalRule};
+use mesh::certificates::{Jitter, RenewalRule, SourceReading};
 use mesh::policy::Percent;
 use mesh::rotation::{Keeper, overdue};
 
 use super::properties::acm;
-use super::world::{DAY, Node, World};
+use super::simulation::{DAY, Node, Simulation};
 
 #[test]
 fn two_thirds_into_the_life_less_the_jitter_and_never_before_its_half() {
@@ -22,10 +22,10 @@ fn two_thirds_into_the_life_less_the_jitter_and_never_before_its_half() {
         ("from the first half on", hours(100), 100, 0, minutes(1), hours(50), hours(10)),
         ("jitter does not go past the half either", hours(100), 48, 50, minutes(1), hours(50), hours(10)),
     ] {
-        let mut world = World::new(1);
-        let ca = world.add_root("ca", 20);
-        let (from, until) = (world.now, world.now + lifetime);
-        let leaf = &world.issue("a", &ca, from, until).leaf;
+        let mut simulation = Simulation::new(1);
+        let ca = simulation.add_root("ca", 20);
+        let (from, until) = (simulation.now, simulation.now + lifetime);
+        let leaf = &simulation.issue("a", &ca, from, until).leaf;
         let rule = RenewalRule { before: Percent::new(before).unwrap(), lead };
         let left = |at: jiff::Timestamp| until.duration_since(at);
         let off = (left(rule.point(leaf, Jitter(jitter))) - renewed).abs();
@@ -62,27 +62,27 @@ fn how_late_a_renewal_is_does_not_depend_on_how_long_a_certificate_lives() {
         (8760, 39, 40, 92),
         (8760, 41, 40, 100),
     ] {
-        let mut world = World::new(1);
-        let ca = world.add_root("ca", 40);
-        let leaf = acm(&mut world, "a", &ca, DAY, false);
+        let mut simulation = Simulation::new(1);
+        let ca = simulation.add_root("ca", 40);
+        let leaf = acm(&mut simulation, "a", &ca, DAY, false);
         let percent = |of: i32| SignedDuration::from_mins(lifetime * 60) * of / 100;
-        let chain = world.issue("a", &ca, world.now, world.now + percent(100));
-        let mesh::certificates::Source::Acm(arn) = &leaf else { unreachable!() };
-        world.acm.get_mut(arn).unwrap().chain = Some(chain);
-        world.nodes.push(Node { listener: Some(leaf), client: None, callers: None });
-        world.start();
-        let mut facts = world.observe();
+        let chain = simulation.issue("a", &ca, simulation.now, simulation.now + percent(100));
+        let mesh::certificates::CertificateSource::Acm(arn) = &leaf else { unreachable!() };
+        simulation.acm.get_mut(arn).unwrap().chain = Some(chain);
+        simulation.nodes.push(Node { listener: Some(leaf), client: None, callers: None });
+        simulation.start();
+        let mut facts = simulation.observe();
         for authority in &mut facts.authorities {
-            authority.certificate.not_after = world.now + percent(ca_ends);
+            authority.certificate.not_after = simulation.now + percent(ca_ends);
         }
-        if let Reading::Known(chain) = &mut facts.leaves[0].current {
+        if let SourceReading::Known(chain) = &mut facts.leaves[0].current {
             chain.others.clear();
         }
         let case = format!("{lifetime} h, {over} %, {ca_ends} %");
-        let found = overdue(&facts, &world.policy, world.now + percent(over)).unwrap();
+        let found = overdue(&facts, &simulation.policy, simulation.now + percent(over)).unwrap();
         assert!(found.abs_diff(late) <= 1, "{case}: {found}");
 
         facts.leaves[0].keeper = Keeper::NotOurs { why: "another process renews it".to_owned() };
-        assert_eq!(overdue(&facts, &world.policy, world.now), None, "{case}");
+        assert_eq!(overdue(&facts, &simulation.policy, simulation.now), None, "{case}");
     }
 }

@@ -13,14 +13,14 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use mesh::certificates::{AuthorityArn, SecretName, Source};
+use mesh::certificates::{AuthorityArn, CertificateSource, SecretName};
 use mesh::policy::Succession;
-use mesh::rotation::{Decision, KeepReason, Subject, Verdict, decide};
+use mesh::rotation::{RotationDecision, RotationKeepReason, RotationSubject, RotationVerdict, decide};
 
 mod cases;
 
 use super::properties::{acm, bundle};
-use super::world::{Answer, Call, Check, DAY, HOUR, Node, Version, World};
+use super::simulation::{Answer, Call, Check, DAY, HOUR, Node, Simulation, Version};
 
 const MINUTES: fn(i64) -> SignedDuration = SignedDuration::from_mins;
 const ANSWERS: [Answer; 13] = [
@@ -134,8 +134,8 @@ struct Case {
 /// A case while it runs.
 struct Play {
     case: Case,
-    world: World,
-    source: Source,
+    simulation: Simulation,
+    source: CertificateSource,
     seen: BTreeSet<String>,
     /// Since when a decision is not final and no page was sent.
     silent: Option<Timestamp>,
@@ -143,28 +143,28 @@ struct Play {
     served: String,
     rolled_back: usize,
     /// The decision of the last run.
-    last: Option<Decision>,
+    last: Option<RotationDecision>,
 }
 
 const SECRET: &str = "server";
 
 impl Play {
     fn set(case: Case, reuses_versions: bool) -> Self {
-        let mut world = World::new(5);
-        world.starts_broken = true;
-        world.reuses_versions = reuses_versions;
-        let old = world.add_root("old", 20);
+        let mut simulation = Simulation::new(5);
+        simulation.starts_broken = true;
+        simulation.reuses_versions = reuses_versions;
+        let old = simulation.add_root("old", 20);
         let source = match case.kept {
-            Kept::Bundle => bundle(&mut world, SECRET, &old, DAY, &[]),
-            Kept::Imported => acm(&mut world, SECRET, &old, case.validity, false),
-            Kept::Private => acm(&mut world, SECRET, &old, case.validity, true),
+            Kept::Bundle => bundle(&mut simulation, SECRET, &old, DAY, &[]),
+            Kept::Imported => acm(&mut simulation, SECRET, &old, case.validity, false),
+            Kept::Private => acm(&mut simulation, SECRET, &old, case.validity, true),
         };
-        world.nodes.push(Node { listener: Some(source.clone()), client: None, callers: None });
-        world.nodes.push(Node::default());
-        world.calls.push(Call { from: 1, to: 0, check: Check::Policy(vec![old.clone()]) });
+        simulation.nodes.push(Node { listener: Some(source.clone()), client: None, callers: None });
+        simulation.nodes.push(Node::default());
+        simulation.calls.push(Call { from: 1, to: 0, check: Check::Policy(vec![old.clone()]) });
         let mut play = Self {
             case,
-            world,
+            simulation,
             source,
             seen: BTreeSet::new(),
             silent: None,
@@ -173,18 +173,18 @@ impl Play {
             rolled_back: 0,
             last: None,
         };
-        play.world.start();
+        play.simulation.start();
         play.set_current(&old);
         play.set_pending(&old);
-        play.world.proxies.clear();
-        play.world.start();
+        play.simulation.proxies.clear();
+        play.simulation.start();
         play.served = play.fingerprint();
-        play.world.answer = case.answer;
+        play.simulation.answer = case.answer;
         play
     }
 
     fn set_current(&mut self, old: &AuthorityArn) {
-        let (now, validity) = (self.world.now, self.case.validity);
+        let (now, validity) = (self.simulation.now, self.case.validity);
         let lived = |percent: i32| (now - validity * percent / 100, now - validity * percent / 100 + validity);
         let (from, until) = match self.case.current {
             Current::Due | Current::UnknownIssuer => lived(70),
@@ -195,38 +195,38 @@ impl Play {
             Current::NotYetValid => (now + HOUR * 2, now + HOUR * 2 + validity),
         };
         let by = match self.case.current {
-            Current::UnknownIssuer => self.world.add_root("gone", 20),
+            Current::UnknownIssuer => self.simulation.add_root("gone", 20),
             _ => old.clone(),
         };
-        let chain = self.world.issue(SECRET, &by, from, until);
+        let chain = self.simulation.issue(SECRET, &by, from, until);
         if self.case.current == Current::UnknownIssuer {
-            self.world.authorities.remove(&by);
+            self.simulation.authorities.remove(&by);
         }
         match &self.source {
-            Source::Acm(arn) => self.world.acm.get_mut(arn).unwrap().chain = Some(chain),
-            Source::Sds(name) => {
+            CertificateSource::Acm(arn) => self.simulation.acm.get_mut(arn).unwrap().chain = Some(chain),
+            CertificateSource::Sds(name) => {
                 let key = if self.case.current == Current::OtherKey { "another" } else { &chain.leaf.public_key };
                 let first = Version { key: Some(key.to_owned()), chain: Some(chain), requested: false, trust: vec![] };
-                self.world.secrets.get_mut(name).unwrap().versions.insert("first".to_owned(), first);
+                self.simulation.secrets.get_mut(name).unwrap().versions.insert("first".to_owned(), first);
             }
-            Source::File(..) => unreachable!(),
+            CertificateSource::File(..) => unreachable!(),
         }
         if matches!(self.case.current, Current::Succession | Current::JustIssuedThenSuccession) {
-            let to = self.world.add_root("new", 20);
-            self.world.policy.successions = vec![Succession { from: old.clone(), to }];
+            let to = self.simulation.add_root("new", 20);
+            self.simulation.policy.successions = vec![Succession { from: old.clone(), to }];
         }
         if self.case.current == Current::Revoked {
             let record = self.decision().record.unwrap();
-            self.world.records.insert(self.source.to_string(), record);
-            self.world.records.get_mut(&self.source.to_string()).unwrap().leaf.as_mut().unwrap().revoked = true;
+            self.simulation.records.insert(self.source.to_string(), record);
+            self.simulation.records.get_mut(&self.source.to_string()).unwrap().leaf.as_mut().unwrap().revoked = true;
         }
     }
 
     fn set_pending(&mut self, old: &AuthorityArn) {
-        let (now, validity) = (self.world.now, self.case.validity);
-        let begun = self.world.stored(&self.source).leaf.not_before;
+        let (now, validity) = (self.simulation.now, self.case.validity);
+        let begun = self.simulation.stored(&self.source).leaf.not_before;
         let by = match self.case.pending {
-            Pending::OtherIssuer => self.world.add_root("stranger", 20),
+            Pending::OtherIssuer => self.simulation.add_root("stranger", 20),
             _ => old.clone(),
         };
         let (from, until) = match self.case.pending {
@@ -236,7 +236,7 @@ impl Play {
             _ => (now - MINUTES(1), now + validity),
         };
         let name = if self.case.pending == Pending::OtherName { "other.local" } else { SECRET };
-        let chain = self.world.issue(name, &by, from, until);
+        let chain = self.simulation.issue(name, &by, from, until);
         let key = if self.case.pending == Pending::OtherKey { "another" } else { &chain.leaf.public_key };
         let mut version = Version { key: Some(key.to_owned()), chain: None, requested: false, trust: vec![] };
         let mut id = "pending".to_owned();
@@ -244,48 +244,49 @@ impl Play {
             Pending::Nothing => return,
             Pending::ForeignKey => version.requested = true,
             Pending::TakenVersion => match self.decision().verdict.plan().map(|plan| plan.step.clone()) {
-                Some(mesh::rotation::Step::Prepare { version: taken, .. }) => id = taken,
+                Some(mesh::rotation::RotationStep::Prepare { version: taken, .. }) => id = taken,
                 _ => return,
             },
             Pending::Trust => {
                 let name = SecretName::new(SECRET);
-                version = self.world.secrets[&name].versions["first"].clone();
+                version = self.simulation.secrets[&name].versions["first"].clone();
             }
             Pending::Unreadable => {}
             Pending::OtherTrust => {
                 version.chain = Some(chain);
-                version.trust = vec![self.world.anchor_of(old)];
+                version.trust = vec![self.simulation.anchor_of(old)];
             }
             _ => version.chain = Some(chain),
         }
-        let secret = self.world.secrets.get_mut(&SecretName::new(SECRET)).unwrap();
+        let secret = self.simulation.secrets.get_mut(&SecretName::new(SECRET)).unwrap();
         secret.versions.insert(id.clone(), version);
         secret.pending = (self.case.pending != Pending::TakenVersion).then_some(id);
     }
 
-    fn decision(&self) -> Decision {
-        let decisions = decide(&self.world.observe(), &|_| Vec::new(), &self.world.policy, self.world.now);
-        let is_it = |one: &Decision| matches!(&one.subject, Subject::Certificate(_));
+    fn decision(&self) -> RotationDecision {
+        let decisions =
+            decide(&self.simulation.observe(), &|_| Vec::new(), &self.simulation.policy, self.simulation.now);
+        let is_it = |one: &RotationDecision| matches!(&one.subject, RotationSubject::Certificate(_));
         decisions.into_iter().find(is_it).unwrap()
     }
 
     /// The leaf that the listener presents now: a new private one may have been requested.
     fn fingerprint(&self) -> String {
-        let source = self.world.nodes[0].listener.clone().unwrap();
-        self.world.stored(&source).leaf.fingerprint.to_string()
+        let source = self.simulation.nodes[0].listener.clone().unwrap();
+        self.simulation.stored(&source).leaf.fingerprint.to_string()
     }
 
     /// Everything that is stored, without when it was.
     fn state(&self) -> String {
-        let secret = self.world.secrets.get(&SecretName::new(SECRET));
+        let secret = self.simulation.secrets.get(&SecretName::new(SECRET));
         let secret = secret.map(|one| (one.current.clone(), one.pending.clone(), one.versions.len()));
         let acm: Vec<_> = self
-            .world
+            .simulation
             .acm
             .iter()
             .map(|(arn, one)| (arn, one.ready, one.chain.is_some(), one.replaces.clone()))
             .collect();
-        let records = self.world.records.iter().map(|(name, record)| {
+        let records = self.simulation.records.iter().map(|(name, record)| {
             let leaf = record.leaf.as_ref();
             let attempt = leaf.and_then(|leaf| leaf.attempt.as_ref());
             let attempt = attempt.map(|one| (one.number, one.order.clone(), one.placed));
@@ -293,7 +294,7 @@ impl Play {
             (name.clone(), attempt, given_up, record.failures.as_ref().map(|failures| failures.count))
         });
         let records: Vec<_> = records.collect();
-        let checks: Vec<_> = self.world.calls.iter().map(|call| &call.check).collect();
+        let checks: Vec<_> = self.simulation.calls.iter().map(|call| &call.check).collect();
         format!("{secret:?} {acm:?} {records:?} {} {checks:?}", self.fingerprint())
     }
 
@@ -302,14 +303,14 @@ impl Play {
         panic!(
             "{what}: {:?}\nat {}, {:?}: {:?}\nrecord: {:?}\npages: {:?}",
             self.case,
-            self.world.now,
+            self.simulation.now,
             decision.verdict.code(),
             decision.verdict,
-            self.world.records.get(&self.source.to_string()).map(|record| {
+            self.simulation.records.get(&self.source.to_string()).map(|record| {
                 let leaf = record.leaf.as_ref();
                 (leaf.and_then(|leaf| leaf.attempt.clone()), leaf.map(|leaf| leaf.issued), record.failures.clone())
             }),
-            self.world.pages,
+            self.simulation.pages,
         )
     }
 
@@ -317,14 +318,14 @@ impl Play {
     fn run(&mut self) {
         for _ in 0..6 {
             let before = self.state();
-            let round = self.world.wake(0);
+            let round = self.simulation.wake(0);
             let after = self.state();
             if !round.acted {
                 break;
             }
             let waits = matches!(
                 self.decision().verdict.plan().map(|plan| &plan.step),
-                Some(mesh::rotation::Step::Collect { give_up_at, .. }) if *give_up_at + MINUTES(5) >= self.world.now
+                Some(mesh::rotation::RotationStep::Collect { give_up_at, .. }) if *give_up_at + MINUTES(5) >= self.simulation.now
             );
             // Every action has to lead to a new state: a repeated state is a cycle.
             if !waits && (before == after || self.seen.contains(&after)) {
@@ -337,8 +338,8 @@ impl Play {
         }
         self.check_served();
         self.operate();
-        self.world.deliver(100);
-        self.world.settle();
+        self.simulation.deliver(100);
+        self.simulation.settle();
         self.note_silence();
     }
 
@@ -350,13 +351,13 @@ impl Play {
         }
         self.served = now;
         self.promotions += 1;
-        let source = self.world.nodes[0].listener.clone().unwrap();
-        let leaf = &self.world.stored(&source).leaf;
-        let in_force = leaf.not_before <= self.world.now && self.world.now < leaf.not_after;
+        let source = self.simulation.nodes[0].listener.clone().unwrap();
+        let leaf = &self.simulation.stored(&source).leaf;
+        let in_force = leaf.not_before <= self.simulation.now && self.simulation.now < leaf.not_after;
         let trusted = ["CN=old", "CN=new"].contains(&leaf.issuer.as_str());
         let key = match &source {
-            Source::Sds(name) => {
-                let secret = &self.world.secrets[name];
+            CertificateSource::Sds(name) => {
+                let secret = &self.simulation.secrets[name];
                 secret.versions[secret.current.as_ref().unwrap()].key.as_deref() == Some(&leaf.public_key)
             }
             _ => true,
@@ -372,7 +373,7 @@ impl Play {
             Operator::RollsBackOnce => self.rolled_back == 0,
             Operator::RollsBackAlways | Operator::DropsPending => true,
         };
-        let Some(secret) = self.world.secrets.get_mut(&SecretName::new(SECRET)) else { return };
+        let Some(secret) = self.simulation.secrets.get_mut(&SecretName::new(SECRET)) else { return };
         if self.case.operator == Operator::DropsPending {
             if self.rolled_back == 0 && secret.pending.is_some() {
                 secret.pending = None;
@@ -392,50 +393,49 @@ impl Play {
     fn note_silence(&mut self) {
         let decision = self.decision();
         self.last = Some(decision.clone());
-        let is_final =
-            matches!(&decision.verdict, Verdict::Keep(reason) if !reason.holds() && *reason != KeepReason::BeingIssued);
-        let repeat = self.world.policy.paging.repeat_after.get();
-        let paged = self.world.pages.iter().any(|page| page.at + repeat + MINUTES(5) > self.world.now);
+        let is_final = matches!(&decision.verdict, RotationVerdict::Keep(reason) if !reason.holds() && *reason != RotationKeepReason::BeingIssued);
+        let repeat = self.simulation.policy.paging.repeat_after.get();
+        let paged = self.simulation.pages.iter().any(|page| page.at + repeat + MINUTES(5) > self.simulation.now);
         // A page that names when it resolves is sent once.
-        let held =
-            matches!(&decision.verdict, Verdict::Keep(KeepReason::MovedBack { .. })) && !self.world.pages.is_empty();
+        let held = matches!(&decision.verdict, RotationVerdict::Keep(RotationKeepReason::MovedBack { .. }))
+            && !self.simulation.pages.is_empty();
         if is_final || paged || held {
             self.silent = None;
             return;
         }
-        let since = *self.silent.get_or_insert(self.world.now);
+        let since = *self.silent.get_or_insert(self.simulation.now);
         let leaf_patience = (self.case.validity / 4).min(HOUR * 24).max(HOUR);
-        if self.world.now > since + leaf_patience + MINUTES(90) {
+        if self.simulation.now > since + leaf_patience + MINUTES(90) {
             self.fails("no page was sent");
         }
     }
 
     /// The next run: five minutes later, or at the awaited event.
     fn advance(&mut self, end: Timestamp) {
-        let next = self.world.now + MINUTES(5);
+        let next = self.simulation.now + MINUTES(5);
         let jump = match self.last.as_ref().map(|decision| &decision.verdict) {
-            Some(Verdict::Keep(KeepReason::BackingOff { until, .. } | KeepReason::KeepsFailing { until, .. })) => {
-                *until
-            }
+            Some(RotationVerdict::Keep(
+                RotationKeepReason::BackingOff { until, .. } | RotationKeepReason::KeepsFailing { until, .. },
+            )) => *until,
             _ => next,
         };
-        self.world.now = jump.max(next).min(end.max(next));
-        self.world.settle();
+        self.simulation.now = jump.max(next).min(end.max(next));
+        self.simulation.settle();
     }
 
     fn is_done(&self) -> bool {
         let last = self.last.as_ref().map(|decision| &decision.verdict);
-        matches!(last, Some(Verdict::Keep(KeepReason::Fresh { .. })))
+        matches!(last, Some(RotationVerdict::Keep(RotationKeepReason::Fresh { .. })))
     }
 
     fn play(mut self) {
-        let start = self.world.now;
+        let start = self.simulation.now;
         let end = start + HOUR * 12;
-        while self.world.now < end && !(self.is_done() && self.case.operator == Operator::Absent) {
+        while self.simulation.now < end && !(self.is_done() && self.case.operator == Operator::Absent) {
             self.run();
             self.advance(end);
         }
-        let orders = self.world.issued.len();
+        let orders = self.simulation.issued.len();
         // Ten attempts within half a day are the back-off; renewals of what lives for an hour come on top.
         // What ends soon is better than nothing, and is replaced as soon.
         let many = self.case.validity == HOUR || self.case.answer == Answer::EndsSoon;
@@ -456,27 +456,28 @@ impl Play {
     /// The cause is gone, and an operator has said so where one had intervened.
     fn recover(&mut self) {
         self.case.operator = Operator::Absent;
-        self.world.answer = Answer::Good;
-        for one in self.world.acm.values_mut().filter(|one| one.ready.is_some()) {
-            one.ready = Some(self.world.now);
+        self.simulation.answer = Answer::Good;
+        for one in self.simulation.acm.values_mut().filter(|one| one.ready.is_some()) {
+            one.ready = Some(self.simulation.now);
         }
         let name = self.source.to_string();
-        if let Some(released) = self.world.records.get(&name).and_then(|record| record.released(self.world.now))
+        if let Some(released) =
+            self.simulation.records.get(&name).and_then(|record| record.released(self.simulation.now))
             && self.rolled_back > 0
         {
-            self.world.records.insert(name, released);
+            self.simulation.records.insert(name, released);
         }
-        let end = self.world.now + HOUR * 10;
+        let end = self.simulation.now + HOUR * 10;
         self.last = None;
         while !self.is_done() {
-            if self.world.now > end {
+            if self.simulation.now > end {
                 self.fails("it does not recover");
             }
             self.run();
             self.advance(end + MINUTES(10));
         }
-        let leaf = self.world.stored(&self.world.nodes[0].listener.clone().unwrap()).leaf.clone();
-        if leaf.not_after <= self.world.now || leaf.not_before > self.world.now {
+        let leaf = self.simulation.stored(&self.simulation.nodes[0].listener.clone().unwrap()).leaf.clone();
+        if leaf.not_after <= self.simulation.now || leaf.not_before > self.simulation.now {
             self.fails("the served certificate is not in force");
         }
     }

@@ -1,11 +1,14 @@
-//! Decisions on tables: which meshes a rotation affects, and what they permit.
+//! Decisions on tables: the meshes that a rotation affects, and their permissions.
 
-use mesh::certificates::Source;
+use mesh::certificates::CertificateSource;
 use mesh::policy::Succession;
-use mesh::rotation::{Decision, KeepReason, NotKnown, Record, Subject, Verdict, decide, renewal_reason};
+use mesh::rotation::{
+    NotKnown, RotationDecision, RotationKeepReason, RotationRecord, RotationSubject, RotationVerdict, decide,
+    renewal_reason,
+};
 
 use super::properties::{acm, bundle};
-use super::world::{Call, Check, DAY, HOUR, Node, World};
+use super::simulation::{Call, Check, DAY, HOUR, Node, Simulation};
 
 #[test]
 fn every_documented_reason_is_explained() {
@@ -17,63 +20,63 @@ fn every_documented_reason_is_explained() {
 
 /// Two meshes: `m0` has nodes 0 and 2, `m1` has 1 and 3. Nodes 0 and 1 present `shared`, node 2 presents `own`.
 struct Two {
-    world: World,
-    shared: Subject,
-    own: Subject,
+    simulation: Simulation,
+    shared: RotationSubject,
+    own: RotationSubject,
 }
 
 /// So much of a life is over of all of them.
 fn two(days: i32) -> Two {
-    let mut world = World::new(3);
-    world.meshes = 2;
-    let ca = world.add_root("old", 20);
-    let shared = acm(&mut world, "shared", &ca, DAY * 90, false);
-    let own = bundle(&mut world, "own", &ca, DAY * 90, &[]);
-    let client = |world: &mut World, name: &str| Some(bundle(world, name, &ca, DAY * 900, &[]));
+    let mut simulation = Simulation::new(3);
+    simulation.meshes = 2;
+    let ca = simulation.add_root("old", 20);
+    let shared = acm(&mut simulation, "shared", &ca, DAY * 90, false);
+    let own = bundle(&mut simulation, "own", &ca, DAY * 90, &[]);
+    let client = |simulation: &mut Simulation, name: &str| Some(bundle(simulation, name, &ca, DAY * 900, &[]));
     let listeners = [Some(shared.clone()), Some(shared.clone()), Some(own.clone()), None];
     for listener in listeners {
-        let name = format!("client-{}", world.nodes.len());
-        let client = client(&mut world, &name);
-        world.nodes.push(Node { listener, client, callers: None });
+        let name = format!("client-{}", simulation.nodes.len());
+        let client = client(&mut simulation, &name);
+        simulation.nodes.push(Node { listener, client, callers: None });
     }
     for (from, to) in [(2, 0), (3, 1), (0, 2)] {
-        world.calls.push(Call { from, to, check: Check::Policy(vec![ca.clone()]) });
+        simulation.calls.push(Call { from, to, check: Check::Policy(vec![ca.clone()]) });
     }
     // As old as each other.
     for source in [&shared, &own] {
-        let (from, until) = (world.now - HOUR, world.now - HOUR + DAY * 90);
-        let chain = Some(world.issue("same age", &ca, from, until));
+        let (from, until) = (simulation.now - HOUR, simulation.now - HOUR + DAY * 90);
+        let chain = Some(simulation.issue("same age", &ca, from, until));
         match source {
-            Source::Acm(arn) => world.acm.get_mut(arn).unwrap().chain = chain,
-            Source::Sds(name) => {
-                let version = world.secrets.get_mut(name).unwrap().versions.get_mut("first").unwrap();
+            CertificateSource::Acm(arn) => simulation.acm.get_mut(arn).unwrap().chain = chain,
+            CertificateSource::Sds(name) => {
+                let version = simulation.secrets.get_mut(name).unwrap().versions.get_mut("first").unwrap();
                 version.key = chain.as_ref().map(|chain| chain.leaf.public_key.clone());
                 version.chain = chain;
             }
-            Source::File(..) => unreachable!(),
+            CertificateSource::File(..) => unreachable!(),
         }
     }
-    world.start();
-    world.now += DAY * days;
-    let (shared, own) = (Subject::Certificate(shared), Subject::Certificate(own));
-    Two { world, shared, own }
+    simulation.start();
+    simulation.now += DAY * days;
+    let (shared, own) = (RotationSubject::Certificate(shared), RotationSubject::Certificate(own));
+    Two { simulation, shared, own }
 }
 
 impl Two {
-    fn decide(&self) -> Vec<Decision> {
-        decide(&self.world.observe(), &|_| Vec::new(), &self.world.policy, self.world.now)
+    fn decide(&self) -> Vec<RotationDecision> {
+        decide(&self.simulation.observe(), &|_| Vec::new(), &self.simulation.policy, self.simulation.now)
     }
 
-    fn of(&self, subject: &Subject) -> Decision {
+    fn decision_about(&self, subject: &RotationSubject) -> RotationDecision {
         self.decide().into_iter().find(|one| one.subject == *subject).unwrap()
     }
 
     /// The remembered reading of a mesh.
     fn remember(&mut self, mesh: usize) {
-        let name = Subject::Mesh(World::mesh_name(mesh));
-        let record = self.of(&name).record.unwrap();
+        let name = RotationSubject::Mesh(Simulation::mesh_name(mesh));
+        let record = self.decision_about(&name).record.unwrap();
         assert!(record.had.is_some());
-        self.world.records.insert(name.name(), record);
+        self.simulation.records.insert(name.name(), record);
     }
 }
 
@@ -85,10 +88,10 @@ enum Expected {
     Held(NotKnown),
 }
 
-fn found(decision: &Decision) -> Expected {
-    let m1 = World::mesh_name(1);
+fn found(decision: &RotationDecision) -> Expected {
+    let m1 = Simulation::mesh_name(1);
     match &decision.verdict {
-        Verdict::Keep(KeepReason::MeshUnread { meshes, unknown }) => {
+        RotationVerdict::Keep(RotationKeepReason::MeshUnread { meshes, unknown }) => {
             assert_eq!(meshes.keys().collect::<Vec<_>>(), [&m1], "it names the mesh");
             Expected::Held(*unknown)
         }
@@ -119,15 +122,19 @@ fn what_is_shared_goes_by_the_strictest_and_the_rest_goes_on() {
         if before {
             two.remember(1);
         }
-        two.world.unread.extend(unread.then_some(1));
-        two.world.watching.extend(watches.then_some(1));
-        let decided = (two.of(&two.shared), two.of(&two.own));
+        two.simulation.unread.extend(unread.then_some(1));
+        two.simulation.watching.extend(watches.then_some(1));
+        let decided = (two.decision_about(&two.shared), two.decision_about(&two.own));
         assert_eq!((found(&decided.0), found(&decided.1)), (shared, own), "{case}");
         assert_eq!(decided.0.unread.is_empty(), !unread, "{case}");
         // An operator declared that it shares nothing: then it does not count.
-        two.world.policy.rollover.separate.insert(World::mesh_name(1));
+        two.simulation.policy.rollover.separate.insert(Simulation::mesh_name(1));
         if unread {
-            assert_eq!((found(&two.of(&two.shared)), found(&two.of(&two.own))), (Done, Done), "{case}: separate");
+            assert_eq!(
+                (found(&two.decision_about(&two.shared)), found(&two.decision_about(&two.own))),
+                (Done, Done),
+                "{case}: separate"
+            );
         }
     }
 }
@@ -135,42 +142,43 @@ fn what_is_shared_goes_by_the_strictest_and_the_rest_goes_on() {
 #[test]
 fn what_changes_trust_waits_for_every_mesh() {
     let mut two = two(10);
-    let new = two.world.add_root("new", 20);
-    let old = two.world.authorities.keys().next_back().unwrap().clone();
+    let new = two.simulation.add_root("new", 20);
+    let old = two.simulation.authorities.keys().next_back().unwrap().clone();
     assert!(old.as_str().ends_with("old"));
-    two.world.policy.successions = vec![Succession { from: old, to: new }];
+    two.simulation.policy.successions = vec![Succession { from: old, to: new }];
     two.remember(1);
-    two.world.unread.insert(1);
+    two.simulation.unread.insert(1);
     // Both are trusted where that can be observed; nothing is issued again, though `own` was never observed in the
     // other mesh.
     for _ in 0..40 {
-        two.world.wake(0);
-        two.world.deliver(100);
-        two.world.now += jiff::SignedDuration::from_mins(5);
+        two.simulation.wake(0);
+        two.simulation.deliver(100);
+        two.simulation.now += jiff::SignedDuration::from_mins(5);
     }
-    assert_eq!(two.world.issued.len(), 0, "{:?}", two.world.issued);
+    assert_eq!(two.simulation.issued.len(), 0, "{:?}", two.simulation.issued);
     for subject in [&two.shared, &two.own] {
-        assert_eq!(found(&two.of(subject)), Expected::Held(NotKnown::WhoChecksIt));
+        assert_eq!(found(&two.decision_about(subject)), Expected::Held(NotKnown::WhoChecksIt));
     }
     // An operator declared that the meshes share nothing; but a certificate observed in both is not separate.
-    two.world.unread.clear();
+    two.simulation.unread.clear();
     for _ in 0..200 {
-        two.world.wake(0);
-        two.world.deliver(100);
-        two.world.now += jiff::SignedDuration::from_mins(5);
-        let all_new = two.world.observe().leaves.iter().all(
-            |leaf| matches!(&leaf.current, mesh::certificates::Reading::Known(chain) if chain.leaf.issuer == "CN=new"),
+        two.simulation.wake(0);
+        two.simulation.deliver(100);
+        two.simulation.now += jiff::SignedDuration::from_mins(5);
+        let all_new = two.simulation.observe().leaves.iter().all(
+            |leaf| matches!(&leaf.current, mesh::certificates::SourceReading::Known(chain) if chain.leaf.issuer == "CN=new"),
         );
         if all_new {
             break;
         }
     }
-    assert!(!two.world.issued.is_empty());
-    two.world.unread.insert(1);
-    let held: Vec<_> = two.decide().into_iter().filter(|one| matches!(one.subject, Subject::Trust(_))).collect();
+    assert!(!two.simulation.issued.is_empty());
+    two.simulation.unread.insert(1);
+    let held: Vec<_> =
+        two.decide().into_iter().filter(|one| matches!(one.subject, RotationSubject::Trust(_))).collect();
     assert!(!held.is_empty());
-    let unknown = |one: &Decision| match &one.verdict {
-        Verdict::Keep(KeepReason::MeshUnread { unknown, .. }) => Some(*unknown),
+    let unknown = |one: &RotationDecision| match &one.verdict {
+        RotationVerdict::Keep(RotationKeepReason::MeshUnread { unknown, .. }) => Some(*unknown),
         _ => None,
     };
     assert!(held.iter().all(|one| unknown(one) == Some(NotKnown::WhatIsPresented)), "{held:?}");
@@ -180,16 +188,16 @@ fn what_changes_trust_waits_for_every_mesh() {
 fn a_mesh_is_remembered_as_it_was_last_read() {
     let mut two = two(10);
     two.remember(1);
-    let name = Subject::Mesh(World::mesh_name(1));
-    assert_eq!(two.of(&name).record, None, "nothing new");
-    let before = two.world.records[&name.name()].clone();
-    two.world.unread.insert(1);
-    let decision = two.of(&name);
-    assert!(matches!(&decision.verdict, Verdict::Keep(KeepReason::Unread { .. })), "{decision:?}");
+    let name = RotationSubject::Mesh(Simulation::mesh_name(1));
+    assert_eq!(two.decision_about(&name).record, None, "nothing new");
+    let before = two.simulation.records[&name.name()].clone();
+    two.simulation.unread.insert(1);
+    let decision = two.decision_about(&name);
+    assert!(matches!(&decision.verdict, RotationVerdict::Keep(RotationKeepReason::Unread { .. })), "{decision:?}");
     assert_eq!((decision.record, decision.failing), (None, true), "what it had stays");
-    two.world.unread.clear();
-    two.world.nodes[1].listener = None;
-    two.world.calls.retain(|call| call.to != 1);
-    let Record { had, .. } = two.of(&name).record.unwrap();
+    two.simulation.unread.clear();
+    two.simulation.nodes[1].listener = None;
+    two.simulation.calls.retain(|call| call.to != 1);
+    let RotationRecord { had, .. } = two.decision_about(&name).record.unwrap();
     assert!(had.unwrap().len() < before.had.unwrap().len());
 }

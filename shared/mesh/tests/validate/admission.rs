@@ -156,6 +156,36 @@ fn calls_that_worked_and_would_fail_are_cut() {
     }
 }
 
+/// Proxies change one after the other, so a listener that goes from plain text to TLS only has to be permissive between.
+#[test]
+fn a_listener_that_skips_the_permissive_mode_cuts_its_calls() {
+    let prices = |mode: &str| {
+        let mut spec = node(&[(9080, "http")]);
+        let certificate = json!({"file": {"certificateChain": "/c.pem", "privateKey": "/k.pem"}});
+        spec["listeners"][0]["tls"] = json!({"mode": mode, "certificate": certificate});
+        spec
+    };
+    let both = &[("virtualNode/web", "edge-broken"), ("virtualGateway/edge", "edge-broken")][..];
+    for (was, will, expected) in [
+        ("DISABLED", "STRICT", both),
+        ("DISABLED", "PERMISSIVE", &[]),
+        ("PERMISSIVE", "STRICT", &[]),
+        ("STRICT", "PERMISSIVE", &[]),
+        ("PERMISSIVE", "DISABLED", &[]),
+        ("STRICT", "DISABLED", both),
+    ] {
+        let mut mesh = shop();
+        put(&mut mesh, "virtualNode/prices", &prices(was));
+        let cut = found(&mesh, "virtualNode/prices", &prices(will));
+        let cut: Vec<(&str, &str)> = cut.iter().map(|(resource, rule)| (resource.as_str(), *rule)).collect();
+        assert_eq!(cut, expected, "{was} to {will}");
+        // Without callers, nothing is cut.
+        let mut alone = mesh_of(&[]);
+        put(&mut alone, "virtualNode/prices", &prices(was));
+        assert_eq!(found(&alone, "virtualNode/prices", &prices(will)), [], "{was} to {will}");
+    }
+}
+
 /// A listener that demands a client certificate, and one without TLS, next to plain ones.
 fn shop_with_tls() -> Mesh {
     let certificate = json!({"file": {"certificateChain": "/c.pem", "privateKey": "/k.pem"}});
@@ -261,6 +291,39 @@ fn calls_that_a_route_takes_over_to_an_end_that_they_do_not_fit_are_cut() {
         let own: Vec<_> = found.iter().filter(|(resource, rule)| resource == name && *rule == "edge-broken").collect();
         assert_eq!(!own.is_empty(), is_cut, "{what}: {found:?}");
         assert!(is_cut || found.is_empty(), "{what}: {found:?}");
+    }
+}
+
+/// A route that no longer comes first leaves its calls to the next one.
+#[test]
+fn calls_that_a_route_leaves_to_an_end_that_they_do_not_fit_are_cut() {
+    let to = |prefix: &str, node: &str, priority: u32| {
+        let action = json!({"weightedTargets": [{"virtualNode": node, "weight": 1}]});
+        json!({"httpRoute": {"match": {"prefix": prefix}, "action": action}, "priority": priority})
+    };
+    let at_gateway = |prefix: &str, service: &str, priority: u32| {
+        let target = json!({"virtualService": {"virtualServiceName": service}});
+        json!({"httpRoute": {"match": {"prefix": prefix}, "action": {"target": target}}, "priority": priority})
+    };
+    let mut mesh = shop_with_tls();
+    put(&mut mesh, "virtualRouter/orders/route/all", &to("/", "orders", 3));
+    put(&mut mesh, "virtualRouter/orders/route/next", &to("/", "strict", 5));
+    put(&mut mesh, "virtualRouter/orders/route/apart", &to("/apart", "orders", 1));
+    put(&mut mesh, "virtualService/strict.local", &by_node("strict"));
+    put(&mut mesh, "virtualGateway/edge/gatewayRoute/prices", &at_gateway("/", "prices.local", 3));
+    put(&mut mesh, "virtualGateway/edge/gatewayRoute/next", &at_gateway("/", "strict.local", 5));
+    let (all, apart) = ("virtualRouter/orders/route/all", "virtualRouter/orders/route/apart");
+    let prices = "virtualGateway/edge/gatewayRoute/prices";
+    for (what, name, spec, is_cut) in [
+        ("a later priority than the next route", all, to("/", "orders", 9), true),
+        ("a later priority that still comes first", all, to("/", "orders", 4), false),
+        ("calls that are partly left", all, to("/kept", "orders", 9), true),
+        ("calls of one path", apart, to("/apart", "orders", 9), true),
+        ("a later priority at the gateway", prices, at_gateway("/", "prices.local", 9), true),
+        ("one that still comes first at the gateway", prices, at_gateway("/", "prices.local", 4), false),
+    ] {
+        let found = found(&mesh, name, &spec);
+        assert_eq!(found.contains(&(name.to_owned(), "edge-broken")), is_cut, "{what}: {found:?}");
     }
 }
 

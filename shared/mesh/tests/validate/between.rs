@@ -167,7 +167,7 @@ fn references_that_name_a_port_allow_more_listeners() {
 #[test]
 fn other_protocol_is_refused_while_routes_are_of_the_old_kind() {
     let on = |protocol| router(&[(80, protocol)]);
-    let speaks = |protocol| node(&[(8080, protocol)]);
+    let with_protocol = |protocol| node(&[(8080, protocol)]);
     refused_as_expected(
         &shop(),
         &[
@@ -180,12 +180,12 @@ fn other_protocol_is_refused_while_routes_are_of_the_old_kind() {
                 on("tcp"),
                 &[(ROUTE, KIND, "listener-speaks-other"), (TO_ORDERS, PROVIDER, "target-speaks-tcp")],
             ),
-            ("target to http2, which is translated", "virtualNode/orders", speaks("http2"), &[]),
-            ("target to tcp", "virtualNode/orders", speaks("tcp"), &[(ROUTE, KIND, "listener-speaks-other")]),
+            ("target to http2, which is translated", "virtualNode/orders", with_protocol("http2"), &[]),
+            ("target to tcp", "virtualNode/orders", with_protocol("tcp"), &[(ROUTE, KIND, "listener-speaks-other")]),
             (
                 "provider node to tcp",
                 "virtualNode/prices",
-                speaks("tcp"),
+                with_protocol("tcp"),
                 &[(TO_PRICES, PROVIDER, "target-speaks-tcp")],
             ),
             ("gateway to grpc, which takes both", "virtualGateway/edge", router(&[(8088, "grpc")]), &[]),
@@ -195,7 +195,7 @@ fn other_protocol_is_refused_while_routes_are_of_the_old_kind() {
         let kind = format!("{from}Route");
         let member: &'static str = Box::leak(format!("spec.{kind}").into_boxed_str());
         let mesh = mesh_of(&[
-            ("virtualNode/orders", speaks(from)),
+            ("virtualNode/orders", with_protocol(from)),
             ("virtualRouter/orders", on(from)),
             ("virtualRouter/orders/route/all", route(&kind, &[("orders", None)], None)),
         ]);
@@ -388,7 +388,7 @@ fn refusal_names_the_resource_and_the_first_step() {
     assert_eq!(
         text("virtualRouter/orders", &router(&[(80, "http2")])),
         "spec.listeners: would break mesh/shop/virtualRouter/orders/route/all: its spec.httpRoute does not \
-         suit listener 80 of mesh/shop/virtualRouter/orders, which would speak http2; first make it an http2Route, or \
+         suit listener 80 of mesh/shop/virtualRouter/orders, which would use http2; first make it an http2Route, or \
          delete it"
     );
 }

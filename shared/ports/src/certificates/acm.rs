@@ -24,8 +24,8 @@ pub trait CertificateStore: Send + Sync + std::fmt::Debug {
     async fn export(&self, arn: &CertificateArn) -> Result<ExportedCertificate, PortError>;
 
     /// Starts the renewal, under the same ARN with a new key. Returns [`Other`](crate::PortErrorKind::Other) unless the
-    /// certificate is [`Eligibility::Eligible`], and [`Conflict`](crate::PortErrorKind::Conflict) while a renewal is in
-    /// progress.
+    /// certificate is [`Eligibility::Eligible`], and [`Conflict`](crate::PortErrorKind::Conflict) while a renewal
+    /// is in progress.
     async fn renew(&self, arn: &CertificateArn) -> Result<(), PortError>;
 
     /// Requests a private certificate, which is issued asynchronously. Two requests with one token within an hour are
@@ -84,8 +84,8 @@ pub struct StoredCertificate {
     pub not_before: Option<Timestamp>,
     /// The end of its validity, once issued.
     pub not_after: Option<Timestamp>,
-    /// The ARNs of the AWS resources that use it. App Mesh's listeners were listed; listeners of the control plane are
-    /// not.
+    /// The ARNs of the AWS resources that use it. App Mesh's listeners were listed; listeners of the control
+    /// plane are not.
     pub in_use_by: Vec<String>,
     /// Whether [`CertificateStore::renew`] would be accepted; `None` if unknown.
     pub eligibility: Option<Eligibility>,

@@ -15,8 +15,8 @@ pub trait CertificateAuthority: Send + Sync + std::fmt::Debug {
     async fn certificate(&self, authority: &AuthorityArn) -> Result<Chain, PortError>;
 
     /// Orders a certificate. Every order is billed; an order with the same token within five minutes is the same order.
-    /// Returns [`Other`](crate::PortErrorKind::Other) for a CA that is not active, and for a validity beyond the CA's
-    /// own.
+    /// Returns [`Other`](crate::PortErrorKind::Other) for a CA that is not active, and for a validity beyond
+    /// the CA's own.
     async fn issue(&self, order: &Order) -> Result<IssuedArn, PortError>;
 
     /// The state of an order.
@@ -98,8 +98,8 @@ pub struct Order {
     pub template: Template,
     /// The signature algorithm; it must suit the CA's key.
     pub signing: SigningAlgorithm,
-    /// The end of the validity, to the second. The validity begins an hour before the issuance, to allow for clock
-    /// skew.
+    /// The end of the validity, to the second. The validity begins an hour before the issuance, to allow
+    /// for clock skew.
     pub not_after: Timestamp,
     /// The idempotency token, valid for five minutes.
     pub token: IdempotencyToken,
@@ -165,6 +165,6 @@ pub enum Issuance {
         /// The CA's reason.
         reason: String,
     },
-    /// Issued.
+    /// The certificate was issued, with its chain.
     Issued(Chain),
 }

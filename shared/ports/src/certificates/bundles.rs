@@ -134,7 +134,7 @@ pub enum BundleError {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Written {
+struct WrittenVersion {
     certificate: Option<String>,
     chain: Option<String>,
     private_key: Option<String>,
@@ -161,9 +161,9 @@ impl Bundle {
     /// Parses the text of a secret. Unknown members are ignored.
     pub fn parse(text: &str) -> Result<Self, BundleError> {
         // The parser's message may quote the key, so only its position is used.
-        let written: Written = serde_json::from_str(text)
+        let written: WrittenVersion = serde_json::from_str(text)
             .map_err(|error| BundleError::Malformed { line: error.line(), column: error.column() })?;
-        let Written { certificate, chain, private_key, signing_request, trust } = written;
+        let WrittenVersion { certificate, chain, private_key, signing_request, trust } = written;
         let key = private_key.map(|pem| PrivateKey::new(Zeroizing::new(pem)));
         let chain = match (certificate, chain) {
             (Some(leaf), issuers) => Some(Chain { leaf, issuers: issuers.unwrap_or_default() }),

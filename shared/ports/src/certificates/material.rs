@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 pub struct Chain {
     /// The certificate itself, in PEM form.
     pub leaf: String,
-    /// Its issuers in PEM form: intermediates in order, then the root if the source returns it. Empty for a self-signed
-    /// certificate.
+    /// Its issuers in PEM form: intermediates in order, then the root if the source returns it. Empty for
+    /// a self-signed certificate.
     pub issuers: String,
 }
 

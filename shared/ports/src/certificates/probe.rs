@@ -8,7 +8,7 @@ use crate::PortError;
 #[async_trait]
 pub trait HandshakeProbe: Send + Sync + std::fmt::Debug {
     /// The leaf of each server behind an address, with a proof that the server has the key. A host name represents all
-    /// addresses that it resolves to; if one of them does not answer, that is an error. The issuer of a leaf is not
-    /// verified.
+    /// addresses that it resolves to; if one of them does not answer, that is an error. The issuer of a leaf
+    /// is not verified.
     async fn leaves(&self, address: &HostPort) -> Result<Vec<Fingerprint>, PortError>;
 }

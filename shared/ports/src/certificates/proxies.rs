@@ -8,8 +8,8 @@ use crate::PortError;
 
 /// Reads the secrets that proxies have acknowledged.
 ///
-/// Only open streams are returned: a proxy without one is not connected to this control plane, and its state is
-/// unknown.
+/// Only open streams are returned: a proxy without one is not connected to this control plane, and its
+/// state is unknown.
 #[async_trait]
 pub trait ProxyEvidence: Send + Sync + std::fmt::Debug {
     /// Every open stream. A proxy on several machines has several streams.

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use futures::stream::{self, StreamExt};
-use mesh::certificates::{Anchor, Chain, Inventory, KeyPlace, Reading, Readings, Source};
+use mesh::certificates::{Anchor, CertificateSource, Chain, Inventory, KeyLocation, Readings, SourceReading};
 use mesh::graph::Mesh;
 use mesh::policy::CertificatesPolicy;
 
@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{PortError, PortErrorKind};
 
-/// The number of concurrent calls. ACM permits ten calls of each kind per second and account; further calls are
-/// delayed.
+/// The number of concurrent calls. ACM permits ten calls of each kind per second and account; further
+/// calls are delayed.
 const AT_A_TIME: usize = 8;
 
 /// Reads the certificates that a mesh names, and never a private key.
@@ -39,7 +39,7 @@ impl CertificateReader<'_> {
         });
         for (source, read) in read.buffer_unordered(AT_A_TIME).collect::<Vec<_>>().await {
             let Some(Read { reading, issuer, key }) = read else { continue };
-            if let Source::Acm(arn) = &source {
+            if let CertificateSource::Acm(arn) = &source {
                 issuers.extend(issuer.map(|issuer| (arn.clone(), issuer)));
                 readings.imported.extend(key.map(|key| (arn.clone(), key)));
             }
@@ -57,34 +57,36 @@ impl CertificateReader<'_> {
             let chain = self.authority(&arn).await;
             (arn, chain)
         });
-        let chains: Vec<(String, Reading<Chain>)> = chains.buffer_unordered(AT_A_TIME).collect().await;
+        let chains: Vec<(String, SourceReading<Chain>)> = chains.buffer_unordered(AT_A_TIME).collect().await;
         for (anchor, arn) in wanted {
             let Some((_, chain)) = chains.iter().find(|(of, _)| *of == arn) else { continue };
             let trusted = match (&anchor, chain) {
                 // A trust in a CA's ARN trusts that CA, and not its root.
-                (Anchor::Authority(_), Reading::Known(chain)) => Reading::Known(vec![chain.leaf.clone()]),
-                (Anchor::Authority(_), Reading::Unread(why)) => Reading::Unread(why.clone()),
+                (Anchor::Authority(_), SourceReading::Known(chain)) => SourceReading::Known(vec![chain.leaf.clone()]),
+                (Anchor::Authority(_), SourceReading::Unread(why)) => SourceReading::Unread(why.clone()),
                 // A client without named CAs trusts the certificate's own root.
-                (_, Reading::Known(chain)) => Reading::Known(vec![chain.others.last().unwrap_or(&chain.leaf).clone()]),
+                (_, SourceReading::Known(chain)) => {
+                    SourceReading::Known(vec![chain.others.last().unwrap_or(&chain.leaf).clone()])
+                }
                 // The chain may include the issuer's root, which then needs no other read.
-                (_, Reading::Unread(_)) => continue,
+                (_, SourceReading::Unread(_)) => continue,
             };
             readings.anchors.insert(anchor, trusted);
         }
         readings
     }
 
-    async fn source(&self, source: &Source, policy: &CertificatesPolicy) -> Option<Read> {
+    async fn source(&self, source: &CertificateSource, policy: &CertificatesPolicy) -> Option<Read> {
         match source {
-            Source::Acm(arn) => {
+            CertificateSource::Acm(arn) => {
                 let secret = policy.imported(arn).and_then(|imported| imported.secret.as_deref());
                 Some(self.in_acm(arn.as_str(), secret).await.unwrap_or_else(Read::unread))
             }
-            Source::Sds(name) => {
+            CertificateSource::Sds(name) => {
                 let why = self.secret(&policy.bundle(name)?.secret).await.err()?;
                 Some(Read::unread(why))
             }
-            Source::File(..) => None,
+            CertificateSource::File(..) => None,
         }
     }
 
@@ -99,33 +101,35 @@ impl CertificateReader<'_> {
             self.certificates.chain(&arn).await.map_err(|error| unread_reason("ACM", "acm:GetCertificate", &error))?;
         let reading = match chain {
             Some(chain) => parsed(Chain::read(&chain.whole())),
-            None => Reading::Unread("it is still being issued".to_owned()),
+            None => SourceReading::Unread("it is still being issued".to_owned()),
         };
         let key = match stored.kind {
-            CertificateKind::Imported => self.key_place(secret).await,
+            CertificateKind::Imported => self.key_location(secret).await,
             CertificateKind::Private | CertificateKind::AmazonIssued | CertificateKind::Unrecognised(_) => None,
         };
         Ok(Read { reading, issuer: stored.authority.map(|authority| authority.as_str().to_owned()), key })
     }
 
-    /// The location of an imported certificate's key. Whether an existing secret holds the same certificate is not
-    /// checked.
-    async fn key_place(&self, secret: Option<&str>) -> Option<KeyPlace> {
-        let Some(secret) = secret else { return Some(KeyPlace::Nowhere) };
+    /// The location of an imported certificate's key. Whether an existing secret holds the same certificate
+    /// is not checked.
+    async fn key_location(&self, secret: Option<&str>) -> Option<KeyLocation> {
+        let Some(secret) = secret else { return Some(KeyLocation::Nowhere) };
         let why = self.secret(secret).await.err()?;
-        Some(KeyPlace::Unread { secret: secret.to_owned(), why })
+        Some(KeyLocation::Unread { secret: secret.to_owned(), why })
     }
 
     /// The certificate of a private CA, with its issuers.
-    async fn authority(&self, arn: &str) -> Reading<Chain> {
+    async fn authority(&self, arn: &str) -> SourceReading<Chain> {
         let Ok(arn) = AuthorityArn::parse(arn) else {
-            return Reading::Unread("invalid ARN of a private CA".to_owned());
+            return SourceReading::Unread("invalid ARN of a private CA".to_owned());
         };
         match self.authorities.certificate(&arn).await {
             Ok(chain) => parsed(Chain::read(&chain.whole())),
-            Err(error) => {
-                Reading::Unread(unread_reason("the private CA", "acm-pca:GetCertificateAuthorityCertificate", &error))
-            }
+            Err(error) => SourceReading::Unread(unread_reason(
+                "the private CA",
+                "acm-pca:GetCertificateAuthorityCertificate",
+                &error,
+            )),
         }
     }
 
@@ -144,21 +148,21 @@ impl CertificateReader<'_> {
 }
 
 struct Read {
-    reading: Reading<Chain>,
+    reading: SourceReading<Chain>,
     /// The issuing private CA.
     issuer: Option<String>,
     /// The location of an imported certificate's key, as far as it was checked.
-    key: Option<KeyPlace>,
+    key: Option<KeyLocation>,
 }
 
 impl Read {
     fn unread(why: String) -> Self {
-        Self { reading: Reading::Unread(why), issuer: None, key: None }
+        Self { reading: SourceReading::Unread(why), issuer: None, key: None }
     }
 }
 
-fn parsed<E: std::fmt::Display>(chain: Result<Chain, E>) -> Reading<Chain> {
-    chain.map_or_else(|error| Reading::Unread(error.to_string()), Reading::Known)
+fn parsed<E: std::fmt::Display>(chain: Result<Chain, E>) -> SourceReading<Chain> {
+    chain.map_or_else(|error| SourceReading::Unread(error.to_string()), SourceReading::Known)
 }
 
 /// The reason for an unread source, without the details of a single call, so that it stays the same.

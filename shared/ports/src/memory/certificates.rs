@@ -14,7 +14,7 @@ mod acm;
 mod acm_rules;
 mod authorities;
 mod bundles;
-mod held;
+mod entry;
 mod numbers;
 mod probe;
 mod proxies;

@@ -60,14 +60,14 @@ impl MemoryConfigRules {
     /// The evaluation of each resource with the newest time; a later answer takes precedence over an earlier one
     /// with the same time.
     #[must_use]
-    pub fn standing(&self) -> BTreeMap<ConfigResource, Evaluation> {
-        let mut standing: BTreeMap<ConfigResource, Evaluation> = BTreeMap::new();
+    pub fn latest(&self) -> BTreeMap<ConfigResource, Evaluation> {
+        let mut latest: BTreeMap<ConfigResource, Evaluation> = BTreeMap::new();
         for (_, evaluation) in self.answers() {
-            if standing.get(&evaluation.resource).is_none_or(|known| known.at <= evaluation.at) {
-                standing.insert(evaluation.resource.clone(), evaluation);
+            if latest.get(&evaluation.resource).is_none_or(|known| known.at <= evaluation.at) {
+                latest.insert(evaluation.resource.clone(), evaluation);
             }
         }
-        standing
+        latest
     }
 }
 

@@ -13,12 +13,12 @@ pub struct Faults(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<FaultState>,
     crashed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct FaultState {
     calls: Vec<Call>,
     rules: Vec<Rule>,
     dead: bool,
@@ -200,7 +200,7 @@ impl Faults {
         self.state().rules.push(rule);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FaultState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

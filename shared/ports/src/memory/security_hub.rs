@@ -8,10 +8,10 @@ use crate::{PortError, RefusedFinding, SecurityHub};
 
 /// Stores the imported findings by their ids.
 #[derive(Clone, Debug)]
-pub struct MemorySecurityHub(Cell<State>);
+pub struct MemorySecurityHub(Cell<HubState>);
 
 #[derive(Clone, Debug, Default, PartialEq)]
-struct State {
+struct HubState {
     findings: BTreeMap<String, Value>,
     refused: BTreeSet<String>,
 }
@@ -20,7 +20,7 @@ impl MemorySecurityHub {
     /// Creates a hub without findings.
     #[must_use]
     pub fn new(faults: Faults) -> Self {
-        Self(Cell::new(State::default(), faults))
+        Self(Cell::new(HubState::default(), faults))
     }
 
     /// The last import of every finding.

@@ -18,20 +18,20 @@ struct Table {
     kill_switch: Option<KillSwitch>,
     documents: BTreeMap<StateKey, Stored>,
     budgets: Vec<(BudgetWindow, u32)>,
-    journals: BTreeMap<StateKey, Vec<Written>>,
+    journals: BTreeMap<StateKey, Vec<JournalRow>>,
 }
 
 /// An immutable entry, shared because the whole table is copied before each write.
 #[derive(Clone, Debug)]
-struct Written(Arc<JournalEntry>);
+struct JournalRow(Arc<JournalEntry>);
 
-impl PartialEq for Written {
+impl PartialEq for JournalRow {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
     }
 }
 
-impl Written {
+impl JournalRow {
     fn entry(&self) -> JournalEntry {
         JournalEntry::clone(&self.0)
     }
@@ -58,7 +58,7 @@ impl MemoryState {
     /// A document's whole journal, oldest first.
     #[must_use]
     pub fn journal_of(&self, key: &StateKey) -> Vec<JournalEntry> {
-        let entries = |table: &Table| table.journals.get(key).into_iter().flatten().map(Written::entry).collect();
+        let entries = |table: &Table| table.journals.get(key).into_iter().flatten().map(JournalRow::entry).collect();
         self.0.peek(entries)
     }
 
@@ -103,7 +103,7 @@ impl StateStore for MemoryState {
     async fn journal(&self, key: &StateKey, limit: u32) -> Result<Vec<JournalEntry>, PortError> {
         let newest = |table: &Table| {
             let entries = table.journals.get(key).into_iter().flatten().rev();
-            Ok(entries.take(usize::try_from(limit).unwrap_or(usize::MAX)).map(Written::entry).collect())
+            Ok(entries.take(usize::try_from(limit).unwrap_or(usize::MAX)).map(JournalRow::entry).collect())
         };
         self.0.read("read journal", key.as_str(), newest).await
     }
@@ -191,7 +191,7 @@ impl Table {
     fn append(&mut self, key: &StateKey, entry: &JournalEntry) {
         let journal = self.journals.entry(key.clone()).or_default();
         journal.retain(|known| (known.0.at, &known.0.id) != (entry.at, &entry.id));
-        journal.push(Written(Arc::new(entry.clone())));
+        journal.push(JournalRow(Arc::new(entry.clone())));
         journal.sort_by(|a, b| (a.0.at, &a.0.id).cmp(&(b.0.at, &b.0.id)));
     }
 }

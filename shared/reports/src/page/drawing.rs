@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use mesh::edges::{Edge, Verdict};
+use mesh::edges::{Edge, TlsVerdict};
 use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
 use mesh::pack::{Finding, Severity};
@@ -68,24 +68,24 @@ pub(super) fn tags(edge: &Edge) -> String {
 }
 
 /// The tag of a verdict.
-pub(super) const fn verdict_tag(verdict: &Verdict) -> &'static str {
+pub(super) const fn verdict_tag(verdict: &TlsVerdict) -> &'static str {
     match verdict {
-        Verdict::Broken(_) => "broken",
-        Verdict::Plaintext => "plaintext",
-        Verdict::Tls => "tls",
-        Verdict::Mtls => "mtls",
+        TlsVerdict::Broken(_) => "broken",
+        TlsVerdict::Plaintext => "plaintext",
+        TlsVerdict::Tls => "tls",
+        TlsVerdict::Mtls => "mtls",
     }
 }
 
 /// The sign on a line, for readers who cannot distinguish its colour.
 const fn sign(edge: &Edge) -> &'static str {
     match (&edge.verdict, edge.unknown.is_empty()) {
-        (Verdict::Broken(_), _) => "✕",
-        (Verdict::Plaintext, _) => "plain",
-        (Verdict::Tls, true) => "TLS",
-        (Verdict::Tls, false) => "TLS?",
-        (Verdict::Mtls, true) => "mTLS",
-        (Verdict::Mtls, false) => "mTLS?",
+        (TlsVerdict::Broken(_), _) => "✕",
+        (TlsVerdict::Plaintext, _) => "plain",
+        (TlsVerdict::Tls, true) => "TLS",
+        (TlsVerdict::Tls, false) => "TLS?",
+        (TlsVerdict::Mtls, true) => "mTLS",
+        (TlsVerdict::Mtls, false) => "mTLS?",
     }
 }
 

@@ -23,7 +23,7 @@ use mesh::graph::Mesh;
 use mesh::pack::{Evaluation, Finding, Severity};
 use sha2::{Digest as _, Sha256};
 
-use crate::sarif::Place;
+use crate::sarif::FileLine;
 use crate::visible::visible;
 use crate::{MeshReport, by_severity};
 use drawing::{Drawing, drawing, tags, verdict_tag};
@@ -45,7 +45,7 @@ pub struct FilesReport<'a> {
     /// The parts that could not be read, so that their findings are unknown.
     pub unread: &'a [String],
     /// The file and the line of a finding.
-    pub place: &'a dyn Fn(&Finding) -> Option<Place>,
+    pub place: &'a dyn Fn(&Finding) -> Option<FileLine>,
 }
 
 impl std::fmt::Debug for FilesReport<'_> {
@@ -70,7 +70,7 @@ pub fn page(report: &MeshReport<'_>) -> String {
         groups: groups(findings, &context),
         lists: vec![list("Waived", waived)],
         calls: report.edges.iter().map(Call::new).collect(),
-        ..View::of(findings, report.unread.is_empty(), report.edges.iter())
+        ..View::new(findings, report.unread.is_empty(), report.edges.iter())
     };
     view.page()
 }
@@ -81,7 +81,7 @@ pub fn files_page(report: &FilesReport<'_>) -> String {
     let Evaluation { findings, waived } = report.evaluation;
     let place = |finding: &Finding| {
         let place = (report.place)(finding);
-        place.map_or_else(String::new, |Place { file, line }| visible(&format!("{file}:{line}")).into_owned())
+        place.map_or_else(String::new, |FileLine { file, line }| visible(&format!("{file}:{line}")).into_owned())
     };
     let context = findings::FindingContext { since: &|_| String::new(), place: &place };
     let edges = || report.meshes.iter().flat_map(|(_, edges)| edges);
@@ -100,7 +100,7 @@ pub fn files_page(report: &FilesReport<'_>) -> String {
         groups: groups(findings, &context),
         lists: vec![list("Waived", waived), list("Undecided, since not everything is known", report.undecided)],
         calls: edges().map(Call::new).collect(),
-        ..View::of(findings, report.unread.is_empty() && report.undecided.is_empty(), edges())
+        ..View::new(findings, report.unread.is_empty() && report.undecided.is_empty(), edges())
     };
     view.page()
 }
@@ -155,7 +155,7 @@ struct Call {
 impl View {
     /// Computes the values that follow from findings and calls alone. The badge reports no findings only if everything
     /// is known.
-    fn of<'e>(findings: &[Finding], is_complete: bool, edges: impl Iterator<Item = &'e Edge>) -> Self {
+    fn new<'e>(findings: &[Finding], is_complete: bool, edges: impl Iterator<Item = &'e Edge>) -> Self {
         let counts = by_severity(findings);
         let badge = |(severity, count): &(Severity, usize)| Badge {
             class: severity.to_string(),

@@ -1,4 +1,4 @@
-//! A function that sets the tag `owner` of each resource of a mesh, and says so once.
+//! A function that sets the tag `owner` of each resource of a mesh, and reports each change once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -15,7 +15,7 @@ use ports::{
     TagWriter as _, Urgency,
 };
 use records::{ComplianceFacts, ComplianceObservation, DecisionEntry, Layout, Observation};
-use runner::wake::Delivery;
+use runner::events::Delivery;
 use runner::{
     Case, CaseAction, CaseDecision, CaseOf, Emitter, EnginePorts, Executed, Invocation, LambdaFunction, Message, News,
     NotBegun, ObservationData, Outcome, Pass, PendingChange, PolicyKeeper, Reconcile, RequestedBy, Run, Runner,
@@ -214,7 +214,7 @@ pub(crate) struct Seen {
 
 impl ObservationData for Seen {
     fn recorded(&self, policy: &Policy, now: Timestamp) -> Observation {
-        let facts = mesh::compliance::Facts::from_resources(&mesh_name(), []).unwrap();
+        let facts = mesh::compliance::ResourceFacts::from_resources(&mesh_name(), []).unwrap();
         let facts = ComplianceFacts::new(&facts, []);
         let observation = ComplianceObservation { now, facts, policy: policy.clone() };
         Observation::Compliance(mesh::compliance::Topic::Tags, Box::new(observation))
@@ -357,7 +357,7 @@ impl Reconcile for Group<'_> {
                 let detail = json!({ "resource": resource });
                 let event = BusEvent { detail_type: "Owned".to_owned(), detail, resources: Vec::new() };
                 news.messages.push(Message::Event(event));
-                let (_, entries) = news.journal.get_or_insert_with(|| (format!("{}-told", pass.now), Vec::new()));
+                let (_, entries) = news.journal.get_or_insert_with(|| (format!("{}-reported", pass.now), Vec::new()));
                 entries.push(decision.entry_with_outcome());
             }
         }

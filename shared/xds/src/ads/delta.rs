@@ -9,6 +9,7 @@ use envoy_types::pb::envoy::service::discovery::v3::{
 };
 use envoy_types::pb::google::protobuf::Any;
 
+use super::idle_routes;
 use super::previous::{PreviousResources, has_inner_routes};
 use super::route_steps::{RouteSteps, Step};
 use super::status::{Nack, Status, combined_version};
@@ -29,10 +30,15 @@ pub struct DeltaStream {
     warming: Option<Snapshot>,
     /// The resources that the client may have from earlier streams.
     previous: Vec<PreviousResources>,
-    /// The contents of the route configurations that the client holds, as far as they are known.
+    /// The contents of the route configurations that the client holds, as far as they are known. It keeps a removed one
+    /// while it subscribes to the name.
     routes: BTreeMap<String, Resource>,
+    /// The contents of the listeners that the client holds, as far as they are known.
+    listeners: BTreeMap<String, Resource>,
     /// Whether the route configurations sent last include targets that only previous ones of the client name.
     keeps_previous_routes: bool,
+    /// Whether no request or connection can be on its way to a cluster that the client has and the snapshot lacks.
+    may_drop_clusters: bool,
 }
 
 /// The subscription of a client to one resource type, and the resources that the client has.
@@ -58,8 +64,8 @@ struct DeltaChanges {
     version: Option<Version>,
     changed: BTreeMap<String, Version>,
     removed: BTreeSet<String>,
-    /// The contents of changed route configurations.
-    routes: BTreeMap<String, Resource>,
+    /// The contents of changed route configurations or listeners.
+    contents: BTreeMap<String, Resource>,
 }
 
 impl DeltaSubscription {
@@ -92,7 +98,7 @@ impl DeltaStream {
     pub fn resources_for_next_stream(&self) -> impl Iterator<Item = PreviousResources> {
         let subscription = self.types.get(&ResourceType::Route);
         let outstanding = subscription.and_then(|subscription| subscription.outstanding.as_ref());
-        let sent = outstanding.map(|changes| &changes.routes);
+        let sent = outstanding.map(|changes| &changes.contents);
         let sets = [Some(&self.routes), sent].into_iter().flatten().filter(|set| has_inner_routes(set));
         sets.map(|set| PreviousResources {
             kind: ResourceType::Route,
@@ -101,20 +107,38 @@ impl DeltaStream {
         })
     }
 
-    /// Whether the client lacks nothing of the snapshot, but still has targets of its previous gateway routes. The caller
-    /// calls [`Self::release`] once no request can be on its way to them.
+    /// Whether the client lacks nothing of the snapshot, but still has previous clusters, or targets of its previous
+    /// gateway routes. The caller calls [`Self::release`] once no request can be on its way to them.
     #[must_use]
     pub fn lingers(&self, snapshot: &Snapshot) -> bool {
+        self.routes_linger(snapshot) || self.clusters_linger(snapshot)
+    }
+
+    fn routes_linger(&self, snapshot: &Snapshot) -> bool {
         let subscription = self.types.get(&ResourceType::Route);
         subscription.is_some_and(|subscription| subscription.outstanding.is_none() && subscription.refused.is_empty())
             && self.route_step(snapshot).lingers
     }
 
-    /// Removes targets of previous gateway routes if nothing else is left to do; returns the responses to send.
+    fn clusters_linger(&self, snapshot: &Snapshot) -> bool {
+        let has_more = |kind: &ResourceType| {
+            self.types.get(kind).is_some_and(|subscription| {
+                let changes = Self::difference(*kind, subscription, snapshot, true);
+                subscription.outstanding.is_none() && !changes.removed.is_empty()
+            })
+        };
+        !self.may_drop_clusters
+            && ResourceType::ALL.iter().filter(|kind| is_removed_last(**kind)).any(has_more)
+            && self.references_are_acknowledged(snapshot)
+    }
+
+    /// Removes previous clusters, and targets of previous gateway routes, if nothing else is left to do; returns the
+    /// responses to send.
     pub fn release(&mut self, snapshot: &Snapshot) -> Vec<DeltaDiscoveryResponse> {
-        if self.lingers(snapshot) {
+        if self.routes_linger(snapshot) {
             self.keeps_previous_routes = false;
         }
+        self.may_drop_clusters |= self.clusters_linger(snapshot);
         self.advance(snapshot)
     }
 
@@ -235,9 +259,17 @@ impl DeltaStream {
         }
         subscription.acknowledged.retain(|name, _| !changes.removed.contains(name));
         subscription.acknowledged.extend(changes.changed);
+        let is_held = |name: &String, resource: &Resource, acknowledged: &BTreeMap<String, Version>| {
+            acknowledged.get(name) == Some(resource.version())
+        };
         if kind == ResourceType::Route {
-            self.routes.extend(changes.routes);
-            self.routes.retain(|name, resource| subscription.acknowledged.get(name) == Some(resource.version()));
+            self.routes.extend(changes.contents);
+            let acknowledged = &subscription.acknowledged;
+            self.routes
+                .retain(|name, resource| !acknowledged.contains_key(name) || is_held(name, resource, acknowledged));
+        } else if kind == ResourceType::Listener {
+            self.listeners.extend(changes.contents);
+            self.listeners.retain(|name, resource| is_held(name, resource, &subscription.acknowledged));
         }
         let DeltaSubscription { all, names, acknowledged, refused, .. } = subscription;
         acknowledged.retain(|name, _| *all || names.contains(name));
@@ -254,7 +286,7 @@ impl DeltaStream {
             &self.warming.as_ref().map_or_else(|| snapshot.clone(), |previous| snapshot.with_support_of(previous));
         let routes = self.route_step(snapshot);
         let mut clusters_are_outstanding = false;
-        for kind in ResourceType::ALL {
+        for kind in self.order(snapshot) {
             let Some(subscription) = self.types.get(&kind) else { continue };
             if uses_clusters(kind) && (clusters_are_outstanding || self.endpoints_are_missing(snapshot)) {
                 break;
@@ -266,7 +298,8 @@ impl DeltaStream {
                 }
                 break;
             }
-            let may_remove = !is_removed_last(kind) || self.references_are_acknowledged(snapshot);
+            let may_remove =
+                !is_removed_last(kind) || (self.may_drop_clusters && self.references_are_acknowledged(snapshot));
             let is_route = kind == ResourceType::Route;
             let next = if is_route { &routes.snapshot } else { snapshot };
             let changes = Self::difference(kind, subscription, next, may_remove);
@@ -279,6 +312,22 @@ impl DeltaStream {
             return self.send(kind, next, changes).into_iter().collect();
         }
         Vec::new()
+    }
+
+    /// The order in which the types are sent.
+    fn order(&self, snapshot: &Snapshot) -> [ResourceType; 5] {
+        let subscription = |kind| self.types.get(&kind);
+        let (Some(listeners), Some(routes)) = (subscription(ResourceType::Listener), subscription(ResourceType::Route))
+        else {
+            return ResourceType::ALL;
+        };
+        // The contents of a returning client's listeners are unknown.
+        let are_known = listeners.acknowledged.keys().all(|name| self.listeners.contains_key(name));
+        let changes = Self::difference(ResourceType::Listener, listeners, snapshot, true);
+        if !are_known || (changes.changed.is_empty() && changes.removed.is_empty()) {
+            return ResourceType::ALL;
+        }
+        idle_routes::order(snapshot, self.listeners.values(), |name| routes.includes(name))
     }
 
     /// Whether the client has acknowledged clusters and not yet subscribed to their endpoints. Envoy subscribes to them
@@ -313,7 +362,7 @@ impl DeltaStream {
         let missing = subscription.due.iter().filter(|name| snapshot.find(kind, name).is_none());
         DeltaChanges {
             version: None,
-            routes: BTreeMap::new(),
+            contents: BTreeMap::new(),
             changed: changed.map(|(name, version)| (name.clone(), version.clone())).collect(),
             removed: removed.chain(missing).cloned().collect(),
         }
@@ -369,15 +418,18 @@ impl DeltaStream {
             ..DeltaDiscoveryResponse::default()
         };
         changes.version = Some(version.clone());
-        if kind == ResourceType::Route {
+        if matches!(kind, ResourceType::Route | ResourceType::Listener) {
             let content = |name: &String| Some((name.clone(), snapshot.find(kind, name)?.clone()));
-            changes.routes = changes.changed.keys().filter_map(content).collect();
+            changes.contents = changes.changed.keys().filter_map(content).collect();
         }
         subscription.nonce = Some(nonce);
         subscription.outstanding = Some(changes);
         self.status.of(kind).sent = Some(version);
         if kind == ResourceType::Cluster {
             self.warming = Some(snapshot.clone());
+        }
+        if uses_clusters(kind) {
+            self.may_drop_clusters = false;
         }
         Some(response)
     }

@@ -10,8 +10,12 @@
 //! types are acknowledged or refused, so that a route never arrives before its cluster. Endpoints and secrets do not
 //! wait for the clusters. Envoy acknowledges clusters when they are warm, and needs the endpoints and secrets for that.
 //! Without them it gives up after fifteen seconds. Removals come last. Clusters that the new routes no longer name are
-//! kept until the client acknowledges listeners and routes. They are also kept while a listener or route is refused,
-//! because the proxy then still uses its last good version.
+//! kept until the client acknowledges listeners and routes, and then for a time that the caller measures: a worker thread
+//! of the proxy may have a request or connection on its way to them. They are also kept while a listener or route is
+//! refused, because the proxy then still uses its last good version.
+//!
+//! Route configurations are sent before the listeners while the client still holds one that none of its listeners names: a
+//! listener that names it again would be active at once with the old content (see `idle_routes`).
 //!
 //! The route configurations of a virtual gateway are sent one after the other, because those of its ingress side lead to
 //! the targets that its egress side has (see `route_steps`).
@@ -27,6 +31,7 @@
 //! ([`SotwStream::resources_for_next_stream`], [`DeltaStream::resources_for_next_stream`]) for the next stream.
 
 mod delta;
+mod idle_routes;
 mod previous;
 mod route_steps;
 mod sotw;

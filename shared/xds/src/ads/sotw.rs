@@ -6,6 +6,7 @@ use std::sync::Arc;
 use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 use envoy_types::pb::google::protobuf::Any;
 
+use super::idle_routes;
 use super::previous::{PreviousResources, has_inner_routes};
 use super::route_steps::{RouteSteps, Step};
 use super::status::{Nack, Status, combined_version};
@@ -29,6 +30,8 @@ pub struct SotwStream {
     previous: Vec<PreviousResources>,
     /// Whether the route configurations sent last include targets that only previous ones of the client name.
     keeps_previous_routes: bool,
+    /// Whether no request or connection can be on its way to a cluster that the client has and the snapshot lacks.
+    may_drop_clusters: bool,
 }
 
 /// The subscription of a client to one resource type, and the resources that were sent.
@@ -97,6 +100,18 @@ impl SubscribedNames {
     }
 }
 
+impl SotwSubscription {
+    /// Keeps the previous contents of names to which the client still subscribes: a response without them removes nothing.
+    fn keep_unnamed(&mut self, previous: &BTreeMap<String, Resource>) {
+        let is_kept = |name: &&String| self.names.includes(name) && !self.accepted.contains_key(*name);
+        let kept: Vec<String> = previous.keys().filter(is_kept).cloned().collect();
+        if !kept.is_empty() {
+            let kept = kept.into_iter().filter_map(|name| previous.get(&name).map(|resource| (name, resource.clone())));
+            Arc::make_mut(&mut self.accepted).extend(kept);
+        }
+    }
+}
+
 impl SotwStream {
     /// Creates a stream without subscriptions. A returning client has one of the `previous` sets of resources, or resources
     /// that this server does not know.
@@ -129,20 +144,34 @@ impl SotwStream {
         sets.filter(|set| set.kind == ResourceType::Cluster || has_inner_routes(&set.resources))
     }
 
-    /// Whether the client lacks nothing of the snapshot, but still has targets of its previous gateway routes. The caller
-    /// calls [`Self::release`] once no request can be on its way to them.
+    /// Whether the client lacks nothing of the snapshot, but still has previous clusters, or targets of its previous
+    /// gateway routes. The caller calls [`Self::release`] once no request can be on its way to them.
     #[must_use]
     pub fn lingers(&self, snapshot: &Snapshot) -> bool {
+        self.routes_linger(snapshot) || self.clusters_linger(snapshot)
+    }
+
+    fn routes_linger(&self, snapshot: &Snapshot) -> bool {
         let subscription = self.types.get(&ResourceType::Route);
         subscription.is_some_and(|subscription| subscription.outstanding.is_none() && !subscription.refused)
             && self.route_step(snapshot).lingers
     }
 
-    /// Removes targets of previous gateway routes if nothing else is left to do; returns the responses to send.
+    fn clusters_linger(&self, snapshot: &Snapshot) -> bool {
+        let subscription = self.types.get(&ResourceType::Cluster);
+        !self.may_drop_clusters
+            && subscription.is_some_and(|subscription| subscription.outstanding.is_none())
+            && self.stale_resources(ResourceType::Cluster, snapshot).next().is_some()
+            && self.references_are_acknowledged(snapshot)
+    }
+
+    /// Removes previous clusters, and targets of previous gateway routes, if nothing else is left to do; returns the
+    /// responses to send.
     pub fn release(&mut self, snapshot: &Snapshot) -> Vec<DiscoveryResponse> {
-        if self.lingers(snapshot) {
+        if self.routes_linger(snapshot) {
             self.keeps_previous_routes = false;
         }
+        self.may_drop_clusters |= self.clusters_linger(snapshot);
         self.advance(snapshot)
     }
 
@@ -202,8 +231,11 @@ impl SotwStream {
                 status.nack = None;
                 status.acknowledged = Some(sent.version.clone());
                 status.resources = sent.resources;
-                (subscription.accepted, subscription.accepted_version) =
-                    (Arc::clone(&subscription.sent), Some(sent.version));
+                let previous = std::mem::replace(&mut subscription.accepted, Arc::clone(&subscription.sent));
+                subscription.accepted_version = Some(sent.version);
+                if kind == ResourceType::Route {
+                    subscription.keep_unnamed(&previous);
+                }
             }
         } else if std::mem::take(&mut subscription.due) {
             answer = true;
@@ -268,7 +300,7 @@ impl SotwStream {
             &self.warming.as_ref().map_or_else(|| snapshot.clone(), |previous| snapshot.with_support_of(previous));
         let routes = self.route_step(snapshot);
         let mut clusters_are_outstanding = false;
-        for kind in ResourceType::ALL {
+        for kind in self.order(snapshot) {
             let Some(subscription) = self.types.get(&kind) else { continue };
             if uses_clusters(kind) && (clusters_are_outstanding || self.endpoints_are_missing(snapshot)) {
                 break;
@@ -294,6 +326,22 @@ impl SotwStream {
             }
         }
         Vec::new()
+    }
+
+    /// The order in which the types are sent.
+    fn order(&self, snapshot: &Snapshot) -> [ResourceType; 5] {
+        let subscription = |kind| self.types.get(&kind);
+        let (Some(listeners), Some(routes)) = (subscription(ResourceType::Listener), subscription(ResourceType::Route))
+        else {
+            return ResourceType::ALL;
+        };
+        // What a returning client has is unknown until it accepts a response.
+        let are_known = listeners.accepted_version.is_some();
+        let desired = self.desired(ResourceType::Listener, listeners, snapshot);
+        if !are_known || desired.is_none_or(|desired| listeners.settled.as_ref() == Some(&desired.version)) {
+            return ResourceType::ALL;
+        }
+        idle_routes::order(snapshot, listeners.accepted.values(), |name| routes.names.includes(name))
     }
 
     /// Whether the client was sent clusters and has not yet subscribed to their endpoints. Envoy subscribes to them at
@@ -323,9 +371,8 @@ impl SotwStream {
             .map(|(name, resource)| (name.clone(), resource.clone()))
             .collect();
         if kind.is_wildcard() {
-            let kept = self
-                .stale_resources(kind, snapshot)
-                .filter(|_| is_removed_last(kind) && !self.references_are_acknowledged(snapshot));
+            let kept =
+                self.stale_resources(kind, snapshot).filter(|_| is_removed_last(kind) && !self.may_drop(snapshot));
             resources.extend(kept.map(|(name, resource)| (name.clone(), resource.clone())));
         } else if resources.is_empty() {
             // A response of these types cannot express a removal.
@@ -333,6 +380,11 @@ impl SotwStream {
         }
         let version = combined_version(resources.iter().map(|(name, resource)| (name, resource.version())));
         Some(DesiredResources { version, resources })
+    }
+
+    /// Whether the client may lose the clusters that the snapshot lacks.
+    fn may_drop(&self, snapshot: &Snapshot) -> bool {
+        self.may_drop_clusters && self.references_are_acknowledged(snapshot)
     }
 
     /// The resources that the client was sent and that the snapshot no longer has.
@@ -386,6 +438,9 @@ impl SotwStream {
         subscription.sent = Arc::new(desired.resources);
         if kind == ResourceType::Cluster {
             self.warming = Some(snapshot.clone());
+        }
+        if uses_clusters(kind) {
+            self.may_drop_clusters = false;
         }
         for kind in awaited_after(kind) {
             if let Some(subscription) = self.types.get_mut(kind) {

@@ -15,7 +15,6 @@ use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_optio
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
     ExplicitHttpConfig, UpstreamProtocolOptions,
 };
-use mesh::name::VirtualServiceName;
 use mesh::spec::{
     AwsCloudMapServiceDiscovery, ClientPolicy, DnsResponseType, GatewayConnectionPool, IpPreference, Listener,
     Protocol, ServiceDiscovery,
@@ -26,6 +25,7 @@ use super::backends::Destination;
 use super::breakers::{PoolLimits, breakers};
 use super::draft::{CalledFor, Draft, member_names};
 use super::proto::{LOOPBACK, address, ads, any, http2_with_websockets, millis};
+use super::routes::Called;
 use super::statistics::extension_metadata;
 use super::tls::Upstream;
 use super::{Discovered, Instance, finding, names};
@@ -84,24 +84,24 @@ impl<'m> Draft<'m> {
 
     /// Adds the cluster of a node's listener as a backend of this proxy; returns its name.
     ///
+    /// What a TCP proxy forwards has no protocol that the proxy knows: it must not negotiate that of the listener within
+    /// TLS. So connections have another cluster than requests, unless the listener itself uses TCP.
+    ///
     /// Two backends may lead to the same listener with different client policies or different names of their
     /// statistics. The name of the second cluster then contains the backend, because App Mesh's own name has room for
     /// one cluster only.
-    pub(super) fn egress_cluster(
-        &mut self,
-        service: &'m VirtualServiceName,
-        policy: Option<&'m ClientPolicy>,
-        to: Destination<'m>,
-    ) -> Option<String> {
+    pub(super) fn egress_cluster(&mut self, called: Called<'_, 'm>, to: Destination<'m>) -> Option<String> {
+        let Called { service, policy, offer } = called;
         let mapping = &to.listener.port_mapping;
-        let key = CalledFor { service, node: to.node, port: mapping.port };
+        let protocol = if offer.is_tcp() { &Protocol::Tcp } else { &mapping.protocol };
+        let key = CalledFor { service, node: to.node, port: mapping.port, is_tcp: *protocol == Protocol::Tcp };
         if let Some(name) = self.called.get(&key) {
             return Some(name.clone());
         }
-        let name = names::egress_cluster(&self.mesh.name, to.node, &mapping.protocol, mapping.port);
+        let name = names::egress_cluster(&self.mesh.name, to.node, protocol, mapping.port);
         let cluster = Cluster {
             alt_stat_name: self.surroundings.stat_names.of_cluster(&name, service),
-            ..self.called_cluster(&name, policy, to)?
+            ..self.called_cluster(&name, protocol, policy, to)?
         };
         let name = match self.out.clusters.get(&name) {
             Some(other) if *other != cluster => format!("{name}_{service}"),
@@ -118,7 +118,13 @@ impl<'m> Draft<'m> {
         Some(name)
     }
 
-    fn called_cluster(&mut self, name: &str, policy: Option<&'m ClientPolicy>, to: Destination<'m>) -> Option<Cluster> {
+    fn called_cluster(
+        &mut self,
+        name: &str,
+        protocol: &Protocol,
+        policy: Option<&'m ClientPolicy>,
+        to: Destination<'m>,
+    ) -> Option<Cluster> {
         let spec = self.mesh.nodes.get(to.node)?;
         let mapping = &to.listener.port_mapping;
         let path = self.node_path(to.node);
@@ -160,13 +166,14 @@ impl<'m> Draft<'m> {
         } else {
             None
         };
-        let upstream = self.upstream(policy, to.listener, &hostname)?;
+        let upstream = self.upstream(policy, to.listener, protocol, &hostname)?;
         let base = Cluster {
             connect_timeout: millis(CONNECT),
             circuit_breakers: Some(breakers(PoolLimits::default())),
             metadata: Some(extension_metadata(&[("TargetVirtualNode", to.node.as_str())])),
+            // A gRPC health check needs them, whatever the calls are.
             typed_extension_protocol_options: http_options(&mapping.protocol),
-            health_checks: self.health_check(to, &hostname, &upstream).into_iter().collect(),
+            health_checks: self.health_check(to, protocol, &hostname, &upstream).into_iter().collect(),
             outlier_detection: self.outlier_detection(to),
             transport_socket: match upstream {
                 Upstream::Plaintext => None,

@@ -26,12 +26,14 @@ pub(super) struct Draft<'m> {
     pub(super) called: BTreeMap<CalledFor<'m>, String>,
 }
 
-/// A node's listener as one backend calls it: the client policy depends on the backend.
+/// A node's listener as one backend calls it: the client policy depends on the backend, and connections negotiate no
+/// protocol within TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct CalledFor<'m> {
     pub(super) service: &'m VirtualServiceName,
     pub(super) node: &'m VirtualNodeName,
     pub(super) port: Port,
+    pub(super) is_tcp: bool,
 }
 
 impl<'m> Draft<'m> {

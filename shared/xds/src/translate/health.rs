@@ -21,11 +21,12 @@ use super::tls::{Upstream, alpn};
 const LONGEST_EJECTION: i64 = 300;
 
 impl<'m> Draft<'m> {
-    /// The health check of a called listener. Each client checks each endpoint of the nodes that it calls. `None`, with
-    /// a finding, if Envoy cannot execute the check.
+    /// The health check of a called listener, to which a client sends this protocol. Each client checks each endpoint of the
+    /// nodes that it calls. `None`, with a finding, if Envoy cannot execute the check.
     pub(super) fn health_check(
         &mut self,
         to: Destination<'m>,
+        called_by: &Protocol,
         hostname: &str,
         upstream: &Upstream,
     ) -> Option<HealthCheck> {
@@ -72,7 +73,7 @@ impl<'m> Draft<'m> {
         let elsewhere = check.port.filter(|at| *at != mapping.port && !self.is_explicit());
         // A check with another protocol than the requests must not negotiate the protocol of the requests within TLS.
         let own_alpn = alpn(&check.protocol);
-        let differs = !own_alpn.is_empty() && own_alpn != alpn(&mapping.protocol);
+        let differs = !own_alpn.is_empty() && own_alpn != alpn(called_by);
         let tls_options =
             (matches!(upstream, Upstream::Tls(_)) && differs).then_some(TlsOptions { alpn_protocols: own_alpn });
         Some(HealthCheck {

@@ -111,11 +111,13 @@ impl Draft<'_> {
         })
     }
 
-    /// The TLS settings of this proxy's calls to a listener. `None`, with a finding, if they cannot be sent.
+    /// The TLS settings of this proxy's calls to a listener, in which it sends this protocol. `None`, with a finding, if
+    /// they cannot be sent.
     pub(super) fn upstream(
         &mut self,
         policy: Option<&ClientPolicy>,
         listener: &Listener,
+        protocol: &Protocol,
         hostname: &str,
     ) -> Option<Upstream> {
         let (certificate, validation) = match client_call(policy, listener) {
@@ -133,7 +135,7 @@ impl Draft<'_> {
         let common = CommonTlsContext {
             tls_certificate_sds_secret_configs: certificate.into_iter().collect(),
             validation_context_type: validation,
-            alpn_protocols: alpn(&listener.port_mapping.protocol),
+            alpn_protocols: alpn(protocol),
             ..CommonTlsContext::default()
         };
         let socket = tls_socket(UpstreamTlsContext {

@@ -25,7 +25,7 @@ pub(crate) trait Client {
     fn deliver(&mut self, snapshot: &Snapshot) -> bool;
     /// Gives the server a new snapshot.
     fn update(&mut self, snapshot: &Snapshot);
-    /// The time has passed after which targets of previous gateway routes are removed.
+    /// The time has passed after which previous clusters and targets of previous gateway routes are removed.
     fn release(&mut self, snapshot: &Snapshot);
     /// Breaks the stream; the client reconnects with the resources that it has.
     fn reconnect(&mut self);
@@ -36,14 +36,19 @@ pub(crate) trait Client {
     fn status(&self) -> &Status;
     /// The number of responses that are still on their way to the client.
     fn responses_in_flight(&self) -> usize;
+    /// The type of the oldest response on its way to the client.
+    fn next_type(&self) -> Option<ResourceType>;
     /// The clusters that wait for their endpoints.
     fn warming(&self) -> &BTreeSet<String>;
 
-    /// Delivers all messages.
+    /// Delivers all messages, and lets time pass.
     fn settle(&mut self, snapshot: &Snapshot) {
         for _ in 0..10_000 {
             let moved = self.deliver(snapshot) | self.receive(false);
             if !moved {
+                self.release(snapshot);
+            }
+            if !moved && self.responses_in_flight() == 0 {
                 assert!(self.warming().is_empty(), "the endpoints of {:?} never arrived", self.warming());
                 return;
             }
@@ -78,6 +83,9 @@ impl Subscriptions {
             ResourceType::Listener => ResourceType::Route,
             ResourceType::Endpoint | ResourceType::Secret | ResourceType::Route => return None,
         };
+        if !self.like_envoy {
+            return None;
+        }
         let held = held.get(&kind)?.iter();
         let names: BTreeSet<String> = match kind {
             ResourceType::Cluster => {
@@ -85,7 +93,7 @@ impl Subscriptions {
             }
             _ => held.map(|(_, body)| routes_of(body)).collect(),
         };
-        (self.like_envoy && (waits || self.names.get(&dependent) != Some(&names))).then_some((dependent, names))
+        (waits || self.names.get(&dependent) != Some(&names)).then_some((dependent, names))
     }
 }
 

@@ -49,6 +49,27 @@ fn new_cluster_is_sent_before_its_route_and_old_cluster_removed_after() {
     assert_eq!(client.sent, [Cluster, Endpoint, Route, Cluster, Endpoint]);
 }
 
+/// A connection may be on its way to a cluster that no route names any more.
+#[test]
+fn previous_clusters_stay_until_time_has_passed() {
+    fn play(mut client: impl Client) {
+        let before = mesh(&[("old", 0)], &[("l", &["old"])]);
+        let after = mesh(&[("new", 0)], &[("l", &["new"])]).snapshot();
+        client.settle(&before.snapshot());
+        client.update(&after);
+        while client.deliver(&after) | client.receive(false) {}
+        let clusters = |client: &dyn Client| client.held()[&Cluster].keys().cloned().collect::<Vec<_>>();
+        assert_eq!(clusters(&client), ["new", "old"]);
+        assert!(!client.has(&after));
+        client.release(&after);
+        while client.deliver(&after) | client.receive(false) {}
+        assert_eq!(clusters(&client), ["new"]);
+        assert!(client.has(&after));
+    }
+    play(Sotw::connected());
+    play(Delta::connected());
+}
+
 #[test]
 fn returning_client_with_current_resources_is_sent_nothing() {
     let mesh = mesh(&[("a", 0)], &[("l", &["a"])]);
@@ -101,6 +122,15 @@ fn returning_delta_client_has_acknowledged_its_resources() {
     assert!(client.has(&later.snapshot()));
 }
 
+/// Delivers one message each way, or lets time pass if there is none. Returns false at rest.
+fn step(client: &mut impl Client, snapshot: &Snapshot) -> bool {
+    let moved = client.deliver(snapshot) | client.receive(false);
+    if !moved {
+        client.release(snapshot);
+    }
+    moved || client.responses_in_flight() > 0
+}
+
 /// Reconnects while the only route moves to a cluster that the client lacks. Returns the successive sets of clusters
 /// that the client holds.
 fn clusters_while_route_moves(mut client: impl Client) -> Vec<String> {
@@ -109,7 +139,7 @@ fn clusters_while_route_moves(mut client: impl Client) -> Vec<String> {
     client.settle(&before.snapshot());
     client.reconnect();
     let mut held = Vec::new();
-    while client.deliver(&after.snapshot()) | client.receive(false) {
+    while step(&mut client, &after.snapshot()) {
         assert!(dangling(client.held()).is_empty(), "{:?}", client.held());
         let clusters: Vec<&str> = client.held()[&Cluster].keys().map(String::as_str).collect();
         held.push(clusters.join(" "));
@@ -130,7 +160,7 @@ fn check_deleted_mesh(mut client: impl Client) {
     client.settle(&before.snapshot());
     client.reconnect();
     let nothing = SyntheticMesh::default().snapshot();
-    while client.deliver(&nothing) | client.receive(false) {
+    while step(&mut client, &nothing) {
         assert!(dangling(client.held()).is_empty(), "{:?}", client.held());
     }
     assert!(client.has(&nothing));

@@ -5,6 +5,7 @@
 mod client;
 mod conversations;
 mod gateways;
+mod idle_routes;
 mod interleavings;
 mod subscriptions;
 mod synthetic;

@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::endpoint::v3::{ClusterLoadAssignment, LocalityLbEndpoints};
-use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
+use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener};
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
-use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, Rds};
+use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
+use envoy_types::util::pack_any;
 use prost::Message as _;
 use xds::{Resource, ResourceType, Snapshot};
 
@@ -39,7 +41,7 @@ impl SyntheticMesh {
             resources.push((ResourceType::Endpoint, name.clone(), Resource::encode(&endpoints)));
         }
         for (name, (generation, clusters)) in &self.routes {
-            let listener = Listener { name: name.clone(), stat_prefix: generation.to_string(), ..Listener::default() };
+            let listener = Listener { stat_prefix: generation.to_string(), ..listener(name, Some(name)) };
             resources.push((ResourceType::Listener, name.clone(), Resource::encode(&listener)));
             let route = RouteConfiguration {
                 name: name.clone(),
@@ -54,6 +56,18 @@ impl SyntheticMesh {
         }
         Snapshot::new(resources)
     }
+}
+
+/// A listener that receives this route configuration over ADS; without one, it proxies connections.
+pub(crate) fn listener(name: &str, routes: Option<&str>) -> Listener {
+    let manager = |routes: &str| HttpConnectionManager {
+        route_specifier: Some(RouteSpecifier::Rds(Rds { route_config_name: routes.to_owned(), ..Rds::default() })),
+        ..HttpConnectionManager::default()
+    };
+    let config = routes.map_or_else(|| pack_any(TcpProxy::default()), |routes| pack_any(manager(routes)));
+    let filter = Filter { config_type: Some(ConfigType::TypedConfig(config)), ..Filter::default() };
+    let chain = FilterChain { filters: vec![filter], ..FilterChain::default() };
+    Listener { name: name.to_owned(), filter_chains: vec![chain], ..Listener::default() }
 }
 
 /// The resources that a client holds, by type and name.
@@ -90,12 +104,12 @@ pub(crate) fn needs_endpoints(cluster: &[u8]) -> bool {
     Cluster::decode(cluster).unwrap().load_assignment.is_none()
 }
 
-/// The route configuration of a listener: the one that it names, or the one of its own name in a synthetic mesh.
+/// The route configuration that a listener names.
 pub(crate) fn routes_of(listener: &[u8]) -> String {
     let listener = Listener::decode(listener).unwrap();
     let filter = listener.filter_chains.first().and_then(|chain| chain.filters.first());
     let Some(ConfigType::TypedConfig(config)) = filter.and_then(|filter| filter.config_type.as_ref()) else {
-        return listener.name;
+        panic!("{listener:?}")
     };
     match HttpConnectionManager::decode(config.value.as_slice()).unwrap().route_specifier {
         Some(RouteSpecifier::Rds(routes)) => routes.route_config_name,

@@ -1,9 +1,12 @@
 //! Routes: their order, weights, retries and timeouts.
 
+use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{Route, RouteAction};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext;
+use prost::Message as _;
 use serde_json::{Value, json};
 use xds::Translation;
 
@@ -170,4 +173,50 @@ fn match_port_restricts_a_route_to_that_listener() {
     let translation = intercepted(&mesh(&resources), "virtualNode/client");
     assert_eq!(translation.routes["rds_egress_http_80"].virtual_hosts[0].routes.len(), 0);
     assert_eq!(translation.routes["rds_egress_http_81"].virtual_hosts[0].routes.len(), 1);
+}
+
+/// The cluster of a call to `blue` with TLS, and the protocols that it negotiates within TLS.
+fn negotiated(kind: &str, on_router: &str, of_node: &str, health_check: Value) -> (String, Vec<String>) {
+    let action = json!({"weightedTargets": [{"virtualNode": "blue", "weight": 1}]});
+    let spec = if kind == "tcpRoute" {
+        json!({ "action": action })
+    } else {
+        json!({"match": {"prefix": "/"}, "action": action})
+    };
+    let mut specs = colours(on_router, &[("all", json!({ kind: spec }))]);
+    let listener = &mut specs["virtualNode/blue"]["listeners"][0];
+    listener["portMapping"]["protocol"] = json!(of_node);
+    listener["healthCheck"] = health_check;
+    listener["tls"] = json!({
+        "mode": "STRICT", "certificate": {"file": {"certificateChain": "/c.pem", "privateKey": "/k.pem"}},
+    });
+    let translation = intercepted(&mesh(&specs), "virtualNode/client");
+    assert_eq!(translation.findings, []);
+    let mut calls = translation.clusters.values().filter(|cluster| cluster.name.starts_with("cds_egress_shop_blue_"));
+    let cluster = calls.next().unwrap();
+    assert_eq!(calls.count(), 0);
+    let Some(ConfigType::TypedConfig(config)) = &cluster.transport_socket.as_ref().unwrap().config_type else {
+        panic!("{cluster:?}");
+    };
+    let context = UpstreamTlsContext::decode(config.value.as_slice()).unwrap();
+    (cluster.name.clone(), context.common_tls_context.unwrap().alpn_protocols)
+}
+
+#[test]
+fn connections_negotiate_no_protocol_within_tls() {
+    let grpc_check = json!({
+        "protocol": "grpc", "healthyThreshold": 2, "unhealthyThreshold": 2, "intervalMillis": 5000, "timeoutMillis": 2000,
+    });
+    for (kind, on_router, of_node, check, name, protocols) in [
+        ("http2Route", "http2", "http2", Value::Null, "cds_egress_shop_blue_http2_8080", &["h2"][..]),
+        ("httpRoute", "http", "http", Value::Null, "cds_egress_shop_blue_http_8080", &["http/1.1"]),
+        // The client may send HTTP/1.1 or HTTP/2 within the connection, and the listener distinguishes them by itself.
+        ("tcpRoute", "tcp", "http2", Value::Null, "cds_egress_shop_blue_tcp_8080", &[]),
+        ("tcpRoute", "tcp", "http", Value::Null, "cds_egress_shop_blue_tcp_8080", &[]),
+        ("tcpRoute", "tcp", "tcp", Value::Null, "cds_egress_shop_blue_tcp_8080", &[]),
+        ("tcpRoute", "tcp", "grpc", grpc_check, "cds_egress_shop_blue_tcp_8080", &[]),
+    ] {
+        let expected = (name.to_owned(), protocols.iter().map(|one| (*one).to_owned()).collect());
+        assert_eq!(negotiated(kind, on_router, of_node, check), expected, "{kind} to {of_node}");
+    }
 }

@@ -29,7 +29,7 @@ fn table(files: &[(&str, &str)], layout: Layout) -> String {
     }
     let judged =
         Judged { evaluation, undecided: Vec::new(), places: std::collections::HashMap::new(), notices: Vec::new() };
-    let report = Report::of(&texts, &reading, &judged, &[]);
+    let report = Report::new(&texts, &reading, &judged, &[]);
     write(&report, layout)
 }
 
@@ -126,7 +126,7 @@ fn summary_says_what_was_read_and_what_was_not() {
     assert_eq!(last[0], "Read: 2 files, 3 resources, 1 mesh. Not read: 1 refused resource.");
     assert!(last[1].starts_with("Findings: ") && last[1].contains("root cause"), "{}", last[1]);
     let text = table(&[("bad.json", refused)], PLAIN);
-    assert!(text.contains("No findings in what was read."), "unknown is not clean: {text}");
+    assert!(text.contains("No findings in the read files."), "unknown is not clean: {text}");
 }
 
 /// No value of a mesh moves the cursor, changes colours or reverses the reading direction.

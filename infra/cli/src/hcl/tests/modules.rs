@@ -235,16 +235,16 @@ fn modules_from_elsewhere_are_listed_and_open_calls_are_undecided() {
                 \"../node\"\n  for_each = var.open\n  mesh = module.vpc.name\n}\nmodule \"off\" {\n  source = \"../node\"\n  count = \
                 0\n  mesh = \"m\"\n}\n";
     let files = [("a/live/main.tf", root), ("a/node/main.tf", NODE)];
-    let told = evaluated(&files);
-    let notices = told.notices.join("\n");
+    let result = evaluated(&files);
+    let notices = result.notices.join("\n");
     assert!(
         notices.contains("a/live/main.tf:2: module.vpc: `terraform-aws-modules/vpc/aws` was not read"),
         "{notices}"
     );
     assert!(notices.contains("for_each of module.node was not evaluated"), "{notices}");
     assert!(notices.contains("terraform show -json"), "{notices}");
-    assert_eq!(told.calls_elsewhere.iter().collect::<Vec<_>>(), ["a/live/main.tf"]);
-    assert_eq!(told.absent[0].source.id, "module.off");
+    assert_eq!(result.calls_elsewhere.iter().collect::<Vec<_>>(), ["a/live/main.tf"]);
+    assert_eq!(result.absent[0].source.id, "module.off");
     let (_, open) = outcome(&files);
     assert_eq!(open, ["module.node.aws_appmesh_virtual_node.this: for_each of module.node"]);
 }
@@ -258,7 +258,10 @@ fn calls_in_circles_end() {
                \"aws_appmesh_mesh\" \"m\" { name = var.name }\noutput \"name\" { value = var.name }\n";
     let other = one.replace("../b", "../a").replace("\"b\"", "\"a\"").replace("module.b", "module.a");
     let read = evaluated(&[("a/main.tf", one), ("b/main.tf", &other)]);
-    assert!(read.resources.iter().any(|resource| resource.address == "aws_appmesh_mesh.m"), "each is read by itself");
+    assert!(
+        read.resources.iter().any(|resource| resource.address == "aws_appmesh_mesh.m"),
+        "each folder is a root module"
+    );
     let (found, _) =
         outcome(&[("node/main.tf", &NODE.replace("variable \"mesh\" {}", "variable \"mesh\" { default = \"m\" }"))]);
     assert_eq!(found, paths(["mesh/m/virtualNode/unnamed"]));

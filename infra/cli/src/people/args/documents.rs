@@ -7,16 +7,17 @@ use ports::StateKey;
 /// are needed to restore them.
 const FORGETTABLE: [&str; 4] = ["tag-compliance", "egress-compliance", "compliance-sweep", "change-audit"];
 
-/// The function with one document, which remembers pages.
+/// The function with one document, which stores the sent pages.
 const ROUTE_FAILOVER: &str = "route-failover";
 
-/// The functions that remember their failing calls, or decisions without progress, in a document.
-const WITH_FAILURES: [&str; 6] = [
+/// The functions that store their failing calls, or decisions without progress, in a document.
+const WITH_FAILURES: [&str; 7] = [
     "certificate-rotation",
     "tag-compliance",
     "egress-compliance",
     "compliance-sweep",
     "change-audit",
+    "failover-drill",
     "traffic-shift",
 ];
 

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn a_certificate_is_told_from_a_resource() {
+fn certificate_sources_parse_as_certificates_and_paths_as_resources() {
     for (text, wanted) in [("acm:arn:aws:acm:r:1:certificate/x", None), ("trust sds:ca", Some("sds:ca"))] {
         let wanted = wanted.unwrap_or(text).to_owned();
         assert_eq!(journalled(text), Ok(Journalled::Certificate(wanted)));
@@ -11,7 +11,7 @@ fn a_certificate_is_told_from_a_resource() {
 }
 
 #[test]
-fn alarm_is_told_from_a_resource() {
+fn alarm_prefix_parses_as_an_alarm_and_paths_as_resources() {
     let name = |text| Explained::Alarm(AlarmName::parse(text).unwrap());
     assert_eq!(explained("alarm/team/5xx"), Ok(name("team/5xx")));
     assert_eq!(explained("mesh/shop"), resource("mesh/shop").map(Explained::Resource));
@@ -57,10 +57,10 @@ fn releasable_is_route_or_certificate() {
 }
 
 #[test]
-fn a_route_is_read_in_both_forms() {
+fn route_parses_in_both_forms() {
     for text in ["shop/cart/all", "mesh/shop/virtualRouter/cart/route/all"] {
         assert_eq!(route(text).unwrap().to_string(), "shop/cart/all");
     }
-    assert!(route("mesh/shop/virtualNode/cart-v1").unwrap_err().contains("is no route"));
+    assert!(route("mesh/shop/virtualNode/cart-v1").unwrap_err().contains("is not a route"));
     assert!(resource("cart").unwrap_err().contains("MESH/ROUTER/ROUTE"));
 }

@@ -29,7 +29,7 @@ async fn an_account_without_alarms_has_no_usable_one_for_any_target() {
     for node in ["cart-v1", "cart-v2"] {
         shop.ports.alarms.remove(&errors_of(node));
     }
-    let Err(Trouble::Refused(refusal)) = shop.asks("meshwarden alarms shop --check").await else {
+    let Err(Trouble::Refused(refusal)) = shop.run("meshwarden alarms shop --check").await else {
         panic!("every target lacks an alarm")
     };
     let Refusal::WithoutAlarm { lacking, all, text } = *refusal else { panic!("{refusal:?}") };
@@ -41,9 +41,9 @@ async fn an_account_without_alarms_has_no_usable_one_for_any_target() {
 async fn an_account_with_the_generated_alarms_passes() {
     let shop = Shop::open();
     shop.deploy().await;
-    let text = shop.asks("meshwarden alarms shop --check").await.unwrap();
+    let text = shop.run("meshwarden alarms shop --check").await.unwrap();
     assert!(text.ends_with("2 targets, 0 without a usable alarm\n"), "{text}");
     let json: Value =
-        serde_json::from_str(&shop.asks("meshwarden alarms shop --check --format json").await.unwrap()).unwrap();
+        serde_json::from_str(&shop.run("meshwarden alarms shop --check --format json").await.unwrap()).unwrap();
     assert_eq!(json["targets"][0]["problems"], serde_json::json!([]));
 }

@@ -37,26 +37,26 @@ async fn a_call_that_fails_is_named_and_ends_with_two() {
     ] {
         let undisturbed = shop().await;
         let before = undisturbed.ports.faults.calls().len();
-        let expected = undisturbed.asks(line).await.unwrap();
+        let expected = undisturbed.run(line).await.unwrap();
         let calls = undisturbed.ports.faults.calls()[before..].to_vec();
         assert!(!calls.is_empty(), "{line}");
         for call in &calls {
             for (failure, kind) in FAILURES {
                 let shop = shop().await;
                 shop.ports.faults.at(call.number, Fault::Fails(failure, Effect::NotDone));
-                match shop.asks(line).await {
+                match shop.run(line).await {
                     // A survey retries throttled calls, and a restore succeeds even if its tag cannot be removed. Any
                     // other output names the failure.
-                    Ok(said) => {
-                        assert!(said == expected || said.contains(&kind.to_string()), "{line} at {call}: {said}");
+                    Ok(output) => {
+                        assert!(output == expected || output.contains(&kind.to_string()), "{line} at {call}: {output}");
                     }
                     Err(trouble) => {
-                        let told = told(&trouble);
+                        let output = output(&trouble);
                         // Alarms, harm checks and their failed reads are reasons to refuse the restore.
-                        let refused = told.contains("is not restored: ");
-                        assert_eq!(trouble.exit_code(), if refused { 1 } else { 2 }, "{line} at {call}: {told}");
-                        assert!(told.contains(&kind.to_string()), "{line} at {call}: {told}");
-                        assert!(told.contains("failed to ") || told.contains("restored, but"), "{line}: {told}");
+                        let refused = output.contains("is not restored: ");
+                        assert_eq!(trouble.exit_code(), if refused { 1 } else { 2 }, "{line} at {call}: {output}");
+                        assert!(output.contains(&kind.to_string()), "{line} at {call}: {output}");
+                        assert!(output.contains("failed to ") || output.contains("restored, but"), "{line}: {output}");
                     }
                 }
             }
@@ -64,9 +64,9 @@ async fn a_call_that_fails_is_named_and_ends_with_two() {
     }
 }
 
-fn told(trouble: &Trouble) -> String {
+fn output(trouble: &Trouble) -> String {
     let sources = std::iter::successors(std::error::Error::source(trouble), |&source| source.source());
-    sources.fold(trouble.to_string(), |told, source| format!("{told}: {source}"))
+    sources.fold(trouble.to_string(), |output, source| format!("{output}: {source}"))
 }
 
 /// The state table is unavailable or denies access: no write happens anywhere, and the messages differ.
@@ -86,9 +86,9 @@ async fn without_the_state_table_nothing_is_written() {
                 ["load", "begin", "finish", "note", "journal", "switch"].iter().any(|name| call.name.contains(name))
             };
             shop.ports.faults.whenever(of_state, Fault::Fails(failure, Effect::NotDone));
-            let trouble = shop.asks(line).await.unwrap_err();
+            let trouble = shop.run(line).await.unwrap_err();
             assert_eq!(trouble.exit_code(), 2, "{line}");
-            assert!(told(&trouble).contains(kind), "{line}: {}", told(&trouble));
+            assert!(output(&trouble).contains(kind), "{line}: {}", output(&trouble));
             assert_eq!(shop.weights(), weights, "{line}");
             assert_eq!(shop.ports.state.journal_of(&StateKey::route(&cart())).len(), journal, "{line}");
         }
@@ -100,15 +100,15 @@ async fn without_the_state_table_nothing_is_written() {
 async fn a_hold_whose_answer_was_lost_can_be_asked_for_again() {
     let undisturbed = Shop::open();
     let line = "meshwarden hold shop/cart/all --until 2026-11-20T18:00:00Z --reason x";
-    undisturbed.asks(line).await.unwrap();
+    undisturbed.run(line).await.unwrap();
     let calls = undisturbed.ports.faults.calls();
     let document = |shop: &Shop| shop.ports.state.stored(&StateKey::route(&cart())).unwrap().document;
     for call in calls.iter().filter(|call| call.writes) {
         for effect in [Effect::Done, Effect::NotDone] {
             let shop = Shop::open();
             shop.ports.faults.at(call.number, Fault::Fails(Failure::Unavailable, effect));
-            assert_eq!(shop.asks(line).await.unwrap_err().exit_code(), 2, "{call} {effect:?}");
-            shop.asks(line).await.unwrap();
+            assert_eq!(shop.run(line).await.unwrap_err().exit_code(), 2, "{call} {effect:?}");
+            shop.run(line).await.unwrap();
             assert_eq!(document(&shop)["edit"], document(&undisturbed)["edit"], "{call} {effect:?}");
         }
     }
@@ -120,7 +120,7 @@ async fn restore_tag_that_an_operator_may_not_remove_is_removed_by_the_function(
     for failure in [Failure::Throttled, Failure::Denied] {
         let shop = shop().await;
         shop.ports.faults.whenever(|call| call.name == "untag", Fault::Fails(failure, Effect::NotDone));
-        shop.asks("meshwarden restore shop/cart/all").await.unwrap();
+        shop.run("meshwarden restore shop/cart/all").await.unwrap();
         assert!(shop.has_restore_tag(), "{failure:?}");
         shop.ports.faults.reset();
         shop.minutes(1).await;

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use mesh::certificates::Readings;
-use mesh::edges::{Edge, Verdict, edges};
+use mesh::edges::{Edge, TlsVerdict as Verdict, edges};
 use mesh::graph::{Gateway, Mesh, Router};
 use mesh::name::{ResourcePath, VirtualNodeName};
 use mesh::spec::{
-    Backend, GatewayRouteRule, GatewayRouteSpec, Port, Protocol, RouteRule, RouteSpec, Spec, TlsMode,
-    VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec, VirtualServiceProvider,
+    Backend, GatewayRouteRule, GatewayRouteSpec, Port, Protocol, RouteRule, RouteSpec, Spec, VirtualGatewaySpec,
+    VirtualNodeSpec, VirtualRouterSpec, VirtualServiceProvider,
 };
 use mesh::traffic::{Flow, Landing, flows_of, understands};
 use serde_json::Value;
@@ -107,36 +107,16 @@ impl Written<'_> {
         }
     }
 
-    /// Whether a virtual node has other ports or protocols after the write.
+    /// Whether a virtual node has other ports after the write.
     pub(super) fn changes_ports_of_node(&self) -> bool {
         let ports = |mesh: &Mesh| {
-            let listeners = mesh.nodes.iter().flat_map(|(name, spec)| {
-                spec.listeners().iter().map(move |one| (name.clone(), one.port_mapping.clone()))
-            });
-            listeners.collect::<Vec<_>>()
+            let listeners = mesh
+                .nodes
+                .iter()
+                .flat_map(|(name, spec)| spec.listeners().iter().map(move |one| (name.clone(), one.port_mapping.port)));
+            listeners.collect::<BTreeSet<_>>()
         };
         ports(self.before) != ports(self.after)
-    }
-
-    /// Whether a listener of a virtual node goes from plain text to TLS only, or back, in one write. Its proxy and those of
-    /// its callers change one after the other; `PERMISSIVE` in between accepts both.
-    pub(super) fn skips_permissive(&self) -> bool {
-        let modes = |mesh: &Mesh| -> BTreeMap<(VirtualNodeName, Port), TlsMode> {
-            let listeners = mesh.nodes.iter().flat_map(|(name, spec)| {
-                spec.listeners().iter().map(move |listener| {
-                    let mode = listener.tls.as_ref().map_or(TlsMode::Disabled, |tls| tls.mode.clone());
-                    ((name.clone(), listener.port_mapping.port), mode)
-                })
-            });
-            listeners.collect()
-        };
-        let after = modes(self.after);
-        modes(self.before).into_iter().any(|(listener, before)| {
-            matches!(
-                (before, after.get(&listener)),
-                (TlsMode::Disabled, Some(TlsMode::Strict)) | (TlsMode::Strict, Some(TlsMode::Disabled))
-            )
-        })
     }
 
     /// Whether each request of a call was answered alike before the write. Where one of several targets does not understand

@@ -264,13 +264,20 @@ impl Playground {
     }
 }
 
-/// The status of each call; 0 for no answer.
+/// The status of each call; 0 for no answer. With `WRITES_VERBOSE`, answers other than 200 are printed.
 async fn ask(client: &reqwest::Client, doors: &Doors) -> BTreeMap<Call, u16> {
+    let is_verbose = std::env::var_os("WRITES_VERBOSE").is_some();
     let answered = join_all(doors.iter().map(async |(call, at)| {
         let url = format!("http://127.0.0.1:{at}{}", call.path);
         let request =
             if call.is_grpc { client.post(url).header("content-type", "application/grpc") } else { client.get(url) };
-        let status = request.send().await.map_or(0, |answer| answer.status().as_u16());
+        let (status, text) = match request.send().await {
+            Ok(answer) => (answer.status().as_u16(), answer.text().await.unwrap_or_default()),
+            Err(error) => (0, format!("{error:?}")),
+        };
+        if is_verbose && status != 200 {
+            println!("{call:?}: {status} {text}");
+        }
         (call.clone(), status)
     }));
     answered.await.into_iter().collect()

@@ -6,12 +6,14 @@ use super::cut::Cut;
 use super::moved::{Moved, Target, is_of_handshake};
 use super::ports::ports;
 use super::taken_over;
+use super::tls_modes;
 use crate::certificates::Readings;
 use crate::edges::{EdgeHarm, edge_harms, edges};
 use crate::graph::Mesh;
 use crate::name::ResourcePath;
 
-/// The calls whose two ends no longer fit, and those that move to an end that they do not fit.
+/// The calls whose two ends no longer fit, those that move to an end that they do not fit, and those that fail while a
+/// listener changes its mode.
 pub(super) fn cuts(before: &Mesh, after: &Mesh, written: &ResourcePath, now: Timestamp) -> Vec<Cut> {
     let readings = Readings::default();
     let (was, will) = (edges(before, &readings, now), edges(after, &readings, now));
@@ -40,6 +42,7 @@ pub(super) fn cuts(before: &Mesh, after: &Mesh, written: &ResourcePath, now: Tim
             found.extend(moved.cut(&from, &route, was, will));
         }
     }
+    found.extend(tls_modes::cuts(&moved));
     found.extend(taken_over::cuts(&moved, written));
     found
 }

@@ -2,7 +2,7 @@
 
 use super::cut::Cut;
 use super::ports::ports;
-use crate::edges::{Broken, Edge, Verdict};
+use crate::edges::{Broken, Edge, TlsVerdict as Verdict};
 use crate::graph::Mesh;
 use crate::name::{ResourcePath, VirtualServiceName};
 use crate::spec::{GatewayRouteTarget, Port};

@@ -1,4 +1,5 @@
-//! Calls that a written route takes over from another one, or sends to one more target, where their handshake fails.
+//! Calls that a written route takes over from another one, leaves to another one that now comes first, or sends to one
+//! more target, where their handshake fails.
 //!
 //! The calls between two ends may fail through one route and be of no interest to anyone, while another route takes the
 //! calls that work. A route that takes those over, and leads them to the same ends, cuts them.
@@ -22,7 +23,7 @@ use crate::traffic::{Landing, flows_of};
 /// The cuts by a written route or gateway route; a deleted one takes nothing over.
 pub(super) fn cuts(moved: &Moved<'_>, written: &ResourcePath) -> Vec<Cut> {
     match written {
-        ResourcePath::Route(id) => by_route(moved, id),
+        ResourcePath::Route(id) => [by_route(moved, id), by_lost_precedence(moved, id)].concat(),
         ResourcePath::GatewayRoute(_, gateway, name) => by_gateway_route(moved, gateway, name),
         ResourcePath::VirtualService(_, service) => by_service(moved, service),
         ResourcePath::Mesh(_)
@@ -82,6 +83,41 @@ fn by_route(moved: &Moved<'_>, id: &RouteId) -> Vec<Cut> {
         });
         if gets_one_more || takes_over {
             found.push(cut(&resource, edge, fault));
+        }
+    }
+    found
+}
+
+/// The calls that another route takes, because the written one no longer comes before it. A written route that no longer
+/// matches calls gives them up on purpose.
+fn by_lost_precedence(moved: &Moved<'_>, id: &RouteId) -> Vec<Cut> {
+    let Moved { was, will, before, after } = *moved;
+    let (Some(former), Some(route)) = (before.route(id), after.route(id)) else { return Vec::new() };
+    let resource = ResourcePath::Route(id.clone());
+    let through = |edge: &&Edge, mesh: &Mesh| {
+        let provider = mesh.services.get(&edge.service).and_then(|service| service.provider.as_ref());
+        provider.and_then(VirtualServiceProvider::router) == Some(&id.router)
+    };
+    let of_former = targets(before, former);
+    let mut found = Vec::new();
+    let others = after.routers.get(&id.router).into_iter().flat_map(|router| &router.routes);
+    for (name, other) in others.filter(|(name, _)| **name != id.route) {
+        let is_overtaken = comes_first(before, id, name) && !comes_first(after, id, name);
+        let takes = takes_something(after, &after.route_id(&id.router, name), other) != Some(false);
+        if !is_overtaken || !takes || !overlap(former, other) || !overlap(route, other) {
+            continue;
+        }
+        let ends = targets(after, other);
+        for edge in will.iter().filter(|edge| through(edge, after) && reaches(&ends, edge)) {
+            let Some(fault) = broken(edge).filter(|fault| is_of_handshake(fault)) else { continue };
+            let own = |old: &&Edge| {
+                old.from == edge.from && old.service == edge.service && through(old, before) && reaches(&of_former, old)
+            };
+            let worked = was.iter().filter(own).any(|old| broken(old).is_none());
+            let failed = was.iter().filter(own).any(|old| old.name() == edge.name() && broken(old).is_some());
+            if worked && !failed {
+                found.push(cut(&resource, edge, fault));
+            }
         }
     }
     found
@@ -209,18 +245,39 @@ fn by_gateway_route(moved: &Moved<'_>, gateway: &VirtualGatewayName, name: &Gate
         is_first && entry.routes.get(other).is_some_and(|other| overlap_at_gateway(own, other))
     };
     let former = entry.routes.get(name);
+    let mut found = Vec::new();
+    if let Some(former) = former.filter(|former| works(former)) {
+        for (other, spec) in now.routes.iter().filter(|(other, _)| *other != name) {
+            let is_overtaken = comes_first(entry, former, other) && !comes_first(now, route, other);
+            let target = spec.rule.target().and_then(|target| Target::find(after, target));
+            if let Some(target) = target.filter(|_| is_overtaken && overlap_at_gateway(route, spec)) {
+                found.extend(handshake_cuts(will, after, &from, target, &resource));
+            }
+        }
+    }
     let takes_over = entry.routes.iter().filter(|(other, _)| *other != name).any(|(other, spec)| {
         let took = former.is_some_and(|former| {
             comes_first(entry, former, other) && at_gateway(&route.rule).0.are_within(&at_gateway(&former.rule).0)
         });
         works(spec) && comes_first(now, route, other) && !took
     });
-    if !takes_over {
-        return Vec::new();
+    if takes_over {
+        found.extend(handshake_cuts(will, after, &from, target, &resource));
     }
-    let arrivals = arriving(will, after, &from, target);
-    let faults = arrivals.filter_map(|edge| Some((edge, broken(edge).filter(|fault| is_of_handshake(fault))?)));
-    faults.map(|(edge, fault)| cut(&resource, edge, fault)).collect()
+    found
+}
+
+/// The cuts of calls to a target, where their handshakes fail.
+fn handshake_cuts(
+    edges: &[Edge],
+    mesh: &Mesh,
+    from: &ResourcePath,
+    target: Target<'_>,
+    resource: &ResourcePath,
+) -> Vec<Cut> {
+    let faults = arriving(edges, mesh, from, target)
+        .filter_map(|edge| Some((edge, broken(edge).filter(|fault| is_of_handshake(fault))?)));
+    faults.map(|(edge, fault)| cut(resource, edge, fault)).collect()
 }
 
 /// The paths of a match, as far as they can be compared.

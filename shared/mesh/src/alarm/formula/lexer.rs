@@ -2,7 +2,7 @@
 
 /// One token.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Token {
+pub(super) enum FormulaToken {
     /// A name, a keyword or a function.
     Word(String),
     /// A quoted text.
@@ -13,7 +13,7 @@ pub(super) enum Token {
     Symbol(String),
 }
 
-impl Token {
+impl FormulaToken {
     pub(super) fn is_symbol(&self, symbol: &str) -> bool {
         matches!(self, Self::Symbol(text) if text == symbol)
     }
@@ -33,7 +33,7 @@ impl Token {
 }
 
 /// Splits an expression; `None` when a quotation mark has no partner.
-pub(super) fn tokens(expression: &str) -> Option<Vec<Token>> {
+pub(super) fn tokens(expression: &str) -> Option<Vec<FormulaToken>> {
     let mut tokens = Vec::new();
     let mut characters = expression.chars().peekable();
     while let Some(first) = characters.next() {
@@ -48,7 +48,7 @@ pub(super) fn tokens(expression: &str) -> Option<Vec<Token>> {
                         other => text.push(other),
                     }
                 }
-                tokens.push(Token::Text(text));
+                tokens.push(FormulaToken::Text(text));
             }
             digit if digit.is_ascii_digit() || digit == '.' => {
                 let mut text = String::from(digit);
@@ -59,7 +59,7 @@ pub(super) fn tokens(expression: &str) -> Option<Vec<Token>> {
                         text.extend(characters.next_if(|sign| matches!(sign, '-' | '+')));
                     }
                 }
-                tokens.push(Token::Number(text.parse().ok()));
+                tokens.push(FormulaToken::Number(text.parse().ok()));
             }
             letter if letter.is_alphabetic() || matches!(letter, '_' | ':') => {
                 let mut text = String::from(letter);
@@ -67,7 +67,7 @@ pub(super) fn tokens(expression: &str) -> Option<Vec<Token>> {
                 while let Some(next) = characters.next_if(is_part) {
                     text.push(next);
                 }
-                tokens.push(Token::Word(text));
+                tokens.push(FormulaToken::Word(text));
             }
             symbol => {
                 let mut text = String::from(symbol);
@@ -78,7 +78,7 @@ pub(super) fn tokens(expression: &str) -> Option<Vec<Token>> {
                         text = pair;
                     }
                 }
-                tokens.push(Token::Symbol(text));
+                tokens.push(FormulaToken::Symbol(text));
             }
         }
     }

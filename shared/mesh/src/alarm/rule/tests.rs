@@ -1,7 +1,7 @@
 use super::*;
 
 fn names(rule: &str) -> Vec<String> {
-    Rule::parse(rule).unwrap().alarms().into_iter().map(ToString::to_string).collect()
+    CompositeRule::parse(rule).unwrap().alarms().into_iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -39,10 +39,10 @@ fn broken_rules_are_refused() {
         ("AT_LEAST(many, ALARM, (a))", unexpected("many", "a number or a percentage")),
         ("AT_LEAST(1, a, (a))", unexpected("another word", "ALARM, OK or INSUFFICIENT_DATA")),
     ] {
-        assert_eq!(Rule::parse(rule), Err(error), "{rule}");
+        assert_eq!(CompositeRule::parse(rule), Err(error), "{rule}");
     }
-    assert_eq!(Rule::parse(&"NOT ".repeat(5_000)), Err(RuleError::TooDeep));
-    assert_eq!(Rule::parse(&"(".repeat(5_000)), Err(RuleError::TooDeep));
+    assert_eq!(CompositeRule::parse(&"NOT ".repeat(5_000)), Err(RuleError::TooDeep));
+    assert_eq!(CompositeRule::parse(&"(".repeat(5_000)), Err(RuleError::TooDeep));
 }
 
 /// `a`, `m` and `o` are the states `ALARM`, `INSUFFICIENT_DATA` and `OK` of alarms named `a1`, `m1`, `o1` and so on; any
@@ -67,7 +67,7 @@ fn known_causes_of_a_rule_with_unread_alarms() {
         ("NOT OK(unread)", ""),
         ("ALARM(a1)", "a1"),
     ] {
-        let causes = Rule::parse(rule).unwrap().known_causes(&state);
+        let causes = CompositeRule::parse(rule).unwrap().known_causes(&state);
         let found: Vec<String> = causes.iter().map(|cause| cause.alarm.to_string()).collect();
         assert_eq!(found.join(" "), expected, "{rule}");
     }
@@ -75,7 +75,7 @@ fn known_causes_of_a_rule_with_unread_alarms() {
 
 #[test]
 fn rule_is_evaluated_with_unknown_as_a_third_value() {
-    use Certainty::{False, True, Unknown};
+    use RuleValue::{False, True, Unknown};
     for (rule, value, causes) in [
         ("ALARM(a1)", True, "a1"),
         ("ALARM(o1)", False, ""),
@@ -105,7 +105,7 @@ fn rule_is_evaluated_with_unknown_as_a_third_value() {
         ("TRUE", True, ""),
         ("FALSE OR ALARM(a1)", True, "a1"),
     ] {
-        let read = Rule::parse(rule).unwrap();
+        let read = CompositeRule::parse(rule).unwrap();
         let found: Vec<String> = read.causes(&state).iter().map(|cause| cause.alarm.to_string()).collect();
         assert_eq!((read.evaluate(&state), found.join(" ").as_str()), (value, causes), "{rule}");
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::alarm::{Alarm, AlarmName, AlarmSource, EvaluationState, Rule};
+use crate::alarm::{Alarm, AlarmName, AlarmSource, CompositeRule, EvaluationState};
 
 /// The alarms below a composite alarm that are no composite alarms themselves, in the order of their names.
 pub(in crate::failover) fn metric_alarms_below<'a>(alarm: &'a Alarm, alarms: &'a [Alarm]) -> Vec<&'a Alarm> {
@@ -22,7 +22,7 @@ fn below<'a>(alarm: &'a Alarm, alarms: &'a [Alarm]) -> Vec<&'a Alarm> {
     let mut seen: BTreeSet<AlarmName> = BTreeSet::from([alarm.name.clone()]);
     let (mut open, mut found) = (vec![alarm], Vec::new());
     while let Some(AlarmSource::Composite(rule)) = open.pop().map(|alarm| &alarm.source) {
-        let Ok(rule) = Rule::parse(rule) else { continue };
+        let Ok(rule) = CompositeRule::parse(rule) else { continue };
         let names: BTreeSet<&AlarmName> = rule.alarms().into_iter().filter(|name| !seen.contains(*name)).collect();
         let children: Vec<&Alarm> = alarms.iter().filter(|alarm| names.contains(&alarm.name)).collect();
         seen.extend(names.into_iter().cloned());

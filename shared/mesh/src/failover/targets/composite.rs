@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::context::Context;
 use super::{ReportedTarget, TargetRule, Unmapped};
-use crate::alarm::{AlarmName, AlarmState, Cause, Certainty, Rule, StateTest};
+use crate::alarm::{AlarmName, AlarmState, Cause, CompositeRule, RuleValue, StateTest};
 
 /// The maximum nesting of composite alarms that is followed. CloudWatch has no limit, and permits cycles.
 pub(super) const MAX_DEPTH: usize = 5;
@@ -19,7 +19,7 @@ impl Context<'_> {
     /// Children in `ALARM` take precedence. Children that are `OK` or have no data count only if no child in `ALARM`
     /// reports a node: in `ALARM(errors) AND OK(maintenance)`, the second child is a condition, not the failure.
     pub(super) fn through_children(&self, rule: &str, depth: usize) -> Result<Vec<ReportedTarget>, Unmapped> {
-        let rule = Rule::parse(rule).map_err(|error| Unmapped::Unreadable { why: error.to_string() })?;
+        let rule = CompositeRule::parse(rule).map_err(|error| Unmapped::Unreadable { why: error.to_string() })?;
         let Some(depth) = depth.checked_sub(1) else {
             return Err(Unmapped::Unreadable {
                 why: format!("composite alarms are nested more than {MAX_DEPTH} deep"),
@@ -27,9 +27,9 @@ impl Context<'_> {
         };
         let state = |alarm: &AlarmName| self.state_of(alarm);
         let causes = match rule.evaluate(&state) {
-            Certainty::True => rule.causes(&state),
-            Certainty::Unknown => rule.known_causes(&state),
-            Certainty::False => return Err(Unmapped::ChildrenChanged),
+            RuleValue::True => rule.causes(&state),
+            RuleValue::Unknown => rule.known_causes(&state),
+            RuleValue::False => return Err(Unmapped::ChildrenChanged),
         };
         let (in_alarm, others): (Vec<Cause>, Vec<Cause>) =
             causes.into_iter().partition(|cause| cause.state == StateTest::Alarm);
@@ -65,7 +65,7 @@ impl Context<'_> {
     }
 
     /// The reason why a composite alarm reports no target. `reasons` are those of its children in `ALARM`.
-    fn why_no_target(&self, rule: &Rule, mut reasons: Vec<Unmapped>) -> Unmapped {
+    fn why_no_target(&self, rule: &CompositeRule, mut reasons: Vec<Unmapped>) -> Unmapped {
         let unread: BTreeSet<&AlarmName> =
             rule.alarms().into_iter().filter(|alarm| !self.by_name.contains_key(alarm)).collect();
         if !unread.is_empty() {

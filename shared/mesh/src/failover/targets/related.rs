@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::alarm::{Alarm, AlarmName, AlarmSource, Rule};
+use crate::alarm::{Alarm, AlarmName, AlarmSource, CompositeRule};
 
 /// The alarms named by composite alarms, in their rules or as suppressors, that were not read yet.
 #[must_use]
@@ -49,7 +49,7 @@ fn add(related: &mut BTreeSet<AlarmName>, names: Vec<AlarmName>) -> bool {
 /// The alarms that a composite alarm names in its rule and as its suppressor.
 fn named(alarm: &Alarm) -> Vec<AlarmName> {
     let AlarmSource::Composite(rule) = &alarm.source else { return Vec::new() };
-    let rule = Rule::parse(rule).ok();
+    let rule = CompositeRule::parse(rule).ok();
     let children = rule.iter().flat_map(|rule| rule.alarms()).cloned();
     children.chain(alarm.suppressor.iter().map(|suppressor| suppressor.alarm.clone())).collect()
 }

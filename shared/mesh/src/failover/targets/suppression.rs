@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use super::composite::MAX_DEPTH;
 use super::context::Context;
 use super::muted::Muted;
-use crate::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, Certainty, Rule, Suppressor};
+use crate::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, CompositeRule, RuleValue, Suppressor};
 
 impl Context<'_> {
     /// The cause of the mute of an alarm in `ALARM`; `None` if it is not muted.
@@ -30,12 +30,12 @@ impl Context<'_> {
         let mut first = None;
         for parent in self.by_name.values() {
             let AlarmSource::Composite(text) = &parent.source else { continue };
-            let Ok(rule) = Rule::parse(text) else { continue };
+            let Ok(rule) = CompositeRule::parse(text) else { continue };
             if !rule.alarms().contains(&&alarm.name) {
                 continue;
             }
             let is_triggered = parent.state == AlarmState::Alarm
-                || rule.evaluate(&|name: &AlarmName| self.state_of(name)) == Certainty::True;
+                || rule.evaluate(&|name: &AlarmName| self.state_of(name)) == RuleValue::True;
             if !is_triggered {
                 // A declared maintenance also covers a child that is not enough to trigger the composite alarm.
                 first = first.or_else(|| mute_rule(parent).or_else(|| self.suppression(parent)));
@@ -51,7 +51,7 @@ impl Context<'_> {
 
     /// The suppression of a composite alarm that is about to enter `ALARM`. The events of its children arrive first,
     /// and would move traffic before CloudWatch reports the suppression.
-    fn will_be_suppressed(&self, composite: &Alarm, rule: &Rule) -> Option<Muted> {
+    fn will_be_suppressed(&self, composite: &Alarm, rule: &CompositeRule) -> Option<Muted> {
         if composite.state == AlarmState::Alarm {
             return None;
         }

@@ -301,7 +301,7 @@ impl MetricLines<'_> {
 }
 
 /// A metric that a query selects by labels.
-fn selector(found: &crate::alarm::MetricUse, namespace: &str) -> MeasuredMetric {
+fn selector(found: &crate::alarm::ExpressionOperand, namespace: &str) -> MeasuredMetric {
     let fixed = found.labels.iter().filter(|matcher| matcher.operator == "=");
     MeasuredMetric {
         namespace: namespace.to_owned(),

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use crate::certificates::ServiceInstances;
 use crate::change::Change;
 use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::context::RuleContext;
 use crate::pack::controls::CONFIGURATION;
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::Scene;
 use crate::spec::{IpPreference, ServiceDiscovery, VirtualNodeSpec};
 
 const ADDRESS: Rule = Rule {
@@ -90,45 +90,45 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn of_mesh(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let Some(required) = scene.policy.addresses.ip_preference.map(IpPreference::from) else { return };
-    let Some(spec) = &scene.mesh.spec else { return };
+fn of_mesh(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    let Some(required) = context.policy.addresses.ip_preference.map(IpPreference::from) else { return };
+    let Some(spec) = &context.mesh.spec else { return };
     let present = spec.service_discovery.as_ref().and_then(|discovery| discovery.ip_preference.as_ref());
     // A mesh that requires one address family makes nodes that require the other unreachable.
-    let cut_off = scene.nodes().any(|(_, node)| insists_otherwise(&required, own_preference(node)));
-    report(found, scene.mesh_path(), present, &required, !cut_off);
+    let cut_off = context.nodes().any(|(_, node)| insists_otherwise(&required, own_preference(node)));
+    report(found, context.mesh_path(), present, &required, !cut_off);
 }
 
-fn of_dns(scene: &Scene<'_>, found: &mut Found<'_>) {
-    of_nodes(scene, found, |discovery| match discovery {
+fn of_dns(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    of_nodes(context, found, |discovery| match discovery {
         ServiceDiscovery::Dns(dns) => Some(dns.ip_preference.as_ref()),
         ServiceDiscovery::AwsCloudMap(_) | ServiceDiscovery::Unrecognised(_) => None,
     });
 }
 
-fn of_cloud_map(scene: &Scene<'_>, found: &mut Found<'_>) {
-    of_nodes(scene, found, |discovery| match discovery {
+fn of_cloud_map(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    of_nodes(context, found, |discovery| match discovery {
         ServiceDiscovery::AwsCloudMap(map) => Some(map.ip_preference.as_ref()),
         ServiceDiscovery::Dns(_) | ServiceDiscovery::Unrecognised(_) => None,
     });
 }
 
 fn of_nodes(
-    scene: &Scene<'_>,
-    found: &mut Found<'_>,
+    context: &RuleContext<'_>,
+    found: &mut RuleFindings<'_>,
     own: impl Fn(&ServiceDiscovery) -> Option<Option<&IpPreference>>,
 ) {
-    let Some(required) = scene.policy.addresses.ip_preference.map(IpPreference::from) else { return };
-    let of_mesh = mesh_preference(scene);
-    for (name, node) in scene.nodes() {
+    let Some(required) = context.policy.addresses.ip_preference.map(IpPreference::from) else { return };
+    let of_mesh = mesh_preference(context);
+    for (name, node) in context.nodes() {
         if let Some(own) = node.service_discovery.as_ref().and_then(&own) {
-            report(found, scene.node_path(name), own.or(of_mesh), &required, true);
+            report(found, context.node_path(name), own.or(of_mesh), &required, true);
         }
     }
 }
 
-fn mesh_preference<'a>(scene: &Scene<'a>) -> Option<&'a IpPreference> {
-    scene.mesh.spec.as_ref()?.service_discovery.as_ref()?.ip_preference.as_ref()
+fn mesh_preference<'a>(context: &RuleContext<'a>) -> Option<&'a IpPreference> {
+    context.mesh.spec.as_ref()?.service_discovery.as_ref()?.ip_preference.as_ref()
 }
 
 fn own_preference(node: &VirtualNodeSpec) -> Option<&IpPreference> {
@@ -148,7 +148,7 @@ fn insists_otherwise(of_mesh: &IpPreference, own: Option<&IpPreference>) -> bool
 }
 
 fn report(
-    found: &mut Found<'_>,
+    found: &mut RuleFindings<'_>,
     path: ResourcePath,
     present: Option<&IpPreference>,
     required: &IpPreference,
@@ -165,19 +165,19 @@ fn report(
         (safe && present.is_none()).then_some(change);
 }
 
-fn disjoint(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let Some(of_mesh) = mesh_preference(scene) else { return };
-    for (name, node) in scene.nodes() {
+fn disjoint(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    let Some(of_mesh) = mesh_preference(context) else { return };
+    for (name, node) in context.nodes() {
         let own = own_preference(node);
         if let Some(own) = own.filter(|own| insists_otherwise(of_mesh, Some(own))) {
             let message = format!("its IP preference is {own}, and the mesh's is {of_mesh}");
-            found.on(scene.node_path(name), message, facts! {"node": own, "mesh": of_mesh});
+            found.on(context.node_path(name), message, facts! {"node": own, "mesh": of_mesh});
         }
     }
 }
 
-fn matches_nothing(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, node) in scene.nodes() {
+fn matches_nothing(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (name, node) in context.nodes() {
         let Some(ServiceDiscovery::AwsCloudMap(map)) = &node.service_discovery else { continue };
         let mut wanted: BTreeMap<&str, &str> = BTreeMap::new();
         let mut twice = None;
@@ -191,11 +191,11 @@ fn matches_nothing(scene: &Scene<'_>, found: &mut Found<'_>) {
         let facts = facts! {"service": service, "namespace": namespace, "attributes": wanted};
         if let Some(key) = twice {
             let message = format!("its attribute {key} has two different required values");
-            found.on(scene.node_path(name), message, facts);
+            found.on(context.node_path(name), message, facts);
             continue;
         }
         let is_it = |one: &&ServiceInstances| one.service == service && one.namespace == namespace;
-        let Some(known) = scene.readings.instances.iter().find(is_it) else { continue };
+        let Some(known) = context.readings.instances.iter().find(is_it) else { continue };
         let has_all = |instance: &BTreeMap<String, String>| {
             wanted.iter().all(|(key, value)| instance.get(*key).map(String::as_str) == Some(*value))
         };
@@ -206,18 +206,18 @@ fn matches_nothing(scene: &Scene<'_>, found: &mut Found<'_>) {
                 "none of the {count} instances of {service} in {namespace} has its attributes {}",
                 listed.join(", ")
             );
-            found.on(scene.node_path(name), message, facts);
+            found.on(context.node_path(name), message, facts);
         }
     }
 }
 
-fn loopback(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, node) in scene.nodes() {
+fn loopback(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (name, node) in context.nodes() {
         let Some(ServiceDiscovery::Dns(dns)) = &node.service_discovery else { continue };
         let host = dns.hostname.trim_end_matches('.');
         let address = host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
         if address || host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost") {
-            found.on(scene.node_path(name), format!("its host name is {host}"), facts! {"hostname": host});
+            found.on(context.node_path(name), format!("its host name is {host}"), facts! {"hostname": host});
         }
     }
 }

@@ -6,10 +6,10 @@ use crate::alarm::Alarm;
 use crate::failover::alarm_targets;
 use crate::monitoring::{Unprovable, unprovable};
 use crate::name::ResourceKind;
+use crate::pack::context::RuleContext;
 use crate::pack::controls::AVAILABILITY;
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::Scene;
 
 pub(super) const RULES: &[Rule] = &[Rule {
     id: "alarm-cannot-prove-return",
@@ -29,18 +29,18 @@ pub(super) const RULES: &[Rule] = &[Rule {
     check: cannot_prove_return,
 }];
 
-fn cannot_prove_return(scene: &Scene<'_>, found: &mut Found<'_>) {
+fn cannot_prove_return(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
     let declared: Vec<(Alarm, BTreeMap<String, String>)> =
-        scene.mesh.alarms.iter().filter_map(|declared| Some((declared.alarm()?, declared.tags()))).collect();
+        context.mesh.alarms.iter().filter_map(|declared| Some((declared.alarm()?, declared.tags()))).collect();
     if declared.is_empty() {
         return;
     }
     let tags = declared.iter().map(|(alarm, tags)| (alarm.name.clone(), tags.clone())).collect();
     let alarms: Vec<Alarm> = declared.into_iter().map(|(alarm, _)| alarm).collect();
     let by_name: BTreeMap<_, &Alarm> = alarms.iter().map(|alarm| (&alarm.name, alarm)).collect();
-    let targets = alarm_targets(&alarms, &tags, &scene.policy.failover, scene.now);
-    for node in scene.mesh.nodes.keys() {
-        let reporting = targets.alarms_of(&scene.mesh.name, node).iter();
+    let targets = alarm_targets(&alarms, &tags, &context.policy.failover, context.now);
+    for node in context.mesh.nodes.keys() {
+        let reporting = targets.alarms_of(&context.mesh.name, node).iter();
         let verdicts: Vec<(&Alarm, Option<Unprovable>)> =
             reporting.filter_map(|target| by_name.get(&target.name)).map(|alarm| (*alarm, unprovable(alarm))).collect();
         let is_proved = verdicts.iter().any(|(_, why)| why.is_none());
@@ -51,7 +51,7 @@ fn cannot_prove_return(scene: &Scene<'_>, found: &mut Found<'_>) {
             if !is_proved || why.keeps_in_alarm() {
                 let facts = facts! {"alarm": alarm.name, "why": why};
                 let message = format!("alarm {} can't show that it recovered: {why}", alarm.name);
-                found.on_part(scene.node_path(node), format!("alarm {}", alarm.name), message, facts);
+                found.on_part(context.node_path(node), format!("alarm {}", alarm.name), message, facts);
             }
         }
     }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::{Links, Provider};
 use crate::name::{ResourceKind, VirtualServiceName};
+use crate::pack::context::{RuleContext, grouped};
 use crate::pack::controls::{CONFIGURATION, FLOWS};
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::{Scene, grouped};
 use crate::spec::{Port, Protocol, VirtualNodeSpec, VirtualRouterSpec};
 
 const BACKEND: Rule = Rule {
@@ -73,16 +73,16 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn twice(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (number, name, _) in scene.numbered_nodes() {
-        let mut backends = scene.links.backends(number).to_vec();
+fn twice(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (number, name, _) in context.numbered_nodes() {
+        let mut backends = context.links.backends(number).to_vec();
         backends.sort_unstable();
         let again: BTreeSet<usize> =
             backends.windows(2).filter(|two| two.first() == two.last()).flatten().copied().collect();
-        for service in again.into_iter().filter_map(|service| scene.links.services.name(service)) {
+        for service in again.into_iter().filter_map(|service| context.links.services.name(service)) {
             let message = format!("it names backend {service} more than once");
             found.on_part(
-                scene.node_path(name),
+                context.node_path(name),
                 format!("backend {service}"),
                 message,
                 facts! {"virtualService": service},
@@ -122,10 +122,10 @@ fn called<'p>(
     services.into_iter().map(ports_of).collect()
 }
 
-fn port_conflict(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let (links, ports) = (&scene.links, ports(&scene.links));
+fn port_conflict(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    let (links, ports) = (&context.links, ports(&context.links));
     let name_of = |service: usize| links.services.name(service).map(VirtualServiceName::as_str).unwrap_or_default();
-    for (number, name, _) in scene.numbered_nodes() {
+    for (number, name, _) in context.numbered_nodes() {
         let called = called(links, &ports, number);
         // Services of HTTP can share a port, so a conflict needs a TCP port.
         let by_tcp = |(_, ports): &(usize, &[(Port, &Protocol)])| ports.iter().any(|(_, of)| **of == Protocol::Tcp);
@@ -142,14 +142,14 @@ fn port_conflict(scene: &Scene<'_>, found: &mut Found<'_>) {
                     users.iter().map(|(service, protocol)| format!("{service} ({protocol})")).collect();
                 let message = format!("on port {port} it calls {}", listed.join(" and "));
                 let facts = facts! {"port": port, "backends": users};
-                found.on_part(scene.node_path(name), format!("port {port}"), message, facts);
+                found.on_part(context.node_path(name), format!("port {port}"), message, facts);
             }
         }
     }
 }
 
-fn server_first(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let ports = ports(&scene.links);
+fn server_first(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    let ports = ports(&context.links);
     let server_first_protocol = |port: &Port, protocol: &Protocol| {
         let known = SERVER_FIRST.iter().find(|(number, _)| *protocol == Protocol::Tcp && *number == port.get());
         known.map(|(_, spoken)| *spoken)
@@ -157,30 +157,30 @@ fn server_first(scene: &Scene<'_>, found: &mut Found<'_>) {
     // Few services, if any, are on such a port.
     let sends_first: Vec<bool> =
         ports.iter().map(|ports| ports.iter().any(|(port, of)| server_first_protocol(port, of).is_some())).collect();
-    for (number, name, _) in scene.numbered_nodes() {
-        if !scene.links.backends(number).iter().any(|service| sends_first.get(*service) == Some(&true)) {
+    for (number, name, _) in context.numbered_nodes() {
+        if !context.links.backends(number).iter().any(|service| sends_first.get(*service) == Some(&true)) {
             continue;
         }
-        for (service, ports) in called(&scene.links, &ports, number) {
-            let Some(service) = scene.links.services.name(service) else { continue };
+        for (service, ports) in called(&context.links, &ports, number) {
+            let Some(service) = context.links.services.name(service) else { continue };
             for (port, protocol) in ports {
                 let Some(spoken) = server_first_protocol(port, protocol) else { continue };
                 let message = format!("its backend {service} on port {port} looks like {spoken}");
                 let facts = facts! {"virtualService": service, "port": port, "protocol": spoken};
-                found.on_part(scene.node_path(name), format!("backend {service}"), message, facts);
+                found.on_part(context.node_path(name), format!("backend {service}"), message, facts);
             }
         }
     }
 }
 
-fn cycle(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for cycle in scene.paths().cycles() {
+fn cycle(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for cycle in context.paths().cycles() {
         let Some(first) = cycle.first() else { continue };
         let names: Vec<&str> = cycle.iter().map(|node| node.as_str()).collect();
         let message = match names.as_slice() {
             [_] => "it calls itself".to_owned(),
             _ => format!("it is one of {} nodes that call each other in a circle: {}", names.len(), names.join(", ")),
         };
-        found.on(scene.node_path(first), message, facts! {"virtualNodes": names});
+        found.on(context.node_path(first), message, facts! {"virtualNodes": names});
     }
 }

@@ -5,10 +5,10 @@ use jiff::SignedDuration;
 use super::retries::{Limit, OWN_LIMIT, limit_of_route, shown};
 use crate::graph::Provider;
 use crate::name::{ResourceKind, ResourcePath, VirtualNodeName};
+use crate::pack::context::RuleContext;
 use crate::pack::controls::AVAILABILITY;
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::Scene;
 use crate::spec::Protocol;
 
 const CALL: Rule = Rule {
@@ -52,9 +52,9 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn amplified(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let limit = u64::from(scene.policy.routing.retry_amplification);
-    for amplified in scene.paths().amplified(limit) {
+fn amplified(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    let limit = u64::from(context.policy.routing.retry_amplification);
+    for amplified in context.paths().amplified(limit) {
         let path: Vec<String> = amplified.path.iter().map(|(node, tries)| format!("{node} x{tries}")).collect();
         let message = format!(
             "one request can become {} tries at {} ({} are allowed): {}",
@@ -65,11 +65,11 @@ fn amplified(scene: &Scene<'_>, found: &mut Found<'_>) {
         );
         let facts = facts! {"tries": amplified.tries, "allowed": limit, "virtualNode": amplified.node, "path": path};
         let resource = match (amplified.router, amplified.route) {
-            (Some(router), Some(route)) => scene.route_path(router, route),
+            (Some(router), Some(route)) => context.route_path(router, route),
             // A service that a node provides has no route, so the default attempts apply.
-            _ => match scene.links.services_of_node(amplified.node).next() {
-                Some(service) => scene.service_path(service),
-                None => scene.node_path(amplified.node),
+            _ => match context.links.services_of_node(amplified.node).next() {
+                Some(service) => context.service_path(service),
+                None => context.node_path(amplified.node),
             },
         };
         found.on_part(resource, format!("target {}", amplified.node), message, facts);
@@ -91,23 +91,23 @@ enum By {
 }
 
 impl By {
-    fn path(self, scene: &Scene<'_>) -> Option<ResourcePath> {
+    fn path(self, context: &RuleContext<'_>) -> Option<ResourcePath> {
         match self {
-            Self::Route(route) => scene.links.routes.get(route).map(|route| ResourcePath::Route(route.id.clone())),
-            Self::Service(service) => scene.links.services.name(service).map(|service| scene.service_path(service)),
+            Self::Route(route) => context.links.routes.get(route).map(|route| ResourcePath::Route(route.id.clone())),
+            Self::Service(service) => context.links.services.name(service).map(|service| context.service_path(service)),
         }
     }
 }
 
-fn limits(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let of_routes: Vec<_> = scene.links.routes.iter().map(|route| limit_of_route(route.spec)).collect();
-    let shortest = shortest_towards(scene, &of_routes, OWN_LIMIT);
-    let longest = longest_of(scene, &of_routes, Some(OWN_LIMIT));
-    each_crossed(scene, &shortest, &longest, |name, inner, outer| {
+fn limits(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    let of_routes: Vec<_> = context.links.routes.iter().map(|route| limit_of_route(route.spec)).collect();
+    let shortest = shortest_towards(context, &of_routes, OWN_LIMIT);
+    let longest = longest_of(context, &of_routes, Some(OWN_LIMIT));
+    each_crossed(context, &shortest, &longest, |name, inner, outer| {
         let ((by, waits), (outer_by, waited)) = (inner, outer);
         let message = format!("{by} lets a call take {waits}, and {outer_by} waits {waited} for the node");
         let facts = facts! {"inner": by, "innerLimit": waits, "outer": outer_by, "outerLimit": waited};
-        found.on(scene.node_path(name), message, facts);
+        found.on(context.node_path(name), message, facts);
     });
 }
 
@@ -117,14 +117,15 @@ pub(super) type Setter = (ResourcePath, String);
 /// Calls back for each node with a longer limit towards a backend than its caller has for it: the inner limit, then the
 /// outer one.
 pub(super) fn each_crossed(
-    scene: &Scene<'_>,
+    context: &RuleContext<'_>,
     outer: &[Option<Set>],
     inner: &[Option<Set>],
     mut visit: impl FnMut(&VirtualNodeName, Setter, Setter),
 ) {
-    let setter = |set: Set| Some((set.by.path(scene)?, shown(set.limit)));
-    for (number, name, _) in scene.numbered_nodes() {
-        let towards = scene.links.backends(number).iter().filter_map(|service| inner.get(*service).copied().flatten());
+    let setter = |set: Set| Some((set.by.path(context)?, shown(set.limit)));
+    for (number, name, _) in context.numbered_nodes() {
+        let towards =
+            context.links.backends(number).iter().filter_map(|service| inner.get(*service).copied().flatten());
         let Some(inner) = towards.max() else { continue };
         let outer = outer.get(number).copied().flatten();
         let Some(outer) = outer.filter(|outer| outer.limit < inner.limit) else { continue };
@@ -136,11 +137,11 @@ pub(super) fn each_crossed(
 
 /// By node, the shortest time that a caller waits for it. Only called nodes have one.
 pub(super) fn shortest_towards(
-    scene: &Scene<'_>,
+    context: &RuleContext<'_>,
     of_routes: &[Option<Limit>],
     default: SignedDuration,
 ) -> Vec<Option<Set>> {
-    let links = &scene.links;
+    let links = &context.links;
     let mut all: Vec<Option<Set>> = vec![None; links.nodes.len()];
     let mut take = |node: usize, set: Set| {
         if let Some(shortest) = all.get_mut(node) {
@@ -159,7 +160,7 @@ pub(super) fn shortest_towards(
     }
     for service in (0..links.services.len()).filter(is_called) {
         if let Some(Provider::Node(node)) = links.provider(service)
-            && speaks_requests(scene, node)
+            && speaks_requests(context, node)
         {
             take(node, Set { limit: Limit::At(default), by: By::Service(service) });
         }
@@ -169,11 +170,11 @@ pub(super) fn shortest_towards(
 
 /// By virtual service, the longest time that a call of it may take.
 pub(super) fn longest_of(
-    scene: &Scene<'_>,
+    context: &RuleContext<'_>,
     of_routes: &[Option<Limit>],
     default: Option<SignedDuration>,
 ) -> Vec<Option<Set>> {
-    let links = &scene.links;
+    let links = &context.links;
     let longest_through = |router: usize| {
         let limits = links.routes_through(router).filter_map(|route| {
             Some(Set { limit: of_routes.get(route.number).copied().flatten()?, by: By::Route(route.number) })
@@ -184,14 +185,14 @@ pub(super) fn longest_of(
     let of_service = |service: usize| match links.provider(service)? {
         Provider::Router(router) => by_router.get(router).copied().flatten(),
         Provider::Node(node) => {
-            let limit = Limit::At(default.filter(|_| speaks_requests(scene, node))?);
+            let limit = Limit::At(default.filter(|_| speaks_requests(context, node))?);
             Some(Set { limit, by: By::Service(service) })
         }
     };
     (0..links.services.len()).map(of_service).collect()
 }
 
-fn speaks_requests(scene: &Scene<'_>, node: usize) -> bool {
-    let node = scene.links.nodes.get(node);
+fn speaks_requests(context: &RuleContext<'_>, node: usize) -> bool {
+    let node = context.links.nodes.get(node);
     node.is_some_and(|node| node.listeners().iter().any(|listener| listener.port_mapping.protocol != Protocol::Tcp))
 }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::certificates::{Certificate, Chain, KeyKind, KeyPlace, Reading, Source};
+use crate::certificates::{Certificate, CertificateSource, Chain, KeyKind, KeyLocation, SourceReading};
 use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::context::{Presented, RuleContext, Socket};
 use crate::pack::controls::CERTIFICATES;
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::{Presented, Scene, Socket};
 
 const CERTIFICATE: Rule = Rule {
     id: "",
@@ -118,10 +118,10 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 /// The presented certificates that were read.
-fn chains<'s>(scene: &'s Scene<'_>) -> impl Iterator<Item = (&'s Presented, &'s Chain)> {
-    scene.presented.iter().filter_map(|one| match scene.readings.chains.get(&one.source)? {
-        Reading::Known(chain) => Some((one, chain)),
-        Reading::Unread(_) => None,
+fn chains<'s>(context: &'s RuleContext<'_>) -> impl Iterator<Item = (&'s Presented, &'s Chain)> {
+    context.presented.iter().filter_map(|one| match context.readings.chains.get(&one.source)? {
+        SourceReading::Known(chain) => Some((one, chain)),
+        SourceReading::Unread(_) => None,
     })
 }
 
@@ -130,9 +130,9 @@ fn first_end(chain: &Chain) -> &Certificate {
     chain.certificates().min_by_key(|certificate| certificate.not_after).unwrap_or(&chain.leaf)
 }
 
-fn expired(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (Presented { by, part, source }, chain) in chains(scene) {
-        let outside = |one: &&Certificate| one.not_after <= scene.now || one.not_before > scene.now;
+fn expired(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (Presented { by, part, source }, chain) in chains(context) {
+        let outside = |one: &&Certificate| one.not_after <= context.now || one.not_before > context.now;
         let Some(one) = chain.certificates().find(outside) else { continue };
         let (subject, begins, ends) = (&one.subject, one.not_before.to_string(), one.not_after.to_string());
         let message = format!("{part}: {source} is valid only from {begins} to {ends}, by {subject}");
@@ -141,12 +141,12 @@ fn expired(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn expiring(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let ahead = SignedDuration::from_hours(24 * i64::from(scene.policy.certificates.expiry_days));
-    let bound = scene.now.checked_add(ahead).unwrap_or(Timestamp::MAX);
-    for (Presented { by, part, source }, chain) in chains(scene) {
+fn expiring(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    let ahead = SignedDuration::from_hours(24 * i64::from(context.policy.certificates.expiry_days));
+    let bound = context.now.checked_add(ahead).unwrap_or(Timestamp::MAX);
+    for (Presented { by, part, source }, chain) in chains(context) {
         let first = first_end(chain);
-        if first.not_after > scene.now && first.not_after <= bound {
+        if first.not_after > context.now && first.not_after <= bound {
             let (subject, ends) = (&first.subject, first.not_after.to_string());
             let message = format!("{part}: {source} ends {ends}, by {subject}");
             let facts = facts! {"source": source.to_string(), "subject": subject, "notAfter": ends};
@@ -155,8 +155,8 @@ fn expiring(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn outlives(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (Presented { by, part, source }, chain) in chains(scene) {
+fn outlives(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (Presented { by, part, source }, chain) in chains(context) {
         let first = first_end(chain);
         if first.not_after < chain.leaf.not_after {
             let (subject, ends, leaf) = (&first.subject, first.not_after.to_string(), chain.leaf.not_after.to_string());
@@ -168,8 +168,8 @@ fn outlives(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn weak(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (Presented { by, part, source }, chain) in chains(scene) {
+fn weak(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (Presented { by, part, source }, chain) in chains(context) {
         let weak = chain.certificates().find(|certificate| match certificate.key {
             KeyKind::Rsa(bits) => bits < 2048,
             KeyKind::Ec(bits) => bits < 256,
@@ -184,15 +184,15 @@ fn weak(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn unread(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for Presented { by, part, source } in &scene.presented {
+fn unread(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for Presented { by, part, source } in &context.presented {
         // A certificate that was never requested, as in files before deploy, is unknown and no defect.
-        if let Some(Reading::Unread(why)) = scene.readings.chains.get(source) {
+        if let Some(SourceReading::Unread(why)) = context.readings.chains.get(source) {
             let message = format!("{part}: {source} is not known: {why}");
             let facts = facts! {"source": source.to_string(), "why": why};
             found.on_part(by.clone(), part.clone(), message, facts);
-        } else if let Source::Acm(arn) = source
-            && let Some(KeyPlace::Unread { secret, why }) = scene.readings.imported.get(arn)
+        } else if let CertificateSource::Acm(arn) = source
+            && let Some(KeyLocation::Unread { secret, why }) = context.readings.imported.get(arn)
         {
             let message = format!("{part}: whether {secret} has the key of {source} is not known: {why}");
             let facts = facts! {"source": source.to_string(), "secret": secret, "why": why};
@@ -202,13 +202,13 @@ fn unread(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 /// A client never presents a certificate of ACM, so the rule covers listeners only.
-fn not_distributable(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for Presented { by, part, source } in &scene.presented {
-        let Source::Acm(arn) = source else { continue };
-        let (secret, why) = match scene.readings.imported.get(arn) {
-            Some(KeyPlace::Nowhere) => (None, "no secret is named for it".to_owned()),
-            Some(KeyPlace::OtherSecret { secret }) => (Some(secret), format!("{secret} holds another certificate")),
-            Some(KeyPlace::Secret { .. } | KeyPlace::Unread { .. }) | None => continue,
+fn not_distributable(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for Presented { by, part, source } in &context.presented {
+        let CertificateSource::Acm(arn) = source else { continue };
+        let (secret, why) = match context.readings.imported.get(arn) {
+            Some(KeyLocation::Nowhere) => (None, "no secret is named for it".to_owned()),
+            Some(KeyLocation::OtherSecret { secret }) => (Some(secret), format!("{secret} holds another certificate")),
+            Some(KeyLocation::Secret { .. } | KeyLocation::Unread { .. }) | None => continue,
         };
         let message = format!("{part}: {source} was imported, and its key is not available: {why}");
         let facts = facts! {"source": source.to_string(), "secret": secret, "why": why};
@@ -216,10 +216,10 @@ fn not_distributable(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn shared(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let mut users: BTreeMap<Source, BTreeSet<ResourcePath>> = BTreeMap::new();
-    for Socket { of, tls, .. } in &scene.sockets {
-        if let Some(source) = tls.and_then(|tls| Source::of_listener(of, &tls.certificate)) {
+fn shared(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    let mut users: BTreeMap<CertificateSource, BTreeSet<ResourcePath>> = BTreeMap::new();
+    for Socket { of, tls, .. } in &context.sockets {
+        if let Some(source) = tls.and_then(|tls| CertificateSource::of_listener(of, &tls.certificate)) {
             users.entry(source).or_default().insert(of.clone());
         }
     }
@@ -233,9 +233,9 @@ fn shared(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn in_file(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for Presented { by, part, source } in &scene.presented {
-        if let Source::File(_, file) = source {
+fn in_file(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for Presented { by, part, source } in &context.presented {
+        if let CertificateSource::File(_, file) = source {
             let message = format!("{part}: its certificate comes from {file}");
             found.on_part(by.clone(), part.clone(), message, facts! {"path": file.as_str()});
         }

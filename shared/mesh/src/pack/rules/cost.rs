@@ -2,10 +2,10 @@
 
 use crate::graph::Provider;
 use crate::name::ResourceKind;
+use crate::pack::context::{RuleContext, grouped};
 use crate::pack::controls::INVENTORY;
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::{Scene, grouped};
 use crate::spec::ServiceDiscovery;
 
 const COST: Rule = Rule {
@@ -78,35 +78,35 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn unused_node(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let links = &scene.links;
-    for (number, name, _) in scene.numbered_nodes() {
+fn unused_node(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    let links = &context.links;
+    for (number, name, _) in context.numbered_nodes() {
         let provides = links.services_at(number).iter().any(|one| links.provider(*one) == Some(Provider::Node(number)));
         if links.routes_at(number).is_empty() && !provides && links.backends(number).is_empty() {
-            found.on(scene.node_path(name), "no virtual service leads to it, and it calls none", facts! {});
+            found.on(context.node_path(name), "no virtual service leads to it, and it calls none", facts! {});
         }
     }
 }
 
-fn unused_service(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for name in scene.mesh.services.keys().filter(|name| !scene.is_called(name)) {
-        found.on(scene.service_path(name), "no caller uses it", facts! {});
+fn unused_service(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for name in context.mesh.services.keys().filter(|name| !context.is_called(name)) {
+        found.on(context.service_path(name), "no caller uses it", facts! {});
     }
 }
 
-fn unused_router(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, router) in scene.routers() {
-        if router.spec.is_some() && scene.links.services_of_router(name).next().is_none() {
+fn unused_router(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (name, router) in context.routers() {
+        if router.spec.is_some() && context.links.services_of_router(name).next().is_none() {
             let routes = router.routes.len();
             let message = format!("it provides no virtual service; it has {routes} routes");
-            found.on(scene.router_path(name), message, facts! {"routes": routes});
+            found.on(context.router_path(name), message, facts! {"routes": routes});
         }
     }
 }
 
-fn alike(scene: &Scene<'_>, found: &mut Found<'_>) {
+fn alike(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
     // Most nodes differ by their discovery, so only nodes with the same discovery are compared completely.
-    let placed = scene.nodes().filter_map(|(name, node)| {
+    let placed = context.nodes().filter_map(|(name, node)| {
         let at = match node.service_discovery.as_ref()? {
             ServiceDiscovery::Dns(dns) => dns.hostname.clone(),
             ServiceDiscovery::AwsCloudMap(map) => format!("{}.{}", map.service_name, map.namespace_name),
@@ -116,20 +116,20 @@ fn alike(scene: &Scene<'_>, found: &mut Found<'_>) {
     });
     for names in grouped(placed).into_values().filter(|names| names.len() > 1) {
         let specs = names.into_iter().filter_map(|name| {
-            let spec = scene.mesh.nodes.get(name)?.to_json();
+            let spec = context.mesh.nodes.get(name)?.to_json();
             Some((spec.to_string(), name))
         });
         for names in grouped(specs).into_values().filter(|names| names.len() > 1) {
             let Some(first) = names.first() else { continue };
             let listed: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
             let message = format!("{} differ only by their names", listed.join(", "));
-            found.on(scene.node_path(first), message, facts! {"virtualNodes": listed});
+            found.on(context.node_path(first), message, facts! {"virtualNodes": listed});
         }
     }
 }
 
-fn empty(scene: &Scene<'_>, found: &mut Found<'_>) {
-    if scene.mesh.spec.is_some() && scene.mesh.nodes.is_empty() {
-        found.on(scene.mesh_path(), "it has no virtual node", facts! {});
+fn empty(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    if context.mesh.spec.is_some() && context.mesh.nodes.is_empty() {
+        found.on(context.mesh_path(), "it has no virtual node", facts! {});
     }
 }

@@ -1,10 +1,10 @@
 //! Durations that cannot be read, in every member that has one.
 
 use crate::name::ResourceKind;
+use crate::pack::context::RuleContext;
 use crate::pack::controls::AVAILABILITY;
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::Scene;
 use crate::spec::{Duration, GrpcTimeout, HttpTimeout, Listener, ListenerTimeout, RouteRule, TcpTimeout};
 
 pub(super) const RULES: &[Rule] = &[Rule {
@@ -88,20 +88,20 @@ fn is_unreadable(given: Option<&Duration>) -> bool {
     given.is_some_and(|given| given.length().is_none())
 }
 
-fn incomplete(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (router, name, route) in scene.routes() {
+fn incomplete(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (router, name, route) in context.routes() {
         for (member, _) in of_route(&route.rule).into_iter().filter(|(_, given)| is_unreadable(*given)) {
             let message = format!("its {member} cannot be read: unit or value is missing");
-            found.on_part(scene.route_path(router, name), member.to_owned(), message, facts! {"member": member});
+            found.on_part(context.route_path(router, name), member.to_owned(), message, facts! {"member": member});
         }
     }
-    for (name, node) in scene.nodes() {
+    for (name, node) in context.nodes() {
         for listener in node.listeners() {
             let port = listener.port_mapping.port;
             for (member, _) in of_listener(listener).into_iter().filter(|(_, given)| is_unreadable(*given)) {
                 let message = format!("listener {port}: its {member} cannot be read: unit or value is missing");
                 let of_listener = format!("listener {port} {member}");
-                found.on_part(scene.node_path(name), of_listener, message, facts! {"member": member, "port": port});
+                found.on_part(context.node_path(name), of_listener, message, facts! {"member": member, "port": port});
             }
         }
     }

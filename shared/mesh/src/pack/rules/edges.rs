@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::edges::{Broken, Call, JudgedEdge, Verdict};
+use crate::edges::{Broken, Call, JudgedEdge, TlsVerdict};
 use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::context::RuleContext;
 use crate::pack::controls::{AUTHENTICATION, AVAILABILITY, ENCRYPTION};
-use crate::pack::finding::{Facts, Found, facts};
+use crate::pack::finding::{FindingFacts, RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::Scene;
 use crate::policy::Protection;
 use crate::spec::{ListenerTls, Port, Protocol, TlsMode};
 
@@ -103,7 +103,7 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn report(found: &mut Found<'_>, edge: &JudgedEdge<'_>, message: impl fmt::Display, mut facts: Facts) {
+fn report(found: &mut RuleFindings<'_>, edge: &JudgedEdge<'_>, message: impl fmt::Display, mut facts: FindingFacts) {
     let (node, service) = (edge.to.as_str(), edge.service.as_str());
     let part = match edge.port {
         Some(port) => format!("{service} at {node}@{port}"),
@@ -118,9 +118,9 @@ fn report(found: &mut Found<'_>, edge: &JudgedEdge<'_>, message: impl fmt::Displ
 }
 
 /// The calls in plain text. TCP traffic to a host outside the mesh is excluded, because the application may encrypt it.
-fn plaintext_calls<'s, 'a>(scene: &'s Scene<'a>) -> impl Iterator<Item = &'s JudgedEdge<'a>> + use<'s, 'a> {
+fn plaintext_calls<'s, 'a>(context: &'s RuleContext<'a>) -> impl Iterator<Item = &'s JudgedEdge<'a>> + use<'s, 'a> {
     let is_unknown = |edge: &JudgedEdge<'_>| edge.is_outside && edge.protocol == Some(&Protocol::Tcp);
-    scene.edges().iter().filter(move |edge| edge.verdict == Verdict::Plaintext && !is_unknown(edge))
+    context.edges().iter().filter(move |edge| edge.verdict == TlsVerdict::Plaintext && !is_unknown(edge))
 }
 
 /// The plain-text calls and gateways of a mesh without any TLS.
@@ -132,12 +132,12 @@ struct Unencrypted<'s> {
 
 /// The calls and gateways that one finding on the mesh replaces. `None` if a listener or client policy has TLS, or if
 /// only one finding would be replaced.
-fn unencrypted<'s>(scene: &'s Scene<'_>) -> Option<Unencrypted<'s>> {
+fn unencrypted<'s>(context: &'s RuleContext<'_>) -> Option<Unencrypted<'s>> {
     let has_tls = |tls: &ListenerTls| tls.mode != TlsMode::Disabled;
-    let is_anywhere = scene.sockets.iter().any(|socket| socket.tls.is_some_and(has_tls))
-        || scene.policies().iter().any(|(_, _, policy)| policy.tls.is_some());
-    let callers: Vec<&ResourcePath> = plaintext_calls(scene).map(|edge| &edge.from).collect();
-    let gateways: Vec<&ResourcePath> = (scene.sockets.iter())
+    let is_anywhere = context.sockets.iter().any(|socket| socket.tls.is_some_and(has_tls))
+        || context.policies().iter().any(|(_, _, policy)| policy.tls.is_some());
+    let callers: Vec<&ResourcePath> = plaintext_calls(context).map(|edge| &edge.from).collect();
+    let gateways: Vec<&ResourcePath> = (context.sockets.iter())
         .filter(|socket| socket.of.kind() == ResourceKind::VirtualGateway)
         .map(|socket| &socket.of)
         .collect();
@@ -150,12 +150,12 @@ fn unencrypted<'s>(scene: &'s Scene<'_>) -> Option<Unencrypted<'s>> {
 }
 
 /// Whether one finding on the mesh replaces the findings on its calls and gateways.
-pub(in crate::pack) fn is_unencrypted(scene: &Scene<'_>) -> bool {
-    unencrypted(scene).is_some()
+pub(in crate::pack) fn is_unencrypted(context: &RuleContext<'_>) -> bool {
+    unencrypted(context).is_some()
 }
 
-fn no_tls(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let Some(Unencrypted { calls, callers, gateways }) = unencrypted(scene) else { return };
+fn no_tls(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    let Some(Unencrypted { calls, callers, gateways }) = unencrypted(context) else { return };
     let names =
         |paths: &BTreeSet<&ResourcePath>| first_names(&paths.iter().map(|path| path.name()).collect::<Vec<_>>());
     let mut message =
@@ -164,7 +164,7 @@ fn no_tls(scene: &Scene<'_>, found: &mut Found<'_>) {
         message.push_str("; gateways that accept plain text: ");
         message.push_str(&names(&gateways));
     }
-    found.on(scene.mesh_path(), message, facts! {"calls": calls, "callers": callers, "gateways": gateways});
+    found.on(context.mesh_path(), message, facts! {"calls": calls, "callers": callers, "gateways": gateways});
 }
 
 /// The first few of several names.
@@ -175,11 +175,11 @@ fn first_names(names: &[&str]) -> String {
     if more == 0 { first } else { format!("{first} and {more} more") }
 }
 
-fn plaintext(scene: &Scene<'_>, found: &mut Found<'_>) {
-    if scene.folds_plaintext {
+fn plaintext(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    if context.folds_plaintext {
         return;
     }
-    for edge in plaintext_calls(scene) {
+    for edge in plaintext_calls(context) {
         let mode = edge.mode.map_or("none", |mode| mode.as_str());
         let policy = match edge.enforced {
             None => "none",
@@ -191,36 +191,38 @@ fn plaintext(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn unverified(scene: &Scene<'_>, found: &mut Found<'_>) {
+fn unverified(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
     let unseen = |edge: &&JudgedEdge<'_>| {
-        edge.call == Some(Call::Unseen) && !edge.is_outside && matches!(edge.verdict, Verdict::Tls | Verdict::Mtls)
+        edge.call == Some(Call::Unseen)
+            && !edge.is_outside
+            && matches!(edge.verdict, TlsVerdict::Tls | TlsVerdict::Mtls)
     };
-    for edge in scene.edges().iter().filter(unseen) {
+    for edge in context.edges().iter().filter(unseen) {
         report(found, edge, "encrypted, and the server is not verified", facts! {});
     }
 }
 
-fn without_client_certificate(scene: &Scene<'_>, found: &mut Found<'_>) {
-    if scene.policy.tls.require < Protection::Mtls {
+fn without_client_certificate(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    if context.policy.tls.require < Protection::Mtls {
         return;
     }
     // Whether a host outside the mesh requests a client certificate is unknown.
-    for edge in scene.edges().iter().filter(|edge| edge.verdict == Verdict::Tls && !edge.is_outside) {
+    for edge in context.edges().iter().filter(|edge| edge.verdict == TlsVerdict::Tls && !edge.is_outside) {
         report(found, edge, "the client presents no certificate", facts! {});
     }
 }
 
-fn name_mismatch(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for edge in scene.edges() {
-        if let Verdict::Broken(broken @ Broken::NameMismatch { of, wanted, has }) = &edge.verdict {
+fn name_mismatch(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for edge in context.edges() {
+        if let TlsVerdict::Broken(broken @ Broken::NameMismatch { of, wanted, has }) = &edge.verdict {
             report(found, edge, broken, facts! {"of": of, "wanted": wanted, "has": has});
         }
     }
 }
 
-fn broken(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for edge in scene.edges() {
-        let Verdict::Broken(broken) = &edge.verdict else { continue };
+fn broken(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for edge in context.edges() {
+        let TlsVerdict::Broken(broken) = &edge.verdict else { continue };
         match broken {
             // Separate rules cover routing and names.
             Broken::NoNode | Broken::NoListener { .. } | Broken::AmbiguousPort | Broken::NameMismatch { .. } => {}

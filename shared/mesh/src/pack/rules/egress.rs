@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use crate::change::Change;
 use crate::egress::{ALWAYS_OPEN, Outlet, Reach, external};
 use crate::name::{ResourceKind, ResourcePath, VirtualServiceName};
+use crate::pack::context::RuleContext;
 use crate::pack::controls::OUTBOUND;
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::Scene;
 use crate::policy::HostPattern;
 use crate::spec::EgressFilterType;
 
@@ -78,15 +78,16 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn open(scene: &Scene<'_>, found: &mut Found<'_>) {
-    if scene.egresses().outlet() != Outlet::Open {
+fn open(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    if context.egresses().outlet() != Outlet::Open {
         return;
     }
-    let filter = scene.mesh.spec.as_ref().and_then(|spec| spec.egress_filter.as_ref());
+    let filter = context.mesh.spec.as_ref().and_then(|spec| spec.egress_filter.as_ref());
     let Some(filter) = filter.map(|filter| &filter.filter) else { return };
     let mut cut = Vec::new();
-    for (number, name, _) in scene.numbered_nodes() {
-        for (service, reach) in scene.links.backends(number).iter().filter_map(|one| scene.egresses().behind(*one)) {
+    for (number, name, _) in context.numbered_nodes() {
+        for (service, reach) in context.links.backends(number).iter().filter_map(|one| context.egresses().behind(*one))
+        {
             if matches!(reach, Reach::Nothing | Reach::Dangling) {
                 cut.push(format!("{name} to {service}"));
             }
@@ -100,38 +101,38 @@ fn open(scene: &Scene<'_>, found: &mut Found<'_>) {
         format!("its egress filter is {filter}; closing it would cut {}", cut.join(", "))
     };
     let safe = cut.is_empty() && *filter == EgressFilterType::AllowAll;
-    let change = Change::SetEgressFilter { mesh: scene.mesh.name.clone(), filter: EgressFilterType::DropAll };
-    found.on(scene.mesh_path(), message, facts! {"filter": filter, "wouldCut": cut}).remediation =
+    let change = Change::SetEgressFilter { mesh: context.mesh.name.clone(), filter: EgressFilterType::DropAll };
+    found.on(context.mesh_path(), message, facts! {"filter": filter, "wouldCut": cut}).remediation =
         safe.then_some(change);
 }
 
-fn not_allowed(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let of_nodes = scene.policy.egress.of_nodes(&scene.mesh.name);
-    for (number, name, _) in scene.numbered_nodes() {
-        let mut services = scene.links.backends(number).to_vec();
+fn not_allowed(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    let of_nodes = context.policy.egress.of_nodes(&context.mesh.name);
+    for (number, name, _) in context.numbered_nodes() {
+        let mut services = context.links.backends(number).to_vec();
         services.sort_unstable();
-        let reached = external(services.into_iter().filter_map(|service| scene.egresses().behind(service)));
+        let reached = external(services.into_iter().filter_map(|service| context.egresses().behind(service)));
         if !reached.is_empty() {
             let own = of_nodes.get(name).copied().unwrap_or_default();
-            judge(scene, found, &scene.node_path(name), reached, own);
+            judge(context, found, &context.node_path(name), reached, own);
         }
     }
-    for (name, _) in scene.gateways() {
-        if let Some(egress) = scene.egresses().gateway(name) {
-            judge(scene, found, &scene.gateway_path(name), egress.external(), &[]);
+    for (name, _) in context.gateways() {
+        if let Some(egress) = context.egresses().gateway(name) {
+            judge(context, found, &context.gateway_path(name), egress.external(), &[]);
         }
     }
 }
 
 fn judge(
-    scene: &Scene<'_>,
-    found: &mut Found<'_>,
+    context: &RuleContext<'_>,
+    found: &mut RuleFindings<'_>,
     path: &ResourcePath,
     reached: BTreeMap<&str, &VirtualServiceName>,
     own: &[HostPattern],
 ) {
     for (host, service) in reached {
-        let allowed = scene.policy.egress.allows(host);
+        let allowed = context.policy.egress.allows(host);
         if allowed == Some(false) && !own.iter().any(|pattern| pattern.matches(host)) {
             let message = format!("it reaches {host} through virtual service {service}, which is not allowed");
             found.on_part(path.clone(), host.to_owned(), message, facts! {"host": host, "virtualService": service});
@@ -139,28 +140,28 @@ fn judge(
     }
 }
 
-fn aws(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let named = scene
+fn aws(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    let named = context
         .policy
         .egress
         .allow
         .as_ref()
         .map(|allow| allow.iter().any(|pattern| matches!(pattern.as_str(), ALWAYS_OPEN | "*" | "*.com")));
-    if named == Some(false) && scene.mesh.spec.is_some() {
+    if named == Some(false) && context.mesh.spec.is_some() {
         let message =
             format!("its proxies pass connections to {ALWAYS_OPEN} on port 443, which is not on the allow-list");
-        found.on(scene.mesh_path(), message, facts! {"host": ALWAYS_OPEN, "port": 443});
+        found.on(context.mesh_path(), message, facts! {"host": ALWAYS_OPEN, "port": 443});
     }
 }
 
-fn unused_allowance(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, allow) in scene.policy.egress.of_nodes(&scene.mesh.name) {
-        let Some(egress) = scene.egresses().node(name) else { continue };
+fn unused_allowance(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (name, allow) in context.policy.egress.of_nodes(&context.mesh.name) {
+        let Some(egress) = context.egresses().node(name) else { continue };
         let reached = egress.external();
         for pattern in allow.iter().filter(|pattern| !reached.keys().any(|host| pattern.matches(host))) {
             let host = pattern.as_str();
             let message = format!("the policy allows it {host}, and no backend leads there");
-            found.on_part(scene.node_path(name), host.to_owned(), message, facts! {"host": host});
+            found.on_part(context.node_path(name), host.to_owned(), message, facts! {"host": host});
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Outlier detection and connection pools.
 
 use crate::name::{ResourceKind, VirtualNodeName};
+use crate::pack::context::RuleContext;
 use crate::pack::controls::AVAILABILITY;
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::Scene;
 use crate::spec::{DnsResponseType, Listener, OutlierDetection, ServiceDiscovery, VirtualNodeSpec};
 
 const EJECTION: Rule = Rule {
@@ -75,48 +75,51 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn each<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (&'a VirtualNodeName, &'a VirtualNodeSpec, &'a Listener)> {
-    scene.nodes().flat_map(|(name, node)| node.listeners().iter().map(move |listener| (name, node, listener)))
+fn each<'a>(
+    context: &RuleContext<'a>,
+) -> impl Iterator<Item = (&'a VirtualNodeName, &'a VirtualNodeSpec, &'a Listener)> {
+    context.nodes().flat_map(|(name, node)| node.listeners().iter().map(move |listener| (name, node, listener)))
 }
 
 fn detections<'a>(
-    scene: &Scene<'a>,
+    context: &RuleContext<'a>,
 ) -> impl Iterator<Item = (&'a VirtualNodeName, &'a VirtualNodeSpec, &'a Listener, &'a OutlierDetection)> {
-    each(scene).filter_map(|(name, node, listener)| Some((name, node, listener, listener.outlier_detection.as_ref()?)))
+    each(context)
+        .filter_map(|(name, node, listener)| Some((name, node, listener, listener.outlier_detection.as_ref()?)))
 }
 
-fn without(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, _, listener) in each(scene).filter(|(_, _, listener)| listener.outlier_detection.is_none()) {
+fn without(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (name, _, listener) in each(context).filter(|(_, _, listener)| listener.outlier_detection.is_none()) {
         let port = listener.port_mapping.port;
         let message = format!("listener {port} has no outlier detection");
-        found.on_part(scene.node_path(name), format!("listener {port}"), message, facts! {"port": port});
+        found.on_part(context.node_path(name), format!("listener {port}"), message, facts! {"port": port});
     }
 }
 
-fn no_effect(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, node, listener, _) in detections(scene) {
+fn no_effect(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (name, node, listener, _) in detections(context) {
         let Some(ServiceDiscovery::Dns(dns)) = &node.service_discovery else { continue };
         if dns.response_type.as_ref().is_none_or(|response| *response == DnsResponseType::LoadBalancer) {
             let (port, host) = (listener.port_mapping.port, &dns.hostname);
             let message = format!("listener {port} has outlier detection, and {host} is one endpoint to its clients");
             let facts = facts! {"port": port, "hostname": host};
-            found.on_part(scene.node_path(name), format!("listener {port}"), message, facts);
+            found.on_part(context.node_path(name), format!("listener {port}"), message, facts);
         }
     }
 }
 
-fn ejects_all(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, _, listener, detection) in detections(scene) {
+fn ejects_all(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (name, _, listener, detection) in detections(context) {
         if detection.max_ejection_percent.get() == 100 {
             let port = listener.port_mapping.port;
             let message = format!("the outlier detection of listener {port} may eject all endpoints at once");
-            found.on_part(scene.node_path(name), format!("listener {port}"), message, facts! {"port": port});
+            found.on_part(context.node_path(name), format!("listener {port}"), message, facts! {"port": port});
         }
     }
 }
 
-fn off(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, _, listener, detection) in detections(scene) {
+fn off(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (name, _, listener, detection) in detections(context) {
         // Another rule reports an unreadable duration.
         let nothing = |duration: &crate::spec::Duration| duration.length().is_some_and(|length| length.is_zero());
         let mut members = Vec::new();
@@ -127,16 +130,16 @@ fn off(scene: &Scene<'_>, found: &mut Found<'_>) {
             let port = listener.port_mapping.port;
             let message = format!("the outlier detection of listener {port} has no {}", members.join(", no "));
             let facts = facts! {"port": port, "members": members};
-            found.on_part(scene.node_path(name), format!("listener {port}"), message, facts);
+            found.on_part(context.node_path(name), format!("listener {port}"), message, facts);
         }
     }
 }
 
-fn no_pool(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let has_proxy = each(scene).filter(|(name, ..)| !scene.is_outside(name));
+fn no_pool(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    let has_proxy = each(context).filter(|(name, ..)| !context.is_outside(name));
     for (name, _, listener) in has_proxy.filter(|(_, _, listener)| listener.connection_pool.is_none()) {
         let port = listener.port_mapping.port;
         let message = format!("listener {port} has no connection pool");
-        found.on_part(scene.node_path(name), format!("listener {port}"), message, facts! {"port": port});
+        found.on_part(context.node_path(name), format!("listener {port}"), message, facts! {"port": port});
     }
 }

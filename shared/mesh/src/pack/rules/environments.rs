@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::graph::CallerNumber;
 use crate::name::{ResourceKind, VirtualNodeName};
+use crate::pack::context::RuleContext;
 use crate::pack::controls::SEPARATION;
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::Scene;
 
 const ENVIRONMENT: Rule = Rule {
     id: "",
@@ -48,27 +48,27 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn mixed(scene: &Scene<'_>, found: &mut Found<'_>) {
-    if scene.mesh.spec.is_none() {
+fn mixed(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    if context.mesh.spec.is_none() {
         return;
     }
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for environment in scene.environments() {
+    for environment in context.environments() {
         *counts.entry(environment).or_default() += 1;
     }
     if counts.len() > 1 {
         let listed: Vec<String> = counts.iter().map(|(name, count)| format!("{name} ({count})")).collect();
         let message = format!("it has resources of {}", listed.join(", "));
-        found.on(scene.mesh_path(), message, facts! {"environments": counts});
+        found.on(context.mesh_path(), message, facts! {"environments": counts});
     }
 }
 
-fn crossing(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let links = &scene.links;
+fn crossing(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    let links = &context.links;
     for (number, (service, _)) in links.services.iter().enumerate() {
         let mut reached: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for node in links.nodes_behind(number) {
-            if let Some(environment) = scene.environment(ResourceKind::VirtualNode, *node) {
+            if let Some(environment) = context.environment(ResourceKind::VirtualNode, *node) {
                 reached.entry(environment).or_default().extend(links.nodes.name(*node).map(VirtualNodeName::as_str));
             }
         }
@@ -77,15 +77,15 @@ fn crossing(scene: &Scene<'_>, found: &mut Found<'_>) {
         }
         for caller in links.callers(number) {
             let own = match caller {
-                CallerNumber::Node(node) => scene.environment(ResourceKind::VirtualNode, *node),
-                CallerNumber::Gateway(gateway) => scene.environment(ResourceKind::VirtualGateway, *gateway),
+                CallerNumber::Node(node) => context.environment(ResourceKind::VirtualNode, *node),
+                CallerNumber::Gateway(gateway) => context.environment(ResourceKind::VirtualGateway, *gateway),
             };
             let Some(own) = own else { continue };
             if reached.keys().all(|environment| *environment == own) {
                 continue;
             }
             let others: BTreeMap<_, _> = reached.iter().filter(|(environment, _)| **environment != own).collect();
-            if let Some(path) = links.caller(*caller).map(|caller| caller.path(scene.mesh)) {
+            if let Some(path) = links.caller(*caller).map(|caller| caller.path(context.mesh)) {
                 let listed: Vec<String> =
                     others.iter().map(|(environment, nodes)| format!("{} ({environment})", nodes.join(", "))).collect();
                 let message =

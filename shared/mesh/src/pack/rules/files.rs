@@ -4,11 +4,11 @@
 //! the mesh.
 
 use crate::name::ResourceKind;
+use crate::pack::context::RuleContext;
 use crate::pack::controls::CONFIGURATION;
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::Scene;
-use crate::pack::{Facts, Finding};
+use crate::pack::{Finding, FindingFacts};
 use crate::policy::Policy;
 use crate::readers::{Defect, Fault, Form};
 
@@ -124,7 +124,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 /// The check of these rules: a mesh has no spelling, and the faults of files come from their readers.
-const fn no_mesh_findings(_: &Scene<'_>, _: &mut Found<'_>) {}
+const fn no_mesh_findings(_: &RuleContext<'_>, _: &mut RuleFindings<'_>) {}
 
 /// The findings of faults.
 pub(in crate::pack) fn of_faults(faults: &[Fault], policy: &Policy) -> Vec<Finding> {
@@ -137,7 +137,7 @@ pub(in crate::pack) fn of_faults(faults: &[Fault], policy: &Policy) -> Vec<Findi
         facts.insert("file".into(), fault.source.file.as_str().into());
         facts.insert("line".into(), fault.line.into());
         let severity = policy.rules.get(&rule.name()).and_then(|setting| setting.severity);
-        let mut found = Found::new(rule.name(), rule.severity, severity, &mut all);
+        let mut found = RuleFindings::new(rule.name(), rule.severity, severity, &mut all);
         found.on_part(fault.resource.clone(), fault.part.clone(), message, facts);
     }
     all.sort_by(Finding::order);
@@ -145,7 +145,7 @@ pub(in crate::pack) fn of_faults(faults: &[Fault], policy: &Policy) -> Vec<Findi
     all
 }
 
-fn describe(fault: &Fault) -> (&'static Rule, String, Facts) {
+fn describe(fault: &Fault) -> (&'static Rule, String, FindingFacts) {
     let part = &fault.part;
     match &fault.defect {
         Defect::UnknownMember { form, suggestion } => {

@@ -1,10 +1,10 @@
 //! Virtual gateways and their routes.
 
 use crate::name::ResourceKind;
+use crate::pack::context::{RuleContext, grouped};
 use crate::pack::controls::CONFIGURATION;
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::{Scene, grouped};
 use crate::spec::wire::Wire as _;
 use crate::spec::{
     DefaultRewrite, GatewayRouteRule, GatewayRouteSpec, HeaderMatch, HostnameMatch, PrefixRewrite, ValueMatch,
@@ -80,22 +80,22 @@ fn matched(route: &GatewayRouteSpec) -> Option<String> {
     Some(format!("{priority} {} {}", route.rule.member()?, written?))
 }
 
-fn same_match(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (gateway, entry) in &scene.mesh.gateways {
+fn same_match(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (gateway, entry) in &context.mesh.gateways {
         let matches = entry.routes.iter().filter_map(|(name, route)| Some((matched(route)?, name)));
         for names in grouped(matches).into_values() {
             let mut names = names.into_iter();
             let Some(first) = names.next() else { continue };
             for name in names {
                 let message = format!("it matches the same requests as gateway route {first}");
-                found.on(scene.gateway_route_path(gateway, name), message, facts! {"same": first});
+                found.on(context.gateway_route_path(gateway, name), message, facts! {"same": first});
             }
         }
     }
 }
 
-fn without_slash(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (gateway, name, route) in scene.gateway_routes() {
+fn without_slash(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (gateway, name, route) in context.gateway_routes() {
         let (GatewayRouteRule::Http(route) | GatewayRouteRule::Http2(route)) = &route.rule else { continue };
         let Some(prefix) = route.matches.prefix.as_deref().filter(|prefix| !prefix.ends_with('/')) else { continue };
         let rewrite = route.action.rewrite.as_ref().and_then(|rewrite| rewrite.prefix.as_ref());
@@ -109,13 +109,13 @@ fn without_slash(scene: &Scene<'_>, found: &mut Found<'_>) {
         };
         if replaced && !prefix.is_empty() {
             let message = format!("`{prefix}1` matches it and arrives as `/1`");
-            found.on(scene.gateway_route_path(gateway, name), message, facts! {"prefix": prefix});
+            found.on(context.gateway_route_path(gateway, name), message, facts! {"prefix": prefix});
         }
     }
 }
 
-fn host_replaced(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (gateway, name, route) in scene.gateway_routes() {
+fn host_replaced(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (gateway, name, route) in context.gateway_routes() {
         let (host, rewrite) = match &route.rule {
             GatewayRouteRule::Http(route) | GatewayRouteRule::Http2(route) => {
                 let rewrite = route.action.rewrite.as_ref().and_then(|rewrite| rewrite.hostname.as_ref());
@@ -135,7 +135,7 @@ fn host_replaced(scene: &Scene<'_>, found: &mut Found<'_>) {
         if matched != service.as_str() {
             let message = format!("it matches host {matched}, and the application sees {service}");
             let facts = facts! {"host": matched, "virtualService": service};
-            found.on(scene.gateway_route_path(gateway, name), message, facts);
+            found.on(context.gateway_route_path(gateway, name), message, facts);
         }
     }
 }
@@ -158,10 +158,10 @@ fn host_of_header<'h>(mut headers: impl Iterator<Item = &'h HeaderMatch>) -> Opt
     })
 }
 
-fn no_routes(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, entry) in &scene.mesh.gateways {
+fn no_routes(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (name, entry) in &context.mesh.gateways {
         if entry.routes.is_empty() && entry.spec.is_some() {
-            found.on(scene.gateway_path(name), "it has no gateway route", facts! {});
+            found.on(context.gateway_path(name), "it has no gateway route", facts! {});
         }
     }
 }

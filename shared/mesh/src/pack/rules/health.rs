@@ -1,10 +1,10 @@
 //! Health checks.
 
 use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::context::RuleContext;
 use crate::pack::controls::AVAILABILITY;
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::Scene;
 use crate::spec::{Port, Protocol};
 
 const CHECK: Rule = Rule {
@@ -95,23 +95,23 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn node_without(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, node) in scene.nodes() {
+fn node_without(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (name, node) in context.nodes() {
         for listener in node.listeners().iter().filter(|listener| listener.health_check.is_none()) {
-            without(found, scene.node_path(name), listener.port_mapping.port);
+            without(found, context.node_path(name), listener.port_mapping.port);
         }
     }
 }
 
-fn gateway_without(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, gateway) in scene.gateways() {
+fn gateway_without(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (name, gateway) in context.gateways() {
         for listener in gateway.listeners.iter().filter(|listener| listener.health_check.is_none()) {
-            without(found, scene.gateway_path(name), listener.port_mapping.port);
+            without(found, context.gateway_path(name), listener.port_mapping.port);
         }
     }
 }
 
-fn without(found: &mut Found<'_>, path: ResourcePath, port: Port) {
+fn without(found: &mut RuleFindings<'_>, path: ResourcePath, port: Port) {
     let message = format!("listener {port} has no health check");
     found.on_part(path, format!("listener {port}"), message, facts! {"port": port});
 }
@@ -133,13 +133,13 @@ impl Check {
     }
 }
 
-fn checks(scene: &Scene<'_>) -> Vec<Check> {
+fn checks(context: &RuleContext<'_>) -> Vec<Check> {
     let mut all = Vec::new();
-    for (name, node) in scene.nodes() {
+    for (name, node) in context.nodes() {
         for listener in node.listeners() {
             let Some(check) = &listener.health_check else { continue };
             all.push(Check {
-                path: scene.node_path(name),
+                path: context.node_path(name),
                 port: listener.port_mapping.port,
                 listener: listener.port_mapping.protocol.clone(),
                 protocol: check.protocol.clone(),
@@ -149,11 +149,11 @@ fn checks(scene: &Scene<'_>) -> Vec<Check> {
             });
         }
     }
-    for (name, gateway) in scene.gateways() {
+    for (name, gateway) in context.gateways() {
         for listener in &gateway.listeners {
             let Some(check) = &listener.health_check else { continue };
             all.push(Check {
-                path: scene.gateway_path(name),
+                path: context.gateway_path(name),
                 port: listener.port_mapping.port,
                 listener: Protocol::from(&listener.port_mapping.protocol),
                 protocol: Protocol::from(&check.protocol),
@@ -166,8 +166,8 @@ fn checks(scene: &Scene<'_>) -> Vec<Check> {
     all
 }
 
-fn shallow(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for check in checks(scene) {
+fn shallow(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for check in checks(context) {
         if check.protocol == Protocol::Tcp && check.listener != Protocol::Tcp {
             let message = format!("listener {} uses {} and is checked by tcp", check.port, check.listener);
             let facts = facts! {"port": check.port, "listener": check.listener};
@@ -176,8 +176,8 @@ fn shallow(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn overlaps(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for check in checks(scene).into_iter().filter(|check| check.timeout > check.interval) {
+fn overlaps(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for check in checks(context).into_iter().filter(|check| check.timeout > check.interval) {
         let (timeout, interval) = (check.timeout, check.interval);
         let message = format!("listener {} is checked every {interval} ms for up to {timeout} ms", check.port);
         let facts = facts! {"port": check.port, "intervalMillis": interval, "timeoutMillis": timeout};
@@ -185,8 +185,8 @@ fn overlaps(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn slow(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for check in checks(scene) {
+fn slow(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for check in checks(context) {
         let takes = check.interval * check.threshold;
         if takes > TOO_SLOW {
             let message = format!("listener {}: a failure is seen after {} s", check.port, takes / 1000);
@@ -195,8 +195,8 @@ fn slow(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn grpc(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for check in checks(scene) {
+fn grpc(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for check in checks(context) {
         if check.protocol == Protocol::Grpc && matches!(check.listener, Protocol::Http | Protocol::Tcp) {
             let message = format!("listener {} uses {} and is checked by grpc", check.port, check.listener);
             let facts = facts! {"port": check.port, "listener": check.listener};

@@ -2,10 +2,10 @@
 
 use crate::graph::Router;
 use crate::name::{ResourceKind, VirtualRouterName};
+use crate::pack::context::RuleContext;
 use crate::pack::controls::CONFIGURATION;
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::Scene;
 use crate::spec::{Protocol, RouteRule, RouteSpec, VirtualRouterSpec};
 
 pub(super) const RULES: &[Rule] = &[Rule {
@@ -43,8 +43,8 @@ fn spoken<'a>(router: &'a VirtualRouterSpec, route: &RouteSpec) -> Vec<&'a Proto
     listeners.filter(|mapping| of_route(mapping.port)).map(|mapping| &mapping.protocol).collect()
 }
 
-/// Whether a route of this kind gets no traffic from listeners of these protocols. An unknown protocol may give it
-/// traffic.
+/// Whether a route of this kind gets no traffic from listeners of these protocols. An unknown protocol may
+/// give it traffic.
 fn gives_nothing(spoken: &[&Protocol], kind: &Protocol) -> bool {
     let takes = |protocol: &Protocol| match protocol {
         Protocol::Unrecognised(_) => true,
@@ -59,14 +59,19 @@ fn is_dead(router: &VirtualRouterSpec, route: &RouteSpec) -> bool {
 }
 
 /// The severity of a route without traffic.
-fn severity(scene: &Scene<'_>, name: &VirtualRouterName, entry: &Router, router: &VirtualRouterSpec) -> Severity {
-    let is_called = scene.links.services_of_router(name).any(|service| scene.is_called(service));
+fn severity(
+    context: &RuleContext<'_>,
+    name: &VirtualRouterName,
+    entry: &Router,
+    router: &VirtualRouterSpec,
+) -> Severity {
+    let is_called = context.links.services_of_router(name).any(|service| context.is_called(service));
     let is_all = entry.routes.values().all(|route| is_dead(router, route));
     if is_called && is_all { Severity::Critical } else { Severity::High }
 }
 
-fn other_than_router(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (router, entry) in scene.routers() {
+fn other_than_router(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (router, entry) in context.routers() {
         let Some(spec) = &entry.spec else { continue };
         for (name, route) in &entry.routes {
             let Some(wanted) = kind(&route.rule) else { continue };
@@ -82,9 +87,9 @@ fn other_than_router(scene: &Scene<'_>, found: &mut Found<'_>) {
             let effect = if nothing { ": it gets no traffic" } else { "" };
             let message = format!("it is a {kind}, and its router uses {}{effect}", spoken.join(", "));
             let facts = facts! {"kind": kind, "listeners": spoken, "takesNothing": nothing};
-            let path = scene.route_path(router, name);
+            let path = context.route_path(router, name);
             if nothing {
-                found.by_effect(severity(scene, router, entry, spec), path, message, facts);
+                found.by_effect(severity(context, router, entry, spec), path, message, facts);
             } else {
                 found.on(path, message, facts);
             }

@@ -13,10 +13,10 @@ use jiff::SignedDuration;
 use super::retries::{Limit, OWN_LIMIT, limit, limit_of_route, per_request, shown};
 use crate::graph::Provider;
 use crate::name::{ResourceKind, ResourcePath, VirtualNodeName};
+use crate::pack::context::RuleContext;
 use crate::pack::controls::AVAILABILITY;
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::Scene;
 use crate::spec::{Duration, Listener, ListenerTimeout, Protocol, RouteRule, RouteSpec};
 use crate::traffic::Landing;
 
@@ -122,11 +122,11 @@ fn has_requests(route: &RouteSpec) -> bool {
     }
 }
 
-fn idle_cut(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (route, flows) in scene.flows() {
+fn idle_cut(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (route, flows) in context.flows() {
         // A default limit is not reported: the operator did not raise it.
         let Some(of_route) = idle_of_route(route.spec).and_then(|given| idle(Some(given))) else { continue };
-        for flow in flows.iter().filter(|flow| !scene.is_outside(flow.virtual_node)) {
+        for flow in flows.iter().filter(|flow| !context.is_outside(flow.virtual_node)) {
             let Landing::Listener(listener) = flow.landing else { continue };
             let Some(of_listener) = idle(idle_of_listener(listener)).filter(|limit| *limit < of_route) else {
                 continue;
@@ -141,8 +141,8 @@ fn idle_cut(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn idle_without_effect(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (router, name, route) in scene.routes() {
+fn idle_without_effect(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (router, name, route) in context.routes() {
         if !has_requests(route) || per_request(route).is_some() {
             continue;
         }
@@ -150,7 +150,7 @@ fn idle_without_effect(scene: &Scene<'_>, found: &mut Found<'_>) {
         if of_route > Limit::At(OWN_LIMIT) {
             let (limit, request) = (shown(of_route), shown(Limit::At(OWN_LIMIT)));
             let message = format!("its idle limit is {limit}, and its requests end after {request}, the default");
-            found.on(scene.route_path(router, name), message, facts! {"idle": limit, "perRequest": request});
+            found.on(context.route_path(router, name), message, facts! {"idle": limit, "perRequest": request});
         }
     }
 }
@@ -164,10 +164,15 @@ struct Outer {
 }
 
 /// Every way to a listener, each with its limit on requests (none for TCP) and on idle streams.
-fn ways(scene: &Scene<'_>, node: usize, name: &VirtualNodeName, listener: &Listener) -> Vec<(Option<Outer>, Outer)> {
-    let links = &scene.links;
+fn ways(
+    context: &RuleContext<'_>,
+    node: usize,
+    name: &VirtualNodeName,
+    listener: &Listener,
+) -> Vec<(Option<Outer>, Outer)> {
+    let links = &context.links;
     let mut all = Vec::new();
-    for (route, flows) in links.routes_at(node).iter().filter_map(|number| scene.flows_of(*number)) {
+    for (route, flows) in links.routes_at(node).iter().filter_map(|number| context.flows_of(*number)) {
         let lands = flows.iter().any(|flow| {
             flow.virtual_node == name && matches!(flow.landing, Landing::Listener(landing) if landing == listener)
         });
@@ -184,7 +189,7 @@ fn ways(scene: &Scene<'_>, node: usize, name: &VirtualNodeName, listener: &Liste
     }
     for service in links.services_at(node).iter().filter(|one| links.provider(**one) == Some(Provider::Node(node))) {
         let Some(service) = links.services.name(*service) else { continue };
-        let by = format!("{}, which {name} provides without a route,", scene.service_path(service));
+        let by = format!("{}, which {name} provides without a route,", context.service_path(service));
         let outer = |length| Outer { limit: Limit::At(length), is_chosen: false, by: by.clone() };
         let request = (listener.port_mapping.protocol != Protocol::Tcp).then(|| outer(OWN_LIMIT));
         all.push((request, outer(DEFAULT_IDLE)));
@@ -192,12 +197,12 @@ fn ways(scene: &Scene<'_>, node: usize, name: &VirtualNodeName, listener: &Liste
     all
 }
 
-fn listener_without_effect(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (number, name, node) in scene.numbered_nodes() {
+fn listener_without_effect(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (number, name, node) in context.numbered_nodes() {
         for listener in node.listeners().iter().filter(|listener| listener.timeout.is_some()) {
             let of_request = request_of_listener(listener).and_then(|given| limit(Some(given), OWN_LIMIT));
             let of_idle = idle_of_listener(listener).and_then(|given| idle(Some(given)));
-            let ways = ways(scene, number, name, listener);
+            let ways = ways(context, number, name, listener);
             let requests = ways.iter().filter_map(|(request, _)| request.as_ref()).max();
             let idles = ways.iter().map(|(_, idle)| idle).max();
             let mut texts = Vec::new();
@@ -214,27 +219,27 @@ fn listener_without_effect(scene: &Scene<'_>, found: &mut Found<'_>) {
             if !texts.is_empty() {
                 let part = format!("listener {}", listener.port_mapping.port);
                 let message = format!("{part}: {}", texts.join("; "));
-                found.on_part(scene.node_path(name), part, message, facts);
+                found.on_part(context.node_path(name), part, message, facts);
             }
         }
     }
 }
 
-fn idle_crossed(scene: &Scene<'_>, found: &mut Found<'_>) {
+fn idle_crossed(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
     let of_routes = |chosen: bool| -> Vec<Option<Limit>> {
-        let routes = scene.links.routes.iter().map(|route| match idle_of_route(route.spec) {
+        let routes = context.links.routes.iter().map(|route| match idle_of_route(route.spec) {
             _ if !has_requests(route.spec) => None,
             None if chosen => None,
             given => idle(given),
         });
         routes.collect()
     };
-    let outer = super::calls::shortest_towards(scene, &of_routes(false), DEFAULT_IDLE);
-    let inner = super::calls::longest_of(scene, &of_routes(true), None);
-    super::calls::each_crossed(scene, &outer, &inner, |name, inner, outer| {
+    let outer = super::calls::shortest_towards(context, &of_routes(false), DEFAULT_IDLE);
+    let inner = super::calls::longest_of(context, &of_routes(true), None);
+    super::calls::each_crossed(context, &outer, &inner, |name, inner, outer| {
         let ((by, lets), (outer_by, ends)) = (inner, outer);
         let message = format!("{by} lets a stream be idle for {lets}, and {outer_by} ends it after {ends}");
         let facts = facts! {"inner": by, "innerLimit": lets, "outer": outer_by, "outerLimit": ends};
-        found.on(scene.node_path(name), message, facts);
+        found.on(context.node_path(name), message, facts);
     });
 }

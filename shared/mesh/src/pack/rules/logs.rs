@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::change::Change;
 use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::context::RuleContext;
 use crate::pack::controls::{LOGS, SECRETS};
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::Scene;
 use crate::spec::{AccessLog, FileAccessLog, Logging, LoggingFormat};
 
 const LOG: Rule = Rule {
@@ -108,29 +108,30 @@ fn logs_somewhere(logging: Option<&Logging>) -> bool {
     logging.is_some_and(|logging| logging.access_log.is_some())
 }
 
-fn node_without(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let has_proxy = scene.nodes().filter(|(name, _)| !scene.is_outside(name));
+fn node_without(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    let has_proxy = context.nodes().filter(|(name, _)| !context.is_outside(name));
     for (name, _) in has_proxy.filter(|(_, node)| !logs_somewhere(node.logging.as_ref())) {
-        without(found, scene.node_path(name));
+        without(found, context.node_path(name));
     }
 }
 
-fn gateway_without(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, _) in scene.gateways().filter(|(_, gateway)| !logs_somewhere(gateway.logging.as_ref())) {
-        without(found, scene.gateway_path(name));
+fn gateway_without(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (name, _) in context.gateways().filter(|(_, gateway)| !logs_somewhere(gateway.logging.as_ref())) {
+        without(found, context.gateway_path(name));
     }
 }
 
-fn without(found: &mut Found<'_>, path: ResourcePath) {
+fn without(found: &mut RuleFindings<'_>, path: ResourcePath) {
     let change = Change::SetAccessLog { resource: path.clone(), path: STANDARD_OUTPUT.to_owned() };
     found.on(path, "it has no access log", facts! {}).remediation = Some(change);
 }
 
-fn logs<'a>(scene: &Scene<'a>) -> Vec<(ResourcePath, &'a FileAccessLog)> {
-    let nodes = scene.nodes().filter_map(|(name, node)| Some((scene.node_path(name), file(node.logging.as_ref())?)));
-    let gateways = scene
+fn logs<'a>(context: &RuleContext<'a>) -> Vec<(ResourcePath, &'a FileAccessLog)> {
+    let nodes =
+        context.nodes().filter_map(|(name, node)| Some((context.node_path(name), file(node.logging.as_ref())?)));
+    let gateways = context
         .gateways()
-        .filter_map(|(name, gateway)| Some((scene.gateway_path(name), file(gateway.logging.as_ref())?)));
+        .filter_map(|(name, gateway)| Some((context.gateway_path(name), file(gateway.logging.as_ref())?)));
     nodes.chain(gateways).collect()
 }
 
@@ -158,8 +159,8 @@ fn headers(text: &str) -> Vec<String> {
     found
 }
 
-fn secret(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (path, log) in logs(scene) {
+fn secret(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (path, log) in logs(context) {
         let named = log.format.iter().flat_map(texts).flat_map(headers);
         let secrets: BTreeSet<String> = named.filter(|header| SECRET_HEADERS.contains(&header.as_str())).collect();
         if !secrets.is_empty() {
@@ -169,8 +170,8 @@ fn secret(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn on_disk(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (path, log) in logs(scene) {
+fn on_disk(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (path, log) in logs(context) {
         let file = log.path.as_str();
         if !matches!(file, STANDARD_OUTPUT | "/dev/stderr" | "/dev/null") {
             found.on(path, format!("it logs to {file}"), facts! {"path": file});
@@ -178,8 +179,8 @@ fn on_disk(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn no_request_id(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (path, log) in logs(scene) {
+fn no_request_id(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (path, log) in logs(context) {
         // Envoy's default format contains the id.
         let Some(format) = &log.format else { continue };
         let known = matches!(format, LoggingFormat::Text(_) | LoggingFormat::Json(_));

@@ -1,10 +1,10 @@
 //! Names of resources.
 
 use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::context::{RuleContext, grouped};
 use crate::pack::controls::INVENTORY;
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::{Scene, grouped};
 
 const NAME: Rule = Rule {
     id: "",
@@ -55,12 +55,12 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn pattern(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let patterns = &scene.policy.naming.patterns;
+fn pattern(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    let patterns = &context.policy.naming.patterns;
     if patterns.is_empty() {
         return;
     }
-    for path in scene.resources() {
+    for path in context.resources() {
         let pattern = patterns.get(&path.kind()).filter(|pattern| !pattern.matches(path.name()));
         if let Some(pattern) = pattern {
             let message = format!("its name `{}` doesn't match {pattern}", path.name());
@@ -82,19 +82,19 @@ fn is_host(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(label)
 }
 
-fn no_host(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for name in scene.mesh.services.keys().filter(|name| !is_host(name.as_str())) {
+fn no_host(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for name in context.mesh.services.keys().filter(|name| !is_host(name.as_str())) {
         let message = format!("`{name}` is not a valid host name");
-        found.on(scene.service_path(name), message, facts! {"name": name});
+        found.on(context.service_path(name), message, facts! {"name": name});
     }
 }
 
-fn case(scene: &Scene<'_>, found: &mut Found<'_>) {
+fn case(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
     // One of two paths that differ only by case has a letter that is not lower case.
-    if scene.resources().all(is_lower_case) {
+    if context.resources().all(is_lower_case) {
         return;
     }
-    let lowered = scene.resources().map(|path| (path.to_string().to_lowercase(), path));
+    let lowered = context.resources().map(|path| (path.to_string().to_lowercase(), path));
     for mut alike in grouped(lowered).into_values().filter(|alike| alike.len() > 1) {
         // The order of the paths makes the result independent of the order of the resources.
         alike.sort();

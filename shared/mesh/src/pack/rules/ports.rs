@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::edges::Verdict;
+use crate::edges::TlsVerdict;
 use crate::name::{ResourceKind, VirtualNodeName};
+use crate::pack::context::RuleContext;
 use crate::pack::controls::ENCRYPTION;
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::Scene;
 use crate::spec::{Listener, Port, Protocol, TlsMode};
 
 /// Ports on which servers expect HTTP within TLS, and no plain text.
@@ -76,18 +76,18 @@ struct Calls<'a> {
     encrypted: usize,
 }
 
-fn unlike_port(scene: &Scene<'_>, found: &mut Found<'_>) {
+fn unlike_port(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
     let mut calls: BTreeMap<(&VirtualNodeName, Port), Calls<'_>> = BTreeMap::new();
-    for edge in scene.edges() {
+    for edge in context.edges() {
         let Some(port) = edge.port else { continue };
         let of_listener = calls.entry((edge.to, port)).or_default();
         match edge.verdict {
-            Verdict::Plaintext => drop(of_listener.plain.insert(edge.from.name())),
-            Verdict::Tls | Verdict::Mtls => of_listener.encrypted += 1,
-            Verdict::Broken(_) => {}
+            TlsVerdict::Plaintext => drop(of_listener.plain.insert(edge.from.name())),
+            TlsVerdict::Tls | TlsVerdict::Mtls => of_listener.encrypted += 1,
+            TlsVerdict::Broken(_) => {}
         }
     }
-    for (name, node) in scene.nodes() {
+    for (name, node) in context.nodes() {
         for listener in node.listeners() {
             let port = listener.port_mapping.port;
             let Some((usual, within_tls)) = usual(listener) else { continue };
@@ -102,7 +102,7 @@ fn unlike_port(scene: &Scene<'_>, found: &mut Found<'_>) {
                 if plain.is_empty() { String::new() } else { format!("; so it is called by {}", plain.join(", ")) };
             let message = format!("listener {port} uses {protocol} in plain text, and port {port} is for {usual}{by}");
             let facts = facts! {"port": port, "protocol": protocol, "usual": usual, "callers": plain};
-            found.on_part(scene.node_path(name), format!("listener {port}"), message, facts);
+            found.on_part(context.node_path(name), format!("listener {port}"), message, facts);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Quotas of the service.
 
 use crate::name::{ResourceKind, ResourcePath};
-use crate::pack::finding::{Found, facts};
+use crate::pack::context::RuleContext;
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::Scene;
 use crate::resource::Tags;
 
 const QUOTA: Rule = Rule {
@@ -52,7 +52,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 /// A number that a quota bounds.
-struct Use {
+struct QuotaUse {
     resource: ResourcePath,
     of: &'static str,
     code: &'static str,
@@ -61,18 +61,18 @@ struct Use {
 }
 
 /// The uses of quotas that the predicate selects.
-fn uses(scene: &Scene<'_>, is_selected: impl Fn(usize, u32) -> bool) -> Vec<Use> {
-    let (mesh, quotas) = (scene.mesh, &scene.policy.quotas);
+fn uses(context: &RuleContext<'_>, is_selected: impl Fn(usize, u32) -> bool) -> Vec<QuotaUse> {
+    let (mesh, quotas) = (context.mesh, &context.policy.quotas);
     let gateways = mesh.gateways.values().filter(|gateway| gateway.spec.is_some()).count();
     let routers = mesh.routers.values().filter(|router| router.spec.is_some()).count();
     let mut all = Vec::new();
     let mut add = |resource: &dyn Fn() -> ResourcePath, of, code, used, quota: Option<u32>| {
         if let Some(quota) = quota.filter(|quota| is_selected(used, *quota)) {
-            all.push(Use { resource: resource(), of, code, used, quota });
+            all.push(QuotaUse { resource: resource(), of, code, used, quota });
         }
     };
     if mesh.spec.is_some() {
-        let of = || scene.mesh_path();
+        let of = || context.mesh_path();
         let (nodes, services) = (mesh.nodes.len(), mesh.services.len());
         add(&of, "virtual nodes", "L-E043DFB4", nodes, quotas.quota(quotas.virtual_nodes, 200));
         add(&of, "virtual routers", "L-50F6C35A", routers, quotas.quota(quotas.virtual_routers, 200));
@@ -80,22 +80,22 @@ fn uses(scene: &Scene<'_>, is_selected: impl Fn(usize, u32) -> bool) -> Vec<Use>
         add(&of, "virtual gateways", "L-87E74146", gateways, quotas.quota(quotas.virtual_gateways, 3));
     }
     let of_router = quotas.quota(quotas.routes_per_router, 50);
-    for (name, router) in scene.routers().filter(|(_, router)| router.spec.is_some()) {
-        add(&|| scene.router_path(name), "routes", "L-BB90B7FF", router.routes.len(), of_router);
+    for (name, router) in context.routers().filter(|(_, router)| router.spec.is_some()) {
+        add(&|| context.router_path(name), "routes", "L-BB90B7FF", router.routes.len(), of_router);
         for (route, spec) in &router.routes {
             // The API refuses a route with more targets than its quota, so the use can only be near the quota.
             let targets = spec.rule.action().map_or(0, |action| action.weighted_targets.len());
-            add(&|| scene.route_path(name, route), "weighted targets", "L-AE1D9567", targets, Some(10));
+            add(&|| context.route_path(name, route), "weighted targets", "L-AE1D9567", targets, Some(10));
         }
     }
     let of_gateway = quotas.quota(quotas.routes_per_gateway, 10);
     for (name, gateway) in mesh.gateways.iter().filter(|(_, gateway)| gateway.spec.is_some()) {
-        add(&|| scene.gateway_path(name), "gateway routes", "L-F6F26D09", gateway.routes.len(), of_gateway);
+        add(&|| context.gateway_path(name), "gateway routes", "L-F6F26D09", gateway.routes.len(), of_gateway);
     }
     let of_node = quotas.quota(quotas.backends_per_node, 50);
-    for (name, node) in scene.nodes() {
+    for (name, node) in context.nodes() {
         let backends = node.backends.as_ref().map_or(0, Vec::len);
-        add(&|| scene.node_path(name), "backends", "L-8775AB18", backends, of_node);
+        add(&|| context.node_path(name), "backends", "L-8775AB18", backends, of_node);
     }
     let most = u32::try_from(Tags::MAX).ok();
     for (path, tags) in &mesh.tags {
@@ -106,23 +106,23 @@ fn uses(scene: &Scene<'_>, is_selected: impl Fn(usize, u32) -> bool) -> Vec<Use>
     all
 }
 
-fn near(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let headroom = u64::from(scene.policy.quotas.headroom.get());
+fn near(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    let headroom = u64::from(context.policy.quotas.headroom.get());
     let is_near = |used: usize, quota: u32| {
         let (part, whole) = (u64::try_from(used).unwrap_or(u64::MAX), u64::from(quota));
         // A quota that a single resource almost uses up is not reported.
         part <= whole && whole > 4 && part.saturating_mul(100) >= whole.saturating_mul(headroom)
     };
-    for Use { resource, of, code, used, quota } in uses(scene, is_near) {
+    for QuotaUse { resource, of, code, used, quota } in uses(context, is_near) {
         let message = format!("it has {used} of {quota} {of}");
         let facts = facts! {"of": of, "quota": quota, "quotaCode": code, "used": used};
         found.on_part(resource, of.to_owned(), message, facts);
     }
 }
 
-fn exceeded(scene: &Scene<'_>, found: &mut Found<'_>) {
+fn exceeded(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
     let is_more = |used: usize, quota: u32| u64::try_from(used).unwrap_or(u64::MAX) > u64::from(quota);
-    for Use { resource, of, code, used, quota } in uses(scene, is_more) {
+    for QuotaUse { resource, of, code, used, quota } in uses(context, is_more) {
         let message = format!("it has {used} {of}, and the quota is {quota}");
         let facts = facts! {"of": of, "quota": quota, "quotaCode": code, "used": used};
         found.on_part(resource, of.to_owned(), message, facts);

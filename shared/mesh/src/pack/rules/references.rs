@@ -2,10 +2,10 @@
 
 use crate::graph::dangling_along;
 use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::context::RuleContext;
 use crate::pack::controls::CONFIGURATION;
-use crate::pack::finding::{Found, facts, listed};
+use crate::pack::finding::{RuleFindings, facts, listed};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::Scene;
 use crate::traffic::{Landing, understands};
 use crate::validate::{self, BrokenUse, Owner, Refusal, Violation};
 
@@ -75,8 +75,8 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn leads_nowhere(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for reference in dangling_along(scene.mesh, &scene.links) {
+fn leads_nowhere(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for reference in dangling_along(context.mesh, &context.links) {
         let (kind, name) = (reference.to.kind(), reference.to.name());
         let message = format!("it refers to {} {name}, which doesn't exist", kind.words());
         let facts = facts! {"to": reference.to};
@@ -84,8 +84,8 @@ fn leads_nowhere(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn not_listening(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (route, flows) in scene.flows() {
+fn not_listening(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (route, flows) in context.flows() {
         for flow in flows {
             let (node, node_spec) = match flow.landing {
                 Landing::NoListener(spec) | Landing::Ambiguous(spec) => (flow.virtual_node, spec),
@@ -102,8 +102,8 @@ fn not_listening(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn other_protocol(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (route, flows) in scene.flows() {
+fn other_protocol(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (route, flows) in context.flows() {
         for flow in flows {
             let Landing::Listener(listener) = flow.landing else { continue };
             if understands(listener, &route.spec.rule) {
@@ -132,43 +132,48 @@ const fn has_rule_of_its_own(refusal: &Refusal) -> bool {
     )
 }
 
-fn refused(scene: &Scene<'_>, found: &mut Found<'_>) {
+fn refused(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
     let mut report = |path: ResourcePath, violations: Vec<Violation>| {
         for violation in violations {
             report_refusal(found, path.clone(), violation, None);
         }
     };
-    if let Some(spec) = &scene.mesh.spec {
-        report(scene.mesh_path(), spec.unknown());
+    if let Some(spec) = &context.mesh.spec {
+        report(context.mesh_path(), spec.unknown());
     }
-    for (name, spec) in scene.nodes() {
-        report(scene.node_path(name), [spec.unknown(), validate::rules_of_node(spec)].concat());
+    for (name, spec) in context.nodes() {
+        report(context.node_path(name), [spec.unknown(), validate::rules_of_node(spec)].concat());
     }
-    for (name, spec) in scene.gateways() {
-        report(scene.gateway_path(name), [spec.unknown(), validate::rules_of_gateway(spec)].concat());
+    for (name, spec) in context.gateways() {
+        report(context.gateway_path(name), [spec.unknown(), validate::rules_of_gateway(spec)].concat());
     }
-    for (name, router) in scene.routers() {
+    for (name, router) in context.routers() {
         if let Some(spec) = &router.spec {
-            report(scene.router_path(name), [spec.unknown(), validate::rules_of_router(spec)].concat());
+            report(context.router_path(name), [spec.unknown(), validate::rules_of_router(spec)].concat());
         }
     }
-    for (router, name, spec) in scene.routes() {
-        report(scene.route_path(router, name), [spec.unknown(), validate::rules_of_route(spec)].concat());
+    for (router, name, spec) in context.routes() {
+        report(context.route_path(router, name), [spec.unknown(), validate::rules_of_route(spec)].concat());
     }
-    for (name, spec) in &scene.mesh.services {
-        report(scene.service_path(name), spec.unknown());
+    for (name, spec) in &context.mesh.services {
+        report(context.service_path(name), spec.unknown());
     }
-    for (gateway, name, spec) in scene.gateway_routes() {
+    for (gateway, name, spec) in context.gateway_routes() {
         let violations = [spec.unknown(), validate::rules_of_gateway_route(spec)].concat();
-        report(scene.gateway_route_path(gateway, name), violations);
+        report(context.gateway_route_path(gateway, name), violations);
     }
-    for BrokenUse { by, owner, violation } in validate::broken_uses(scene.mesh) {
+    for BrokenUse { by, owner, violation } in validate::broken_uses(context.mesh) {
         report_refusal(found, by, violation, owner.as_ref());
     }
 }
 
 /// Reports a refusal. `owner` is the resource with the listeners that the refused member does not fit.
-fn report_refusal(found: &mut Found<'_>, path: ResourcePath, violation: Violation, owner: Option<&ResourcePath>) {
+fn report_refusal(
+    found: &mut RuleFindings<'_>,
+    path: ResourcePath,
+    violation: Violation,
+    owner: Option<&ResourcePath>,
+) {
     if has_rule_of_its_own(&violation.refusal) {
         return;
     }

@@ -3,11 +3,11 @@
 use jiff::SignedDuration;
 
 use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::context::RuleContext;
 use crate::pack::controls::AVAILABILITY;
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::paths::tries;
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::Scene;
 use crate::spec::bounded::Text;
 use crate::spec::{Duration, HttpMethod, Listener, ListenerTimeout, RouteRule, RouteSpec};
 use crate::traffic::Landing;
@@ -132,8 +132,8 @@ pub(super) fn shown(limit: Limit) -> String {
     }
 }
 
-fn no_room(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (router, name, route) in scene.routes() {
+fn no_room(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (router, name, route) in context.routes() {
         let each = match &route.rule {
             RouteRule::Http(route) | RouteRule::Http2(route) => {
                 route.retry_policy.as_ref().map(|policy| &policy.per_retry_timeout)
@@ -149,13 +149,13 @@ fn no_room(scene: &Scene<'_>, found: &mut Found<'_>) {
         if tries > 1 && needed.is_none_or(|needed| needed > limit) {
             let message = format!("{tries} tries of {each:#} don't fit into its limit of {limit:#}");
             let facts = facts! {"tries": tries, "perTry": format!("{each:#}"), "limit": format!("{limit:#}")};
-            found.on(scene.route_path(router, name), message, facts);
+            found.on(context.route_path(router, name), message, facts);
         }
     }
 }
 
-fn writes(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (router, name, route) in scene.routes() {
+fn writes(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (router, name, route) in context.routes() {
         let (RouteRule::Http(http) | RouteRule::Http2(http)) = &route.rule else { continue };
         let Some(method @ (HttpMethod::Post | HttpMethod::Patch)) = &http.matches.method else { continue };
         let Some(policy) = http.retry_policy.as_ref().filter(|policy| policy.max_retries.get() > 0) else { continue };
@@ -163,13 +163,13 @@ fn writes(scene: &Scene<'_>, found: &mut Found<'_>) {
         let harmful: Vec<&str> = events.filter(|event| matches!(*event, "server-error" | "gateway-error")).collect();
         if !harmful.is_empty() {
             let message = format!("{method} requests are tried again on {}", harmful.join(", "));
-            found.on(scene.route_path(router, name), message, facts! {"method": method, "events": harmful});
+            found.on(context.route_path(router, name), message, facts! {"method": method, "events": harmful});
         }
     }
 }
 
-fn no_event(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (router, name, route) in scene.routes() {
+fn no_event(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (router, name, route) in context.routes() {
         let (retries, events) = match &route.rule {
             RouteRule::Http(route) | RouteRule::Http2(route) => match &route.retry_policy {
                 Some(policy) => (
@@ -192,23 +192,23 @@ fn no_event(scene: &Scene<'_>, found: &mut Found<'_>) {
         };
         if retries > 0 && events == 0 {
             let message = format!("it allows {retries} retries and names no event to retry on");
-            found.on(scene.route_path(router, name), message, facts! {"maxRetries": retries});
+            found.on(context.route_path(router, name), message, facts! {"maxRetries": retries});
         }
     }
 }
 
-fn off(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (router, name, route) in scene.routes() {
+fn off(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (router, name, route) in context.routes() {
         if limit_of_route(route) == Some(Limit::Never) {
-            found.on(scene.route_path(router, name), "its requests have no time limit", facts! {});
+            found.on(context.route_path(router, name), "its requests have no time limit", facts! {});
         }
     }
 }
 
-fn cut_by_listener(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (route, flows) in scene.flows() {
+fn cut_by_listener(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (route, flows) in context.flows() {
         let Some(of_route) = limit_of_route(route.spec) else { continue };
-        for flow in flows.iter().filter(|flow| !scene.is_outside(flow.virtual_node)) {
+        for flow in flows.iter().filter(|flow| !context.is_outside(flow.virtual_node)) {
             let Landing::Listener(listener) = flow.landing else { continue };
             let Some(of_listener) = limit_of_listener(listener).filter(|of_listener| *of_listener < of_route) else {
                 continue;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::graph::{UnreachableReason, shadowed_routes_of, unreachable_routes_along};
 use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::context::RuleContext;
 use crate::pack::controls::CONFIGURATION;
-use crate::pack::finding::{Found, facts, listed};
+use crate::pack::finding::{RuleFindings, facts, listed};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::Scene;
 
 const ROUTE: Rule = Rule {
     id: "",
@@ -98,11 +98,11 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn shadowed(scene: &Scene<'_>, found: &mut Found<'_>) {
+fn shadowed(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
     // All pairs of a router's routes are compared, which is fast only for few routes.
-    let most = 4 * usize::try_from(scene.policy.quotas.routes_per_router.unwrap_or(50).min(250)).unwrap_or(50);
-    for (router, entry) in scene.routers().filter(|(_, entry)| entry.routes.len() <= most) {
-        for shadowed in shadowed_routes_of(scene.mesh, router, entry) {
+    let most = 4 * usize::try_from(context.policy.quotas.routes_per_router.unwrap_or(50).min(250)).unwrap_or(50);
+    for (router, entry) in context.routers().filter(|(_, entry)| entry.routes.len() <= most) {
+        for shadowed in shadowed_routes_of(context.mesh, router, entry) {
             let by = &shadowed.by.route;
             let message = format!("it matches no request: route {by} matches all of them first");
             found.on(ResourcePath::Route(shadowed.route), message, facts! {"by": by});
@@ -110,8 +110,8 @@ fn shadowed(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn unreachable(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for unreachable in unreachable_routes_along(&scene.links) {
+fn unreachable(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for unreachable in unreachable_routes_along(&context.links) {
         let (message, facts) = match unreachable.reason {
             UnreachableReason::NoService => {
                 ("its router provides no virtual service".to_owned(), facts! {"reason": "no-service"})
@@ -128,20 +128,20 @@ fn unreachable(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn drained(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (router, name, route) in scene.routes() {
+fn drained(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (router, name, route) in context.routes() {
         let Some(action) = route.rule.action() else { continue };
         if action.weighted_targets.iter().all(|target| target.weight.get() == 0) {
             let targets: Vec<&str> =
                 action.weighted_targets.iter().map(|target| target.virtual_node.as_str()).collect();
             let message = format!("no target has a weight: {}", targets.join(", "));
-            found.on(scene.route_path(router, name), message, facts! {"targets": targets});
+            found.on(context.route_path(router, name), message, facts! {"targets": targets});
         }
     }
 }
 
-fn target_twice(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (router, name, route) in scene.routes() {
+fn target_twice(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (router, name, route) in context.routes() {
         let mut weights: BTreeMap<_, Vec<u8>> = BTreeMap::new();
         for target in route.rule.action().into_iter().flat_map(|action| action.weighted_targets.iter()) {
             weights.entry((&target.virtual_node, target.port)).or_default().push(target.weight.get());
@@ -150,40 +150,40 @@ fn target_twice(scene: &Scene<'_>, found: &mut Found<'_>) {
             let part = port.map_or(format!("target {node}"), |port| format!("target {node}@{port}"));
             let message = format!("it names {node} {} times, with the weights {}", weights.len(), listed(&weights));
             let facts = facts! {"virtualNode": node, "port": port, "weights": weights};
-            found.on_part(scene.route_path(router, name), part, message, facts);
+            found.on_part(context.route_path(router, name), part, message, facts);
         }
     }
 }
 
-fn not_100(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (router, name, route) in scene.routes() {
+fn not_100(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (router, name, route) in context.routes() {
         let Some(action) = route.rule.action() else { continue };
         let sum: u16 = action.weighted_targets.iter().map(|target| u16::from(target.weight.get())).sum();
         // A single target gets all traffic for any weight, and a separate rule covers a drained route.
         if sum != 0 && sum != 100 && action.weighted_targets.len() > 1 {
             let message = format!("its weights add up to {sum}");
-            found.on(scene.route_path(router, name), message, facts! {"sum": sum});
+            found.on(context.route_path(router, name), message, facts! {"sum": sum});
         }
     }
 }
 
-fn no_routes(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, entry) in scene.routers().filter(|(_, entry)| entry.routes.is_empty()) {
-        let services: Vec<_> = scene.links.services_of_router(name).collect();
+fn no_routes(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (name, entry) in context.routers().filter(|(_, entry)| entry.routes.is_empty()) {
+        let services: Vec<_> = context.links.services_of_router(name).collect();
         if !services.is_empty() && entry.spec.is_some() {
             let names: Vec<&str> = services.iter().map(|service| service.as_str()).collect();
             let message = format!("it provides {} and has no route", names.join(", "));
-            found.on(scene.router_path(name), message, facts! {"virtualServices": names});
+            found.on(context.router_path(name), message, facts! {"virtualServices": names});
         }
     }
 }
 
-fn no_provider(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, service) in &scene.mesh.services {
+fn no_provider(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (name, service) in &context.mesh.services {
         if service.provider.is_none() {
-            let called = scene.is_called(name);
+            let called = context.is_called(name);
             let message = if called { "it has no provider, and it is called" } else { "it has no provider" };
-            found.on(scene.service_path(name), message, facts! {"called": called});
+            found.on(context.service_path(name), message, facts! {"called": called});
         }
     }
 }

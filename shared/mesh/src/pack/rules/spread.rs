@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::graph::LinkedRoute;
 use crate::name::{ResourceKind, ResourcePath, VirtualNodeName};
+use crate::pack::context::{RuleContext, grouped};
 use crate::pack::controls::AVAILABILITY;
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::{Scene, grouped};
 use crate::spec::{AwsCloudMapServiceDiscovery, Port, ServiceDiscovery, TargetEntry, VirtualServiceProvider};
 
 const SPREAD: Rule = Rule {
@@ -78,10 +78,10 @@ fn nodes_of(route: &LinkedRoute<'_>) -> Vec<usize> {
     nodes
 }
 
-fn single(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for route in &scene.links.routes {
+fn single(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for route in &context.links.routes {
         if let [node] = nodes_of(route).as_slice()
-            && let Some(node) = scene.links.nodes.name(*node)
+            && let Some(node) = context.links.nodes.name(*node)
         {
             let message = format!("{node} is its only target");
             found.on(ResourcePath::Route(route.id.clone()), message, facts! {"virtualNode": node});
@@ -89,11 +89,11 @@ fn single(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn zone<'a>(scene: &'a Scene<'_>, node: usize) -> Option<&'a str> {
-    let keys = &scene.policy.resilience.zone_keys;
-    let tags = scene.register.find(ResourceKind::VirtualNode, node).and_then(|entry| entry.tags);
+fn zone<'a>(context: &'a RuleContext<'_>, node: usize) -> Option<&'a str> {
+    let keys = &context.policy.resilience.zone_keys;
+    let tags = context.register.find(ResourceKind::VirtualNode, node).and_then(|entry| entry.tags);
     let of_tag = tags.and_then(|tags| keys.iter().find_map(|key| tags.value(key)));
-    let of_attribute = || match scene.links.nodes.get(node)?.service_discovery.as_ref()? {
+    let of_attribute = || match context.links.nodes.get(node)?.service_discovery.as_ref()? {
         ServiceDiscovery::AwsCloudMap(map) => {
             let mut attributes = map.attributes.iter().flatten();
             attributes
@@ -105,17 +105,17 @@ fn zone<'a>(scene: &'a Scene<'_>, node: usize) -> Option<&'a str> {
     of_tag.or_else(of_attribute)
 }
 
-fn single_zone(scene: &Scene<'_>, found: &mut Found<'_>) {
-    if scene.policy.resilience.zone_keys.is_empty() {
+fn single_zone(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    if context.policy.resilience.zone_keys.is_empty() {
         return;
     }
-    let zones: Vec<Option<&str>> = (0..scene.links.nodes.len()).map(|node| zone(scene, node)).collect();
-    for route in &scene.links.routes {
+    let zones: Vec<Option<&str>> = (0..context.links.nodes.len()).map(|node| zone(context, node)).collect();
+    for route in &context.links.routes {
         let mut of_targets = route.targets.iter().map(|node| zones.get(*node).copied().flatten());
         let Some(zone) = of_targets.next().flatten().filter(|zone| of_targets.all(|other| other == Some(*zone))) else {
             continue;
         };
-        let nodes: Vec<_> = nodes_of(route).into_iter().filter_map(|node| scene.links.nodes.name(node)).collect();
+        let nodes: Vec<_> = nodes_of(route).into_iter().filter_map(|node| context.links.nodes.name(node)).collect();
         if nodes.len() > 1 {
             let message = format!("all of its {} targets are in zone {zone}", nodes.len());
             let facts = facts! {"zone": zone, "virtualNodes": nodes};
@@ -125,8 +125,8 @@ fn single_zone(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 /// The port of a target, and the service discovery of its node.
-fn found_at<'a>(scene: &Scene<'a>, node: usize, target: &TargetEntry) -> Option<(Port, &'a ServiceDiscovery)> {
-    let spec = scene.links.nodes.get(node)?;
+fn found_at<'a>(context: &RuleContext<'a>, node: usize, target: &TargetEntry) -> Option<(Port, &'a ServiceDiscovery)> {
+    let spec = context.links.nodes.get(node)?;
     let port = match (target.port, spec.listeners()) {
         (Some(port), _) => port,
         (None, [listener]) => listener.port_mapping.port,
@@ -164,11 +164,11 @@ fn endpoints(port: Port, discovery: &ServiceDiscovery) -> Option<String> {
     }
 }
 
-fn same_endpoints(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for route in &scene.links.routes {
+fn same_endpoints(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for route in &context.links.routes {
         let targets = route.spec.rule.action().into_iter().flat_map(|action| action.weighted_targets.iter());
         let placed: Vec<_> = (route.targets.iter().zip(targets))
-            .filter_map(|(node, target)| Some((*node, found_at(scene, *node, target)?)))
+            .filter_map(|(node, target)| Some((*node, found_at(context, *node, target)?)))
             .collect();
         let suspicious = placed.iter().enumerate().any(|(index, (node, (_, at)))| {
             placed.iter().skip(index + 1).any(|(other, (_, of_other))| node != other && same_name(at, of_other))
@@ -180,7 +180,7 @@ fn same_endpoints(scene: &Scene<'_>, found: &mut Found<'_>) {
         for (at, nodes) in grouped(texts) {
             let nodes: BTreeSet<usize> = nodes.into_iter().collect();
             if nodes.len() > 1 {
-                let names = nodes.into_iter().filter_map(|node| scene.links.nodes.name(node));
+                let names = nodes.into_iter().filter_map(|node| context.links.nodes.name(node));
                 let names: Vec<&str> = names.map(VirtualNodeName::as_str).collect();
                 let at = at.trim_end().to_owned();
                 let message = format!("{} have the same endpoints: {at}", names.join(" and "));
@@ -191,12 +191,12 @@ fn same_endpoints(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn direct(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, service) in &scene.mesh.services {
+fn direct(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (name, service) in &context.mesh.services {
         if let Some(VirtualServiceProvider::VirtualNode(provider)) = &service.provider {
             let node = &provider.virtual_node_name;
             let message = format!("virtual node {node} provides it without a router");
-            found.on(scene.service_path(name), message, facts! {"virtualNode": node});
+            found.on(context.service_path(name), message, facts! {"virtualNode": node});
         }
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::change::Change;
 use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::context::RuleContext;
 use crate::pack::controls::INVENTORY;
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::Scene;
 use crate::tags::{Inherited, TagFault};
 
 const MANAGED: &[&str] = &[
@@ -101,26 +101,26 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn each(scene: &Scene<'_>, mut visit: impl FnMut(&ResourcePath, &TagFault)) {
-    for (path, faults) in scene.tag_faults() {
+fn each(context: &RuleContext<'_>, mut visit: impl FnMut(&ResourcePath, &TagFault)) {
+    for (path, faults) in context.tag_faults() {
         for fault in faults {
             visit(path, fault);
         }
     }
 }
 
-fn untagged(scene: &Scene<'_>, found: &mut Found<'_>) {
-    each(scene, |path, fault| {
+fn untagged(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    each(context, |path, fault| {
         // The other rules report the missing required tags.
-        let is_required = scene.policy.tags.required.iter().any(|required| required.is_for(path.kind()));
+        let is_required = context.policy.tags.required.iter().any(|required| required.is_for(path.kind()));
         if matches!(fault, TagFault::Untagged) && !is_required {
             found.on(path.clone(), "it has no tags", facts! {});
         }
     });
 }
 
-fn missing(scene: &Scene<'_>, found: &mut Found<'_>) {
-    each(scene, |path, fault| {
+fn missing(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    each(context, |path, fault| {
         let TagFault::Missing { key, inherited } = fault else { return };
         let (message, facts) = match inherited {
             Inherited::Value { value, from } => (
@@ -136,16 +136,16 @@ fn missing(scene: &Scene<'_>, found: &mut Found<'_>) {
                 (format!("it lacks the tag `{key}`, and no resource above has it"), facts! {"key": key})
             }
         };
-        report_with_repair(scene, found, path, key, fault, message, facts);
+        report_with_repair(context, found, path, key, fault, message, facts);
     });
 }
 
-fn other_case(scene: &Scene<'_>, found: &mut Found<'_>) {
-    each(scene, |path, fault| {
+fn other_case(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    each(context, |path, fault| {
         let TagFault::OtherCase { key, written, value } = fault else { return };
         let message = format!("it has the tag `{written}`, which is not `{key}`");
         report_with_repair(
-            scene,
+            context,
             found,
             path,
             key,
@@ -156,10 +156,10 @@ fn other_case(scene: &Scene<'_>, found: &mut Found<'_>) {
     });
 }
 
-fn value(scene: &Scene<'_>, found: &mut Found<'_>) {
-    each(scene, |path, fault| {
+fn value(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    each(context, |path, fault| {
         let TagFault::Value { key, value, meant } = fault else { return };
-        let required = scene.policy.tags.required.iter().find(|required| required.key == *key);
+        let required = context.policy.tags.required.iter().find(|required| required.key == *key);
         let allowed = required.map(|required| match &required.pattern {
             Some(pattern) if required.values.is_empty() => format!("a value that matches {pattern}"),
             Some(_) | None => required.values.join(", "),
@@ -170,12 +170,12 @@ fn value(scene: &Scene<'_>, found: &mut Found<'_>) {
         if let Some(meant) = meant {
             facts.insert("meant".into(), meant.as_str().into());
         }
-        report_with_repair(scene, found, path, key, fault, message, facts);
+        report_with_repair(context, found, path, key, fault, message, facts);
     });
 }
 
-fn conflict(scene: &Scene<'_>, found: &mut Found<'_>) {
-    each(scene, |path, fault| {
+fn conflict(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    each(context, |path, fault| {
         if let TagFault::Missing { key, inherited: Inherited::Conflict { values } } = fault {
             let message = format!("it lacks the tag `{key}`, and the resources above differ: {}", listed(values));
             found.on_part(path.clone(), key.clone(), message, facts! {"key": key, "values": values});
@@ -183,8 +183,8 @@ fn conflict(scene: &Scene<'_>, found: &mut Found<'_>) {
     });
 }
 
-fn differs(scene: &Scene<'_>, found: &mut Found<'_>) {
-    each(scene, |path, fault| {
+fn differs(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    each(context, |path, fault| {
         if let TagFault::Differs { key, value, above, from } = fault {
             let message = format!("its tag `{key}` is `{value}`, and that of {from} is `{above}`");
             let facts = facts! {"key": key, "value": value, "above": above, "from": from};
@@ -195,16 +195,16 @@ fn differs(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 /// Adds a finding about a tag, with the tag that resolves it if one is known.
 fn report_with_repair(
-    scene: &Scene<'_>,
-    found: &mut Found<'_>,
+    context: &RuleContext<'_>,
+    found: &mut RuleFindings<'_>,
     path: &ResourcePath,
     key: &str,
     fault: &TagFault,
     message: String,
-    facts: crate::pack::Facts,
+    facts: crate::pack::FindingFacts,
 ) {
     let repair = fault.repair().map(|(key, value)| BTreeMap::from([(key.to_owned(), value.to_owned())]));
-    let repair = repair.filter(|tags| crate::tags::fits(scene.mesh, path, tags));
+    let repair = repair.filter(|tags| crate::tags::fits(context.mesh, path, tags));
     found.on_part(path.clone(), key.to_owned(), message, facts).remediation =
         repair.map(|tags| Change::SetTags { resource: path.clone(), tags });
 }

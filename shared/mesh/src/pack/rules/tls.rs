@@ -2,10 +2,10 @@
 
 use crate::change::Change;
 use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::context::{RuleContext, Socket};
 use crate::pack::controls::{AUTHENTICATION, ENCRYPTION};
-use crate::pack::finding::{Found, facts, listed};
+use crate::pack::finding::{RuleFindings, facts, listed};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::{Scene, Socket};
 use crate::policy::Protection;
 use crate::spec::bounded::Text;
 use crate::spec::{Backend, ClientPolicy, ListenerTls, Port, TlsMode};
@@ -142,34 +142,34 @@ fn state(policy: Option<&ClientPolicy>) -> &'static str {
     }
 }
 
-fn node_default(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, node) in scene.nodes().filter(|(_, node)| node.backend_services().next().is_some()) {
+fn node_default(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (name, node) in context.nodes().filter(|(_, node)| node.backend_services().next().is_some()) {
         let policy = node.backend_defaults.as_ref().and_then(|defaults| defaults.client_policy.as_ref());
         if enforced(policy) {
             continue;
         }
         let has_tls = policy.is_some_and(|policy| policy.tls.is_some());
-        let safe = has_tls && node.backend_services().all(|service| scene.has_tls(service));
-        let path = scene.node_path(name);
+        let safe = has_tls && node.backend_services().all(|service| context.has_tls(service));
+        let path = context.node_path(name);
         let change = Change::EnforceClientTls { resource: path.clone(), backend: None };
         let message = format!("{} in its backend defaults", state(policy));
         found.on(path, message, facts! {"clientTls": has_tls}).remediation = safe.then_some(change);
     }
 }
 
-fn gateway_default(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, gateway) in scene.gateways() {
+fn gateway_default(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (name, gateway) in context.gateways() {
         let policy = gateway.backend_defaults.as_ref().and_then(|defaults| defaults.client_policy.as_ref());
         if !enforced(policy) {
             let has_tls = policy.is_some_and(|policy| policy.tls.is_some());
             let message = format!("{} in its backend defaults", state(policy));
-            found.on(scene.gateway_path(name), message, facts! {"clientTls": has_tls});
+            found.on(context.gateway_path(name), message, facts! {"clientTls": has_tls});
         }
     }
 }
 
-fn backend_policy(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, node) in scene.nodes() {
+fn backend_policy(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (name, node) in context.nodes() {
         for backend in node.backends.iter().flatten() {
             let Backend::VirtualService(backend) = backend else { continue };
             let Some(policy) = &backend.client_policy else { continue };
@@ -177,8 +177,8 @@ fn backend_policy(scene: &Scene<'_>, found: &mut Found<'_>) {
                 continue;
             }
             let service = &backend.virtual_service_name;
-            let path = scene.node_path(name);
-            let safe = policy.tls.is_some() && scene.has_tls(service);
+            let path = context.node_path(name);
+            let safe = policy.tls.is_some() && context.has_tls(service);
             let change = Change::EnforceClientTls { resource: path.clone(), backend: Some(service.clone()) };
             let message = format!("for its backend {service}, {}", state(Some(policy)));
             let facts = facts! {"virtualService": service, "clientTls": policy.tls.is_some()};
@@ -187,9 +187,9 @@ fn backend_policy(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn without_tls(scene: &Scene<'_>, found: &mut Found<'_>, kind: ResourceKind) {
-    for Socket { of, port, tls } in scene.sockets.iter().filter(|socket| socket.of.kind() == kind) {
-        if matches!(of, ResourcePath::VirtualNode(_, node) if scene.is_outside(node)) {
+fn without_tls(context: &RuleContext<'_>, found: &mut RuleFindings<'_>, kind: ResourceKind) {
+    for Socket { of, port, tls } in context.sockets.iter().filter(|socket| socket.of.kind() == kind) {
+        if matches!(of, ResourcePath::VirtualNode(_, node) if context.is_outside(node)) {
             continue;
         }
         let mode = tls.map_or("absent", |tls| tls.mode.as_str());
@@ -200,25 +200,25 @@ fn without_tls(scene: &Scene<'_>, found: &mut Found<'_>, kind: ResourceKind) {
     }
 }
 
-fn gateway_listener(scene: &Scene<'_>, found: &mut Found<'_>) {
-    if scene.folds_plaintext {
+fn gateway_listener(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    if context.folds_plaintext {
         return;
     }
-    without_tls(scene, found, ResourceKind::VirtualGateway);
+    without_tls(context, found, ResourceKind::VirtualGateway);
 }
 
-fn node_listener(scene: &Scene<'_>, found: &mut Found<'_>) {
-    without_tls(scene, found, ResourceKind::VirtualNode);
+fn node_listener(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    without_tls(context, found, ResourceKind::VirtualNode);
 }
 
-fn permissive(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for Socket { of, port, tls } in &scene.sockets {
+fn permissive(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for Socket { of, port, tls } in &context.sockets {
         if tls.is_none_or(|tls| tls.mode != TlsMode::Permissive) {
             continue;
         }
         // The outside clients of a gateway are unknown, so a gateway is never closed automatically.
         let safe = match of {
-            ResourcePath::VirtualNode(_, name) => scene.callers_use_tls(name, *port),
+            ResourcePath::VirtualNode(_, name) => context.callers_use_tls(name, *port),
             _ => false,
         };
         let change = Change::SetListenerTlsMode { resource: of.clone(), port: *port, mode: TlsMode::Strict };
@@ -228,11 +228,11 @@ fn permissive(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn no_validation(scene: &Scene<'_>, found: &mut Found<'_>) {
-    if scene.policy.tls.require < Protection::Mtls {
+fn no_validation(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    if context.policy.tls.require < Protection::Mtls {
         return;
     }
-    for Socket { of, port, tls } in &scene.sockets {
+    for Socket { of, port, tls } in &context.sockets {
         if tls.is_some_and(|tls| tls.validation.is_none() && tls.mode != TlsMode::Disabled) {
             let message = format!("listener {port} has TLS and requests no client certificate");
             found.on_part(of.clone(), format!("listener {port}"), message, facts! {"port": port});
@@ -240,14 +240,14 @@ fn no_validation(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn port_left_out(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, node) in scene.nodes() {
+fn port_left_out(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (name, node) in context.nodes() {
         for service in node.backend_services() {
             let tls = client_policy_for(node, service).and_then(|policy| policy.tls.as_ref());
             let Some(ports) = tls.and_then(|tls| tls.ports.as_deref()).filter(|ports| !ports.is_empty()) else {
                 continue;
             };
-            let out = scene.listeners_behind(service).iter().map(|listener| listener.port_mapping.port);
+            let out = context.listeners_behind(service).iter().map(|listener| listener.port_mapping.port);
             let mut out: Vec<Port> = out.filter(|port| !ports.contains(port)).collect();
             out.sort_unstable();
             out.dedup();
@@ -258,14 +258,14 @@ fn port_left_out(scene: &Scene<'_>, found: &mut Found<'_>) {
                     listed(&out)
                 );
                 let facts = facts! {"virtualService": service, "policyPorts": ports, "listenerPorts": out};
-                found.on_part(scene.node_path(name), format!("backend {service}"), message, facts);
+                found.on_part(context.node_path(name), format!("backend {service}"), message, facts);
             }
         }
     }
 }
 
-fn wildcard(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (path, backend, policy) in scene.policies() {
+fn wildcard(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for (path, backend, policy) in context.policies() {
         let Some(tls) = policy.tls.as_ref().filter(|tls| tls.enforce.unwrap_or(true)) else { continue };
         let names = tls.validation.subject_alternative_names.iter().flat_map(|names| &names.names.exact);
         let wild: Vec<&str> = names.map(Text::as_str).filter(|name| name.contains('*')).collect();
@@ -276,7 +276,7 @@ fn wildcard(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-impl Scene<'_> {
+impl RuleContext<'_> {
     /// Whether every listener that may receive calls of a virtual service has TLS.
     fn has_tls(&self, service: &crate::name::VirtualServiceName) -> bool {
         let listeners = self.listeners_behind(service);
@@ -286,7 +286,7 @@ impl Scene<'_> {
 
     /// Whether every virtual node and gateway that calls a listener uses TLS for it.
     fn callers_use_tls(&self, name: &crate::name::VirtualNodeName, port: Port) -> bool {
-        use crate::graph::Caller;
+        use crate::graph::ServiceCaller;
         let Some(node) = self.mesh.nodes.get(name) else { return false };
         let Some(listener) = node.listeners().iter().find(|listener| listener.port_mapping.port == port) else {
             return false;
@@ -294,10 +294,10 @@ impl Scene<'_> {
         self.links.services_of_node(name).all(|service| {
             self.links.callers_of_service(service).all(|caller| {
                 let policy = match caller {
-                    Caller::VirtualNode(caller) => {
+                    ServiceCaller::VirtualNode(caller) => {
                         self.mesh.nodes.get(&caller).and_then(|node| client_policy_for(node, service))
                     }
-                    Caller::VirtualGateway(caller) => {
+                    ServiceCaller::VirtualGateway(caller) => {
                         let spec = self.mesh.gateways.get(&caller).and_then(|gateway| gateway.spec.as_ref());
                         let defaults = spec.and_then(|spec| spec.backend_defaults.as_ref());
                         defaults.and_then(|defaults| defaults.client_policy.as_ref())

@@ -1,9 +1,9 @@
 //! Expired waivers of the policy.
 
 use crate::name::ResourceKind;
-use crate::pack::finding::{Found, facts};
+use crate::pack::context::RuleContext;
+use crate::pack::finding::{RuleFindings, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
-use crate::pack::scene::Scene;
 
 pub(super) const RULES: &[Rule] = &[Rule {
     id: "waiver-ended",
@@ -21,10 +21,10 @@ pub(super) const RULES: &[Rule] = &[Rule {
     check: ended,
 }];
 
-fn ended(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for waiver in scene.policy.waivers.iter().filter(|waiver| waiver.until <= scene.now) {
+fn ended(context: &RuleContext<'_>, found: &mut RuleFindings<'_>) {
+    for waiver in context.policy.waivers.iter().filter(|waiver| waiver.until <= context.now) {
         // A waiver without a mesh is reported in every mesh.
-        if waiver.mesh().is_some_and(|mesh| mesh != scene.mesh.name.as_str()) {
+        if waiver.mesh().is_some_and(|mesh| mesh != context.mesh.name.as_str()) {
             continue;
         }
         let (what, resource, owner, until) = (waiver.what(), &waiver.resource, &waiver.owner, waiver.until);
@@ -32,6 +32,6 @@ fn ended(scene: &Scene<'_>, found: &mut Found<'_>) {
         let facts = facts! {
             "waived": what, "resource": resource, "owner": owner, "reason": waiver.reason, "until": until.to_string(),
         };
-        found.on_part(scene.mesh_path(), format!("{what} {resource}"), message, facts);
+        found.on_part(context.mesh_path(), format!("{what} {resource}"), message, facts);
     }
 }

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::{KeepReason, NotKnown, Why};
+use super::{NotKnown, RotationKeepReason, Why};
 use crate::name::ResourcePath;
 use crate::rotation::trust_id::TrustId;
 
-impl fmt::Display for KeepReason {
+impl fmt::Display for RotationKeepReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fresh { renew_at, ends } => write!(f, "valid until {ends}, renewal due from {renew_at}"),

@@ -1,6 +1,6 @@
 //! The documentation of each reason code of rotation.
 
-use super::{KeepReason, Why};
+use super::{RotationKeepReason, Why};
 use crate::reason_entry::{Paging, reason_entries};
 
 reason_entries! { Why {
@@ -33,7 +33,7 @@ reason_entries! { Why {
         "Check the proxies with `meshwarden proxies`: they may be disconnected or refuse the update.";
 }}
 
-reason_entries! { KeepReason {
+reason_entries! { RotationKeepReason {
     Fresh: Never,
         "The certificate is valid until after its renewal point, and every proxy has it.",
         "";
@@ -110,7 +110,7 @@ reason_entries! { KeepReason {
         "A proxy that shares an edge with this one is changing. Both ends never change at the same time.",
         "";
     PendingUnusable: AtOnce,
-        "A pending version of the secret was not requested here, or is not what was requested.",
+        "A pending version of the secret was not requested here, or differs from the request.",
         "Remove its label `AWSPENDING`, or let it be discarded when the page would be repeated.";
     SecretDiffers: AtOnce,
         "The secret that has to hold the same certificate holds another one.",
@@ -132,7 +132,7 @@ reason_entries! { KeepReason {
         "`meshwarden kill off` when the reason for the switch is gone.";
 }}
 
-impl KeepReason {
+impl RotationKeepReason {
     /// Whether the reason pages at once, because only an operator can resolve it. Calls that fail page when they last.
     #[must_use]
     pub const fn pages(&self) -> bool {

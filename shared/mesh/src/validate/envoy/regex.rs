@@ -5,7 +5,7 @@ mod class;
 mod program;
 mod reader;
 
-use reader::Reader;
+use reader::RegexReader;
 
 /// The largest accepted program of an expression, as Envoy counts it. The App Mesh images raise Envoy's own limit of
 /// 100 to this value (`re2.max_program_size.error_level`). The bootstrap of any other Envoy must do the same.
@@ -13,7 +13,7 @@ pub const LARGEST_EXPRESSION: u32 = 1000;
 
 /// Why Envoy refuses an expression; `None` for an expression that it accepts.
 pub(super) fn fault(expression: &str) -> Option<String> {
-    match Reader::size(expression) {
+    match RegexReader::size(expression) {
         Ok(size) if size > LARGEST_EXPRESSION => Some(format!(
             "it is too large: its program has about {size} steps, and Envoys are configured to accept {LARGEST_EXPRESSION}"
         )),

@@ -1,7 +1,7 @@
 //! The product of states, answers and operators, case by case.
 
 use super::{ANSWERS, CURRENTS, Case, Current, Kept, Operator, PENDINGS, Pending, Play, VALIDITIES};
-use crate::world::{Answer, DAY, HOUR};
+use crate::simulation::{Answer, DAY, HOUR};
 
 /// The cases of one state of the current leaf.
 fn cases(current: Current) -> Vec<Case> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
-use super::held::{Held, Made, Next, Standing};
+use super::entry::{CertificateEntry, EntryStatus, Made, Next};
 use super::numbers::Numbers;
 use super::{MemoryAuthorities, acm_rules};
 use crate::certificates::system_keys::{key_pair, private_key, request};
@@ -24,16 +24,16 @@ const PRIVATE_LASTS: SignedDuration = SignedDuration::from_hours(395 * 24);
 /// A store of certificates with ACM's rules, except ACM's automatic renewal sixty days before the end.
 #[derive(Clone, Debug)]
 pub struct MemoryCertificates {
-    cell: Cell<State>,
+    cell: Cell<AcmState>,
     clock: ManualClock,
     authorities: MemoryAuthorities,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct State {
+struct AcmState {
     numbers: Numbers,
     delay: SignedDuration,
-    held: BTreeMap<CertificateArn, Arc<Held>>,
+    entry: BTreeMap<CertificateArn, Arc<CertificateEntry>>,
     tokens: BTreeMap<IdempotencyToken, (Timestamp, CertificateArn)>,
     issuances: usize,
 }
@@ -42,10 +42,10 @@ impl MemoryCertificates {
     /// Creates an empty store, with these authorities as issuers of private certificates.
     #[must_use]
     pub fn new(faults: Faults, clock: ManualClock, authorities: MemoryAuthorities, seed: u64) -> Self {
-        let state = State {
+        let state = AcmState {
             numbers: Numbers::new(seed, 1),
             delay: SignedDuration::ZERO,
-            held: BTreeMap::new(),
+            entry: BTreeMap::new(),
             tokens: BTreeMap::new(),
             issuances: 0,
         };
@@ -59,17 +59,17 @@ impl MemoryCertificates {
 
     /// Sets the AWS resources that use a certificate.
     pub fn set_in_use_by(&self, arn: &CertificateArn, by: &[&str]) {
-        self.change(arn, |held| held.in_use_by = by.iter().map(|by| (*by).to_owned()).collect());
+        self.change(arn, |entry| entry.in_use_by = by.iter().map(|by| (*by).to_owned()).collect());
     }
 
     /// Revokes a certificate.
     pub fn revoke(&self, arn: &CertificateArn) {
-        self.change(arn, |held| held.revoked = true);
+        self.change(arn, |entry| entry.revoked = true);
     }
 
     /// Turns a certificate into a public one issued by Amazon.
     pub fn make_public(&self, arn: &CertificateArn) {
-        self.change(arn, |held| held.kind = CertificateKind::AmazonIssued);
+        self.change(arn, |entry| entry.kind = CertificateKind::AmazonIssued);
     }
 
     /// The number of certificates issued for requests and renewals.
@@ -78,10 +78,10 @@ impl MemoryCertificates {
         self.cell.peek(|state| state.issuances)
     }
 
-    fn change(&self, arn: &CertificateArn, change: impl FnOnce(&mut Held)) {
+    fn change(&self, arn: &CertificateArn, change: impl FnOnce(&mut CertificateEntry)) {
         self.cell.poke(|state| {
-            if let Some(held) = state.held.get_mut(arn) {
-                change(Arc::make_mut(held));
+            if let Some(entry) = state.entry.get_mut(arn) {
+                change(Arc::make_mut(entry));
             }
         });
     }
@@ -102,8 +102,8 @@ impl MemoryCertificates {
 impl CertificateStore for MemoryCertificates {
     async fn list(&self) -> Result<Vec<CertificateListed>, PortError> {
         let now = self.clock.now();
-        let listed = |(arn, held): (&CertificateArn, &Arc<Held>)| held.at(now).listed(arn, now);
-        self.cell.read("list", "certificates", |state| Ok(state.held.iter().map(listed).collect())).await
+        let listed = |(arn, entry): (&CertificateArn, &Arc<CertificateEntry>)| entry.at(now).listed(arn, now);
+        self.cell.read("list", "certificates", |state| Ok(state.entry.iter().map(listed).collect())).await
     }
 
     async fn describe(&self, arn: &CertificateArn) -> Result<StoredCertificate, PortError> {
@@ -120,17 +120,17 @@ impl CertificateStore for MemoryCertificates {
         let now = self.clock.now();
         self.cell
             .write("export certificate", arn, |state| {
-                let held = state.settle(arn, now)?;
-                if held.kind != CertificateKind::Private {
+                let entry = state.settle(arn, now)?;
+                if entry.kind != CertificateKind::Private {
                     return Err(refused("export", arn, "it is not a private certificate (ValidationException)"));
                 }
-                if held.next.is_some() {
+                if entry.next.is_some() {
                     return Err(busy("export", arn));
                 }
-                let Some(made) = held.made.clone().filter(|_| held.standing(now) == Standing::Good) else {
+                let Some(made) = entry.made.clone().filter(|_| entry.entry_status(now) == EntryStatus::Good) else {
                     return Err(refused("export", arn, "it is not in force (ValidationException)"));
                 };
-                (held.exported, held.exported_since_issued) = (true, true);
+                (entry.exported, entry.exported_since_issued) = (true, true);
                 Ok(ExportedCertificate { chain: made.chain, key: made.key })
             })
             .await
@@ -139,23 +139,23 @@ impl CertificateStore for MemoryCertificates {
     async fn renew(&self, arn: &CertificateArn) -> Result<(), PortError> {
         let now = self.clock.now();
         // Signed outside the write: an authority is a separate port, with its own lock.
-        let request = self.cell.peek(|state| state.held.get(arn).and_then(|held| held.request.clone()));
+        let request = self.cell.peek(|state| state.entry.get(arn).and_then(|entry| entry.request.clone()));
         let made = request.as_ref().map(|request| self.issue(request));
         self.cell
             .write("renew certificate", arn, |state| {
                 let ready = now.saturating_add(state.delay).unwrap_or(now);
-                let held = state.settle(arn, now)?;
-                if held.next.is_some() {
+                let entry = state.settle(arn, now)?;
+                if entry.next.is_some() {
                     return Err(busy("renew", arn));
                 }
-                if held.kind != CertificateKind::Private || held.eligibility(now) != Eligibility::Eligible {
+                if entry.kind != CertificateKind::Private || entry.eligibility(now) != Eligibility::Eligible {
                     return Err(refused("renew", arn, "it is not eligible for renewal (ValidationException)"));
                 }
                 let Some(outcome) = made else {
                     return Err(refused("renew", arn, "it was not requested from ACM (ValidationException)"));
                 };
                 let issued = usize::from(outcome.is_ok());
-                held.next = Some(Next { ready, since: now, outcome });
+                entry.next = Some(Next { ready, since: now, outcome });
                 state.issuances += issued;
                 Ok(())
             })
@@ -174,8 +174,8 @@ impl CertificateStore for MemoryCertificates {
                 let ready = now.saturating_add(state.delay).unwrap_or(now);
                 let arn = state.name()?;
                 state.issuances += usize::from(outcome.is_ok());
-                let held = Held::requested(request, Next { ready, since: now, outcome });
-                state.held.insert(arn.clone(), Arc::new(held));
+                let entry = CertificateEntry::requested(request, Next { ready, since: now, outcome });
+                state.entry.insert(arn.clone(), Arc::new(entry));
                 state.tokens.retain(|_, (at, _)| now.duration_since(*at) < ACM_TOKEN_LASTS);
                 state.tokens.insert(request.token.clone(), (now, arn.clone()));
                 Ok(arn)
@@ -195,11 +195,11 @@ impl CertificateStore for MemoryCertificates {
                 let made = Made { chain: import.chain.clone(), key: import.key.clone(), facts };
                 let Some(arn) = &import.onto else {
                     let arn = state.name()?;
-                    state.held.insert(arn.clone(), Arc::new(Held::imported(made, import.tags.clone())));
+                    state.entry.insert(arn.clone(), Arc::new(CertificateEntry::imported(made, import.tags.clone())));
                     return Ok(arn);
                 };
-                let held = state.settle(arn, now)?;
-                if held.kind != CertificateKind::Imported {
+                let entry = state.settle(arn, now)?;
+                if entry.kind != CertificateKind::Imported {
                     return Err(no("it was not imported (ValidationException)".to_owned()));
                 }
                 if !import.tags.is_empty() {
@@ -207,11 +207,11 @@ impl CertificateStore for MemoryCertificates {
                         "tags can't be given to one that is replaced (InvalidParameterException)".to_owned()
                     ));
                 }
-                if let Some(old) = &held.made {
+                if let Some(old) = &entry.made {
                     acm_rules::replaces(&made.facts, &old.facts)
                         .map_err(|why| no(format!("{why} (ValidationException)")))?;
                 }
-                held.made = Some(made);
+                entry.made = Some(made);
                 Ok(arn.clone())
             })
             .await
@@ -224,7 +224,7 @@ impl CertificateStore for MemoryCertificates {
                     let call = format!("delete certificate {arn}");
                     return Err(PortError::new(call, PortErrorKind::Conflict, "it is in use (ResourceInUseException)"));
                 }
-                state.held.remove(arn);
+                state.entry.remove(arn);
                 Ok(())
             })
             .await
@@ -237,29 +237,29 @@ impl CertificateStore for MemoryCertificates {
     async fn tag(&self, arn: &CertificateArn, tags: &BTreeMap<String, String>) -> Result<(), PortError> {
         self.cell
             .write("tag certificate", arn, |state| {
-                let held = state.held.get_mut(arn).ok_or_else(|| gone(arn))?;
-                Arc::make_mut(held).tags.extend(tags.clone());
+                let entry = state.entry.get_mut(arn).ok_or_else(|| gone(arn))?;
+                Arc::make_mut(entry).tags.extend(tags.clone());
                 Ok(())
             })
             .await
     }
 }
 
-impl State {
-    fn find(&self, arn: &CertificateArn) -> Result<&Held, PortError> {
-        self.held.get(arn).map(Arc::as_ref).ok_or_else(|| gone(arn))
+impl AcmState {
+    fn find(&self, arn: &CertificateArn) -> Result<&CertificateEntry, PortError> {
+        self.entry.get(arn).map(Arc::as_ref).ok_or_else(|| gone(arn))
     }
 
     /// The certificate, with completed issuances.
-    fn settle(&mut self, arn: &CertificateArn, now: Timestamp) -> Result<&mut Held, PortError> {
-        let held = Arc::make_mut(self.held.get_mut(arn).ok_or_else(|| gone(arn))?);
-        *held = held.at(now);
-        Ok(held)
+    fn settle(&mut self, arn: &CertificateArn, now: Timestamp) -> Result<&mut CertificateEntry, PortError> {
+        let entry = Arc::make_mut(self.entry.get_mut(arn).ok_or_else(|| gone(arn))?);
+        *entry = entry.at(now);
+        Ok(entry)
     }
 
     fn known(&self, token: &IdempotencyToken, now: Timestamp) -> Option<CertificateArn> {
         let (at, arn) = self.tokens.get(token)?;
-        (now.duration_since(*at) < ACM_TOKEN_LASTS && self.held.contains_key(arn)).then(|| arn.clone())
+        (now.duration_since(*at) < ACM_TOKEN_LASTS && self.entry.contains_key(arn)).then(|| arn.clone())
     }
 
     fn name(&mut self) -> Result<CertificateArn, PortError> {

@@ -27,22 +27,22 @@ const SHORT_LIVED: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Private CAs created by a test, which sign real certificates.
 #[derive(Clone, Debug)]
 pub struct MemoryAuthorities {
-    cell: Cell<State>,
+    cell: Cell<AuthoritiesState>,
     clock: ManualClock,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct State {
+struct AuthoritiesState {
     numbers: Numbers,
     delay: SignedDuration,
     failure: Option<String>,
-    authorities: BTreeMap<AuthorityArn, Held>,
+    authorities: BTreeMap<AuthorityArn, AuthorityEntry>,
     issued: BTreeMap<IssuedArn, Arc<Issued>>,
     tokens: BTreeMap<(AuthorityArn, IdempotencyToken), (Timestamp, IssuedArn)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Held {
+struct AuthorityEntry {
     facts: Authority,
     name: String,
     parent: Option<AuthorityArn>,
@@ -59,7 +59,7 @@ impl MemoryAuthorities {
     /// No authorities yet.
     #[must_use]
     pub fn new(faults: Faults, clock: ManualClock, seed: u64) -> Self {
-        let state = State {
+        let state = AuthoritiesState {
             numbers: Numbers::new(seed, 0),
             delay: SignedDuration::ZERO,
             failure: None,
@@ -95,7 +95,7 @@ impl MemoryAuthorities {
             let parent = parent.map(|parent| parent.signer.clone());
             let signer =
                 held.signer.again(parent.as_ref(), &held.name, validity, &serial).map_err(|error| unmade(&error))?;
-            let held = Held { signer, facts: within(held.facts, validity), ..held };
+            let held = AuthorityEntry { signer, facts: within(held.facts, validity), ..held };
             state.authorities.insert(authority.clone(), held);
             Ok(())
         })
@@ -156,7 +156,7 @@ impl MemoryAuthorities {
                 not_after: None,
             };
             let facts = within(facts, validity);
-            let held = Held { facts, name: name.to_owned(), parent: parent.cloned(), signer };
+            let held = AuthorityEntry { facts, name: name.to_owned(), parent: parent.cloned(), signer };
             state.authorities.insert(arn.clone(), held);
             Ok(arn)
         })
@@ -183,8 +183,8 @@ impl MemoryAuthorities {
             let held = state.authorities.get(authority).ok_or("PCA_RESOURCE_NOT_FOUND")?;
             let until = now.saturating_add(lasts).unwrap_or(Timestamp::MAX);
             match held.refuses(until, now) {
-                Some(Refusal::State(_)) => Err("PCA_INVALID_STATE"),
-                Some(Refusal::Validity(_)) => Err("PCA_INVALID_DURATION"),
+                Some(IssueRefusal::State(_)) => Err("PCA_INVALID_STATE"),
+                Some(IssueRefusal::Validity(_)) => Err("PCA_INVALID_DURATION"),
                 None => held
                     .signer
                     .sign(request, Template::EndEntity, begun_earlier(now, until), &serial)
@@ -225,8 +225,8 @@ impl CertificateAuthority for MemoryAuthorities {
     }
 }
 
-impl State {
-    fn held(&self, authority: &AuthorityArn) -> Result<&Held, PortError> {
+impl AuthoritiesState {
+    fn held(&self, authority: &AuthorityArn) -> Result<&AuthorityEntry, PortError> {
         self.authorities.get(authority).ok_or_else(|| missing(authority))
     }
 
@@ -241,8 +241,8 @@ impl State {
             return Ok(issued.clone());
         }
         match held.refuses(order.not_after, now) {
-            Some(Refusal::State(message)) => return Err(refused(format!("{message} (InvalidStateException)"))),
-            Some(Refusal::Validity(message)) => return Err(refused(format!("{message} (ValidationException)"))),
+            Some(IssueRefusal::State(message)) => return Err(refused(format!("{message} (InvalidStateException)"))),
+            Some(IssueRefusal::Validity(message)) => return Err(refused(format!("{message} (ValidationException)"))),
             None => {}
         }
         if !suits(order.signing, held.facts.key_algorithm.as_ref()) {
@@ -270,12 +270,12 @@ impl State {
 }
 
 /// The reason why an authority does not issue.
-enum Refusal {
+enum IssueRefusal {
     State(&'static str),
     Validity(&'static str),
 }
 
-impl Held {
+impl AuthorityEntry {
     fn at(&self, now: Timestamp) -> Authority {
         let mut facts = self.facts.clone();
         if facts.status == AuthorityStatus::Active && facts.not_after.is_some_and(|end| end <= now) {
@@ -284,16 +284,16 @@ impl Held {
         facts
     }
 
-    fn refuses(&self, until: Timestamp, now: Timestamp) -> Option<Refusal> {
+    fn refuses(&self, until: Timestamp, now: Timestamp) -> Option<IssueRefusal> {
         let facts = self.at(now);
         if facts.status != AuthorityStatus::Active {
-            Some(Refusal::State("the certificate authority is not in a state to issue"))
+            Some(IssueRefusal::State("the certificate authority is not in a state to issue"))
         } else if until <= now {
-            Some(Refusal::Validity("the validity ends before it begins"))
+            Some(IssueRefusal::Validity("the validity ends before it begins"))
         } else if facts.not_after.is_some_and(|end| end < until) {
-            Some(Refusal::Validity("the certificate validity specified exceeds that of the certificate authority"))
+            Some(IssueRefusal::Validity("the certificate validity specified exceeds that of the certificate authority"))
         } else if facts.usage == AuthorityUsage::ShortLived && now.duration_until(until) > SHORT_LIVED {
-            Some(Refusal::Validity("the certificate authority issues for at most seven days"))
+            Some(IssueRefusal::Validity("the certificate authority issues for at most seven days"))
         } else {
             None
         }

@@ -91,7 +91,7 @@ impl<'m> Draft<'m> {
     fn route_to_provider(&mut self, node: &'m VirtualNodeName, called: Called<'_, 'm>) -> Route {
         let by = self.service_path(called.service);
         let to = self.provided(node, called.offer.port, &by);
-        match to.and_then(|to| self.egress_cluster(called.service, called.policy, to)) {
+        match to.and_then(|to| self.egress_cluster(called, to)) {
             Some(cluster) => {
                 let to = ClusterSpecifier::Cluster(cluster);
                 forward(anything(), to, Limits::default(), Some(retries::default_policy()))
@@ -156,7 +156,7 @@ impl<'m> Draft<'m> {
         let mut weighted = Vec::new();
         for target in &*action.weighted_targets {
             let to = self.destination(&target.virtual_node, target.port, path);
-            let cluster = to.and_then(|to| self.egress_cluster(called.service, called.policy, to));
+            let cluster = to.and_then(|to| self.egress_cluster(called, to));
             weighted.extend(cluster.map(|cluster| (cluster, u32::from(target.weight.get()))));
         }
         weighted

@@ -21,7 +21,7 @@ impl<'m> Draft<'m> {
             Provider::Node(node) => {
                 let by = self.service_path(called.service);
                 let to = self.provided(node, called.offer.port, &by)?;
-                let cluster = self.egress_cluster(called.service, called.policy, to)?;
+                let cluster = self.egress_cluster(called, to)?;
                 Some((ClusterSpecifier::Cluster(cluster), IDLE))
             }
             Provider::None => None,

@@ -158,6 +158,10 @@ impl Client for Sotw {
         self.to_client.len()
     }
 
+    fn next_type(&self) -> Option<ResourceType> {
+        ResourceType::of_url(&self.to_client.front()?.type_url)
+    }
+
     fn warming(&self) -> &BTreeSet<String> {
         &self.warming
     }

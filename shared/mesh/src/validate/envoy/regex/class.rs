@@ -1,6 +1,6 @@
 //! Byte classes and escape sequences of regular expressions.
 
-use super::reader::Reader;
+use super::reader::RegexReader;
 
 /// The maximum number of byte ranges in a class after sorting and merging, and so the maximum number of its steps.
 const MOST_RANGES: u32 = 128;
@@ -18,7 +18,7 @@ pub(super) const fn perl_class(byte: u8) -> Option<u32> {
 }
 
 /// Reads a class in brackets, after the opening bracket; returns the number of its ranges.
-pub(super) fn brackets(reader: &mut Reader<'_>) -> Result<u32, String> {
+pub(super) fn brackets(reader: &mut RegexReader<'_>) -> Result<u32, String> {
     let mut ranges = u32::from(reader.pass(b"^"));
     let mut first = true;
     loop {
@@ -31,7 +31,7 @@ pub(super) fn brackets(reader: &mut Reader<'_>) -> Result<u32, String> {
     }
 }
 
-fn item(reader: &mut Reader<'_>) -> Result<u32, String> {
+fn item(reader: &mut RegexReader<'_>) -> Result<u32, String> {
     if reader.text.starts_with(b"[:") && reader.text.windows(2).any(|two| two == b":]") {
         return named(reader);
     }
@@ -58,7 +58,7 @@ fn item(reader: &mut Reader<'_>) -> Result<u32, String> {
 }
 
 /// Reads a named class within brackets, such as `[:alpha:]`; returns the number of its ranges.
-fn named(reader: &mut Reader<'_>) -> Result<u32, String> {
+fn named(reader: &mut RegexReader<'_>) -> Result<u32, String> {
     const NAMES: [&[u8]; 14] = [
         b"alnum", b"alpha", b"ascii", b"blank", b"cntrl", b"digit", b"graph", b"lower", b"print", b"punct", b"space",
         b"upper", b"word", b"xdigit",
@@ -73,7 +73,7 @@ fn named(reader: &mut Reader<'_>) -> Result<u32, String> {
     Ok(5)
 }
 
-fn byte(reader: &mut Reader<'_>) -> Result<u8, String> {
+fn byte(reader: &mut RegexReader<'_>) -> Result<u8, String> {
     match reader.next() {
         None => Err("a character class is not closed".to_owned()),
         Some(b'\\') => escaped_byte(reader),
@@ -83,7 +83,7 @@ fn byte(reader: &mut Reader<'_>) -> Result<u8, String> {
 
 /// Reads a property, such as `\pL`, `\p{Greek}` or `\p{^Lu}`. Returns the number of its ranges among the 256 characters
 /// that a header or path can contain.
-pub(super) fn property(reader: &mut Reader<'_>) -> Result<u32, String> {
+pub(super) fn property(reader: &mut RegexReader<'_>) -> Result<u32, String> {
     const CATEGORIES: &str = "C Cc Cf Cs Co L Ll Lm Lo Lt Lu M Mc Me Mn N Nd Nl No P Pc Pd Pe Pf Pi Po Ps S Sc Sk Sm So Z Zl \
         Zp Zs Any";
     const SCRIPTS: &str = "Adlam Ahom Anatolian_Hieroglyphs Arabic Armenian Avestan Balinese Bamum Bassa_Vah Batak Bengali Bhaiksuki \
@@ -115,7 +115,7 @@ pub(super) fn property(reader: &mut Reader<'_>) -> Result<u32, String> {
 }
 
 /// Reads the text after a backslash; returns the byte that it represents.
-pub(super) fn escaped_byte(reader: &mut Reader<'_>) -> Result<u8, String> {
+pub(super) fn escaped_byte(reader: &mut RegexReader<'_>) -> Result<u8, String> {
     let octal = |byte: Option<u8>| byte.is_some_and(|byte| (b'0'..=b'7').contains(&byte));
     match reader.next() {
         None => Err("it ends with a backslash".to_owned()),
@@ -144,7 +144,7 @@ pub(super) fn escaped_byte(reader: &mut Reader<'_>) -> Result<u8, String> {
     }
 }
 
-fn hexadecimal(reader: &mut Reader<'_>) -> Result<u8, String> {
+fn hexadecimal(reader: &mut RegexReader<'_>) -> Result<u8, String> {
     let digits = if reader.pass(b"{") {
         reader.until(b'}')
     } else {

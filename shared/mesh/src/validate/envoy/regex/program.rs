@@ -1,7 +1,7 @@
 //! A parser of regular expressions by RE2's grammar, which counts the steps of their programs.
 
 use super::class::{self, perl_class};
-use super::reader::Reader;
+use super::reader::RegexReader;
 
 /// The maximum number of repetitions in RE2. The numbers of nested repetitions are multiplied.
 const MOST_REPETITIONS: u32 = 1000;
@@ -32,7 +32,7 @@ type Read<T> = Result<T, String>;
 /// The minimum and the maximum number of repetitions; `None` means unlimited.
 type Times = (u32, Option<u32>);
 
-impl<'t> Reader<'t> {
+impl<'t> RegexReader<'t> {
     /// The number of steps in an expression's program, or slightly more, because RE2 simplifies programs.
     pub(super) fn size(expression: &'t str) -> Read<u32> {
         if expression.is_empty() {

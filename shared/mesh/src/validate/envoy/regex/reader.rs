@@ -2,13 +2,13 @@
 
 /// The state of the parser.
 #[derive(Debug)]
-pub(super) struct Reader<'t> {
+pub(super) struct RegexReader<'t> {
     pub(super) text: &'t [u8],
     /// Whether a flag makes a part of the expression ignore letter case.
     pub(super) folds: bool,
 }
 
-impl<'t> Reader<'t> {
+impl<'t> RegexReader<'t> {
     pub(super) fn peek(&self) -> Option<u8> {
         self.text.first().copied()
     }

@@ -1,0 +1,38 @@
+//! Wires the function to AWS.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use aws::Aws;
+use failover_drill::{ArcAction, FailoverDrill, NAME, Ports};
+use jiff::Timestamp;
+use mesh::policy::{BUILT_IN, Policy};
+use ports::SystemClock;
+use runner::{Config, PolicyKeeper, Runner, StartupError};
+
+fn main() -> ExitCode {
+    runner::start(NAME, wire)
+}
+
+async fn wire(config: Config) -> Result<Runner<FailoverDrill>, StartupError> {
+    let action = std::env::var(ArcAction::VARIABLE).ok().filter(|value| !value.is_empty());
+    let arc = action.map(|action| ArcAction::parse(&action)).transpose()?;
+    let aws = Aws::open_checked().await?;
+    let source = aws.policy(&config.policy, BUILT_IN);
+    let policy = PolicyKeeper::start(source, Policy::read, Timestamp::now()).await?;
+    let mesh = Arc::new(aws.mesh_known_to(config.audience.as_deref()));
+    let alarms = Arc::new(aws.alarms());
+    let ports = Ports {
+        clock: Arc::new(SystemClock),
+        meshes: Arc::clone(&mesh) as _,
+        routes: Arc::clone(&mesh) as _,
+        proxies: mesh,
+        metrics: Arc::clone(&alarms) as _,
+        alarms,
+        state: Arc::new(aws.state(&config.table)),
+        notifier: aws.notifier(config.topic.as_deref()),
+        bus: aws.bus(config.bus.as_deref()),
+        reports: aws.reports(config.reports.as_ref()),
+    };
+    Ok(failover_drill::function(ports, policy, arc))
+}

@@ -1,0 +1,209 @@
+//! The report line of one decision.
+
+use std::collections::BTreeSet;
+
+use mesh::alarm::AlarmName;
+use mesh::failover::{Decision, HoldReason, Subject, UnansweredAlarm, Verdict, Wiring};
+use mesh::name::MeshName;
+use ports::{DocumentError, PortError, Refusal};
+use runner::{Report, Signals};
+use serde_json::{Value, json};
+
+use crate::actuate::Outcome;
+use crate::alarms::Alarms;
+use crate::observe::Observation;
+use crate::reason::{facts, reason, resource};
+use crate::trigger::Trigger;
+
+/// One line of the report, with its effect on the invocation as a whole.
+#[derive(Debug)]
+pub(crate) struct ReportEntry {
+    /// The subject of the decision; `None` for a subject outside a mesh, such as an alarm.
+    pub(crate) subject: Option<Subject>,
+    /// The line of the report.
+    pub(crate) line: runner::Decision,
+    /// The metrics that the line counts into.
+    pub(crate) signals: Signals,
+    /// Whether another writer changed the route or its record in between, so that the decision has to be made again.
+    pub(crate) superseded: bool,
+    /// Why the event should be delivered again; `None` if it should not.
+    pub(crate) retry: Option<String>,
+    /// Whether the line has information for a reader of the report.
+    pub(crate) shown: bool,
+}
+
+impl ReportEntry {
+    /// The report line of a decision and its outcome.
+    pub(crate) fn new(observation: &Observation, decision: &Decision, outcome: Option<&Outcome>) -> Self {
+        let mesh = &observation.facts.mesh;
+        let held = decision.failing
+            && match &decision.verdict {
+                Verdict::Hold(_) => true,
+                Verdict::Keep(_) => false,
+                // A planned change that was not made leaves the traffic where it is, as a hold does.
+                Verdict::Act(_) => outcome.is_some_and(Outcome::keeps_traffic),
+            };
+        let overwrote = matches!(outcome, Some(Outcome::Overwrote { .. }));
+        let killed = observation.facts.kill_switch.is_some()
+            || matches!(outcome, Some(Outcome::Refused { refusal: Refusal::KillSwitchOn }));
+        Self {
+            subject: Some(decision.subject.clone()),
+            line: line(mesh, decision, outcome),
+            signals: Signals {
+                holds_during_alarm: u32::from(held),
+                overwrote: u32::from(overwrote),
+                kill_switch_on: killed,
+                ..Signals::default()
+            },
+            superseded: outcome.is_some_and(overtaken) || is_stale(decision),
+            retry: retry(decision, outcome),
+            shown: true,
+        }
+    }
+
+    /// The observation is out of date: the function observes and decides again, in the next scheduled run if need be.
+    pub(crate) fn overtaken(observation: &Observation, decision: &Decision, trigger: &Trigger) -> Self {
+        let entry = Self::new(observation, decision, None);
+        // Only the event carries a release, so no later run makes up for it.
+        let released = matches!(&decision.subject, Subject::Route(route) if trigger.released.contains_key(route));
+        let why = || format!("{} was written by another writer in every attempt", entry.line.resource);
+        Self { superseded: true, retry: released.then(why), ..entry }
+    }
+
+    /// A part of the observation could not be read.
+    pub(crate) fn unread(what: &str, error: &PortError) -> Self {
+        let facts = json!({ "call": error.call, "kind": error.kind, "message": error.message });
+        Self {
+            subject: None,
+            line: hold(what.to_owned(), "CannotObserve", facts),
+            signals: Signals::default(),
+            superseded: false,
+            retry: error.kind.may_heal().then(|| format!("{what} cannot be read: {error}")),
+            shown: true,
+        }
+    }
+
+    /// The function's own document cannot be read. It is not overwritten, and no decision depends on it.
+    pub(crate) fn unreadable_document(error: &DocumentError) -> Self {
+        let facts = json!({ "message": error.to_string(), "remedy": error.remedy() });
+        Self {
+            subject: None,
+            line: hold(format!("document/{}", error.key()), error.reason(), facts),
+            signals: Signals::default(),
+            superseded: false,
+            retry: None,
+            shown: true,
+        }
+    }
+
+    /// Alarms that an event named and that the function ignores on purpose, since their metrics report no failure.
+    pub(crate) fn not_failures(named: &BTreeSet<AlarmName>, alarms: &Alarms) -> Vec<Self> {
+        let left_alone = |name: &AlarmName| {
+            let reason = alarms.targets.unmapped.get(name).filter(|reason| reason.is_not_a_failure())?;
+            let line = hold(format!("alarm/{name}"), reason.code(), facts(reason));
+            Some(Self {
+                subject: None,
+                line: runner::Decision { decision: "keep".to_owned(), ..line },
+                signals: Signals::default(),
+                superseded: false,
+                retry: None,
+                shown: true,
+            })
+        };
+        named.iter().filter_map(left_alone).collect()
+    }
+
+    /// An alarm that leads to no decision about a route or a node.
+    pub(crate) fn unanswered(alarm: &UnansweredAlarm) -> Self {
+        let mut found = facts(&alarm.reason);
+        if let Some(members) = found.as_object_mut() {
+            if let Some(wiring) = serde_json::to_value(&alarm.wiring).ok().as_ref().and_then(Value::as_object) {
+                members.extend(wiring.clone());
+            }
+            members.insert("remedy".to_owned(), Value::from(alarm.remedy()));
+        }
+        let line = hold(format!("alarm/{}", alarm.alarm), &alarm.reason.code(), found);
+        // An alarm of another application is not a hold of this function; it counts as no change.
+        let is_ours = alarm.wiring != Wiring::Bus;
+        let line = if is_ours { line } else { runner::Decision { decision: "keep".to_owned(), ..line } };
+        Self {
+            subject: None,
+            line,
+            signals: Signals { holds_during_alarm: u32::from(is_ours && alarm.in_alarm), ..Signals::default() },
+            superseded: false,
+            retry: None,
+            shown: true,
+        }
+    }
+
+    /// The report of an invocation.
+    pub(crate) fn report(entries: Vec<Self>) -> Report {
+        let mut signals = Signals::default();
+        for entry in &entries {
+            signals.holds_during_alarm += entry.signals.holds_during_alarm;
+            signals.overwrote += entry.signals.overwrote;
+            signals.kill_switch_on |= entry.signals.kill_switch_on;
+        }
+        let lines = entries.into_iter().filter(|entry| entry.shown).map(|entry| entry.line).collect();
+        Report { signals, ..Report::new(lines) }
+    }
+}
+
+fn line(mesh: &MeshName, decision: &Decision, outcome: Option<&Outcome>) -> runner::Decision {
+    let (reason, facts, _) = reason(&decision.verdict);
+    let (kind, plan) = match &decision.verdict {
+        Verdict::Keep(_) => ("keep", None),
+        Verdict::Hold(_) => ("hold", None),
+        Verdict::Act(plan) => ("act", serde_json::to_value(plan).ok()),
+    };
+    runner::Decision {
+        resource: resource(mesh, &decision.subject),
+        decision: kind.to_owned(),
+        reason,
+        facts,
+        plan,
+        outcome: outcome.and_then(|outcome| serde_json::to_value(outcome).ok()),
+    }
+}
+
+fn hold(resource: String, reason: &str, facts: Value) -> runner::Decision {
+    runner::Decision {
+        resource,
+        decision: "hold".to_owned(),
+        reason: reason.to_owned(),
+        facts,
+        plan: None,
+        outcome: None,
+    }
+}
+
+/// Why another attempt may succeed: after a transient failure, another writer in every attempt, or a stale read. `None`
+/// in other cases.
+fn retry(decision: &Decision, outcome: Option<&Outcome>) -> Option<String> {
+    if is_stale(decision) {
+        return Some(format!("{} was read at an older version in every attempt", subject_text(&decision.subject)));
+    }
+    match outcome? {
+        Outcome::Failed { error, may_heal: true, .. } => Some(error.clone()),
+        outcome => overtaken(outcome)
+            .then(|| format!("{} was written by another writer in every attempt", subject_text(&decision.subject))),
+    }
+}
+
+fn subject_text(subject: &Subject) -> String {
+    match subject {
+        Subject::Route(route) => route.to_string(),
+        Subject::Node(node) => node.to_string(),
+    }
+}
+
+/// Whether another writer changed the route or its record in between, so that the function observes and decides once
+/// more.
+fn overtaken(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Superseded | Outcome::Refused { refusal: Refusal::RevisionMoved })
+}
+
+/// Whether the read returned an older version of the route than is already known, so that the route has to be re-read.
+pub(crate) fn is_stale(decision: &Decision) -> bool {
+    matches!(decision.verdict, Verdict::Hold(HoldReason::StaleRead { .. }))
+}
