@@ -87,9 +87,9 @@ impl Shop {
             proxies: Arc::new(ports.certificates.proxies),
             reports: None,
         };
-        let ask = |_: &str| Ok(true);
+        let prompt = |_: &str| Ok(true);
         let policy = Policy::read(POLICY).unwrap();
-        let desk = Desk { ports, policy, by: "dana".to_owned(), ask: &ask };
+        let desk = Desk { ports, policy, by: "dana".to_owned(), prompt: &prompt };
         super::super::execute(&desk, &command).await
     }
 
