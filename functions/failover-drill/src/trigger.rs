@@ -53,7 +53,7 @@ impl ArcAction {
             at: None,
             plan: None,
         };
-        vec![Delivery { message_id: None, wake: None, payload: Payload::Drill(command) }]
+        vec![Delivery { message_id: None, event_id: None, payload: Payload::Drill(command) }]
     }
 }
 
@@ -79,7 +79,8 @@ impl Trigger {
                 | Payload::Config(_)
                 | Payload::MeshWrite(_)
                 | Payload::Certificate(_)
-                | Payload::Sweep { .. } => trigger.ticks.get_or_insert_default().insert(message_id),
+                | Payload::Sweep { .. }
+                | Payload::Rollout(_) => trigger.ticks.get_or_insert_default().insert(message_id),
                 // Reported before the function runs.
                 Payload::NotOurs { .. } | Payload::Unreadable { .. } => {}
             }
