@@ -184,11 +184,17 @@ impl MeshTarget<'_> {
             }
             // The write took effect, and its end is not recorded: the document is brought up to date without a write.
             Err(_) if unsettled => {
-                return Some(Self::settled(key, resource, current?, record, stored.map_or(0, |stored| stored.revision)));
+                return Some(Self::settled(
+                    key,
+                    resource,
+                    current?,
+                    record,
+                    stored.map_or(0, |stored| stored.revision),
+                ));
             }
             Err(refusal) => {
                 entry.decision = Some("hold".to_owned());
-                entry.reason = refusal_code(&refusal).to_owned();
+                refusal_code(&refusal).clone_into(&mut entry.reason);
                 CaseAction::None
             }
         };

@@ -20,9 +20,10 @@ pub(crate) fn drills_failed<'a>(records: impl Iterator<Item = (&'a MeshDrills, &
 
 /// The ids of the failed drills of a mesh: of the active one, and of each plan's last one.
 fn failed(record: &MeshDrills) -> BTreeSet<&str> {
-    let active = record.active.as_ref().filter(|drill| {
-        drill.verdict.as_ref().is_some_and(|verdict| verdict.outcome == DrillOutcome::Failed)
-    });
+    let active = record
+        .active
+        .as_ref()
+        .filter(|drill| drill.verdict.as_ref().is_some_and(|verdict| verdict.outcome == DrillOutcome::Failed));
     let ended = record.plans.values().filter_map(|history| history.last_conclusive.as_ref());
     let ended = ended.filter(|end| end.outcome == DrillOutcome::Failed).map(|end| end.id.as_str());
     active.map(|drill| drill.id.as_str()).into_iter().chain(ended).collect()

@@ -33,8 +33,8 @@ use crate::spec::{
 };
 
 pub(crate) use dangling::dangling_along;
-pub use drill_fact::{DrillFact, DrillFactState};
 pub use dangling::{Dangling, dangling};
+pub use drill_fact::{DrillFact, DrillFactState};
 pub(crate) use links::{CallerNumber, LinkedRoute, Provider};
 pub use links::{Links, ServiceCaller};
 pub use shadow::{Shadowed, shadowed_routes, shadowed_routes_of};

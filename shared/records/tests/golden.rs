@@ -10,9 +10,9 @@ use mesh::failover::{FunctionRecord, NodeRecord, RouteRecord};
 use mesh::failures::Failures;
 use mesh::rotation::RotationRecord;
 use records::{
-    AuditFacts, AuditRecord, DeadLetterFacts, DeadLetterLog, DocumentRecord, DrillsRecord, FindingsPart, Function, JournalBody,
-    KillSwitchLog, Layout, ObservedRef, OperatorFacts, OutcomeEntry, PlanEntry, RosterRecord, StandstillsRecord,
-    StateKey, SweepRecord, read_document, read_record, replay, write_record,
+    AuditFacts, AuditRecord, DeadLetterFacts, DeadLetterLog, DocumentRecord, DrillsRecord, FindingsPart, Function,
+    JournalBody, KillSwitchLog, Layout, ObservedRef, OperatorFacts, OutcomeEntry, PlanEntry, RosterRecord,
+    StandstillsRecord, StateKey, SweepRecord, read_document, read_record, replay, write_record,
 };
 use serde::Deserialize;
 use serde_json::Value;

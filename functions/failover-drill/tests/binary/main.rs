@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, StateValue, Statistic};
 use meshwarden_tests::function::{Build, sample};
-use meshwarden_tests::start_up::Case;
 use meshwarden_tests::stack::{ControlPlane, MiniStack, create_state_table, sdk_config};
+use meshwarden_tests::start_up::Case;
 use meshwarden_tests::way::Way;
 use serde_json::{Value, json};
 
@@ -70,10 +70,13 @@ impl Stage {
         }
         let router = json!({ "virtualRouterName": "recs", "spec": { "listeners": [listener] } });
         self.plane.put(&format!("{MESH}/virtualRouters"), &router).await;
-        let target = |(index, weight): (usize, &u8)| json!({ "virtualNode": format!("recs-v{}", index + 1), "weight": weight });
+        let target =
+            |(index, weight): (usize, &u8)| json!({ "virtualNode": format!("recs-v{}", index + 1), "weight": weight });
         let targets: Vec<Value> = BEFORE.iter().enumerate().map(target).collect();
         let spec = json!({ "httpRoute": { "match": { "prefix": "/" }, "action": { "weightedTargets": targets } } });
-        self.plane.put(&format!("{MESH}/virtualRouter/recs/routes"), &json!({ "routeName": "all", "spec": spec })).await;
+        self.plane
+            .put(&format!("{MESH}/virtualRouter/recs/routes"), &json!({ "routeName": "all", "spec": spec }))
+            .await;
     }
 
     fn build(&self) -> Build {
