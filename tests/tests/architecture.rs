@@ -62,6 +62,7 @@ const PURE: [(&str, &[&str]); 6] = [
             "serde_json",
             "serde_path_to_error",
             "sha2",
+            "strum",
             "thiserror",
             "x509-parser",
         ],

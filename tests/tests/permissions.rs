@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// The methods of ports that call a service, and the actions that they need. A method for several kinds of resources
 /// has no actions here: the scenarios check them.
-const CALLS: [(&str, &[&str]); 46] = [
+const CALLS: [(&str, &[&str]); 47] = [
     ("alarms.active_mute_rules", &["cloudwatch:ListAlarmMuteRules", "cloudwatch:GetAlarmMuteRule"]),
     ("alarms.all", &["cloudwatch:DescribeAlarms"]),
     ("alarms.by_name", &["cloudwatch:DescribeAlarms"]),
@@ -40,6 +40,7 @@ const CALLS: [(&str, &[&str]); 46] = [
     ("certificates.tags", &["acm:ListTagsForCertificate"]),
     ("config.newest_item", &["config:GetResourceConfigHistory"]),
     ("config.put_evaluations", &["config:PutEvaluations"]),
+    ("functions.invoke", &["lambda:InvokeFunction"]),
     ("meshes.describe", &[]),
     ("meshes.list", &[]),
     ("meshes.meshes", &["appmesh:ListMeshes"]),

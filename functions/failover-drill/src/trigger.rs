@@ -76,6 +76,7 @@ impl Trigger {
                 Payload::Tick
                 | Payload::Alarm(_)
                 | Payload::Release(_)
+                | Payload::Rollout(_)
                 | Payload::Config(_)
                 | Payload::MeshWrite(_)
                 | Payload::Certificate(_)

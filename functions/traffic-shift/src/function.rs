@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 
 use crate::index::{self, StoredIndex};
 use crate::observe::WarmRollout;
-use crate::requests::{store_requests, stored_record};
+use crate::requests::{abort, store_requests, stored_record};
 use crate::shifts::{Found, Shift};
 use crate::trigger::Trigger;
 use crate::{NAME, Ports, metrics};
@@ -62,6 +62,7 @@ impl LambdaFunction for TrafficShift {
         if run.read(&all, self.recall(run, &active, &window).await).is_err() {
             return run.observed_nothing();
         }
+        self.replace(run, &window).await;
         let mut states = BTreeMap::new();
         let mut ended = Vec::new();
         for rollout in &active {
@@ -118,6 +119,24 @@ impl TrafficShift {
             }
         }
         Ok(())
+    }
+
+    /// Aborts rollouts on the routes of a waiting rollout that replaces them.
+    async fn replace(&self, run: &Run<'_>, window: &ports::BudgetWindow) {
+        let replaced: Vec<(StateKey, String)> = {
+            let warm = self.warm.lock().await;
+            let waiting: Vec<&WarmRollout> = warm.values().filter(|rollout| rollout.replaces()).collect();
+            let by = |other: &WarmRollout| waiting.iter().find(|rollout| rollout.is_replaced(other));
+            warm.values().filter_map(|other| Some((other.key(), by(other)?.requester()))).collect()
+        };
+        for (key, by) in replaced {
+            let result = abort(self.ports.state.as_ref(), &key, &by, self.ports.clock.now(), window).await;
+            let target = format!("replaced rollout {}", key.as_str());
+            match result {
+                Ok(()) => run.failures().succeeded(&target),
+                Err(error) => run.failures().failed(&target, &error),
+            }
+        }
     }
 
     /// The other rollouts of a mesh that may have weights.

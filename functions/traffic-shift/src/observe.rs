@@ -33,6 +33,29 @@ impl WarmRollout {
         Self { record, mesh: None }
     }
 
+    /// Whether the rollout waits for its start and replaces others.
+    pub(crate) fn replaces(&self) -> bool {
+        self.record.rollout.replace && self.record.state == RolloutState::Waiting
+    }
+
+    /// Whether another rollout is on a route of this one, and is not ending.
+    pub(crate) fn is_replaced(&self, other: &Self) -> bool {
+        let (own, others) = (&self.record.rollout, &other.record.rollout);
+        let is_other = own.mesh == others.mesh && own.id != others.id;
+        let is_active = other.record.state.has_weight() && other.record.failure.is_none();
+        is_other && is_active && !own.routes.is_disjoint(&others.routes)
+    }
+
+    /// The key of the document.
+    pub(crate) fn key(&self) -> StateKey {
+        StateKey::rollout(&self.record.rollout.mesh, &self.record.rollout.id)
+    }
+
+    /// The name of this rollout as the operator of a command.
+    pub(crate) fn requester(&self) -> String {
+        format!("rollout {}", self.record.rollout.id)
+    }
+
     /// Whether a route may have weights of the rollout.
     pub(crate) const fn has_weight(&self) -> bool {
         self.record.state.has_weight()
@@ -255,6 +278,7 @@ async fn route_facts(
                     data_points: BTreeMap::new(),
                     alarm_data: BTreeMap::new(),
                     released: None,
+                    written_by: None,
                 })
             }
         };

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use futures::future::try_join;
+use futures::future::{join, try_join};
 use jiff::{SignedDuration, Timestamp};
-use mesh::alarm::{Alarm, AlarmName, AlarmState};
-use mesh::certificates::Reading;
+use mesh::alarm::{Alarm, AlarmName};
+use mesh::certificates::SourceReading;
 use mesh::failover::{AlarmTags, alarm_targets, related, unread_alarms};
 use mesh::name::MeshName;
 use mesh::policy::{GateMetrics, Policy};
@@ -21,23 +21,23 @@ const DEEPEST: usize = 5;
 /// The period of the series, in seconds.
 const PERIOD: u32 = 60;
 
-/// Reads the alarms that the gates name, those on the new versions, and those that these depend on.
+/// Reads the alarms that the gates name, the alarms on the new versions, and their children.
 pub(crate) async fn alarms(
     ports: &Ports,
     failures: &FailureRun,
     rollout: &Rollout,
     policy: &Policy,
     now: Timestamp,
-) -> Reading<Vec<Alarm>> {
+) -> SourceReading<Vec<Alarm>> {
     const TARGET: &str = "alarms";
     match read_alarms(ports, rollout, policy, now).await {
         Ok(alarms) => {
             failures.succeeded(TARGET);
-            Reading::Known(alarms)
+            SourceReading::Known(alarms)
         }
         Err(error) => {
             failures.failed(TARGET, &error);
-            Reading::Unread(error.to_string())
+            SourceReading::Unread(error.to_string())
         }
     }
 }
@@ -57,7 +57,9 @@ async fn read_alarms(
     let found = async {
         if failover.discovery.enabled { ports.alarms.all(&failover.discovery.prefix).await } else { Ok(Vec::new()) }
     };
-    let (named, found) = try_join(named, found).await?;
+    // At the same time as the alarms, so that a rollback does not wait for one more call.
+    let (read, rules) = join(try_join(named, found), ports.alarms.active_mute_rules()).await;
+    let (named, found) = read?;
     let mut alarms: Vec<Alarm> = named;
     for alarm in found {
         if !alarms.iter().any(|known| known.name == alarm.name) {
@@ -80,23 +82,17 @@ async fn read_alarms(
     let wanted: BTreeSet<AlarmName> = of_new.map(|alarm| alarm.name.clone()).chain(names).collect();
     let wanted = related(&alarms, wanted);
     alarms.retain(|alarm| wanted.contains(&alarm.name));
-    if alarms.iter().any(|alarm| alarm.state == AlarmState::Alarm) {
-        mute(ports, &mut alarms).await;
-    }
-    Ok(alarms)
-}
-
-/// Marks muted alarms. If the rules cannot be read, no alarm counts as muted, so that it fails the rollout.
-async fn mute(ports: &Ports, alarms: &mut [Alarm]) {
-    match ports.alarms.active_mute_rules().await {
+    match rules {
         Ok(rules) => {
-            for alarm in alarms {
+            for alarm in &mut alarms {
                 let rule = rules.iter().find(|rule| rule.alarms.contains(&alarm.name));
                 alarm.mute_rule = rule.map(|rule| rule.name.clone());
             }
         }
+        // No alarm counts as muted then, so that it fails the rollout.
         Err(error) => tracing::warn!(%error, "failed to read alarm mute rules; alarms count as not muted"),
     }
+    Ok(alarms)
 }
 
 /// Reads the metrics of the gates over the whole periods since `started`.
@@ -115,26 +111,26 @@ pub(crate) async fn metrics(
     if wanted.is_empty() {
         return Vec::new();
     }
-    let answer = |data: &dyn Fn(usize) -> Reading<Vec<(Timestamp, f64)>>| {
+    let answer = |data: &dyn Fn(usize) -> SourceReading<Vec<(Timestamp, f64)>>| {
         wanted.iter().enumerate().map(|(number, id)| MetricReading { series: id.clone(), data: data(number) }).collect()
     };
     if until <= from {
-        return answer(&|_| Reading::Known(Vec::new()));
+        return answer(&|_| SourceReading::Known(Vec::new()));
     }
     let queries: Vec<MetricSeries> = wanted.iter().map(|id| query(id, &rollout.mesh, policy)).collect();
     match ports.metrics.read(&queries, from, until).await {
         Ok(found) => {
             failures.succeeded(TARGET);
             answer(&|number| match found.get(number) {
-                Some(SeriesData::Points(points)) => Reading::Known(points.clone()),
-                Some(SeriesData::Unreadable(why)) => Reading::Unread(why.clone()),
-                None => Reading::Unread("the response has no result for it".to_owned()),
+                Some(SeriesData::Points(points)) => SourceReading::Known(points.clone()),
+                Some(SeriesData::Unreadable(why)) => SourceReading::Unread(why.clone()),
+                None => SourceReading::Unread("the response has no result for it".to_owned()),
             })
         }
         Err(error) => {
             failures.failed(TARGET, &error);
             let why = error.to_string();
-            answer(&|_| Reading::Unread(why.clone()))
+            answer(&|_| SourceReading::Unread(why.clone()))
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Stores requested rollouts: first in the index, then as a document. The same request again is the same rollout.
 
+use jiff::Timestamp;
 use mesh::name::{ResourceKind, ResourcePath, RouteId};
 use mesh::policy::RouteSelection;
 use mesh::resource::Resource;
 use mesh::spec::VirtualServiceProvider;
-use ports::{BudgetWindow, Note, PortError, PortErrorKind, StateKey};
+use ports::{BudgetWindow, Note, PortError, PortErrorKind, StateKey, StateStore};
 use records::{read_record, write_record};
-use rollouts::{RolloutRecord, resolve};
+use rollouts::{CommandKind, RolloutRecord, command, resolve};
 use runner::Run;
 
 use crate::Ports;
@@ -102,4 +103,23 @@ pub(crate) fn stored_record(
     view: &ports::StateView,
 ) -> Result<Option<RolloutRecord>, records::DocumentError> {
     view.documents.get(key).map(|stored| read_record(key, &stored.document)).transpose()
+}
+
+/// Stores the command to abort a rollout, unless it has ended. If another run is first, the next run repeats it.
+pub(crate) async fn abort(
+    state: &dyn StateStore,
+    key: &StateKey,
+    by: &str,
+    now: Timestamp,
+    window: &BudgetWindow,
+) -> Result<(), PortError> {
+    let view = state.load(std::slice::from_ref(key), window).await?;
+    let unreadable = |error: records::DocumentError| {
+        PortError::new(format!("read {}", key.as_str()), PortErrorKind::Other, error.to_string())
+    };
+    let Some(record) = stored_record(key, &view).map_err(unreadable)? else { return Ok(()) };
+    let Ok(record) = command(&record, CommandKind::Abort, by, now) else { return Ok(()) };
+    let revision = view.documents.get(key).map_or(0, |stored| stored.revision);
+    let note = Note { key: key.clone(), revision, now, document: write_record(&record), journal: None };
+    state.note(&note).await.map(drop)
 }

@@ -180,7 +180,7 @@ fn every_journal_entry_is_read_and_survives_both_formats() {
 }
 
 #[test]
-fn every_recorded_decision_is_made_again() {
+fn every_recorded_decision_is_replayed() {
     let table = table();
     let (mut functions, mut from_store) = (BTreeSet::new(), 0);
     for GoldenEntry { key, id, body } in table.journal {

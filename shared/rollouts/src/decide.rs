@@ -17,7 +17,7 @@ use mesh::name::RouteId;
 use mesh::policy::{HookStage, Policy};
 use mesh::weights::Blocker;
 
-use crate::commands::CommandKind;
+use crate::command::CommandKind;
 use crate::facts::{Facts, HarmCheck};
 use crate::gates::{Gates, evaluate, evaluate_alarms};
 use crate::hooks::{HookCall, StageHooks, stage_hooks};

@@ -4,46 +4,18 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState};
-use mesh::certificates::Reading;
+use mesh::certificates::SourceReading;
 use mesh::failover::{AlarmTags, TargetAlarm, alarm_targets, muted_by};
 use mesh::name::VirtualNodeName;
 use mesh::policy::{ErrorRatioGate, LatencyGate, MetricGate, Policy};
-use serde::{Deserialize, Serialize};
 
 use crate::facts::Facts;
+use crate::gate::{GateRecord, GateResult};
 use crate::queries::{Measure, SeriesId};
 use crate::record::RolloutRecord;
 
 /// The period of the series. Only whole periods count.
 pub(crate) const PERIOD: SignedDuration = SignedDuration::from_secs(60);
-
-/// The result of a gate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum GateResult {
-    /// It passes, with data.
-    Pass,
-    /// It fails.
-    Fail,
-    /// It has no result. It does not pass.
-    Unknown,
-}
-
-/// The last result of a gate.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct GateRecord {
-    /// The result.
-    pub result: GateResult,
-    /// The measured values and the limit.
-    pub text: String,
-    /// The number of failed evaluations in the step.
-    #[serde(default)]
-    pub failed: u32,
-    /// When a failed evaluation was last counted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub counted: Option<Timestamp>,
-}
 
 /// The result of all gates together.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,21 +28,15 @@ pub(crate) enum Gates {
     Unknown(String),
 }
 
-impl GateRecord {
-    fn new(result: GateResult, text: String) -> Self {
-        Self { result, text, failed: 0, counted: None }
-    }
-}
-
 /// Evaluates the alarms, and enters the results into the record.
 pub(crate) fn evaluate_alarms(record: &mut RolloutRecord, facts: &Facts, policy: &Policy, now: Timestamp) -> Gates {
     let mut results: BTreeMap<String, GateRecord> = BTreeMap::new();
     match &facts.alarms {
-        Reading::Unread(why) => {
+        SourceReading::Unread(why) => {
             let text = format!("the alarms could not be read: {why}");
             results.insert("alarms".to_owned(), GateRecord::new(GateResult::Unknown, text));
         }
-        Reading::Known(alarms) => {
+        SourceReading::Known(alarms) => {
             for name in &record.rollout.alarms {
                 results.insert(format!("alarm {name}"), named_alarm(name, alarms, policy, now));
             }
@@ -236,11 +202,11 @@ impl Window<'_> {
         let id = SeriesId { node: node.clone(), measure: measure.clone() };
         let reading = self.facts.metrics.iter().find(|reading| reading.series == id);
         match reading.map(|reading| &reading.data) {
-            Some(Reading::Known(points)) => {
+            Some(SourceReading::Known(points)) => {
                 let is_whole = |at: Timestamp| self.started <= at && at + PERIOD <= self.now;
                 Ok(points.iter().filter(|(at, _)| is_whole(*at)).map(|(_, value)| *value).collect())
             }
-            Some(Reading::Unread(why)) => Err(format!("the metrics of {node} cannot be read: {why}")),
+            Some(SourceReading::Unread(why)) => Err(format!("the metrics of {node} cannot be read: {why}")),
             None => Err(format!("the metrics of {node} were not read")),
         }
     }

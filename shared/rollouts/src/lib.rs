@@ -20,11 +20,14 @@
 //!
 //! This crate never makes a call.
 
+mod command;
 mod commands;
 mod decide;
 mod evidence;
 mod facts;
+mod gate;
 mod gates;
+mod hook;
 mod hooks;
 mod layers;
 mod message;
@@ -34,11 +37,13 @@ mod reason;
 mod record;
 mod rollout;
 
-pub use commands::{Command, CommandError, CommandKind, command};
+pub use command::{Command, CommandKind};
+pub use commands::{CommandError, command};
 pub use decide::{Decision, decide};
 pub use facts::{Facts, HarmCheck, HookReading, MetricReading, ProxyFact, ProxyFacts};
-pub use gates::{GateRecord, GateResult};
-pub use hooks::{HookAnswer, HookCall, HookRecord, HookStatus};
+pub use gate::{GateRecord, GateResult};
+pub use hook::{HookAnswer, HookRecord, HookStatus};
+pub use hooks::HookCall;
 pub use layers::{RouteChange, RoutePlan, plan};
 pub use message::RolloutMessage;
 pub use news::{Attention, EVENT, News, news};

@@ -1,11 +1,11 @@
-//! The messages about a decision: what pages, what is noted, and what is published.
+//! The messages about a decision: pages, notes and events.
 
 use jiff::Timestamp;
 use mesh::policy::PagingPolicy;
 use serde_json::{Value, json};
 
 use crate::decide::Decision;
-use crate::gates::{GateRecord, GateResult};
+use crate::gate::{GateRecord, GateResult};
 use crate::message::RolloutMessage;
 use crate::reason::Reason;
 use crate::record::{ReportedReason, RolloutRecord, RolloutState};

@@ -8,9 +8,9 @@ use mesh::weights::WeightSplit;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::commands::Command;
-use crate::gates::GateRecord;
-use crate::hooks::HookRecord;
+use crate::command::Command;
+use crate::gate::GateRecord;
+use crate::hook::HookRecord;
 use crate::message::RolloutMessage;
 use crate::rollout::Rollout;
 

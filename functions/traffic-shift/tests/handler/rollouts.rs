@@ -147,3 +147,19 @@ async fn invalid_request_is_reported_with_its_member() {
     assert!(answer.to_string().contains("detail.steps[1]"), "{answer}");
     assert!(shop.index().active.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn rollout_that_replaces_another_starts_after_its_rollback() {
+    let shop = Shop::open();
+    let function = shop.start().await;
+    function.answer(&short()).await.unwrap();
+    let mut other = short();
+    other["detail"]["id"] = json!("r2");
+    other["detail"]["replace"] = json!(true);
+    other["detail"]["steps"] = json!([50]);
+    function.answer(&other).await.unwrap();
+    function.minutes(1).await;
+    let record = shop.record("r1").unwrap();
+    assert_eq!((record.state, record.failure.unwrap().code.as_str()), (RolloutState::RolledBack, "Aborted"));
+    assert_eq!((shop.weights("all"), shop.record("r2").unwrap().state), (vec![4, 4], RolloutState::Watching));
+}

@@ -198,7 +198,7 @@ impl Process {
 }
 
 impl Shop {
-    /// The invariants of the weights, whatever happened.
+    /// The invariants of the weights.
     fn check(&self) {
         for name in ["all", "beta"] {
             let weights = self.weights(name);

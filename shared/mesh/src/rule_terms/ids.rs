@@ -115,6 +115,7 @@ pub(crate) const IDS: &[&str] = &[
     "manifest-mesh-ambiguous",
     "manifest-gateway-missing",
     "manifest-gateway-ambiguous",
+    "manifest-pods-ambiguous",
     "resource-partly-read",
     "resource-undecided",
     "waiver-ended",

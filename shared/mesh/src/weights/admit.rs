@@ -265,14 +265,16 @@ fn evaluate(effect: Effect, writer: &Writer<'_>, layers: &Layers) -> Met {
             let others = drill.is_some_and(|drill| failing(writer).iter().any(|node| *node != drill.node));
             Met::Ends(if others { EndReason::DrillFailed } else { EndReason::Interrupted })
         }
-        Effect::OwnRollout => match (writer, &layers.rollout) {
-            (Writer::RolloutStep { id }, Some(rollout)) if rollout.id == *id => Met::Passes,
-            _ => Met::Refuses,
-        },
-        Effect::EndsIfChanged => match writer {
-            Writer::DeclaredWrite { split } if **split == layers.declared => Met::Passes,
-            _ => Met::Ends(EndReason::DeclaredChanged),
-        },
+        Effect::OwnRollout => {
+            let rollout = layers.rollout.as_ref();
+            let is_own =
+                matches!(writer, Writer::RolloutStep { id } if rollout.is_some_and(|rollout| rollout.id == *id));
+            if is_own { Met::Passes } else { Met::Refuses }
+        }
+        Effect::EndsIfChanged => {
+            let is_same = matches!(writer, Writer::DeclaredWrite { split } if **split == layers.declared);
+            if is_same { Met::Passes } else { Met::Ends(EndReason::DeclaredChanged) }
+        }
     }
 }
 

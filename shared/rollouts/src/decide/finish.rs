@@ -14,6 +14,9 @@ impl Decider<'_> {
     pub(super) fn promoting(&mut self) -> Next {
         let open: Vec<_> = self.record.rollout.routes.iter().filter(|route| self.has_layer(route)).cloned().collect();
         if open.is_empty() {
+            if self.record.rollout.routes.iter().any(|route| self.is_unsettled(route)) {
+                return Next::Stay(Reason::Promoting);
+            }
             self.record.enter(RolloutState::Promoted, self.now);
             return Next::Again;
         }
@@ -53,7 +56,8 @@ impl Decider<'_> {
         if let Some(obstacle) = obstacle {
             return Next::Stay(Reason::RollbackFailed { why: obstacle.to_string(), since: self.record.since });
         }
-        if !open.is_empty() {
+        let is_unsettled = self.record.rollout.routes.iter().any(|route| self.is_unsettled(route));
+        if !open.is_empty() || is_unsettled {
             // A rollback that is planned again and again has a call that fails.
             let is_late = self.is_over(self.policy.rollouts.acknowledge.within.get());
             return Next::Stay(if is_late {

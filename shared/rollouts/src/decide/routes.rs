@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use mesh::failover::{RouteRecord, current_record};
+use mesh::failover::{Memory, RouteRecord, current_record};
 use mesh::name::RouteId;
-use mesh::weights::{Admission, EndReason, LayerKind, LayerLimits, Writer, admit};
+use mesh::weights::{Admission, EndReason, LayerKind, LayerLimits, StoredLayers, Writer, admit};
 
 use super::Decider;
 use crate::layers::{RouteChange, RoutePlan, plan};
@@ -16,7 +16,7 @@ impl Decider<'_> {
     pub(super) fn read_routes(&mut self) -> Result<(), Reason> {
         let observed = self.facts.routes.iter().filter_map(|(id, route)| Some((id, route.as_ref()?)));
         for (id, route) in observed {
-            let record = current_record(route, &self.policy.failover.edits, self.now);
+            let record = current_record(route, self.policy, self.now);
             let record = record.map_err(|hold| Reason::RouteUnclear { route: id.clone(), why: hold.to_string() })?;
             self.routes.insert(id.clone(), record);
         }
@@ -108,6 +108,26 @@ impl Decider<'_> {
         layer.is_some_and(|layer| layer.id == self.record.rollout.id.as_str())
     }
 
+    /// Whether a write of this rollout was begun on a route, so that its budget is spent.
+    pub(super) fn has_begun(&self, id: &RouteId) -> bool {
+        let Some(Some(route)) = self.facts.routes.get(id) else { return false };
+        let Memory::Record(stored) = &route.memory else { return false };
+        let layers = stored.intent.as_ref().and_then(|intent| intent.layers.as_deref());
+        let layer = layers.and_then(|layers| layers.rollout.as_ref());
+        layer.is_some_and(|layer| layer.id == self.record.rollout.id.as_str())
+    }
+
+    /// Whether the stored record of a route still has the layer of this rollout, although the observed route shows that it
+    /// has ended: the run that wrote the weights was killed before it stored that.
+    pub(super) fn is_unsettled(&self, id: &RouteId) -> bool {
+        let Some(Some(route)) = self.facts.routes.get(id) else { return false };
+        let Memory::Record(stored) = &route.memory else { return false };
+        let is_own = |layers: &StoredLayers| {
+            layers.rollout.as_ref().is_some_and(|layer| layer.id == self.record.rollout.id.as_str())
+        };
+        is_own(&stored.layers) && !self.has_layer(id)
+    }
+
     /// Whether a route has the percent of the current step, in its layer and on the route itself.
     pub(super) fn is_in_place(&self, id: &RouteId) -> bool {
         let percent = self.record.rollout.percent(id, self.record.step);
@@ -148,6 +168,9 @@ impl Decider<'_> {
         let is_planned = |id: &RouteId| self.plans.iter().any(|plan| plan.route == *id);
         let renewed = |(id, record): (&RouteId, &RouteRecord)| {
             let mut record = record.clone();
+            if !self.has_layer(id) {
+                return Some((id.clone(), record));
+            }
             let layer = record.layers.rollout.as_mut()?;
             layer.attend_by = layer.attend_by.max(self.now + LayerLimits::ATTEND);
             if self.record.state != RolloutState::RollingBack {
@@ -155,7 +178,8 @@ impl Decider<'_> {
             }
             Some((id.clone(), record))
         };
-        let owned = self.routes.iter().filter(|(id, _)| self.has_layer(id) && !is_planned(id));
+        let is_own = |id: &RouteId| self.has_layer(id) || self.is_unsettled(id);
+        let owned = self.routes.iter().filter(|(id, _)| is_own(id) && !is_planned(id));
         owned.filter_map(renewed).collect()
     }
 }

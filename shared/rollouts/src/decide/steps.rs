@@ -1,6 +1,7 @@
 //! The states of a step: writing, confirming, watching, and the hooks after the bake time.
 
 use jiff::SignedDuration;
+use mesh::name::RouteId;
 use mesh::policy::{AtEnd, HookStage, Mode};
 
 use super::{Decider, Next};
@@ -39,7 +40,8 @@ impl Decider<'_> {
             let why = format!("the weights of the step were not written within {WRITE_WITHIN:#}");
             return self.roll_back(&Reason::RolloutStalled { why }, RolloutState::RolledBack);
         }
-        let is_start = self.record.rollout.routes.iter().all(|route| !self.has_layer(route));
+        let has_begun = |route: &RouteId| self.has_layer(route) || self.has_begun(route);
+        let is_start = !self.record.rollout.routes.iter().any(has_begun);
         for route in open {
             let percent = self.record.rollout.percent(&route, self.record.step);
             let mut plan = match self.plan(&route, RouteChange::Percent(percent)) {

@@ -176,7 +176,7 @@ fn edit_by_an_operator_interrupts() {
     world.run();
     let facts = world.facts.routes.get_mut(&route(ALL)).unwrap().as_mut().unwrap();
     (facts.split, facts.version) = (split([30, 70]), facts.version + 1);
-    world.minutes(1);
+    world.minutes(2);
     assert_eq!((world.state(), world.weights(ALL)), (RolloutState::Interrupted, vec![30, 70]));
 }
 

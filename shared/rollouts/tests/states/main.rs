@@ -8,4 +8,5 @@ mod edges;
 mod gates;
 mod hooks;
 mod properties;
+mod reasons;
 mod starts;

@@ -115,7 +115,7 @@ fn rollback_while_a_node_is_drained_recomputes_the_failover() {
     let write = fixture.write(rollback());
     assert_eq!(write.to.weights(), [100, 0, 0]);
     assert_eq!(write.done.shift.restore.as_ref().unwrap().split.weights(), [80, 0, 20]);
-    assert_eq!(RestoreTag::parse(&fixture.tag.unwrap()).unwrap().is_layered(), false);
+    assert!(!RestoreTag::parse(&fixture.tag.unwrap()).unwrap().is_layered());
     assert!(matches!(
         Fixture { tag: None, ..fixture }.plan(step(75)),
         Err(LayerRefusal::Wait { reason: Blocker::FailoverActive { .. }, until: None, pages: false })
