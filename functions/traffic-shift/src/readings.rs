@@ -90,7 +90,7 @@ async fn read_alarms(
             }
         }
         // No alarm counts as muted then, so that it fails the rollout.
-        Err(error) => tracing::warn!(%error, "failed to read alarm mute rules; alarms count as not muted"),
+        Err(error) => tracing::warn!(%error, "failed to read alarm mute rules; alarms of a rollout count as not muted"),
     }
     Ok(alarms)
 }

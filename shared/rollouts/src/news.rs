@@ -142,7 +142,8 @@ fn notice(page: bool, record: &RolloutRecord, reason: &Reason) -> RolloutMessage
     for (name, gate) in &record.gates {
         body.push_str(&format_gate(name, gate));
     }
-    body.push_str(&format!("To see it, run: meshwarden rollout status {}\n", rollout.id));
+    body.push_str("To see it, run: meshwarden rollout status ");
+    body.push_str(rollout.id.as_str());
     RolloutMessage::Notice { page, subject: printable(&subject), body: body.chars().take(LONGEST).collect() }
 }
 

@@ -153,7 +153,7 @@ impl Decider<'_> {
         }
         let approve = self.record.rollout.steps.get(self.record.step).is_some_and(|step| step.approve);
         if approve && !self.record.approved {
-            return self.await_approval();
+            return self.pause_for_approval();
         }
         self.record.enter_step(self.record.step + 1, self.now);
         Next::Again
@@ -170,13 +170,13 @@ impl Decider<'_> {
             None => {}
         }
         if self.record.rollout.at_end == AtEnd::Approve && !self.record.approved {
-            return self.await_approval();
+            return self.pause_for_approval();
         }
         self.record.enter(RolloutState::Promoting, self.now);
         Next::Again
     }
 
-    fn await_approval(&mut self) -> Next {
+    fn pause_for_approval(&mut self) -> Next {
         let (step, _) = self.numbers();
         let percent = self.record.rollout.percent_of_step(self.record.step);
         self.pause(&Reason::AwaitingApproval { step, percent })

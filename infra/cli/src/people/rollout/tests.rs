@@ -90,7 +90,7 @@ impl Shop {
         let ask = |_: &str| Ok(true);
         let policy = Policy::read(POLICY).unwrap();
         let desk = Desk { ports, policy, by: "dana".to_owned(), ask: &ask };
-        super::super::answer(&desk, &command).await
+        super::super::execute(&desk, &command).await
     }
 
     /// A request in a file.
