@@ -253,7 +253,7 @@ async fn run(scene: &impl Scene, attacked: Option<(&str, Misbehaviour)>, time: D
     }
 }
 
-/// What the outcome of a case is compared with.
+/// The expected outcome of a case.
 #[derive(Clone, Copy)]
 struct Expected<'a> {
     /// The outcome of an undisturbed run.

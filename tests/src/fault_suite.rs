@@ -87,9 +87,18 @@ pub async fn check_single_faults<S: FaultSuite>(suite: &S, extent: Extent) {
             let all = disturbed::sample(requests).into_iter();
             all.filter(|(request, fault)| suite.is_in_sample(*request, *fault)).collect()
         }
-        Extent::Every => disturbed::every(requests),
+        Extent::Every => selected(disturbed::every(requests)),
     };
     println!("{:?}", disturbed::run(set, choose).await);
+}
+
+/// The cases in the variable `FAULT_CASES`, as in `1:Malformed,16:Throttle`, to run failed cases again; all cases without
+/// it.
+fn selected(cases: Vec<(usize, Fault)>) -> Vec<(usize, Fault)> {
+    let Ok(wanted) = std::env::var("FAULT_CASES") else { return cases };
+    let is_wanted =
+        |(request, fault): &(usize, Fault)| wanted.split(',').any(|one| one == format!("{request}:{fault:?}"));
+    cases.into_iter().filter(is_wanted).collect()
 }
 
 /// The result of one lasting fault.

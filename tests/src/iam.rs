@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn role_gives_what_its_statements_allow_and_do_not_deny() {
+    fn role_permits_allowed_and_not_denied_actions() {
         let grant = |allows, action: &str, resource: &str, condition: Value| Grant {
             sid: "S".to_owned(),
             allows,

@@ -104,7 +104,7 @@ pub(crate) fn news(
     if let Some(failures) = record.failures.as_mut().filter(|_| notification.failures_paged) {
         failures.paged = Some(now);
     }
-    let (watch, stuck) = standstill(decision, record.watch.as_ref(), policy, started);
+    let (watch, stuck) = standstill(decision, record.failures.as_ref(), record.watch.as_ref(), policy, started);
     record.watch = watch;
     let decided = || page_about_decision(decision, now);
     let stuck = stuck.map(|stuck| {

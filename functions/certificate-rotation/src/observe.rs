@@ -164,7 +164,7 @@ pub(crate) async fn observe(
     // The records are read before the certificates. A copy of this function that issues a certificate in between raises
     // the revision of its record, so that a change on the older facts cannot begin.
     let mut subjects = subjects(&surveyed, has.keys());
-    let with_notices = subjects.iter().chain(wake.notices.keys()).chain(&wake.healed);
+    let with_notices = subjects.iter().chain(trigger.notices.keys()).chain(&trigger.healed);
     let keys: BTreeSet<StateKey> = with_notices.map(|subject| StateKey::certificate(subject)).collect();
     let state = ports.state.load(&keys.into_iter().collect::<Vec<_>>(), window).await?;
     let read = read(ports, policy, &surveyed, &mut pace, calls).await?;

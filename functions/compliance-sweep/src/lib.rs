@@ -16,6 +16,7 @@
 //! A repeated trigger does not sweep again; a new trigger does, however soon it arrives. This crate never changes a
 //! mesh, never requests a private key, and never treats an unreadable mesh as a mesh without findings.
 
+mod drill_facts;
 mod handler;
 mod history;
 mod notifications;

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use mesh::certificates::{CertificateSource as Source, Inventory, Readings, SourceReading as Reading};
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
 use mesh::pack::{Group, Rule, rules};
-use mesh::policy::CertificatesPolicy;
+use mesh::policy::Policy;
 use ports::certificates::CertificateReader;
 use ports::{Pace, PortError, PortErrorKind, survey};
 use reports::Dated;
 
-use crate::Ports;
 use crate::unread_parts::UnreadParts;
+use crate::{Ports, drill_facts};
 
 /// A mesh as it was read.
 #[derive(Debug)]
@@ -94,7 +95,8 @@ fn unread<T>(of: &impl ToString, reading: &Reading<T>) -> Option<String> {
 pub(crate) async fn observe(
     ports: &Ports,
     name: &MeshName,
-    policy: &CertificatesPolicy,
+    policy: &Policy,
+    now: Timestamp,
     pace: &mut Pace,
 ) -> Result<Observation, PortError> {
     let before = pace.calls();
@@ -107,6 +109,7 @@ pub(crate) async fn observe(
     }
     let unfit = |why: String| PortError::new(format!("read mesh {name}"), PortErrorKind::Other, why);
     let mut mesh = read.model(name).map_err(|error| unfit(format!("its resources don't fit: {error}")))?;
+    mesh.drills = drill_facts::read(ports.state.as_ref(), name, &policy.drills, now).await?;
     let arn = read.resources.get(&root);
     let arn = arn.map(|found| found.resource.metadata().arn.to_string()).unwrap_or_default();
     let unread_parts = UnreadParts::new(read.unread, read.unread_tags);
@@ -116,6 +119,6 @@ pub(crate) async fn observe(
         authorities: ports.authorities.as_ref(),
         bundles: ports.bundles.as_ref(),
     };
-    let readings = reader.read(&mesh, policy).await;
+    let readings = reader.read(&mesh, &policy.certificates).await;
     Ok(Observation { mesh, is_deleted: false, arn, readings, calls, parts: unread_parts })
 }

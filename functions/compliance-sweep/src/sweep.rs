@@ -70,7 +70,7 @@ impl ComplianceSweep {
             Ok(remembered) => remembered,
             Err(error) => return Swept::not_loaded(done, path, error),
         };
-        let read = observe(&self.ports, name, &policy.certificates, &mut *self.pace.lock().await).await;
+        let read = observe(&self.ports, name, policy, now, &mut *self.pace.lock().await).await;
         let observation = match read {
             Ok(observation) => observation,
             Err(error) if error.kind == PortErrorKind::NotFound => {

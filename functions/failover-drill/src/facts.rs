@@ -6,7 +6,7 @@ use drills::{
     AlarmReading, DrainedSplit, Drill, DrillFacts, DrillPlan, Load, Occupied, Proxies, RouteLayer, RouteObservation,
 };
 use mesh::alarm::AlarmName;
-use mesh::failover::{HoldReason, LayerRefusal, NotDrained, Rehearsal, RehearsedRoute, stuck_in_alarm};
+use mesh::failover::{HoldReason, LayerRefusal, Memory, NotDrained, Rehearsal, RehearsedRoute, stuck_in_alarm};
 use mesh::name::{MeshName, VirtualNodeName};
 use mesh::weights::{Blocker, LayerKind, WeightSplit};
 use ports::certificates::ProxyStream;
@@ -58,11 +58,14 @@ fn observation(route: &RehearsedRoute, drill: Option<&Drill>) -> RouteObservatio
     let id = drill.map(|drill| drill.id.as_str()).unwrap_or_default();
     let record = route.record.as_ref().ok();
     let own = record.and_then(|record| record.layers.drill.as_ref()).filter(|layer| layer.id == id);
+    let unsettled = unsettled(route, drill);
     let layer = own.map(|layer| RouteLayer {
         node: layer.node.clone(),
         restore_by: layer.restore_by,
-        in_place: record.is_some_and(|record| record.layers.pending.is_none() && record.split == route.route.split),
+        in_place: unsettled.is_none()
+            && record.is_some_and(|record| record.layers.pending.is_none() && record.split == route.route.split),
     });
+    let layer = layer.or(unsettled);
     let ended = record.and_then(|record| record.layers.end_of(LayerKind::Drill, id));
     let ended = ended.map(|end| Occupied { code: end.reason.code().to_owned(), why: end.reason.to_string() });
     let (occupied, drained) = match &route.drained {
@@ -80,6 +83,16 @@ fn observation(route: &RehearsedRoute, drill: Option<&Drill>) -> RouteObservatio
         occupied,
         drained,
     }
+}
+
+/// The layer of a write whose end is not recorded: it counts until the route's document is settled.
+fn unsettled(route: &RehearsedRoute, drill: Option<&Drill>) -> Option<RouteLayer> {
+    let Memory::Record(stored) = &route.route.memory else { return None };
+    let begun = stored.intent.as_ref()?.layers.as_ref()?;
+    let id = drill.map(|drill| drill.id.as_str()).unwrap_or_default();
+    let layers = [stored.layers.drill.as_ref(), begun.drill.as_ref()];
+    let own = layers.into_iter().flatten().find(|layer| layer.id == id)?;
+    Some(RouteLayer { node: own.node.clone(), restore_by: own.restore_by, in_place: false })
 }
 
 fn not_ready(hold: &HoldReason) -> DrainedSplit {

@@ -34,7 +34,7 @@ use ports::{AlarmReader, Clock, EventBus, MeshReader, MetricReader, Notifier, Re
 use runner::{EnginePorts, PolicyKeeper, Runner};
 
 pub use function::FailoverDrill;
-pub use trigger::{ArcAction, ArcActionError};
+pub use trigger::{ArcAction, ArcActionError, Trigger};
 
 /// The function's name, in reports and metrics.
 pub const NAME: &str = "failover-drill";

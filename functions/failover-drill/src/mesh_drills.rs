@@ -134,6 +134,24 @@ impl MeshTarget<'_> {
         )
     }
 
+    /// The case of a route whose document only has to be brought up to date.
+    fn settled(
+        key: StateKey,
+        subject: String,
+        stored: RouteRecord,
+        record: &RouteRecord,
+        revision: u64,
+    ) -> CaseOf<Self> {
+        Case {
+            key,
+            subject,
+            stored: Some(StoredRecord { record: DrillDocument::Route(Box::new(stored)), revision }),
+            record: DrillDocument::Route(Box::new(record.clone())),
+            facts: RequestedBy::default(),
+            decisions: Vec::new(),
+        }
+    }
+
     /// The case of a route's document: one conditional write, or the reason why it is not made.
     fn route_case(
         &self,
@@ -149,6 +167,7 @@ impl MeshTarget<'_> {
         let stored = seen.documents.get(&key);
         let current = stored.and_then(|stored| records::read_record::<RouteRecord>(&key, &stored.document).ok());
         let (word, text) = words(step);
+        let unsettled = current.as_ref().is_some_and(|current| current.intent.is_some());
         let resource = ResourcePath::Route(route.clone()).to_string();
         let mut entry = DecisionEntry {
             decision: Some(word.to_owned()),
@@ -162,6 +181,16 @@ impl MeshTarget<'_> {
                 let version = rehearsed.route.version;
                 let plan = DrillChange::Route { route: route.clone(), version, write: Box::new(write) };
                 CaseAction::Change { plan, spend: None }
+            }
+            // The write took effect, and its end is not recorded: the document is brought up to date without a write.
+            Err(_) if unsettled => {
+                return Some(Self::settled(
+                    key,
+                    resource,
+                    current?,
+                    record,
+                    stored.map_or(0, |stored| stored.revision),
+                ));
             }
             Err(refusal) => {
                 entry.decision = Some("hold".to_owned());

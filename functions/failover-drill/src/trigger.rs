@@ -53,7 +53,7 @@ impl ArcAction {
             at: None,
             plan: None,
         };
-        vec![Delivery { message_id: None, wake: None, payload: Payload::Drill(command) }]
+        vec![Delivery { message_id: None, event_id: None, payload: Payload::Drill(command) }]
     }
 }
 
@@ -76,6 +76,7 @@ impl Trigger {
                 Payload::Tick
                 | Payload::Alarm(_)
                 | Payload::Release(_)
+                | Payload::Rollout(_)
                 | Payload::Config(_)
                 | Payload::MeshWrite(_)
                 | Payload::Certificate(_)

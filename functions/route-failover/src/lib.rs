@@ -13,11 +13,10 @@
 
 mod actuate;
 mod alarms;
-mod handler;
+mod function;
 mod journal;
 mod memory;
 mod mesh_cache;
-mod messages;
 mod notifications;
 mod observe;
 mod origin;
@@ -30,10 +29,13 @@ mod trigger;
 
 use std::sync::Arc;
 
+use mesh::policy::{Policy, PolicyError};
 use ports::{AlarmReader, Clock, EventBus, MeshReader, Notifier, ReportStore, RouteWriter, StateStore};
+use runner::{EnginePorts, PolicyKeeper, Runner};
 
-pub use handler::RouteFailover;
+pub use function::RouteFailover;
 pub use mesh::failover::Recipient;
+pub use trigger::Trigger;
 
 /// The function's name, in reports and metrics.
 pub const NAME: &str = "route-failover";
@@ -57,4 +59,22 @@ pub struct Ports {
     pub bus: Arc<dyn EventBus>,
     /// Stores large observations.
     pub reports: Arc<dyn ReportStore>,
+}
+
+/// Creates the function from its ports, its policy, and its name, topics and region, by which it finds the alarms that
+/// are wired to it.
+#[must_use]
+pub fn function(
+    ports: Ports,
+    policy: PolicyKeeper<Policy, PolicyError>,
+    recipient: Recipient,
+) -> Runner<RouteFailover> {
+    let engine = EnginePorts {
+        clock: Arc::clone(&ports.clock),
+        state: Arc::clone(&ports.state),
+        notifier: Arc::clone(&ports.notifier),
+        bus: Arc::clone(&ports.bus),
+        reports: Arc::clone(&ports.reports),
+    };
+    Runner::new(RouteFailover::new(ports, recipient), engine, policy)
 }

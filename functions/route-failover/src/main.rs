@@ -7,14 +7,14 @@ use aws::Aws;
 use jiff::Timestamp;
 use mesh::policy::{BUILT_IN, Policy};
 use ports::SystemClock;
-use route_failover::{NAME, Ports, Recipient, RouteFailover};
-use runner::{Config, PolicyKeeper, StartupError};
+use route_failover::{NAME, Ports, Recipient, RouteFailover, function};
+use runner::{Config, PolicyKeeper, Runner, StartupError};
 
 fn main() -> ExitCode {
     runner::start(NAME, wire)
 }
 
-async fn wire(config: Config) -> Result<RouteFailover, StartupError> {
+async fn wire(config: Config) -> Result<Runner<RouteFailover>, StartupError> {
     let aws = Aws::open_checked().await?;
     let source = aws.policy(&config.policy, BUILT_IN);
     let policy = PolicyKeeper::start(source, Policy::read, Timestamp::now()).await?;
@@ -35,5 +35,5 @@ async fn wire(config: Config) -> Result<RouteFailover, StartupError> {
         topics: config.alarm_topics.iter().cloned().collect(),
         region: set("AWS_REGION"),
     };
-    Ok(RouteFailover::new(ports, policy).with_recipient(recipient))
+    Ok(function(ports, policy, recipient))
 }

@@ -1,12 +1,12 @@
-//! The function's memory apart from routes and nodes: alarms that lead to no decision, and calls that fail.
+//! The function's memory apart from routes and nodes: alarms that lead to no decision, and plans that were not executed.
 //!
 //! The document is read only when an entry is to be reported or removed, and written only when it has changed. A quiet
 //! run makes no call for it. The function re-reads the document before it sends a page: another process may have just
 //! sent the same page.
 //!
 //! A page that the state table does not accept is withheld: each new process would send it again. The alarm on the
-//! metric `PagesWithheld` reports it. While an alarm is in `ALARM`, or may be, the function sends the page anyway. A
-//! duplicate page is better than no page while traffic stays on a failing node.
+//! metric `PagesWithheld` reports it. The page about an alarm in `ALARM` is sent nevertheless: a duplicate page is better
+//! than no page while traffic stays on a failing node.
 //!
 //! A stored document that cannot be read, or has a newer format, is never overwritten. It counts as a separate withheld
 //! page until an operator repairs or resets it. No decision about a route depends on the document.
@@ -17,11 +17,11 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::AlarmName;
 use mesh::failover::{FunctionRecord, HeldAlarm, LastNotification as Told, UnansweredAlarm, Wiring};
-use mesh::failures::{FailedCall, FailureClass, FailureLimits, FailurePage};
 use mesh::policy::PagingPolicy;
 use mesh::watch::Watch;
-use ports::{BudgetWindow, DocumentError, Note, Notice, PortError, StateKey, StateStore, StoreOutcome, Urgency};
+use ports::{BudgetWindow, DocumentError, Note, Notice, StateKey, StateStore, StoreOutcome, Urgency};
 use records::{read_record, write_record};
+use runner::Run;
 use tokio::sync::Mutex;
 
 use crate::NAME;
@@ -52,39 +52,9 @@ struct Kept {
     withheld: u32,
 }
 
-/// The results of a run, apart from routes and nodes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Found<'a> {
-    /// The alarms that lead to no decision.
-    pub(crate) unanswered: &'a [UnansweredAlarm],
-    /// Whether every alarm was read, so that an alarm outside `unanswered` is not a hold any more.
-    pub(crate) complete: bool,
-    /// Whether traffic may be staying on a failing node because of a failed call.
-    pub(crate) urgent: bool,
-}
-
 impl Memory {
     pub(crate) fn new(state: Arc<dyn StateStore>) -> Self {
         Self { state, kept: Mutex::default() }
-    }
-
-    /// Records that a call for a target failed.
-    pub(crate) async fn failed(&self, target: &str, call: &FailedCall<'_>, now: Timestamp) {
-        // The page limits apply at the end of the run; the limit for consecutive runs is the same for all pages.
-        let limits = FailureLimits { unreadable_after: IN_A_ROW, repeat: IN_A_ROW, in_a_row: IN_A_ROW };
-        self.kept.lock().await.record.failures.failed(target, call, &limits, now);
-    }
-
-    /// Records that a target could not be read.
-    pub(crate) async fn unread(&self, target: &str, error: &PortError, now: Timestamp) {
-        let class = if error.kind.may_heal() { FailureClass::Transient } else { FailureClass::Permanent };
-        let call = FailedCall { class, kind: &error.kind.to_string(), text: &error.to_string() };
-        self.failed(target, &call, now).await;
-    }
-
-    /// Records that a call for a target succeeded: its next failure is a new one.
-    pub(crate) async fn succeeded(&self, target: &str) {
-        self.kept.lock().await.record.failures.succeeded(target);
     }
 
     /// The alarms that events named in earlier runs and that have led to no decision since.
@@ -125,47 +95,21 @@ impl Memory {
         }
     }
 
-    /// Pages the due failures and holds, removes entries that are over, and stores the document if it has changed.
-    pub(crate) async fn settle(
-        &self,
-        pager: &Pager,
-        found: Found<'_>,
-        policy: &PagingPolicy,
-        window: &BudgetWindow,
-        now: Timestamp,
-    ) {
-        let limits = FailureLimits {
-            unreadable_after: if found.urgent { policy.hold_after.get() } else { policy.unreadable_after.get() },
-            repeat: if found.urgent { policy.repeat_after.get() } else { policy.remind_after.get() },
-            in_a_row: IN_A_ROW,
-        };
+    /// Pages the due alarms, removes entries that are over, and stores the document if it has changed. `unanswered` are
+    /// the alarms that lead to no decision. If every alarm was read (`is_complete`), any other alarm is not a hold any
+    /// more.
+    pub(crate) async fn settle(&self, pager: &Pager, run: &Run<'_>, unanswered: &[UnansweredAlarm], is_complete: bool) {
+        let (policy, now) = (&run.policy().failover.paging, run.now());
+        let window = run.window(&run.policy().failover.budget);
         let mut kept = self.kept.lock().await;
-        let is_due = |kept: &Kept| {
-            kept.record.failures.due(&limits, now).is_some()
-                || found.unanswered.iter().any(|alarm| kept.is_due(alarm, policy, now))
-        };
-        // The same call may have been failing in other processes, too.
-        let may_last = kept.stored.is_none() && !kept.record.failures.is_empty();
-        if may_last || is_due(&kept) {
-            self.read(&mut kept, window, now).await;
+        if unanswered.iter().any(|alarm| kept.is_due(alarm, policy, now)) {
+            self.read(&mut kept, &window, now).await;
         }
-        if kept.record.failures.due(&limits, now).is_some() {
-            let can_send = found.urgent || self.is_storable(&mut kept, window, now).await;
-            // Another process may have sent it in the meantime.
-            if let Some(page) = kept.record.failures.due(&limits, now) {
-                let notice = failure_notice(&page);
-                if !can_send {
-                    kept.withhold(&notice);
-                } else if pager.send(&notice).await {
-                    kept.record.failures.paged(&page, now);
-                }
-            }
-        }
-        for alarm in found.unanswered {
+        for alarm in unanswered {
             let mut sent = false;
             if kept.is_due(alarm, policy, now) {
                 let notice = notice(Urgency::Page, &ReportEntry::unanswered(alarm).line, &text(alarm));
-                let can_send = alarm.in_alarm || self.is_storable(&mut kept, window, now).await;
+                let can_send = alarm.in_alarm || self.is_storable(&mut kept, &window, now).await;
                 if !can_send {
                     kept.withhold(&notice);
                 } else if kept.is_due(alarm, policy, now) {
@@ -175,23 +119,19 @@ impl Memory {
             }
             kept.remember(alarm, sent, now);
         }
-        let held: BTreeSet<&str> = found.unanswered.iter().map(|alarm| alarm.alarm.as_str()).collect();
+        let held: BTreeSet<&str> = unanswered.iter().map(|alarm| alarm.alarm.as_str()).collect();
         kept.record.alarms.retain(|name, alarm| {
             // An alarm that no run reads, such as an alarm of another account, is removed by age.
             let is_recent = now < alarm.told.paged.unwrap_or(alarm.told.since) + policy.remind_after.get();
-            held.contains(name.as_str()) || is_recent && (!found.complete || alarm.told.code == "OtherAccount")
+            held.contains(name.as_str()) || is_recent && (!is_complete || alarm.told.code == "OtherAccount")
         });
-        if let Some(error) = kept.unreadable.clone() {
-            kept.withhold(&document_notice(&error));
-        }
-        kept.record.failures.expire(&limits, now);
         kept.record.plans.retain(|_, plan| now.duration_since(plan.last_run) < policy.remind_after.get());
         let is_new = kept
             .stored
             .as_ref()
             .map_or_else(|| kept.record != FunctionRecord::default(), |(_, stored)| *stored != kept.record);
         if is_new {
-            self.store(&mut kept, window, now).await;
+            self.store(&mut kept, &window, now).await;
         }
     }
 
@@ -289,8 +229,6 @@ impl Kept {
                 None => drop(self.record.alarms.insert(name, other)),
             }
         }
-        let limits = FailureLimits { unreadable_after: IN_A_ROW, repeat: IN_A_ROW, in_a_row: IN_A_ROW };
-        self.record.failures.merge(stored.failures, &limits);
         for (resource, other) in stored.plans {
             let own = self.record.plans.entry(resource).or_insert_with(|| other.clone());
             if other.last_run > own.last_run {
@@ -336,30 +274,4 @@ impl Kept {
 
 fn text(alarm: &UnansweredAlarm) -> String {
     format!("{alarm}.\nTo resolve it: {}", alarm.remedy())
-}
-
-/// One notice for every due failure, since a role that lost a permission fails at every resource.
-fn failure_notice(page: &FailurePage) -> Notice {
-    let subject = match (page.targets.len(), page.targets.keys().next()) {
-        (1, Some(target)) => target.clone(),
-        (count, _) => format!("{count} resources"),
-    };
-    let facts = serde_json::to_string_pretty(page).unwrap_or_default();
-    Notice {
-        urgency: Urgency::Page,
-        subject: format!("hold: CannotObserve {subject}"),
-        body: format!("{page}\n\n{facts}\n"),
-    }
-}
-
-/// The page about a stored document that cannot be read, with the remedy.
-fn document_notice(error: &DocumentError) -> Notice {
-    Notice {
-        urgency: Urgency::Page,
-        subject: format!("hold: {} document/{}", error.reason(), error.key()),
-        body: format!(
-            "{error}; {}.\nUntil then the function cannot remember which pages it has sent.\n",
-            error.remedy()
-        ),
-    }
 }

@@ -7,12 +7,13 @@ use mesh::failover::{
     Decision, HoldReason, KeepReason, LastNotification as Told, Memory as StoredMemory, NodeRecord, RouteNotification,
     RouteRecord, Subject, Verdict, expected_end, restore_tag, route_notification,
 };
-use mesh::failures::{FailedCall, FailureClass};
+use mesh::failures::FailureClass;
 use mesh::policy::{Mode, PagingPolicy, Policy};
 use mesh::resource::RouteData;
 use mesh::watch::{Expects, NoProgress, Watch, WatchLimits, WatchedDecision, watch};
 use ports::{BusEvent, JournalEntry, Note, Notice, PortError, StateKey, StoreOutcome, Urgency};
 use records::{Layout, write_record};
+use runner::Run;
 use serde_json::{Value, json};
 
 use crate::actuate::{Outcome, clear_tag, tag};
@@ -233,13 +234,13 @@ impl Notifications {
     /// Reports a decision and its outcome. A failed notification is logged, and never blocks or undoes a change.
     pub(crate) async fn report(
         &self,
+        run: &Run<'_>,
         news: &mut News,
         outcome: Option<&Outcome>,
         observation: &Observation,
         trigger: &Trigger,
-        policy: &PagingPolicy,
-        now: Timestamp,
     ) -> ReportEntry {
+        let (policy, now) = (&run.policy().failover.paging, run.now());
         let mut entry = ReportEntry::new(observation, &news.decision, outcome);
         // A plan that was reported before and is still not executed is not reported again.
         let is_news = news.notification.news && !(news.again && outcome.is_some_and(Outcome::left_undone));
@@ -260,7 +261,7 @@ impl Notifications {
             }
             Some(Outcome::Failed { error, may_heal, kind }) => {
                 let class = if *may_heal { FailureClass::Transient } else { FailureClass::Permanent };
-                self.memory.failed(&written, &FailedCall { class, kind: &kind.to_string(), text: error }, now).await;
+                run.failures().fail(&written, class, kind.name(), error.clone());
             }
             Some(outcome) if outcome.pages() => {
                 let what = format!("{} after {}", entry.line.resource, entry.line.reason);
@@ -269,17 +270,17 @@ impl Notifications {
             Some(outcome) => {
                 let happened = !matches!(outcome, Outcome::Refused { .. } | Outcome::Superseded);
                 if is_news && happened {
-                    let urgency = if news.telling.page { Urgency::Page } else { Urgency::Note };
+                    let urgency = if news.notification.page { Urgency::Page } else { Urgency::Note };
                     news.noted = self.pager.send(&notice(urgency, &entry.line, &text)).await;
                 }
             }
         }
         if matches!(outcome, Some(Outcome::Applied { .. } | Outcome::AlreadyInPlace)) {
-            self.memory.succeeded(&written).await;
+            run.failures().succeeded(&written);
         }
         self.report_standstill(news, outcome, &entry, policy, now).await;
         if is_news {
-            self.put(&entry, observation, &news.decision.subject, now).await;
+            self.put(run, &entry, observation, &news.decision.subject).await;
         }
         // After the page: if the process is killed in between, a page is sent twice rather than never.
         let done = match outcome {
@@ -288,9 +289,7 @@ impl Notifications {
         };
         if !done && matches!(&news.decision.subject, Subject::Route(route) if trigger.released.contains_key(route)) {
             // Only this event carries the release, so no later run makes up for it.
-            entry
-                .retry
-                .get_or_insert_with(|| format!("the release of {} is not stored yet", entry.line.resource));
+            entry.retry.get_or_insert_with(|| format!("the release of {} is not stored yet", entry.line.resource));
         }
         entry
     }
@@ -390,7 +389,7 @@ impl Notifications {
         self.ports.state.note(&note).await
     }
 
-    async fn put(&self, entry: &ReportEntry, observation: &Observation, subject: &Subject, now: Timestamp) {
+    async fn put(&self, run: &Run<'_>, entry: &ReportEntry, observation: &Observation, subject: &Subject) {
         let arn = match subject {
             Subject::Route(route) => observation.routes.get(route).map(|route| route.metadata.arn.to_string()),
             Subject::Node(_) => None,
@@ -401,10 +400,10 @@ impl Notifications {
             resources: arn.into_iter().collect(),
         };
         match self.ports.bus.put(&[event]).await {
-            Ok(()) => self.memory.succeeded(BUS).await,
+            Ok(()) => run.failures().succeeded(BUS),
             Err(error) => {
                 tracing::warn!(%error, "failed to put a decision about a route on the event bus");
-                self.memory.unread(BUS, &error, now).await;
+                run.failures().failed(BUS, &error);
             }
         }
     }

@@ -74,7 +74,8 @@ impl Observation {
     /// The nodes with a stored notification.
     pub(crate) fn notified_nodes(&self) -> Vec<VirtualNodeName> {
         let reported = self.facts.nodes.iter().chain(&self.reported);
-        let notified: BTreeSet<&VirtualNodeName> = reported.filter(|node| self.last_notification(node).is_some()).collect();
+        let notified: BTreeSet<&VirtualNodeName> =
+            reported.filter(|node| self.last_notification(node).is_some()).collect();
         notified.into_iter().cloned().collect()
     }
 
@@ -195,7 +196,12 @@ pub(crate) struct MeshesToRead {
 
 /// The meshes that have to be read: the meshes that an alarm reports or the event names. A scheduled run adds meshes in
 /// which a route may still be shifted although no alarm reports them any more.
-pub(crate) async fn meshes(ports: &Ports, warm: &Mutex<Warm>, alarms: &Alarms, context: ReadContext<'_>) -> MeshesToRead {
+pub(crate) async fn meshes(
+    ports: &Ports,
+    warm: &Mutex<Warm>,
+    alarms: &Alarms,
+    context: ReadContext<'_>,
+) -> MeshesToRead {
     let bound = context.policy.bindings.iter().map(|binding| &binding.mesh);
     let released = context.trigger.released.keys().map(|route| &route.mesh);
     let mut meshes: BTreeSet<MeshName> = bound.chain(released).chain(alarms.targets.meshes()).cloned().collect();

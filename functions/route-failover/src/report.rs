@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use mesh::alarm::AlarmName;
 use mesh::failover::{Decision, HoldReason, Subject, UnansweredAlarm, Verdict, Wiring};
 use mesh::name::MeshName;
-use ports::{DocumentError, PortError, Refusal};
-use runner::{Report, Signals};
-use serde_json::{Value, json};
+use ports::Refusal;
+use runner::{RequestedBy, Run};
+use serde_json::Value;
 
 use crate::actuate::Outcome;
 use crate::alarms::Alarms;
@@ -22,8 +22,12 @@ pub(crate) struct ReportEntry {
     pub(crate) subject: Option<Subject>,
     /// The line of the report.
     pub(crate) line: runner::Decision,
-    /// The metrics that the line counts into.
-    pub(crate) signals: Signals,
+    /// Whether the resource is held although an alarm is on.
+    is_held: bool,
+    /// Whether a write replaced a change that had not been read.
+    has_overwritten: bool,
+    /// Whether the kill switch is on.
+    is_killed: bool,
     /// Whether another writer changed the route or its record in between, so that the decision has to be made again.
     pub(crate) superseded: bool,
     /// Why the event should be delivered again; `None` if it should not.
@@ -36,25 +40,20 @@ impl ReportEntry {
     /// The report line of a decision and its outcome.
     pub(crate) fn new(observation: &Observation, decision: &Decision, outcome: Option<&Outcome>) -> Self {
         let mesh = &observation.facts.mesh;
-        let held = decision.failing
+        let is_held = decision.failing
             && match &decision.verdict {
                 Verdict::Hold(_) => true,
                 Verdict::Keep(_) => false,
                 // A planned change that was not made leaves the traffic where it is, as a hold does.
                 Verdict::Act(_) => outcome.is_some_and(Outcome::keeps_traffic),
             };
-        let overwrote = matches!(outcome, Some(Outcome::Overwrote { .. }));
-        let killed = observation.facts.kill_switch.is_some()
-            || matches!(outcome, Some(Outcome::Refused { refusal: Refusal::KillSwitchOn }));
         Self {
             subject: Some(decision.subject.clone()),
             line: line(mesh, decision, outcome),
-            signals: Signals {
-                holds_during_alarm: u32::from(held),
-                overwrote: u32::from(overwrote),
-                kill_switch_on: killed,
-                ..Signals::default()
-            },
+            is_held,
+            has_overwritten: matches!(outcome, Some(Outcome::Overwrote { .. })),
+            is_killed: observation.facts.kill_switch.is_some()
+                || matches!(outcome, Some(Outcome::Refused { refusal: Refusal::KillSwitchOn })),
             superseded: outcome.is_some_and(overtaken) || is_stale(decision),
             retry: retry(decision, outcome),
             shown: true,
@@ -70,45 +69,12 @@ impl ReportEntry {
         Self { superseded: true, retry: released.then(why), ..entry }
     }
 
-    /// A part of the observation could not be read.
-    pub(crate) fn unread(what: &str, error: &PortError) -> Self {
-        let facts = json!({ "call": error.call, "kind": error.kind, "message": error.message });
-        Self {
-            subject: None,
-            line: hold(what.to_owned(), "CannotObserve", facts),
-            signals: Signals::default(),
-            superseded: false,
-            retry: error.kind.may_heal().then(|| format!("{what} cannot be read: {error}")),
-            shown: true,
-        }
-    }
-
-    /// The function's own document cannot be read. It is not overwritten, and no decision depends on it.
-    pub(crate) fn unreadable_document(error: &DocumentError) -> Self {
-        let facts = json!({ "message": error.to_string(), "remedy": error.remedy() });
-        Self {
-            subject: None,
-            line: hold(format!("document/{}", error.key()), error.reason(), facts),
-            signals: Signals::default(),
-            superseded: false,
-            retry: None,
-            shown: true,
-        }
-    }
-
     /// Alarms that an event named and that the function ignores on purpose, since their metrics report no failure.
     pub(crate) fn not_failures(named: &BTreeSet<AlarmName>, alarms: &Alarms) -> Vec<Self> {
         let left_alone = |name: &AlarmName| {
             let reason = alarms.targets.unmapped.get(name).filter(|reason| reason.is_not_a_failure())?;
             let line = hold(format!("alarm/{name}"), reason.code(), facts(reason));
-            Some(Self {
-                subject: None,
-                line: runner::Decision { decision: "keep".to_owned(), ..line },
-                signals: Signals::default(),
-                superseded: false,
-                retry: None,
-                shown: true,
-            })
+            Some(Self::without_subject(runner::Decision { decision: "keep".to_owned(), ..line }))
         };
         named.iter().filter_map(left_alone).collect()
     }
@@ -126,26 +92,40 @@ impl ReportEntry {
         // An alarm of another application is not a hold of this function; it counts as no change.
         let is_ours = alarm.wiring != Wiring::Bus;
         let line = if is_ours { line } else { runner::Decision { decision: "keep".to_owned(), ..line } };
+        Self { is_held: is_ours && alarm.in_alarm, ..Self::without_subject(line) }
+    }
+
+    /// A line about a subject outside a mesh.
+    fn without_subject(line: runner::Decision) -> Self {
         Self {
             subject: None,
             line,
-            signals: Signals { holds_during_alarm: u32::from(is_ours && alarm.in_alarm), ..Signals::default() },
+            is_held: false,
+            has_overwritten: false,
+            is_killed: false,
             superseded: false,
             retry: None,
             shown: true,
         }
     }
 
-    /// The report of an invocation.
-    pub(crate) fn report(entries: Vec<Self>) -> Report {
-        let mut signals = Signals::default();
-        for entry in &entries {
-            signals.holds_during_alarm += entry.signals.holds_during_alarm;
-            signals.overwrote += entry.signals.overwrote;
-            signals.kill_switch_on |= entry.signals.kill_switch_on;
+    /// Adds the line to the report of the run. `requested_by` are the deliveries to repeat if a retry may help.
+    pub(crate) fn add_to(self, run: &Run<'_>, requested_by: &RequestedBy) {
+        if self.is_held {
+            run.held_during_alarm();
         }
-        let lines = entries.into_iter().filter(|entry| entry.shown).map(|entry| entry.line).collect();
-        Report { signals, ..Report::new(lines) }
+        if self.has_overwritten {
+            run.overwrote();
+        }
+        if self.is_killed {
+            run.kill_switch_on();
+        }
+        if let Some(why) = &self.retry {
+            run.retry(requested_by, why);
+        }
+        if self.shown {
+            run.report(self.line);
+        }
     }
 }
 

@@ -27,7 +27,7 @@ pub fn function(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Runn
 #[cfg(test)]
 mod tests {
     #[test]
-    fn it_is_called_like_its_folder() {
+    fn name_is_the_name_of_the_package() {
         assert_eq!(super::NAME, env!("CARGO_PKG_NAME"));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures::future::{join, try_join};
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::{Alarm, AlarmName};
-use mesh::certificates::Reading;
+use mesh::certificates::SourceReading;
 use mesh::failover::{AlarmTags, alarm_targets, related, unread_alarms};
 use mesh::name::MeshName;
 use mesh::policy::{GateMetrics, Policy};
@@ -28,16 +28,16 @@ pub(crate) async fn alarms(
     rollout: &Rollout,
     policy: &Policy,
     now: Timestamp,
-) -> Reading<Vec<Alarm>> {
+) -> SourceReading<Vec<Alarm>> {
     const TARGET: &str = "alarms";
     match read_alarms(ports, rollout, policy, now).await {
         Ok(alarms) => {
             failures.succeeded(TARGET);
-            Reading::Known(alarms)
+            SourceReading::Known(alarms)
         }
         Err(error) => {
             failures.failed(TARGET, &error);
-            Reading::Unread(error.to_string())
+            SourceReading::Unread(error.to_string())
         }
     }
 }
@@ -111,26 +111,26 @@ pub(crate) async fn metrics(
     if wanted.is_empty() {
         return Vec::new();
     }
-    let answer = |data: &dyn Fn(usize) -> Reading<Vec<(Timestamp, f64)>>| {
+    let answer = |data: &dyn Fn(usize) -> SourceReading<Vec<(Timestamp, f64)>>| {
         wanted.iter().enumerate().map(|(number, id)| MetricReading { series: id.clone(), data: data(number) }).collect()
     };
     if until <= from {
-        return answer(&|_| Reading::Known(Vec::new()));
+        return answer(&|_| SourceReading::Known(Vec::new()));
     }
     let queries: Vec<MetricSeries> = wanted.iter().map(|id| query(id, &rollout.mesh, policy)).collect();
     match ports.metrics.read(&queries, from, until).await {
         Ok(found) => {
             failures.succeeded(TARGET);
             answer(&|number| match found.get(number) {
-                Some(SeriesData::Points(points)) => Reading::Known(points.clone()),
-                Some(SeriesData::Unreadable(why)) => Reading::Unread(why.clone()),
-                None => Reading::Unread("the response has no result for it".to_owned()),
+                Some(SeriesData::Points(points)) => SourceReading::Known(points.clone()),
+                Some(SeriesData::Unreadable(why)) => SourceReading::Unread(why.clone()),
+                None => SourceReading::Unread("the response has no result for it".to_owned()),
             })
         }
         Err(error) => {
             failures.failed(TARGET, &error);
             let why = error.to_string();
-            answer(&|_| Reading::Unread(why.clone()))
+            answer(&|_| SourceReading::Unread(why.clone()))
         }
     }
 }

@@ -31,15 +31,16 @@ impl Trigger {
         let mut trigger = Self::default();
         for Delivery { message_id, payload, .. } in deliveries {
             match payload {
-                Payload::Rollout(wake) => trigger.requests.push(RequestedRollout {
-                    request: *wake.request,
-                    by: wake.by.unwrap_or_else(|| "an event".to_owned()),
-                    at: wake.at,
+                Payload::Rollout(message) => trigger.requests.push(RequestedRollout {
+                    request: *message.request,
+                    by: message.by.unwrap_or_else(|| "an event".to_owned()),
+                    at: message.at,
                     requested_by: RequestedBy::delivery(message_id),
                 }),
                 Payload::Tick | Payload::Alarm(_) | Payload::MeshWrite(_) => trigger.everything.push(message_id),
                 // Reported before, or for other functions.
                 Payload::Release(_)
+                | Payload::Drill(_)
                 | Payload::Config(_)
                 | Payload::Certificate(_)
                 | Payload::Sweep { .. }

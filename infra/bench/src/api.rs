@@ -13,7 +13,7 @@ use crate::Row;
 /// Concurrent callers.
 const CALLERS: usize = 8;
 
-/// How long each kind of call is repeated.
+/// The duration of the repetition of each kind of call.
 const SPAN: Duration = Duration::from_secs(3);
 
 pub(crate) async fn measure() -> Result<Vec<Row>, Box<dyn Error>> {

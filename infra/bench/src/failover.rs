@@ -1,4 +1,4 @@
-//! A warm fail-over over in-memory ports: the number of its sequential calls, and its own time.
+//! A warm failover over in-memory ports: the number of its sequential calls, and its own time.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use mesh::name::ResourcePath;
 use mesh::policy::Policy;
 use ports::Deadline;
 use ports::memory::{Fault, Gate, MemoryPolicy, MemoryPorts};
-use route_failover::{Ports, RouteFailover};
+use route_failover::{Ports, Recipient};
 use runner::events::parse;
 use runner::{Handler as _, PolicyKeeper};
 use serde_json::json;
@@ -38,26 +38,27 @@ pub(crate) fn measure() -> Result<Vec<Row>, Box<dyn Error>> {
     let rounds = virtual_time.0.as_secs_f64() / LATENCY.as_secs_f64();
     Ok(vec![
         Row {
-            what: "warm fail-over, calls at 20 ms each, event to weights written",
+            what: "warm failover, calls at 20 ms each, event to weights written",
             figure: format!("{rounds:.0} rounds one after the other"),
             relation: format!("of {calls} calls in all, those after the write included"),
         },
         Row {
-            what: "own time of a warm fail-over, mesh of 50 nodes, without the SDK's share",
+            what: "own time of a warm failover, mesh of 50 nodes, without the SDK's share",
             figure: format!("{:.2} ms", median(own.clone())),
             relation: format!("{:.1} % of its {rounds:.0} rounds", 100.0 * median(own) / (rounds * 20.0)),
         },
     ])
 }
 
-/// One fail-over of a warm function: the time until it writes the weights, or its total time if the calls have no
+/// One failover of a warm function: the time until it writes the weights, or its total time if the calls have no
 /// latency, and the number of its calls.
 async fn run(latency: Duration) -> Result<(Duration, usize), Box<dyn Error>> {
     let now: Timestamp = "2026-10-05T12:00:00Z".parse()?;
     let memory = shop(now)?;
-    let function = RouteFailover::new(
+    let function = route_failover::function(
         ports(&memory),
         PolicyKeeper::start(Box::new(MemoryPolicy::new(POLICY, memory.faults.clone())), Policy::read, now).await?,
+        Recipient::default(),
     );
     let tick = parse(&json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}));
     let deadline = || Deadline::after(Duration::from_secs(30));
@@ -86,7 +87,7 @@ async fn run(latency: Duration) -> Result<(Duration, usize), Box<dyn Error>> {
     let took = if latency.is_zero() { wall.elapsed() } else { to_write };
     let acted = report.decisions.iter().any(|decision| decision.reason == "Failover");
     if !acted {
-        return Err(format!("the fail-over did not happen: {report:?}").into());
+        return Err(format!("the failover did not happen: {report:?}").into());
     }
     Ok((took, memory.faults.calls().len() - before))
 }

@@ -66,7 +66,7 @@ async fn many() -> Result<Vec<Row>, Box<dyn Error>> {
     let parsed = parsing(&shop)?;
     let own = median(own);
     Ok(vec![Row {
-        what: "a wake over 1,000 imported certificates, none due, without the SDK's share",
+        what: "a run over 1,000 imported certificates, none due, without the SDK's share",
         figure: format!("{own:.0} ms, {:.0} µs a certificate", own * 1000.0 / f64::from(MANY)),
         relation: format!(
             "{:.1} x reading their X.509 alone ({parsed:.0} ms); {:.1} calls a certificate, its node's description among them",

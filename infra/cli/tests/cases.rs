@@ -80,7 +80,7 @@ const CASES: [Case; 31] = [
 ];
 
 #[test]
-fn each_recorded_case_is_told_on_the_first_screen() {
+fn each_recorded_case_is_reported_on_the_first_screen() {
     let cases: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/cases/mesh");
     if !cases.is_dir() {
         println!("skipped: the folder of recorded cases does not exist");

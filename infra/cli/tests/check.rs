@@ -28,7 +28,7 @@ fn json(args: &[&str]) -> (i32, Value) {
 }
 
 #[test]
-fn the_exit_code_says_how_it_ended() {
+fn exit_code_is_the_outcome_of_the_check() {
     let table: [(&[&str], Option<&str>, i32); 8] = [
         (&["check", "loose/cloudformation.yaml"], None, 1),
         (&["check", "loose/cloudformation.yaml", "--fail-on", "never"], None, 0),
@@ -46,7 +46,7 @@ fn the_exit_code_says_how_it_ended() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_with_file_resource_and_member() {
+fn unreadable_input_is_reported_with_file_resource_and_member() {
     let node = r#"{"meshName": "shop", "virtualNodeName": "a", "spec": {"listeners": [{}]}}"#;
     let (code, stdout, _) = meshwarden(&["check", "-"], Some(node));
     assert_eq!(code, 2);
@@ -226,7 +226,7 @@ fn plan(missing_data: &str) -> String {
 }
 
 #[test]
-fn alarm_beside_the_mesh_that_cannot_prove_a_return_is_a_finding() {
+fn alarm_in_the_files_that_cannot_prove_a_return_is_a_finding() {
     for (form, missing_data, expected) in [
         (template as fn(&str) -> String, "breaching", Some("missingDataBreaches")),
         (template, "ignore", Some("ignoresMissingData")),

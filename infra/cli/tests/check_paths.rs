@@ -125,7 +125,7 @@ fn each_path_that_is_given_must_hold_something() {
 
 /// `--allow-empty` permits paths without a mesh, but never unread files.
 #[test]
-fn empty_paths_are_allowed_where_that_is_asked_for() {
+fn allow_empty_flag_accepts_paths_without_resources() {
     let table: [(Files<'_>, i32); 8] = [
         (&[], 0),
         (&[("README.md", "# a")], 0),
@@ -206,7 +206,7 @@ fn several_documents_of_json_are_read_from_one_file() {
 
 /// Macros may add resources that seem to be missing from a template.
 #[test]
-fn what_macros_may_add_is_not_missing() {
+fn resource_that_a_macro_may_add_is_not_missing() {
     let service = "Resources: {S: {Type: AWS::AppMesh::VirtualService, Properties: {MeshName: m, VirtualServiceName: s.local, \
                    Spec: {Provider: {VirtualNode: {VirtualNodeName: gone}}}}}, M: {Type: AWS::AppMesh::Mesh, Properties: {MeshName: m}}}\n";
     for (transform, is_sure) in [

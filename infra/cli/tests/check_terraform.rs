@@ -41,7 +41,7 @@ fn terraform_configurations_are_evaluated() {
 }
 
 #[test]
-fn what_only_terraform_evaluates_is_never_passed_over() {
+fn value_that_only_terraform_evaluates_is_reported() {
     let module = "module \"mesh\" { source = \"git::https://example.com/mesh.git\" }\n";
     let loops = "variable \"all\" {}\nresource \"aws_appmesh_virtual_node\" \"n\" {\n  for_each = var.all\n  name = each.key\n  \
                  mesh_name = \"m\"\n  spec {}\n}\n";
@@ -73,7 +73,7 @@ fn what_only_terraform_evaluates_is_never_passed_over() {
 
 /// Unread blocks may contain the member that a rule misses.
 #[test]
-fn what_rests_on_a_dynamic_block_is_undecided() {
+fn finding_that_depends_on_a_dynamic_block_is_undecided() {
     let text = r#"
 variable "ports" {}
 resource "aws_appmesh_mesh" "m" { name = "m" }

@@ -45,7 +45,7 @@ fn ended(output: &Output) -> (Option<i32>, String) {
 }
 
 #[test]
-fn action_declares_what_it_uses_and_keeps_inputs_out_of_scripts() {
+fn action_declares_its_inputs_and_keeps_them_out_of_scripts() {
     let action = yaml("github/action.yml");
     assert_eq!(action["runs"]["using"], "composite");
     let inputs = action["inputs"].as_object().unwrap();
@@ -128,7 +128,7 @@ fn gitlab_job_writes_its_reports_and_ends_as_the_check_does() {
 
 /// The job's build output stays in cached project folders that `check .` skips.
 #[test]
-fn gitlab_job_keeps_what_it_builds_in_a_cache_of_the_project() {
+fn gitlab_job_caches_its_build() {
     let job = yaml("gitlab/meshwarden.gitlab-ci.yml")["meshwarden-check"].clone();
     let script = job["before_script"][0].as_str().unwrap();
     let cached: Vec<&str> = job["cache"]["paths"].as_array().unwrap().iter().filter_map(Value::as_str).collect();

@@ -97,7 +97,8 @@ async fn dead_letters_are_listed_sent_again_and_deleted() {
     let (code, _, error) = meshwarden(&stack, "redrive --all --queue mw-DeadLetterQueue").await;
     assert_eq!(code, Some(1), "{error}");
     assert!(
-        error.contains("it can't be read and would come back") && error.contains("1 of 2 dead letters stay"),
+        error.contains("it is unreadable and would become a dead letter again")
+            && error.contains("1 of 2 dead letters stay"),
         "{error}"
     );
     let request = json!({ "QueueUrl": queue, "MessageAttributeNames": ["All"] });
@@ -111,7 +112,7 @@ async fn dead_letters_are_listed_sent_again_and_deleted() {
     assert_eq!((code, dropped.as_str()), (Some(0), "1 dead letter deleted\n"), "{error}");
     let (code, history, error) = meshwarden(&stack, "history").await;
     assert_eq!(code, Some(0), "{error}");
-    assert!(history.contains("dana sends again 1 dead letter") && history.contains("dana deletes 1"), "{history}");
+    assert!(history.contains("dana redrives 1 dead letter") && history.contains("dana deletes 1"), "{history}");
     let (_, listed, _) = meshwarden(&stack, "list --queue mw-DeadLetterQueue").await;
     assert_eq!(listed, "0 dead letters\n");
     let (code, _, error) = meshwarden(&stack, "list --queue absent").await;

@@ -49,7 +49,7 @@ fn found(objects: &[String]) -> (Vec<String>, String) {
     (found, report.to_string())
 }
 
-/// Asserts what is found where one gateway with these selectors is in front of `apps`.
+/// Asserts the findings where one gateway with these selectors is in front of `apps`.
 fn of_gateways(name: &str, labels: &str, gateways: &[&str], of_route: &str, expected: &[&str]) {
     let mut objects = vec![namespace("apps", labels), mesh("shop", "{}"), web("apps"), gateway_route("apps", of_route)];
     objects.extend((0..).zip(gateways).map(|(number, selectors)| gateway(&format!("g{number}"), "apps", selectors)));

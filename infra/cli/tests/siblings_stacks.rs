@@ -151,7 +151,7 @@ fn an_import_that_several_exports_fit_is_not_guessed() {
 }
 
 #[test]
-fn what_is_not_created_is_neither_exported_nor_imported() {
+fn excluded_resource_is_neither_exported_nor_imported() {
     let conditions = "Parameters: {Mode: {Type: String, Default: own}}\nConditions: {IsOwn: !Equals [!Ref Mode, own]}";
     let import = "!If [IsOwn, !ImportValue shop-mesh, !Ref AWS::NoValue]";
     let owner = "Properties: {MeshOwner: !If [IsOwn, !Ref AWS::NoValue, '123456789012'],";
@@ -180,7 +180,7 @@ fn nested(id: &str, url: &str, parameters: &str) -> String {
 }
 
 #[test]
-fn nested_stacks_are_followed_with_what_their_parents_give_them() {
+fn nested_stacks_are_read_with_their_parameters() {
     let mesh = || MESH.to_owned();
     let (node, by_output) = (child(), |id: &str| service("shop", &format!("!GetAtt {id}.Outputs.Node")));
     let root = template("", &[mesh(), nested("App", "node.yaml", "Mesh: !GetAtt Mesh.MeshName"), by_output("App")], "");
@@ -281,7 +281,7 @@ fn parameters_of_systems_manager_carry_values_by_their_name() {
 }
 
 #[test]
-fn loops_export_what_they_make() {
+fn loop_exports_its_resources() {
     let nodes = node("'Node${Name}'", "shop", "!Sub 'n-${Name}'");
     let resources = [MESH.to_owned(), format!("'Fn::ForEach::Nodes': [Name, [a, b], {{{nodes}}}]")];
     let outputs = "  'Fn::ForEach::Outputs': [Name, [a, b], {'Out${Name}': {Value: !Sub 'n-${Name}', Export: {Name: !Sub 'node-${Name}'}}}]\n";

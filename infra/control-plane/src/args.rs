@@ -5,6 +5,7 @@ mod api;
 mod connections;
 mod events;
 mod instances;
+mod store;
 mod xds;
 
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use control_plane::{QuotaPreset, QuotaSetting, Quotas, Settings};
 use events::EventArgs;
 use instances::InstanceArgs;
 use mesh::name::AccountId;
+use store::StoreArgs;
 
 /// Serves the App Mesh API, and xDS to Envoy proxies.
 ///
@@ -61,6 +63,8 @@ pub(crate) struct Args {
     /// ends.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    store: StoreArgs,
     #[command(flatten)]
     instances: InstanceArgs,
     #[command(flatten)]
@@ -105,7 +109,13 @@ impl Args {
             Ok(xds) => xds,
             Err(error) => return Err(Self::command().error(ErrorKind::ValueValidation, error_chain(&error))),
         };
+        let (store, role) = match self.store.settings(self.data.as_deref()) {
+            Ok(settings) => settings,
+            Err(text) => return refused(text),
+        };
         Ok(Settings {
+            store,
+            role,
             api: self.api,
             api_auth,
             api_tls,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
-use control_plane::xds::{Bootstrap, BootstrapTls, ListenAddress, Statistics, StatisticsSet};
+use control_plane::xds::{Bootstrap, BootstrapTls, Statistics, StatisticsSet, XdsServers};
 use xds::ProxyId;
 
 use crate::certificate_args::interval;
@@ -14,9 +14,10 @@ use crate::certificate_args::interval;
 /// The options of the printed configuration.
 #[derive(Debug, Args)]
 pub(crate) struct BootstrapArgs {
-    /// The address at which the control plane serves xDS, as it prints it: `127.0.0.1:18000` or `unix:/run/xds.sock`.
-    #[arg(long, value_name = "ADDR")]
-    xds: ListenAddress,
+    /// The address at which the control plane serves xDS, as it prints it: `127.0.0.1:18000` or `unix:/run/xds.sock`. With
+    /// several replicas, their names or addresses: `a.local:18000,b.local:18000`. Envoy resolves names again every 5 s.
+    #[arg(long, value_name = "ADDR[,ADDR]")]
+    xds: XdsServers,
     /// The resource that the Envoy serves: `mesh/<mesh>/virtualNode/<name>`, `mesh/<mesh>/virtualGateway/<name>`, or
     /// the ARN.
     #[arg(long, value_name = "ID")]

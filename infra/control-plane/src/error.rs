@@ -120,6 +120,17 @@ pub enum ApiError {
     /// The storage has failed. Nothing was changed.
     #[error("the storage has failed, so nothing was changed; the server's log has the reason")]
     Unavailable,
+    /// A shared store did not answer in time. The write may have been stored, or may still be.
+    #[error(
+        "the outcome of the write is unknown: the store did not answer in time; read the resource, or repeat the request with its client token"
+    )]
+    OutcomeUnknown,
+    /// The state of this replica is older than a client may rely on. Nothing was changed.
+    #[error("this replica cannot read the current state from the store, so nothing was changed; another replica may")]
+    Stale,
+    /// Too many writes wait for the store. Nothing was changed.
+    #[error("too many writes are waiting for the store, so nothing was changed; repeat the request later")]
+    Crowded,
     /// No operation of the API has this method and URI.
     #[error("{method} {uri} is not an operation of the App Mesh API")]
     UnknownOperation {
@@ -169,6 +180,8 @@ pub enum ErrorType {
     TooManyTags,
     /// The server cannot process the request now.
     ServiceUnavailable,
+    /// The client sends more requests than the server can process.
+    TooManyRequests,
     /// Not in the API model: the error of AWS services for a URI without an operation. Deliberately not `NotFound`,
     /// which a client with a wrong endpoint would read as the absence of a resource.
     UnknownOperation,
@@ -189,6 +202,7 @@ impl ErrorType {
             Self::ResourceInUse => "ResourceInUseException",
             Self::TooManyTags => "TooManyTagsException",
             Self::ServiceUnavailable => "ServiceUnavailableException",
+            Self::TooManyRequests => "TooManyRequestsException",
             Self::UnknownOperation | Self::MethodNotAllowed => "UnknownOperationException",
         }
     }
@@ -202,6 +216,7 @@ impl ErrorType {
             Self::NotFound | Self::UnknownOperation => 404,
             Self::MethodNotAllowed => 405,
             Self::Conflict | Self::ResourceInUse => 409,
+            Self::TooManyRequests => 429,
             Self::ServiceUnavailable => 503,
         }
     }
@@ -226,9 +241,33 @@ impl ApiError {
             Self::TooManyTags { .. } => ErrorType::TooManyTags,
             Self::Denied(denial) if denial.is_temporary() => ErrorType::ServiceUnavailable,
             Self::NotShared { .. } | Self::Denied(_) => ErrorType::Forbidden,
-            Self::Unavailable => ErrorType::ServiceUnavailable,
+            Self::Unavailable | Self::OutcomeUnknown | Self::Stale => ErrorType::ServiceUnavailable,
+            Self::Crowded => ErrorType::TooManyRequests,
             Self::UnknownOperation { known_uri: false, .. } => ErrorType::UnknownOperation,
             Self::UnknownOperation { known_uri: true, .. } => ErrorType::MethodNotAllowed,
+        }
+    }
+
+    /// Whether a failed write was applied, for errors of the store: the value of a response header.
+    #[must_use]
+    pub const fn write_outcome(&self) -> Option<&'static str> {
+        match self {
+            Self::OutcomeUnknown => Some("unknown"),
+            Self::Unavailable | Self::Stale | Self::Crowded => Some("not-applied"),
+            Self::Invalid { .. }
+            | Self::NotFound { .. }
+            | Self::UnknownArn { .. }
+            | Self::DanglingReference { .. }
+            | Self::AlreadyExists { .. }
+            | Self::TokenReused { .. }
+            | Self::VersionMismatch { .. }
+            | Self::InUse { .. }
+            | Self::QuotaReached { .. }
+            | Self::TooManyTags { .. }
+            | Self::NotShared { .. }
+            | Self::NotAdmitted { .. }
+            | Self::Denied(_)
+            | Self::UnknownOperation { .. } => None,
         }
     }
 
@@ -249,6 +288,9 @@ impl ApiError {
             | Self::NotAdmitted { .. }
             | Self::Denied(_)
             | Self::Unavailable
+            | Self::OutcomeUnknown
+            | Self::Stale
+            | Self::Crowded
             | Self::UnknownOperation { .. } => None,
         }
     }

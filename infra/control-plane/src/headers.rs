@@ -12,3 +12,7 @@ pub(crate) const FINDINGS: &str = "x-meshwarden-findings";
 pub(crate) const ERROR_TYPE: &str = "x-amzn-errortype";
 /// The request id, also in the log.
 pub(crate) const REQUEST_ID: &str = "x-amzn-requestid";
+/// How old the answer may be, in seconds, where a replica could not read the current state from the store.
+pub(crate) const AGE: &str = "x-meshwarden-age";
+/// Whether a write that failed in the store was applied: `not-applied` or `unknown`.
+pub(crate) const OUTCOME: &str = "x-meshwarden-outcome";

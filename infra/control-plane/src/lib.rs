@@ -66,6 +66,6 @@ pub use log::{BoundedLine, BoundedLog};
 pub use metrics::{Metrics, ProxyKind, XdsMetrics, XdsType};
 pub use quotas::{Quota, QuotaPreset, QuotaSetting, QuotaSettingError, Quotas};
 pub use server::{BindError, Server};
-pub use settings::Settings;
-pub use store::Store;
+pub use settings::{Settings, SharedStore, SharedStoreError};
+pub use store::{LogStartError, ReplicaRole, Store};
 pub use tls::{TlsError, TlsFiles};

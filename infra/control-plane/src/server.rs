@@ -17,10 +17,10 @@ use crate::connections::{BodyBudget, BodyBudgetLimits, ConnectionTable};
 use crate::events::Events;
 use crate::http::{self, Api};
 use crate::listen;
-use crate::settings::Settings;
+use crate::settings::{Settings, SharedStore};
 use crate::state::Realm;
-use crate::storage::{Disk, OpenError};
-use crate::store::Store;
+use crate::storage::{Disk, ItemLog, OpenError, SharedOpenError};
+use crate::store::{LogStartError, ReplicaRole, Store};
 use crate::tls::{Tls, TlsEndpoint, TlsError};
 use crate::xds::{Ads, AdsLimits, ListenError};
 
@@ -43,14 +43,27 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the address and opens the data folder of the settings.
+    /// Binds the address and opens the store of the settings.
     pub async fn bind(settings: Settings) -> Result<Self, BindError> {
         let realm = Realm::new(settings.account.clone(), settings.region.clone());
-        let store = match &settings.data {
-            None => Store::new(settings.quotas.clone()),
-            Some(data) => {
+        let quotas = settings.quotas.clone();
+        let store = match (&settings.store, &settings.data) {
+            (Some(shared), _) => {
+                let (log, snapshot) = match shared {
+                    SharedStore::DynamoDb(table) => {
+                        ItemLog::open_table(aws::Aws::open().await.items(table), &realm).await?
+                    }
+                    SharedStore::Etcd { endpoints, accepts_old } => {
+                        ItemLog::open_etcd(endpoints, *accepts_old, &realm).await?
+                    }
+                };
+                let log = Arc::new(log);
+                Store::with_log(Arc::<ItemLog>::clone(&log), Some(log), settings.role, &snapshot, quotas).await?
+            }
+            (None, None) => Store::new(quotas),
+            (None, Some(data)) => {
                 let (disk, records) = Disk::open(data, &realm)?;
-                Store::with_storage(Box::new(disk), &records, settings.quotas.clone()).map_err(BindError::Thread)?
+                Store::with_storage(Box::new(disk), &records, quotas).map_err(BindError::Thread)?
             }
         };
         Self::bind_with_store(settings, store).await
@@ -63,6 +76,9 @@ impl Server {
             match (&settings.api_auth, &settings.api_tls) {
                 (ApiAuth::Loopback, _) => return Err(BindError::NotLoopback { addr: requested }),
                 (ApiAuth::Sts(_), None) => return Err(BindError::BearerWithoutTls { addr: requested }),
+                (ApiAuth::Keys(_), None) if settings.role == ReplicaRole::Replica => {
+                    return Err(BindError::KeysWithoutTls { addr: requested });
+                }
                 (ApiAuth::Keys(_), None) => tracing::warn!(
                     addr = %requested,
                     "the API listens beyond this machine without TLS: requests are signed, but not encrypted"
@@ -178,6 +194,14 @@ pub enum BindError {
         /// The address of the settings.
         addr: SocketAddr,
     },
+    /// Each replica remembers the refused writes that it received: an eavesdropper could repeat one through another replica.
+    #[error(
+        "{addr} is not a loopback address, and with --role replica an eavesdropper could repeat a signed write through another replica; pass --api-tls-cert and --api-tls-key"
+    )]
+    KeysWithoutTls {
+        /// The address of the settings.
+        addr: SocketAddr,
+    },
     /// Authentication cannot be set up.
     #[error(transparent)]
     Guard(#[from] GuardError),
@@ -193,6 +217,12 @@ pub enum BindError {
     /// The stored state cannot be read, or must not be used.
     #[error(transparent)]
     Data(#[from] OpenError),
+    /// The shared store cannot be opened.
+    #[error(transparent)]
+    SharedStore(#[from] SharedOpenError),
+    /// The log of the shared store cannot be used.
+    #[error(transparent)]
+    Log(#[from] LogStartError),
     /// The operating system cannot start the thread that stores writes.
     #[error("failed to start the storage thread")]
     Thread(#[source] io::Error),

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use mesh::name::AccountId;
 
@@ -11,8 +12,59 @@ use crate::connections::ConnectionLimits;
 use crate::events::EventReceiver;
 use crate::quotas::Quotas;
 use crate::state::Region;
+use crate::store::ReplicaRole;
 use crate::tls::TlsFiles;
 use crate::xds::XdsSettings;
+
+/// A store that several replicas share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SharedStore {
+    /// A DynamoDB table of this name.
+    DynamoDb(String),
+    /// The members of an etcd cluster.
+    Etcd {
+        /// Each as `HOST:PORT`.
+        endpoints: Vec<String>,
+        /// Whether releases are accepted that may lose acknowledged writes.
+        accepts_old: bool,
+    },
+}
+
+/// The text does not name a shared store.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "invalid store {0:?}: expected \"dynamodb:TABLE\", \"etcd:HOST:PORT,...\" or \"memory\"; a folder is given with --data"
+)]
+pub struct SharedStoreError(pub String);
+
+impl FromStr for SharedStore {
+    type Err = SharedStoreError;
+
+    fn from_str(text: &str) -> Result<Self, SharedStoreError> {
+        let error = || SharedStoreError(text.to_owned());
+        match text.split_once(':').ok_or_else(error)? {
+            ("dynamodb", table) => {
+                let is_allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+                let fits = (3..=255).contains(&table.len()) && table.bytes().all(is_allowed);
+                if fits { Ok(Self::DynamoDb(table.to_owned())) } else { Err(error()) }
+            }
+            ("etcd", endpoints) => {
+                let is_endpoint = |endpoint: &str| {
+                    let parts = endpoint.rsplit_once(':');
+                    parts.is_some_and(|(host, port)| {
+                        !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok()
+                    })
+                };
+                let endpoints: Vec<String> = endpoints.split(',').map(str::to_owned).collect();
+                if !endpoints.iter().all(|endpoint| is_endpoint(endpoint)) {
+                    return Err(error());
+                }
+                Ok(Self::Etcd { endpoints, accepts_old: false })
+            }
+            _ => Err(error()),
+        }
+    }
+}
 
 /// The settings of one server.
 #[derive(Debug, Clone)]
@@ -34,8 +86,12 @@ pub struct Settings {
     pub admission: AdmissionSettings,
     /// The quotas.
     pub quotas: Quotas,
-    /// The folder of the stored state. `None` keeps the state in memory.
+    /// The folder of the stored state. `None` keeps the state in memory, unless `store` is set.
     pub data: Option<PathBuf>,
+    /// The store that several replicas share, instead of a folder.
+    pub store: Option<SharedStore>,
+    /// Whether other replicas may use the shared store.
+    pub role: ReplicaRole,
     /// The receivers of change events.
     pub events: Vec<EventReceiver>,
     /// The settings of the ADS server.
@@ -56,8 +112,28 @@ impl Settings {
             admission: AdmissionSettings::default(),
             quotas: Quotas::default(),
             data: None,
+            store: None,
+            role: ReplicaRole::default(),
             events: Vec::new(),
             xds: XdsSettings::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_stores_are_parsed() {
+        let parse = |text: &str| text.parse::<SharedStore>();
+        assert_eq!(parse("dynamodb:mesh.a-b_c"), Ok(SharedStore::DynamoDb("mesh.a-b_c".to_owned())));
+        let endpoints = vec!["a.local:2379".to_owned(), "[::1]:2380".to_owned()];
+        assert_eq!(parse("etcd:a.local:2379,[::1]:2380"), Ok(SharedStore::Etcd { endpoints, accepts_old: false }));
+        for text in
+            ["", "memory", "dynamodb:", "dynamodb:a/b", "etcd:", "etcd:host", "etcd:http://a:1", "redis:a", "etcd:a:1,"]
+        {
+            assert_eq!(parse(text), Err(SharedStoreError(text.to_owned())));
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 /// Raise it when `cargo xtask advisories --newest` is clean.
 const PINNED: &str = "bf5c0d245a92671908518d7e765914d437954ed6";
 
-/// Where deny.toml puts the database.
+/// The folder of the database, as in deny.toml.
 const DATABASE: &str = "advisory-db";
 
 /// Checks by the pinned commit, or by the newest.

@@ -78,7 +78,7 @@ impl<T> Drop for Background<T> {
     }
 }
 
-/// Where the progress of a step is shown.
+/// The output of the progress of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OutputMode {
     /// One line that is updated.

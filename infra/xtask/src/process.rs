@@ -99,7 +99,7 @@ pub(crate) fn end_group(leader: u32) {
     };
     let group = Pid::from_raw(leader);
     // An error means that the group has ended already.
-    let gone = || killpg(group, None).is_err() || leader_is_gone(leader);
+    let gone = || killpg(group, None).is_err() || leader_has_exited(leader);
     if killpg(group, Signal::SIGTERM).is_ok() {
         let ended = interrupt::poll_to_the_end(GRACE, || Ok(gone().then_some(())));
         if !matches!(ended, Ok(Some(()))) || killpg(group, None).is_ok() {
@@ -108,7 +108,7 @@ pub(crate) fn end_group(leader: u32) {
     }
 }
 
-fn leader_is_gone(leader: i32) -> bool {
+fn leader_has_exited(leader: i32) -> bool {
     u32::try_from(leader).is_ok_and(|pid| start_time(pid).is_none())
 }
 

@@ -12,7 +12,7 @@ pub(crate) fn kind_of(status: u16, code: Option<&str>, text: &str, skewed: bool)
     }
     match code.unwrap_or_default() {
         "ExpiredToken" | "ExpiredTokenException" | "RequestTimeTooSkewed" | "RequestExpired" => PortErrorKind::Expired,
-        // The same code reports a wrong key and a wrong time; only a wrong time may be resolved by a retry.
+        // One code reports a wrong key and a wrong time; only a wrong time may be resolved by a retry.
         "InvalidSignatureException" | "SignatureDoesNotMatch" | "AuthFailure" if skewed => PortErrorKind::Expired,
         "Throttling"
         | "ThrottlingException"

@@ -30,6 +30,7 @@ mod event_bridge;
 mod fresh_identity;
 #[cfg(feature = "functions")]
 mod functions;
+mod item_table;
 mod lazy;
 mod local;
 #[cfg(not(all(
@@ -73,6 +74,7 @@ use connection::{Connection, client, client_config};
 pub use event_bridge::Bus;
 #[cfg(feature = "functions")]
 pub use functions::Functions;
+pub use item_table::{ItemPage, ItemTable, PutOutcome, TableDescription, TableItem, TableValue};
 use lazy::Lazy;
 pub use local::{PolicyFile, ReportsFolder, Unset};
 #[cfg(not(all(
@@ -246,6 +248,12 @@ impl Aws {
     pub fn state(&self, table: &str) -> StateTable {
         let config = client_config!(aws_sdk_dynamodb, &self.connection).retry_classifier(state_table::RetryConflicts);
         StateTable::new(aws_sdk_dynamodb::Client::from_conf(config.build()), table)
+    }
+
+    /// The adapter of a table of items with this name.
+    #[must_use]
+    pub fn items(&self, table: &str) -> ItemTable {
+        ItemTable::new(client!(aws_sdk_dynamodb, &self.connection), table)
     }
 
     /// The notifier for the topic with this ARN; without one, notices are only logged.

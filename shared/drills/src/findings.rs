@@ -1,6 +1,7 @@
 //! The findings of the sweep about drills: plans without a recent proof, and plans whose last proof failed.
 
 use jiff::Timestamp;
+use mesh::graph::DrillFactState;
 use mesh::name::{MeshName, VirtualNodeName};
 use mesh::policy::{DrillName, DrillsPolicy};
 
@@ -10,8 +11,8 @@ use crate::record::MeshDrills;
 /// A finding about a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DrillFinding {
-    /// The id of the rule: `drill-overdue` or `drill-failed`.
-    pub rule: &'static str,
+    /// What is wrong with the plan.
+    pub state: DrillFactState,
     /// The plan.
     pub drill: DrillName,
     /// The virtual node.
@@ -20,22 +21,33 @@ pub struct DrillFinding {
     pub text: String,
 }
 
+impl DrillFinding {
+    /// The id of the rule of the pack.
+    #[must_use]
+    pub const fn rule(&self) -> &'static str {
+        match self.state {
+            DrillFactState::Overdue => "drill-overdue",
+            DrillFactState::Failed => "drill-failed",
+        }
+    }
+}
+
 /// The findings of a mesh.
 #[must_use]
 pub fn findings(mesh: &MeshName, record: &MeshDrills, policy: &DrillsPolicy, now: Timestamp) -> Vec<DrillFinding> {
     let mut findings = Vec::new();
     for plan in policy.plans.iter().filter(|plan| plan.mesh == *mesh) {
         let finding =
-            |rule, text| DrillFinding { rule, drill: plan.name.clone(), node: plan.virtual_node.clone(), text };
+            |state, text| DrillFinding { state, drill: plan.name.clone(), node: plan.virtual_node.clone(), text };
         let Some(history) = record.plans.get(&plan.name) else {
             let text = format!("drill {} is not known to failover-drill, so no failover is proved", plan.name);
-            findings.push(finding("drill-overdue", text));
+            findings.push(finding(DrillFactState::Overdue, text));
             continue;
         };
         let last = history.last_conclusive.as_ref();
         if let Some(end) = last.filter(|end| end.outcome == crate::DrillOutcome::Failed) {
             let text = format!("drill {} failed at {:.0}: {}", plan.name, end.ended, end.reason);
-            findings.push(finding("drill-failed", text));
+            findings.push(finding(DrillFactState::Failed, text));
         }
         let due = calendar::due_at(plan, history, policy);
         let windows = calendar::windows(plan, policy);
@@ -56,7 +68,7 @@ pub fn findings(mesh: &MeshName, record: &MeshDrills, policy: &DrillsPolicy, now
                 format!("; the last attempt was {} at {:.0}: {}", end.outcome, end.ended, end.reason)
             });
             let text = format!("drill {} is due since {due:.0}: {since}{attempt}", plan.name);
-            findings.push(finding("drill-overdue", text));
+            findings.push(finding(DrillFactState::Overdue, text));
         }
     }
     findings
@@ -84,24 +96,24 @@ mod tests {
         };
         // Policy, history, now (0 is Monday 12:00), rules.
         for (policy, history, now, rules) in [
-            (&by_command, None, 0, vec!["drill-overdue"]),
-            (&by_command, history(None, None), 0, vec!["drill-overdue"]),
+            (&by_command, None, 0, vec![DrillFactState::Overdue]),
+            (&by_command, history(None, None), 0, vec![DrillFactState::Overdue]),
             (&by_command, history(Some(ok()), Some(ok())), 7 * day - 1, vec![]),
-            (&by_command, history(Some(ok()), Some(ok())), 7 * day, vec!["drill-overdue"]),
-            (&by_command, history(Some(failed()), Some(failed())), day, vec!["drill-failed"]),
+            (&by_command, history(Some(ok()), Some(ok())), 7 * day, vec![DrillFactState::Overdue]),
+            (&by_command, history(Some(failed()), Some(failed())), day, vec![DrillFactState::Failed]),
             // An interrupted drill is no proof.
-            (&by_command, history(Some(stopped()), None), day, vec!["drill-overdue"]),
+            (&by_command, history(Some(stopped()), None), day, vec![DrillFactState::Overdue]),
             (&by_command, history(Some(stopped()), Some(ok())), day, vec![]),
             // A plan with windows is overdue when a window closed in which it was due.
             (&weekly, history(None, None), 0, vec![]),
-            (&weekly, history(None, None), 4 * 3600, vec!["drill-overdue"]),
+            (&weekly, history(None, None), 4 * 3600, vec![DrillFactState::Overdue]),
             (&weekly, history(Some(ok()), Some(ok())), 7 * day, vec![]),
-            (&weekly, history(Some(ok()), Some(ok())), 7 * day + 4 * 3600, vec!["drill-overdue"]),
+            (&weekly, history(Some(ok()), Some(ok())), 7 * day + 4 * 3600, vec![DrillFactState::Overdue]),
         ] {
             let mut record = MeshDrills::default();
             record.plans.extend(history.clone().map(|history| ("recs".parse().unwrap(), history)));
             let found: Vec<_> =
-                findings(&mesh, &record, policy, at(now)).into_iter().map(|finding| finding.rule).collect();
+                findings(&mesh, &record, policy, at(now)).into_iter().map(|finding| finding.state).collect();
             assert_eq!(found, rules, "{history:?} at {now}");
         }
     }

@@ -56,12 +56,12 @@ pub struct Alarm {
     pub actions_enabled: bool,
     /// Why the actions of a composite alarm are suppressed right now, as text; absent when they are not.
     pub suppressed: Option<String>,
-    /// What the alarm watches.
+    /// The metrics, the query or the rule that the alarm evaluates.
     pub source: AlarmSource,
     /// When the alarm goes into `ALARM`; absent for composite and PromQL alarms and in recordings of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<Condition>,
-    /// What CloudWatch reports about the evaluation itself; absent when the evaluation works.
+    /// The problem of the evaluation that CloudWatch reports; absent if the evaluation works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evaluation: Option<EvaluationState>,
     /// CloudWatch's explanation of the state, as text.
@@ -76,7 +76,7 @@ pub struct Alarm {
     /// The alarm that can suppress the actions of this composite alarm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suppressor: Option<Suppressor>,
-    /// What suppresses the actions of this composite alarm right now.
+    /// The current suppressor of the actions of this composite alarm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suppressed_by: Option<SuppressedBy>,
     /// The active mute rule that names this alarm.
@@ -90,7 +90,7 @@ pub struct Alarm {
     pub recent_data_points: Option<u32>,
 }
 
-/// What an alarm watches.
+/// The metrics, the query or the rule that an alarm evaluates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum AlarmSource {

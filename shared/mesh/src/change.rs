@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_changed_is_left_alone() {
+    fn inapplicable_change_leaves_the_spec_unchanged() {
         let (_, spec) = routes().swap_remove(0);
         let mut mesh = Mesh::new("shop".parse().unwrap());
         mesh.insert(id().into(), Spec::read(ResourceKind::Route, &spec).unwrap()).unwrap();

@@ -21,7 +21,7 @@ pub struct LastNotification {
     pub code: String,
     /// When the reason first applied.
     pub since: Timestamp,
-    /// How often the reason has occurred again since.
+    /// The number of later decisions with the same reason.
     pub repeats: u32,
     /// When the on-call operator was last paged for it.
     pub paged: Option<Timestamp>,

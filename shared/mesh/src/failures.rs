@@ -35,11 +35,11 @@ pub enum FailureClass {
 /// When failures are paged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FailureLimits {
-    /// How long a transient failure lasts before it is paged.
+    /// The duration of a transient failure before its first page.
     pub unreadable_after: SignedDuration,
-    /// How long after a page the same failure is paged again.
+    /// The interval between pages about the same failure.
     pub repeat: SignedDuration,
-    /// How far apart two runs may be that are still in a row. A failure that was seen longer ago is another one: in
+    /// The maximum interval between two consecutive runs. A failure that occurred longer ago is another one: in
     /// between, a process without this memory may have succeeded. Three schedule intervals are a good value.
     pub in_a_row: SignedDuration,
 }
@@ -116,7 +116,7 @@ pub const OTHER_TARGETS: &str = "other targets";
 /// The targets that a page lists one by one.
 const LISTED: usize = 20;
 
-/// What one page reports: everything that is due in a run.
+/// The content of one page: all failures that are due in a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FailurePage {
@@ -214,7 +214,7 @@ impl Failures {
                 && other.since < own.since
                 && is_within(other.last, limits.in_a_row, own.last)
             {
-                // The same failure, which the other process has seen for longer.
+                // The other process recorded the same failure earlier.
                 own.since = other.since;
                 own.runs = own.runs.saturating_add(other.runs);
             }

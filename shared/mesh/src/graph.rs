@@ -10,6 +10,7 @@
 //! ([`unreachable_routes()`]), and routes that another route hides ([`shadowed_routes()`]).
 
 mod dangling;
+mod drill_fact;
 mod links;
 mod numbered;
 mod order;
@@ -33,6 +34,7 @@ use crate::spec::{
 
 pub(crate) use dangling::dangling_along;
 pub use dangling::{Dangling, dangling};
+pub use drill_fact::{DrillFact, DrillFactState};
 pub(crate) use links::{CallerNumber, LinkedRoute, Provider};
 pub use links::{Links, ServiceCaller};
 pub use shadow::{Shadowed, shadowed_routes, shadowed_routes_of};
@@ -58,6 +60,8 @@ pub struct Mesh {
     pub tags: BTreeMap<ResourcePath, Tags>,
     /// The alarms that the same files declare; empty if the mesh was not read from files.
     pub alarms: Vec<DeclaredAlarm>,
+    /// The plans of drills that prove nothing, as the sweep knows them; empty if they were not read.
+    pub drills: Vec<DrillFact>,
 }
 
 /// A virtual router with its routes.
@@ -91,6 +95,7 @@ impl Mesh {
             gateways: BTreeMap::new(),
             tags: BTreeMap::new(),
             alarms: Vec::new(),
+            drills: Vec::new(),
         }
     }
 

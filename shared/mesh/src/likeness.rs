@@ -1,4 +1,4 @@
-//! How like two names are.
+//! The similarity of two names.
 
 /// The number of letters to insert, delete or replace that makes one text of the other.
 pub(crate) fn distance(one: &str, other: &str) -> usize {

@@ -30,9 +30,9 @@ pub struct ReasonEntry {
     pub code: &'static str,
     /// When the reason pages.
     pub paging: Paging,
-    /// What the code means, as one or two sentences.
+    /// The meaning of the code, in one or two sentences.
     pub meaning: &'static str,
-    /// What an operator does; empty where nothing is to be done.
+    /// The action of an operator; empty if none is needed.
     pub action: &'static str,
 }
 

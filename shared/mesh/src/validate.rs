@@ -93,7 +93,7 @@ macro_rules! rules_of {
             found.0
         }
 
-        /// What Envoy refuses alone.
+        /// The checks of Envoy alone.
         fn of_envoy(spec: &Spec) -> Vec<Violation> {
             let mut found = FoundViolations::default();
             match spec {

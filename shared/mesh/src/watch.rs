@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-/// How long a decision may stay as it is.
+/// The limit of a repeated decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expects {
     /// For ever: nothing is awaited, and nothing is to be done.
@@ -35,15 +35,15 @@ pub enum Expects {
     Runs(u32),
 }
 
-/// How many runs may make the same plan, which has the same id as long as it is for the same versions.
+/// The maximum number of runs that make the same plan, which has the same id as long as it is for the same versions.
 pub const SAME_PLAN_RUNS: u32 = 3;
 
 /// The settings of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatchLimits {
-    /// How often a function runs without any event.
+    /// The interval of the scheduled runs.
     pub interval: SignedDuration,
-    /// How long after a page the same standstill is paged again.
+    /// The interval between pages about the same standstill.
     pub repeat: SignedDuration,
 }
 
@@ -58,7 +58,7 @@ pub struct WatchedDecision<'a> {
     pub facts: &'a Value,
     /// The id of the plan, if the decision has one that is executed.
     pub plan: Option<&'a str>,
-    /// How long it may stay as it is.
+    /// Its limit.
     pub expects: Expects,
     /// The reason for people.
     pub text: &'a str,

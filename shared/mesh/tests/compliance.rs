@@ -82,10 +82,15 @@ fn decision_about(decisions: &[ComplianceDecision], path: &str) -> ComplianceDec
     decisions.iter().find(|decision| decision.resource.to_string() == path).unwrap().clone()
 }
 
+/// The code of the decision's reason, which is also the tag of the serialised reason.
 fn code(decision: &ComplianceDecision) -> String {
+    let same_as_tag = |code: &str, reason: Value| {
+        assert_eq!(reason.get("reason"), Some(&json!(code)));
+        code.to_owned()
+    };
     match &decision.verdict {
-        ComplianceVerdict::Keep(reason) => reason.parts().0,
-        ComplianceVerdict::Hold(reason) => reason.parts().0,
+        ComplianceVerdict::Keep(reason) => same_as_tag(reason.code(), json!(reason)),
+        ComplianceVerdict::Hold(reason) => same_as_tag(reason.code(), json!(reason)),
         ComplianceVerdict::Act(plan) if plan.apply.is_empty() => "Would".to_owned(),
         ComplianceVerdict::Act(_) => "Act".to_owned(),
     }
@@ -138,7 +143,7 @@ fn egress() {
         ("DROP_ALL", &["gone.local"], "Compliant", "Act"),
         // While everything may leave, a name that leads nowhere in the mesh may be called past it.
         ("ALLOW_ALL", &["gone.local"], "WouldCut", "FilterOpen"),
-        // What isn't known may be anything.
+        // An unknown value may be any value.
         ("SOME", &["gone.local"], "FilterUnknown", "FilterOpen"),
     ] {
         let facts = facts(owners, filter, backends);

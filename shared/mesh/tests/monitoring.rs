@@ -180,7 +180,7 @@ fn each_generated_alarm_reports_its_target_and_only_that() {
 }
 
 #[test]
-fn names_are_unique_stable_and_such_as_cloudwatch_takes() {
+fn alarm_names_are_unique_stable_and_valid() {
     let long = "n".repeat(255);
     let names = ["a", "a/b", "with \"quotes\"", "(brackets), commas", "ünïcode", long.as_str()];
     let mut seen = BTreeSet::new();
@@ -270,7 +270,7 @@ fn checked(change: impl FnOnce(&mut Vec<Alarm>)) -> (Vec<String>, Vec<AlarmProbl
     checked_without(change, &BTreeSet::new())
 }
 
-/// The same where the data points of some alarms can't be read.
+/// The comparison with unreadable data points of some alarms.
 fn checked_without(
     change: impl FnOnce(&mut Vec<Alarm>),
     uncounted: &BTreeSet<AlarmName>,
@@ -297,7 +297,7 @@ fn an_account_with_the_generated_alarms_lacks_nothing() {
 }
 
 #[test]
-fn what_an_account_lacks_is_said() {
+fn missing_alarms_of_an_account_are_reported() {
     const ERRORS: &str = "meshwarden/shop/catalog-v1/errors";
     let alarm = || ERRORS.to_owned();
     let (usable, problems) = checked(Vec::clear);

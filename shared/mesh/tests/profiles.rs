@@ -247,7 +247,7 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// What the built-in policy finds in files, with the number of their resources.
+/// The findings of the built-in policy in files, with the number of their resources.
 fn check(files: &[PathBuf], profile: Profile) -> (usize, Vec<Finding>) {
     let texts: Vec<(String, String)> =
         files.iter().map(|file| (file.display().to_string(), std::fs::read_to_string(file).unwrap())).collect();

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_policy_locations_say_how_to_mend_them() {
+    fn invalid_policy_location_names_the_expected_form() {
         for (text, expected) in [
             ("", "it is empty; give a path, `s3://bucket/key` or leave it unset"),
             ("s3://rules", "`s3://rules` names no object; write `s3://bucket/key`"),

@@ -13,7 +13,7 @@ pub enum Admission<R> {
         /// The revision after the write.
         revision: u64,
     },
-    /// The same write was made before and only its answer was lost: no write is needed.
+    /// The write was made before, and only its response was lost: no write is needed.
     AlreadyDone {
         /// The revision after that write.
         revision: u64,

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_is_asked_for_is_read_again() {
+    async fn only_requested_resources_are_read_again() {
         let faults = Faults::default();
         let (meshes, _) = shop(faults.clone());
         let paths: Vec<ResourcePath> = ["mesh/shop/virtualNode/n1", "mesh/shop/virtualNode/gone"]
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_mesh_that_is_gone_is_an_error() {
+    async fn deleted_mesh_is_an_error() {
         let (meshes, _) = shop(Faults::default());
         let error = survey(&meshes, &"other".parse().unwrap(), &mut Pace::new(8, 8)).await.unwrap_err();
         assert_eq!(error.kind, PortErrorKind::NotFound);

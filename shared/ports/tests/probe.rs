@@ -1,4 +1,4 @@
-//! What a handshake shows of real servers on loopback.
+//! Handshakes with real servers on loopback.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -123,7 +123,7 @@ async fn whoever_has_not_the_key_shows_nothing() {
 }
 
 #[tokio::test]
-async fn nobody_and_nothing_of_the_kind_is_an_error() {
+async fn plain_text_server_and_closed_port_are_errors() {
     let plain = Server::start(None).await;
     assert_eq!(plain.leaves().await, Err(PortErrorKind::Unavailable));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -68,7 +68,7 @@ pub struct Reported {
     /// When each condition that outlasts other decisions was last paged.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub pages: BTreeMap<String, Timestamp>,
-    /// How long the last decision, which was not final, has been the same.
+    /// The time for which the last decision, which was not final, has been the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watch: Option<Watch>,
 }

@@ -14,7 +14,7 @@ pub struct Notice {
     pub body: String,
 }
 
-/// How soon a person should read a message.
+/// The urgency of a message for its reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Urgency {

@@ -26,7 +26,7 @@ pub struct RosterRecord {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StandstillsRecord {
-    /// How long each decision has been the same, by subject.
+    /// The time for which each decision has been the same, by subject.
     pub subjects: BTreeMap<String, Watch>,
 }
 

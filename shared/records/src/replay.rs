@@ -216,8 +216,8 @@ fn compliance_again(
             recorded: recorded_conclusion(entry),
             decided: decided.map(|decision| {
                 let (word, code, plan) = match &decision.verdict {
-                    compliance::ComplianceVerdict::Keep(reason) => ("keep", reason.parts().0, None),
-                    compliance::ComplianceVerdict::Hold(reason) => ("hold", reason.parts().0, None),
+                    compliance::ComplianceVerdict::Keep(reason) => ("keep", reason.code().to_owned(), None),
+                    compliance::ComplianceVerdict::Hold(reason) => ("hold", reason.code().to_owned(), None),
                     compliance::ComplianceVerdict::Act(plan) => ("act", "Mends".to_owned(), Some(plan.id.clone())),
                 };
                 Conclusion { decision: Some(word.to_owned()), code, plan, to: None }

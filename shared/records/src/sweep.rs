@@ -40,7 +40,7 @@ pub struct SweepRecord {
     /// The resolved findings that Security Hub has not archived.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unarchived: Vec<(FindingId, DatedFinding)>,
-    /// In how many further documents the findings are; unset if they are in this one.
+    /// The number of further documents with the findings; unset if they are in this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parts: Option<usize>,
     /// The findings; unset if they are in parts.
@@ -58,7 +58,7 @@ pub struct SweepRecord {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SweepMessage {
-    /// A message to people.
+    /// A message to operators.
     Notice(Notice),
     /// An event for other programs.
     Event(BusEvent),
@@ -79,13 +79,13 @@ pub struct SweepState {
     /// The resolved findings that Security Hub has not archived.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unarchived: Vec<(FindingId, DatedFinding)>,
-    /// In how many further documents the findings are; unset if they are in this one.
+    /// The number of further documents with the findings; unset if they are in this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parts: Option<usize>,
     /// The findings; unset if they are in parts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub findings: Option<BTreeMap<FindingId, DatedFinding>>,
-    /// How many findings of each severity there are, in all parts; unset if format 0 did not store it.
+    /// The number of findings of each severity, in all parts; unset if format 0 did not store it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counts: Option<BTreeMap<Severity, usize>>,
     /// Members that a newer version has added. They survive a write.
@@ -153,7 +153,7 @@ impl DocumentRecord for FindingsPart {
 }
 
 impl SweepState {
-    /// How many findings of each severity there are, for findings that were read from all parts.
+    /// The number of findings of each severity, for findings that were read from all parts.
     #[must_use]
     pub fn count<'f>(findings: impl IntoIterator<Item = &'f DatedFinding>) -> BTreeMap<Severity, usize> {
         counts(findings)

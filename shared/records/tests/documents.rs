@@ -113,7 +113,7 @@ fn newer_format_and_malformed_document_are_never_read_as_empty() {
 }
 
 #[test]
-fn memory_of_a_decider_tells_newer_from_malformed() {
+fn record_of_a_newer_format_differs_from_a_malformed_one() {
     let mut newer = first_route();
     newer["format"] = json!(3);
     assert!(matches!(route_memory(&route_key(), &newer), Memory::Unreadable(why) if why.contains("format 3")));

@@ -10,9 +10,9 @@ use mesh::failover::{FunctionRecord, NodeRecord, RouteRecord};
 use mesh::failures::Failures;
 use mesh::rotation::RotationRecord;
 use records::{
-    AuditFacts, AuditRecord, DeadLetterFacts, DeadLetterLog, DocumentRecord, FindingsPart, Function, JournalBody,
-    KillSwitchLog, Layout, ObservedRef, OperatorFacts, OutcomeEntry, PlanEntry, RosterRecord, StandstillsRecord,
-    StateKey, SweepRecord, read_document, read_record, replay, write_record,
+    AuditFacts, AuditRecord, DeadLetterFacts, DeadLetterLog, DocumentRecord, DrillsRecord, FindingsPart, Function,
+    JournalBody, KillSwitchLog, Layout, ObservedRef, OperatorFacts, OutcomeEntry, PlanEntry, RosterRecord,
+    StandstillsRecord, StateKey, SweepRecord, read_document, read_record, replay, write_record,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -56,6 +56,7 @@ fn kind(key: &StateKey) -> Check {
         ["egress-compliance", _] => ("egress-compliance mesh", check::<ComplianceRecord>),
         ["compliance-sweep", _] => ("compliance-sweep mesh", check::<SweepRecord>),
         ["compliance-sweep", _, _] => ("compliance-sweep part", check::<FindingsPart>),
+        ["failover-drill", _] => ("failover-drill mesh", check::<DrillsRecord>),
         ["change-audit", _] => ("change-audit mesh", check::<AuditRecord>),
         ["route-failover"] => ("route-failover memory", check::<FunctionRecord>),
         ["tag-compliance" | "egress-compliance" | "compliance-sweep" | "change-audit"] => {
@@ -179,7 +180,7 @@ fn every_journal_entry_is_read_and_survives_both_formats() {
 }
 
 #[test]
-fn every_recorded_decision_is_made_again() {
+fn every_recorded_decision_is_replayed() {
     let table = table();
     let (mut functions, mut from_store) = (BTreeSet::new(), 0);
     for GoldenEntry { key, id, body } in table.journal {

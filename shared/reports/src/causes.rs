@@ -169,6 +169,9 @@ pub fn root_cause(finding: &Finding) -> RootCause {
         "manifest-gateway-ambiguous" => {
             of_mesh(finding, format!("{SELECTORS} of the virtual gateways {}", texts(finding, "gateways").join(", ")))
         }
+        "manifest-pods-ambiguous" => {
+            of_mesh(finding, format!("podSelector of {}", texts(finding, "objects").join(", ")))
+        }
         "manifest-mesh-missing" | "manifest-mesh-selects-nothing" => of_mesh(finding, SELECTORS.to_owned()),
         "resource-partly-read" => of_mesh(finding, texts(finding, "expressions").join(", ")),
         // An expression that a module call leaves undecided is undecided in every resource of the module.

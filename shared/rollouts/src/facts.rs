@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use mesh::alarm::Alarm;
-use mesh::certificates::Reading;
+use mesh::certificates::SourceReading;
 use mesh::failover::{HarmFact, KillSwitchFact, RouteFacts};
 use mesh::name::{ResourcePath, RouteId};
 use mesh::policy::Mode;
@@ -42,7 +42,7 @@ pub struct Facts {
     /// The connected proxies.
     pub proxies: ProxyFacts,
     /// The alarms that the gates name, the alarms on the new versions, and the alarms that these depend on.
-    pub alarms: Reading<Vec<Alarm>>,
+    pub alarms: SourceReading<Vec<Alarm>>,
     /// The data of the metric gates, by series.
     pub metrics: Vec<MetricReading>,
     /// The answer of the hook that was due.
@@ -91,7 +91,7 @@ pub struct MetricReading {
     /// The series.
     pub series: SeriesId,
     /// The data points since the begin of the step, oldest first.
-    pub data: Reading<Vec<(Timestamp, f64)>>,
+    pub data: SourceReading<Vec<(Timestamp, f64)>>,
 }
 
 /// The answer of a hook.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState};
-use mesh::certificates::Reading;
+use mesh::certificates::SourceReading;
 use mesh::failover::{AlarmTags, TargetAlarm, alarm_targets, muted_by};
 use mesh::name::VirtualNodeName;
 use mesh::policy::{ErrorRatioGate, LatencyGate, MetricGate, Policy};
@@ -32,11 +32,11 @@ pub(crate) enum Gates {
 pub(crate) fn evaluate_alarms(record: &mut RolloutRecord, facts: &Facts, policy: &Policy, now: Timestamp) -> Gates {
     let mut results: BTreeMap<String, GateRecord> = BTreeMap::new();
     match &facts.alarms {
-        Reading::Unread(why) => {
+        SourceReading::Unread(why) => {
             let text = format!("the alarms could not be read: {why}");
             results.insert("alarms".to_owned(), GateRecord::new(GateResult::Unknown, text));
         }
-        Reading::Known(alarms) => {
+        SourceReading::Known(alarms) => {
             for name in &record.rollout.alarms {
                 results.insert(format!("alarm {name}"), named_alarm(name, alarms, policy, now));
             }
@@ -202,11 +202,11 @@ impl Window<'_> {
         let id = SeriesId { node: node.clone(), measure: measure.clone() };
         let reading = self.facts.metrics.iter().find(|reading| reading.series == id);
         match reading.map(|reading| &reading.data) {
-            Some(Reading::Known(points)) => {
+            Some(SourceReading::Known(points)) => {
                 let is_whole = |at: Timestamp| self.started <= at && at + PERIOD <= self.now;
                 Ok(points.iter().filter(|(at, _)| is_whole(*at)).map(|(_, value)| *value).collect())
             }
-            Some(Reading::Unread(why)) => Err(format!("the metrics of {node} cannot be read: {why}")),
+            Some(SourceReading::Unread(why)) => Err(format!("the metrics of {node} cannot be read: {why}")),
             None => Err(format!("the metrics of {node} were not read")),
         }
     }

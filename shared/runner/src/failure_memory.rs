@@ -40,6 +40,8 @@ pub struct FailureRun(Mutex<Calls>);
 struct Calls {
     failed: BTreeMap<String, Failed>,
     succeeded: BTreeSet<String>,
+    /// Whether traffic may stay on a failing target because of a failed call.
+    is_urgent: bool,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,19 @@ struct Failed {
 }
 
 impl FailureRun {
+    /// Creates the record of a run. See [`Self::set_urgent`].
+    #[must_use]
+    pub fn new(is_urgent: bool) -> Self {
+        Self(Mutex::new(Calls { is_urgent, ..Calls::default() }))
+    }
+
+    /// Sets whether traffic may stay on a failing target because of a failed call. The failures of an urgent run page
+    /// after `hold_after` and again after `repeat_after`, and also if the page cannot be remembered: a duplicate page is
+    /// better than none.
+    pub fn set_urgent(&self, is_urgent: bool) {
+        self.calls().is_urgent = is_urgent;
+    }
+
     /// Records a failed call about a target.
     pub fn failed(&self, target: &str, error: &PortError) {
         self.fail(target, error.kind.class(), error.kind.name(), error.to_string());
@@ -131,11 +146,12 @@ impl FailureMemory {
         if calls.failed.is_empty() && self.memory.is_empty() {
             return 0;
         }
-        let limits = FailureLimits {
-            unreadable_after: paging.unreadable_after.get(),
-            repeat: paging.remind_after.get(),
-            in_a_row: self.in_a_row,
+        let (unreadable_after, repeat) = if calls.is_urgent {
+            (paging.hold_after.get(), paging.repeat_after.get())
+        } else {
+            (paging.unreadable_after.get(), paging.remind_after.get())
         };
+        let limits = FailureLimits { unreadable_after, repeat, in_a_row: self.in_a_row };
         self.memory.finish(&EndedRun { calls, limits, now }, now).await
     }
 }
@@ -148,6 +164,10 @@ struct EndedRun {
 }
 
 impl PagedRun<Failures> for EndedRun {
+    fn sends_unstored(&self) -> bool {
+        self.calls.is_urgent
+    }
+
     fn merge(&self, own: &mut Failures, stored: &Failures) {
         own.merge(stored.clone(), &self.limits);
     }
@@ -249,6 +269,23 @@ mod tests {
             for _ in 0..4 {
                 assert_eq!(run(&memory(&ports), &ports, Some(PortErrorKind::Denied)).await, 0, "{calls:?}");
                 assert_eq!(ports.notifier.sent().len(), 1, "{calls:?}: once the table works");
+            }
+        }
+    }
+
+    /// A transient failure pages after `hold_after`, and again after `repeat_after`, also if no page can be remembered.
+    #[tokio::test]
+    async fn urgent_failure_pages_soon_and_without_the_state_table() {
+        for broken in [&["load state", "note"][..], &[]] {
+            let ports = ports();
+            break_table(&ports, broken, Failure::Denied);
+            let memory = memory(&ports);
+            for expected in [0, 1, 1, 1, 2] {
+                let run = FailureRun::new(true);
+                run.failed("alarms", &PortError::new("list alarms", PortErrorKind::Throttled, "no"));
+                assert_eq!(memory.finish(run, &PagingPolicy::default(), ports.clock.now()).await, 0);
+                assert_eq!(ports.notifier.sent().len(), expected, "{broken:?}");
+                ports.clock.advance(SignedDuration::from_mins(5));
             }
         }
     }

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::engine::{Engine, EnginePorts};
 use crate::events::{self, Delivery};
-use crate::failure_memory::FailureMemory;
+use crate::failure_memory::{FailureMemory, FailureRun};
 use crate::policy_keeper::{Current, NoPolicy, PolicyKeeper};
 use crate::report::Report;
 use crate::run::{Run, RunResult};
@@ -30,6 +30,10 @@ pub trait LambdaFunction: Send + Sync {
 
     /// The interval of the schedule. Two failures that are further apart than three intervals are not in a row.
     const INTERVAL: SignedDuration;
+
+    /// Whether traffic may stay on a failing target because of a failed call, as long as the run has not set it. See
+    /// [`FailureRun::set_urgent`].
+    const IS_URGENT: bool = false;
 
     /// The name in reports, metrics, budgets and the state table.
     fn name(&self) -> &'static str;
@@ -79,11 +83,12 @@ impl<F: LambdaFunction> Handler for Runner<F> {
         let Self { function, engine } = self;
         let trigger = function.trigger(deliveries);
         let now = engine.ports.clock.now();
+        let failures = FailureRun::new(F::IS_URGENT);
         let Current { policy, rejected } = match engine.policy.current(now).await {
             Ok(current) => current,
-            Err(missing) => return Err(missing.end_invocation(&engine.failures, deadline, now).await),
+            Err(missing) => return Err(missing.end_invocation(&engine.failures, failures, deadline, now).await),
         };
-        let run = Run::new(function.name(), engine, &policy, deadline, now);
+        let run = Run::new(function.name(), engine, &policy, failures, deadline, now);
         NoPolicy::record_loaded(run.failures());
         let work = function.run(&run, &trigger);
         let in_time = tokio::time::timeout(FailureMemory::time_for_work(deadline), work).await.is_ok();

@@ -40,6 +40,11 @@ pub(crate) struct PagedMemory<D> {
 
 /// What one run adds to a document.
 pub(crate) trait PagedRun<D> {
+    /// Whether a due page is sent although the table cannot remember it.
+    fn sends_unstored(&self) -> bool {
+        false
+    }
+
     /// Adds what another process has stored.
     fn merge(&self, own: &mut D, stored: &D);
 
@@ -99,10 +104,10 @@ impl<D: DocumentRecord + Clone + Default + PartialEq> PagedMemory<D> {
             let due = run.apply(&mut document);
             let (revision, known) = match stored {
                 Ok(stored) => stored,
-                Err(Unread::Unreachable) => return self.withhold(document, due),
+                Err(Unread::Unreachable) => return self.end_unstored(run, document, due).await,
                 Err(Unread::Unreadable(error)) => {
                     withhold_page(&format!("hold: {}", error.reason()), &format!("{error}; {}", error.remedy()));
-                    return 1 + self.withhold(document, due);
+                    return 1 + self.end_unstored(run, document, due).await;
                 }
             };
             if due.is_some() || document != known {
@@ -112,7 +117,7 @@ impl<D: DocumentRecord + Clone + Default + PartialEq> PagedMemory<D> {
                     Ok(StoreOutcome::Overtaken) => continue,
                     Err(error) => {
                         tracing::warn!(%error, key = self.key.as_str(), "failed to store a memory; this process keeps it");
-                        return self.withhold(document, due);
+                        return self.end_unstored(run, document, due).await;
                     }
                 }
             }
@@ -131,10 +136,18 @@ impl<D: DocumentRecord + Clone + Default + PartialEq> PagedMemory<D> {
         0
     }
 
-    /// Keeps the document in this process only. A page that is due is logged.
-    fn withhold(&self, document: D, due: Option<DuePage<D>>) -> usize {
+    /// Keeps the document in this process only. A due page is logged, or sent if the run requires it. Returns the number
+    /// of pages that were not sent.
+    async fn end_unstored(&self, run: &impl PagedRun<D>, document: D, due: Option<DuePage<D>>) -> usize {
+        let Some(due) = due else {
+            *self.warm() = document;
+            return 0;
+        };
+        if run.sends_unstored() && self.send(&due).await {
+            *self.warm() = due.paged;
+            return 0;
+        }
         *self.warm() = document;
-        let Some(due) = due else { return 0 };
         withhold_page(&due.subject, &due.body);
         1
     }

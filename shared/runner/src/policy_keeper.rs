@@ -81,9 +81,15 @@ pub enum NoPolicy {
 }
 
 impl NoPolicy {
-    /// Ends an invocation without a policy: remembers and pages the failure. The policy's own paging limits are not known.
-    pub async fn end_invocation(&self, memory: &FailureMemory, deadline: Deadline, now: Timestamp) -> Retry {
-        let run = FailureRun::default();
+    /// Ends an invocation without a policy: remembers and pages the failure, recorded in `run`. The policy's own paging
+    /// limits are not known.
+    pub async fn end_invocation(
+        &self,
+        memory: &FailureMemory,
+        run: FailureRun,
+        deadline: Deadline,
+        now: Timestamp,
+    ) -> Retry {
         run.fail(TARGET, self.class(), self.kind(), self.to_string());
         let withheld = memory.finish_by(deadline, run, &PagingPolicy::default(), now).await;
         self.retry(u32::try_from(withheld).unwrap_or(u32::MAX))

@@ -60,11 +60,12 @@ impl<'a> Run<'a> {
         function: &'static str,
         engine: &'a Engine,
         policy: &'a Policy,
+        failures: FailureRun,
         deadline: Deadline,
         now: Timestamp,
     ) -> Self {
         let holder = crate::runtime::holder(function, deadline, now);
-        let (failures, collected) = (FailureRun::default(), Mutex::default());
+        let collected = Mutex::default();
         Self { function, engine, holder, policy, deadline, now, failures, collected }
     }
 
@@ -128,6 +129,16 @@ impl<'a> Run<'a> {
     /// Records that the kill switch was found on.
     pub fn kill_switch_on(&self) {
         self.collected().signals.kill_switch_on = true;
+    }
+
+    /// Counts a resource that is held although an alarm is on.
+    pub fn held_during_alarm(&self) {
+        self.collected().signals.holds_during_alarm += 1;
+    }
+
+    /// Counts a write that replaced a change which had not been observed.
+    pub fn overwrote(&self) {
+        self.collected().signals.overwrote += 1;
     }
 
     /// Records that nothing could be observed: the invocation fails, and does not count for the heartbeat.
@@ -218,7 +229,7 @@ impl<'a> Run<'a> {
     }
 
     /// Counts pages that were due and could not be stored.
-    pub(crate) fn withheld(&self, pages: u32) {
+    pub fn withheld(&self, pages: u32) {
         let mut collected = self.collected();
         collected.signals.pages_withheld = collected.signals.pages_withheld.saturating_add(pages);
     }

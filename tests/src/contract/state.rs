@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 /// the whole table.
 pub async fn all(store: &dyn StateStore) {
     unwritten_document_is_missing(store).await;
-    begin_takes_the_lease_and_finish_releases_it(store).await;
+    begin_acquires_the_lease_and_finish_releases_it(store).await;
     lease_excludes_others_until_it_expires(store).await;
     late_holder_is_fenced(store).await;
     changed_revision_is_refused(store).await;
@@ -95,7 +95,7 @@ async fn unwritten_document_is_missing(store: &dyn StateStore) {
     assert_eq!(journal(store, "never").await, Vec::<String>::new());
 }
 
-async fn begin_takes_the_lease_and_finish_releases_it(store: &dyn StateStore) {
+async fn begin_acquires_the_lease_and_finish_releases_it(store: &dyn StateStore) {
     assert_eq!(store.begin(&begin("cycle", 0, "a", now())).await.unwrap(), granted(1));
     let held = stored(store, "cycle").await;
     assert_eq!((held.revision, held.epoch), (1, 1));

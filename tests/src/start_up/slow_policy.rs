@@ -19,7 +19,7 @@ const INVOCATION: Duration = Duration::from_secs(10);
 
 const POLICY: &str = "version: 1\n";
 
-/// How S3 fails to answer.
+/// The failure of S3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     /// It accepts connections and sends nothing.

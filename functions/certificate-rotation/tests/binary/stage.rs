@@ -296,10 +296,17 @@ impl<'a> Stage<'a> {
         labels
     }
 
-    /// The number of issued certificates. A repeated order leads to the same certificate.
+    /// The number of issued certificates. A repeated order has the same token and leads to the same certificate. An order
+    /// without an answer counts only if no other order of its token was answered: its caller did not wait, and repeated it.
     pub(crate) fn issued(&self) -> usize {
         let orders = self.way.passed().into_iter().filter(|passed| passed.operation == "IssueCertificate");
-        orders.map(|order| order.answer).collect::<BTreeSet<_>>().len()
+        let mut by_token: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for order in orders {
+            let body: Value = serde_json::from_str(&order.body).unwrap();
+            let certificates = by_token.entry(body["IdempotencyToken"].to_string()).or_default();
+            certificates.extend(Some(order.answer).filter(|answer| !answer.is_empty()));
+        }
+        by_token.values().map(|certificates| certificates.len().max(1)).sum()
     }
 
     /// The end state of a run, without random values and times.

@@ -14,5 +14,5 @@ mod shop;
 mod standstill;
 mod triggers;
 mod twins;
-mod writers;
 mod unreadable_meshes;
+mod writers;

@@ -38,11 +38,11 @@ async fn run_second_process_before(call: usize) -> Option<Effects> {
     shop.ports.faults.once(move |found| found.number == call, Fault::Waits(gate.clone()));
     let second = async {
         gate.reached().await;
-        let run = shop.wake().await;
+        let run = shop.invoke().await;
         gate.open();
         run
     };
-    let both = tokio::time::timeout(Duration::from_secs(600), async { tokio::join!(shop.wake(), second) });
+    let both = tokio::time::timeout(Duration::from_secs(600), async { tokio::join!(shop.invoke(), second) });
     let (first, second) = both.await.ok()?;
     Some(Effects { issued: shop.issuances() - issued_before, moved_back: moved_back(first) + moved_back(second) })
 }

@@ -7,4 +7,5 @@ mod commands;
 mod crashes;
 mod faults;
 mod lifecycle;
+mod samples;
 mod shop;

@@ -53,9 +53,15 @@ pub(crate) fn assert_same(world: &BTreeMap<String, Value>, expected: &BTreeMap<S
             format!("{name}\n  is        {}\n  should be {value}", world.get(name).unwrap_or(&Value::Null))
         })
         .collect();
-    assert!(texts.is_empty(), "{case}:
-    {}", texts.join("
-    "));
+    assert!(
+        texts.is_empty(),
+        "{case}:
+    {}",
+        texts.join(
+            "
+    "
+        )
+    );
 }
 
 macro_rules! one_test_each {

@@ -139,9 +139,9 @@ async fn unreadable_mesh_does_not_block_other_meshes() {
     shop.fails("cart-v1");
     let answer = shop.start().await.answer(&errors_event("cart-v1")).await.unwrap();
     assert_eq!(shop.weights("cart"), [0, 100]);
-    let blind = &answer["decisions"].as_array().unwrap()[0];
+    let unread = &answer["decisions"].as_array().unwrap()[0];
     assert_eq!(
-        (&blind["resource"], &blind["reason"]),
+        (&unread["resource"], &unread["reason"]),
         (&json!(ResourcePath::Mesh(bank).to_string()), &json!("CannotObserve"))
     );
     assert_eq!(shop.pages().len(), 1);
@@ -204,7 +204,7 @@ async fn run_that_runs_out_of_time_pages_its_failures() {
     for minute in 0..6 {
         shop.ports.faults.whenever(|call| call.name == "list", ports::memory::Fault::Waits(gate.clone()));
         let why = function.scheduled_run().await.unwrap_err();
-        assert!(why.contains("its time ran out"), "{why}");
+        assert!(why.contains("ran out of time"), "{why}");
         shop.ports.faults.reset();
         assert_eq!(shop.pages().len(), usize::from(minute >= 2), "minute {minute}: {:?}", shop.pages());
         shop.wait(1);

@@ -39,5 +39,9 @@ async fn node_that_the_previous_version_drained_returns_in_steps() {
     }
     assert_eq!(seen, [vec![0, 100], vec![5, 95], vec![20, 80], vec![40, 60], BEFORE.to_vec()]);
     assert_eq!(shop.pages(), []);
-    assert!(shop.notified_changes().iter().any(|subject| subject.contains("Failover")), "{:?}", shop.notified_changes());
+    assert!(
+        shop.notified_changes().iter().any(|subject| subject.contains("Failover")),
+        "{:?}",
+        shop.notified_changes()
+    );
 }

@@ -7,7 +7,7 @@ use mesh::alarm::AlarmState;
 use mesh::failover::{RESTORE_TAG, RouteRecord, restore_tag};
 use mesh::policy::Percent;
 use mesh::weights::{DrillLayer, Move, Moves, RolloutLayer, StoredLayers};
-use ports::{RouteWriter, StateKey, Stored};
+use ports::{StateKey, Stored, TagWriter};
 use records::{read_record, write_record};
 use serde_json::Value;
 
@@ -233,7 +233,7 @@ async fn put_layers(shop: &Shop, layers: StoredLayers, weights: &[u8]) {
     record.version = data.metadata.version.get().unsigned_abs();
     record.epoch = 1;
     let tags = BTreeMap::from([(RESTORE_TAG.to_owned(), restore_tag(&record).unwrap())]);
-    RouteWriter::tag(&shop.ports.mesh, &data.metadata.arn.to_string(), &tags).await.unwrap();
+    TagWriter::tag(&shop.ports.mesh, &data.metadata.arn.to_string(), &tags).await.unwrap();
     shop.ports.state.put(&key, Stored { document: write_record(&record), ..stored });
 }
 

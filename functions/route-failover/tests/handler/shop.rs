@@ -13,8 +13,8 @@ use mesh::name::{MeshName, ResourcePath, RouteId, RouteName, VirtualNodeName, Vi
 use mesh::policy::Policy;
 use ports::memory::{Effect, Failure, Fault, Faults, MemoryPolicy, MemoryPorts, MemoryState};
 use ports::{Clock, Deadline, Notice, StateKey, Urgency};
-use route_failover::{Ports, RouteFailover};
-use runner::{Emitter, Invocation, PolicyKeeper};
+use route_failover::{Ports, Recipient, RouteFailover};
+use runner::{Emitter, Invocation, PolicyKeeper, Runner};
 use serde_json::{Value, json};
 
 use crate::alarms::{alarm, errors_of, on_node};
@@ -126,7 +126,7 @@ impl Shop {
     pub(crate) async fn start(&self) -> Function {
         let keeper = PolicyKeeper::start(Box::new(self.policy.clone()), Policy::read, self.now()).await.unwrap();
         let ports = self.ports.clone();
-        let handler = RouteFailover::new(
+        let handler = route_failover::function(
             Ports {
                 clock: Arc::new(ports.clock),
                 meshes: Arc::new(ports.mesh.clone()),
@@ -138,6 +138,7 @@ impl Shop {
                 reports: Arc::new(ports.reports),
             },
             keeper,
+            Recipient::default(),
         );
         Function { shop: self.clone(), handler }
     }
@@ -221,7 +222,7 @@ impl Shop {
 /// One process of the function.
 pub(crate) struct Function {
     shop: Shop,
-    handler: RouteFailover,
+    handler: Runner<RouteFailover>,
 }
 
 impl Function {

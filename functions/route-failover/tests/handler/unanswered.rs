@@ -146,7 +146,7 @@ async fn only_lasting_failure_pages() {
         shop.wait(1);
         function.scheduled_run().await.unwrap_err();
     }
-    assert_eq!(subjects(&shop), ["hold: CannotObserve alarms"]);
+    assert_eq!(subjects(&shop), ["route-failover: cannot access alarms: throttled"]);
     assert!(shop.pages()[0].body.contains("throttled"), "{}", shop.pages()[0].body);
 }
 
@@ -161,7 +161,7 @@ async fn denied_tags_of_a_failing_route_page_once() {
     let answer = function.answer(&errors_event("cart-v1")).await.unwrap();
     assert!(answer.to_string().contains("RecordUnreadable"), "{answer:#}");
     function.minutes(14).await;
-    assert_eq!(subjects(&shop), ["hold: CannotObserve mesh/shop/virtualRouter/cart/route/all"]);
+    assert_eq!(subjects(&shop), ["route-failover: cannot access mesh/shop/virtualRouter/cart/route/all: denied"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,7 +170,7 @@ async fn denied_read_pages_at_once() {
     let function = shop.start().await;
     shop.breaks("list alarms", Failure::Denied);
     function.scheduled_run().await.unwrap_err();
-    assert_eq!(subjects(&shop), ["hold: CannotObserve alarms"]);
+    assert_eq!(subjects(&shop), ["route-failover: cannot access alarms: denied"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,16 +184,16 @@ async fn denied_list_of_meshes_pages_once_a_day_and_fails_no_run() {
         shop.start().await.minutes(1).await;
         assert_eq!(shop.metric("CallsDenied"), 1);
     }
-    assert_eq!(subjects(&shop), ["hold: CannotObserve meshes"]);
+    assert_eq!(subjects(&shop), ["route-failover: cannot access meshes: denied"]);
     shop.fails("cart-v1");
     shop.start().await.scheduled_run().await.unwrap();
-    assert_eq!(shop.weights("cart"), [0, 100], "what alarms report does not depend on it");
+    assert_eq!(shop.weights("cart"), [0, 100], "no alarm depends on the list of meshes");
 }
 
 /// Each permission of the role is removed in turn: the log makes an alarm fire, which needs no permission.
 #[tokio::test(start_paused = true)]
 async fn every_denied_call_is_counted_in_the_log() {
-    let (mut denied, mut blind) = (Vec::new(), Vec::new());
+    let (mut denied, mut failed) = (Vec::new(), Vec::new());
     let calls = [
         "list alarms",
         "list mute rules",
@@ -219,13 +219,13 @@ async fn every_denied_call_is_counted_in_the_log() {
         }
         if shop.metric("Invocations") == 0 {
             assert!(answer.is_err(), "{call}: {answer:?}");
-            blind.push(call);
+            failed.push(call);
         }
         let moved = shop.weights("cart") == [0, 100];
         assert!(moved || answer.is_err() || shop.metric("HoldsDuringAlarm") > 0, "{call}: {answer:?}");
     }
     assert_eq!(denied, calls);
-    assert_eq!(blind, ["list alarms", "list", "describe", "load state"]);
+    assert_eq!(failed, ["list alarms", "list", "describe", "load state"]);
 }
 
 #[tokio::test(start_paused = true)]

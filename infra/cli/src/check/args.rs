@@ -42,6 +42,11 @@ pub(crate) struct CheckArgs {
     #[arg(long)]
     pub(crate) allow_empty: bool,
 
+    /// Accepts Terraform modules that were not read, such as those from a registry or a Git repository. Without this flag
+    /// the exit code is 2, since such a module may have App Mesh resources.
+    #[arg(long)]
+    pub(crate) allow_unread_modules: bool,
+
     /// Also lists remarks, waived and undecided findings, and files without App Mesh resources. JSON and SARIF always
     /// contain the remarks and these findings.
     #[arg(long)]

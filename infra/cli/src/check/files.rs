@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use mesh::readers::ReadError;
 use thiserror::Error;
 
-use crate::hcl::is_configuration;
+use crate::hcl::{UnreadModule, is_configuration};
 
 /// The extensions of files in a supported format.
 const ENDINGS: [&str; 8] = ["json", "jsonl", "ndjson", "yaml", "yml", "template", "tmpl", "tpl"];
@@ -17,7 +17,7 @@ const ENDINGS: [&str; 8] = ["json", "jsonl", "ndjson", "yaml", "yml", "template"
 const LARGEST: u64 = 64 * 1024 * 1024;
 
 /// Folders with third-party code or build output.
-const PASSED_OVER: [&str; 4] = ["node_modules", "target", "vendor", "__pycache__"];
+const SKIPPED: [&str; 4] = ["node_modules", "target", "vendor", "__pycache__"];
 
 /// An unreadable file or path.
 #[derive(Debug, Error)]
@@ -30,6 +30,11 @@ pub(crate) enum Unread {
     Nothing { path: PathBuf, remedy: String },
     #[error("{}: contains sources of App Mesh resources that were not read{remedy}", path.display())]
     Source { path: PathBuf, remedy: String },
+    #[error(
+        "{0}, so its App Mesh resources are undecided: check what `terraform show -json PLAN` writes, or pass \
+         --allow-unread-modules if it has none"
+    )]
+    Module(UnreadModule),
 }
 
 /// A file to check.
@@ -84,12 +89,14 @@ fn text_of(bytes: &[u8]) -> io::Result<String> {
     let wide = |bytes: &[u8], number: fn([u8; 2]) -> u16| {
         let (pairs, rest) = bytes.as_chunks::<2>();
         let text = String::from_utf16(&pairs.iter().map(|pair| number(*pair)).collect::<Vec<_>>());
-        text.ok().filter(|_| rest.is_empty()).ok_or_else(|| invalid("is not UTF-16, as its first bytes say".to_owned()))
+        text.ok()
+            .filter(|_| rest.is_empty())
+            .ok_or_else(|| invalid("is not UTF-16, despite its byte order mark".to_owned()))
     };
     match bytes {
         [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
-        [0x1f, 0x8b, ..] => Err(invalid("is compressed: unpack it first, as by `gunzip`".to_owned())),
+        [0x1f, 0x8b, ..] => Err(invalid("is compressed: decompress it first, for example with `gunzip`".to_owned())),
         _ => match std::str::from_utf8(bytes) {
             Ok(text) => Ok(text.to_owned()),
             Err(error) => {
@@ -117,7 +124,7 @@ impl Text {
 
 /// Whether a file or folder name is skipped: hidden files, third-party code and build output.
 pub(crate) fn is_skipped(name: &str) -> bool {
-    name.starts_with('.') || PASSED_OVER.contains(&name)
+    name.starts_with('.') || SKIPPED.contains(&name)
 }
 
 /// The files of the given paths.

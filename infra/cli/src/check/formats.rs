@@ -15,7 +15,7 @@ use super::files::Unread;
 use super::report::Report;
 use super::table;
 
-impl<'r> Report<'r> {
+impl Report<'_> {
     /// Whether all input was readable and decided, so that a missing finding proves a clean result.
     pub(crate) fn is_complete(&self) -> bool {
         self.unread.is_empty()
@@ -163,6 +163,7 @@ impl<'r> Report<'r> {
 fn line_of(unread: &Unread) -> Option<FileLine> {
     match unread {
         Unread::Content(ReadError::Syntax { file, line, .. }) => Some(FileLine { file: file.clone(), line: *line }),
+        Unread::Module(module) => Some(FileLine { file: module.file.clone(), line: module.line }),
         Unread::Content(ReadError::NoForm { .. } | ReadError::NoKind { .. })
         | Unread::File { .. }
         | Unread::Nothing { .. }

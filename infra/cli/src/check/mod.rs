@@ -12,7 +12,7 @@ mod understood;
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -82,18 +82,23 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, CheckError> {
     let nothing = not_understood(args, &texts, &errors, &evaluated, &reading);
     unread.extend(errors.into_iter().filter(|error| matters(error, &texts)).map(Unread::Content));
     unread.extend(evaluated.errors.into_iter().map(Unread::Content));
+    let mut notices = evaluated.notices;
+    if args.allow_unread_modules || has_plan(&texts) {
+        notices.extend(evaluated.unread_modules.iter().map(ToString::to_string));
+    } else {
+        unread.extend(evaluated.unread_modules.into_iter().map(Unread::Module));
+    }
     // A path needs no further error if its files have errors already.
     let nothing: Vec<Unread> = nothing.into_iter().filter(|nothing| !has_error(nothing, &unread)).collect();
     unread.extend(nothing);
     // Unread parts may contain resources that seem to be missing.
     let has_more = !evaluated.calls_elsewhere.is_empty() || has_parts_elsewhere(&reading);
-    let mut notices = evaluated.notices;
     notices.extend(
         linked_folders.iter().map(|link| format!("{}: a link to a folder, which was not followed", link.display())),
     );
     let judged = Judged { notices, ..evaluate(&reading, &policy, has_more) };
     let outcome = outcome(args, &reading, &judged.evaluation, &unread);
-    let report = Report::new(&texts, &reading, &judged, &unread);
+    let report = Report::of(&texts, &reading, &judged, &unread);
     let written = match args.format {
         Format::Table => table::write(&report, layout(args)),
         Format::Json => report.json(),
@@ -247,8 +252,14 @@ fn has_error(nothing: &Unread, unread: &[Unread]) -> bool {
     unread.iter().any(|unread| match unread {
         Unread::Content(error) => understood::file_of(error).starts_with(&*path.to_string_lossy()),
         Unread::File { path: file, .. } => file.starts_with(path),
+        Unread::Module(module) => Path::new(&module.file).starts_with(path),
         Unread::Nothing { .. } | Unread::Source { .. } => false,
     })
+}
+
+/// Whether a Terraform plan is among the files: it has the resources of all modules.
+fn has_plan(texts: &[Text]) -> bool {
+    texts.iter().any(|text| text.content.contains("\"planned_values\""))
 }
 
 /// Whether unread parts may add to the meshes. Such parts are nested stacks elsewhere, macros, Kustomize patches, and

@@ -13,7 +13,7 @@ use super::error::DeadLetterError;
 use super::letter::Letter;
 use super::wording::{count, short};
 
-/// Attempts to append the journal entry while other writers win the race.
+/// The most attempts to append the journal entry while other operators write the journal.
 const ATTEMPTS: usize = 3;
 
 /// The most dead letters in one journal entry. The state table accepts items of at most 400 KB.
@@ -33,7 +33,7 @@ pub(super) async fn write(
         let by = &desk.by;
         let is_redriven = letters.iter().all(|(_, to)| to.is_some());
         let (verb, command) =
-            if is_redriven { ("sends again", "dead-letters redrive") } else { ("deletes", "dead-letters drop") };
+            if is_redriven { ("redrives", "dead-letters redrive") } else { ("deletes", "dead-letters drop") };
         let text = format!("{by} {verb} {} of {queue}", count(letters.len()));
         let facts =
             DeadLetterFacts { by: by.clone(), queue: queue.to_owned(), letters: letters.iter().map(entry).collect() };
@@ -92,14 +92,14 @@ pub(super) async fn history(state: &dyn StateStore, limit: u32) -> Result<String
         }
     }
     if entries.is_empty() {
-        text.push_str("no operator has changed anything\n");
+        text.push_str("the journal has no entry\n");
     }
     Ok(text)
 }
 
 fn line(text: &mut String, at: Timestamp, decision: &DecisionEntry) {
-    let said = decision.text.as_deref().unwrap_or("-");
-    let _ = writeln!(text, "{at:.0} [{}] {said}", decision.reason);
+    let sentence = decision.text.as_deref().unwrap_or("-");
+    let _ = writeln!(text, "{at:.0} [{}] {sentence}", decision.reason);
     match DeadLetterFacts::read(decision) {
         Ok(facts) => {
             for letter in &facts.letters {

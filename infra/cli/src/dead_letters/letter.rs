@@ -21,6 +21,7 @@ const FUNCTIONS: [(&str, &[&str]); 7] = [
     ("egress-compliance", &["egresscompliance"]),
     ("compliance-sweep", &["compliancesweep", "sweepqueue"]),
     ("change-audit", &["changeaudit"]),
+    ("failover-drill", &["failoverdrill"]),
     ("traffic-shift", &["trafficshift"]),
 ];
 
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn every_sender_is_known_by_what_it_writes() {
+    fn sender_is_identified_by_its_message_format() {
         let alarm = json!({ "AlarmName": "a", "NewStateValue": "ALARM" }).to_string();
         let write = json!({ "detail-type": "AWS API Call via CloudTrail", "source": "aws.appmesh",
             "detail": { "eventName": "UpdateMesh", "requestParameters": { "meshName": "shop" } } });
@@ -303,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_that_can_not_be_read_says_why() {
+    fn unreadable_letter_has_a_reason() {
         let letter = Letter::read(&message("hello world", Some("arn:aws:sqs:eu-west-1:1:mw-AlarmQueue-7"), &[]));
         assert_eq!(letter.function, Some("route-failover"));
         assert_eq!(letter.events, ["unreadable"]);

@@ -170,7 +170,7 @@ async fn a_redrive_sends_the_event_to_its_queue_and_then_deletes_it() {
     else {
         panic!("both stay")
     };
-    assert!(text.contains("m-cut: not sent, since it can't be read") && text.contains("pass --to QUEUE"), "{text}");
+    assert!(text.contains("m-cut: not sent, because it is unreadable") && text.contains("pass --to QUEUE"), "{text}");
     run(&memory, "redrive m-stray --queue dlq --to mw-TagComplianceQueue-2", true).await.unwrap();
     run(&memory, "redrive m-cut --queue dlq --force", true).await.unwrap();
     assert_eq!(memory.bodies("dlq"), Vec::<String>::new());
@@ -204,17 +204,17 @@ async fn a_failed_call_loses_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_done_is_journalled_before_it_is_done() {
+async fn journal_entry_precedes_each_change() {
     let (memory, state) = (letters(), MemoryState::new(Faults::default()));
     let untouched = run_with(&memory, &state, "history", true).await.unwrap();
-    assert_eq!(untouched, "no operator has changed anything\n");
+    assert_eq!(untouched, "the journal has no entry\n");
     assert!(matches!(run_with(&memory, &state, "drop m-cut --queue dlq", false).await, Err(DeadLetterError::Declined)));
     assert_eq!(run_with(&memory, &state, "history", true).await.unwrap(), untouched, "a refusal is not journalled");
     run_with(&memory, &state, "redrive m-alarm --queue dlq", true).await.unwrap();
     run_with(&memory, &state, "drop m-cut --queue dlq", true).await.unwrap();
     let text = run_with(&memory, &state, "history", true).await.unwrap();
     for part in [
-        "[PersonRedroveLetters] dana sends again 1 dead letter of dlq",
+        "[PersonRedroveLetters] dana redrives 1 dead letter of dlq",
         "  m-alarm alarm a ALARM to arn:aws:sqs:eu-west-1:1:mw-AlarmQueue-1",
         "[PersonDroppedLetters] dana deletes 1 dead letter of dlq",
         "  m-cut ",
@@ -227,7 +227,7 @@ async fn what_is_done_is_journalled_before_it_is_done() {
 }
 
 #[tokio::test]
-async fn nothing_is_changed_without_a_journal_unless_the_operator_asks_for_that() {
+async fn change_without_journal_requires_the_flag() {
     for call in ["load state", "note"] {
         let (memory, faults) = (letters(), Faults::default());
         let state = MemoryState::new(faults.clone());

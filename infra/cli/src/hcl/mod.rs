@@ -7,7 +7,7 @@
 //!
 //! Only Terraform computes the exact result of a configuration, so the plan of `terraform show -json` is the exact
 //! input. Modules with a local source are read, even outside the checked paths. Notices list the unevaluated parts:
-//! data sources, remote modules, and a `count` or `for_each` that depends on them. A resource that depends on these
+//! data sources, and a `count` or `for_each` that depends on them. Modules that were not read are listed apart. A resource that depends on these
 //! parts is reported as partly read.
 
 mod evaluate;
@@ -24,6 +24,7 @@ mod types;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use mesh::readers::{Configured, ReadError, Remark};
@@ -48,6 +49,24 @@ pub(crate) struct Evaluated {
     pub(crate) absent: Vec<Remark>,
     /// The files of root modules with calls to a module that was not read.
     pub(crate) calls_elsewhere: BTreeSet<String>,
+    /// The calls of modules that were not read.
+    pub(crate) unread_modules: BTreeSet<UnreadModule>,
+}
+
+/// A call of a module that was not read, so its resources are undecided.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct UnreadModule {
+    pub(crate) file: String,
+    pub(crate) line: usize,
+    name: String,
+    source: String,
+}
+
+impl fmt::Display for UnreadModule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, line, name, source } = self;
+        write!(f, "{file}:{line}: module.{name}: {source} was not read")
+    }
 }
 
 /// The most modules in one run, including modules outside the given files.
@@ -104,12 +123,10 @@ impl Evaluated {
         self.absent.extend(outcome.absent);
         reached.extend(outcome.called);
         for (call, via) in outcome.elsewhere {
-            let source = call.source.as_deref().unwrap_or("an unknown source");
-            let notice = format!("{}:{}: module.{}: `{source}` was not read", call.file, call.line, call.name);
-            // A module with several calls produces one notice.
-            if !self.notices.contains(&notice) {
-                self.notices.push(notice);
-            }
+            let source = call.source.as_deref().map_or("an unknown source".to_owned(), |it| format!("`{it}`"));
+            // A module with several calls is listed once.
+            let (file, line, name) = (call.file.clone(), call.line, call.name.clone());
+            self.unread_modules.insert(UnreadModule { file, line, name, source });
             self.calls_elsewhere.insert(via);
         }
     }

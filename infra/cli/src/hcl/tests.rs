@@ -189,7 +189,7 @@ fn a_resource_that_is_not_wholly_known_is_read_in_part() {
 }
 
 #[test]
-fn what_aws_gives_a_resource_is_no_gap() {
+fn attribute_assigned_by_aws_is_not_a_gap() {
     let text = r#"
 resource "aws_acm_certificate" "c" { domain_name = "a.local" }
 resource "aws_appmesh_virtual_gateway" "g" {

@@ -166,7 +166,7 @@ impl DrillStatus {
         let names = known.plans.keys().chain(known.active.iter().map(|drill| &drill.plan.name)).chain(plans);
         let plan = |name: &DrillName| (name.to_string(), PlanStatus::new(mesh, name, &known));
         let drills = names.map(plan).collect();
-        let text = |finding: DrillFinding| format!("{}: {}", finding.rule, finding.text);
+        let text = |finding: DrillFinding| format!("{}: {}", finding.rule(), finding.text);
         let findings = if unreadable.is_some() {
             Vec::new()
         } else {

@@ -127,7 +127,7 @@ fn phases(record: &RouteRecord, policy: &FailoverPolicy) -> Vec<String> {
         ),
         Phase::Returning { step, since, .. } => {
             let then = match failback.steps.get(usize::from(*step)) {
-                Some(share) => format!("{}% of its own share", share.get()),
+                Some(share) => format!("{}% of its original share", share.get()),
                 None => "its whole share, and the route its original weights if no other node is drained".to_owned(),
             };
             format!(

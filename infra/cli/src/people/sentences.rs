@@ -82,8 +82,10 @@ fn seen(body: &JournalBody, observed: Option<&ObservedRef>) -> String {
             let on = if on.is_empty() { "none in ALARM".to_owned() } else { format!("in ALARM: {}", on.join(", ")) };
             format!(" Observed: {} alarms, {on}.", alarms.len())
         }
-        // The reason names the gates.
-        Ok(Observation::Rotation(_) | Observation::Rollout(_) | Observation::Compliance(..)) => String::new(),
+        // The reason names the gates, or the drill.
+        Ok(
+            Observation::Rotation(_) | Observation::Compliance(..) | Observation::Rollout(_) | Observation::Drill(_),
+        ) => String::new(),
         Err(error) => format!(" Observed: failed to read it: {error}."),
     }
 }

@@ -15,7 +15,7 @@ use mesh::name::{ResourcePath, RouteId};
 use mesh::policy::{BUILT_IN, Policy};
 use ports::memory::{MemoryPolicy, MemoryPorts};
 use ports::{Clock as _, Deadline};
-use route_failover::RouteFailover;
+use route_failover::Recipient;
 use runner::{Emitter, Invocation, PolicyKeeper};
 use serde_json::{Value, json};
 
@@ -83,7 +83,7 @@ impl Shop {
         let source = MemoryPolicy::new(POLICY, self.ports.faults.clone());
         let keeper = PolicyKeeper::start(Box::new(source), Policy::read, self.now()).await.unwrap();
         let ports = self.ports.clone();
-        let function = RouteFailover::new(
+        let function = route_failover::function(
             route_failover::Ports {
                 clock: Arc::new(ports.clock),
                 meshes: Arc::new(ports.mesh.clone()),
@@ -95,6 +95,7 @@ impl Shop {
                 reports: Arc::new(ports.reports),
             },
             keeper,
+            Recipient::default(),
         );
         let tick = include_str!("../../../../events/route-failover/tick-rule.json");
         let tick: Value = serde_json::from_str(tick).unwrap();
@@ -165,7 +166,7 @@ fn alarm(node: &str, since: Timestamp) -> Alarm {
 }
 
 #[tokio::test]
-async fn the_function_respects_a_hold_and_goes_on_after_a_release() {
+async fn hold_stops_the_function_until_its_release() {
     let shop = Shop::open();
     shop.run("meshwarden hold shop/cart/all --for 24h --reason a_demo").await.unwrap();
     shop.fails("cart-v1");
@@ -260,7 +261,7 @@ async fn a_restore_to_a_target_of_unknown_health_needs_consent() {
 }
 
 #[tokio::test]
-async fn the_kill_switch_is_turned_and_told_of() {
+async fn kill_switch_change_is_journalled_and_shown() {
     let shop = Shop::open();
     shop.run("meshwarden kill on --reason an_incident").await.unwrap();
     assert_eq!(shop.refuses("meshwarden kill on --reason again").await, Refusal::AlreadySo { so: "on" });
@@ -278,7 +279,7 @@ async fn the_kill_switch_is_turned_and_told_of() {
 }
 
 #[tokio::test]
-async fn status_and_explain_tell_what_stands_and_why() {
+async fn status_and_explain_show_the_state_and_its_reason() {
     let shop = Shop::open();
     shop.fails("cart-v1");
     shop.minutes(1).await;
@@ -290,9 +291,12 @@ async fn status_and_explain_tell_what_stands_and_why() {
         serde_json::from_str(&shop.run("meshwarden status --mesh shop --format json").await.unwrap()).unwrap();
     assert_eq!(json["meshes"][0]["routes"][0]["state"], "shifted");
     let output = shop.run("meshwarden explain shop/cart/all").await.unwrap();
-    for part in
-        ["[Failover]", "cart-v1 is drained since", "Applied: the plan is executed as version ", "on: cart-v1-5xx"]
-    {
+    for part in [
+        "[Failover]",
+        "cart-v1 has been drained since",
+        "Applied: the plan is executed as version ",
+        "in ALARM: cart-v1-5xx",
+    ] {
         assert!(output.contains(part), "{part}: {output}");
     }
 }
@@ -300,7 +304,7 @@ async fn status_and_explain_tell_what_stands_and_why() {
 /// Open entries come first, and steady entries are counted. `--all` lists steady entries, and JSON
 /// always contains them.
 #[tokio::test]
-async fn status_shows_what_is_not_steady_first_and_folds_the_rest() {
+async fn status_shows_unsteady_routes_first_and_folds_steady_ones() {
     let shop = Shop::open();
     let row = |status: &str| status.lines().any(|line| line.trim_start().starts_with("cart/all  "));
     let status = shop.run("meshwarden status").await.unwrap();
@@ -329,7 +333,7 @@ async fn status_shows_what_is_not_steady_first_and_folds_the_rest() {
 }
 
 #[tokio::test]
-async fn explain_of_an_alarm_names_its_target_or_what_to_add() {
+async fn explain_of_an_alarm_names_its_target_or_the_missing_configuration() {
     let shop = Shop::open();
     let output = shop.run("meshwarden explain alarm/cart-v1-5xx").await.unwrap();
     for part in
@@ -373,7 +377,7 @@ async fn explain_of_an_alarm_names_its_target_or_what_to_add() {
 }
 
 #[tokio::test]
-async fn what_is_declined_or_unknown_changes_nothing() {
+async fn declined_and_invalid_commands_change_nothing() {
     let mut shop = Shop::open();
     assert!(matches!(shop.refuses("meshwarden release shop/cart/all").await, Refusal::NotHeld { .. }));
     assert!(matches!(shop.refuses("meshwarden hold shop/gone/all --for 1h --reason x").await, Refusal::NoRoute { .. }));

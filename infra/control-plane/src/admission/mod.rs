@@ -24,7 +24,7 @@ use tokio::task;
 
 use crate::error::ApiError;
 use crate::state::{Answer, Stamp, Write};
-use crate::store::Store;
+use crate::store::{Store, WriteAttempts};
 use policy_file::PolicyFile;
 pub use policy_file::PolicyFileError;
 use verdict::{AdmissionCase, AdmissionVerdict};
@@ -101,13 +101,20 @@ impl Admission {
     }
 
     /// Judges a write, then stores or refuses it.
-    pub(crate) async fn write(&self, store: &Store, write: &Write, stamp: &Stamp) -> Result<Admitted, ApiError> {
+    pub(crate) async fn write(
+        &self,
+        store: &Store,
+        mut writing: WriteAttempts,
+        write: &Write,
+        stamp: &Stamp,
+    ) -> Result<Admitted, ApiError> {
         let policy = self.policy.current();
         let mut judged: Option<(AdmissionCase, AdmissionVerdict)> = None;
-        for attempt in 0..=ATTEMPTS {
+        let mut attempt = 0;
+        loop {
             let mut open = None;
             let mut created = Vec::new();
-            let written = store.write_if(write, stamp, |state, planned| {
+            let written = store.write_if(&writing, write, stamp, |state, planned| {
                 let case = AdmissionCase::new(state, planned);
                 let verdict = match judged.take() {
                     Some((known, verdict)) if known.is_same(&case) => verdict,
@@ -129,13 +136,14 @@ impl Admission {
                     (case, verdict)
                 });
                 judged = Some(judging.await.map_err(|_| ApiError::Unavailable)?);
+                attempt += 1;
                 continue;
             }
-            let outcome = written.wait().await;
+            // Without an outcome, another replica wrote first.
+            let Some(outcome) = written.wait(&mut writing).await else { continue };
             record_findings(store, write, &created, outcome.as_ref().err());
             return outcome.map(|answer| Admitted { answer, created });
         }
-        Err(ApiError::Unavailable)
     }
 }
 

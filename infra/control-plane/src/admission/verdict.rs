@@ -69,7 +69,9 @@ impl AdmissionVerdict {
 }
 
 fn put(mesh: &mut Mesh, resource: &Resource) {
-    if let Err(error) = mesh.insert(resource.path.clone(), resource.spec.spec().clone()) {
+    // The spec of a newer release that this one cannot read was logged when it was stored.
+    let Some(spec) = resource.spec.spec() else { return };
+    if let Err(error) = mesh.insert(resource.path.clone(), spec.clone()) {
         tracing::error!(%error, "stored resource does not match its path");
     }
     mesh.set_tags(resource.path.clone(), resource.tags.clone());

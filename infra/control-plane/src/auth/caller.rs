@@ -18,3 +18,14 @@ pub(crate) enum Caller {
         name: String,
     },
 }
+
+impl Caller {
+    /// The key or role, for bounds on what one caller may occupy.
+    pub(crate) fn owner(&self) -> &str {
+        match self {
+            Self::Local => "",
+            Self::Key { id, .. } => id,
+            Self::Session { role, .. } => role,
+        }
+    }
+}

@@ -25,7 +25,7 @@ use jiff::Timestamp;
 
 use crate::connections::ConnectionMetrics;
 pub use crate::denial::Denial;
-use crate::state::Region;
+use crate::state::{Region, SignatureHash, WriteSignature};
 pub(crate) use caller::Caller;
 pub use keys::KeyFileError;
 use keys::{Key, KeyFile};
@@ -132,6 +132,16 @@ impl Claim<'_> {
     /// Whether the check needs the body.
     pub(crate) const fn is_open(&self) -> bool {
         !matches!(self, Self::Settled)
+    }
+
+    /// The signature of the request, for replicas that share a store: each of them refuses what another one accepted.
+    pub(crate) fn signature(&self, caller: &Caller) -> Option<WriteSignature> {
+        let (hash, until, owner) = match self {
+            Self::Settled => return None,
+            Self::Signature { claim, .. } => (claim.signature(), claim.until(), claim.key_id().to_owned()),
+            Self::Identity { presigned, .. } => (presigned.signature(), presigned.expires(), caller.owner().to_owned()),
+        };
+        Some(WriteSignature { hash: SignatureHash::new(hash), until, owner })
     }
 
     /// Completes the check and returns the caller, or the reason to refuse the request.

@@ -1,14 +1,16 @@
 //! Conversion of an answer into an HTTP response.
 
+use std::time::Duration;
+
 use axum::body::Body as HttpBody;
-use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use mesh::pack::Finding;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::document::{list_member, reference, tags, whole};
 use crate::error::{ApiError, ErrorType};
-use crate::headers::{ERROR_TYPE, FINDINGS, REQUEST_ID, VERSION};
+use crate::headers::{AGE, ERROR_TYPE, FINDINGS, OUTCOME, REQUEST_ID, VERSION};
 use crate::metrics::CONTENT_TYPE;
 use crate::state::{Answer, Realm};
 use crate::store::Store;
@@ -20,6 +22,7 @@ pub(super) struct AnswerBody {
     text: String,
     version: Option<u64>,
     findings: Option<String>,
+    age: Option<Duration>,
 }
 
 /// How many findings the header names. Some clients refuse longer headers.
@@ -31,6 +34,11 @@ impl AnswerBody {
         let ids: Vec<String> = created.iter().take(MAX_FINDINGS).map(|finding| finding.id().to_string()).collect();
         let findings = (!ids.is_empty()).then(|| format!("{}; {}", created.len(), ids.join(", ")));
         Self { findings, ..self }
+    }
+
+    /// Adds the age of the state that the answer was read from, if it may not be the current one.
+    pub(super) fn with_age(self, age: Option<Duration>) -> Self {
+        Self { age, ..self }
     }
 }
 
@@ -56,18 +64,19 @@ pub(super) fn render(answer: &Answer, realm: &Realm, with_tags: bool) -> AnswerB
         }
         Answer::Nothing => (json!({}), None),
     };
-    AnswerBody { text: value.to_string(), version, findings: None }
+    AnswerBody { text: value.to_string(), version, findings: None, age: None }
 }
 
 /// The response for a result.
 pub(super) fn respond(outcome: Result<AnswerBody, ApiError>, id: &Uuid) -> Response<HttpBody> {
-    let (status, text, version, error, findings) = match outcome {
-        Ok(body) => (StatusCode::OK, body.text, body.version, None, body.findings),
+    let write_outcome = outcome.as_ref().err().and_then(ApiError::write_outcome);
+    let (status, text, version, error, findings, age) = match outcome {
+        Ok(body) => (StatusCode::OK, body.text, body.version, None, body.findings, body.age),
         Err(error) => {
             let kind = error.error_type();
             let status = StatusCode::from_u16(kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let text = json!({"message": error.to_string()}).to_string();
-            (status, text, error.current_version(), Some(kind), None)
+            (status, text, error.current_version(), Some(kind), None, None)
         }
     };
     let mut response = json_response(status, text);
@@ -81,10 +90,21 @@ pub(super) fn respond(outcome: Result<AnswerBody, ApiError>, id: &Uuid) -> Respo
     if let Some(findings) = findings.and_then(|findings| HeaderValue::try_from(findings).ok()) {
         headers.insert(FINDINGS, findings);
     }
+    set_age(headers, age);
+    if let Some(outcome) = write_outcome {
+        headers.insert(OUTCOME, HeaderValue::from_static(outcome));
+    }
     if let Some(error) = error {
         headers.insert(ERROR_TYPE, HeaderValue::from_static(ErrorType::name(error)));
     }
     response
+}
+
+/// Sets the header with the age of the answer. Rounded up, so that an old answer never has age 0.
+pub(super) fn set_age(headers: &mut HeaderMap, age: Option<Duration>) {
+    if let Some(age) = age {
+        headers.insert(AGE, HeaderValue::from(age.as_secs().saturating_add(1)));
+    }
 }
 
 /// The response of a passing health check.

@@ -52,14 +52,20 @@ async fn admit(api: &Api, client: Option<Client>, request: Request) -> Result<Re
         return Err(ApiError::invalid("host", "is given more than once"));
     }
     let claim = api.guard.claim(&parts, Timestamp::now())?;
-    let mut caller = Caller::Local;
+    let (mut caller, mut signature) = (Caller::Local, None);
     if claim.is_open() {
         let reservation = client.map(|client| api.bodies.begin(client));
         let read = body::read(body, reservation.as_ref()).await?;
         caller = claim.settle(&parts, &read, Timestamp::now()).await?;
+        if !parts.method.is_safe() {
+            signature = claim.signature(&caller);
+        }
         body = Body::from(read);
     }
     drop(claim);
+    if let Some(signature) = signature {
+        parts.extensions.insert(signature);
+    }
     parts.extensions.insert(caller);
     Ok(Request::from_parts(parts, body))
 }

@@ -19,7 +19,7 @@ use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header;
 use axum::http::request::Parts;
-use axum::middleware;
+use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 use jiff::{Timestamp, Unit};
@@ -32,7 +32,8 @@ use crate::events::{AdmissionOutcome, RequestContext};
 use crate::headers::INCLUDE;
 use crate::listen::ApiPeer;
 use crate::log::Truncated;
-use crate::state::{Answer, Stamp, Write};
+use crate::state::{Answer, Stamp, Write, WriteSignature};
+use crate::store::WriteAttempts;
 pub(crate) use api::Api;
 use request::Call;
 
@@ -52,16 +53,38 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/findings/{mesh}", get(findings::of_mesh))
         .route("/proxies", get(proxies::all))
         .route("/proxies/{*resource}", get(proxies::one))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), current))
         .method_not_allowed_fallback(handle)
         .fallback(handle)
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guarded::admitted))
         .with_state(api)
 }
 
+/// Answers from the current state, or says how old the answer may be. The API operations do the same by themselves.
+async fn current(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    if !request.uri().path().starts_with("/proxies") && !request.uri().path().starts_with("/findings") {
+        return next.run(request).await;
+    }
+    match api.store.catch_up().await {
+        Ok(age) => {
+            let mut response = next.run(request).await;
+            answer::set_age(response.headers_mut(), age);
+            response
+        }
+        Err(error) => answer::respond(Err(error), &Uuid::new_v4()),
+    }
+}
+
 /// The reason why no requests should be sent here, if there is one.
 fn problem(api: &Api) -> Option<&'static str> {
+    if api.store.problem().is_some() {
+        return Some("the log of the store cannot be applied; the server's log has the reason");
+    }
     if !api.store.is_writable() {
         return Some("the storage is not writable");
+    }
+    if api.store.is_stale() {
+        return Some("the current state cannot be read from the store");
     }
     api.guard.problem()
 }
@@ -92,26 +115,35 @@ async fn operate(api: &Arc<Api>, request: Request, id: &Uuid) -> Result<answer::
     let call = request::parse(&parts, body, &api.realm)?;
     let with_tags = parts.headers.get(INCLUDE).is_some_and(|include| include == "tags");
     match call {
-        Call::Read(read) => Ok(answer::render(&api.store.read(&read)?, &api.realm, with_tags)),
+        Call::Read(read) => {
+            let age = api.store.catch_up().await?;
+            Ok(answer::render(&api.store.read(&read)?, &api.realm, with_tags).with_age(age))
+        }
         Call::Write(write) => {
             let request = request_context(&parts, id);
+            let attempts = WriteAttempts::signed(parts.extensions.get::<WriteSignature>().cloned());
             if api.events.has_no_receivers() {
-                return execute_write(api, &write, &request).await;
+                return execute_write(api, &write, attempts, &request).await;
             }
             // A disconnecting client does not stop the write, and so must not stop its event.
             let api = Arc::clone(api);
-            let task = tokio::spawn(async move { execute_write(&api, &write, &request).await });
+            let task = tokio::spawn(async move { execute_write(&api, &write, attempts, &request).await });
             task.await.map_err(|_| ApiError::Unavailable)?
         }
     }
 }
 
 /// Executes a write and sends its events.
-async fn execute_write(api: &Api, write: &Write, request: &RequestContext) -> Result<answer::AnswerBody, ApiError> {
+async fn execute_write(
+    api: &Api,
+    write: &Write,
+    attempts: WriteAttempts,
+    request: &RequestContext,
+) -> Result<answer::AnswerBody, ApiError> {
     let stamp = stamp();
     let (answer, created) = match &api.admission {
-        None => (api.store.write(write, &stamp).await?, Vec::new()),
-        Some(admission) => match admission.write(&api.store, write, &stamp).await {
+        None => (api.store.write_signed(attempts, write, &stamp).await?, Vec::new()),
+        Some(admission) => match admission.write(&api.store, attempts, write, &stamp).await {
             Ok(admitted) => (admitted.answer, admitted.created),
             Err(error) => {
                 if let ApiError::NotAdmitted { findings, .. } = &error {

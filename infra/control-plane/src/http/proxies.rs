@@ -14,11 +14,26 @@ use crate::percent;
 
 /// `GET /proxies`.
 pub(super) async fn all(State(api): State<Arc<Api>>) -> Response<Body> {
+    if let Some(refused) = incomplete(&api) {
+        return refused;
+    }
     answer::json_response(StatusCode::OK, api.proxies.proxies().await.to_string())
+}
+
+/// The answer while other replicas serve proxies that this one does not know: a list without them would be read as the
+/// list of all proxies.
+fn incomplete(api: &Api) -> Option<Response<Body>> {
+    api.store.has_other_replicas().then(|| {
+        let message = "other replicas use the store, and this one knows only its own proxies";
+        answer::json_response(StatusCode::SERVICE_UNAVAILABLE, json!({"message": message}).to_string())
+    })
 }
 
 /// `GET /proxies/<mesh>/<virtualNode|virtualGateway>/<name>`.
 pub(super) async fn one(State(api): State<Arc<Api>>, uri: Uri) -> Response<Body> {
+    if let Some(refused) = incomplete(&api) {
+        return refused;
+    }
     let found = match resource(uri.path()) {
         Some(path) => api.proxies.proxy(&path).await,
         None => None,

@@ -12,9 +12,12 @@ use crate::quotas::Quota;
 impl State {
     /// Passes if a resource at this path may have this spec.
     pub(super) fn fits(&self, path: &ResourcePath, spec: &ValidSpec) -> Result<(), ApiError> {
-        self.keeps_quotas(path, spec.spec())?;
+        let Some(read) = spec.spec() else {
+            return Err(ApiError::invalid("spec", "is stored in a form that this release cannot read; send it again"));
+        };
+        self.keeps_quotas(path, read)?;
         self.references_exist(path, spec)?;
-        let violations = validate::broken_by(&InMesh { state: self, mesh: path.mesh() }, path, spec.spec());
+        let violations = validate::broken_by(&InMesh { state: self, mesh: path.mesh() }, path, read);
         if violations.is_empty() { Ok(()) } else { Err(ApiError::Invalid { violations }) }
     }
 
@@ -65,7 +68,7 @@ macro_rules! stored {
     ($($method:ident($name:ty) -> $spec:ty = $kind:ident;)*) => {$(
         fn $method(&self, name: &$name) -> Option<&$spec> {
             match self.state.find(&ResourcePath::$kind(self.mesh.clone(), name.clone()))?.spec.spec() {
-                Spec::$kind(spec) => Some(spec),
+                Some(Spec::$kind(spec)) => Some(spec),
                 _ => None,
             }
         }
@@ -90,7 +93,7 @@ impl MeshView for InMesh<'_> {
             .state
             .members_of(one, |collection| matches!(collection, Collection::Routes(mesh, _) if mesh == self.mesh));
         members.filter_map(|resource| match (&resource.path, resource.spec.spec()) {
-            (ResourcePath::Route(id), Spec::Route(spec)) => Some((&id.router, &id.route, spec)),
+            (ResourcePath::Route(id), Some(Spec::Route(spec))) => Some((&id.router, &id.route, spec)),
             _ => None,
         })
     }
@@ -105,7 +108,9 @@ impl MeshView for InMesh<'_> {
             |collection| matches!(collection, Collection::GatewayRoutes(mesh, _) if mesh == self.mesh),
         );
         members.filter_map(|resource| match (&resource.path, resource.spec.spec()) {
-            (ResourcePath::GatewayRoute(_, gateway, name), Spec::GatewayRoute(spec)) => Some((gateway, name, spec)),
+            (ResourcePath::GatewayRoute(_, gateway, name), Some(Spec::GatewayRoute(spec))) => {
+                Some((gateway, name, spec))
+            }
             _ => None,
         })
     }

@@ -12,6 +12,8 @@ mod record;
 mod remembered;
 mod request;
 mod resource;
+mod signature;
+mod signatures;
 mod spec;
 mod tokens;
 mod write;
@@ -22,6 +24,7 @@ pub(crate) mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use mesh::name::{ResourceKind, ResourcePath};
 
 pub use client_token::ClientToken;
@@ -33,23 +36,29 @@ pub use record::Record;
 pub use remembered::Remembered;
 pub use request::{Action, Answer, Change, Operation, Read, Write};
 pub use resource::{Resource, Stamp, Status};
+pub use signature::{KnownSignature, SignatureHash, WriteSignature};
 pub use spec::ValidSpec;
 pub(crate) use write::PlannedChange;
 pub use write::WriteOutcome;
 
 use crate::error::ApiError;
 use crate::quotas::Quotas;
+use signatures::Signatures;
 use tokens::Tokens;
 
 /// Every resource of the account, the remembered answers to repeated requests, and the assigned listener ports.
+///
+/// A clone shares the collections, and copies each one that is changed afterwards.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
     quotas: Quotas,
     /// Collections without resources are not in the map.
-    collections: BTreeMap<Collection, BTreeMap<String, Arc<Resource>>>,
-    tokens: Tokens,
+    collections: BTreeMap<Collection, Arc<BTreeMap<String, Arc<Resource>>>>,
+    tokens: Arc<Tokens>,
+    /// The signatures of accepted writes; only replicas of a shared store record them.
+    signatures: Arc<Signatures>,
     /// Not part of the API: the ports of Envoy listeners on one machine, stored so that they survive a restart.
-    ports: BTreeMap<String, u16>,
+    ports: Arc<BTreeMap<String, u16>>,
 }
 
 impl State {
@@ -67,7 +76,7 @@ impl State {
 
     /// Every resource.
     pub fn resources(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        self.collections.values().flat_map(BTreeMap::values)
+        self.collections.values().flat_map(|members| members.values())
     }
 
     /// The number of resources of each kind.
@@ -81,8 +90,18 @@ impl State {
 
     /// The assigned listener ports by their use.
     #[must_use]
-    pub const fn ports(&self) -> &BTreeMap<String, u16> {
+    pub fn ports(&self) -> &BTreeMap<String, u16> {
         &self.ports
+    }
+
+    /// Passes unless the signed write was accepted before.
+    pub(crate) fn accepts(&self, signature: &WriteSignature, now: Timestamp) -> Result<(), ApiError> {
+        Ok(self.signatures.accept(signature, now)?)
+    }
+
+    /// The records that remember a signed write.
+    pub(crate) fn remembering_signature(&self, signature: &WriteSignature, now: Timestamp) -> Vec<Record> {
+        self.signatures.remembering(signature, now)
     }
 
     fn existing(&self, path: &ResourcePath) -> Result<&Arc<Resource>, ApiError> {

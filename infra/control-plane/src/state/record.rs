@@ -6,6 +6,7 @@ use mesh::name::ResourcePath;
 
 use super::remembered::Remembered;
 use super::resource::Resource;
+use super::signature::{KnownSignature, SignatureHash};
 
 /// One record. A later record on the same subject replaces an earlier one.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,4 +21,24 @@ pub enum Record {
     Forgotten(u64),
     /// The listener port of this key, or `None` if it has none any more.
     Port(String, Option<u16>),
+    /// A signed write was accepted: it is not accepted again while its signature is valid.
+    Signature(Arc<KnownSignature>),
+    /// The signature has expired.
+    SignatureExpired(SignatureHash),
+}
+
+impl Record {
+    /// Its approximate length in the store, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        /// Names, times and ids.
+        const FRAME: usize = 300;
+        let content = match self {
+            Self::Resource(resource) => resource.bytes(),
+            Self::Remembered(_, remembered) => remembered.bytes(),
+            Self::Deleted(_) | Self::Forgotten(_) | Self::Port(..) | Self::Signature(_) | Self::SignatureExpired(_) => {
+                0
+            }
+        };
+        content.saturating_add(FRAME)
+    }
 }

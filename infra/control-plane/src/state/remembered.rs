@@ -32,7 +32,6 @@ impl Remembered {
 
     /// Its share of [`REMEMBERED_BYTES`].
     pub(super) fn bytes(&self) -> usize {
-        let tags = self.answer.tags.iter().map(|(key, value)| key.len().saturating_add(value.len()));
-        tags.fold(self.answer.spec.bytes(), usize::saturating_add)
+        self.answer.bytes()
     }
 }

@@ -65,6 +65,12 @@ impl Resource {
         }
     }
 
+    /// The length of its spec and tags, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let tags = self.tags.iter().map(|(key, value)| key.len().saturating_add(value.len()));
+        tags.fold(self.spec.bytes(), usize::saturating_add)
+    }
+
     /// The resource with another spec.
     #[must_use]
     pub fn updated(&self, spec: Arc<ValidSpec>, now: Timestamp) -> Self {

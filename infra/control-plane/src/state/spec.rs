@@ -1,8 +1,8 @@
 //! A stored spec: the JSON that the caller sent, once it is validated.
 
-use mesh::name::{ResourceKind, ResourcePath};
+use mesh::name::ResourcePath;
 use mesh::spec::Spec;
-use mesh::validate::{self, Violation};
+use mesh::validate;
 use serde_json::Value;
 
 use crate::error::ApiError;
@@ -11,7 +11,8 @@ use crate::error::ApiError;
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValidSpec {
     value: Value,
-    spec: Spec,
+    /// `None` for a stored spec that this release cannot read.
+    spec: Option<Spec>,
     references: Vec<ResourcePath>,
     bytes: usize,
 }
@@ -24,29 +25,31 @@ impl ValidSpec {
     /// only default that App Mesh is known to have filled in. Any other default would be a permanent difference for
     /// declarative clients.
     pub fn parse(path: &ResourcePath, value: Value) -> Result<Self, ApiError> {
-        Self::read(path, value, validate::parse)
-    }
-
-    /// Reads a spec that was accepted once and stored. Rules between its members are not checked: they may be newer than
-    /// the spec, and a store must be readable after an upgrade.
-    pub(crate) fn stored(path: &ResourcePath, value: Value) -> Result<Self, ApiError> {
-        Self::read(path, value, validate::read)
-    }
-
-    fn read(
-        path: &ResourcePath,
-        mut value: Value,
-        by: fn(ResourceKind, &Value) -> Result<Spec, Vec<Violation>>,
-    ) -> Result<Self, ApiError> {
+        let mut value = value;
         drop_nulls(&mut value);
-        let read = |value: &Value| by(path.kind(), value).map_err(|violations| ApiError::Invalid { violations });
-        let mut spec = read(&value)?;
+        let refused = |violations| ApiError::Invalid { violations };
+        let mut spec = validate::parse(path.kind(), &value).map_err(refused)?;
         if fill_health_check_ports(&mut value) {
-            spec = read(&value)?;
+            spec = validate::parse(path.kind(), &value).map_err(refused)?;
         }
-        let references = validate::references(path.mesh(), &spec);
+        Ok(Self::new(path, value, Some(spec)))
+    }
+
+    /// Reads a spec that was accepted and stored, by this release or by another one. It is never refused and never
+    /// changed: rules and bounds may be newer than the spec, and members may be newer than this release. Replicas of
+    /// different releases must all be able to apply the same entry.
+    pub(crate) fn stored(path: &ResourcePath, value: Value) -> Self {
+        let spec = Spec::read(path.kind(), &value);
+        if let Err(violations) = &spec {
+            tracing::error!(resource = %path, ?violations, "failed to read stored spec; the resource is left out of proxy snapshots");
+        }
+        Self::new(path, value, spec.ok())
+    }
+
+    fn new(path: &ResourcePath, value: Value, spec: Option<Spec>) -> Self {
+        let references = spec.as_ref().map(|spec| validate::references(path.mesh(), spec)).unwrap_or_default();
         let bytes = value.to_string().len();
-        Ok(Self { value, spec, references, bytes })
+        Self { value, spec, references, bytes }
     }
 
     /// The JSON that the API returns.
@@ -62,10 +65,10 @@ impl ValidSpec {
         &self.references
     }
 
-    /// The parsed spec.
+    /// The parsed spec; `None` for a stored spec that this release cannot read.
     #[must_use]
-    pub const fn spec(&self) -> &Spec {
-        &self.spec
+    pub const fn spec(&self) -> Option<&Spec> {
+        self.spec.as_ref()
     }
 
     /// The length of its JSON, in bytes.

@@ -86,7 +86,7 @@ fn assert_consistent(state: &State) {
         assert!(!members.is_empty());
         assert!(state.quotas.limit(Quota::on(collection.kind())).is_none_or(|limit| members.len() <= limit));
         assert!(collection.parent().is_none_or(|parent| state.find(&parent).is_some()));
-        for (name, resource) in members {
+        for (name, resource) in members.iter() {
             assert_eq!(resource.path, collection.member(name).unwrap());
             assert_eq!(resource.status, Status::Active);
             for target in resource.spec.references() {

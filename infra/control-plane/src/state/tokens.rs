@@ -84,6 +84,12 @@ impl Tokens {
         self.next = number.saturating_add(1);
     }
 
+    /// The answer of this number.
+    pub(super) fn numbered(&self, number: u64) -> Option<&Arc<Remembered>> {
+        let at = self.order.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        self.order.get(at).and_then(|(_, key)| self.answers.get(key))
+    }
+
     pub(super) fn forget(&mut self, number: u64) {
         let Ok(at) = self.order.binary_search_by_key(&number, |(number, _)| *number) else {
             return;

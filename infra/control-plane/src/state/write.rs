@@ -1,6 +1,5 @@
 //! Writes: everything is checked first, then one resource is stored or removed.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mesh::name::{MeshName, ResourcePath};
@@ -130,7 +129,7 @@ impl State {
         if let Some(parent) = &parent {
             self.existing(parent)?;
         }
-        let count = self.collections.get(&collection).map_or(0, BTreeMap::len);
+        let count = self.collections.get(&collection).map_or(0, |members| members.len());
         let owner = || parent.map_or_else(|| "the account".to_owned(), |parent| parent.to_string());
         self.within(Quota::on(path.kind()), count.saturating_add(1), owner)
     }

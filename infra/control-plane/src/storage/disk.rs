@@ -14,11 +14,12 @@ use uuid::Uuid;
 
 use super::acknowledged::Acknowledged;
 use super::backend::Backend;
+use super::digest::Digest;
 use super::encoding::{self, StoredEntry, Table};
 use super::folder::{Folder, system};
 use super::identity::{Identity, PathContent};
 use super::reserve::Reserve;
-use super::seal::{Digest, META, Seal};
+use super::seal::{META, Seal};
 use super::verify::{self, definition};
 use super::{CACHE, CommitError, OpenError, Storage};
 use crate::state::{Realm, Record};

@@ -9,41 +9,47 @@ use mesh::resource::{Tag, Tags};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::state::{Action, ClientToken, Record, Remembered, Resource, Status, ValidSpec};
+use crate::state::{
+    Action, ClientToken, KnownSignature, Record, Remembered, Resource, SignatureHash, Status, ValidSpec, WriteSignature,
+};
 
 /// The tables of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Table {
+pub(crate) enum Table {
     /// Resources by their path.
     Resources,
     /// Remembered answers by their number.
     Remembered,
     /// Listener ports by their use.
     Ports,
+    /// The signatures of accepted writes.
+    Signatures,
 }
 
 impl Table {
-    pub(super) const ALL: [Self; 3] = [Self::Resources, Self::Remembered, Self::Ports];
+    /// Every table.
+    pub(crate) const ALL: [Self; 4] = [Self::Resources, Self::Remembered, Self::Ports, Self::Signatures];
 
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Resources => "resources",
             Self::Remembered => "remembered",
             Self::Ports => "ports",
+            Self::Signatures => "signatures",
         }
     }
 }
 
 /// The value to store under a key; `None` removes the key.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct StoredEntry {
-    pub(super) table: Table,
-    pub(super) key: String,
-    pub(super) value: Option<Vec<u8>>,
+pub(crate) struct StoredEntry {
+    pub(crate) table: Table,
+    pub(crate) key: String,
+    pub(crate) value: Option<Vec<u8>>,
 }
 
 /// The entry of a record.
-pub(super) fn encode(record: &Record) -> Result<StoredEntry, serde_json::Error> {
+pub(crate) fn encode(record: &Record) -> Result<StoredEntry, serde_json::Error> {
     let (table, key, value) = match record {
         Record::Resource(resource) => {
             let value = serde_json::to_vec(&ResourceDocument::from_resource(resource))?;
@@ -55,13 +61,20 @@ pub(super) fn encode(record: &Record) -> Result<StoredEntry, serde_json::Error> 
             (Table::Remembered, number_key(*number), Some(value))
         }
         Record::Forgotten(number) => (Table::Remembered, number_key(*number), None),
+        Record::Signature(known) => {
+            let KnownSignature { signature, at } = &**known;
+            let document = SignatureDocument { at: *at, until: signature.until, owner: signature.owner.clone() };
+            (Table::Signatures, signature.hash.hexadecimal(), Some(serde_json::to_vec(&document)?))
+        }
+        Record::SignatureExpired(hash) => (Table::Signatures, hash.hexadecimal(), None),
         Record::Port(key, port) => (Table::Ports, key.clone(), port.map(|port| port.to_string().into_bytes())),
     };
     Ok(StoredEntry { table, key, value })
 }
 
-/// The record of an entry, or the reason why the entry is invalid.
-pub(super) fn decode(table: Table, key: &str, value: &[u8]) -> Result<Record, String> {
+/// The record of an entry, or the reason why the entry is invalid. No rule of the API is checked: another release may
+/// have accepted what this one would refuse, and every replica must be able to apply the same entry.
+pub(crate) fn decode(table: Table, key: &str, value: &[u8]) -> Result<Record, String> {
     match table {
         Table::Resources => {
             let document: ResourceDocument<Value> = parse(value)?;
@@ -77,7 +90,35 @@ pub(super) fn decode(table: Table, key: &str, value: &[u8]) -> Result<Record, St
             Ok(Record::Remembered(number, Arc::new(document.remembered()?)))
         }
         Table::Ports => Ok(Record::Port(key.to_owned(), Some(parse(value)?))),
+        Table::Signatures => {
+            let SignatureDocument { at, until, owner } = parse(value)?;
+            let signature = WriteSignature { hash: signature_hash(key)?, until, owner };
+            Ok(Record::Signature(Arc::new(KnownSignature { signature, at })))
+        }
     }
+}
+
+/// The record that removes a key.
+pub(crate) fn removed(table: Table, key: &str) -> Result<Record, String> {
+    match table {
+        Table::Resources => ResourcePath::parse(key).map(Record::Deleted).map_err(|error| error.to_string()),
+        Table::Remembered => u64::from_str_radix(key, 16).map(Record::Forgotten).map_err(|error| error.to_string()),
+        Table::Ports => Ok(Record::Port(key.to_owned(), None)),
+        Table::Signatures => signature_hash(key).map(Record::SignatureExpired),
+    }
+}
+
+fn signature_hash(key: &str) -> Result<SignatureHash, String> {
+    SignatureHash::parse(key).ok_or_else(|| "the key is not a signature".to_owned())
+}
+
+/// The use of a signature.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SignatureDocument {
+    at: Timestamp,
+    until: Timestamp,
+    owner: String,
 }
 
 /// Keys of one length sort like their numbers.
@@ -121,7 +162,7 @@ impl ResourceDocument<Value> {
     /// The resource. Deleted resources are neither stored nor remembered, so its status is active.
     fn resource(self) -> Result<Resource, String> {
         let path = ResourcePath::parse(&self.path).map_err(|error| error.to_string())?;
-        let spec = ValidSpec::stored(&path, self.spec).map_err(|error| error.to_string())?;
+        let spec = ValidSpec::stored(&path, self.spec);
         let mut tags = Tags::default();
         let pairs = self.tags.into_iter().map(|(key, value)| serde_json::json!({"key": key, "value": value}));
         let pairs: Result<Vec<Tag>, _> = pairs.map(serde_json::from_value).collect();

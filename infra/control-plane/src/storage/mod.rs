@@ -10,15 +10,30 @@
 //!  DIR/../.NAME.meshwarden       shows that DIR has a store, in case DIR is removed or its volume is not mounted
 //! ```
 //!
+//! A `Log` orders the writes of all replicas. `LocalLog` is the log over a storage of one process, `MemoryLog` a log that
+//! several replicas of one process share.
+//!
 //! Records are read once at the start. After that, reads use the state in memory, and the file is only written.
 
 mod acknowledged;
 mod backend;
+mod digest;
 mod disk;
-mod encoding;
+mod dynamo;
+pub(crate) mod encoding;
 mod error;
+mod etcd;
 mod folder;
+mod format;
 mod identity;
+mod item_log;
+mod items;
+mod local;
+mod log;
+mod memory_log;
+mod open_error;
+mod packed;
+mod registry;
 mod reserve;
 mod seal;
 mod verify;
@@ -28,8 +43,15 @@ mod tests;
 
 use std::fmt;
 
+pub use digest::Digest;
 pub use disk::Disk;
 pub use error::{CommitError, OpenError};
+pub use item_log::ItemLog;
+pub use local::LocalLog;
+pub use log::{Appended, Entry, EntryOrigin, Log, LogError, LogItem, LogPage, Sequence, Snapshot};
+pub use memory_log::MemoryLog;
+pub use open_error::SharedOpenError;
+pub use registry::{Registry, ReplicaRecord, ReplicaState};
 
 use crate::state::Record;
 

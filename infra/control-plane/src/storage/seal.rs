@@ -2,10 +2,9 @@
 
 use mesh::name::AccountId;
 use redb::{ReadableTable, TableDefinition};
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::encoding::Table;
+use super::digest::Digest;
 use crate::state::{Realm, Region};
 
 /// The format of records and seal, incremented by each change that an older version would misread.
@@ -49,8 +48,8 @@ impl Seal {
             ("account", self.account.to_string()),
             ("region", self.region.as_str().to_owned()),
             ("sequence", self.sequence.to_string()),
-            ("records", self.digest.records.to_string()),
-            ("digest", format!("{:032x}", self.digest.sum)),
+            ("records", self.digest.records().to_string()),
+            ("digest", self.digest.hexadecimal()),
         ];
         for (name, value) in members {
             meta.insert(name, value.as_str())?;
@@ -64,13 +63,12 @@ impl Seal {
             return Err(SealError::Format(format));
         }
         let number = |name| member(meta, name)?.parse().map_err(|_| SealError::Member(name));
-        let sum = u128::from_str_radix(&member(meta, "digest")?, 16).map_err(|_| SealError::Member("digest"))?;
         Ok(Self {
             store: member(meta, "store")?.parse().map_err(|_| SealError::Member("store"))?,
             account: AccountId::parse(&member(meta, "account")?).map_err(|_| SealError::Member("account"))?,
             region: Region::parse(&member(meta, "region")?).map_err(|_| SealError::Member("region"))?,
             sequence: number("sequence")?,
-            digest: Digest { records: number("records")?, sum },
+            digest: Digest::parse(number("records")?, &member(meta, "digest")?).ok_or(SealError::Member("digest"))?,
         })
     }
 }
@@ -89,34 +87,4 @@ pub(super) enum SealError {
     Member(&'static str),
     #[error(transparent)]
     Storage(#[from] redb::StorageError),
-}
-
-/// A digest of a set of records that can be updated by single changes: the sum of the hashes of all records. It
-/// detects damage, not manipulation.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Digest {
-    records: u64,
-    sum: u128,
-}
-
-impl Digest {
-    pub(super) fn add(&mut self, table: Table, key: &str, value: &[u8]) {
-        self.records = self.records.wrapping_add(1);
-        self.sum = self.sum.wrapping_add(hash(table, key, value));
-    }
-
-    pub(super) fn remove(&mut self, table: Table, key: &str, value: &[u8]) {
-        self.records = self.records.wrapping_sub(1);
-        self.sum = self.sum.wrapping_sub(hash(table, key, value));
-    }
-}
-
-fn hash(table: Table, key: &str, value: &[u8]) -> u128 {
-    let mut hash = Sha256::new();
-    for part in [table.name().as_bytes(), key.as_bytes(), value] {
-        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
-        hash.update(part);
-    }
-    let hash = hash.finalize();
-    hash.first_chunk().map_or(0, |head| u128::from_le_bytes(*head))
 }

@@ -8,9 +8,10 @@ use redb::backends::InMemoryBackend;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, StorageBackend as _, TableDefinition, TableError};
 
 use super::CACHE;
+use super::digest::Digest;
 use super::encoding::{self, Table};
 use super::error::OpenError;
-use super::seal::{Digest, META, Seal, SealError};
+use super::seal::{META, Seal, SealError};
 use crate::state::{Realm, Record};
 
 /// The first bytes of a database file.
@@ -81,7 +82,12 @@ fn content(bytes: &[u8]) -> Result<StoreContent, ReadFailure> {
     let mut digest = Digest::default();
     let mut records = Vec::new();
     for table in Table::ALL {
-        for entry in reading.open_table(definition(table))?.iter()? {
+        let rows = match reading.open_table(definition(table)) {
+            // An earlier release had fewer tables.
+            Err(TableError::TableDoesNotExist(_)) if table == Table::Signatures => continue,
+            rows => rows?,
+        };
+        for entry in rows.iter()? {
             let (key, value) = entry?;
             let (key, value) = (key.value(), value.value());
             digest.add(table, key, value);

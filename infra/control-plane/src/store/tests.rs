@@ -1,4 +1,6 @@
-//! A full disk.
+//! A full disk, and signed writes at two replicas.
+
+mod model;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use mesh::name::ResourcePath;
 
-use super::Store;
+use super::{ReplicaRole, Store, WriteAttempts};
+use crate::denial::Denial;
 use crate::error::ApiError;
 use crate::quotas::Quotas;
 use crate::state::tests::{spec, stamp};
-use crate::state::{Action, Record, Write};
-use crate::storage::{CommitError, Storage};
+use crate::state::{Action, Record, SignatureHash, Write, WriteSignature};
+use crate::storage::{CommitError, Log, MemoryLog, Snapshot, Storage};
 
 /// A storage that fails to grow while the disk is full.
 #[derive(Debug)]
@@ -74,4 +77,24 @@ async fn only_deletions_are_accepted_on_a_full_disk() {
     full.store(false, Ordering::SeqCst);
     until_done(&store, create("b")).await;
     assert!(store.is_writable());
+}
+
+#[tokio::test]
+async fn signed_write_is_accepted_by_one_replica_only() {
+    let log: Arc<dyn Log> = Arc::new(MemoryLog::default());
+    let open = async || {
+        let (log, start) = (Arc::clone(&log), Snapshot::default());
+        Store::with_log(log, None, ReplicaRole::Replica, &start, Quotas::default()).await.unwrap()
+    };
+    let (first, second) = (open().await, open().await);
+    let signature = |number| {
+        let hash = SignatureHash::new([number; 32]);
+        WriteAttempts::signed(Some(WriteSignature { hash, until: stamp(1_000_000_000).now, owner: "key".to_owned() }))
+    };
+    first.write_signed(signature(1), &create("a"), &stamp(1)).await.unwrap();
+    let replayed = second.write_signed(signature(1), &delete("a"), &stamp(2)).await;
+    assert_eq!(replayed, Err(ApiError::Denied(Denial::Replayed)));
+    second.write_signed(signature(2), &delete("a"), &stamp(3)).await.unwrap();
+    let late = open().await.write_signed(signature(1), &create("a"), &stamp(4)).await;
+    assert_eq!(late, Err(ApiError::Denied(Denial::Replayed)), "a replica that starts later knows it as well");
 }

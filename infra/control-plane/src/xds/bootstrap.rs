@@ -1,5 +1,6 @@
 //! The configuration that a plain Envoy starts with, to get everything else from the control plane.
 
+mod servers;
 mod statistics;
 
 use std::net::SocketAddr;
@@ -8,15 +9,14 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 use xds::{LARGEST_EXPRESSION, ProxyId};
 
-use super::settings::ListenAddress;
-
+pub use servers::{XdsServers, XdsServersError};
 pub use statistics::{Statistics, StatisticsSet};
 
 /// The settings of the configuration.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {
-    /// The address or socket of the ADS server.
-    pub xds: ListenAddress,
+    /// The ADS servers: an address, a socket, or the replicas by name.
+    pub xds: XdsServers,
     /// The resource that the Envoy serves.
     pub node: ProxyId,
     /// The address of Envoy's admin interface.
@@ -53,7 +53,7 @@ impl Bootstrap {
         clusters.extend(
             self.sds_socket
                 .as_ref()
-                .map(|path| cluster("static_cluster_sds_unix_socket", &json!({"pipe": {"path": path}}))),
+                .map(|path| cluster("static_cluster_sds_unix_socket", "STATIC", vec![json!({"pipe": {"path": path}})])),
         );
         clusters.extend(self.statistics.cluster(self.admin));
         let mut bootstrap = json!({
@@ -98,11 +98,14 @@ impl Bootstrap {
     }
 
     fn control_plane(&self) -> Value {
-        let endpoint = match &self.xds {
-            ListenAddress::Tcp(addr) => address(*addr),
-            ListenAddress::Unix(path) => json!({"pipe": {"path": path}}),
-        };
-        let mut cluster = cluster(CONTROL_PLANE, &endpoint);
+        let mut cluster = cluster(CONTROL_PLANE, self.xds.cluster_type(), self.xds.addresses());
+        if self.xds.has_names()
+            && let Some(members) = cluster.as_object_mut()
+        {
+            // A replica that was replaced has another address. A failing DNS server removes no address.
+            members.insert("dns_refresh_rate".to_owned(), "5s".into());
+            members.insert("dns_lookup_family".to_owned(), "V4_PREFERRED".into());
+        }
         if let (Some(tls), Some(members)) = (&self.tls, cluster.as_object_mut()) {
             members.insert("transport_socket".to_owned(), tls.to_json());
         }
@@ -112,22 +115,23 @@ impl Bootstrap {
 
 const CONTROL_PLANE: &str = "meshwarden_control_plane";
 
-/// An HTTP/2 cluster with one static endpoint. A name such as `localhost` would be resolved, possibly to an address
-/// that the server does not listen on.
-fn cluster(name: &str, endpoint: &Value) -> Value {
+/// An HTTP/2 cluster. A peer that stands still is left after 8 seconds.
+fn cluster(name: &str, kind: &str, addresses: Vec<Value>) -> Value {
+    let endpoints: Vec<Value> =
+        addresses.into_iter().map(|address| json!({"endpoint": {"address": address}})).collect();
     json!({
         "name": name,
-        "type": "STATIC",
+        "type": kind,
         "connect_timeout": "1s",
         "load_assignment": {
             "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": endpoint}}]}],
+            "endpoints": [{"lb_endpoints": endpoints}],
         },
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
                 "explicit_http_config": {
-                    "http2_protocol_options": {"connection_keepalive": {"interval": "30s", "timeout": "5s"}},
+                    "http2_protocol_options": {"connection_keepalive": {"interval": "5s", "timeout": "3s"}},
                 },
             },
         },

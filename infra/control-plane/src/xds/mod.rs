@@ -65,7 +65,7 @@ pub use crate::secrets::{
 pub use crate::tls::{TlsError, TlsFiles};
 pub(crate) use ads_state::{AdsLimits, AdsState};
 pub use allowed::{CertificateRule, CertificateRuleError};
-pub use bootstrap::{Bootstrap, BootstrapTls, Statistics, StatisticsSet};
+pub use bootstrap::{Bootstrap, BootstrapTls, Statistics, StatisticsSet, XdsServers, XdsServersError};
 pub use listen::ListenError;
 pub use ports::{ListenerMode, ListenerModeError};
 pub use sds::SdsServer;

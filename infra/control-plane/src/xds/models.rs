@@ -134,7 +134,9 @@ impl MeshModels {
     fn put(&mut self, path: &ResourcePath, resource: &Resource) {
         let name = path.mesh().clone();
         let mesh = self.meshes.entry(name).or_insert_with_key(|name| Mesh::new(name.clone()));
-        if let Err(error) = mesh.insert(path.clone(), resource.spec.spec().clone()) {
+        // The spec of a newer release that this one cannot read was logged when it was stored.
+        let Some(spec) = resource.spec.spec() else { return };
+        if let Err(error) = mesh.insert(path.clone(), spec.clone()) {
             tracing::error!(%error, "failed to add stored resource to mesh model");
         }
     }

@@ -1,4 +1,4 @@
-//! Virtual services whose providers use other protocols than before.
+//! Virtual services with providers that use other protocols than before.
 
 use serde_json::{Value, json};
 

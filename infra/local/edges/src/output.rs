@@ -20,9 +20,9 @@ pub(crate) struct EdgeState {
     verdict: String,
     /// Why a request could fail, or why that is unknown; unset for a sound edge.
     fault: Option<String>,
-    /// What the listener presents.
+    /// The certificate that the listener presents.
     server: Presented,
-    /// What the client presents; unset if the listener does not require it.
+    /// The certificate that the client presents; unset if the listener does not require it.
     client: Option<Presented>,
     /// The common names of the roots that the client trusts.
     trusted: BTreeSet<String>,

@@ -29,7 +29,7 @@ struct Call {
     protocol: CallProtocol,
 }
 
-/// How a backend is called.
+/// The protocol of a call to a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CallProtocol {
     Http,

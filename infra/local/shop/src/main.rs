@@ -10,7 +10,7 @@
 //! An application knows only the address of its proxy. Each response has the header `x-served-by`, to which every
 //! application on the way adds its name.
 //!
-//! This crate never knows of App Mesh, and listens on loopback only.
+//! This crate does not depend on App Mesh, and listens on loopback only.
 
 mod application;
 mod control;

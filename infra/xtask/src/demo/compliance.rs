@@ -21,7 +21,7 @@ const UNTAGGED: &str = "tag-missing";
 const OPEN: &str = "mesh-egress-open";
 const PLAIN: &str = "edge-plaintext";
 
-/// How long a function is run repeatedly: a new node has a grace period of a second.
+/// The time for which a function is run repeatedly: a new node has a grace period of a second.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The node without tags.

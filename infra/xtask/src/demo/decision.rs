@@ -39,7 +39,7 @@ impl Decision {
             "InsideDwell" => format!("{} is quiet, but stays drained until {}", fact("node")?, fact("until")?),
             "Failback" => match returning()? {
                 (node, step) if step == "0" => format!("{node} is tried with the probe share"),
-                (node, step) => format!("{node} goes on to step {step}"),
+                (node, step) => format!("{node} advances to step {step}"),
             },
             "InsideStep" => {
                 format!("{} is watched at step {} until {}", fact("node")?, fact("step")?, fact("until")?)

@@ -33,7 +33,7 @@ const CART: RouteName<'static> = RouteName { router: "cart", route: "cart" };
 const RECOMMENDATIONS: RouteName<'static> = RouteName { router: "recommendations", route: "personal" };
 const PAYMENTS: RouteName<'static> = RouteName { router: "payments", route: "authorise" };
 
-/// How long requests in progress at a change of weights may take: the route's timeout.
+/// The maximum duration of requests in progress at a change of weights: the route's timeout.
 const IN_PROGRESS: Duration = Duration::from_secs(2);
 
 fn traffic(context: &mut DemoContext) -> Result<()> {

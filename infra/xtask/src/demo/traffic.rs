@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_counted_by_the_nodes_that_took_part() {
+    fn requests_are_counted_by_serving_node() {
         let tally = json!({"succeeded": {"a-1,web": 6, "a-2,web": 3}, "failed": {"a-1,web": 1}});
         let counts = RequestCounts::from_tally(&tally).unwrap();
         assert!((counts.share("a-1") - 70.0).abs() < 1e-9);

@@ -69,7 +69,7 @@ impl Endpoints {
         identity().chain(fixed).chain(services).chain(certificate_variables(&self.certificates)).collect()
     }
 
-    /// The same as a shell script, with the variables of the functions.
+    /// The endpoints as a shell script, with the variables of the functions.
     pub(crate) fn script(&self, outputs: &Outputs) -> String {
         let own = [
             ("MESHWARDEN_TABLE", "StateTable"),

@@ -24,10 +24,10 @@ pub(super) type Item = HashMap<String, AttributeValue>;
 /// The prefix of the sort key of every journal entry.
 pub(super) const JOURNAL: &str = "journal#";
 
-/// How long the journal is stored: long enough for a quarter's review.
+/// The retention of the journal: long enough for a quarter's review.
 const JOURNAL_KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
 
-/// How long a budget is stored after its window, for an operator who analyses an incident.
+/// The retention of a budget after its window, for an operator who analyses an incident.
 const BUDGET_KEPT: SignedDuration = SignedDuration::from_hours(24);
 
 pub(super) fn document_key(key: &StateKey) -> Item {

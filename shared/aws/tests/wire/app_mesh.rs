@@ -1,4 +1,4 @@
-//! What goes over the wire to the App Mesh API, and how its responses are read.
+//! The requests to the App Mesh API, and the parsing of its responses.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -124,7 +124,7 @@ async fn failures_are_classified_and_name_the_request() {
 }
 
 #[tokio::test]
-async fn missing_server_is_unavailable_and_silent_server_times_out() {
+async fn missing_server_is_unavailable_and_unresponsive_server_times_out() {
     let gone = CannedServer::start([]).await;
     let mesh = gone.aws().await.mesh();
     drop(gone);

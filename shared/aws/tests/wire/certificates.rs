@@ -1,4 +1,4 @@
-//! What goes over the wire to ACM and its private CAs, above all where no stand-in implements it.
+//! The requests to ACM and its private CAs, above all the requests that no stand-in implements.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

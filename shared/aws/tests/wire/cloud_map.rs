@@ -1,4 +1,4 @@
-//! What goes over the wire to Cloud Map, and how its responses are read.
+//! The requests to Cloud Map, and the parsing of its responses.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What the local CloudWatch does not implement: contributors, mute rules, PromQL alarms and evaluation states.
+//! The parts of CloudWatch that the local one does not implement: contributors, mute rules, PromQL alarms and evaluation states.
 
 use mesh::alarm::{AlarmName, AlarmSource, EvaluationState};
 use ports::{AlarmReader, PortErrorKind};

@@ -1,4 +1,4 @@
-//! What goes over the wire to AWS Config.
+//! The requests to AWS Config.
 
 use crate::canned::{CannedResponse, CannedServer};
 use ports::{

@@ -1,4 +1,4 @@
-//! What goes over the wire and how responses are read, with a server on loopback that returns canned responses.
+//! The requests of the adapters and the parsing of the responses, with a server on loopback that returns canned responses.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 

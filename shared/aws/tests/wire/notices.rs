@@ -1,4 +1,4 @@
-//! What goes over the wire to topics, buses, parameters and buckets.
+//! The requests to topics, buses, parameters and buckets.
 
 use crate::canned::{CannedResponse, CannedServer};
 use ports::{BusEvent, Notice, PolicyLocation, PortErrorKind, ReportsLocation, Urgency};

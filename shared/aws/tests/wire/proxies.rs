@@ -1,4 +1,4 @@
-//! What goes over the wire to read the proxies, and how the response is read.
+//! The request for the proxies, and the parsing of the response.
 
 use std::collections::BTreeMap;
 

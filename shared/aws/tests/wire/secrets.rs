@@ -1,4 +1,4 @@
-//! What goes over the wire to Secrets Manager, and how its responses are read.
+//! The requests to Secrets Manager, and the parsing of its responses.
 
 use crate::canned::{CannedResponse, CannedServer};
 use ports::PortErrorKind;

@@ -1,4 +1,4 @@
-//! What goes over the wire to Security Hub.
+//! The requests to Security Hub.
 
 use crate::canned::{CannedResponse, CannedServer};
 use jiff::Timestamp;

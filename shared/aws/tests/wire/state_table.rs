@@ -1,4 +1,4 @@
-//! What goes over the wire to the state table, and how its refusals are read.
+//! The requests to the state table, and the parsing of its refusals.
 
 use crate::canned::{CannedResponse, CannedServer};
 use jiff::{SignedDuration, Timestamp};

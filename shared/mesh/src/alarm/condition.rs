@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// How the metric is compared with the bound.
+    /// The comparison of the metric with the bound.
     pub comparison: Comparison,
     /// The bound; absent when it is an anomaly band.
     #[serde(default)]
@@ -14,18 +14,18 @@ pub struct Condition {
     /// The id of the line that is the anomaly band, where the bound is one.
     #[serde(default)]
     pub band: Option<String>,
-    /// How many periods are evaluated.
+    /// The number of evaluated periods.
     #[serde(default)]
     pub evaluation_periods: Option<u32>,
-    /// How many data points of these periods have to breach; absent when all of them have to.
+    /// The number of data points of these periods that must breach; absent if all of them must.
     #[serde(default)]
     pub datapoints_to_alarm: Option<u32>,
-    /// What a period without data counts as.
+    /// The treatment of periods without data.
     #[serde(default)]
     pub missing_data: MissingData,
 }
 
-/// How a metric is compared with its bound.
+/// The comparison of a metric with its bound.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Comparison {
     /// `>=`.
@@ -47,7 +47,7 @@ pub enum Comparison {
     Unrecognised(String),
 }
 
-/// What a period without data counts as (`TreatMissingData`).
+/// The treatment of periods without data (`TreatMissingData`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum MissingData {

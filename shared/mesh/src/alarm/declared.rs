@@ -201,7 +201,7 @@ fn respelt(values: &Map<String, Value>) -> Map<String, Value> {
         let (name, value) = match name.as_str() {
             "dimensions" => ("Dimensions".to_owned(), pairs(value, "Name")),
             "metric_query" => ("Metrics".to_owned(), lines(value)),
-            // What the provider adds to all resources is in `tags_all`, unless that isn't known yet.
+            // `tags_all` includes the default tags of the provider, unless it is unknown before the apply.
             "tags" if values.get("tags_all").is_some_and(Value::is_object) => continue,
             "tags" | "tags_all" => ("Tags".to_owned(), pairs(value, "Key")),
             other => (camel_case(other), value.clone()),
@@ -266,7 +266,7 @@ mod tests {
 
     use super::*;
 
-    /// The same alarm as a template and as a plan have it.
+    /// One alarm in a CloudFormation template and in a Terraform plan.
     fn both() -> [DeclaredAlarm; 2] {
         let properties = json!({
             "AlarmName": "v1-errors", "ComparisonOperator": "GreaterThanThreshold", "Threshold": "0.05",

@@ -9,7 +9,7 @@ use lexer::{FormulaToken, tokens};
 
 mod lexer;
 
-/// How deep an expression may nest. CloudWatch's limits on the length would permit a depth that overflows the stack.
+/// The maximum nesting of an expression. CloudWatch's limits on the length would permit a depth that overflows the stack.
 const MAX_NESTING: usize = 64;
 
 /// The side on which a value breaches.

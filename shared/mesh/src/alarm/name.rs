@@ -62,7 +62,7 @@ pub enum AlarmNameError {
     /// Over the limit.
     #[error("an alarm's name has {length} characters; CloudWatch allows 255")]
     TooLong {
-        /// How many characters it has.
+        /// Its number of characters.
         length: usize,
     },
 }

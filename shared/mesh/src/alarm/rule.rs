@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{AlarmName, AlarmNameError, AlarmState};
 
-/// How deep brackets and `NOT` may nest. CloudWatch limits a rule to 10,240 characters, which would permit a depth
+/// The maximum nesting of brackets and `NOT`. CloudWatch limits a rule to 10,240 characters, which would permit a depth
 /// that overflows the stack.
 const MAX_NESTING: usize = 64;
 
@@ -23,7 +23,7 @@ pub enum CompositeRule {
     Any(Vec<CompositeRule>),
     /// `AT_LEAST(needed, test, (alarms))`, a percentage already turned into a number.
     AtLeast {
-        /// How many of the tests have to hold.
+        /// The number of tests that must hold.
         needed: usize,
         /// One test for each alarm.
         atoms: Vec<Atom>,

@@ -20,7 +20,7 @@ pub struct Suppressor {
     pub extension_period: u32,
 }
 
-/// What suppresses the actions of a composite alarm right now.
+/// The current suppressor of the actions of a composite alarm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SuppressedBy {
     /// The suppressor is in `ALARM`.

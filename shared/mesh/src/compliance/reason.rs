@@ -6,6 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+use strum::IntoStaticStr;
 
 use crate::egress::EgressCut;
 use crate::harm::Harm;
@@ -13,7 +14,7 @@ use crate::name::ResourcePath;
 use crate::pack::RuleName;
 
 /// The reason why no change is needed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, IntoStaticStr)]
 #[serde(tag = "reason", rename_all_fields = "camelCase")]
 pub enum ComplianceKeepReason {
     /// The resource is compliant.
@@ -33,7 +34,7 @@ pub enum ComplianceKeepReason {
 }
 
 /// The reason why a finding is not remediated now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, IntoStaticStr)]
 #[serde(tag = "reason", rename_all_fields = "camelCase")]
 pub enum ComplianceHoldReason {
     /// The tags of the resource could not be read.
@@ -126,26 +127,38 @@ pub enum ComplianceHoldReason {
     },
 }
 
-/// The code and the facts of a reason.
-fn parts(reason: &impl Serialize) -> (String, Value) {
+/// The members of a reason without its tag.
+fn facts(reason: &impl Serialize) -> Value {
     let mut facts = serde_json::to_value(reason).unwrap_or_default();
-    let code = facts.as_object_mut().and_then(|members| members.remove("reason"));
-    (code.and_then(|code| code.as_str().map(str::to_owned)).unwrap_or_default(), facts)
+    facts.as_object_mut().and_then(|members| members.remove("reason"));
+    facts
 }
 
 impl ComplianceKeepReason {
+    /// The stable code: the name of the variant, which is also its stored tag.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.into()
+    }
+
     /// The stable code and the facts.
     #[must_use]
     pub fn parts(&self) -> (String, Value) {
-        parts(self)
+        (self.code().to_owned(), facts(self))
     }
 }
 
 impl ComplianceHoldReason {
+    /// The stable code: the name of the variant, which is also its stored tag.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.into()
+    }
+
     /// The stable code and the facts.
     #[must_use]
     pub fn parts(&self) -> (String, Value) {
-        parts(self)
+        (self.code().to_owned(), facts(self))
     }
 }
 

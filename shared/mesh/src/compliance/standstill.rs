@@ -1,4 +1,4 @@
-//! How long a hold may last. A hold that is not final must end on its own; otherwise it is a standstill.
+//! The maximum duration of a hold. A hold that is not final must end on its own; otherwise it is a standstill.
 
 use jiff::SignedDuration;
 
@@ -9,7 +9,7 @@ use crate::watch::Expects;
 pub const UNDONE_FOR: SignedDuration = SignedDuration::from_hours(3);
 
 impl ComplianceHoldReason {
-    /// How long this hold may last without any change.
+    /// The maximum duration of this hold without any change.
     #[must_use]
     pub const fn expects(&self) -> Expects {
         match self {

@@ -79,7 +79,7 @@ impl Repair {
         Some(Self { change, cuts, harms })
     }
 
-    /// Whether the model knows of no cut and no harm.
+    /// Whether the model finds no cut and no harm.
     #[must_use]
     pub const fn is_safe(&self) -> bool {
         self.cuts.is_empty() && self.harms.is_empty()

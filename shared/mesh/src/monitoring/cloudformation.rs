@@ -13,7 +13,7 @@ pub enum CloudFormationError {
     /// More resources than a template may have.
     #[error("a template has at most {MOST_RESOURCES} resources, and these alarms are {count}; select virtual nodes")]
     TooMany {
-        /// How many there are.
+        /// The number of alarms.
         count: usize,
     },
 }

@@ -14,9 +14,9 @@ use crate::traffic::{Landing, landing};
 /// The names of the metrics that alarms are on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metrics {
-    /// Those of a plain Envoy, as the CloudWatch agent publishes them.
+    /// The metrics of a plain Envoy, as the CloudWatch agent publishes them.
     Envoy,
-    /// Those of the metrics extension of App Mesh's Envoy image, as the CloudWatch agent publishes them.
+    /// The metrics of the metrics extension of App Mesh's Envoy image, as the CloudWatch agent publishes them.
     AppMesh,
 }
 
@@ -31,7 +31,7 @@ pub struct NamedMetric {
     pub stat: String,
 }
 
-/// What an alarm watches.
+/// The expression of an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AlarmKind {
     /// The share of requests that fail.
@@ -59,9 +59,9 @@ impl AlarmKind {
 pub struct RequiredAlarm {
     /// Its name: one that CloudWatch accepts.
     pub name: String,
-    /// What it watches.
+    /// The expression.
     pub kind: AlarmKind,
-    /// What it is for, in a sentence.
+    /// The purpose of the alarm, in a sentence.
     pub description: String,
     /// The metrics.
     pub metrics: Vec<NamedMetric>,
@@ -75,7 +75,7 @@ impl RequiredAlarm {
     /// The id of the expression, the one line that the alarm looks at.
     pub const EXPRESSION_ID: &'static str = "value";
 
-    /// How periods without data count. A target that never failed a request has no metric of failures; it is healthy,
+    /// The treatment of periods without data. A target that never failed a request has no metric of failures; it is healthy,
     /// and has to be `OK` to take over from another.
     pub const TREAT_MISSING_DATA: &'static str = "notBreaching";
 }
@@ -95,9 +95,9 @@ pub struct NodeAlarms {
     pub composite: String,
     /// The seconds of a period.
     pub period: u32,
-    /// How many of the latest periods are looked at.
+    /// The number of evaluated periods, the latest ones.
     pub evaluation_periods: u16,
-    /// How many of them have to be breaching.
+    /// The number of these periods that must breach.
     pub datapoints_to_alarm: u16,
     /// The tags of every alarm of the target.
     pub tags: BTreeMap<String, String>,
@@ -117,7 +117,7 @@ impl NodeAlarms {
         children.join(" OR ")
     }
 
-    /// What the composite alarm is for.
+    /// The purpose of the composite alarm.
     #[must_use]
     pub fn description(&self) -> String {
         format!("Virtual node {} of mesh {} fails: failover moves its traffic.", self.node, self.mesh)

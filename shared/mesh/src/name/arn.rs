@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_app_mesh_arn_is_refused() {
+    fn arn_of_another_service_is_refused() {
         let table = [
             "",
             "mesh/shop",

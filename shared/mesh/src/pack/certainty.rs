@@ -38,7 +38,7 @@ const TEXT_RULES: [&str; 8] = [
 /// Rules that evaluate a value, for any name of the resource.
 const VALUE_RULES: [&str; 1] = ["spec-refused"];
 
-/// How much of a mesh is known.
+/// The completeness of the known part of a mesh.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Certainty<'t> {
     /// Whether all of its resources are known.

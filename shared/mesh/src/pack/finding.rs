@@ -22,7 +22,7 @@ pub type FindingFacts = BTreeMap<Cow<'static, str>, Value>;
 pub struct Finding {
     /// The rule.
     pub rule: RuleName,
-    /// How severe it is.
+    /// The severity of the finding.
     pub severity: Severity,
     /// The resource, by kind and path.
     pub resource: ResourcePath,

@@ -82,6 +82,13 @@ pub enum Defect {
         /// The virtual gateways.
         gateways: Vec<String>,
     },
+    /// Several virtual nodes, or virtual gateways, of a namespace select the same pods.
+    PodsAmbiguous {
+        /// The kind of the objects.
+        kind: ResourceKind,
+        /// The objects.
+        objects: Vec<String>,
+    },
     /// Values of a Terraform configuration could not be evaluated.
     PartlyRead {
         /// The expressions.

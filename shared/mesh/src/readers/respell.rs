@@ -214,11 +214,10 @@ impl Walk<'_> {
         whole.map_or_else(|| value.clone(), Value::from)
     }
 
-    /// A boolean text. YAML 1.1, which CloudFormation and Kubernetes read, has further words for true and false. A text
-    /// `true` is quoted, and Kubernetes refuses it.
+    /// A boolean text. CloudFormation and Terraform accept a text for a boolean, and the words of YAML 1.1. In a manifest a
+    /// text is quoted, and Kubernetes refuses it; plain words were read as booleans before.
     fn boolean(&self, text: &str) -> Value {
-        let is_word = self.spelling == Spelling::Manifest && !matches!(text, "true" | "false");
-        let spelt = self.spelling.has_text_for_values() || is_word;
+        let spelt = self.spelling.has_text_for_values();
         match text.to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" if spelt => Value::Bool(true),
             "false" | "no" | "off" if spelt => Value::Bool(false),

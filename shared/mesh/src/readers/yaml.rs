@@ -29,8 +29,38 @@ pub(super) struct Unread {
 }
 
 /// Reads all documents. An error is a line and the problem in it.
+///
+/// Kubernetes reads manifests by YAML 1.1, where a plain `yes`, `no`, `on` and `off` are booleans.
 pub(super) fn documents(text: &str) -> Result<Vec<Value>, Fault> {
-    let mut builder = Builder::default();
+    let mut documents = documents_by(text, Version::Core)?;
+    if documents.iter().any(is_of_kubernetes) {
+        for (document, by_1_1) in documents.iter_mut().zip(documents_by(text, Version::V1_1)?) {
+            if is_of_kubernetes(document) {
+                *document = by_1_1;
+            }
+        }
+    }
+    Ok(documents)
+}
+
+/// Whether a document is an object of Kubernetes.
+fn is_of_kubernetes(document: &Value) -> bool {
+    let has = |member: &str| document.get(member).is_some_and(Value::is_string);
+    has("apiVersion") && has("kind")
+}
+
+/// The schema of plain scalars.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Version {
+    /// The core schema of YAML 1.2.
+    #[default]
+    Core,
+    /// The booleans of YAML 1.1 in addition.
+    V1_1,
+}
+
+fn documents_by(text: &str, version: Version) -> Result<Vec<Value>, Fault> {
+    let mut builder = Builder { version, ..Builder::default() };
     for next in Parser::new_from_str(text) {
         let (event, span) = next.map_err(|error| (error.marker().line(), error.info()))?;
         builder.event(event).map_err(|message| (span.start.line(), message))?;
@@ -92,6 +122,7 @@ fn title(part: &str) -> String {
 /// Builds values from parser events.
 #[derive(Debug, Default)]
 struct Builder {
+    version: Version,
     documents: Vec<Value>,
     open: Vec<Open>,
     anchors: HashMap<usize, (Value, usize)>,
@@ -167,9 +198,11 @@ impl Builder {
         }
         let value = match tag.map(|tag| (tag.core_suffix(), tag)) {
             Some((Some("str"), _)) => Value::from(text),
-            Some((Some(_), _)) => plain_value(text),
-            Some((None, tag)) => tagged(tag.suffix(), if plain { plain_value(text) } else { Value::from(text) }),
-            None if plain => plain_value(text),
+            Some((Some(_), _)) => plain_value(text, self.version),
+            Some((None, tag)) => {
+                tagged(tag.suffix(), if plain { plain_value(text, self.version) } else { Value::from(text) })
+            }
+            None if plain => plain_value(text, self.version),
             None => Value::from(text),
         };
         if anchor != 0 {
@@ -264,13 +297,17 @@ fn tagged(tag: &str, value: Value) -> Value {
     Value::Object(Map::from_iter([(name, value)]))
 }
 
-/// A plain scalar by YAML's core schema. A number that would be printed differently stays a text, so that `1.10` and
+/// A plain scalar. A number that would be printed differently stays a text, so that `1.10` and
 /// `007` keep their digits where a text is expected.
-fn plain_value(text: &str) -> Value {
+fn plain_value(text: &str, version: Version) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
         "true" | "True" | "TRUE" => return Value::Bool(true),
         "false" | "False" | "FALSE" => return Value::Bool(false),
+        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" if version == Version::V1_1 => return Value::Bool(true),
+        "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" if version == Version::V1_1 => {
+            return Value::Bool(false);
+        }
         _ => {}
     }
     let number = text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<f64>().map(Value::from));
@@ -320,6 +357,16 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(documents(text).unwrap(), [expected], "{text}");
         }
+    }
+
+    #[test]
+    fn manifests_have_the_booleans_of_yaml_1_1() {
+        let text =
+            "apiVersion: v1\nkind: A\nall: [yes, No, ON, off, y, 'no', !!str yes, yesterday]\n---\nall: [yes, 'no']\n";
+        let expected = json!([true, false, true, false, true, "no", "yes", "yesterday"]);
+        let documents = documents(text).unwrap();
+        assert_eq!(documents[0], json!({"apiVersion": "v1", "kind": "A", "all": expected}));
+        assert_eq!(documents[1], json!({"all": ["yes", "no"]}));
     }
 
     #[test]

@@ -27,13 +27,13 @@ const OWN: [ReasonEntry; 3] = [
     ReasonEntry {
         code: "RecordUnreadable",
         paging: Paging::AtOnce,
-        meaning: "The document `route-failover`, which remembers pages, is malformed. It is not overwritten, and failover goes on. The alarm `pages-withheld` reports it.",
+        meaning: "The document `route-failover`, which remembers pages, is malformed. It is not overwritten, and failover continues. It pages again after `remindAfter`.",
         action: "Repair the item, or run `meshwarden forget route-failover`.",
     },
     ReasonEntry {
         code: "NewerFormat",
         paging: Paging::AtOnce,
-        meaning: "A newer version wrote the document `route-failover`, which remembers pages. It is not overwritten, and failover goes on. The alarm `pages-withheld` reports it.",
+        meaning: "A newer version wrote the document `route-failover`, which remembers pages. It is not overwritten, and failover continues. It pages again after `remindAfter`.",
         action: "Deploy the version that wrote it, or run `meshwarden forget route-failover`.",
     },
 ];

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_holds_is_read_or_named() {
+    fn invalid_tag_is_an_error_with_its_key() {
         let read = |key: &str, value: &str| Tags::read([(key.to_owned(), value.to_owned())]);
         assert_eq!(read("team", "shop").unwrap().value("team"), Some("shop"));
         for (key, value, expected) in
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn removing_passes_over_what_is_not_there() {
+    fn removing_an_absent_tag_has_no_effect() {
         let mut all = Tags::default();
         all.merge(tags(0..2)).unwrap();
         all.remove(["k1", "k7"]);

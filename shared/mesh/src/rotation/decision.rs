@@ -27,7 +27,7 @@ pub struct RotationDecision {
     pub watching: BTreeSet<MeshName>,
     /// The unreadable meshes that may share the subject; the plan causes no harm there.
     pub unread: BTreeSet<MeshName>,
-    /// How long the same decision may be repeated before it counts as a standstill.
+    /// The time after which a repeated decision counts as a standstill.
     pub patience: SignedDuration,
 }
 
@@ -65,5 +65,6 @@ impl RotationVerdict {
             Self::Verify(why) => why.code(),
             Self::Issue(plan) | Self::Distribute(plan) | Self::Retire(plan) => plan.why.code(),
         }
+        .to_owned()
     }
 }

@@ -151,7 +151,7 @@ impl<'a> LeafEvaluation<'a> {
         Proposal { failing, urgent, patience, ..proposal }
     }
 
-    /// How long the same decision may be repeated: a part of the validity, and less near its end.
+    /// The maximum time of a repeated decision: a part of the validity, and less near its end.
     fn patience(&self) -> SignedDuration {
         let leaf = self.counted();
         let part = leaf.not_after.duration_since(leaf.not_before) / 4;

@@ -15,7 +15,7 @@ use super::record::{Attempt, ConsecutiveFailures, digest};
 use crate::certificates::{AuthorityArn, CertificateArn, CertificateSource, Chain};
 use crate::change::Change;
 
-/// How long a private CA recognises the token of an order.
+/// The time for which a private CA recognises the token of an order.
 const TOKEN_LASTS: SignedDuration = SignedDuration::from_mins(5);
 
 /// The age of an attempt after which a defect of time in its certificate is not the fault of the CA.
@@ -325,7 +325,7 @@ impl LeafEvaluation<'_> {
         Ok(Action { kind: PlanKind::Issue, step, why, stage: None, moves: BTreeSet::new() })
     }
 
-    /// How long a CA may take to issue a certificate.
+    /// The maximum time for the issuance of a certificate.
     fn issued_within(&self) -> SignedDuration {
         let leaf = self.counted();
         let part = leaf.not_after.duration_since(leaf.not_before) / 4;

@@ -57,14 +57,14 @@ pub fn rotation_notification(
         }
         RotationVerdict::Keep(reason) => (reason.code(), reason.pages() && decision.failing),
         // A proxy that does not acknowledge within one repeat interval of pages needs an operator.
-        RotationVerdict::Verify(why) => (why.code(), lasts(last, &why.code(), paging.repeat_after, now)),
+        RotationVerdict::Verify(why) => (why.code(), lasts(last, why.code(), paging.repeat_after, now)),
         RotationVerdict::Issue(plan) | RotationVerdict::Distribute(plan) | RotationVerdict::Retire(plan) => {
             (plan.why.code(), false)
         }
     };
     match last.filter(|last| last.code == code) {
         None => {
-            let last = LastNotification { code, since: now, repeats: 0, paged: pages.then_some(now) };
+            let last = LastNotification { code: code.to_owned(), since: now, repeats: 0, paged: pages.then_some(now) };
             RotationNotification { news: true, page: pages, last_notification: Some(last), failures_paged: false }
         }
         Some(last) => {
@@ -90,7 +90,7 @@ fn of_failures(
     let lasts = count >= u32::from(policy.back_off.page_after);
     let page = lasts && failures.is_some_and(|failures| failures.is_page_due(&policy.paging, now));
     let last = match last.filter(|last| last.code == code) {
-        None => LastNotification { code, since: now, repeats: 0, paged: page.then_some(now) },
+        None => LastNotification { code: code.to_owned(), since: now, repeats: 0, paged: page.then_some(now) },
         Some(last) => LastNotification {
             repeats: last.repeats.saturating_add(1),
             paged: if page { Some(now) } else { last.paged },

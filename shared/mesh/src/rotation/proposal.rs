@@ -25,7 +25,7 @@ pub(super) struct Proposal {
     pub(super) moves: BTreeSet<ResourcePath>,
     /// The meshes in observe mode that it affects.
     pub(super) watching: BTreeSet<MeshName>,
-    /// How long the same decision may be repeated before it counts as a standstill.
+    /// The time after which a repeated decision counts as a standstill.
     pub(super) patience: SignedDuration,
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use strum::IntoStaticStr;
 
 use super::defect::ReplacementDefect;
 use super::stage::Stage;
@@ -39,7 +40,7 @@ pub enum NotKnown {
 }
 
 /// The reason why no step is taken now.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, IntoStaticStr)]
 #[serde(tag = "reason", rename_all_fields = "camelCase")]
 pub enum RotationKeepReason {
     /// The certificate is valid, not due for renewal, and acknowledged by all proxies.
@@ -240,7 +241,7 @@ pub enum RotationKeepReason {
 }
 
 /// The reason for a step, or for waiting on acknowledgements.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, IntoStaticStr)]
 #[serde(tag = "reason", rename_all_fields = "camelCase")]
 pub enum Why {
     /// The certificate was revoked.
@@ -291,21 +292,21 @@ pub enum Why {
     },
 }
 
-macro_rules! code {
-    ($($reason:ident),*) => {$(
-        impl $reason {
-            /// The stable code.
-            #[must_use]
-            pub fn code(&self) -> String {
-                let value = serde_json::to_value(self).unwrap_or_default();
-                value.get("reason").and_then(|code| code.as_str()).unwrap_or("unprintable").to_owned()
-            }
-        }
-    )*};
+impl Why {
+    /// The stable code: the name of the variant, which is also its stored tag.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.into()
+    }
 }
-code!(RotationKeepReason, Why);
 
 impl RotationKeepReason {
+    /// The stable code: the name of the variant, which is also its stored tag.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.into()
+    }
+
     /// Whether a needed change is not made.
     #[must_use]
     pub const fn holds(&self) -> bool {

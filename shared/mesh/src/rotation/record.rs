@@ -120,7 +120,7 @@ pub struct LeafRecord {
     /// Set while the present leaf is one that had been replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved_back: Option<MovedBack>,
-    /// How often a replaced leaf was made current again since the last renewal that stayed in place.
+    /// The number of times a replaced leaf was made current again since the last renewal that stayed in place.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub times_moved_back: u32,
     /// The listeners that were changed to a replacement, each with its newest. A listener with the old leaf
@@ -194,10 +194,17 @@ impl ConsecutiveFailures {
         wait.min(policy.most.get()).max(SignedDuration::ZERO)
     }
 
-    /// Whether a page is due: none was sent within the repeat interval of pages.
+    /// Whether a page is due: none was sent within `remind_after`, the interval of pages about a lasting failure.
     #[must_use]
     pub fn is_page_due(&self, paging: &PagingPolicy, now: Timestamp) -> bool {
-        self.paged.is_none_or(|paged| paged + paging.repeat_after.get() <= now)
+        self.paged.is_none_or(|paged| paged + paging.remind_after.get() <= now)
+    }
+
+    /// Whether a step keeps failing: its last attempt failed, and the next one is not long overdue. The next attempt is
+    /// made by a run after the back-off, and may itself fail late. These failures page under their own code.
+    #[must_use]
+    pub fn are_current(&self, policy: &BackOffPolicy, now: Timestamp) -> bool {
+        now <= self.last + policy.most.get().saturating_mul(2)
     }
 }
 
@@ -382,7 +389,7 @@ impl RotationRecord {
             | RotationStep::ImportPending { .. }
             | RotationStep::Promote { .. } => {}
             RotationStep::PublishTrust { .. } | RotationStep::Apply { .. } | RotationStep::MarkSuperseded { .. } => {
-                self.failures = None
+                self.failures = None;
             }
         }
         self

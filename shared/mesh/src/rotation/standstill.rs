@@ -1,4 +1,4 @@
-//! How long decisions may stay the same. A decision that is not final must end on its own; otherwise it is a
+//! The maximum time of a repeated decision. A decision that is not final must end on its own; otherwise it is a
 //! standstill.
 
 use jiff::Timestamp;
@@ -7,15 +7,18 @@ use serde_json::{Value, json};
 use super::decision::{RotationDecision, RotationVerdict};
 use super::plan::RotationStep;
 use super::reason::RotationKeepReason;
+use super::record::ConsecutiveFailures;
 use super::subject::RotationSubject;
 use crate::policy::CertificatesPolicy;
 use crate::watch::{Expects, NoProgress, SAME_PLAN_RUNS, Watch, WatchLimits, WatchedDecision, watch};
 
 /// Compares a decision with the decision of the previous invocation. `started` is the start of the invocation, since
-/// one invocation decides several times. Returns the state to store, and the page to send now.
+/// one invocation decides several times. `failures` are the consecutive failures of the subject: while its step keeps
+/// failing, they page, and the repeated plan is not a second cause. Returns the state to store, and the page to send now.
 #[must_use]
 pub fn standstill(
     decision: &RotationDecision,
+    failures: Option<&ConsecutiveFailures>,
     last: Option<&Watch>,
     policy: &CertificatesPolicy,
     started: Timestamp,
@@ -29,6 +32,7 @@ pub fn standstill(
             (Value::Null, format!("{}: {}", plan.why, plan.step))
         }
     };
+    let is_failing = failures.is_some_and(|failures| failures.are_current(&policy.back_off, started));
     let command = match &decision.subject {
         RotationSubject::Certificate(_) | RotationSubject::Trust(_) => {
             format!("meshwarden release 'certificate/{}'", decision.subject.name())
@@ -40,15 +44,15 @@ pub fn standstill(
         code: &decision.verdict.code(),
         facts: &facts,
         plan: decision.verdict.plan().map(|plan| plan.id.as_str()),
-        expects: expects(decision),
+        expects: if is_failing { Expects::Final } else { expects(decision) },
         text: &text,
         command: &command,
     };
-    let limits = WatchLimits { interval: policy.back_off.first.get(), repeat: policy.paging.repeat_after.get() };
+    let limits = WatchLimits { interval: policy.back_off.first.get(), repeat: policy.paging.remind_after.get() };
     watch(last, &watched, &limits, started)
 }
 
-/// How long a decision may stay the same.
+/// The maximum time of a repeated decision.
 fn expects(decision: &RotationDecision) -> Expects {
     match &decision.verdict {
         // In a mesh that is only observed, a plan is reported and never executed.

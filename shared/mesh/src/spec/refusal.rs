@@ -81,7 +81,7 @@ pub enum Refusal {
     NotOneMember {
         /// The members of the union.
         members: &'static [&'static str],
-        /// How many of them are given.
+        /// The number of given members.
         given: usize,
     },
     /// An enumeration has no such value.
@@ -320,6 +320,8 @@ pub enum HostnameFault {
     Port,
     /// A label is empty, or has more than 63 characters.
     Label,
+    /// The host name has more than 253 characters.
+    Length,
 }
 
 impl HostnameFault {
@@ -330,6 +332,7 @@ impl HostnameFault {
             Self::Wildcard => "can't have `*` here: name the host, or match by a suffix where that is possible",
             Self::Port => "has no port: remove it, the port is that of the listener",
             Self::Label => "has 1 to 63 characters between two dots: correct it",
+            Self::Length => "has 253 characters at most: shorten it",
         }
     }
 }

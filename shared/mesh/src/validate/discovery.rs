@@ -12,6 +12,9 @@ const RESERVED_ATTRIBUTES: &str = "AWS_";
 /// The maximum length of a host name's label, in characters.
 const MAX_LABEL: usize = 63;
 
+/// The maximum length of a host name, in bytes and without a dot at the end: DNS cannot transport a longer one.
+const MAX_NAME: usize = 253;
+
 pub(super) fn service_discovery(discovery: &ServiceDiscovery, found: &mut FoundViolations) {
     match discovery {
         ServiceDiscovery::Dns(dns) => {
@@ -61,6 +64,9 @@ fn hostname(name: &str) -> Result<(), HostnameFault> {
     }
     characters(name)?;
     let labels = name.strip_suffix('.').unwrap_or(name);
+    if labels.len() > MAX_NAME {
+        return Err(HostnameFault::Length);
+    }
     if labels.split('.').all(|label| (1..=MAX_LABEL).contains(&label.len())) {
         Ok(())
     } else {
@@ -78,6 +84,9 @@ fn suffix(text: &str) -> Result<(), HostnameFault> {
     characters(rest)?;
     let labels = rest.strip_prefix('.').unwrap_or(rest);
     let labels = labels.strip_suffix('.').unwrap_or(labels);
+    if labels.len() > MAX_NAME {
+        return Err(HostnameFault::Length);
+    }
     if labels.split('.').all(|label| (1..=MAX_LABEL).contains(&label.len())) {
         Ok(())
     } else {
@@ -108,8 +117,11 @@ mod tests {
 
     #[test]
     fn host_names_have_no_space_port_or_wildcard() {
-        use HostnameFault::{Character, Empty, Label, Port, Wildcard};
+        use HostnameFault::{Character, Empty, Label, Length, Port, Wildcard};
         let long = "a".repeat(64);
+        let longest = ["a".repeat(49).as_str(); 5].join(".");
+        assert_eq!(longest.len(), 249);
+        let (longest, too_long) = (format!("{longest}.abc."), format!("{longest}.abcd"));
         for (name, expected) in [
             ("orders.shop.local", Ok(())),
             ("orders", Ok(())),
@@ -132,6 +144,8 @@ mod tests {
             ("a..local", Err(Label)),
             (".a.local", Err(Label)),
             (long.as_str(), Err(Label)),
+            (longest.as_str(), Ok(())),
+            (too_long.as_str(), Err(Length)),
         ] {
             assert_eq!(hostname(name), expected, "{name:?}");
         }
@@ -139,7 +153,8 @@ mod tests {
 
     #[test]
     fn suffixes_may_begin_within_a_label() {
-        use HostnameFault::{Character, Label, Port, Wildcard};
+        use HostnameFault::{Character, Label, Length, Port, Wildcard};
+        let too_long = format!(".{}", ["a".repeat(50).as_str(); 5].join("."));
         for (text, expected) in [
             (".example.com", Ok(())),
             ("*.example.com", Ok(())),
@@ -152,6 +167,7 @@ mod tests {
             (".exa mple.com", Err(Character(' '))),
             (".example.com:443", Err(Port)),
             ("..example.com", Err(Label)),
+            (too_long.as_str(), Err(Length)),
         ] {
             assert_eq!(suffix(text), expected, "{text:?}");
         }

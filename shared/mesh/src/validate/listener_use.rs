@@ -39,7 +39,7 @@ pub(super) enum Role<'m> {
     Provider,
 }
 
-/// How well the protocol of a listener suits a route, from worse to better.
+/// The suitability of a listener's protocol for a route, from worse to better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fit {
     /// No traffic passes.
@@ -158,7 +158,7 @@ impl ListenerUse<'_> {
         }
     }
 
-    /// How well the listener suits the route; `None` without a listener, or if either kind is unknown.
+    /// The suitability of the listener for the route; `None` without a listener, or if either kind is unknown.
     fn fit(&self) -> Option<Fit> {
         let (_, protocol) = self.listener()?;
         let fit = match self.role {

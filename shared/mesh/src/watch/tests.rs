@@ -64,7 +64,7 @@ fn facts_that_change_are_progress_and_times_are_not() {
 }
 
 #[test]
-fn another_code_condition_or_plan_waits_anew() {
+fn other_code_condition_or_plan_restarts_the_wait() {
     let same = json!({ "node": "web" });
     let other = json!({ "node": "pay" });
     let within = Expects::Within(SignedDuration::from_mins(5));

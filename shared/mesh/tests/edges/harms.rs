@@ -1,4 +1,4 @@
-//! What a change breaks between two ends, on tables: edges before and after.
+//! The harms of a change to edges, on tables with the edges before and after.
 
 use mesh::certificates::{Anchor, AuthorityArn, CertificateArn, CertificateSource, Readings, SourceReading};
 use mesh::edges::edge_harms;
@@ -31,7 +31,7 @@ fn listener(arn: &str) -> Value {
 }
 
 #[test]
-fn each_harm_is_told_by_its_id_and_names_the_edge() {
+fn each_harm_has_an_id_and_names_the_edge() {
     let sds = json!({"sds": {"secretName": "web"}});
     let requires_client =
         json!({"mode": "STRICT", "certificate": acm(), "validation": {"trust": {"sds": {"secretName": "ca"}}}});
@@ -71,7 +71,7 @@ fn each_harm_is_told_by_its_id_and_names_the_edge() {
 }
 
 #[test]
-fn an_edge_that_is_new_or_gone_is_no_harm() {
+fn added_or_removed_edge_is_not_a_harm() {
     let readings = readings();
     let edge = one_edge(&pair(&json!({"validation": trust(AUTHORITY)}), &listener(CERTIFICATE)), &readings);
     assert_eq!(edge_harms(&[], std::slice::from_ref(&edge)), []);

@@ -1,4 +1,4 @@
-//! What follows from the certificates that were read.
+//! The TLS verdicts with known certificates.
 
 use mesh::certificates::{
     Anchor, AuthorityArn, CertificateArn, CertificateSource, Chain, Readings, SecretName, SourceReading,

@@ -28,7 +28,7 @@ fn a_chain_is_read_with_all_that_matters() {
 }
 
 #[test]
-fn what_is_no_certificate_is_refused_and_not_shown() {
+fn invalid_certificate_is_refused_without_its_content() {
     let root = Authority::root("root", (2020, 2040)).pem();
     let key = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n";
     let wrong = "-----BEGIN CERTIFICATE-----\nc2VjcmV0\n-----END CERTIFICATE-----\n";

@@ -1,4 +1,4 @@
-//! What follows from the specs alone.
+//! The TLS verdicts from the specs alone.
 
 use mesh::certificates::Readings;
 use mesh::edges::edges;

@@ -18,8 +18,9 @@ use mesh::reason_entry::ReasonEntry;
 use self::template::Template;
 
 /// Every function, by the name of its folder, which is also the name of its binary.
-const FUNCTIONS: [&str; 7] = [
+const FUNCTIONS: [&str; 8] = [
     "route-failover",
+    "failover-drill",
     "certificate-rotation",
     "traffic-shift",
     "tag-compliance",

@@ -1,4 +1,4 @@
-//! What `infra/template.yaml` says of each function, as tables in Markdown.
+//! The declarations of each function in `infra/template.yaml`, as tables in Markdown.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -58,7 +58,7 @@ impl Template {
         table("| trigger | what |", rows)
     }
 
-    /// What arrives in a queue.
+    /// The messages that a queue receives.
     fn sources(&self, queue: &str) -> String {
         let mut rules = Vec::new();
         for (_, resource) in self.resources().filter(|(_, resource)| text(&resource["Type"]) == "AWS::Events::Rule") {

@@ -84,7 +84,7 @@ fn a_target_without_traffic_had_nothing_to_lose() {
 }
 
 #[test]
-fn a_harm_speaks_to_people_and_to_machines() {
+fn harm_has_a_text_and_a_stable_id() {
     let table = [
         (
             "tls:1 plain:0",

@@ -1,4 +1,4 @@
-//! What follows from the resources of a mesh, on tables.
+//! Facts that are derived from the resources of a mesh, on tables.
 
 #[cfg(test)]
 mod dangling;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use mesh::alarm::DeclaredAlarm;
 use mesh::certificates::Readings;
-use mesh::graph::Mesh;
+use mesh::graph::{DrillFact, Mesh};
 use mesh::name::ResourcePath;
 use mesh::pack::{Evaluation, judge, judge_faults};
 use mesh::policy::Policy;
@@ -39,6 +39,8 @@ struct Written {
     /// The resources of a CloudFormation template that are alarms, by logical id.
     #[serde(default)]
     alarms: BTreeMap<String, Value>,
+    #[serde(default)]
+    drills: Vec<DrillFact>,
 }
 
 #[derive(Clone, Debug)]
@@ -67,6 +69,7 @@ impl Case {
             let properties = resource["Properties"].as_object().unwrap();
             mesh.alarms.extend(DeclaredAlarm::from_cloudformation("template", id, kind, properties));
         }
+        mesh.drills = written.drills;
         let mut policy = written.policy.unwrap_or_else(|| json!({}));
         policy["version"] = json!(1);
         // A case is about one rule, of any profile.

@@ -101,7 +101,7 @@ fn closing_a_mesh_is_safe_where_nothing_is_called_past_it() {
 }
 
 #[test]
-fn dangling_backends_are_taken_off_only_where_the_policy_says_so() {
+fn dangling_backends_are_removed_only_where_the_policy_permits() {
     let kept = shop("DROP_ALL", "{}");
     assert_eq!(repairs(&kept.mesh, &kept.policy.egress), []);
     let case = shop("DROP_ALL", "{removeDangling: true}");

@@ -43,7 +43,7 @@ fn shop(policy: &str, tags: &[(&str, &[(&str, &str)])]) -> Case {
     case
 }
 
-/// The same, where every resource but this one has known tags: those without any here have none.
+/// The judgement if only the tags of this resource are unknown. Resources without tags here have none.
 fn known_except(path: &str, policy: &str, tags: &[(&str, &[(&str, &str)])]) -> Case {
     let mut case = shop(policy, tags);
     for other in case.mesh.paths().into_iter().filter(|other| *other != path_of(path)) {

@@ -35,7 +35,7 @@ spec:
 fn manifests_use_the_spelling_of_the_custom_resources() {
     let pascal = format!(
         "{NODE}  listeners:\n    - HealthCheck: {{Path: /}}\n      portMapping: {{port: 80, protocol: http}}\n  \
-         serviceDiscovery: {{awsCloudMap: {{namespaceName: n, serviceName: s}}}}\n"
+         serviceDiscovery: {{awsCloudMap: {{namespaceName: lab, serviceName: s}}}}\n"
     );
     let reading = read_one(&pascal);
     assert_eq!(misspelt(&reading), owned(&[("spec.listeners[0].HealthCheck", 7, Some("healthCheck"))]));

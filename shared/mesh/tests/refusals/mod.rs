@@ -182,6 +182,11 @@ fn of_single_specs() -> Vec<Example> {
         ),
         example(
             "hostname",
+            (NODE, with(node(&[http()]), "serviceDiscovery", json!({"dns": {"hostname": (["a"; 128].join("."))}}))),
+            "spec.serviceDiscovery.dns.hostname",
+        ),
+        example(
+            "hostname",
             gateway_match(json!({"hostname": {"exact": "shop.example:8080"}})),
             "spec.httpRoute.match.hostname.exact",
         ),

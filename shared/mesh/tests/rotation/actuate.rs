@@ -1,4 +1,4 @@
-//! Carries out decisions, with a crash at every possible point.
+//! Executes decisions, with a crash at every possible point.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -11,19 +11,20 @@ use mesh::rotation::{
     CertificateTemplate, KeyMatch, RotationDecision, RotationKeepReason, RotationPlan, RotationRecord, RotationStep,
     RotationSubject, RotationVerdict, StepResult, TrustId, decide, issued_defect, rotation_notification, standstill,
 };
+use serde_json::json;
 
 use super::observe::trust_id;
 use super::simulation::{AcmCertificate, Answer, Check, Issued, Page, Part, Simulation, Slot, Version};
 
-/// What came of a wake.
+/// The result of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Round {
     pub(super) acted: bool,
-    /// Whether there was nothing left to do.
+    /// Whether no step was left.
     pub(super) settled: bool,
 }
 
-/// What went wrong on purpose.
+/// An injected fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     None,
@@ -34,8 +35,8 @@ pub(super) enum Fault {
 }
 
 impl Simulation {
-    /// One wake.
-    pub(super) fn wake(&mut self, fault_percent: u64) -> Round {
+    /// One run.
+    pub(super) fn run(&mut self, fault_percent: u64) -> Round {
         let decisions = decide(&self.observe(), &|_| Vec::new(), &self.policy, self.now);
         let is_done = |one: &RotationDecision| matches!(&one.verdict, RotationVerdict::Keep(reason) if !reason.holds() && *reason != RotationKeepReason::BeingIssued);
         let settled = decisions.iter().all(is_done);
@@ -83,6 +84,9 @@ impl Simulation {
     /// Reports a decision as the function does, and gives the record that is stored with it.
     fn report(&mut self, decision: &RotationDecision) -> RotationRecord {
         let name = decision.subject.name();
+        if let RotationVerdict::Keep(reason) = &decision.verdict {
+            assert_eq!(json!(reason)["reason"], reason.code(), "the code is the stored tag");
+        }
         let stored = self.records.get(&name);
         let mut record = decision.record.clone().or_else(|| stored.cloned()).unwrap_or_default();
         let notification = rotation_notification(
@@ -96,7 +100,8 @@ impl Simulation {
         if let Some(failures) = record.failures.as_mut().filter(|_| notification.failures_paged) {
             failures.paged = Some(self.now);
         }
-        let (watch, stuck) = standstill(decision, record.watch.as_ref(), &self.policy, self.now);
+        let (watch, stuck) =
+            standstill(decision, record.failures.as_ref(), record.watch.as_ref(), &self.policy, self.now);
         record.watch = watch;
         let codes = notification
             .page
@@ -123,7 +128,7 @@ impl Simulation {
         self.records.insert(name.to_owned(), record);
     }
 
-    /// Where trust changes, no neighbour changes at the same time.
+    /// While the trust of a proxy changes, no neighbour changes.
     fn near_is_quiet(&self, plan: &RotationPlan) {
         if plan.stage.is_none() {
             return;
@@ -440,13 +445,13 @@ impl Simulation {
         }
     }
 
-    /// How many issuances were unusable, as the records count them.
+    /// The number of unusable issuances in the records.
     pub(super) fn lost(&self) -> u32 {
         self.records.values().filter_map(|record: &RotationRecord| record.leaf.as_ref()).map(|leaf| leaf.lost).sum()
     }
 }
 
-/// What a plan changes near the proxies.
+/// The change of a plan at the proxies.
 fn moves(plan: &RotationPlan) -> Option<BTreeSet<ResourcePath>> {
     match &plan.step {
         RotationStep::Apply { change } => Some(BTreeSet::from([change.resource()])),

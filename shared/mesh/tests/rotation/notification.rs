@@ -28,7 +28,7 @@ fn reported(code: &str, since: i64, paged: Option<i64>) -> LastNotification {
 }
 
 #[test]
-fn news_pages_and_what_is_remembered() {
+fn notification_page_and_stored_record() {
     let unread = || RotationVerdict::Keep(RotationKeepReason::Unread { why: "throttled".to_owned() });
     let differs = || RotationVerdict::Keep(RotationKeepReason::SecretDiffers { secret: "s".to_owned() });
     let waits = || RotationVerdict::Keep(RotationKeepReason::SecretChanging);

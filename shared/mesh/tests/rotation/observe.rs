@@ -86,7 +86,7 @@ impl Simulation {
         seen.any(|node| self.nodes[node].listener.as_ref() == Some(source))
     }
 
-    /// What a node's proxies have acknowledged of something that they have in these slots.
+    /// The acknowledgements of a node's proxies for the parts in these slots.
     fn held(&self, wanted: &[BTreeMap<Slot, Part>], node: usize, slots: &[Slot]) -> Acknowledgement {
         if self.silent.contains(&node) {
             return Acknowledgement::Unknown("it is not connected".to_owned());

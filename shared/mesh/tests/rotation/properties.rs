@@ -15,7 +15,7 @@ pub(super) fn random_mesh(seed: u64, nodes: usize, density: u64) -> (Simulation,
     random_meshes(seed, 1, nodes, density)
 }
 
-/// The same with several meshes, which share some of it.
+/// Several meshes that share certificates and trust.
 pub(super) fn random_meshes(seed: u64, meshes: usize, nodes: usize, density: u64) -> (Simulation, AuthorityArn) {
     let mut simulation = Simulation::new(seed);
     simulation.meshes = meshes;
@@ -156,7 +156,7 @@ proptest! {
                 let node = usize::try_from(simulation.draw(nodes as u64)).unwrap();
                 simulation.silent.insert(node);
             }
-            let round = simulation.wake(faults);
+            let round = simulation.run(faults);
             quiet = if round.settled && !round.acted { quiet + 1 } else { 0 };
             simulation.deliver(pace);
             simulation.now += SignedDuration::from_mins(5);
@@ -177,7 +177,7 @@ proptest! {
         simulation.policy.successions = vec![Succession { from: old, to: sub }];
         let before: Vec<Check> = simulation.calls.iter().map(|call| call.check.clone()).collect();
         let mut rounds = 0;
-        while !simulation.wake(0).settled {
+        while !simulation.run(0).settled {
             rounds += 1;
             prop_assert!(rounds < 500, "{}", show(&simulation));
             simulation.deliver(50);
@@ -217,10 +217,10 @@ proptest! {
             }
             simulation.edit_unseen();
             if rounds >= 160 {
-                // What an unseen edit moved back is left alone until an operator releases it.
+                // A version that an unread edit rolled back stays until an operator releases it.
                 simulation.release_what_was_moved_back();
             }
-            let round = simulation.wake(faults);
+            let round = simulation.run(faults);
             quiet = if round.settled && !round.acted && rounds > 160 { quiet + 1 } else { 0 };
             simulation.deliver(pace);
             simulation.now += SignedDuration::from_mins(5);
@@ -231,7 +231,7 @@ proptest! {
     }
 
     #[test]
-    fn what_a_mesh_has_that_only_watches_is_never_changed(
+    fn certificates_of_an_observed_mesh_are_never_changed(
         seed in 1_u64..u64::MAX,
         meshes in 2_usize..4,
         nodes in 3_usize..9,
@@ -248,7 +248,7 @@ proptest! {
                 let mesh = usize::try_from(simulation.draw(meshes as u64)).unwrap();
                 simulation.unread.insert(mesh);
             }
-            simulation.wake(0);
+            simulation.run(0);
             simulation.deliver(pace);
             simulation.now += SignedDuration::from_mins(5);
             simulation.settle();

@@ -43,7 +43,7 @@ fn a_jitter_is_drawn_within_its_bound() {
     assert_eq!(Jitter::draw(most, 7), Jitter::draw(most, 7));
 }
 
-/// The same alarm has to suit leaves that live for a day and for a year.
+/// One alarm suits leaves with a validity of a day and of a year.
 #[test]
 fn how_late_a_renewal_is_does_not_depend_on_how_long_a_certificate_lives() {
     // Lifetime in hours, how much of it is over in percent, when the CA ends in percent of it; how late that is.

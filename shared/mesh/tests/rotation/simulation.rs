@@ -36,7 +36,7 @@ pub(super) struct Node {
     pub(super) callers: Option<SecretName>,
 }
 
-/// How a client checks a server.
+/// The trust of a client in a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Check {
     Policy(Vec<AuthorityArn>),

@@ -318,7 +318,7 @@ impl Play {
     fn run(&mut self) {
         for _ in 0..6 {
             let before = self.state();
-            let round = self.simulation.wake(0);
+            let round = self.simulation.run(0);
             let after = self.state();
             if !round.acted {
                 break;
@@ -394,7 +394,7 @@ impl Play {
         let decision = self.decision();
         self.last = Some(decision.clone());
         let is_final = matches!(&decision.verdict, RotationVerdict::Keep(reason) if !reason.holds() && *reason != RotationKeepReason::BeingIssued);
-        let repeat = self.simulation.policy.paging.repeat_after.get();
+        let repeat = self.simulation.policy.paging.remind_after.get();
         let paged = self.simulation.pages.iter().any(|page| page.at + repeat + MINUTES(5) > self.simulation.now);
         // A page that names when it resolves is sent once.
         let held = matches!(&decision.verdict, RotationVerdict::Keep(RotationKeepReason::MovedBack { .. }))
@@ -437,7 +437,7 @@ impl Play {
         }
         let orders = self.simulation.issued.len();
         // Ten attempts within half a day are the back-off; renewals of what lives for an hour come on top.
-        // What ends soon is better than nothing, and is replaced as soon.
+        // A leaf that ends soon is accepted, and replaced early.
         let many = self.case.validity == HOUR || self.case.answer == Answer::EndsSoon;
         let most = if many { 12 * 12 } else { 16 };
         if orders > most {

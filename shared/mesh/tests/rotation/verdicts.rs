@@ -105,7 +105,7 @@ fn found(decision: &RotationDecision) -> Expected {
 }
 
 #[test]
-fn what_is_shared_goes_by_the_strictest_and_the_rest_goes_on() {
+fn shared_certificate_follows_the_strictest_mesh_and_others_proceed() {
     use Expected::{Done, Held, Reported};
     let arrives = Held(NotKnown::WhetherItArrives);
     // Whether m1 only watches, can't be read, was read before; days into a life of 90; shared, own.
@@ -140,7 +140,7 @@ fn what_is_shared_goes_by_the_strictest_and_the_rest_goes_on() {
 }
 
 #[test]
-fn what_changes_trust_waits_for_every_mesh() {
+fn trust_change_waits_for_every_mesh() {
     let mut two = two(10);
     let new = two.simulation.add_root("new", 20);
     let old = two.simulation.authorities.keys().next_back().unwrap().clone();
@@ -151,7 +151,7 @@ fn what_changes_trust_waits_for_every_mesh() {
     // Both are trusted where that can be observed; nothing is issued again, though `own` was never observed in the
     // other mesh.
     for _ in 0..40 {
-        two.simulation.wake(0);
+        two.simulation.run(0);
         two.simulation.deliver(100);
         two.simulation.now += jiff::SignedDuration::from_mins(5);
     }
@@ -162,7 +162,7 @@ fn what_changes_trust_waits_for_every_mesh() {
     // An operator declared that the meshes share nothing; but a certificate observed in both is not separate.
     two.simulation.unread.clear();
     for _ in 0..200 {
-        two.simulation.wake(0);
+        two.simulation.run(0);
         two.simulation.deliver(100);
         two.simulation.now += jiff::SignedDuration::from_mins(5);
         let all_new = two.simulation.observe().leaves.iter().all(

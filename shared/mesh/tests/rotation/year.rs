@@ -8,11 +8,11 @@ use mesh::certificates::{CertificateSource, SecretName};
 use super::properties::{acm, bundle, random_mesh};
 use super::simulation::{Answer, Call, Check, DAY, HOUR, Node, Simulation, Version};
 
-/// A day: one wake, and more every twenty minutes while something is under way.
+/// A day: one run, and further runs every twenty minutes while a step is in progress.
 fn day(simulation: &mut Simulation, faults: u64) {
     let end = simulation.now + DAY;
     for _ in 0..70 {
-        let round = simulation.wake(faults);
+        let round = simulation.run(faults);
         simulation.deliver(90);
         if round.settled && !round.acted {
             break;
@@ -45,9 +45,9 @@ fn forty_five_daily_repeats_lead_to_one_issuance() {
     simulation.start();
     for _ in 0..45 {
         day(&mut simulation, 0);
-        // The same again, and again: nothing comes of it.
-        assert!(!simulation.wake(0).acted);
-        assert!(!simulation.wake(0).acted);
+        // Repeated runs change nothing.
+        assert!(!simulation.run(0).acted);
+        assert!(!simulation.run(0).acted);
     }
     assert_eq!(simulation.issued.len(), 2);
 }
@@ -95,7 +95,7 @@ struct Trouble {
     /// Between two runs.
     step: SignedDuration,
     time: SignedDuration,
-    /// How long a CA misbehaves at a time: shorter than the rest of a leaf's validity when it is renewed.
+    /// The duration of one misbehaviour of a CA: shorter than the rest of a leaf's validity when it is renewed.
     outage: SignedDuration,
 }
 
@@ -169,7 +169,7 @@ fn troubled(trouble: &Trouble, seed: u64) {
             roll_backs += 1;
         }
         for _ in 0..6 {
-            if !simulation.wake(0).acted {
+            if !simulation.run(0).acted {
                 break;
             }
         }
@@ -187,7 +187,7 @@ fn troubled(trouble: &Trouble, seed: u64) {
     assert!(issued >= lives / 2 * SERVERS, "{issued}");
     assert!(issued <= lives * SERVERS * 2 + outages * SERVERS, "{issued} for {lives} lives of {SERVERS}");
     let moved = simulation.pages.iter().filter(|page| page.code == "MovedBack").count();
-    // What lives for an hour is near its end by then, so that the roll-back is overruled at once.
+    // A leaf of one hour is near its end by then, so that the rollback is overruled at once.
     let is_held = trouble.validity > DAY;
     assert!((moved > 0 || !is_held) && moved <= roll_backs, "{moved} pages for {roll_backs} roll-backs");
 }

@@ -363,7 +363,7 @@ fn calls_that_another_provider_takes_to_an_end_that_failed_before_are_cut() {
 }
 
 #[test]
-fn backend_by_tcp_cuts_what_is_called_on_its_port() {
+fn tcp_backend_cuts_other_calls_on_its_port() {
     let mut mesh = shop();
     put(&mut mesh, "virtualNode/bytes", &node(&[(80, "tcp")]));
     put(&mut mesh, "virtualService/bytes.local", &by_node("bytes"));

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_what_it_holds() {
+    fn error_of_a_bundle_omits_its_content() {
         for text in ["\"hush\"", "{\"privateKey\": [\"hush\"]}", "hush", "{\"certificate\": {\"hush\": 1}}", ""] {
             let error = Bundle::parse(text).unwrap_err();
             assert!(matches!(error, BundleError::Malformed { .. }), "{error}");

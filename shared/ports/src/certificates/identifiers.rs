@@ -127,7 +127,7 @@ mod tests {
     const CA: &str = "arn:aws:acm-pca:eu-west-1:123456789012:certificate-authority/11111111-2222";
 
     #[test]
-    fn arns_are_told_apart() {
+    fn arns_of_different_services_are_distinguished() {
         let acm = "arn:aws-cn:acm:cn-north-1:123456789012:certificate/c1";
         let issued = format!("{CA}/certificate/0a0b");
         for (text, certificate, authority, from_authority) in [

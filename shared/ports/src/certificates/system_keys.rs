@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_key_is_fresh_and_of_the_type_asked_for() {
+    fn each_key_is_new_and_of_the_requested_type() {
         let names = SubjectNames {
             common_name: Some("orders.shop.local".into()),
             dns: vec!["orders.shop.local".into(), "*.shop.local".into()],
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_made_is_refused() {
+    fn unsupported_key_type_is_refused() {
         for algorithm in [KeyAlgorithm::Rsa1024, KeyAlgorithm::EcSecp521r1, KeyAlgorithm::named("ML_DSA_44")] {
             let error = SystemKeys.make(&algorithm, &SubjectNames::default()).unwrap_err();
             assert_eq!(error.kind, PortErrorKind::Other, "{error}");

@@ -57,7 +57,7 @@ pub enum Fault {
     Waits(Gate),
 }
 
-/// How a call fails.
+/// The effect of a fault on a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The service throttles the call.

@@ -33,7 +33,7 @@ struct Meshes {
     ignores_versions: bool,
 }
 
-/// What a client token was used for.
+/// The use of a client token.
 #[derive(Clone, Debug, PartialEq)]
 struct Used {
     resource: ResourcePath,

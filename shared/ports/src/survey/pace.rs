@@ -184,7 +184,7 @@ mod tests {
     /// The server throttles from the first to the fourth tenth of a second: everything is still read, with fewer
     /// concurrent calls at first, and with more again later.
     #[tokio::test(start_paused = true)]
-    async fn it_falls_while_patience_is_asked_for_and_rises_afterwards() {
+    async fn pace_falls_while_throttled_and_rises_afterwards() {
         let began = tokio::time::Instant::now();
         let (under_way, refused) = (Cell::new(0_usize), Cell::new(0_u64));
         let seen = RefCell::new(Vec::new());

@@ -78,7 +78,7 @@ impl<'e> Calls<'e> {
     }
 }
 
-/// How a grid is fitted to the shape of a screen: the maximum number of rows in a column, and the number of bands. The
+/// The layout of a grid for the shape of a screen: the maximum number of rows in a column, and the number of bands. The
 /// bands are one below the other, and the columns are spread over them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cut {

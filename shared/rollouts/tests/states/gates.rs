@@ -1,7 +1,7 @@
 //! The results of gates: data, no data, partial data, and the comparison with the old version.
 
 use mesh::alarm::AlarmState;
-use mesh::certificates::Reading;
+use mesh::certificates::SourceReading;
 use rollouts::{GateResult, Measure, RolloutState};
 use serde_json::{Value, json};
 
@@ -91,7 +91,7 @@ fn response_times_are_those_of_the_latest_period() {
 #[test]
 fn no_data_fails_closed() {
     let gate = json!({ "errorRatio": { "max": "1%" }, "minRequests": 1 });
-    for reading in [Reading::Known(Vec::new()), Reading::Unread("denied".to_owned())] {
+    for reading in [SourceReading::Known(Vec::new()), SourceReading::Unread("denied".to_owned())] {
         let mut world = watching(&gate);
         for node in ["recs-v1", "recs-v2"] {
             for measure in [Measure::Requests, Measure::Errors] {
@@ -132,7 +132,7 @@ fn muted_missing_and_unknown_alarms_have_no_result() {
     for alarms in [vec![muted], vec![unknown], Vec::new()] {
         let mut world = World::new(&json!({}));
         world.run();
-        world.facts.alarms = Reading::Known(alarms.clone());
+        world.facts.alarms = SourceReading::Known(alarms.clone());
         world.minutes(5);
         assert_eq!((world.weights(ALL), result(&world).0), (vec![90, 10], GateResult::Unknown), "{alarms:?}");
     }

@@ -2,7 +2,7 @@
 //! state that is not final ends or pages within its deadline.
 
 use mesh::alarm::AlarmState;
-use mesh::certificates::Reading;
+use mesh::certificates::SourceReading;
 use mesh::policy::Mode;
 use proptest::prelude::*;
 use rollouts::{CommandKind, HookAnswer, RolloutState, command};
@@ -65,7 +65,7 @@ fn apply(world: &mut World, happens: &Happens) {
     match happens {
         Happens::Nothing => {}
         Happens::Alarm(state) => world.set_alarm(state.clone()),
-        Happens::AlarmsUnread => world.facts.alarms = Reading::Unread("throttled".to_owned()),
+        Happens::AlarmsUnread => world.facts.alarms = SourceReading::Unread("throttled".to_owned()),
         Happens::Callers(is_up_to_date) => world.callers(|stream| stream.up_to_date = *is_up_to_date),
         Happens::NoCallers => world.set_proxies("web", 0),
         Happens::Proxies(count) => {
@@ -104,7 +104,7 @@ fn checked_run(world: &mut World) {
         let percents = [ALL, BETA].map(|id| world.percent(id).unwrap_or(0));
         let callers_acknowledged = matches!(&world.facts.proxies, rollouts::ProxyFacts::Read { streams, .. }
             if streams.iter().filter(|stream| stream.proxy.to_string().ends_with("/web")).all(|stream| stream.up_to_date));
-        let alarm_is_ok = matches!(&world.facts.alarms, Reading::Known(alarms)
+        let alarm_is_ok = matches!(&world.facts.alarms, SourceReading::Known(alarms)
             if alarms.iter().all(|alarm| alarm.state == AlarmState::Ok));
         let has_written = world.pass();
         for (id, old) in [ALL, BETA].into_iter().zip(percents) {

@@ -1,7 +1,7 @@
 //! The states before the first write: what refuses a rollout, and what it waits for.
 
 use mesh::alarm::AlarmState;
-use mesh::certificates::Reading;
+use mesh::certificates::SourceReading;
 use mesh::failover::HarmFact;
 use mesh::policy::Mode;
 use rollouts::RolloutState;
@@ -58,7 +58,7 @@ fn rollout_waits_for_its_start() {
         ),
         (|world| world.facts.budget_used = 10, |world| world.facts.budget_used = 0, "BudgetSpent"),
         (
-            |world| world.facts.alarms = Reading::Unread("denied".to_owned()),
+            |world| world.facts.alarms = SourceReading::Unread("denied".to_owned()),
             |world| world.set_alarm(AlarmState::Ok),
             "GateNoData",
         ),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::{Alarm, AlarmSource, AlarmState, MetricQuery, MetricTerm};
-use mesh::certificates::Reading;
+use mesh::certificates::SourceReading;
 use mesh::failover::{HarmFact, KillSwitchFact, Memory, RouteFacts, RouteRecord};
 use mesh::name::RouteId;
 use mesh::policy::{Mode, Policy, RolloutRequest};
@@ -123,7 +123,7 @@ impl World {
             tcp: BTreeSet::new(),
             callers: ["mesh/shop/virtualNode/web".parse().unwrap()].into(),
             proxies: ProxyFacts::Read { at: at(0), streams },
-            alarms: Reading::Known(vec![alarm("checkout", AlarmState::Ok)]),
+            alarms: SourceReading::Known(vec![alarm("checkout", AlarmState::Ok)]),
             metrics: Vec::new(),
             hook: None,
         };
@@ -260,7 +260,7 @@ impl World {
     }
 
     pub(crate) fn set_alarm(&mut self, state: AlarmState) {
-        self.facts.alarms = Reading::Known(vec![alarm("checkout", state)]);
+        self.facts.alarms = SourceReading::Known(vec![alarm("checkout", state)]);
     }
 
     pub(crate) fn kill(&mut self, is_on: bool) {
@@ -292,6 +292,6 @@ impl World {
         let series = SeriesId { node: node.parse().unwrap(), measure };
         let points = (1..=60).rev().map(|minute| (self.now - SignedDuration::from_mins(minute), per_minute)).collect();
         self.facts.metrics.retain(|reading| reading.series != series);
-        self.facts.metrics.push(MetricReading { series, data: Reading::Known(points) });
+        self.facts.metrics.push(MetricReading { series, data: SourceReading::Known(points) });
     }
 }

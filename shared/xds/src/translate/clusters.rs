@@ -171,7 +171,7 @@ impl<'m> Draft<'m> {
             connect_timeout: millis(CONNECT),
             circuit_breakers: Some(breakers(PoolLimits::default())),
             metadata: Some(extension_metadata(&[("TargetVirtualNode", to.node.as_str())])),
-            // A gRPC health check needs them, whatever the calls are.
+            // A gRPC health check needs them, also where the calls are connections.
             typed_extension_protocol_options: http_options(&mapping.protocol),
             health_checks: self.health_check(to, protocol, &hostname, &upstream).into_iter().collect(),
             outlier_detection: self.outlier_detection(to),

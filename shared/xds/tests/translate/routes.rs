@@ -210,7 +210,7 @@ fn connections_negotiate_no_protocol_within_tls() {
     for (kind, on_router, of_node, check, name, protocols) in [
         ("http2Route", "http2", "http2", Value::Null, "cds_egress_shop_blue_http2_8080", &["h2"][..]),
         ("httpRoute", "http", "http", Value::Null, "cds_egress_shop_blue_http_8080", &["http/1.1"]),
-        // The client may send HTTP/1.1 or HTTP/2 within the connection, and the listener distinguishes them by itself.
+        // The client may send HTTP/1.1 or HTTP/2 within the connection, and the listener distinguishes them.
         ("tcpRoute", "tcp", "http2", Value::Null, "cds_egress_shop_blue_tcp_8080", &[]),
         ("tcpRoute", "tcp", "http", Value::Null, "cds_egress_shop_blue_tcp_8080", &[]),
         ("tcpRoute", "tcp", "tcp", Value::Null, "cds_egress_shop_blue_tcp_8080", &[]),

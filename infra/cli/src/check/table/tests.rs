@@ -29,7 +29,7 @@ fn table(files: &[(&str, &str)], layout: Layout) -> String {
     }
     let judged =
         Judged { evaluation, undecided: Vec::new(), places: std::collections::HashMap::new(), notices: Vec::new() };
-    let report = Report::new(&texts, &reading, &judged, &[]);
+    let report = Report::of(&texts, &reading, &judged, &[]);
     write(&report, layout)
 }
 
@@ -119,7 +119,7 @@ fn colours_change_nothing_but_the_colours() {
 }
 
 #[test]
-fn summary_says_what_was_read_and_what_was_not() {
+fn summary_counts_read_and_unread_input() {
     let refused = r#"{"meshName": "shop", "virtualNodeName": "a", "spec": {"listeners": [{}]}}"#;
     let text = table(&[("mesh.json", &dangling(1)), ("bad.json", refused)], PLAIN);
     let last: Vec<&str> = text.lines().rev().take(2).collect();

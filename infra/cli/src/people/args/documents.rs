@@ -11,7 +11,8 @@ const FORGETTABLE: [&str; 4] = ["tag-compliance", "egress-compliance", "complian
 const ROUTE_FAILOVER: &str = "route-failover";
 
 /// The functions that store their failing calls, or decisions without progress, in a document.
-const WITH_FAILURES: [&str; 7] = [
+const WITH_FAILURES: [&str; 8] = [
+    ROUTE_FAILOVER,
     "certificate-rotation",
     "tag-compliance",
     "egress-compliance",

@@ -27,6 +27,7 @@ fn only_documents_that_a_function_can_rebuild_can_be_reset() {
         "tag-compliance/shop",
         "route-failover",
         "failures/certificate-rotation",
+        "failures/route-failover",
         "standstills/compliance-sweep",
     ] {
         assert_eq!(document(text).unwrap().as_str(), text);
@@ -35,7 +36,6 @@ fn only_documents_that_a_function_can_rebuild_can_be_reset() {
         "route/shop/cart/all",
         "route-failover/shop",
         "failures",
-        "failures/route-failover",
         "failures/change-audit/shop",
         "standstills/x",
         "kill-switch-log",

@@ -97,7 +97,7 @@ async fn without_the_state_table_nothing_is_written() {
 
 /// A retry after a lost answer changes the state only once.
 #[tokio::test(start_paused = true)]
-async fn a_hold_whose_answer_was_lost_can_be_asked_for_again() {
+async fn hold_with_a_lost_response_can_be_repeated() {
     let undisturbed = Shop::open();
     let line = "meshwarden hold shop/cart/all --until 2026-11-20T18:00:00Z --reason x";
     undisturbed.run(line).await.unwrap();

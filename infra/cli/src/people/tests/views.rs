@@ -63,7 +63,7 @@ impl Drop for Scratch {
 }
 
 #[tokio::test]
-async fn decisions_are_made_again_from_the_journal_and_from_a_file() {
+async fn decisions_are_replayed_from_the_journal_and_from_a_file() {
     let shop = Shop::open();
     assert_eq!(shop.run("meshwarden replay shop/cart/all").await.unwrap_err().exit_code(), 2, "nothing is recorded");
     shop.fails("cart-v1");
@@ -98,7 +98,7 @@ async fn decisions_are_made_again_from_the_journal_and_from_a_file() {
 }
 
 #[tokio::test]
-async fn decisions_on_certificates_are_made_again_too() {
+async fn certificate_decisions_are_replayed() {
     let shop = Shop::open();
     let has = json!({ "known": ["acm:a", "acm:b"] });
     let facts = json!({
@@ -157,7 +157,7 @@ pub(super) async fn store(shop: &Shop, key: StateKey, document: Value, body: Opt
 }
 
 #[tokio::test]
-async fn who_changed_a_resource_is_explained() {
+async fn explain_names_the_caller_of_a_change() {
     let shop = Shop::open();
     let line = |resource: &str, reason: &str, facts: Value| json!({ "resource": resource, "decision": "record", "reason": reason, "facts": facts });
     let member = json!({ "path": "spec.listeners", "before": null, "after": "[]" });
@@ -176,7 +176,7 @@ async fn who_changed_a_resource_is_explained() {
     let output = shop.run(&format!("meshwarden explain {router}")).await.unwrap();
     for part in [
         "[Written] updated by ann in role Deployer: spec.listeners (absent) -> [], ",
-        " and 1 more; created listener-tls-missing.",
+        " and 1 more; new findings listener-tls-missing.",
         "[Refused] UpdateVirtualRouter by user bob, refused with AccessDenied.",
     ] {
         assert!(output.contains(part), "{part}: {output}");
@@ -193,7 +193,7 @@ async fn who_changed_a_resource_is_explained() {
 
 /// tag-compliance writes one journal for a mesh. `explain` of a node shows the node's decisions in it.
 #[tokio::test]
-async fn what_was_decided_of_a_node_by_those_who_look_at_the_mesh_is_explained() {
+async fn explain_shows_decisions_from_mesh_journals() {
     let shop = Shop::open();
     let node = "mesh/shop/virtualNode/cart-v1";
     let decision = json!({ "resource": node, "decision": "act", "reason": "Mends", "facts": { "tags": ["team"] } });
@@ -246,7 +246,7 @@ fn finding(severity: &str) -> Value {
 
 /// Findings in several documents are counted. An unreadable document is never shown as no findings.
 #[tokio::test]
-async fn status_counts_findings_in_parts_and_shows_what_cannot_be_read() {
+async fn status_counts_findings_in_parts_and_shows_unreadable_documents() {
     let mesh = "shop".parse().unwrap();
     let head = StateKey::mesh("compliance-sweep", &mesh);
     let part = |part| StateKey::part_of_mesh("compliance-sweep", &mesh, part, 16);
@@ -275,7 +275,7 @@ async fn status_counts_findings_in_parts_and_shows_what_cannot_be_read() {
         let is_sweep = key.as_str().starts_with("compliance-sweep");
         store(&shop, key.clone(), document, None).await;
         let status = shop.run("meshwarden status").await.unwrap();
-        assert!(status.contains(&format!("not known: document `{}`", key.as_str())), "{status}");
+        assert!(status.contains(&format!("unknown: document `{}`", key.as_str())), "{status}");
         assert!(!(is_sweep && status.contains("no findings")), "{status}");
         let folder = Scratch::new(&format!("unread-{}", key.as_str().replace('/', "-")));
         let report = shop.run(&format!("meshwarden report shop --output {}", folder.arg())).await;
@@ -283,13 +283,13 @@ async fn status_counts_findings_in_parts_and_shows_what_cannot_be_read() {
         // The remedy that the message names.
         shop.run(&format!("meshwarden forget {} --reason repaired --by dana", key.as_str())).await.unwrap();
         let status = shop.run("meshwarden status").await.unwrap();
-        assert!(!status.contains("not known"), "{status}");
+        assert!(!status.contains("unknown: "), "{status}");
         let entry = shop.ports.state.journal_of(&key).pop().unwrap().body;
         assert_eq!((&entry["reason"], &entry["facts"]["by"]), (&json!("DocumentReset"), &json!("dana")));
         assert!(entry["facts"]["before"].is_object(), "{entry}");
     }
     let refused = shop.refuses("meshwarden forget tag-compliance/shop --reason x --by dana").await;
-    assert!(refused.to_string().contains("no document `tag-compliance/shop`"), "{refused}");
+    assert!(refused.to_string().contains("document `tag-compliance/shop` does not exist"), "{refused}");
 }
 
 /// Decisions of tag- and egress-compliance are replayed, for one resource or for the whole mesh.

@@ -94,11 +94,11 @@ impl Presigned {
         &self.uri
     }
 
-    pub(super) const fn signature(&self) -> [u8; 32] {
+    pub(crate) const fn signature(&self) -> [u8; 32] {
         self.signature
     }
 
-    pub(super) const fn expires(&self) -> Timestamp {
+    pub(crate) const fn expires(&self) -> Timestamp {
         self.expires
     }
 

@@ -8,6 +8,7 @@ mod scratch;
 use std::sync::Arc;
 
 use mesh::name::{AccountId, ResourceKind, ResourcePath};
+use mesh::resource::Tags;
 use serde_json::{Value, json};
 
 use super::{Disk, OpenError, Storage as _};
@@ -136,12 +137,103 @@ fn spec_that_is_older_than_a_rule_is_read_after_an_upgrade() {
         "listeners": [{"portMapping": {"protocol": "http", "port": 80}}],
     });
     assert!(ValidSpec::parse(&path, stored.clone()).is_err());
-    let spec = ValidSpec::stored(&path, stored.clone()).unwrap();
+    let spec = ValidSpec::stored(&path, stored.clone());
     let mesh = ResourcePath::parse("mesh/m").unwrap();
     let writes = [create("mesh/m", self::spec(&mesh, 0), "t"), create("mesh/m/virtualNode/n", Arc::new(spec), "t")];
     write_all(&mut disk, &mut state, &writes);
     drop(disk);
     assert_eq!(*replayed(&open(&folder).unwrap().1).find(&path).unwrap().spec.value(), stored);
+}
+
+/// A folder that version 0.1.0 wrote before the store had a log: a mesh (updated), a node, a router and a route.
+#[test]
+fn store_of_an_earlier_release_is_opened() {
+    let mut file = Vec::new();
+    let packed = &include_bytes!("format-1.redb.deflate")[..];
+    std::io::Read::read_to_end(&mut flate2::read::DeflateDecoder::new(packed), &mut file).unwrap();
+    let folder = Scratch::with(&[("meshwarden.redb".to_owned(), file)].into());
+    let (mut disk, records) = open(&folder).unwrap();
+    let mut state = replayed(&records);
+    let versions: Vec<(String, u64)> =
+        state.resources().map(|resource| (resource.path.to_string(), resource.version)).collect();
+    let expected = [
+        ("mesh/m", 2),
+        ("mesh/m/virtualNode/n", 1),
+        ("mesh/m/virtualRouter/r", 1),
+        ("mesh/m/virtualRouter/r/route/all", 1),
+    ];
+    assert_eq!(versions, expected.map(|(path, version)| (path.to_owned(), version)));
+    let node = state.find(&ResourcePath::parse("mesh/m/virtualNode/n").unwrap()).unwrap();
+    assert_eq!(node.spec.value()["listeners"][0]["healthCheck"]["port"], 8080);
+    assert!(state.resources().all(|resource| resource.spec.spec().is_some()));
+
+    // A request with a client token of then is still known, and the store is written on.
+    let path = ResourcePath::parse("mesh/m").unwrap();
+    let spec = Arc::new(ValidSpec::parse(&path, json!({"egressFilter": {"type": "DROP_ALL"}})).unwrap());
+    let repeated = Write {
+        path: path.clone(),
+        action: Action::Update { spec: Some(spec) },
+        if_version: None,
+        token: ClientToken::parse("d").ok(),
+    };
+    assert_eq!(state.write(&repeated, &stamp(1)).unwrap().change, None);
+    write_all(&mut disk, &mut state, &[Write { token: ClientToken::parse("e").ok(), ..repeated }]);
+    drop(disk);
+    assert_eq!(replayed(&open(&folder).unwrap().1), state);
+    assert_eq!(state.find(&path).unwrap().version, 3);
+}
+
+/// What a newer release may accept, and an older one may have accepted: nothing stops a replica at an entry.
+#[test]
+fn stored_spec_is_never_refused_and_never_changed() {
+    let path = ResourcePath::parse("mesh/m/virtualNode/n").unwrap();
+    for (stored, is_readable) in [
+        (
+            json!({"listeners": [{"portMapping": {"protocol": "http", "port": 80}, "healthCheck": {"path": "/"}}]}),
+            false,
+        ),
+        (json!({"newMember": {"a": null}, "backends": null}), true),
+        (json!({"listeners": [{"portMapping": {"protocol": "quic", "port": 80}}]}), true),
+        (json!({"listeners": [{"portMapping": {"protocol": "http", "port": 99_999_999}}]}), false),
+        (json!({"listeners": "text"}), false),
+        (json!(5), false),
+    ] {
+        let spec = Arc::new(ValidSpec::stored(&path, stored.clone()));
+        let resource = crate::state::Resource::created(path.clone(), spec, Tags::default(), &stamp(1));
+        let record = Record::Resource(Arc::new(resource));
+        let entry = super::encoding::encode(&record).unwrap();
+        let value = entry.value.clone().unwrap();
+        let decoded = super::encoding::decode(entry.table, &entry.key, &value).unwrap();
+        assert_eq!(decoded, record, "{stored}");
+        assert_eq!(super::encoding::encode(&decoded).unwrap(), entry, "{stored}");
+        let Record::Resource(resource) = decoded else { unreachable!("it is a resource") };
+        assert_eq!(resource.spec.value().to_string(), stored.to_string());
+        if is_readable {
+            assert!(resource.spec.spec().is_some(), "{stored}");
+        }
+    }
+}
+
+#[test]
+fn digest_of_a_state_follows_every_record() {
+    let mut state = State::new(Quotas::default());
+    let mut digest = super::Digest::default();
+    for (n, write) in shop().iter().enumerate() {
+        let before = state.clone();
+        let written = state.write(write, &stamp(n)).unwrap();
+        // The same key twice in one group of records.
+        let port = |port| Record::Port("p".to_owned(), Some(port));
+        let records: Vec<Record> = written.records.into_iter().chain([port(1), port(2)]).collect();
+        state.apply(&port(2));
+        digest = digest.after(&before, &records).unwrap();
+        assert_eq!(digest, super::Digest::of_state(&state).unwrap(), "after write {n}");
+    }
+    let removed = [Record::Port("p".to_owned(), None), Record::Forgotten(0), Record::Forgotten(0)];
+    digest = digest.after(&state, &removed).unwrap();
+    for record in &removed {
+        state.apply(record);
+    }
+    assert_eq!(digest, super::Digest::of_state(&state).unwrap());
 }
 
 #[test]

@@ -31,7 +31,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// The limit of runs: a rollover of four certificates and two trusts takes about five.
 const MAX_RUNS: usize = 40;
 
-/// How long every request uses a new connection.
+/// The time for which every request uses a new connection.
 const NEW_CONNECTIONS: Duration = Duration::from_millis(700);
 
 const OLD: &str = "Shop CA 1";

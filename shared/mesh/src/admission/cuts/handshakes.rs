@@ -12,8 +12,8 @@ use crate::edges::{EdgeHarm, edge_harms, edges};
 use crate::graph::Mesh;
 use crate::name::ResourcePath;
 
-/// The calls whose two ends no longer fit, those that move to an end that they do not fit, and those that fail while a
-/// listener changes its mode.
+/// The calls with two ends that no longer fit, that move to an end that they do not fit, or that fail while a listener
+/// changes its mode.
 pub(super) fn cuts(before: &Mesh, after: &Mesh, written: &ResourcePath, now: Timestamp) -> Vec<Cut> {
     let readings = Readings::default();
     let (was, will) = (edges(before, &readings, now), edges(after, &readings, now));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cut::Cut;
 use super::moved::{Moved, broken};
-use crate::edges::{Edge, Unknown};
+use crate::edges::{Edge, UnknownEdgeFact};
 use crate::graph::Mesh;
 use crate::spec::{Listener, Port, TlsMode};
 
@@ -46,7 +46,7 @@ pub(super) fn cuts(moved: &Moved<'_>) -> Vec<Cut> {
 
 /// Whether a call goes to a host outside the mesh, which has no proxy that changes.
 fn leaves_mesh(edge: &Edge) -> bool {
-    edge.unknown.iter().any(|unknown| matches!(unknown, Unknown::OutsideMesh { .. }))
+    edge.unknown.iter().any(|unknown| matches!(unknown, UnknownEdgeFact::OutsideMesh { .. }))
 }
 
 /// The listeners that skip a step, by node and port.

@@ -29,6 +29,7 @@ const FILE: Rule = Rule {
 
 const MESH: &[ResourceKind] = &[ResourceKind::Mesh];
 const GATEWAY_ROUTE: &[ResourceKind] = &[ResourceKind::GatewayRoute];
+const PROXIES: &[ResourceKind] = &[ResourceKind::VirtualNode, ResourceKind::VirtualGateway];
 
 const MEMBER_UNKNOWN: Rule = Rule {
     id: "member-unknown",
@@ -92,6 +93,18 @@ const GATEWAY_AMBIGUOUS: Rule = Rule {
     ..FILE
 };
 
+const PODS_AMBIGUOUS: Rule = Rule {
+    id: "manifest-pods-ambiguous",
+    profile: Profile::Recommended,
+    on: PROXIES,
+    title: "Several virtual nodes or virtual gateways select the same pods",
+    why: "The controller refuses to create a pod that several VirtualNodes, or several VirtualGateways, of its namespace \
+          select by `podSelector`: `found multiple matching virtualNodes for pod`. A Deployment then has no pods after its \
+          next rollout.",
+    remedy: "Give each `podSelector` a label that only its own pods have, such as a version.",
+    ..FILE
+};
+
 const PARTLY_READ: Rule = Rule {
     id: "resource-partly-read",
     severity: Severity::Low,
@@ -119,6 +132,7 @@ pub(super) const RULES: &[Rule] = &[
     MESH_AMBIGUOUS,
     GATEWAY_MISSING,
     GATEWAY_AMBIGUOUS,
+    PODS_AMBIGUOUS,
     PARTLY_READ,
     UNDECIDED,
 ];
@@ -182,6 +196,11 @@ fn describe(fault: &Fault) -> (&'static Rule, String, FindingFacts) {
         Defect::GatewayAmbiguous { gateways } => {
             let message = format!("several virtual gateways select it: {}", gateways.join(", "));
             (&GATEWAY_AMBIGUOUS, message, facts! {"gateways": gateways})
+        }
+        Defect::PodsAmbiguous { kind, objects } => {
+            let kind = if *kind == ResourceKind::VirtualGateway { "virtual gateways" } else { "virtual nodes" };
+            let message = format!("its pods are selected by several {kind}: {}", objects.join(", "));
+            (&PODS_AMBIGUOUS, message, facts! {"objects": objects})
         }
         Defect::PartlyRead { expressions } => {
             let message = format!("it was read in part, since these have no value here: {}", expressions.join(", "));

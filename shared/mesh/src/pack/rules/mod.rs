@@ -6,6 +6,7 @@ mod backends;
 mod calls;
 mod certificates;
 mod cost;
+mod drills;
 mod durations;
 mod edges;
 mod egress;
@@ -53,6 +54,7 @@ pub(super) const ALL: &[&[Rule]] = &[
     ejection::RULES,
     spread::RULES,
     alarms::RULES,
+    drills::RULES,
     logs::RULES,
     addresses::RULES,
     quotas::RULES,

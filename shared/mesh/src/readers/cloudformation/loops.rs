@@ -15,23 +15,44 @@ const MOST: usize = 1_000;
 /// The deepest nesting of loops; CloudFormation allows five levels.
 const DEEPEST: usize = 8;
 
-/// Expands the loops of a template. Returns the loop that created each of its resources. A loop with an unknown
-/// collection is not expanded.
-pub(super) fn write_out(document: &mut Value, around: &Surroundings) -> HashMap<String, String> {
-    for section in ["Conditions", "Outputs"] {
-        write_section_out(document, section, around);
-    }
-    write_section_out(document, "Resources", around)
+/// A template with expanded loops.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Expanded {
+    pub(super) document: Value,
+    /// The loop that created each resource, by logical id.
+    pub(super) loops: HashMap<String, String>,
 }
 
-fn write_section_out(document: &mut Value, section: &str, around: &Surroundings) -> HashMap<String, String> {
+/// Expands the loops of a template for one stack. A loop with an unknown collection stays. `None` for a template without
+/// loops.
+pub(super) fn expand(document: &Value, around: &Surroundings, inputs: &Inputs, shared: &Shared) -> Option<Expanded> {
+    const SECTIONS: [&str; 3] = ["Conditions", "Outputs", "Resources"];
+    let members = |section: &&str| document.get(*section).and_then(Value::as_object);
+    if !SECTIONS.iter().filter_map(members).any(|members| members.keys().any(|id| is_loop(id))) {
+        return None;
+    }
+    let mut document = document.clone();
+    let mut loops = HashMap::new();
+    // The conditions first: outputs and resources depend on them.
+    for section in SECTIONS {
+        loops = expand_section(&mut document, section, around, inputs, shared);
+    }
+    Some(Expanded { document, loops })
+}
+
+fn expand_section(
+    document: &mut Value,
+    section: &str,
+    around: &Surroundings,
+    inputs: &Inputs,
+    shared: &Shared,
+) -> HashMap<String, String> {
     let mut made = HashMap::new();
     let Some(Value::Object(members)) = document.get(section) else { return made };
     if !members.keys().any(|id| is_loop(id)) {
         return made;
     }
-    let (inputs, shared) = (Inputs::default(), Shared::default());
-    let mut scope = Scope::new(document, around, &inputs, &shared);
+    let mut scope = Scope::new(document, around, inputs, shared);
     let mut all = Map::new();
     for (id, value) in members {
         let mut of_loop = Map::new();

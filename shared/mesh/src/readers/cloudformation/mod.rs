@@ -20,8 +20,6 @@ mod strings;
 mod template;
 mod truth;
 
-use std::collections::HashMap;
-
 use serde_json::{Map, Value};
 
 use super::Surroundings;
@@ -92,14 +90,11 @@ struct Worked<'t> {
 impl Templates {
     /// Adds a template.
     pub(super) fn add(&mut self, file: &str, document: Value, spot: Spot) {
-        self.all.push(Template { file: file.to_owned(), document, spot, loops: HashMap::new() });
+        self.all.push(Template { file: file.to_owned(), document, spot });
     }
 
     /// Reads the App Mesh resources of all stacks that the templates create.
-    pub(super) fn declare(&mut self, around: &Surroundings, reading: &mut Reading) {
-        for template in &mut self.all {
-            template.loops = loops::write_out(&mut template.document, around);
-        }
+    pub(super) fn declare(&self, around: &Surroundings, reading: &mut Reading) {
         let stacks = Stacks::resolve(&self.all, &self.assembly, around);
         let mut uses = vec![0_usize; self.all.len()];
         for stack in &stacks.all {
@@ -133,16 +128,17 @@ fn read_stack(
     reading: &mut Reading,
 ) {
     let file = template.file.as_str();
-    let Some(Value::Object(resources)) = template.document.get("Resources") else {
+    let document = stack.document(template);
+    let Some(Value::Object(resources)) = document.get("Resources") else {
         let source = Source { file: file.to_owned(), id: "template".to_owned() };
         reading.refuse(source, "Resources", "is required: add it, with at least one resource");
         return;
     };
-    for transform in transforms(template.document.get("Transform")) {
+    for transform in transforms(document.get("Transform")) {
         let source = Source { file: file.to_owned(), id: "template".to_owned() };
         reading.remark(&source, "Transform", Note::LeftOut { expression: format!("${{Transform {transform}}}") });
     }
-    let mut scope = Scope::new(&template.document, around, &stack.inputs, &stacks.shared);
+    let mut scope = Scope::new(document, around, &stack.inputs, &stacks.shared);
     let mut worked = Vec::new();
     let spot = template.spot.member("Resources");
     for (id, resource) in resources {
@@ -179,8 +175,7 @@ fn read_stack(
             };
             let attributes = resource.as_object().map(|resource| unknown_members(resource, &ATTRIBUTES, &[]));
             let misspelt = attributes.unwrap_or_default();
-            let place = template.loops.get(id).unwrap_or(id);
-            worked.push(Worked { source, spot: spot.member(place), kind, properties, misspelt });
+            worked.push(Worked { source, spot: spot.member(stack.written_id(id)), kind, properties, misspelt });
         }
     }
     let stand_ins = StandIns::Made(scope.into_stand_ins());

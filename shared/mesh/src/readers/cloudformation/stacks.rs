@@ -5,7 +5,8 @@
 //! ```
 //!
 //! A value of one stack may depend on an output of another, which depends on a parameter of a third. Each round
-//! evaluates all of them with the results of the previous round, so a chain of N stacks takes N rounds.
+//! evaluates all of them with the results of the previous round, so a chain of N stacks takes N rounds. Loops are
+//! expanded for each stack, because their collections may be parameters.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -14,6 +15,7 @@ use serde_json::{Map, Value};
 use super::super::Surroundings;
 use super::assembly::Assembly;
 use super::inputs::{Inputs, Shared, note};
+use super::loops::{Expanded, expand};
 use super::scope::Scope;
 use super::template::Template;
 use super::truth::Truth;
@@ -35,8 +37,23 @@ pub(super) struct Stack {
     /// The logical ids that lead to it, empty for a root.
     pub(super) chain: Vec<String>,
     pub(super) inputs: Inputs,
+    /// Its template with expanded loops, if the template has loops.
+    expanded: Option<Expanded>,
     /// The nested stacks by logical id.
     nested: BTreeMap<String, usize>,
+}
+
+impl Stack {
+    /// The document of the stack: that of its template, with expanded loops.
+    pub(super) fn document<'s>(&'s self, template: &'s Template) -> &'s Value {
+        self.expanded.as_ref().map_or(&template.document, |expanded| &expanded.document)
+    }
+
+    /// The id under which a resource is written: that of the loop that creates it, or its own.
+    pub(super) fn written_id<'s>(&'s self, id: &'s str) -> &'s str {
+        let created_by = self.expanded.as_ref().and_then(|expanded| expanded.loops.get(id));
+        created_by.map_or(id, String::as_str)
+    }
 }
 
 /// A nested stack with a template that is not among the files.
@@ -80,7 +97,11 @@ impl Stacks {
         let plan = Plan { templates, assembly, around, follows: true };
         // Which nested stacks a template has may depend on the parameters that its parent gives it.
         let mut nested: HashSet<usize> = (0..templates.len())
-            .flat_map(|own| plan.links(own, &Inputs::default()).into_iter().map(move |link| (own, link)))
+            .flat_map(|own| {
+                let (inputs, shared) = (Inputs::default(), Shared::default());
+                let expanded = plan.expanded(own, &inputs, &shared);
+                plan.links(own, expanded.as_ref(), &inputs, &shared).into_iter().map(move |link| (own, link))
+            })
             .filter_map(|(own, link)| link.child.filter(|child| *child != own))
             .collect();
         let mut stacks = loop {
@@ -103,7 +124,38 @@ impl Stacks {
             stacks.add(lone, &[], BTreeMap::new(), Plan { follows: false, ..plan });
         }
         stacks.settle(templates, around);
+        // The collection of a loop may be known only now, and its resources may have outputs.
+        for _ in 0..DEEPEST {
+            if !stacks.expand_again(plan) {
+                break;
+            }
+            stacks.settle(templates, around);
+        }
         stacks
+    }
+
+    /// Expands the loops with the values of other stacks. Returns whether a stack changed.
+    fn expand_again(&mut self, plan: Plan<'_>) -> bool {
+        let mut changed = false;
+        for number in 0..self.all.len() {
+            let Some(stack) = self.all.get(number) else { continue };
+            let expanded = plan.expanded(stack.template, &stack.inputs, &self.shared);
+            if expanded == stack.expanded {
+                continue;
+            }
+            changed = true;
+            let links = plan.links(stack.template, expanded.as_ref(), &stack.inputs, &self.shared);
+            let template = stack.template;
+            let is_unread = |link: &Link| plan.follows && !stack.nested.contains_key(&link.id);
+            // The nested stacks were found before.
+            let unread = links.into_iter().filter(is_unread).map(|Link { id, url, .. }| Absent { template, id, url });
+            let unread: Vec<Absent> = unread.filter(|absent| !self.absent.contains(absent)).collect();
+            self.absent.extend(unread);
+            if let Some(stack) = self.all.get_mut(number) {
+                stack.expanded = expanded;
+            }
+        }
+        changed
     }
 
     fn add(&mut self, template: usize, chain: &[String], parameters: BTreeMap<String, Value>, plan: Plan<'_>) -> usize {
@@ -111,8 +163,10 @@ impl Stacks {
         let file = plan.templates.get(template);
         let name = file.filter(|_| chain.is_empty()).and_then(|file| plan.assembly.stack_of(&file.file));
         let inputs = Inputs { name, chain: chain.to_vec(), parameters, ..Inputs::default() };
-        let links = if plan.follows { plan.links(template, &inputs) } else { Vec::new() };
-        self.all.push(Stack { template, chain: chain.to_vec(), inputs, nested: BTreeMap::new() });
+        let shared = Shared::default();
+        let expanded = plan.expanded(template, &inputs, &shared);
+        let links = if plan.follows { plan.links(template, expanded.as_ref(), &inputs, &shared) } else { Vec::new() };
+        self.all.push(Stack { template, chain: chain.to_vec(), inputs, expanded, nested: BTreeMap::new() });
         for Link { id, child, url, parameters } in links {
             let Some(child) = child else {
                 let absent = Absent { template, id, url };
@@ -143,7 +197,7 @@ impl Stacks {
             let mut given = Vec::new();
             for (number, stack) in self.all.iter().enumerate() {
                 let Some(template) = templates.get(stack.template) else { continue };
-                let mut scope = Scope::new(&template.document, around, &stack.inputs, &self.shared);
+                let mut scope = Scope::new(stack.document(template), around, &stack.inputs, &self.shared);
                 given.push((number, scope.outputs(&mut shared)));
                 for (id, child) in &stack.nested {
                     if let Some(inputs) = inputs.get_mut(*child) {
@@ -177,13 +231,18 @@ impl Stacks {
 }
 
 impl Plan<'_> {
+    /// A template with loops, expanded for a stack with these inputs.
+    fn expanded(self, template: usize, inputs: &Inputs, shared: &Shared) -> Option<Expanded> {
+        expand(&self.templates.get(template)?.document, self.around, inputs, shared)
+    }
+
     /// The nested stacks of a stack, without those that a condition excludes.
-    fn links(self, template: usize, inputs: &Inputs) -> Vec<Link> {
+    fn links(self, template: usize, expanded: Option<&Expanded>, inputs: &Inputs, shared: &Shared) -> Vec<Link> {
         let Some(own) = self.templates.get(template) else { return Vec::new() };
-        let shared = Shared::default();
-        let mut scope = Scope::new(&own.document, self.around, inputs, &shared);
+        let document = expanded.map_or(&own.document, |expanded| &expanded.document);
+        let mut scope = Scope::new(document, self.around, inputs, shared);
         let mut links = Vec::new();
-        for (id, resource) in own.document.get("Resources").and_then(Value::as_object).into_iter().flatten() {
+        for (id, resource) in document.get("Resources").and_then(Value::as_object).into_iter().flatten() {
             let location = match resource.get("Type").and_then(Value::as_str) {
                 Some("AWS::CloudFormation::Stack") => "TemplateURL",
                 Some("AWS::Serverless::Application") => "Location",

@@ -1,7 +1,5 @@
 //! A CloudFormation template with its file.
 
-use std::collections::HashMap;
-
 use serde_json::Value;
 
 use super::super::spots::Spot;
@@ -12,6 +10,4 @@ pub(super) struct Template {
     pub(super) file: String,
     pub(super) document: Value,
     pub(super) spot: Spot,
-    /// The loop that created each resource, by logical id.
-    pub(super) loops: HashMap<String, String>,
 }

@@ -11,6 +11,7 @@
 mod kind;
 mod membership;
 mod objects;
+mod pods;
 mod references;
 mod schema;
 mod selectors;
@@ -67,6 +68,7 @@ impl Objects {
             reading.remark(source, "metadata.namespace", Note::NameAssumed { name: object.namespace.clone() });
         }
         let mesh = if kind == ResourceKind::Mesh { object.aws_name() } else { self.mesh_of(object, around, reading) };
+        self.report_pods(object, kind, &mesh, reading);
         let parent = (kind == ResourceKind::GatewayRoute).then(|| self.gateway_of(object, &mesh, reading));
         let mut spec = api_spec(self, object, &without_controllers(&object.spec), reading);
         if let Value::Object(members) = &mut spec

@@ -12,8 +12,9 @@ use super::super::spelling::{Misspelt, nearest};
 use super::super::spots::Spot;
 use super::kind::Kind;
 use super::schema::checked;
-use super::selectors::Labels;
+use super::selectors::{Labels, labels_that_are_no_text};
 use crate::name::ResourceKind;
+use crate::spec::Violation;
 
 const GROUP: &str = "appmesh.k8s.aws/";
 const VERSION: &str = "appmesh.k8s.aws/v1beta2";
@@ -148,8 +149,17 @@ impl Objects {
             }
             _ => return,
         };
-        let labels = metadata.and_then(|metadata| metadata.get("labels")).and_then(Value::as_object);
-        let labels = labels.into_iter().flatten().filter_map(|(key, value)| Some((key.clone(), text_of(value)?)));
+        let labels = metadata.and_then(|metadata| metadata.get("labels"));
+        for (key, problem) in labels_that_are_no_text(labels) {
+            let line = spot.member("metadata").member("labels").member(key).line();
+            let violations = vec![Violation::malformed(format!("metadata.labels.{key}"), problem)];
+            reading.refusals.push(Refusal { source_: source.clone(), line: Some(line), violations });
+        }
+        let labels = labels
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+            .filter_map(|(key, value)| Some((key.clone(), text_of(value)?)));
         let labels = labels.collect();
         let none = Value::Object(Map::new());
         let (spec, misspelt) = checked(kind, object, object.get("spec").unwrap_or(&none));

@@ -36,7 +36,9 @@ impl<'v> Selector<'v> {
             let (member, problem) = fault(expression)?;
             Some((format!("matchExpressions[{index}].{member}"), problem))
         });
-        faults.collect()
+        let labels = self.0.and_then(|selector| selector.get("matchLabels"));
+        let of_labels = labels_that_are_no_text(labels).map(|(key, problem)| (format!("matchLabels.{key}"), problem));
+        faults.chain(of_labels).collect()
     }
 
     /// Whether labels meet all requirements; all labels are known.
@@ -73,6 +75,21 @@ impl Labels {
     const fn absent(&self) -> Option<bool> {
         if self.is_complete { Some(false) } else { None }
     }
+}
+
+/// The labels with a value that is not a text, each with the problem. Kubernetes refuses them.
+pub(super) fn labels_that_are_no_text(labels: Option<&Value>) -> impl Iterator<Item = (&String, String)> {
+    let labels = labels.and_then(Value::as_object).into_iter().flatten();
+    labels.filter_map(|(key, value)| {
+        let kind = match value {
+            Value::Bool(value) => {
+                format!("is the boolean {value}; in YAML 1.1 `yes`, `no`, `on` and `off` are booleans")
+            }
+            Value::Number(number) => format!("is the number {number}"),
+            Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_) => return None,
+        };
+        Some((key, format!("{kind}, and a label is a text: quote it")))
+    })
 }
 
 fn meets(expression: &Value, labels: &Labels) -> Option<bool> {
@@ -124,7 +141,9 @@ mod tests {
             (json!(null), false),
             (json!({}), true),
             (json!({"matchLabels": {"mesh": "shop"}}), true),
-            (json!({"matchLabels": {"mesh": "shop", "v": 1}}), true),
+            (json!({"matchLabels": {"mesh": "shop", "v": "1"}}), true),
+            (json!({"matchLabels": {"mesh": "shop", "v": 1}}), false),
+            (json!({"matchLabels": {"mesh": true}}), false),
             (json!({"matchLabels": {"mesh": "other"}}), false),
             (json!({"matchLabels": {"gateway": "edge"}}), false),
             (expression("In", "mesh", json!(["a", "shop"])), true),

@@ -45,7 +45,7 @@ fn plays_all() -> bool {
     std::env::var("STANDSTILL_CASES").is_ok_and(|which| which == "all")
 }
 
-/// What a case fails with.
+/// The failures of a case.
 fn failure(case: Case, reuses_versions: bool) -> Option<String> {
     let played = std::panic::catch_unwind(|| Play::set(case, reuses_versions).play());
     let failed = played.err()?;

@@ -15,7 +15,7 @@ use crate::certificates::{
 use crate::memory::{ACCOUNT, Cell, Faults, ManualClock};
 use crate::{Clock, PortError, PortErrorKind};
 
-/// How long ACM recognises an idempotency token.
+/// The time for which ACM recognises an idempotency token.
 const ACM_TOKEN_LASTS: SignedDuration = SignedDuration::from_hours(1);
 
 /// The validity of ACM's private certificates: thirteen months.

@@ -15,7 +15,7 @@ use crate::certificates::{
 use crate::memory::{ACCOUNT, Cell, Faults, ManualClock};
 use crate::{Clock, PortError, PortErrorKind};
 
-/// How long a private CA recognises an idempotency token.
+/// The time for which a private CA recognises an idempotency token.
 pub const PCA_TOKEN_LASTS: SignedDuration = SignedDuration::from_mins(5);
 
 /// The time by which a certificate's validity is backdated, to allow for clock skew.

@@ -104,7 +104,7 @@ fn authority(name: &str, validity: Validity, serial: &[u8]) -> CertificateParams
     params
 }
 
-/// How long after 1970; X.509 knows whole seconds, and nothing here is older.
+/// The time since 1970. X.509 has whole seconds, and no certificate here is older.
 fn since_epoch(at: Timestamp) -> Duration {
     Duration::from_secs(u64::try_from(at.as_second()).unwrap_or_default())
 }

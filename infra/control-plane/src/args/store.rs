@@ -1,0 +1,64 @@
+//! The command-line options of a shared store.
+
+use std::path::Path;
+
+use clap::{Args, ValueEnum};
+use control_plane::{ReplicaRole, SharedStore};
+
+/// The store that several replicas share.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// Where the state is stored instead of in `--data`: `dynamodb:TABLE`, in the region of the SDK's variables;
+    /// `etcd:HOST:PORT,...`, the members of a cluster; or `memory`.
+    #[arg(long, value_name = "STORE", conflicts_with = "data", value_parser = store)]
+    store: Option<StoreArg>,
+    /// With `etcd:`: accept releases before 3.5.6, which may lose acknowledged writes when a member is killed (etcd issue
+    /// 13766). For tests.
+    #[arg(long, requires = "store")]
+    etcd_accept_old: bool,
+    /// Whether other replicas may use the store: `single` refuses to start while another one runs, `replica` shares the
+    /// store. While several run, a replica does not report on proxies, because it knows only its own.
+    #[arg(long, value_name = "ROLE", value_enum, default_value_t = RoleArg::Single)]
+    role: RoleArg,
+}
+
+#[derive(Debug, Clone)]
+enum StoreArg {
+    Memory,
+    Shared(SharedStore),
+}
+
+/// The roles of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum RoleArg {
+    Single,
+    Replica,
+}
+
+impl StoreArgs {
+    /// The settings. Fails on an option that has no effect without another one.
+    pub(crate) fn settings(self, data: Option<&Path>) -> Result<(Option<SharedStore>, ReplicaRole), &'static str> {
+        let store = match (self.store, data) {
+            (Some(StoreArg::Shared(SharedStore::Etcd { endpoints, .. })), None) => {
+                Some(SharedStore::Etcd { endpoints, accepts_old: self.etcd_accept_old })
+            }
+            (Some(StoreArg::Shared(store)), None) => Some(store),
+            (Some(StoreArg::Memory), _) | (None, _) => None,
+            (Some(StoreArg::Shared(_)), Some(_)) => return Err("--store and --data name two stores"),
+        };
+        match (self.role, store) {
+            (RoleArg::Replica, None) => {
+                Err("--role replica has no effect without a shared store, such as --store dynamodb:TABLE")
+            }
+            (RoleArg::Replica, store) => Ok((store, ReplicaRole::Replica)),
+            (RoleArg::Single, store) => Ok((store, ReplicaRole::Single)),
+        }
+    }
+}
+
+fn store(text: &str) -> Result<StoreArg, String> {
+    if text == "memory" {
+        return Ok(StoreArg::Memory);
+    }
+    text.parse().map(StoreArg::Shared).map_err(|error: control_plane::SharedStoreError| error.to_string())
+}

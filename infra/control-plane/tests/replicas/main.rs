@@ -1,0 +1,19 @@
+//! Several replicas on one store.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and prints what it skips"
+)]
+
+mod cluster;
+mod conformance;
+mod contract;
+mod envoys;
+mod etcd;
+mod kills;
+mod ministack;
+mod refusals;
+mod stores;
