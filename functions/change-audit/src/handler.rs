@@ -355,7 +355,7 @@ impl ChangeAudit {
         match remembered.store(&self.ports, Some((at, report::body(&lines))), now).await {
             Ok(true) => {}
             Ok(false) => {
-                run.retry(&events.requested_by, &format!("another invocation stored the audit of mesh {mesh} first"))
+                run.retry(&events.requested_by, &format!("another invocation stored the audit of mesh {mesh} first"));
             }
             Err(error) => fail_unrecorded(run, mesh, "StateUnreachable", &error, events),
         }

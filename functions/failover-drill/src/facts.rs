@@ -96,7 +96,7 @@ fn unsettled(route: &RehearsedRoute, drill: Option<&Drill>) -> Option<RouteLayer
 }
 
 fn not_ready(hold: &HoldReason) -> DrainedSplit {
-    DrainedSplit::NotReady { hold: hold.code().to_owned(), why: hold.to_string() }
+    DrainedSplit::NotReady { hold: hold.code().clone(), why: hold.to_string() }
 }
 
 fn refused(

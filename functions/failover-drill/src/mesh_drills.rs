@@ -194,7 +194,7 @@ impl MeshTarget<'_> {
             }
             Err(refusal) => {
                 entry.decision = Some("hold".to_owned());
-                entry.reason = refusal_code(&refusal).to_owned();
+                refusal_code(&refusal).clone_into(&mut entry.reason);
                 CaseAction::None
             }
         };

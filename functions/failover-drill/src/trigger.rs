@@ -80,7 +80,8 @@ impl Trigger {
                 | Payload::Config(_)
                 | Payload::MeshWrite(_)
                 | Payload::Certificate(_)
-                | Payload::Sweep { .. } => trigger.ticks.get_or_insert_default().insert(message_id),
+                | Payload::Sweep { .. }
+                | Payload::Rollout(_) => trigger.ticks.get_or_insert_default().insert(message_id),
                 // Reported before the function runs.
                 Payload::NotOurs { .. } | Payload::Unreadable { .. } => {}
             }
@@ -135,11 +136,10 @@ impl MeshCommand {
         let at = at.unwrap_or(now);
         let id = request_id.clone().unwrap_or_else(|| format!("{by}-{}", at.as_millisecond()));
         let action = match action {
-            DrillAction::Start => RequestAction::Start { plan: plan.clone() },
             DrillAction::Stop => RequestAction::Stop,
             DrillAction::Result => return None,
             DrillAction::StartOrResult if crate::answers::has_recent(record, drill, by, now) => return None,
-            DrillAction::StartOrResult => RequestAction::Start { plan: plan.clone() },
+            DrillAction::Start | DrillAction::StartOrResult => RequestAction::Start { plan: plan.clone() },
         };
         let is_known = record.knows(&id) || record.requests.iter().any(|request| request.id == id);
         let request = Request { id, by: by.clone(), at, drill: drill.clone(), action };

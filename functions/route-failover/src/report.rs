@@ -17,6 +17,7 @@ use crate::trigger::Trigger;
 
 /// One line of the report, with its effect on the invocation as a whole.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each has a separate effect on the run")]
 pub(crate) struct ReportEntry {
     /// The subject of the decision; `None` for a subject outside a mesh, such as an alarm.
     pub(crate) subject: Option<Subject>,

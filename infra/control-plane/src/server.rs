@@ -17,6 +17,7 @@ use crate::connections::{BodyBudget, BodyBudgetLimits, ConnectionTable};
 use crate::events::Events;
 use crate::http::{self, Api};
 use crate::listen;
+use crate::quotas::Quotas;
 use crate::settings::{Settings, SharedStore};
 use crate::state::Realm;
 use crate::storage::{Disk, ItemLog, OpenError, SharedOpenError};
@@ -48,18 +49,8 @@ impl Server {
         let realm = Realm::new(settings.account.clone(), settings.region.clone());
         let quotas = settings.quotas.clone();
         let store = match (&settings.store, &settings.data) {
-            (Some(shared), _) => {
-                let (log, snapshot) = match shared {
-                    SharedStore::DynamoDb(table) => {
-                        ItemLog::open_table(aws::Aws::open().await.items(table), &realm).await?
-                    }
-                    SharedStore::Etcd { endpoints, accepts_old } => {
-                        ItemLog::open_etcd(endpoints, *accepts_old, &realm).await?
-                    }
-                };
-                let log = Arc::new(log);
-                Store::with_log(Arc::<ItemLog>::clone(&log), Some(log), settings.role, &snapshot, quotas).await?
-            }
+            // Boxed, since the calls of the SDK take kilobytes, and most servers make none.
+            (Some(shared), _) => Box::pin(open_shared(shared, &realm, settings.role, quotas)).await?,
             (None, None) => Store::new(quotas),
             (None, Some(data)) => {
                 let (disk, records) = Disk::open(data, &realm)?;
@@ -173,6 +164,21 @@ impl Server {
         served.events.drain().await;
         ended
     }
+}
+
+/// Opens a store that replicas share.
+async fn open_shared(
+    shared: &SharedStore,
+    realm: &Realm,
+    role: ReplicaRole,
+    quotas: Quotas,
+) -> Result<Store, BindError> {
+    let (log, snapshot) = match shared {
+        SharedStore::DynamoDb(table) => ItemLog::open_table(aws::Aws::open().await.items(table), realm).await?,
+        SharedStore::Etcd { endpoints, accepts_old } => ItemLog::open_etcd(endpoints, *accepts_old, realm).await?,
+    };
+    let log = Arc::new(log);
+    Ok(Store::with_log(Arc::<ItemLog>::clone(&log), Some(log), role, &snapshot, quotas).await?)
 }
 
 /// The control plane cannot start.

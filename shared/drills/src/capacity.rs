@@ -1,5 +1,6 @@
 //! The capacity check: whether the receivers can carry the node's requests in addition to their own.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use mesh::name::VirtualNodeName;
@@ -62,8 +63,8 @@ pub(crate) fn obstacle(
         }
         let permitted = known.highest * f64::from(policy.headroom) / 100.0;
         let expected = known.present + part * rate;
-        // A comparison that is false for a number that is none.
-        if !(expected < permitted) {
+        // A rate that is no number is not comparable, and so not below the permitted one.
+        if expected.partial_cmp(&permitted) != Some(Ordering::Less) {
             return Some(Reason::CapacityExceeded { node: receiver, expected, permitted });
         }
     }

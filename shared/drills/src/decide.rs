@@ -58,7 +58,7 @@ pub fn decide(seen: &Observation, policy: &Policy, now: Timestamp) -> Decision {
         None => (Step::None, Reason::DrillActive { drill: work.drill.id.clone() }),
         Some(facts) => work.advance(facts),
     };
-    work.finish(before, step, reason)
+    work.finish(before.as_ref(), step, reason)
 }
 
 /// One decision about an active drill.
@@ -278,12 +278,12 @@ impl Work<'_> {
     }
 
     /// Puts the drill back into the record, and adds the event of a new phase.
-    fn finish(self, before: Option<(String, DrillPhase)>, step: Step, reason: Reason) -> Decision {
+    fn finish(self, before: Option<&(String, DrillPhase)>, step: Step, reason: Reason) -> Decision {
         let Self { mut record, drill, mut news, has_ended, .. } = self;
         let name = drill.plan.name.clone();
         let now = (drill.id.clone(), drill.phase);
         if !has_ended {
-            if before.as_ref() != Some(&now) && !news.iter().any(|news| news.phase == Some(drill.phase)) {
+            if before != Some(&now) && !news.iter().any(|news| news.phase == Some(drill.phase)) {
                 news.push(phase_news(&drill, reason.clone(), Urgency::Event));
             }
             record.active = Some(drill);

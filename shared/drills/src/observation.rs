@@ -196,8 +196,8 @@ impl DrillFacts {
         let mut receivers = BTreeSet::new();
         for (before, drained) in routes {
             for share in drained.shares() {
-                let had =
-                    before.shares().iter().find(|other| other.virtual_node == share.virtual_node).map(|s| s.fraction());
+                let had = before.shares().into_iter().find(|other| other.virtual_node == share.virtual_node);
+                let had = had.as_ref().map(mesh::weights::Share::fraction);
                 if had.unwrap_or_default() < share.fraction() {
                     receivers.insert(share.virtual_node.clone());
                 }

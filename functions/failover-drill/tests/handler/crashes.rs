@@ -6,7 +6,7 @@ use mesh::alarm::AlarmState;
 use ports::memory::Fault;
 use serde_json::Value;
 
-use crate::shop::{BEFORE, Shop, event};
+use crate::shop::{BEFORE, Shop, event, short_policy};
 
 /// The moment of the kill.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,7 +22,7 @@ enum Moment {
 }
 
 async fn end(moment: Moment, killed: Option<(usize, Fault)>) -> (BTreeMap<String, Value>, usize) {
-    let shop = Shop::open();
+    let shop = Shop::with(&short_policy());
     let function = shop.start().await;
     let mut trigger = event("tick-rule");
     match moment {
@@ -39,7 +39,7 @@ async fn end(moment: Moment, killed: Option<(usize, Fault)>) -> (BTreeMap<String
         }
         Moment::Restore => {
             function.answer(&event("direct-start")).await.unwrap();
-            function.minutes(30).await;
+            function.minutes(5).await;
             shop.wait(1);
         }
     }
@@ -59,7 +59,7 @@ async fn end(moment: Moment, killed: Option<(usize, Fault)>) -> (BTreeMap<String
         next.answer(&trigger).await.unwrap();
     }
     // Longer than the drill and its deadline.
-    next.minutes(40).await;
+    next.minutes(16).await;
     (shop.state(), calls)
 }
 

@@ -1,7 +1,6 @@
 //! The function over in-memory ports: a whole drill, its commands, and a kill at every call.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
-#![expect(clippy::disallowed_methods, reason = "sample events are files")]
 
 mod commands;
 mod crashes;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use runner::wake::{DrillAction, Payload, parse};
+use runner::events::{DrillAction, Payload, parse};
 use serde_json::Value;
 
 use crate::shop::event;

@@ -30,6 +30,11 @@ pub(crate) const DRAINED: [u8; 2] = [0, 100];
 pub(crate) const POLICY: &str = "version: 1\nmodes: {default: enforce}\ndrills:\n  plans:\n    \
     - {name: recs-v1, mesh: shop, virtualNode: recs-v1, outcomeAlarms: [checkout], blockingAlarms: [deploys]}\n";
 
+/// A short drill, for suites that repeat it many times.
+pub(crate) fn short_policy() -> String {
+    POLICY.replace("drills:\n", "drills:\n  duration: 5m\n")
+}
+
 /// Invocations get different times, so that no two of them are alike.
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
 
@@ -208,9 +213,11 @@ impl Shop {
             let data = self.ports.mesh.route(&id).unwrap();
             state.insert(format!("{router} spec"), serde_json::to_value(&data.spec).unwrap());
             let tags = self.ports.mesh.tags_of(&data.metadata.arn.to_string());
-            state.insert(format!("{router} tags"), json!(tags));
             let stored = self.ports.state.stored(&StateKey::route(&id));
             let document = stored.as_ref().map(|stored| stored.document.clone()).unwrap_or_default();
+            // A tag that the record knows to be stale is removed by route-failover.
+            let is_stale = document.get("staleTag").and_then(Value::as_bool).unwrap_or(false);
+            state.insert(format!("{router} tag"), json!(if is_stale { None } else { tags.get("meshwarden:restore") }));
             let layers = document.get("layers").cloned().unwrap_or_default();
             state.insert(format!("{router} drill"), layers.get("drill").is_some().into());
             state.insert(format!("{router} intent"), document.get("intent").cloned().unwrap_or_default());

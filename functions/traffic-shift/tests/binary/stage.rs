@@ -174,7 +174,8 @@ async fn proxies() -> String {
         json!({ "resource": format!("mesh/shop/virtualNode/{node}"), "peer": "127.0.0.1:1", "since": "2026-11-20T10:00:00Z",
             "upToDate": true, "types": {}, "certificates": {} })
     };
-    json!({ "proxies": ["web", "recs-v1", "recs-v2"].map(proxy) }).to_string()
+    let proxies = ["web", "recs-v1", "recs-v2"].map(proxy);
+    json!({ "proxies": proxies }).to_string()
 }
 
 async fn forward(

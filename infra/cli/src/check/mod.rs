@@ -98,7 +98,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, CheckError> {
     );
     let judged = Judged { notices, ..evaluate(&reading, &policy, has_more) };
     let outcome = outcome(args, &reading, &judged.evaluation, &unread);
-    let report = Report::of(&texts, &reading, &judged, &unread);
+    let report = Report::new(&texts, &reading, &judged, &unread);
     let written = match args.format {
         Format::Table => table::write(&report, layout(args)),
         Format::Json => report.json(),

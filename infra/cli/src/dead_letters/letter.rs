@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// The functions, each with the fragments that identify the names of its queue and of its deployed function.
-const FUNCTIONS: [(&str, &[&str]); 7] = [
+const FUNCTIONS: [(&str, &[&str]); 8] = [
     ("route-failover", &["routefailover", "alarmqueue"]),
     ("certificate-rotation", &["certificaterotation", "certificatequeue"]),
     ("tag-compliance", &["tagcompliance"]),

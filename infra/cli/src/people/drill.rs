@@ -163,7 +163,9 @@ impl DrillStatus {
         let known = state.unwrap_or_default();
         let policy = &desk.policy.drills;
         let plans = policy.plans.iter().filter(|plan| plan.mesh == *mesh).map(|plan| &plan.name);
-        let names = known.plans.keys().chain(known.active.iter().map(|drill| &drill.plan.name)).chain(plans);
+        let requested = known.requests.iter().map(|request| &request.drill);
+        let active = known.active.iter().map(|drill| &drill.plan.name);
+        let names = known.plans.keys().chain(active).chain(requested).chain(plans);
         let plan = |name: &DrillName| (name.to_string(), PlanStatus::new(mesh, name, &known));
         let drills = names.map(plan).collect();
         let text = |finding: DrillFinding| format!("{}: {}", finding.rule(), finding.text);

@@ -1,6 +1,7 @@
 //! The operator commands and route-failover over shared memory ports: each respects the writes of the other.
 
 mod alarms;
+mod drill;
 mod faults;
 mod stored;
 mod views;

@@ -43,7 +43,7 @@ impl StoreArgs {
                 Some(SharedStore::Etcd { endpoints, accepts_old: self.etcd_accept_old })
             }
             (Some(StoreArg::Shared(store)), None) => Some(store),
-            (Some(StoreArg::Memory), _) | (None, _) => None,
+            (Some(StoreArg::Memory) | None, _) => None,
             (Some(StoreArg::Shared(_)), Some(_)) => return Err("--store and --data name two stores"),
         };
         match (self.role, store) {

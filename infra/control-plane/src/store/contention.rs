@@ -12,6 +12,10 @@ use tokio::time::Instant;
 /// The time in which own entries are counted.
 const WINDOW: Duration = Duration::from_millis(500);
 
+/// The same in durations of an append, where these are long: at a slow store, no replica appends four times in half a
+/// second, and one could win for ever.
+const WINDOW_APPENDS: u32 = 6;
+
 /// The entries in that time after which a replica pauses.
 const ENTRIES: usize = 4;
 
@@ -31,14 +35,15 @@ pub(super) struct Contention {
 impl Contention {
     /// Counts an append that succeeded, and how long it took.
     pub(super) fn appended(&mut self, now: Instant, took: Duration) {
-        self.own.push_back(now);
-        while self.own.front().is_some_and(|first| now.duration_since(*first) > WINDOW) {
-            self.own.pop_front();
-        }
         self.mean = Some(match self.mean {
             None => took,
             Some(mean) => (mean * (WEIGHT - 1) + took) / WEIGHT,
         });
+        self.own.push_back(now);
+        let window = self.mean.unwrap_or_default().saturating_mul(WINDOW_APPENDS).max(WINDOW);
+        while self.own.front().is_some_and(|first| now.duration_since(*first) > window) {
+            self.own.pop_front();
+        }
     }
 
     /// The mean duration of an append.
@@ -78,5 +83,17 @@ mod tests {
         assert_eq!(contention.pause(1, None, 500), ms(0), "no other replica writes");
         contention.appended(start + ms(700), ms(10));
         assert_eq!(contention.pause(3, None, 999), ms(0), "two entries are left in the window");
+    }
+
+    #[test]
+    fn replica_pauses_at_a_slow_store_as_well() {
+        let start = Instant::now();
+        let ms = Duration::from_millis;
+        let mut contention = Contention::default();
+        for number in 0..4 {
+            assert_eq!(contention.pause(2, None, 999), ms(0));
+            contention.appended(start + ms(number * 400), ms(400));
+        }
+        assert_eq!(contention.pause(2, None, 500), ms(800));
     }
 }

@@ -64,18 +64,55 @@ async fn a_service_that_changes_from_tcp_to_http_never_uses_its_earlier_routes()
     stage.assert_no_nack().await;
 }
 
-#[tokio::test]
-async fn connections_to_an_http2_listener_with_tls_may_contain_any_protocol() {
-    let Some(stage) = Stage::set().await else { return };
+/// The TLS of a listener that accepts TLS only, with a new certificate in a file.
+fn strict(stage: &Stage) -> Value {
     let folder = stage.scratch.file("");
     let authority = Authority::new();
     authority.write(&folder.join("ca.pem"));
     authority.issue("node.shop.local", 1, &folder, "server");
     let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
-    let tls = json!({
+    json!({
         "mode": "STRICT",
         "certificate": {"file": {"certificateChain": file("server.pem"), "privateKey": file("server.key")}},
-    });
+    })
+}
+
+#[tokio::test]
+async fn connections_in_their_handshake_survive_the_removal_of_a_target() {
+    let Some(stage) = Stage::set().await else { return };
+    let tls = strict(&stage);
+    let to = |node: &str| json!({"tcpRoute": {"action": action(&[(node, 1)])}});
+    for name in ["blue", "green"] {
+        stage.node(name, with(node("tcp", &[]), &["listeners", "0", "tls"], tls.clone())).await;
+    }
+    stage.service_on_router(SERVICE, "connections", "tcp").await;
+    stage.route("connections", "all", to("blue")).await;
+    stage.node("client", client(&[SERVICE])).await;
+    let mut running = Vec::new();
+    for name in ["blue", "green"] {
+        let application = stage.application(name, Behaviour::Echo).await;
+        running.push((application, stage.envoy(Kind::Node, name).await));
+    }
+    let _client = stage.envoy(Kind::Node, "client").await;
+    let egress = stage.address(Kind::Node, "client", "egress", Some(SERVICE)).await;
+    let loads: Vec<Load> = (0..4).map(|_| Load::on(&without_reuse(), &egress)).collect();
+    for round in 0..CHANGES {
+        let target = if round % 2 == 0 { "green" } else { "blue" };
+        stage.update_route("connections", "all", to(target)).await;
+        stage.until_up_to_date(Kind::Node, "client").await;
+        loads[0].served_more_by(target, 3).await;
+    }
+    for load in loads {
+        let failed = load.end().await;
+        assert!(failed.is_empty(), "{failed:?}");
+    }
+    stage.assert_no_nack().await;
+}
+
+#[tokio::test]
+async fn connections_to_an_http2_listener_with_tls_may_contain_any_protocol() {
+    let Some(stage) = Stage::set().await else { return };
+    let tls = strict(&stage);
     stage.node("server", with(node("http2", &[]), &["listeners", "0", "tls"], tls)).await;
     stage.service_on_router(SERVICE, "connections", "tcp").await;
     stage.route("connections", "all", json!({"tcpRoute": {"action": action(&[("server", 1)])}})).await;

@@ -282,7 +282,7 @@ fn candidate(rng: &mut Rng, playground: &Playground, path: &str, certificates: O
 /// The calls that work and go on working after a write, as far as they can be made all the time. The applications of this
 /// test follow a change of a node's ports only when the proxies have been updated, so nothing is watched then.
 fn watched(doors: &Doors, answered: &BTreeMap<Call, u16>, written: &Written<'_>) -> Doors {
-    if written.changes_ports_of_node() {
+    if written.changes_ports_of_node() || written.changes_mode_of_callers() {
         return Doors::new();
     }
     let works = |call: &Call| {

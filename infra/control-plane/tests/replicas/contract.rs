@@ -1,5 +1,6 @@
 //! What every shared log has to do.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use control_plane::state::{Realm, Record, Region};
@@ -91,7 +92,8 @@ fn noise(bytes: usize, mut seed: u64) -> String {
     let mut text = String::new();
     while text.len() < bytes {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        text.push_str(&format!("{seed:x}"));
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{seed:x}");
     }
     text
 }
@@ -106,8 +108,8 @@ async fn long_entries_and_many_entries_are_read_completely(log: &dyn Log) {
         expected.push(LogItem::Entry(entry));
     }
     assert!(read_all(log, 11).await == expected, "the read entries differ from the appended ones");
-    let LogItem::Entry(long) = &expected[8] else { unreachable!("it is an entry") };
-    assert!(log.append(long).await.unwrap() == Appended::Taken(expected[8].clone()));
+    let LogItem::Entry(largest) = &expected[8] else { unreachable!("it is an entry") };
+    assert!(log.append(largest).await.unwrap() == Appended::Taken(expected[8].clone()));
 }
 
 async fn later_snapshot_replaces_an_earlier_one(log: &dyn Log) {

@@ -55,7 +55,7 @@ impl Etcd {
         for member in 0..3 {
             cluster.start_member(member);
         }
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while let Err(error) = ItemLog::open_etcd(&cluster.addresses, true, &realm()).await {
             assert!(Instant::now() < deadline, "etcd does not respond: {error:?}");
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -61,8 +61,8 @@ async fn writes_are_ordered_across_replicas(log: Arc<dyn Log>) {
             tokio::spawn(async move { version(store.write(&update("mesh/m", Some(expected)), &stamp()).await) })
         });
         let outcomes: Vec<_> = join_all(attempts).await.into_iter().map(Result::unwrap).collect();
-        let stored = outcomes.iter().filter(|outcome| **outcome == Ok(expected + 1)).count();
-        assert_eq!(stored, 1, "{outcomes:?}");
+        let winners = outcomes.iter().filter(|outcome| **outcome == Ok(expected + 1)).count();
+        assert_eq!(winners, 1, "{outcomes:?}");
         for outcome in outcomes {
             let is_refusal =
                 matches!(outcome, Err(ApiError::VersionMismatch { current, .. }) if current == expected + 1);

@@ -22,6 +22,7 @@ struct Scene {
 
 /// What happens in one minute.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each happens independently")]
 struct Minute {
     outcome_alarm: u8,
     failing: u8,
@@ -125,9 +126,8 @@ impl Scene {
             let Step::Routes(steps) = &decision.step else {
                 if matches!(decision.step, Step::Begin { .. }) {
                     continue;
-                } else {
-                    break;
-                };
+                }
+                break;
             };
             assert!(!minute.kill, "no write while the kill switch is on");
             for step in steps {
@@ -174,12 +174,12 @@ proptest! {
             if overdue_runs >= 2 {
                 prop_assert!(scene.record.paged.contains_key("RestoreOverdue"), "{:?}", scene.record);
             }
-            now = now + SignedDuration::from_mins(1);
+            now += SignedDuration::from_mins(1);
         }
         // Quiet: the drill ends by itself, and nothing is left.
         for _ in 0..45 {
             scene.minute(QUIET, &policy, now);
-            now = now + SignedDuration::from_mins(1);
+            now += SignedDuration::from_mins(1);
         }
         prop_assert_eq!(&scene.layers, &[None, None]);
         prop_assert!(scene.record.active.is_none());

@@ -123,7 +123,7 @@ fn checks_hold_the_start_in_their_order() {
             let held = DrainedSplit::NotReady { hold: "NothingEligible".to_owned(), why: "none".to_owned() };
             seen.facts.as_mut().unwrap().routes[1].drained = held;
         }),
-        ("Harmful", |seen| seen.facts.as_mut().unwrap().routes[0].drained = DrainedSplit::Harmful(Vec::new())),
+        ("Harmful", |seen| seen.facts.as_mut().unwrap().routes[1].drained = DrainedSplit::Harmful(Vec::new())),
         ("CapacityUnknown", |seen| seen.facts.as_mut().unwrap().load = Load::Unknown { why: "denied".to_owned() }),
         ("CapacityExceeded", |seen| {
             let load = ReceiverLoad { present: 10.0, highest: 10.0, declared: false };

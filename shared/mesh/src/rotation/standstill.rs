@@ -32,7 +32,12 @@ pub fn standstill(
             (Value::Null, format!("{}: {}", plan.why, plan.step))
         }
     };
-    let is_failing = failures.is_some_and(|failures| failures.are_current(&policy.back_off, started));
+    let awaited = match failures {
+        Some(failures) if failures.are_current(&policy.back_off, started) => Expects::Final,
+        // This run makes another attempt. Only a plan that is never attempted stands still.
+        Some(_) if decision.verdict.plan().is_some() && decision.watching.is_empty() => Expects::Runs(SAME_PLAN_RUNS),
+        Some(_) | None => expects(decision),
+    };
     let command = match &decision.subject {
         RotationSubject::Certificate(_) | RotationSubject::Trust(_) => {
             format!("meshwarden release 'certificate/{}'", decision.subject.name())
@@ -44,7 +49,7 @@ pub fn standstill(
         code: &decision.verdict.code(),
         facts: &facts,
         plan: decision.verdict.plan().map(|plan| plan.id.as_str()),
-        expects: if is_failing { Expects::Final } else { expects(decision) },
+        expects: awaited,
         text: &text,
         command: &command,
     };

@@ -99,7 +99,7 @@ async fn entry_that_cannot_be_replayed_is_named_and_the_others_are_replayed() {
     };
     for (body, part) in [
         (newer, "cannot be read: entry.format"),
-        (observed(json!({ "lost": "denied" })), "its observation was not kept: denied"),
+        (observed(json!({ "lost": "denied" })), "its observation was not stored: denied"),
         (observed(json!({ "at": "memory:observations/mesh/shop/1.json" })), "its observation was deleted: "),
         (observed(json!({ "now": 7 })), "its observation cannot be read: observed.now"),
     ] {

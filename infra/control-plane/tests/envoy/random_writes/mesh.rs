@@ -8,8 +8,8 @@ use mesh::edges::{Edge, TlsVerdict as Verdict, edges};
 use mesh::graph::{Gateway, Mesh, Router};
 use mesh::name::{ResourcePath, VirtualNodeName};
 use mesh::spec::{
-    Backend, GatewayRouteRule, GatewayRouteSpec, Port, Protocol, RouteRule, RouteSpec, Spec, VirtualGatewaySpec,
-    VirtualNodeSpec, VirtualRouterSpec, VirtualServiceProvider,
+    Backend, GatewayRouteRule, GatewayRouteSpec, Port, Protocol, RouteRule, RouteSpec, Spec, TlsMode,
+    VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec, VirtualServiceProvider,
 };
 use mesh::traffic::{Flow, Landing, flows_of, understands};
 use serde_json::Value;
@@ -117,6 +117,28 @@ impl Written<'_> {
             listeners.collect::<BTreeSet<_>>()
         };
         ports(self.before) != ports(self.after)
+    }
+
+    /// Whether a listener goes from plain text to `PERMISSIVE`, or back. Callers without a client policy then change their
+    /// mode, and the order of the two proxies matters for some milliseconds (decision 0030). Admission refuses the same
+    /// between plain text and `STRICT`.
+    pub(super) fn changes_mode_of_callers(&self) -> bool {
+        let modes = |mesh: &Mesh| -> BTreeMap<(VirtualNodeName, Port), TlsMode> {
+            let listeners = mesh.nodes.iter().flat_map(|(name, spec)| {
+                spec.listeners().iter().map(move |listener| {
+                    let mode = listener.tls.as_ref().map_or(TlsMode::Disabled, |tls| tls.mode.clone());
+                    ((name.clone(), listener.port_mapping.port), mode)
+                })
+            });
+            listeners.collect()
+        };
+        let after = modes(self.after);
+        modes(self.before).into_iter().any(|(listener, before)| {
+            matches!(
+                (before, after.get(&listener)),
+                (TlsMode::Disabled, Some(TlsMode::Permissive)) | (TlsMode::Permissive, Some(TlsMode::Disabled))
+            )
+        })
     }
 
     /// Whether each request of a call was answered alike before the write. Where one of several targets does not understand
