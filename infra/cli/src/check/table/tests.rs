@@ -29,7 +29,7 @@ fn table(files: &[(&str, &str)], layout: Layout) -> String {
     }
     let judged =
         Judged { evaluation, undecided: Vec::new(), places: std::collections::HashMap::new(), notices: Vec::new() };
-    let report = Report::of(&texts, &reading, &judged, &[]);
+    let report = Report::new(&texts, &reading, &judged, &[]);
     write(&report, layout)
 }
 
