@@ -44,8 +44,7 @@ pub fn command(
     let (possible, expected) = match kind {
         CommandKind::Pause => (is_under_way, "under way"),
         CommandKind::Resume => (state == Paused, "paused"),
-        CommandKind::Approve => (is_under_way || state == Paused, "under way or paused"),
-        CommandKind::Promote => (is_under_way || state == Paused, "under way or paused"),
+        CommandKind::Approve | CommandKind::Promote => (is_under_way || state == Paused, "under way or paused"),
         CommandKind::Abort => (!state.is_final() && !matches!(state, RollingBack | Promoting), "not ended"),
     };
     if !possible {

@@ -18,13 +18,13 @@ impl Decider<'_> {
         let reason = match self.step_blocker() {
             Some((reason, true)) if !self.record.rollout.replace => return self.refuse(&reason),
             Some((reason, _)) => reason,
-            None => match self.admission_limit() {
-                Some(reason) => reason,
-                None => {
+            None => {
+                let Some(reason) = self.admission_limit() else {
                     self.record.enter(RolloutState::Before, self.now);
                     return Next::Again;
-                }
-            },
+                };
+                reason
+            }
         };
         self.wait_for_start(reason)
     }
