@@ -80,8 +80,7 @@ impl Trigger {
                 | Payload::Config(_)
                 | Payload::MeshWrite(_)
                 | Payload::Certificate(_)
-                | Payload::Sweep { .. }
-                | Payload::Rollout(_) => trigger.ticks.get_or_insert_default().insert(message_id),
+                | Payload::Sweep { .. } => trigger.ticks.get_or_insert_default().insert(message_id),
                 // Reported before the function runs.
                 Payload::NotOurs { .. } | Payload::Unreadable { .. } => {}
             }
