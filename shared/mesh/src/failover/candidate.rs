@@ -270,12 +270,11 @@ impl CandidatePlan {
             self.shift = Shift::default();
             return;
         }
-        match &mut self.shift.restore {
-            Some(point) => point.split = base,
-            None => {
-                self.record.epoch += 1;
-                self.shift.restore = Some(RestorePoint { epoch: self.record.epoch, split: base, taken: now });
-            }
+        if let Some(point) = &mut self.shift.restore {
+            point.split = base;
+        } else {
+            self.record.epoch += 1;
+            self.shift.restore = Some(RestorePoint { epoch: self.record.epoch, split: base, taken: now });
         }
     }
 

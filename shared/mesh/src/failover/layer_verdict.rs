@@ -158,12 +158,11 @@ impl LayerView<'_> {
         if candidate.shift.phases.is_empty() {
             return candidate.restore(self.route, why, self.input, self.allocations);
         }
-        match candidate.spread(self.route, self.input, self.allocations, ReceiverRule::Carriers) {
-            Ok(composed) => candidate.plan(self.route, composed, why, BudgetCost::Free, self.input, self.allocations),
-            Err(_) => {
-                let to = candidate.carried_by_present(self.route, self.input);
-                candidate.plan_split(self.route, to, why, self.input, self.allocations)
-            }
+        if let Ok(composed) = candidate.spread(self.route, self.input, self.allocations, ReceiverRule::Carriers) {
+            candidate.plan(self.route, composed, why, BudgetCost::Free, self.input, self.allocations)
+        } else {
+            let to = candidate.carried_by_present(self.route, self.input);
+            candidate.plan_split(self.route, to, why, self.input, self.allocations)
         }
     }
 

@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn invalid_values_are_refused_with_key_and_remedy() {
-        let plan = |more: &str| format!("plans: [{}, {more}]", PLAN);
+        let plan = |more: &str| format!("plans: [{PLAN}, {more}]");
         for (section, key, part) in [
             ("duration: 30s".to_owned(), "drills.duration", "1m to 2h"),
             ("duration: 3h".to_owned(), "drills.duration", "1m to 2h"),

@@ -150,6 +150,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::type_complexity, reason = "a table of cases")]
     fn overdue_layers_by_time() {
         let limits = LayerLimits::default();
         // attendBy, restoreBy, now -> code and the layer to end

@@ -143,7 +143,7 @@ fn with_node_weights(declared: &WeightSplit, weight: impl Fn(&VirtualNodeName) -
             // The parts end at the proportion of the weights so far, so that they sum to the whole.
             let Some((_, before, done)) = given.get_mut(at) else { return 0 };
             *before += u32::from(target.weight.get());
-            let end = if all == 0 { wanted } else { wanted * *before / all };
+            let end = (wanted * *before).checked_div(all).unwrap_or(wanted);
             let part = end - *done;
             *done = end;
             u8::try_from(part).unwrap_or(100)
@@ -201,6 +201,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::type_complexity, reason = "a table of cases")]
     fn shares_move_by_the_percentage_of_the_declared_shares_of_both() {
         // declared, percent -> split
         let cases: &[(&[(&str, u8)], u8, &[u8])] = &[

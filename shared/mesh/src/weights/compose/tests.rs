@@ -30,6 +30,7 @@ fn receivers(names: &[&str]) -> Receivers {
 }
 
 #[test]
+#[expect(clippy::type_complexity, reason = "a table of cases")]
 fn split_of_layers() {
     let drained = Phase::drained(at(0));
     let all = ["v1", "v2", "v3"];
