@@ -26,8 +26,8 @@ fn kind_of_an_entry_follows_from_its_members_and_its_id() {
     assert!(matches!(restored, JournalBody::Operator { command, .. } if command == "restore"));
     let list = json!({ "function": "change-audit", "decisions": [] });
     assert!(matches!(read("x", &list), JournalBody::Decided { decisions, observed: None, .. } if decisions.is_empty()));
-    let later = read("x", &json!({ "function": "traffic-shift", "decision": { "resource": "r", "reason": "Step" } }));
-    assert_eq!(later.function(), Some(&Function::Unknown("traffic-shift".to_owned())));
+    let later = read("x", &json!({ "function": "a-later-function", "decision": { "resource": "r", "reason": "Step" } }));
+    assert_eq!(later.function(), Some(&Function::Unknown("a-later-function".to_owned())));
 }
 
 #[test]
