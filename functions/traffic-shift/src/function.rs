@@ -72,7 +72,7 @@ impl LambdaFunction for TrafficShift {
             let item = item(trigger, rollout);
             let warm = self.warm.lock().await.remove(&name);
             let shift = Shift::new(&self.ports, id, item.clone(), window.clone(), warm, (mesh, others));
-            run.reconcile(&item, &shift, None).await;
+            Box::pin(run.reconcile(&item, &shift, None)).await;
             run.done(&item.subject);
             let Found { warm, states: found, is_ended, is_missing } =
                 shift.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);

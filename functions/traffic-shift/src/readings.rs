@@ -53,15 +53,14 @@ async fn read_alarms(
     let bound = failover.bindings.iter().filter(|bound| bound.mesh == rollout.mesh && is_new(&bound.virtual_node));
     let names: BTreeSet<AlarmName> = rollout.alarms.iter().chain(bound.map(|bound| &bound.alarm)).cloned().collect();
     let names: Vec<AlarmName> = names.into_iter().collect();
-    let named = async { if names.is_empty() { Ok(Vec::new()) } else { ports.alarms.by_name(&names).await } };
-    let found = async {
+    let by_name = async { if names.is_empty() { Ok(Vec::new()) } else { ports.alarms.by_name(&names).await } };
+    let by_prefix = async {
         if failover.discovery.enabled { ports.alarms.all(&failover.discovery.prefix).await } else { Ok(Vec::new()) }
     };
     // At the same time as the alarms, so that a rollback does not wait for one more call.
-    let (read, rules) = join(try_join(named, found), ports.alarms.active_mute_rules()).await;
-    let (named, found) = read?;
-    let mut alarms: Vec<Alarm> = named;
-    for alarm in found {
+    let (read, rules) = join(try_join(by_name, by_prefix), ports.alarms.active_mute_rules()).await;
+    let (mut alarms, discovered): (Vec<Alarm>, _) = read?;
+    for alarm in discovered {
         if !alarms.iter().any(|known| known.name == alarm.name) {
             alarms.push(alarm);
         }

@@ -88,8 +88,8 @@ async fn routes_of_service(ports: &Ports, service: &ResourcePath) -> Result<Vec<
     };
     let Some(VirtualServiceProvider::VirtualRouter(provider)) = &data.spec.provider else { return Ok(Vec::new()) };
     let router = ResourcePath::VirtualRouter(service.mesh().clone(), provider.virtual_router_name.clone());
-    let routes = ports.meshes.list(&router, ResourceKind::Route).await?.into_iter();
-    Ok(routes
+    let listed = ports.meshes.list(&router, ResourceKind::Route).await?.into_iter();
+    Ok(listed
         .filter_map(|found| match found.path {
             ResourcePath::Route(id) => Some(id),
             _ => None,

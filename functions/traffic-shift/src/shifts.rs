@@ -176,13 +176,11 @@ impl Reconcile for Shift<'_> {
     async fn observe(&self, run: &Run<'_>) -> Result<Observation, PortError> {
         let warm = self.found().warm.take();
         let context = Context { ports: self.ports, run, key: &self.key, window: &self.window, active: &self.active };
-        match observe(&context, warm).await? {
-            Some(seen) => Ok(seen),
-            None => {
-                self.found().is_missing = true;
-                Err(PortError::new(format!("read {}", self.key.as_str()), PortErrorKind::NotFound, "no such document"))
-            }
-        }
+        let seen = observe(&context, warm).await?;
+        seen.ok_or_else(|| {
+            self.found().is_missing = true;
+            PortError::new(format!("read {}", self.key.as_str()), PortErrorKind::NotFound, "no such document")
+        })
     }
 
     // 3. Decide, 4. Plan

@@ -42,7 +42,7 @@ async fn run_second_process_before(call: usize) -> Option<Effects> {
         gate.open();
         run
     };
-    let both = tokio::time::timeout(Duration::from_secs(600), async { tokio::join!(shop.invoke(), second) });
+    let both = tokio::time::timeout(Duration::from_mins(10), async { tokio::join!(shop.invoke(), second) });
     let (first, second) = both.await.ok()?;
     Some(Effects { issued: shop.issuances() - issued_before, moved_back: moved_back(first) + moved_back(second) })
 }

@@ -85,7 +85,16 @@ async fn status(desk: &Desk<'_>, args: &WatchArgs) -> Result<String, Trouble> {
 /// One line for each rollout that has not ended, for `meshwarden status`.
 pub(super) async fn summary(desk: &Desk<'_>) -> Result<String, Trouble> {
     let found = find::active(desk, None).await?;
-    Ok(found.iter().map(|one| format!("rollout {}\n", view::line(one, desk.now()))).collect())
+    Ok(lines(&found, "rollout ", desk))
+}
+
+/// The line of each rollout, after a prefix.
+fn lines(found: &[Found], prefix: &str, desk: &Desk<'_>) -> String {
+    let mut text = String::new();
+    for one in found {
+        text.extend([prefix, &view::line(one, desk.now()), "\n"]);
+    }
+    text
 }
 
 /// Prints each change of one rollout, or of all, until none is active. The error of a rollout that is not promoted gives
@@ -104,7 +113,7 @@ async fn follow(
         match read {
             Ok(found) => {
                 failures = 0;
-                let text: String = found.iter().map(|one| format!("{}\n", view::line(one, desk.now()))).collect();
+                let text = lines(&found, "", desk);
                 let key: String = found.iter().map(view::key).collect();
                 if key != last {
                     print(&format!("{:.0} {text}", desk.now()));

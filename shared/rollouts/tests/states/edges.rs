@@ -138,6 +138,8 @@ fn unreadable_proxies_are_no_acknowledgement() {
     assert_eq!(world.record().failure.as_ref().unwrap().code, "RolloutStalled");
 }
 
+type Change = Box<dyn Fn(&mut RouteRecord)>;
+
 /// What other writers do to the route, and how the rollout ends.
 #[test]
 fn other_writers_end_the_rollout() {
@@ -147,7 +149,6 @@ fn other_writers_end_the_rollout() {
             record.split = split([100, 0]);
         }
     };
-    type Change = Box<dyn Fn(&mut RouteRecord)>;
     let cases: [(EndReason, Change, RolloutState); 6] = [
         (EndReason::TargetFailed, Box::new(end(EndReason::TargetFailed)), RolloutState::RolledBack),
         (EndReason::Interrupted, Box::new(end(EndReason::Interrupted)), RolloutState::Interrupted),

@@ -19,13 +19,14 @@ fn result(world: &World) -> (GateResult, String) {
     (gate.result, gate.text.clone())
 }
 
+type Row<'a> = (&'a Value, [f64; 2], Option<[f64; 2]>, GateResult);
+
 /// Requests and failed requests per minute of the new and of the old version, and the result after eight minutes.
 #[test]
 fn error_ratio_is_compared_with_its_limits() {
     let absolute = json!({ "errorRatio": { "max": "1%" }, "minRequests": 100, "failAfter": 1 });
     let relative =
         json!({ "errorRatio": { "overBaseline": 2.0, "minDifference": "1%" }, "minRequests": 100, "failAfter": 1 });
-    type Row<'a> = (&'a Value, [f64; 2], Option<[f64; 2]>, GateResult);
     let rows: [Row<'_>; 9] = [
         (&absolute, [100.0, 0.0], None, GateResult::Pass),
         (&absolute, [100.0, 1.0], None, GateResult::Pass),

@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 
 use crate::world::{ALL, World};
 
-fn answer(value: Value) -> HookAnswer {
-    HookAnswer::parse(&value)
+fn answer(value: &Value) -> HookAnswer {
+    HookAnswer::parse(value)
 }
 
 fn succeeded() -> HookAnswer {
-    answer(json!({ "hookStatus": "SUCCEEDED" }))
+    answer(&json!({ "hookStatus": "SUCCEEDED" }))
 }
 
 fn with_hook(stage: &str) -> World {
@@ -54,7 +54,7 @@ fn each_stage_waits_for_its_hook_and_fails_with_it() {
         assert_eq!(world.invoked.len(), calls, "{stage}: {:?}", world.invoked);
 
         let mut world = with_hook(stage);
-        world.answers = vec![answer(json!({ "hookStatus": "FAILED", "reason": "checksum" }))];
+        world.answers = vec![answer(&json!({ "hookStatus": "FAILED", "reason": "checksum" }))];
         world.until(state);
         assert_eq!(world.weights(ALL), weights, "{stage}");
         let failure = world.record().failure.clone().unwrap();

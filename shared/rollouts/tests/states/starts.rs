@@ -17,7 +17,7 @@ fn rollout_is_refused_at_once() {
     let cases: [(Value, Setting, &str); 6] = [
         (
             json!({ "routes": ["recs/all"] }),
-            |world| drop(world.facts.routes.values_mut().map(|route| *route = None).count()),
+            |world| world.facts.routes.values_mut().for_each(|route| *route = None),
             "RequestInvalid",
         ),
         (json!({ "moves": [{ "from": "recs-v1", "to": "recs-v9" }] }), |_| {}, "RequestInvalid"),

@@ -61,13 +61,12 @@ pub(super) async fn active(desk: &Desk<'_>, mesh: Option<&MeshName>) -> Result<V
 
 /// The rollout with this id, active or ended.
 pub(super) async fn one(desk: &Desk<'_>, id: &RolloutId, mesh: Option<&MeshName>) -> Result<Found, Trouble> {
-    let meshes = match mesh {
-        Some(mesh) => vec![mesh.clone()],
-        None => {
-            let (index, _) = index(desk).await?;
-            let names = index.active.keys().chain(index.ended.keys());
-            names.filter_map(|name| parse(name)).filter(|(_, other)| other == id).map(|(mesh, _)| mesh).collect()
-        }
+    let meshes = if let Some(mesh) = mesh {
+        vec![mesh.clone()]
+    } else {
+        let (index, _) = index(desk).await?;
+        let names = index.active.keys().chain(index.ended.keys());
+        names.filter_map(|name| parse(name)).filter(|(_, other)| other == id).map(|(mesh, _)| mesh).collect()
     };
     if meshes.len() > 1 {
         let meshes = meshes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

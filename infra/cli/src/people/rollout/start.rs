@@ -96,8 +96,8 @@ async fn service_routes(desk: &Desk<'_>, request: &RolloutRequest) -> Result<Vec
     let Resource::VirtualService(data) = desk.ports.meshes.describe(&path).await? else { return Ok(Vec::new()) };
     let Some(VirtualServiceProvider::VirtualRouter(provider)) = &data.spec.provider else { return Ok(Vec::new()) };
     let router = ResourcePath::VirtualRouter(request.mesh.clone(), provider.virtual_router_name.clone());
-    let routes = desk.ports.meshes.list(&router, ResourceKind::Route).await?.into_iter();
-    Ok(routes
+    let listed = desk.ports.meshes.list(&router, ResourceKind::Route).await?.into_iter();
+    Ok(listed
         .filter_map(|found| match found.path {
             ResourcePath::Route(id) => Some(id),
             _ => None,
