@@ -10,6 +10,7 @@ use mesh::readers::Surroundings;
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct CheckArgs {
     /// Files and folders; `-` is the standard input. Files in folders are skipped if they are not in a known App Mesh
     /// format.

@@ -134,12 +134,11 @@ async fn run(setup: Setup, sequences: Range<u64>) {
         RngSeed::Fixed(seed) => seed.wrapping_mul(1_000_003),
         RngSeed::Random => u64::from(std::process::id()).wrapping_mul(1_000_003),
     };
-    let seeds = match number("WRITES_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => {
-            let count = number("WRITES_SEQUENCES").unwrap_or(sequences.end - sequences.start);
-            (first + sequences.start)..(first + sequences.start + count)
-        }
+    let seeds = if let Some(seed) = number("WRITES_SEED") {
+        seed..seed + 1
+    } else {
+        let count = number("WRITES_SEQUENCES").unwrap_or(sequences.end - sequences.start);
+        (first + sequences.start)..(first + sequences.start + count)
     };
     let began = Instant::now();
     let mut counts = Counts::default();
