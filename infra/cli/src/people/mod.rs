@@ -54,18 +54,18 @@ pub(crate) use wiring::{prompt, run};
 /// Executes a command, and returns its output.
 pub(crate) async fn execute(desk: &Desk<'_>, command: &People) -> Result<String, Trouble> {
     match command {
-        People::Status(args) => status::status(desk, args).await,
+        People::Status(args) => Box::pin(status::status(desk, args)).await,
         People::Explain(args) => explain::explain(desk, args).await,
         People::Hold(args) => hold::hold(desk, args).await,
         People::Release(args) => hold::release(desk, args).await,
-        People::Restore(args) => restore::restore(desk, args).await,
+        People::Restore(args) => Box::pin(restore::restore(desk, args)).await,
         People::Kill(args) => kill::kill(desk, args).await,
         People::Replay(args) => replay::replay(desk, args).await,
         People::Report(args) => report::report(desk, args).await,
         People::Forget(args) => forget::forget(desk, args).await,
-        People::Rollout(command) => rollout::answer(desk, command).await,
+        People::Rollout(command) => Box::pin(rollout::answer(desk, command)).await,
         People::Proxies(args) => proxies::proxies(desk, args).await,
-        People::Drill(args) => drill::drill(desk, args).await,
+        People::Drill(args) => Box::pin(drill::drill(desk, args)).await,
         People::Alarms(args) => alarms::alarms(desk, args).await,
     }
 }

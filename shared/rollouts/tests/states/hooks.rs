@@ -19,7 +19,7 @@ fn with_hook(stage: &str) -> World {
 
 #[test]
 fn answers_are_read_as_in_ecs() {
-    let status = |value: Value| match answer(value) {
+    let status = |value: Value| match answer(&value) {
         HookAnswer::Answered { status, .. } => Some(status),
         HookAnswer::Error { .. } => None,
     };
@@ -75,7 +75,7 @@ fn each_stage_waits_for_its_hook_and_fails_with_it() {
 fn hook_in_progress_is_called_again_with_its_id_and_details_after_its_delay() {
     let mut world = with_hook("before");
     let in_progress = json!({ "hookStatus": "IN_PROGRESS", "callBackDelay": 90, "hookDetails": { "n": 1 } });
-    world.answers = vec![answer(in_progress), succeeded()];
+    world.answers = vec![answer(&in_progress), succeeded()];
     world.minutes(1);
     assert_eq!((world.code().as_str(), world.invoked.len()), ("HookWaits", 1));
     world.minutes(1);
