@@ -1,28 +1,15 @@
 //! The answer to a service that invokes the function directly.
 
-use drills::{Answer, MeshDrills};
-use jiff::{SignedDuration, Timestamp};
-use mesh::policy::DrillName;
+use drills::Answer;
 use runner::Run;
 use runner::events::DrillAction;
 use serde_json::json;
 
 use crate::trigger::{MeshCommand, UnknownPlan};
 
-/// How long the result of a drill answers a service that repeats its invocation. A later invocation starts a new drill.
-const RESULT_FOR: SignedDuration = SignedDuration::from_mins(60);
-
-/// Whether a requester's drill is active, or ended so lately that its result is still to be returned.
-pub(crate) fn has_recent(record: &MeshDrills, drill: &DrillName, by: &str, now: Timestamp) -> bool {
-    let is_active = record.active.as_ref().is_some_and(|active| active.plan.name == *drill && active.by == by);
-    let is_requested = record.requests.iter().any(|request| request.drill == *drill && request.by == by);
-    let last = record.plans.get(drill).and_then(|history| history.last.as_ref());
-    is_active || is_requested || last.is_some_and(|end| end.by == by && now < end.ended + RESULT_FOR)
-}
-
 /// Answers a direct command with the state of its drill. A requested result is an error unless the drill has succeeded.
 pub(crate) fn answer(run: &Run<'_>, command: &MeshCommand, answer: &Answer) {
-    // A command of the event bus has a time, and nobody reads its answer.
+    // A command of the event bus has a time, and its answer is not read.
     if command.command.at.is_some() {
         return;
     }

@@ -133,7 +133,7 @@ async fn add_facts(
     let mut model = Mesh::new(mesh.clone());
     for found in survey.resources.values() {
         if let Err(error) = model.insert_resource(found.resource.clone()) {
-            tracing::warn!(%error, "a resource is left out of what-if");
+            tracing::warn!(%error, "a resource is left out of the drill's what-if");
         }
         if let Resource::Route(route) = &found.resource
             && route.spec.split().is_some()

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use drills::{Request, RequestAction, resolve};
-use jiff::Timestamp;
+use drills::{MeshDrills, Request, RequestAction, resolve};
+use jiff::{SignedDuration, Timestamp};
 use mesh::name::MeshName;
 use mesh::policy::{DrillName, DrillNameError, Policy};
 use runner::RequestedBy;
 use runner::events::{Delivery, DrillAction, DrillCommand, Payload};
 use serde_json::Value;
+
+/// How long the result of a drill answers a service that repeats its invocation. A later invocation starts a new drill.
+const RESULT_FOR: SignedDuration = SignedDuration::from_mins(60);
 
 /// The custom action of a plan of ARC Region switch: every event runs this drill.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,11 +140,19 @@ impl MeshCommand {
         let action = match action {
             DrillAction::Stop => RequestAction::Stop,
             DrillAction::Result => return None,
-            DrillAction::StartOrResult if crate::answers::has_recent(record, drill, by, now) => return None,
+            DrillAction::StartOrResult if has_recent(record, drill, by, now) => return None,
             DrillAction::Start | DrillAction::StartOrResult => RequestAction::Start { plan: plan.clone() },
         };
         let is_known = record.knows(&id) || record.requests.iter().any(|request| request.id == id);
         let request = Request { id, by: by.clone(), at, drill: drill.clone(), action };
         (!is_known).then_some(request)
     }
+}
+
+/// Whether a requester's drill is active, or ended so lately that its result is still to be returned.
+fn has_recent(record: &MeshDrills, drill: &DrillName, by: &str, now: Timestamp) -> bool {
+    let is_active = record.active.as_ref().is_some_and(|active| active.plan.name == *drill && active.by == by);
+    let is_requested = record.requests.iter().any(|request| request.drill == *drill && request.by == by);
+    let last = record.plans.get(drill).and_then(|history| history.last.as_ref());
+    is_active || is_requested || last.is_some_and(|end| end.by == by && now < end.ended + RESULT_FOR)
 }

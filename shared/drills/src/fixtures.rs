@@ -9,8 +9,8 @@ use mesh::policy::Policy;
 use mesh::weights::{Weight, WeightSplit, WeightedTarget};
 
 use crate::capacity::{Load, ReceiverLoad};
+use crate::drill_plan::DrillPlan;
 use crate::observation::{AlarmReading, DrainedSplit, DrillFacts, Observation, Proxies, RouteLayer, RouteObservation};
-use crate::plan::DrillPlan;
 use crate::record::{DrillEnd, MeshDrills, Request, RequestAction};
 use crate::{DrillOutcome, Reason};
 

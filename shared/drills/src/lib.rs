@@ -23,6 +23,7 @@ mod capacity;
 mod checks;
 mod decide;
 mod decision;
+mod drill_plan;
 mod findings;
 #[cfg(test)]
 mod fixtures;
@@ -38,12 +39,13 @@ pub use answer::{Answer, AnswerState, answer};
 pub use capacity::{Load, ReceiverLoad};
 pub use decide::decide;
 pub use decision::{Decision, DrillNews, RouteStep, Step, Urgency};
+pub use drill_plan::DrillPlan;
 pub use findings::{DrillFinding, findings};
 pub use observation::{
     AlarmReading, DrainedSplit, DrillFacts, Observation, Occupied, Proxies, RouteLayer, RouteObservation,
 };
 pub use outcome::DrillOutcome;
-pub use plan::{DrillPlan, PlanError, candidate, resolve};
+pub use plan::{PlanError, candidate, resolve};
 pub use reason::Reason;
 pub use record::{
     Drill, DrillEnd, DrillPhase, DrillVerdict, DrilledRoute, MeshDrills, PlanHistory, Request, RequestAction, Stop,

@@ -10,7 +10,7 @@ use mesh::weights::WeightSplit;
 use serde::{Deserialize, Serialize};
 
 use crate::capacity::Load;
-use crate::plan::DrillPlan;
+use crate::drill_plan::DrillPlan;
 use crate::reason::Reason;
 use crate::record::MeshDrills;
 

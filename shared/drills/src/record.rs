@@ -9,8 +9,8 @@ use mesh::weights::WeightSplit;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::drill_plan::DrillPlan;
 use crate::outcome::DrillOutcome;
-use crate::plan::DrillPlan;
 use crate::reason::Reason;
 
 /// The drills of one mesh. At most one is active.

@@ -5,9 +5,10 @@ use mesh::policy::{DrillName, Policy};
 
 use crate::calendar;
 use crate::decision::{DrillNews, Urgency};
+use crate::drill_plan::DrillPlan;
 use crate::observation::Observation;
 use crate::outcome::DrillOutcome;
-use crate::plan::{DrillPlan, drill_id, requested_plan};
+use crate::plan::{drill_id, requested_plan};
 use crate::reason::Reason;
 use crate::record::{Drill, DrillPhase, MeshDrills, Request, RequestAction, Stop};
 

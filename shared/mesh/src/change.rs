@@ -9,7 +9,7 @@ mod tls;
 use crate::graph::Mesh;
 use crate::name::RouteId;
 use crate::spec::{RouteSpec, Spec};
-use crate::weights::WeightSplit;
+use crate::split::WeightSplit;
 
 pub use definition::Change;
 pub use diff::{Difference, diff, diff_meshes};

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::graph::Mesh;
 use crate::name::{RouteId, VirtualNodeName};
 use crate::spec::{Listener, Port, Protocol, RouteRule, TlsMode};
+use crate::split::WeightSplit;
 use crate::traffic::{Flow, Landing, flows, understands};
-use crate::weights::WeightSplit;
 
 /// A harm of a change of routing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -43,6 +43,7 @@ pub mod resource;
 pub mod rotation;
 mod rule_terms;
 pub mod spec;
+mod split;
 pub mod tags;
 pub mod tls;
 pub mod traffic;

@@ -38,7 +38,7 @@ use serde_json::Value;
 use crate::name::ResourceKind;
 use wire::{Reader, Shape, UnknownMembers, Wire};
 
-pub use crate::weights::{Port, Weight};
+pub use crate::split::{Port, Weight};
 pub use extra::Extra;
 pub use gateway_route::*;
 pub use listener::*;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::certificates::{AuthorityArn, CertificateArn, SpecLocation};
 use crate::name::{MeshName, ResourcePath, RouteId, VirtualNodeName, VirtualServiceName};
 use crate::spec::{EgressFilterType, IpPreference, Port, TlsMode};
-use crate::weights::WeightSplit;
+use crate::split::WeightSplit;
 
 /// A change of one resource, as part of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use thiserror::Error;
 use crate::certificates::SpecLocation;
 use crate::name::{ResourcePath, RouteId};
 use crate::spec::{Port, RouteRule};
-use crate::weights::WeightSplit;
+use crate::split::WeightSplit;
 
 /// The reason why a change cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -9,7 +9,7 @@ use crate::spec::{
     AccessLog, Backend, BackendDefaults, ClientPolicy, ClientTls, EgressFilter, Extra, FileAccessLog, IpPreference,
     ListenerTls, Logging, MeshServiceDiscovery, ServiceDiscovery,
 };
-use crate::weights::Port;
+use crate::split::Port;
 
 /// Applies a change. On an error the mesh is unchanged.
 pub(super) fn apply(change: &Change, mesh: &mut Mesh) -> Result<(), ChangeError> {

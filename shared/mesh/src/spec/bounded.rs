@@ -13,7 +13,7 @@ use crate::name::{
     AccountId, Arn, GatewayRouteName, MeshName, RouteName, VirtualGatewayName, VirtualNodeName, VirtualRouterName,
     VirtualServiceName,
 };
-use crate::weights::{Port, Weight};
+use crate::split::{Port, Weight};
 
 /// A whole number from `MIN` to `MAX`, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

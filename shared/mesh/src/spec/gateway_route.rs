@@ -8,7 +8,7 @@ use super::bounded::{Int, List, Text};
 use super::matching::{HeaderMatch, HostnameMatch, HttpMethod, HttpPathMatch, MetadataMatch, QueryParameterMatch};
 use super::wire::{Reader, Shape, Wire, write_member, write_rest};
 use crate::name::VirtualServiceName;
-use crate::weights::Port;
+use crate::split::Port;
 
 /// The spec of a gateway route.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use super::protocol::Protocol;
 use super::tls::ListenerTls;
 use super::{Duration, GrpcTimeout, HttpTimeout, TcpTimeout};
 use crate::spec::shapes::{structure, union, wire_through_words, words};
-use crate::weights::Port;
+use crate::split::Port;
 
 wire_through_words!(Protocol);
 

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::out_of_bounds::OutOfBounds;
 use super::protocol::Protocol;
 use crate::name::ResourcePath;
-use crate::weights::Port;
+use crate::split::Port;
 
 /// A member of a document that the API refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]

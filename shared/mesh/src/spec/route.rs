@@ -8,7 +8,7 @@ use super::matching::{HeaderMatch, HttpMethod, HttpPathMatch, HttpScheme, Metada
 use super::wire::{Reader, Shape, Wire, write_member, write_rest};
 use super::{Duration, Extra, GrpcTimeout, HttpTimeout, TcpTimeout};
 use crate::name::VirtualNodeName;
-use crate::weights::{Port, Weight, WeightSplit, WeightedTarget};
+use crate::split::{Port, Weight, WeightSplit, WeightedTarget};
 
 /// The spec of a route.
 #[derive(Debug, Clone, PartialEq, Eq)]

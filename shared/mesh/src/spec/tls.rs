@@ -2,7 +2,7 @@
 
 use super::bounded::{List, Text};
 use crate::spec::shapes::{structure, union, words};
-use crate::weights::Port;
+use crate::split::Port;
 
 words! {
     /// Whether a listener accepts TLS, plain text or both.
