@@ -1,4 +1,4 @@
-//! Reads the alarms of a drill: those of its plan, and those that report the nodes of the mesh.
+//! Reads the alarms of a drill: the alarms of its plan, and alarms about nodes of the mesh.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,7 +76,7 @@ pub(crate) async fn read(
     Ok(Alarms { read: alarms, tags, targets })
 }
 
-/// Reads the series in `ALARM` of the alarms whose targets are not known without them.
+/// Reads the series in `ALARM` of alarms that need their series to name a target.
 async fn read_contributors(
     port: &dyn AlarmReader,
     alarms: &mut [Alarm],

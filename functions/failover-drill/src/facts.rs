@@ -85,7 +85,7 @@ fn observation(route: &RehearsedRoute, drill: Option<&Drill>) -> RouteObservatio
     }
 }
 
-/// The layer of a write whose end is not recorded: it counts until the route's document is settled.
+/// The layer of a write without a recorded end: it counts until the route's document is settled.
 fn unsettled(route: &RehearsedRoute, drill: Option<&Drill>) -> Option<RouteLayer> {
     let Memory::Record(stored) = &route.route.memory else { return None };
     let begun = stored.intent.as_ref()?.layers.as_ref()?;

@@ -33,7 +33,7 @@ impl FailoverDrill {
         Self { ports, arc, tags: Mutex::default() }
     }
 
-    /// The meshes of an invocation: all of them, and those that commands name.
+    /// The meshes of an invocation: all of them, and the meshes of commands.
     async fn meshes(
         &self,
         run: &Run<'_>,

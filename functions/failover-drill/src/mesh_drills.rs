@@ -125,7 +125,7 @@ impl MeshTarget<'_> {
         }
     }
 
-    /// The virtual node of the drill; the mesh if there is no drill.
+    /// The virtual node of the drill; the mesh without a drill.
     fn subject(&self, decision: &Decision) -> String {
         let node = decision.node();
         node.map_or_else(
@@ -134,7 +134,7 @@ impl MeshTarget<'_> {
         )
     }
 
-    /// The case of a route whose document only has to be brought up to date.
+    /// The case of a route with a document that only has to be brought up to date.
     fn settled(
         key: StateKey,
         subject: String,

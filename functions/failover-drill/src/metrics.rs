@@ -6,7 +6,7 @@ use drills::{DrillOutcome, MeshDrills};
 use jiff::Timestamp;
 use runner::Metric;
 
-/// The number of drills whose deadline has passed and whose weights are not restored.
+/// The number of drills past their deadline without restored weights.
 pub(crate) fn restores_overdue<'a>(records: impl Iterator<Item = &'a MeshDrills>, now: Timestamp) -> Option<Metric> {
     let overdue = records.filter_map(|record| record.active.as_ref()?.restore_by).filter(|by| *by <= now);
     count("RestoresOverdue", overdue.count())

@@ -39,7 +39,7 @@ pub(crate) struct MeshObservation {
     pub(crate) stored: Result<DrillsRecord, DocumentError>,
     /// The revision of the document.
     pub(crate) revision: u64,
-    /// The deliveries whose requests are not stored yet.
+    /// The deliveries with requests that are not stored yet.
     pub(crate) unstored: RequestedBy,
     /// The routes.
     pub(crate) routes: BTreeMap<RouteId, RouteData>,
@@ -247,7 +247,7 @@ pub(crate) fn view_of(view: &StateView, mesh: &MeshName) -> StateView {
     StateView { documents, ..view.clone() }
 }
 
-/// The record without a decision, for an observation whose document cannot be read.
+/// The record without a decision, for an observation with an unreadable document.
 pub(crate) fn state(observation: &MeshObservation) -> MeshDrills {
     observation.stored.as_ref().map(|stored| stored.state.clone()).unwrap_or_default()
 }

@@ -44,7 +44,7 @@ impl ArcAction {
         Ok(Self { drill })
     }
 
-    /// Reads an event: whatever Region switch sends runs the drill. Its payload is not documented, so it is only logged.
+    /// Reads an event: every event of Region switch runs the drill. Its payload is not documented, so it is only logged.
     pub(crate) fn read(&self, event: &Value) -> Vec<Delivery> {
         tracing::info!(drill = %self.drill, payload = %event, "received the event of a custom action");
         let command = DrillCommand {
@@ -91,7 +91,7 @@ impl Trigger {
         trigger
     }
 
-    /// The commands by mesh, and those whose plan is not known.
+    /// The commands by mesh, and the commands without a known plan.
     pub(crate) fn by_mesh(&self, policy: &Policy) -> (BTreeMap<MeshName, Vec<MeshCommand>>, Vec<UnknownPlan>) {
         let mut known: BTreeMap<MeshName, Vec<MeshCommand>> = BTreeMap::new();
         let mut unknown = Vec::new();

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::AlarmName;
-use mesh::failover::{FunctionRecord, HeldAlarm, LastNotification as Told, UnansweredAlarm, Wiring};
+use mesh::failover::{FunctionRecord, HeldAlarm, LastNotification, UnansweredAlarm, Wiring};
 use mesh::policy::PagingPolicy;
 use mesh::watch::Watch;
 use ports::{BudgetWindow, DocumentError, Note, Notice, StateKey, StateStore, StoreOutcome, Urgency};
@@ -60,7 +60,8 @@ impl Memory {
     /// The alarms that events named in earlier runs and that have led to no decision since.
     pub(crate) async fn named_before(&self) -> BTreeSet<AlarmName> {
         let kept = self.kept.lock().await;
-        let named = kept.record.alarms.iter().filter(|(_, held)| held.named && held.told.code != "OtherAccount");
+        let named =
+            kept.record.alarms.iter().filter(|(_, held)| held.named && held.last_notification.code != "OtherAccount");
         named.filter_map(|(name, _)| AlarmName::parse(name).ok()).collect()
     }
 
@@ -122,8 +123,10 @@ impl Memory {
         let held: BTreeSet<&str> = unanswered.iter().map(|alarm| alarm.alarm.as_str()).collect();
         kept.record.alarms.retain(|name, alarm| {
             // An alarm that no run reads, such as an alarm of another account, is removed by age.
-            let is_recent = now < alarm.told.paged.unwrap_or(alarm.told.since) + policy.remind_after.get();
-            held.contains(name.as_str()) || is_recent && (!is_complete || alarm.told.code == "OtherAccount")
+            let is_recent = now
+                < alarm.last_notification.paged.unwrap_or(alarm.last_notification.since) + policy.remind_after.get();
+            held.contains(name.as_str())
+                || is_recent && (!is_complete || alarm.last_notification.code == "OtherAccount")
         });
         kept.record.plans.retain(|_, plan| now.duration_since(plan.last_run) < policy.remind_after.get());
         let is_new = kept
@@ -223,7 +226,7 @@ impl Kept {
         for (name, other) in stored.alarms {
             match self.record.alarms.get_mut(&name) {
                 Some(own) => {
-                    own.told.paged = own.told.paged.max(other.told.paged);
+                    own.last_notification.paged = own.last_notification.paged.max(other.last_notification.paged);
                     own.named |= other.named;
                 }
                 None => drop(self.record.alarms.insert(name, other)),
@@ -252,8 +255,12 @@ impl Kept {
         // An alarm that only an event ties to this function may belong to another application: it is paged at the
         // slower interval.
         let again_after = if alarm.in_alarm && !only_named { policy.repeat_after } else { policy.remind_after };
-        let last = self.record.alarms.get(alarm.alarm.as_str()).filter(|held| held.told.code == alarm.reason.code());
-        last.and_then(|held| held.told.paged).is_none_or(|paged| paged + again_after.get() <= now)
+        let last = self
+            .record
+            .alarms
+            .get(alarm.alarm.as_str())
+            .filter(|held| held.last_notification.code == alarm.reason.code());
+        last.and_then(|held| held.last_notification.paged).is_none_or(|paged| paged + again_after.get() <= now)
     }
 
     fn remember(&mut self, alarm: &UnansweredAlarm, paged: bool, now: Timestamp) {
@@ -261,14 +268,16 @@ impl Kept {
             return;
         }
         let code = alarm.reason.code();
-        let last = self.record.alarms.get(alarm.alarm.as_str()).filter(|held| held.told.code == code);
+        let last = self.record.alarms.get(alarm.alarm.as_str()).filter(|held| held.last_notification.code == code);
         let named = alarm.wiring == Wiring::Event || last.is_some_and(|held| held.named);
-        let mut notification = last
-            .map_or_else(|| Told { code: code.clone(), since: now, repeats: 0, paged: None }, |held| held.told.clone());
+        let mut notification = last.map_or_else(
+            || LastNotification { code: code.clone(), since: now, repeats: 0, paged: None },
+            |held| held.last_notification.clone(),
+        );
         if paged {
             notification.paged = Some(now);
         }
-        self.record.alarms.insert(alarm.alarm.to_string(), HeldAlarm { told: notification, named });
+        self.record.alarms.insert(alarm.alarm.to_string(), HeldAlarm { last_notification: notification, named });
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use mesh::failover::{
-    Decision, HoldReason, KeepReason, LastNotification as Told, Memory as StoredMemory, NodeRecord, RouteNotification,
+    Decision, HoldReason, KeepReason, LastNotification, Memory as StoredMemory, NodeRecord, RouteNotification,
     RouteRecord, Subject, Verdict, expected_end, restore_tag, route_notification,
 };
 use mesh::failures::FailureClass;
@@ -108,7 +108,7 @@ impl Notifications {
         let mut stored = Stored::as_observed(decision, observation);
         let Subject::Route(route) = &decision.subject else { return Some(stored) };
         if let Some(record) = &mut decision.record {
-            record.told = stored.record.as_ref().and_then(|last| last.told.clone());
+            record.last_notification = stored.record.as_ref().and_then(|last| last.last_notification.clone());
             if mode == Mode::Observe {
                 record.intent = None;
             }
@@ -185,7 +185,7 @@ impl Notifications {
         let name = resource(&observation.facts.mesh, &decision.subject);
         let last = match (self.pager.last(&not_stored(&name)).await, &stored.record, &decision.subject) {
             (Some(last), _, _) => Some(last),
-            (None, Some(record), _) => record.told.clone(),
+            (None, Some(record), _) => record.last_notification.clone(),
             (None, None, Subject::Node(node)) if observation.is_foreign_node(node) => self.pager.last(&name).await,
             (None, None, Subject::Node(node)) => observation.last_notification(node),
             (None, None, Subject::Route(_)) => self.pager.last(&name).await,
@@ -194,14 +194,15 @@ impl Notifications {
         let mut notification = route_notification(&decision, last.as_ref(), &paged, &policy.failover.paging, now);
         if pages_as_unread(&decision, &name, observation) {
             notification.page = false;
-            if let Some(own) = &mut notification.told {
+            if let Some(own) = &mut notification.last_notification {
                 own.paged = last.as_ref().filter(|last| last.code == own.code).and_then(|last| last.paged);
             }
         }
         // The shift was read from the route's tag: the state table has no record of it.
         notification.news |= remembered(&decision.subject, observation).is_none()
             && decision.record.as_ref().is_some_and(|record| record.shift.restore.is_some());
-        let again = last.is_some_and(|last| notification.told.as_ref().is_some_and(|own| own.code == last.code));
+        let again =
+            last.is_some_and(|last| notification.last_notification.as_ref().is_some_and(|own| own.code == last.code));
         if decision.record.is_none() {
             decision.record.clone_from(&stored.record);
         }
@@ -213,12 +214,12 @@ impl Notifications {
         };
         let (watched, no_progress) = watched(&decision, &name, last_watch, expects, &policy.failover.paging, now);
         if let Some(record) = &mut decision.record {
-            record.told.clone_from(&notification.told);
+            record.last_notification.clone_from(&notification.last_notification);
             record.paged.clone_from(&notification.paged);
             record.watch = watched;
         }
         if let Verdict::Act(plan) = &mut decision.verdict {
-            plan.then.told.clone_from(&notification.told);
+            plan.then.last_notification.clone_from(&notification.last_notification);
             plan.then.paged.clone_from(&notification.paged);
             plan.then.watch = None;
         }
@@ -340,16 +341,16 @@ impl Notifications {
         let name = resource(&observation.facts.mesh, &news.decision.subject);
         let document = match (&news.decision.subject, &news.decision.record) {
             (Subject::Node(node), _) if observation.is_foreign_node(node) => {
-                self.pager.remember(&name, news.notification.told.clone()).await;
+                self.pager.remember(&name, news.notification.last_notification.clone()).await;
                 return true;
             }
-            (Subject::Node(_), _) => node_document(news.notification.told.clone()),
+            (Subject::Node(_), _) => node_document(news.notification.last_notification.clone()),
             (Subject::Route(_), Some(record)) if is_news || news.stored.record.as_ref() != Some(record) => {
                 write_record(record)
             }
             (Subject::Route(_), Some(_)) => return true,
             (Subject::Route(_), None) => {
-                self.pager.remember(&name, news.notification.told.clone()).await;
+                self.pager.remember(&name, news.notification.last_notification.clone()).await;
                 return true;
             }
         };
@@ -371,7 +372,7 @@ impl Notifications {
             Err(error) => {
                 tracing::warn!(%error, resource = name, "failed to store a notification; this process remembers it");
                 // Otherwise the function would page once a minute while the table can be read but not written.
-                self.pager.remember(&not_stored(&name), news.notification.told.clone()).await;
+                self.pager.remember(&not_stored(&name), news.notification.last_notification.clone()).await;
                 false
             }
         }
@@ -415,8 +416,8 @@ impl News {
         if let (Some(record), Some(condition)) = (&mut self.decision.record, &self.notification.condition) {
             record.paged.remove(condition);
         }
-        let record = self.decision.record.as_mut().and_then(|record| record.told.as_mut());
-        for notification in record.into_iter().chain(&mut self.notification.told) {
+        let record = self.decision.record.as_mut().and_then(|record| record.last_notification.as_mut());
+        for notification in record.into_iter().chain(&mut self.notification.last_notification) {
             notification.paged = None;
         }
     }
@@ -467,8 +468,8 @@ fn not_stored(resource: &str) -> String {
     format!("{resource}, not stored")
 }
 
-fn node_document(notification: Option<Told>) -> Value {
-    write_record(&NodeRecord { told: notification, watch: None })
+fn node_document(notification: Option<LastNotification>) -> Value {
+    write_record(&NodeRecord { last_notification: notification, watch: None })
 }
 
 /// The route's record as observed; `None` for a node.

@@ -5,7 +5,7 @@ use std::sync::{Mutex as StdMutex, PoisonError};
 
 use futures::future::{try_join, try_join_all};
 use mesh::change::Change;
-use mesh::failover::{Facts, HarmFact, KillSwitchFact, LastNotification as Told, NodeRecord, Subject};
+use mesh::failover::{Facts, HarmFact, KillSwitchFact, LastNotification, NodeRecord, Subject};
 use mesh::graph::Mesh;
 use mesh::harm;
 use mesh::name::{MeshName, ResourcePath, RouteId, VirtualNodeName};
@@ -80,8 +80,8 @@ impl Observation {
     }
 
     /// The last notification about a node, from the node's own record.
-    pub(crate) fn last_notification(&self, node: &VirtualNodeName) -> Option<Told> {
-        self.node_record(node).ok()?.told
+    pub(crate) fn last_notification(&self, node: &VirtualNodeName) -> Option<LastNotification> {
+        self.node_record(node).ok()?.last_notification
     }
 
     /// Whether this version must not replace the document of a node.
@@ -93,7 +93,9 @@ impl Observation {
     fn node_record(&self, node: &VirtualNodeName) -> Result<NodeRecord, DocumentError> {
         let key = StateKey::node(&self.facts.mesh, node);
         let stored = self.state.documents.get(&key);
-        stored.map_or(Ok(NodeRecord { told: None, watch: None }), |stored| read_record(&key, &stored.document))
+        stored.map_or(Ok(NodeRecord { last_notification: None, watch: None }), |stored| {
+            read_record(&key, &stored.document)
+        })
     }
 
     /// The harms that a split would cause.

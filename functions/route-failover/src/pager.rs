@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use mesh::failover::{LastNotification as Told, OwedNote, RouteRecord};
+use mesh::failover::{LastNotification, OwedNote, RouteRecord};
 use mesh::policy::PagingPolicy;
 use ports::{Notice, Notifier, Urgency};
 use tokio::sync::Mutex;
@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 pub(crate) struct Pager {
     notifier: Arc<dyn Notifier>,
     /// Only a warm function has this data: after a cold start, a notice may repeat.
-    sent: Mutex<BTreeMap<String, Told>>,
+    sent: Mutex<BTreeMap<String, LastNotification>>,
 }
 
 impl Pager {
@@ -23,12 +23,12 @@ impl Pager {
     }
 
     /// The last notice about a subject.
-    pub(crate) async fn last(&self, what: &str) -> Option<Told> {
+    pub(crate) async fn last(&self, what: &str) -> Option<LastNotification> {
         self.sent.lock().await.get(what).cloned()
     }
 
     /// Remembers the last notice about a subject; `None` removes it.
-    pub(crate) async fn remember(&self, what: &str, notification: Option<Told>) {
+    pub(crate) async fn remember(&self, what: &str, notification: Option<LastNotification>) {
         let mut memory = self.sent.lock().await;
         match notification {
             Some(notification) => memory.insert(what.to_owned(), notification),
@@ -41,7 +41,7 @@ impl Pager {
         let known = self.last(what).await.filter(|last| last.code == code);
         let paged = known.and_then(|last| last.paged);
         if paged.is_none_or(|paged| paged + policy.repeat_after.get() <= now) && self.send(notice).await {
-            let notification = Told { code: code.to_owned(), since: now, repeats: 0, paged: Some(now) };
+            let notification = LastNotification { code: code.to_owned(), since: now, repeats: 0, paged: Some(now) };
             self.remember(what, Some(notification)).await;
         }
     }

@@ -1,4 +1,4 @@
-//! The answer to a service that started a drill and asks for its result.
+//! The answer to a service that started a drill and requests its result.
 
 use jiff::Timestamp;
 use mesh::name::MeshName;

@@ -256,7 +256,7 @@ impl Work<'_> {
         Next::Stays(Step::Routes(steps.collect()), Reason::Restoring { routes: open })
     }
 
-    /// The routes of the drill that are drained, or those that are not drained yet.
+    /// The routes of the drill that are drained, or the ones that are not drained yet.
     fn routes(&self, facts: &DrillFacts, drained: bool) -> Vec<RouteId> {
         let is_drained = |route: &RouteId| {
             let found = facts.routes.iter().find(|found| found.route == *route);

@@ -1,4 +1,4 @@
-//! The findings of the sweep about drills: plans without a recent proof, and plans whose last proof failed.
+//! The findings of the sweep about drills: plans without a recent drill, and plans with a failed last drill.
 
 use jiff::Timestamp;
 use mesh::graph::DrillFactState;
@@ -11,7 +11,7 @@ use crate::record::MeshDrills;
 /// A finding about a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DrillFinding {
-    /// What is wrong with the plan.
+    /// The defect of the plan.
     pub state: DrillFactState,
     /// The plan.
     pub drill: DrillName,

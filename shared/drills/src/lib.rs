@@ -14,7 +14,7 @@
 //! function restores the weights if this one never runs again. A restore waits for nothing but the kill switch and a
 //! write under way.
 //!
-//! This crate never makes a call, never reads a clock, and never chooses weights of its own: they are those of a
+//! This crate never makes a call, never reads a clock, and chooses no weights: they are the weights of a
 //! failover.
 
 mod answer;

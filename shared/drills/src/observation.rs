@@ -43,7 +43,7 @@ pub struct DrillFacts {
     pub alarms: BTreeMap<AlarmName, AlarmReading>,
     /// The failing nodes of the mesh, each with its alarms in `ALARM`.
     pub failing: BTreeMap<VirtualNodeName, Vec<AlarmName>>,
-    /// The routes that give the node weight, and those that the drill has drained.
+    /// The routes that give the node weight, and the routes that the drill has drained.
     pub routes: Vec<RouteObservation>,
     /// Whether the proxies have acknowledged the present weights.
     pub proxies: Proxies,
@@ -111,7 +111,7 @@ pub struct RouteLayer {
     pub node: VirtualNodeName,
     /// When it must be restored.
     pub restore_by: Timestamp,
-    /// Whether the weights on the route are those that the layer gives.
+    /// Whether the weights on the route are the weights of the layer.
     pub in_place: bool,
 }
 
@@ -165,7 +165,7 @@ pub enum Proxies {
     UpToDate,
     /// A proxy is not up to date, or a replica cannot be read.
     Outstanding {
-        /// What is missing.
+        /// The missing data.
         why: String,
     },
     /// The server has no evidence: the time since the write counts.

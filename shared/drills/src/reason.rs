@@ -27,7 +27,7 @@ pub enum Reason {
     },
     /// The proxies have not acknowledged the weights yet.
     AwaitsProxies {
-        /// What is missing.
+        /// The missing data.
         why: String,
     },
     /// The node is drained.
@@ -103,7 +103,7 @@ pub enum Reason {
     },
     /// The proxies did not acknowledge the weights in time.
     Unacknowledged {
-        /// What was missing.
+        /// The missing data.
         why: String,
     },
     /// The kill switch is on.

@@ -57,7 +57,7 @@ pub struct Drill {
     /// When the first weight was to be written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Timestamp>,
-    /// When the weights must be restored, whatever happens.
+    /// When the weights must be restored in every case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore_by: Option<Timestamp>,
     /// The routes of the drill.

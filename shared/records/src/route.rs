@@ -136,7 +136,7 @@ impl DocumentRecord for RouteRecord {
             claimed_until: None,
             content: change(owed),
         }));
-        let last = Reported { decision: self.told, condition: None, pages: self.paged, watch: self.watch };
+        let last = Reported { decision: self.last_notification, condition: None, pages: self.paged, watch: self.watch };
         if !last.is_empty() {
             reported.insert(subject, last);
         }
@@ -185,7 +185,7 @@ impl DocumentRecord for RouteRecord {
             tag_missing: failover.tag_missing,
             released: failover.released,
             owed,
-            told: decision,
+            last_notification: decision,
             paged: pages,
             trials: failover.trials,
             watch,
@@ -202,7 +202,7 @@ impl DocumentRecord for NodeRecord {
 
     fn into_document(self, key: &StateKey) -> Document<()> {
         let mut document = Document::new(());
-        let last = Reported { decision: self.told, watch: self.watch, ..Reported::default() };
+        let last = Reported { decision: self.last_notification, watch: self.watch, ..Reported::default() };
         if !last.is_empty() {
             document.reported.insert(key.subject(), last);
         }
@@ -210,9 +210,10 @@ impl DocumentRecord for NodeRecord {
     }
 
     fn from_document(mut document: Document<()>, key: &StateKey) -> Result<Self, String> {
-        let Reported { decision: told, watch, .. } = document.reported.remove(&key.subject()).unwrap_or_default();
+        let Reported { decision: last_notification, watch, .. } =
+            document.reported.remove(&key.subject()).unwrap_or_default();
         // A notice of a node is sent again by the next decision, and a node has no plans.
-        if document.is_state_only() { Ok(Self { told, watch }) } else { Err(not_in_format_0()) }
+        if document.is_state_only() { Ok(Self { last_notification, watch }) } else { Err(not_in_format_0()) }
     }
 }
 

@@ -73,7 +73,7 @@ fn members_of_a_newer_version_survive_at_the_top_and_are_ignored_in_parts() {
     newer["told"] = json!({ "code": "Failover", "since": "2026-10-05T12:00:00Z", "repeats": 0, "paged": null,
         "channel": "sms" });
     let record: RouteRecord = read_record(&route_key(), &newer).unwrap();
-    assert_eq!(record.told.as_ref().unwrap().code, "Failover");
+    assert_eq!(record.last_notification.as_ref().unwrap().code, "Failover");
     assert_eq!(write_record(&record)["lastWriter"], "0.9");
     let upgraded = format_1::<RouteRecord>(&route_key(), &newer);
     assert_eq!(upgraded["state"]["lastWriter"], "0.9");

@@ -25,7 +25,7 @@ async fn event_of_the_bus_starts_a_drill() {
     let shop = Shop::open();
     let function = shop.start().await;
     let report = function.answer(&event("start")).await.unwrap();
-    assert_eq!(report["function"], "failover-drill", "nobody reads the answer of an event: {report:#}");
+    assert_eq!(report["function"], "failover-drill", "the answer of an event is not read: {report:#}");
     assert_eq!(shop.phase(), "confirming");
     assert_eq!(shop.record().active.unwrap().by, "ada");
 }

@@ -69,14 +69,14 @@ async fn killed_at_every_call(moment: Moment) {
     assert!(calls > 5, "{moment:?} makes only {calls} calls");
     for call in 0..calls {
         for fault in Fault::crashes() {
-            let told = format!("{moment:?}, {fault:?} at call {call} of {calls}");
+            let context = format!("{moment:?}, {fault:?} at call {call} of {calls}");
             let (state, _) = end(moment, Some((call, fault))).await;
             let differs: Vec<String> = undisturbed
                 .iter()
                 .filter(|(name, value)| state.get(*name) != Some(value))
                 .map(|(name, value)| format!("{name}\n  is        {:?}\n  should be {value}", state.get(name)))
                 .collect();
-            assert!(differs.is_empty(), "{told}:\n{}", differs.join("\n"));
+            assert!(differs.is_empty(), "{context}:\n{}", differs.join("\n"));
         }
     }
 }

@@ -5,7 +5,7 @@ use ports::memory::Fault;
 
 use crate::shop::{BEFORE, Shop, event, short_policy};
 
-async fn disturbed(at: impl Fn(&Shop), told: &str) {
+async fn disturbed(at: impl Fn(&Shop), context: &str) {
     let shop = Shop::with(&short_policy());
     let function = shop.start().await;
     at(&shop);
@@ -17,11 +17,11 @@ async fn disturbed(at: impl Fn(&Shop), told: &str) {
         shop.wait(1);
         function.tick().await.ok();
     }
-    assert_eq!(shop.weights(), [BEFORE; 2], "{told}");
+    assert_eq!(shop.weights(), [BEFORE; 2], "{context}");
     let state = shop.state();
-    assert_eq!(state["phase"], "", "{told}");
-    assert!(state["recs drill"] == false && state["beta drill"] == false, "{told}: {state:?}");
-    assert_ne!(shop.last().0, "", "{told}");
+    assert_eq!(state["phase"], "", "{context}");
+    assert!(state["recs drill"] == false && state["beta drill"] == false, "{context}: {state:?}");
+    assert_ne!(shop.last().0, "", "{context}");
 }
 
 /// The calls of the invocations that start a drill and confirm it.
@@ -37,8 +37,8 @@ async fn each(applies: impl Fn(usize, usize) -> bool) {
     let calls = calls().await;
     for call in 0..calls {
         for (number, fault) in Fault::every().into_iter().enumerate().filter(|(number, _)| applies(call, *number)) {
-            let told = format!("fault {number}, {fault:?} at call {call} of {calls}");
-            disturbed(|shop| shop.ports.faults.at(call, fault.clone()), &told).await;
+            let context = format!("fault {number}, {fault:?} at call {call} of {calls}");
+            disturbed(|shop| shop.ports.faults.at(call, fault.clone()), &context).await;
         }
     }
 }

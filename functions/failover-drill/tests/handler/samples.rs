@@ -1,4 +1,4 @@
-//! The samples for AWS FIS and ARC Region switch: their events are those that the function reads.
+//! The samples for AWS FIS and ARC Region switch: the function reads their events.
 
 use std::path::Path;
 

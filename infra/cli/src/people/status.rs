@@ -163,7 +163,7 @@ fn route_status(route: RouteId, present: WeightSplit, view: &StateView, now: Tim
         Some(Memory::Unreadable(why)) => (State::Unreadable { why }, None, None),
         Some(Memory::Record(record)) => {
             let original = record.shift.restore.as_ref().map(|point| point.split.clone());
-            (State::from_record(&record, &present, now), original, record.told)
+            (State::from_record(&record, &present, now), original, record.last_notification)
         }
     };
     RouteStatus { route, state, original, present, last_notification, lease }

@@ -34,7 +34,7 @@ pub struct RouteNotification {
     /// Whether it pages the on-call operator.
     pub page: bool,
     /// The notification to store; `None` if there is nothing to report.
-    pub told: Option<LastNotification>,
+    pub last_notification: Option<LastNotification>,
     /// When each condition that is remembered across other decisions was last paged.
     pub paged: BTreeMap<String, Timestamp>,
     /// The condition of this decision, if it is remembered across other decisions.
@@ -128,7 +128,13 @@ pub fn route_notification(
     paged.retain(|_, at| now < *at + policy.remind_after.get());
     let code = match &decision.verdict {
         Verdict::Keep(KeepReason::Steady) => {
-            return RouteNotification { news: last.is_some(), page: false, told: None, paged, condition: None };
+            return RouteNotification {
+                news: last.is_some(),
+                page: false,
+                last_notification: None,
+                paged,
+                condition: None,
+            };
         }
         Verdict::Keep(reason) => reason.code(),
         Verdict::Hold(reason) => reason.code(),
@@ -149,7 +155,7 @@ pub fn route_notification(
     if page && let Some(condition) = &condition {
         paged.insert(condition.clone(), now);
     }
-    let told = match (last, &decision.verdict) {
+    let last_notification = match (last, &decision.verdict) {
         (None, _) => LastNotification { code, since: now, repeats: 0, paged: page.then_some(now) },
         // Each change is reported on its own; repetitions are not counted.
         (Some(_), Verdict::Act(_)) => LastNotification { code, since: now, repeats: 0, paged: None },
@@ -164,7 +170,7 @@ pub fn route_notification(
         },
     };
     let news = last.is_none() || matches!(decision.verdict, Verdict::Act(_));
-    RouteNotification { news, page, told: Some(told), paged, condition }
+    RouteNotification { news, page, last_notification: Some(last_notification), paged, condition }
 }
 
 /// How long a decision may stay the same before that counts as a standstill. Decisions that page on their own never do.
@@ -227,14 +233,14 @@ mod tests {
 
     /// The minutes in which these decisions page, at one decision per minute.
     fn pages(decisions: &[Decision], policy: &PagingPolicy) -> Vec<usize> {
-        let (mut told, mut paged, mut minutes) = (None, BTreeMap::new(), Vec::new());
+        let (mut last_notification, mut paged, mut minutes) = (None, BTreeMap::new(), Vec::new());
         for (minute, decision) in decisions.iter().enumerate() {
             let now = at(i64::try_from(minute).unwrap() * 60);
-            let notification = route_notification(decision, told.as_ref(), &paged, policy, now);
+            let notification = route_notification(decision, last_notification.as_ref(), &paged, policy, now);
             if notification.page {
                 minutes.push(minute);
             }
-            (told, paged) = (notification.told, notification.paged);
+            (last_notification, paged) = (notification.last_notification, notification.paged);
         }
         minutes
     }
@@ -281,8 +287,8 @@ mod tests {
     fn drained_node_causes_no_write_while_its_state_is_unchanged() {
         let policy = PagingPolicy::default();
         let first = route_notification(&shifted(false), None, &BTreeMap::new(), &policy, at(0));
-        let next = route_notification(&shifted(false), first.told.as_ref(), &first.paged, &policy, at(60));
+        let next = route_notification(&shifted(false), first.last_notification.as_ref(), &first.paged, &policy, at(60));
         assert!(first.news && !next.news);
-        assert_eq!((&first.told, &first.paged), (&next.told, &next.paged));
+        assert_eq!((&first.last_notification, &first.paged), (&next.last_notification, &next.paged));
     }
 }

@@ -61,7 +61,8 @@ pub struct RouteRecord {
     #[serde(default)]
     pub owed: Option<OwedNote>,
     /// The last notification of a decision.
-    pub told: Option<LastNotification>,
+    #[serde(rename = "told")]
+    pub last_notification: Option<LastNotification>,
     /// When each condition that outlasts other decisions was last paged, by the key of the condition.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub paged: BTreeMap<String, Timestamp>,
@@ -84,8 +85,8 @@ pub struct RouteRecord {
 #[serde(rename_all = "camelCase")]
 pub struct NodeRecord {
     /// The last notification of a decision; absent if there is nothing to report.
-    #[serde(default)]
-    pub told: Option<LastNotification>,
+    #[serde(rename = "told", default)]
+    pub last_notification: Option<LastNotification>,
     /// How long the last decision has been the same on the same facts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Watch>,
@@ -113,7 +114,8 @@ pub struct FunctionRecord {
 #[serde(rename_all = "camelCase")]
 pub struct HeldAlarm {
     /// The last notification about it.
-    pub told: LastNotification,
+    #[serde(rename = "told")]
+    pub last_notification: LastNotification,
     /// Whether an event named the alarm; it is then a hold even without any other wiring to the function.
     #[serde(default)]
     pub named: bool,
@@ -163,7 +165,7 @@ impl RouteRecord {
             tag_missing: false,
             released: None,
             owed: None,
-            told: None,
+            last_notification: None,
             paged: BTreeMap::new(),
             trials: BTreeMap::new(),
             watch: None,

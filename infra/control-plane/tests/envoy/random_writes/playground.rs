@@ -87,7 +87,7 @@ impl Watch {
         let calling = tokio::spawn(async move {
             let mut failed = BTreeMap::new();
             while !stopped.load(Ordering::Relaxed) {
-                failed.extend(ask(&client, &doors).await.into_iter().filter(|(_, status)| *status != 200));
+                failed.extend(call_all(&client, &doors).await.into_iter().filter(|(_, status)| *status != 200));
                 tokio::time::sleep(PACE).await;
             }
             failed
@@ -194,21 +194,21 @@ impl Playground {
     pub(super) async fn settle(&mut self) {
         let deadline = Instant::now() + TIMEOUT;
         loop {
-            let told = self.told("/proxies").await;
-            let proxies = told["proxies"].as_array().unwrap();
+            let answer = self.fetch("/proxies").await;
+            let proxies = answer["proxies"].as_array().unwrap();
             if proxies.len() == self.envoys.len() && proxies.iter().all(|proxy| proxy["upToDate"] == true) {
                 break;
             }
-            assert!(!told.to_string().contains("\"nack\":{"), "{told:#}\n{:#?}", self.specs);
-            assert!(Instant::now() < deadline, "the proxies are not up to date: {told:#}\n{:#?}", self.specs);
+            assert!(!answer.to_string().contains("\"nack\":{"), "{answer:#}\n{:#?}", self.specs);
+            assert!(Instant::now() < deadline, "the proxies are not up to date: {answer:#}\n{:#?}", self.specs);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let mut wanted = BTreeMap::new();
         for node in SERVERS.into_iter().filter(|node| self.specs.contains_key(&format!("virtualNode/{node}"))) {
             // Without a proxy, the application stands in its place.
             let side = if self.has_proxy(node) { "application" } else { "ingress" };
-            let told = self.told(&format!("/proxies/{MESH}/virtualNode/{node}")).await;
-            let entries = told["ports"][side].as_array().unwrap();
+            let answer = self.fetch(&format!("/proxies/{MESH}/virtualNode/{node}")).await;
+            let entries = answer["ports"][side].as_array().unwrap();
             wanted.extend(entries.iter().map(|entry| (entry["port"].as_u64().unwrap(), node)));
         }
         let gone: BTreeSet<u64> = self.applications.keys().filter(|port| !wanted.contains_key(port)).copied().collect();
@@ -224,20 +224,20 @@ impl Playground {
 
     /// The status of every call that can be made.
     pub(super) async fn probe(&self) -> BTreeMap<Call, u16> {
-        ask(&self.client, &self.doors().await).await
+        call_all(&self.client, &self.doors().await).await
     }
 
     /// Every call that can be made.
     pub(super) async fn doors(&self) -> Doors {
         let mut doors = Vec::new();
-        let told = self.told(&format!("/proxies/{MESH}/virtualNode/{CLIENT}")).await;
-        for entry in told["ports"]["egress"].as_array().unwrap() {
+        let answer = self.fetch(&format!("/proxies/{MESH}/virtualNode/{CLIENT}")).await;
+        for entry in answer["ports"]["egress"].as_array().unwrap() {
             let service = entry["backend"].as_str().unwrap().to_owned();
             let port = u16::try_from(entry["servicePort"].as_u64().unwrap()).unwrap();
             doors.push((Door::Backend { service, port }, entry["port"].as_u64().unwrap()));
         }
-        let told = self.told(&format!("/proxies/{MESH}/virtualGateway/{GATEWAY}")).await;
-        for entry in told["ports"]["ingress"].as_array().unwrap() {
+        let answer = self.fetch(&format!("/proxies/{MESH}/virtualGateway/{GATEWAY}")).await;
+        for entry in answer["ports"]["ingress"].as_array().unwrap() {
             let port = u16::try_from(entry["listener"].as_u64().unwrap()).unwrap();
             doors.push((Door::Gateway { port }, entry["port"].as_u64().unwrap()));
         }
@@ -250,12 +250,12 @@ impl Playground {
 
     /// What the control plane says of the client and the gateway.
     pub(super) async fn findings(&self) -> String {
-        let client = self.told(&format!("/proxies/{MESH}/virtualNode/{CLIENT}")).await;
-        let gateway = self.told(&format!("/proxies/{MESH}/virtualGateway/{GATEWAY}")).await;
+        let client = self.fetch(&format!("/proxies/{MESH}/virtualNode/{CLIENT}")).await;
+        let gateway = self.fetch(&format!("/proxies/{MESH}/virtualGateway/{GATEWAY}")).await;
         format!("{} {}", client["findings"], gateway["findings"])
     }
 
-    async fn told(&self, path: &str) -> Value {
+    async fn fetch(&self, path: &str) -> Value {
         let url = format!("{}{path}", self.stage.api);
         let answer = self.stage.client.get(&url).send().await.unwrap();
         let (status, text) = (answer.status(), answer.text().await.unwrap());
@@ -265,7 +265,7 @@ impl Playground {
 }
 
 /// The status of each call; 0 for no answer. With `WRITES_VERBOSE`, answers other than 200 are printed.
-async fn ask(client: &reqwest::Client, doors: &Doors) -> BTreeMap<Call, u16> {
+async fn call_all(client: &reqwest::Client, doors: &Doors) -> BTreeMap<Call, u16> {
     let is_verbose = std::env::var_os("WRITES_VERBOSE").is_some();
     let answered = join_all(doors.iter().map(async |(call, at)| {
         let url = format!("http://127.0.0.1:{at}{}", call.path);
