@@ -10,7 +10,8 @@ use super::{Pattern, Period};
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct WeightsPolicy {
     /// The callers that declare weights as infrastructure as code: regular expressions for role ARNs or key names. The
-    /// weights of any other caller are an operator's edit.
+    /// weights of any other caller are an operator's edit. It must be empty for now: no control plane reports the
+    /// caller of a version, so every foreign write is an edit.
     pub declared_by: Vec<Pattern>,
     /// When a role and Meshwarden count as reverting each other.
     pub reverts: RevertPolicy,
@@ -37,8 +38,14 @@ impl Default for RevertPolicy {
 impl WeightsPolicy {
     /// The first contradiction in the section: its key and its remedy.
     pub(super) fn contradiction(&self) -> Option<(String, String)> {
-        (!(1..=20).contains(&self.reverts.limit))
-            .then(|| ("weights.reverts.limit".to_owned(), "expected 1 to 20".to_owned()))
+        let problem = if !self.declared_by.is_empty() {
+            ("weights.declaredBy", "expected an empty list: no control plane reports the caller of a version yet")
+        } else if !(1..=20).contains(&self.reverts.limit) {
+            ("weights.reverts.limit", "expected 1 to 20")
+        } else {
+            return None;
+        };
+        Some((problem.0.to_owned(), problem.1.to_owned()))
     }
 }
 
@@ -50,9 +57,9 @@ mod tests {
     fn section_has_bounds_and_defaults() {
         let policy = Policy::read("version: 1\n").unwrap();
         assert_eq!((policy.weights.declared_by.len(), policy.weights.reverts.limit), (0, 3));
-        let policy =
-            Policy::read("version: 1\nweights: {declaredBy: ['arn:aws:iam::\\d+:role/terraform-.*']}\n").unwrap();
-        assert!(policy.weights.declared_by[0].matches("arn:aws:iam::123456789012:role/terraform-shop"));
+        let declared = "version: 1\nweights: {declaredBy: ['arn:aws:iam::\\d+:role/terraform-.*']}\n";
+        let refused = Policy::read(declared).unwrap_err().to_string();
+        assert!(refused.contains("weights.declaredBy") && refused.contains("empty list"), "{refused}");
         for (limit, valid) in [(0, false), (1, true), (20, true), (21, false)] {
             let read = Policy::read(&format!("version: 1\nweights: {{reverts: {{limit: {limit}}}}}\n"));
             assert_eq!(read.is_ok(), valid, "{limit}");

@@ -1,13 +1,12 @@
 use super::*;
 use crate::amounts::Percent;
 use crate::failover::fixtures::{at, node, split};
-use crate::policy::Policy;
 use crate::weights::{DrillLayer, Edit, FailoverLayer, Move, Moves, Phase, PromotedOver, RolloutLayer};
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/terraform";
 
 fn policy() -> WeightsPolicy {
-    Policy::read("version: 1\nweights: {declaredBy: ['arn:aws:iam::\\d+:role/terraform']}\n").unwrap().weights
+    serde_json::from_value(serde_json::json!({ "declaredBy": ["arn:aws:iam::\\d+:role/terraform"] })).unwrap()
 }
 
 fn old() -> WeightSplit {
