@@ -92,8 +92,8 @@ pub async fn check_single_faults<S: FaultSuite>(suite: &S, extent: Extent) {
     println!("{:?}", disturbed::run(set, choose).await);
 }
 
-/// The cases in the variable `FAULT_CASES`, as in `1:Malformed,16:Throttle`, to run failed cases again; all cases without
-/// it.
+/// The cases in the variable `FAULT_CASES`, as in `1:Malformed,16:Throttle`, to run failed cases again; all cases
+/// without it.
 fn selected(cases: Vec<(usize, Fault)>) -> Vec<(usize, Fault)> {
     let Ok(wanted) = std::env::var("FAULT_CASES") else { return cases };
     let is_wanted =

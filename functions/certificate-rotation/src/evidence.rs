@@ -20,8 +20,8 @@ pub(crate) struct Evidence {
 }
 
 impl Evidence {
-    /// Reads the streams. Then it probes listeners with too little information in the streams, if the policy has their
-    /// addresses.
+    /// Reads the streams. Then it probes listeners with too little information in the streams, if the policy has
+    /// their addresses.
     pub(crate) async fn gather(ports: &Ports, policy: &CertificatesPolicy, surveyed: &MeshCertificates) -> Self {
         let streams = ports.proxies.proxies().await.map_err(|error| error.to_string());
         let mut evidence = Self { streams, probed: BTreeMap::new() };

@@ -132,8 +132,8 @@ struct SeenMesh {
     resources: BTreeMap<ResourcePath, Resource>,
 }
 
-/// Reads all meshes one by one, and then the certificates of all readable meshes together, because meshes share
-/// certificates.
+/// Reads all meshes one by one, and then the certificates of all readable meshes together, because meshes
+/// share certificates.
 pub(crate) async fn observe(
     ports: &Ports,
     policy: &Policy,

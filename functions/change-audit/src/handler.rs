@@ -33,8 +33,8 @@ const FRESH: SignedDuration = SignedDuration::from_mins(10);
 /// The most unread resources that a report names.
 const MOST_NAMED: usize = 20;
 
-/// The reason codes for which a mesh is not or not fully audited. Each failure is remembered until its reason is
-/// resolved.
+/// The reason codes for which a mesh is not or not fully audited. Each failure is remembered until its reason
+/// is resolved.
 const FAILURES: [&str; 9] = [
     "StateUnreachable",
     "LastStateUnreadable",

@@ -220,8 +220,8 @@ impl Remembered {
         std::mem::take(&mut self.head.document.owed)
     }
 
-    /// Remembers unsent messages. If there are too many, the oldest are dropped; the journal and the reports have their
-    /// findings.
+    /// Remembers unsent messages. If there are too many, the oldest are dropped; the journal and the reports have
+    /// their findings.
     pub(crate) fn owe(&mut self, mut owed: Vec<SweepMessage>) {
         let superfluous = owed.len().saturating_sub(MOST_OWED);
         if superfluous > 0 {

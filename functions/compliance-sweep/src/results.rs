@@ -29,8 +29,8 @@ pub(crate) struct Progress {
     pub(crate) retry: Option<String>,
 }
 
-/// The reason codes for which a mesh is not or not fully swept. Each failure is remembered until its reason is
-/// resolved.
+/// The reason codes for which a mesh is not or not fully swept. Each failure is remembered until its reason
+/// is resolved.
 pub(crate) const FAILURES: [&str; 8] = [
     "StateUnreachable",
     "Unreadable",

@@ -21,8 +21,8 @@ const MAX_ROUNDS: usize = 5;
 
 /// Tags cost a call each, so they are read only for alarms that have no other source of a target. Alarms in `ALARM` and
 /// alarms that an event names are read at once. A scheduled run reads a few of the other alarms, which may decide about
-/// a drained or idle node. More would exceed the rate limit of `ListTagsForResource` in an account with hundreds of
-/// alarms.
+/// a drained or idle node. More would exceed the rate limit of `ListTagsForResource` in an account with hundreds
+/// of alarms.
 const QUIET_TAGS_A_TICK: usize = 10;
 
 /// How long active mute rules count before they are re-read.

@@ -27,8 +27,8 @@ use crate::report::{ReportEntry, is_stale};
 use crate::trigger::Trigger;
 use crate::{NAME, Ports};
 
-/// How often the function observes and decides a route that another writer changed in between. After that, Lambda
-/// retries.
+/// How often the function observes and decides a route that another writer changed in between. After that,
+/// Lambda retries.
 const ATTEMPTS: usize = 3;
 
 /// Routes changed at a time: enough for a node that is a target of many routes, and below App Mesh's write limits. App
@@ -154,8 +154,8 @@ impl RouteFailover {
         }
     }
 
-    /// Reports alarms in `ALARM` that lead to no decision. It runs after everything else, so that no failover waits for
-    /// it.
+    /// Reports alarms in `ALARM` that lead to no decision. It runs after everything else, so that no failover waits
+    /// for it.
     async fn report_unanswered(&self, invocation: &Invocation<'_>, foreign: &[&AlarmEvent]) {
         let Invocation { run, trigger, window, alarms } = invocation;
         let memory = self.notifications.memory();

@@ -97,8 +97,8 @@ impl Memory {
     }
 
     /// Pages the due alarms, removes entries that are over, and stores the document if it has changed. `unanswered` are
-    /// the alarms that lead to no decision. If every alarm was read (`is_complete`), any other alarm is not a hold any
-    /// more.
+    /// the alarms that lead to no decision. If every alarm was read (`is_complete`), any other alarm is not a hold
+    /// any more.
     pub(crate) async fn settle(&self, pager: &Pager, run: &Run<'_>, unanswered: &[UnansweredAlarm], is_complete: bool) {
         let (policy, now) = (&run.policy().failover.paging, run.now());
         let window = run.window(&run.policy().failover.budget);

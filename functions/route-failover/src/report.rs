@@ -178,8 +178,8 @@ fn subject_text(subject: &Subject) -> String {
     }
 }
 
-/// Whether another writer changed the route or its record in between, so that the function observes and decides once
-/// more.
+/// Whether another writer changed the route or its record in between, so that the function observes and decides
+/// once more.
 fn overtaken(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Superseded | Outcome::Refused { refusal: Refusal::RevisionMoved })
 }

@@ -107,8 +107,8 @@ impl Trigger {
         self.deliveries.iter().map(|delivery| delivery.message_id.clone()).collect()
     }
 
-    /// The deliveries that requested work on a resource, named as in reports; `meshes` returns the meshes of an alarm's
-    /// targets.
+    /// The deliveries that requested work on a resource, named as in reports; `meshes` returns the meshes of an
+    /// alarm's targets.
     pub(crate) fn requested_by(
         &self,
         resource: &str,

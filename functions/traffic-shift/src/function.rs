@@ -17,8 +17,8 @@ use crate::shifts::{Found, Shift};
 use crate::trigger::Trigger;
 use crate::{NAME, Ports, metrics};
 
-/// How long an entry of the index may have no document. Its request stores the document in the same run or in a repeated
-/// delivery.
+/// How long an entry of the index may have no document. Its request stores the document in the same run or in a
+/// repeated delivery.
 const WITHOUT_DOCUMENT: SignedDuration = SignedDuration::from_hours(24);
 
 /// The function traffic-shift.

@@ -59,8 +59,8 @@ pub(crate) struct Args {
     connections: ConnectionArgs,
     #[command(flatten)]
     xds: XdsArgs,
-    /// The folder that stores the state; created if it does not exist. Without it, the state is lost when the process
-    /// ends.
+    /// The folder that stores the state; created if it does not exist. Without it, the state is lost when the
+    /// process ends.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     #[command(flatten)]

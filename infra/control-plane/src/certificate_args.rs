@@ -12,8 +12,8 @@ use control_plane::xds::{CertificateRule, ListenError, SdsServer, XdsSettings};
 /// The source of the proxies' certificates.
 #[derive(Debug, Args)]
 pub(crate) struct CertificateArgs {
-    /// The source of certificates: none, or ACM, private CAs and Secrets Manager with the AWS SDK's own environment
-    /// variables.
+    /// The source of certificates: none, or ACM, private CAs and Secrets Manager with the AWS SDK's own
+    /// environment variables.
     #[arg(long, value_name = "WHERE", default_value = "none")]
     certificates: CertificateSource,
     /// How often served secrets are compared with their source.
@@ -24,8 +24,8 @@ pub(crate) struct CertificateArgs {
     #[arg(long = "bundle", value_name = "NAME=SECRET_ARN")]
     bundles: Vec<Binding>,
     /// Limits a mesh to the certificates, CAs and bundles that match its patterns, with `*` for any characters.
-    /// Without this option any mesh may use any of them; with it a mesh without a pattern may use none. Can be
-    /// repeated.
+    /// Without this option any mesh may use any of them; with it a mesh without a pattern may use none. Can
+    /// be repeated.
     #[arg(long = "certificates-for", value_name = "MESH=PATTERN")]
     rules: Vec<CertificateRule>,
     /// How bound secrets reach the proxies: `local`, through the socket on each machine (`control-plane sds`), or

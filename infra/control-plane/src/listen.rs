@@ -21,8 +21,8 @@ use crate::connections::{Client, Closed, ConnectionTable, LimitedIo, Service, Sl
 use crate::log::LogThrottle;
 use crate::tls::Tls;
 
-/// The pause after a failed accept, for example without free file descriptors: the next one would fail at once as
-/// well.
+/// The pause after a failed accept, for example without free file descriptors: the next one would fail at once
+/// as well.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// The longest head of a request over HTTP/1.1, and the most of a body that waits for its reader, in bytes. An

@@ -69,8 +69,8 @@ impl FromStr for SharedStore {
 /// The settings of one server.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The address of the API. Port 0 selects a free port. Without authentication only loopback addresses are
-    /// accepted.
+    /// The address of the API. Port 0 selects a free port. Without authentication only loopback addresses
+    /// are accepted.
     pub api: SocketAddr,
     /// The authentication of API callers.
     pub api_auth: ApiAuth,

@@ -132,8 +132,8 @@ impl Store {
         Self { shared, worker: None, presence: None }
     }
 
-    /// A store with the records that were read from its storage. Lower quotas remove no resource. Fails if no thread can be
-    /// started.
+    /// A store with the records that were read from its storage. Lower quotas remove no resource. Fails if no thread can
+    /// be started.
     pub fn with_storage(storage: Box<dyn Storage>, records: &[Record], quotas: Quotas) -> io::Result<Self> {
         let start = Snapshot { records: records.to_vec(), ..Snapshot::default() };
         Self::start(Arc::new(LocalLog::new(storage)), &start, quotas, None)

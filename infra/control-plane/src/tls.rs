@@ -170,8 +170,8 @@ fn revoked(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Tl
     if lists.is_empty() { Err(TlsError::NoList { path: path.to_owned() }) } else { Ok(lists) }
 }
 
-/// Warns if users other than the owner can read a key. The key is used all the same: Kubernetes mounts secrets this
-/// way.
+/// Warns if users other than the owner can read a key. The key is used all the same: Kubernetes mounts secrets
+/// this way.
 fn check_mode(key: &Path) {
     let mode = fs::metadata(key).map_or(0, |file| file.mode() & 0o777);
     if mode & 0o077 != 0 {

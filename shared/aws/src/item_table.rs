@@ -29,7 +29,7 @@ pub enum TableValue {
     Text(String),
     /// A whole number.
     Number(u64),
-    /// Bytes.
+    /// A binary attribute.
     Bytes(Vec<u8>),
 }
 

@@ -117,7 +117,7 @@ impl RouteStep {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Urgency {
-    /// Now.
+    /// It must be read at once.
     Page,
     /// During working hours.
     Note,

@@ -93,7 +93,7 @@ pub enum Reason {
     },
     /// An operator or a service stopped the drill.
     Stopped {
-        /// Who.
+        /// The operator or service that requested the stop.
         by: String,
     },
     /// The weights were not written in time.

@@ -36,7 +36,7 @@ impl ProxyId {
         }
     }
 
-    fn of(path: ResourcePath, owner: Option<AccountId>, id: &str) -> Result<Self, ProxyError> {
+    fn new(path: ResourcePath, owner: Option<AccountId>, id: &str) -> Result<Self, ProxyError> {
         match path {
             ResourcePath::VirtualNode(mesh, name) => Ok(Self { mesh, owner, proxy: Proxy::Node(name) }),
             ResourcePath::VirtualGateway(mesh, name) => Ok(Self { mesh, owner, proxy: Proxy::Gateway(name) }),
@@ -56,7 +56,7 @@ impl FromStr for ProxyId {
         let unknown = || ProxyError { id: id.to_owned() };
         if id.starts_with("arn:") {
             let arn = Arn::parse(id).map_err(|_| unknown())?;
-            return Self::of(arn.path().clone(), Some(arn.account().clone()), id);
+            return Self::new(arn.path().clone(), Some(arn.account().clone()), id);
         }
         let mut parts = id.splitn(3, '/');
         let (Some("mesh"), Some(mesh), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
@@ -67,7 +67,7 @@ impl FromStr for ProxyId {
             None => (mesh, None),
         };
         let path = ResourcePath::parse(&format!("mesh/{mesh}/{rest}")).map_err(|_| unknown())?;
-        Self::of(path, owner, id)
+        Self::new(path, owner, id)
     }
 }
 

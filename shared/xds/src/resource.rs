@@ -59,7 +59,7 @@ pub struct Version(String);
 
 impl Version {
     /// Computes the version of a sequence of parts. The boundaries between the parts count.
-    pub fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+    pub fn from_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hash = Sha256::new();
         for part in parts {
             hash.update(part.len().to_be_bytes());
@@ -102,7 +102,7 @@ impl Resource {
     #[must_use]
     pub fn encode<M: Message + Name>(message: &M) -> Self {
         let body = Zeroizing::new(message.encode_to_vec());
-        Self { version: Version::of([body.as_slice()]), body: Arc::new(body), is_inner_routes: false }
+        Self { version: Version::from_parts([body.as_slice()]), body: Arc::new(body), is_inner_routes: false }
     }
 
     /// Marks a route configuration as the inner one of a virtual gateway: other route configurations of the same proxy

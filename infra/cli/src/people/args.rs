@@ -179,8 +179,8 @@ pub(crate) struct ReleaseArgs {
     #[arg(value_parser = releasable)]
     pub(crate) what: Releasable,
 
-    /// Accepts the split that infrastructure as code declares for a route, although it is the split from before a
-    /// promotion.
+    /// Accepts the split that infrastructure as code declares for a route, although it is the split from before
+    /// a promotion.
     #[arg(long)]
     pub(crate) accept_declared: bool,
 

@@ -36,8 +36,8 @@ impl AdmissionCase {
         Self { before, path, after }
     }
 
-    /// Whether the mesh has not changed. A resource is never changed in place, so equal pointers mean equal
-    /// resources.
+    /// Whether the mesh has not changed. A resource is never changed in place, so equal pointers mean
+    /// equal resources.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.before.len() == other.before.len()
             && self.before.iter().zip(&other.before).all(|(one, other)| Arc::ptr_eq(one, other))

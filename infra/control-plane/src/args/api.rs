@@ -16,8 +16,8 @@ pub(crate) struct ApiArgs {
     /// have permission to read it. Reloaded when it changes; while it is invalid, every request is refused.
     #[arg(long, value_name = "FILE", required_if_eq("api_auth", "keys"))]
     api_keys: Option<PathBuf>,
-    /// With `sts`: the name of this server, which callers include in their signed identity. Every server needs its
-    /// own.
+    /// With `sts`: the name of this server, which callers include in their signed identity. Every server needs
+    /// its own.
     #[arg(long, value_name = "NAME", required_if_eq("api_auth", "sts"), value_parser = Audience::parse)]
     auth_audience: Option<Audience>,
     /// With `sts`: a role whose sessions may call, `arn:aws:iam::ACCOUNT:role/NAME`, with `*` for any characters of
@@ -44,8 +44,8 @@ enum ApiAuthMethod {
 }
 
 impl ApiArgs {
-    /// The settings. Fails on an option that has no effect without another one, and on an incomplete authentication
-    /// method.
+    /// The settings. Fails on an option that has no effect without another one, and on an incomplete
+    /// authentication method.
     pub(crate) fn settings(self) -> Result<(ApiAuth, Option<TlsFiles>), &'static str> {
         if self.api_keys.is_some() && self.api_auth != ApiAuthMethod::Keys {
             return Err("--api-keys has no effect without --api-auth keys");

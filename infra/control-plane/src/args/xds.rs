@@ -44,8 +44,8 @@ pub(crate) struct XdsArgs {
     #[arg(long, value_name = "NAMES", default_value = "service")]
     stat_names: StatNamesArg,
     /// Virtual gateways append the address of the client's connection to `X-Forwarded-For`, and use it as the client
-    /// address (Envoy's `use_remote_address`). Without it they forward the header unchanged, as App Mesh's gateways
-    /// did.
+    /// address (Envoy's `use_remote_address`). Without it they forward the header unchanged, as App Mesh's
+    /// gateways did.
     #[arg(long)]
     gateway_use_remote_address: bool,
     /// The number of trusted proxies in front of virtual gateways that append to `X-Forwarded-For`, such as 1 for a
@@ -95,8 +95,8 @@ impl FromStr for ListenerArg {
 }
 
 impl XdsArgs {
-    /// The settings. Fails on an option that has no effect without another one, and on an incomplete authentication
-    /// method.
+    /// The settings. Fails on an option that has no effect without another one, and on an incomplete
+    /// authentication method.
     pub(crate) fn settings(self) -> Result<XdsSettings, String> {
         let default = self.xds_auth.unwrap_or(XdsAuthMethod::None);
         let methods: Vec<XdsAuthMethod> = self.xds.iter().map(|listener| listener.auth.unwrap_or(default)).collect();

@@ -24,8 +24,8 @@ const GUARANTEED: usize = 1000;
 /// can replay a write.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// The signatures of writes, each until it expires, with their owners: the writes of one key do not take the room of
-/// another.
+/// The signatures of writes, each until it expires, with their owners: the writes of one key do not take the room
+/// of another.
 #[derive(Debug)]
 pub(crate) struct ReplayMemory {
     signatures: Mutex<SignatureTable>,

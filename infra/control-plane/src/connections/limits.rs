@@ -7,8 +7,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 /// File descriptors for other uses: the store, certificates, calls to AWS and to event receivers, standard streams.
 const RESERVED_FILES: u64 = 128;
 
-/// The highest limit on open files that is set. The kernel allows more, but a descriptor table of that size costs
-/// memory.
+/// The highest limit on open files that is set. The kernel allows more, but a descriptor table of that size
+/// costs memory.
 const MAX_FILE_LIMIT: u64 = 1 << 20;
 
 /// The default number of connections. Each uses up to 100 KB while it is busy.

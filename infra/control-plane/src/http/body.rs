@@ -158,8 +158,8 @@ impl Members {
         checked.map_err(|violations| ApiError::Invalid { violations })
     }
 
-    /// Refuses members that are left. Members of the URI may be repeated in the body, as in input files of the AWS
-    /// CLI.
+    /// Refuses members that are left. Members of the URI may be repeated in the body, as in input files of the
+    /// AWS CLI.
     pub(super) fn finish(mut self, in_uri: &[&str]) -> Result<(), ApiError> {
         self.0.retain(|name, _| !in_uri.contains(&name.as_str()));
         match self.0.keys().next() {

@@ -174,8 +174,8 @@ fn request_context(parts: &Parts, id: &Uuid) -> RequestContext {
     }
 }
 
-/// Draws the time and the id of a write. The time has milliseconds, which survive the conversion to a JSON number and
-/// back.
+/// Draws the time and the id of a write. The time has milliseconds, which survive the conversion to a JSON number
+/// and back.
 fn stamp() -> Stamp {
     let now = Timestamp::now();
     Stamp { now: now.round(Unit::Millisecond).unwrap_or(now), uid: Uuid::new_v4() }

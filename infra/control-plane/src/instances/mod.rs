@@ -50,8 +50,8 @@ pub struct InstanceProblem {
 
 /// The ids of the problems of services. They are findings of the proxies that call the nodes of the service.
 pub mod problem {
-    /// The source does not return the instances: the service does not exist, access is denied, or the source does not
-    /// respond.
+    /// The source does not return the instances: the service does not exist, access is denied, or the source does
+    /// not respond.
     pub const UNAVAILABLE: &str = "instances-unavailable";
     /// Some instances have no address, such as instances with a host name.
     pub const NO_ADDRESS: &str = "instance-without-address";

@@ -30,8 +30,8 @@ pub use xds::{ProxyKind, XdsMetrics, XdsType};
 /// The content type of [`Metrics::text`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// In seconds. A request answered from memory takes less than the first bound; a commit to a slow disk more than
-/// most.
+/// In seconds. A request answered from memory takes less than the first bound; a commit to a slow disk more
+/// than most.
 const DURATIONS: [f64; 12] = [0.0002, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
 
 type Histograms = Family<[Label; 1], Histogram, fn() -> Histogram>;

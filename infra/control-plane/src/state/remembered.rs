@@ -11,8 +11,8 @@ use super::resource::Resource;
 /// The key of a remembered answer: the uid of the resource, and the token.
 pub(super) type TokenKey = (Uuid, ClientToken);
 
-/// A request with a client token, and its answer. The request is stored completely; it shares its spec with the
-/// answer.
+/// A request with a client token, and its answer. The request is stored completely; it shares its spec with
+/// the answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Remembered {
     /// The caller's token.

@@ -210,8 +210,8 @@ fn failed<E: Error + Send + Sync + 'static>(doing: &'static str) -> impl FnOnce(
     move |source| CommitError::new(doing, source)
 }
 
-/// Converts a panic of the database into an error: it asserts invariants that a failing device breaks, and the thread has to
-/// continue.
+/// Converts a panic of the database into an error: it asserts invariants that a failing device breaks, and the thread has
+/// to continue.
 fn catch_panic(work: impl FnOnce() -> Result<(), CommitError>) -> Result<(), CommitError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(CommitError::new("commit", "the database panicked")))
 }

@@ -17,8 +17,8 @@ pub(super) struct Folder {
     path: PathBuf,
     /// The lock file. The operating system releases its lock when the process ends, however it ends.
     lock: File,
-    /// The folder itself, locked as well because the lock file can be removed. Not every file system can lock a
-    /// folder.
+    /// The folder itself, locked as well because the lock file can be removed. Not every file system can lock
+    /// a folder.
     _itself: File,
 }
 
@@ -125,8 +125,8 @@ impl Folder {
         self.adopt().map_err(system("replace", &self.store()))
     }
 
-    /// Moves a draft to the path of the store, durably. A crash on the way leaves the old store or the new one,
-    /// complete.
+    /// Moves a draft to the path of the store, durably. A crash on the way leaves the old store or the new
+    /// one, complete.
     pub(super) fn adopt(&self) -> io::Result<()> {
         fs::rename(self.draft(), self.store())?;
         File::open(&self.path)?.sync_all()

@@ -31,8 +31,8 @@ pub(super) trait Items: fmt::Debug + Send + Sync {
     /// The store as `--store` names it.
     fn name(&self) -> String;
 
-    /// Checks that acknowledged items stay, and returns what identifies the store in the world: a copy has another
-    /// identity.
+    /// Checks that acknowledged items stay, and returns what identifies the store in the world: a copy has
+    /// another identity.
     async fn identify(&self) -> Result<String, SharedOpenError>;
 
     /// Stores an item, unless another one has its keys.

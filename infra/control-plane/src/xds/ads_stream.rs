@@ -26,8 +26,8 @@ use crate::connections::{Busy, Slot};
 use crate::log::Truncated;
 use crate::metrics::XdsType;
 
-/// How long a client may keep a stream open without a first request. Envoy sends it at once; other clients only use
-/// resources.
+/// How long a client may keep a stream open without a first request. Envoy sends it at once; other clients only
+/// use resources.
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
 /// How long a proxy waits for its first snapshot, which takes milliseconds. Without one it may reconnect later.

@@ -25,8 +25,8 @@ pub struct Bootstrap {
     pub tls: Option<BootstrapTls>,
     /// The local socket that serves secrets which the mesh refers to by name.
     pub sds_socket: Option<PathBuf>,
-    /// Whether the Envoy uses the delta protocol. It then reports its resources when it reconnects, and receives only
-    /// changes.
+    /// Whether the Envoy uses the delta protocol. It then reports its resources when it reconnects, and receives
+    /// only changes.
     pub delta: bool,
     /// The destination of its statistics.
     pub statistics: Statistics,

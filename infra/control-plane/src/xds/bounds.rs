@@ -10,8 +10,8 @@ const MAX_NACK_TEXT: usize = 4096;
 /// The most resource names of one stream, subscribed or reported, in bytes: more than 10,000 clusters.
 const MAX_NAME_BYTES: usize = 1024 * 1024;
 
-/// Shortens the text of a NACK, and refuses names beyond the limit of a stream, which has `kept` bytes of them
-/// already.
+/// Shortens the text of a NACK, and refuses names beyond the limit of a stream, which has `kept` bytes of
+/// them already.
 pub(super) fn apply<P: Protocol>(request: &mut P::Request, kept: usize) -> Result<(), Status> {
     if let Some(refusal) = P::refusal_mut(request) {
         let length = shortened(&refusal.message).len();

@@ -14,8 +14,8 @@ use super::proxy_snapshot::{ProxySnapshot, SecretUses};
 use super::withhold::{Resources, separate};
 
 /// Builds a proxy's snapshot; the error means that it has to wait for secrets or instances. Returns `None` after a
-/// panic of the translation, which is a defect that must not affect other proxies: this proxy keeps its
-/// configuration.
+/// panic of the translation, which is a defect that must not affect other proxies: this proxy keeps
+/// its configuration.
 pub(super) fn build_proxy_snapshot(
     mesh: &Mesh,
     proxy: &Proxy,

@@ -155,8 +155,8 @@ impl MeshModels {
         self.meshes.get(mesh)
     }
 
-    /// The new state of a proxy with this previous snapshot. `None` means no change, also while something new is
-    /// pending.
+    /// The new state of a proxy with this previous snapshot. `None` means no change, also while something new
+    /// is pending.
     pub(super) fn served(&self, id: &ProxyId, previous: Option<&ProxySnapshot>) -> Option<Served> {
         self.build(id, previous, true)
     }

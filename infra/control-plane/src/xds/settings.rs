@@ -87,8 +87,8 @@ impl XdsListener {
 /// The authentication of proxies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum XdsAuth {
-    /// Any client on this machine may be any proxy: loopback addresses, and sockets for the user of this process
-    /// only.
+    /// Any client on this machine may be any proxy: loopback addresses, and sockets for the user of this
+    /// process only.
     None,
     /// A client with a certificate may be the proxy that the certificate names.
     Mtls {

@@ -16,8 +16,8 @@ use crate::specs::{client, node, route};
 use crate::stage::Stage;
 
 const SERVICE: &str = "colours.shop.local";
-/// How often the proxy is disconnected. Removing a cluster before its route makes requests fail for milliseconds
-/// only.
+/// How often the proxy is disconnected. Removing a cluster before its route makes requests fail for
+/// milliseconds only.
 const TIMES: usize = 6;
 
 /// A TCP relay to the control plane that can be interrupted.

@@ -340,8 +340,8 @@ impl Drop for Scratch {
     }
 }
 
-/// Hundreds of loopback ports that no other test uses: the first port of each hundred is bound while the block
-/// exists.
+/// Hundreds of loopback ports that no other test uses: the first port of each hundred is bound while the
+/// block exists.
 pub(crate) struct PortBlock {
     held: Vec<TcpListener>,
 }

@@ -104,8 +104,8 @@ async fn throttled_history_retries_only_the_oversized_item() {
     assert_eq!(shop.evaluated()[V1].0, "COMPLIANT");
 }
 
-/// An answer that AWS Config rejects once is sent again in the same invocation. After a lasting failure, its message is
-/// retried.
+/// An answer that AWS Config rejects once is sent again in the same invocation. After a lasting failure, its message
+/// is retried.
 #[tokio::test(start_paused = true)]
 async fn failed_answer_retries_only_its_message() {
     let shop = shop();

@@ -61,8 +61,8 @@ pub enum Unknown {
     Idle,
     /// The alarms have too little data, or a state that this version does not know.
     InsufficientData,
-    /// The alarms are `OK`, but CloudWatch reports that their evaluation failed or was partial: the state is out of
-    /// date.
+    /// The alarms are `OK`, but CloudWatch reports that their evaluation failed or was partial: the state is out
+    /// of date.
     NotEvaluated,
     /// The metrics that the alarm evaluates cannot be read.
     Unreadable,

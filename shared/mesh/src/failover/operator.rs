@@ -64,8 +64,8 @@ pub struct Restoration {
 }
 
 /// The restoration of a route: the declared split without any layer. `None` if the route has no layer. `keep` holds the
-/// route after the restoration: alarms still in `ALARM` would drain it again within a minute. An existing hold stays in
-/// place.
+/// route after the restoration: alarms still in `ALARM` would drain it again within a minute. An existing hold stays
+/// in place.
 #[must_use]
 pub fn restoration(
     route: &RouteFacts,

@@ -252,8 +252,8 @@ pub enum ActReason {
         /// The alarms that report the failure.
         alarms: Vec<AlarmName>,
     },
-    /// Nodes fail; part of their share moves to other targets, and the rest stays because no target has capacity for
-    /// it.
+    /// Nodes fail; part of their share moves to other targets, and the rest stays because no target has capacity
+    /// for it.
     PartialSpill {
         /// The failing nodes.
         failing: Vec<VirtualNodeName>,
@@ -353,8 +353,8 @@ pub struct Return {
     pub node: VirtualNodeName,
     /// The step; 0 is the probe.
     pub step: u8,
-    /// Whether this is a probe without proof, allowed by the policy because the node's alarms cannot clear without
-    /// requests.
+    /// Whether this is a probe without proof, allowed by the policy because the node's alarms cannot clear
+    /// without requests.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub without_proof: bool,
 }

@@ -178,8 +178,8 @@ pub fn unanswered_alarms(input: &AlarmInput<'_>) -> Vec<UnansweredAlarm> {
 }
 
 /// Whether an alarm without wiring except events is known to belong to another application. It must have arrived by the
-/// event bus alone, all possible wiring must have been read, and none was found. Unreadable wiring never makes an alarm
-/// unrelated.
+/// event bus alone, all possible wiring must have been read, and none was found. Unreadable wiring never makes an
+/// alarm unrelated.
 fn is_unrelated(alarm: &Alarm, reason: &Unmapped, input: &AlarmInput<'_>) -> bool {
     let names_nothing = match reason {
         Unmapped::NamesNoTarget | Unmapped::ChildrenNameNoTarget | Unmapped::ChildrenChanged => true,

@@ -13,8 +13,8 @@ use super::failover::Budget;
 use crate::alarm::AlarmName;
 use crate::name::{MeshName, VirtualNodeName};
 
-/// The settings of drills. A drill drains one virtual node as a failover would, for a bounded time, and restores the
-/// weights.
+/// The settings of drills. A drill drains one virtual node as a failover would, for a bounded time, and restores
+/// the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct DrillsPolicy {

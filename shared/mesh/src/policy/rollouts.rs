@@ -41,8 +41,8 @@ pub struct RolloutsPolicy {
     pub hook_timeout: Period,
     /// The number of requests that a metric gate needs in a step, unless the gate has an own number: 1 to 1000000.
     pub min_requests: u32,
-    /// The number of failed evaluations of a metric gate in a step that fail the rollout: 1 to 100. An alarm fails it at
-    /// once.
+    /// The number of failed evaluations of a metric gate in a step that fail the rollout: 1 to 100. An alarm fails it
+    /// at once.
     pub fail_after: u32,
     /// The number of proxies of the new version that must be connected, in percent of the number that carries its share
     /// in the old version: 0 to 100. 0 turns the check off.

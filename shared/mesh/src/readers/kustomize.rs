@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::input::File;
 use super::yaml;
 
-/// The files that a kustomization of the same run lists as patches, by their path without `.` and `..`, each with its
-/// kustomization.
+/// The files that a kustomization of the same run lists as patches, by their path without `.` and `..`, each with
+/// its kustomization.
 pub(super) fn patches(files: &[File<'_>]) -> HashMap<String, String> {
     let mut all = HashMap::new();
     for file in files {

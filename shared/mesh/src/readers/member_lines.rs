@@ -20,8 +20,8 @@ use crate::spec::wire::{Shape, ShapeMember};
 pub struct MemberLines(BTreeMap<String, usize>);
 
 impl MemberLines {
-    /// The line of a member, or of the nearest enclosing member that is in the file. `None` if the file contains
-    /// neither.
+    /// The line of a member, or of the nearest enclosing member that is in the file. `None` if the file
+    /// contains neither.
     #[must_use]
     pub fn line_of(&self, member: &str) -> Option<usize> {
         let mut path = member;

@@ -23,8 +23,8 @@ pub struct Reading {
     pub remarks: Vec<Remark>,
     /// The unreadable resources.
     pub refusals: Vec<Refusal>,
-    /// Parts of files that the target would drop, refuse or resolve differently. The policy pack turns them into
-    /// findings.
+    /// Parts of files that the target would drop, refuse or resolve differently. The policy pack turns them
+    /// into findings.
     pub faults: Vec<Fault>,
     /// The alarms that are declared with the resources.
     pub alarms: Vec<DeclaredAlarm>,
@@ -349,8 +349,8 @@ impl Reading {
         self.resources.is_empty() && self.remarks.is_empty() && self.refusals.is_empty() && self.faults.is_empty()
     }
 
-    /// The resources by mesh with their known tags, as graphs. If a path is declared twice, the last declaration
-    /// counts.
+    /// The resources by mesh with their known tags, as graphs. If a path is declared twice, the last
+    /// declaration counts.
     #[must_use]
     pub fn meshes(&self) -> BTreeMap<MeshName, Mesh> {
         let mut meshes = BTreeMap::new();

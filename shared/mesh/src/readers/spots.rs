@@ -55,8 +55,8 @@ impl Spot {
         self.line
     }
 
-    /// The position of a member, by its name without case. A member that is not in the text has the position of its
-    /// object.
+    /// The position of a member, by its name without case. A member that is not in the text has the position of
+    /// its object.
     pub(super) fn member(&self, name: &str) -> &Self {
         self.child(name).unwrap_or(self)
     }

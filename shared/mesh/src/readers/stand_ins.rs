@@ -61,8 +61,8 @@ fn shell_variable(text: &str) -> Option<&str> {
     })
 }
 
-/// Creates a text that stands in for an expression: short enough for a name, and without characters that names cannot
-/// contain.
+/// Creates a text that stands in for an expression: short enough for a name, and without characters that names
+/// cannot contain.
 #[must_use]
 pub fn stand_in(expression: &str) -> String {
     let fit: String = expression

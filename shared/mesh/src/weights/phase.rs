@@ -22,8 +22,8 @@ pub enum Phase {
         step: u8,
         /// When the step began.
         since: Timestamp,
-        /// Whether the probe share was given without proof, because the node's alarms cannot leave `ALARM` without
-        /// traffic.
+        /// Whether the probe share was given without proof, because the node's alarms cannot leave `ALARM`
+        /// without traffic.
         #[serde(default, skip_serializing_if = "is_false")]
         trial: bool,
     },

@@ -20,7 +20,7 @@ pub(crate) enum KeptShare {
     /// This many percent of its share, but at least this many percentage points of the route (never more than its
     /// share).
     Part { percent: u8, at_least: u8 },
-    /// Nothing.
+    /// The node keeps no share.
     Nothing,
 }
 

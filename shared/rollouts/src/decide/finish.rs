@@ -34,8 +34,8 @@ impl Decider<'_> {
         Next::Stay(Reason::Promoting)
     }
 
-    /// Writes the split before the rollout. Each route is rolled back on its own: an obstacle on one does not stop the
-    /// others.
+    /// Writes the split before the rollout. Each route is rolled back on its own: an obstacle on one does not stop
+    /// the others.
     pub(super) fn rolling_back(&mut self) -> Next {
         let (failure, why) = match &self.record.failure {
             Some(failure) => (failure.code.clone(), failure.text.clone()),

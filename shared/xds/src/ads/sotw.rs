@@ -82,8 +82,8 @@ impl SubscribedNames {
         }
     }
 
-    /// The subscription after a request. A list without names means all resources of a type only until names were
-    /// given.
+    /// The subscription after a request. A list without names means all resources of a type only until names
+    /// were given.
     fn after(&self, kind: ResourceType, names: &[String]) -> Self {
         match self {
             Self::Nothing | Self::AllByDefault if names.is_empty() && kind.is_wildcard() => Self::AllByDefault,
@@ -271,8 +271,8 @@ impl SotwStream {
         }
     }
 
-    /// Whether a returning client reports the version that it would be sent. That version is then recorded as
-    /// acknowledged.
+    /// Whether a returning client reports the version that it would be sent. That version is then recorded
+    /// as acknowledged.
     fn has_desired_version(&mut self, kind: ResourceType, request: &DiscoveryRequest, snapshot: &Snapshot) -> bool {
         let Some(subscription) = self.types.get(&kind) else { return false };
         let Some(desired) = self.desired(kind, subscription, snapshot) else { return false };

@@ -27,7 +27,7 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
-    fn of(mapping: &PortMapping) -> Self {
+    fn new(mapping: &PortMapping) -> Self {
         Self { port: mapping.port, protocol: mapping.protocol.clone() }
     }
 
@@ -62,7 +62,7 @@ pub(super) fn provider<'m>(mesh: &'m Mesh, service: &VirtualServiceName) -> Prov
 pub(crate) fn offers(mesh: &Mesh, service: &VirtualServiceName) -> Vec<Offer> {
     let of_node = |node: &VirtualNodeName| {
         let listeners = mesh.nodes.get(node).map(VirtualNodeSpec::listeners).unwrap_or_default();
-        listeners.iter().map(|listener| Offer::of(&listener.port_mapping)).collect::<Vec<_>>()
+        listeners.iter().map(|listener| Offer::new(&listener.port_mapping)).collect::<Vec<_>>()
     };
     let all = match provider(mesh, service) {
         Provider::Router(name) => {
@@ -73,7 +73,7 @@ pub(crate) fn offers(mesh: &Mesh, service: &VirtualServiceName) -> Vec<Offer> {
                 let targets = actions.flat_map(|action| action.weighted_targets.iter());
                 targets.flat_map(|target| of_node(&target.virtual_node)).collect()
             } else {
-                listeners.iter().map(|listener| Offer::of(&listener.port_mapping)).collect()
+                listeners.iter().map(|listener| Offer::new(&listener.port_mapping)).collect()
             }
         }
         Provider::Node(name) => of_node(name),

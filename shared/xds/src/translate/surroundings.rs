@@ -26,8 +26,8 @@ pub struct Surroundings<'a> {
 pub enum Listeners<'a> {
     /// Traffic is redirected to ports 15000 and 15001, as in the App Mesh images.
     Interception,
-    /// Each listener has a separate loopback port, without redirection: all proxies and applications run on one
-    /// machine.
+    /// Each listener has a separate loopback port, without redirection: all proxies and applications run on
+    /// one machine.
     Explicit(&'a PortBook),
 }
 

@@ -20,7 +20,7 @@ fn client(protocol: &str, routes: &[(&str, Value)]) -> Translation {
     intercepted(&mesh(&colours(protocol, routes)), "virtualNode/client")
 }
 
-fn of(translation: &Translation) -> &[Route] {
+fn routes_of(translation: &Translation) -> &[Route] {
     &translation.routes["rds_egress_http_80"].virtual_hosts[0].routes
 }
 
@@ -57,7 +57,7 @@ fn routes_are_ordered_by_priority_then_specificity() {
             ("f", with_priority(0, http(json!({"prefix": "/first"})))),
         ],
     );
-    let paths: Vec<String> = of(&translation).iter().map(path).collect();
+    let paths: Vec<String> = routes_of(&translation).iter().map(path).collect();
     assert_eq!(paths, ["/first*", "/last*", "/exact", "~/r.*", "/longer*", "/*"]);
 }
 
@@ -68,7 +68,7 @@ fn weights_are_unchanged_including_zero() {
         "http",
         &[("all", json!({"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": targets}}}))],
     );
-    let Some(ClusterSpecifier::WeightedClusters(weighted)) = &action(&of(&translation)[0]).cluster_specifier else {
+    let Some(ClusterSpecifier::WeightedClusters(weighted)) = &action(&routes_of(&translation)[0]).cluster_specifier else {
         panic!("{translation:?}");
     };
     let weights: Vec<(&str, u32)> =
@@ -81,7 +81,7 @@ fn route_without_usable_target_returns_503() {
     for target in [json!({"virtualNode": "blue", "weight": 0}), json!({"virtualNode": "gone", "weight": 1})] {
         let spec = json!({"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": [target]}}});
         let translation = client("http", &[("all", spec)]);
-        let Some(Action::DirectResponse(answer)) = &of(&translation)[0].action else { panic!("{translation:?}") };
+        let Some(Action::DirectResponse(answer)) = &routes_of(&translation)[0].action else { panic!("{translation:?}") };
         assert_eq!(answer.status, 503);
     }
 }
@@ -118,7 +118,7 @@ fn retries_are_the_app_mesh_default_or_as_configured() {
     ];
     for (spec, on, most, codes) in cases {
         let translation = client("http", &[("all", spec)]);
-        let retries = action(&of(&translation)[0]).retry_policy.clone().unwrap();
+        let retries = action(&routes_of(&translation)[0]).retry_policy.clone().unwrap();
         assert_eq!((retries.retry_on.as_str(), retries.num_retries.unwrap().value), (on, most));
         assert_eq!(retries.retriable_status_codes, codes);
         assert_eq!(retries.host_selection_retry_max_attempts, 5);
@@ -126,7 +126,7 @@ fn retries_are_the_app_mesh_default_or_as_configured() {
     }
     for none in [policy(json!(["server-error"]), 0), policy(json!(["nonsense"]), 3)] {
         let translation = client("http", &[("all", none)]);
-        assert_eq!(action(&of(&translation)[0]).retry_policy, None);
+        assert_eq!(action(&routes_of(&translation)[0]).retry_policy, None);
     }
 }
 
@@ -138,7 +138,7 @@ fn timeouts_are_15_s_and_300_s_or_as_configured() {
             spec["httpRoute"]["timeout"] = timeout;
         }
         let translation = client("http", &[("all", spec)]);
-        let action = action(&of(&translation)[0]).clone();
+        let action = action(&routes_of(&translation)[0]).clone();
         let seconds = |d: envoy_types::pb::google::protobuf::Duration| (d.seconds, d.nanos);
         (seconds(action.timeout.unwrap()), seconds(action.idle_timeout.unwrap()))
     };
@@ -152,7 +152,7 @@ fn timeouts_are_15_s_and_300_s_or_as_configured() {
 #[test]
 fn service_without_routes_has_a_virtual_host_without_routes() {
     let translation = client("http", &[]);
-    assert_eq!(of(&translation), []);
+    assert_eq!(routes_of(&translation), []);
     let hosts = &translation.routes["rds_egress_http_80"].virtual_hosts;
     assert_eq!(hosts[0].domains, ["colours", "colours:80"]);
 }

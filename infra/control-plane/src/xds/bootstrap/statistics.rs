@@ -52,8 +52,8 @@ const TARGET_STATISTICS: [&str; 6] = [
 const ENVOY_NEEDS: [&str; 5] = ["cluster_manager.", "control_plane.", "listener_manager.", "server.", "main_thread."];
 
 /// The default tags of Envoy that its statistics use here. They are listed one by one: with all defaults, Envoy's own
-/// `envoy.cluster_name`, which ends a cluster's name at its first dot, takes precedence over the one of this
-/// bootstrap.
+/// `envoy.cluster_name`, which ends a cluster's name at its first dot, takes precedence over the one of
+/// this bootstrap.
 const DEFAULT_TAGS: [&str; 14] = [
     "envoy.http_conn_manager_prefix",
     "envoy.listener_address",
@@ -231,8 +231,8 @@ impl ClusterNames {
         format!(r"^cluster\.({named}/.+/\.)")
     }
 
-    /// The service. Greedy to the last `/.`: a service's name may contain dots and slashes, the rest contains no
-    /// slash.
+    /// The service. Greedy to the last `/.`: a service's name may contain dots and slashes, the rest contains
+    /// no slash.
     fn target_service(&self) -> String {
         format!(r"^cluster\.({}/(.+)/\.)", self.egress)
     }

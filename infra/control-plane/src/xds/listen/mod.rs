@@ -29,8 +29,8 @@ use socket::Socket;
 /// The most connections that wait to be served; more wait in the kernel.
 const WAITING: usize = 128;
 
-/// The pause after a failed accept, for example without free file descriptors: the next one would fail at once as
-/// well.
+/// The pause after a failed accept, for example without free file descriptors: the next one would fail at once
+/// as well.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// The open sockets.

@@ -22,7 +22,7 @@ use crate::stage::{MESH, Stage, TIMEOUT};
 /// What a run adds to plain meshes under the rules of the API alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Setup {
-    /// Nothing.
+    /// Neither admission nor TLS.
     Plain,
     /// `--admission deny`.
     Deny,

@@ -27,8 +27,8 @@ fn with_action(alarm: Alarm, arn: &str) -> Alarm {
     Alarm { alarm_actions: Some(vec![arn.to_owned()]), ..alarm }
 }
 
-/// The code and the wiring of each alarm, for a function `guard` behind a topic. `a@bus` is an alarm that the event bus
-/// named.
+/// The code and the wiring of each alarm, for a function `guard` behind a topic. `a@bus` is an alarm that the event
+/// bus named.
 fn found(alarms: &[Alarm], policy_text: &str, named: &[&str], foreign: &[ForeignAlarm]) -> Vec<String> {
     let policy = policy(policy_text).failover;
     // The tags of every alarm except `unread` were read, and one alarm has tags.

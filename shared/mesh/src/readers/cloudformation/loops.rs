@@ -23,8 +23,8 @@ pub(super) struct Expanded {
     pub(super) loops: HashMap<String, String>,
 }
 
-/// Expands the loops of a template for one stack. A loop with an unknown collection stays. `None` for a template without
-/// loops.
+/// Expands the loops of a template for one stack. A loop with an unknown collection stays. `None` for a template
+/// without loops.
 pub(super) fn expand(document: &Value, around: &Surroundings, inputs: &Inputs, shared: &Shared) -> Option<Expanded> {
     const SECTIONS: [&str; 3] = ["Conditions", "Outputs", "Resources"];
     let members = |section: &&str| document.get(*section).and_then(Value::as_object);

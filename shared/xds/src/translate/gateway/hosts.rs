@@ -18,7 +18,7 @@ pub(super) enum Hosts {
 }
 
 impl Hosts {
-    fn of(name: &str) -> Self {
+    fn new(name: &str) -> Self {
         let name = without_port(name).to_ascii_lowercase();
         match name.strip_prefix('*') {
             None => Self::Exact(name),
@@ -60,8 +60,8 @@ impl Draft<'_> {
     pub(super) fn hosts(&mut self, wanted: Option<&HostnameMatch>, path: &ResourcePath) -> Option<Hosts> {
         let hosts = match wanted {
             None => Hosts::Any,
-            Some(HostnameMatch::Exact(name)) => Hosts::of(name.as_str()),
-            Some(HostnameMatch::Suffix(suffix)) => Hosts::of(&format!("*{}", suffix.as_str().trim_start_matches('*'))),
+            Some(HostnameMatch::Exact(name)) => Hosts::new(name.as_str()),
+            Some(HostnameMatch::Suffix(suffix)) => Hosts::new(&format!("*{}", suffix.as_str().trim_start_matches('*'))),
             Some(HostnameMatch::Unrecognised(kind)) => {
                 let why = format!("hostname match {:?} is unknown", member_names(kind));
                 return self.left_out(finding::UNRECOGNISED, &why, path);
@@ -90,7 +90,7 @@ mod tests {
             ("*.example.com", Hosts::Suffix(".example.com".to_owned())),
             ("*", Hosts::Any),
         ] {
-            assert_eq!(Hosts::of(name), expected, "{name}");
+            assert_eq!(Hosts::new(name), expected, "{name}");
         }
     }
 
@@ -111,7 +111,7 @@ mod tests {
             ("a.b.c", "*.b.c", false),
             ("a.b.c", "*", false),
         ] {
-            assert_eq!(Hosts::of(these).include(&Hosts::of(other)), expected, "{these} {other}");
+            assert_eq!(Hosts::new(these).include(&Hosts::new(other)), expected, "{these} {other}");
         }
     }
 }

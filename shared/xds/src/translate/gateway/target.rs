@@ -33,8 +33,8 @@ pub(super) enum TargetPort {
 }
 
 impl<'m> Draft<'m> {
-    /// The target of a gateway route, with the host that names it. `None`, with a finding, if the service does not
-    /// exist.
+    /// The target of a gateway route, with the host that names it. `None`, with a finding, if the service does
+    /// not exist.
     pub(super) fn target(
         &mut self,
         wanted: &'m GatewayRouteTarget,

@@ -163,8 +163,8 @@ impl<'m> Draft<'m> {
     }
 }
 
-/// Adds metadata to a route: the virtual service that the metrics extension of App Mesh's image counts its requests
-/// for.
+/// Adds metadata to a route: the virtual service that the metrics extension of App Mesh's image counts its
+/// requests for.
 fn counted_for(service: &VirtualServiceName, route: Route) -> Route {
     Route { metadata: Some(extension_metadata(&[("TargetVirtualService", service.as_str())])), ..route }
 }
@@ -174,8 +174,8 @@ pub(super) fn anything() -> RouteMatch {
     RouteMatch { path_specifier: Some(PathSpecifier::Prefix("/".to_owned())), ..RouteMatch::default() }
 }
 
-/// A route without a usable target: it returns 503. If the route were left out, the next one would receive its
-/// requests.
+/// A route without a usable target: it returns 503. If the route were left out, the next one would receive
+/// its requests.
 pub(super) fn unavailable(matching: RouteMatch) -> Route {
     let answer = DirectResponseAction { status: 503, ..DirectResponseAction::default() };
     Route { r#match: Some(matching), action: Some(Action::DirectResponse(answer)), ..Route::default() }

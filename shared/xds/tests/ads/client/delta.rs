@@ -46,8 +46,8 @@ impl Delta {
     }
 
     /// Clusters are warm once the client has received their endpoints, or the notice that these do not exist. This
-    /// holds even if the client refused that response. Once the last cluster is warm, the client acknowledges the
-    /// clusters.
+    /// holds even if the client refused that response. Once the last cluster is warm, the client acknowledges
+    /// the clusters.
     fn warm_clusters(&mut self, kind: ResourceType, received: &[String], removed: &[String]) {
         if kind == ResourceType::Endpoint {
             self.warming.retain(|name| !received.contains(name) && !removed.contains(name));
