@@ -44,7 +44,7 @@ async fn findings_of_a_deleted_mesh_are_archived_and_reported_once() {
     assert!(archived.values().all(|one| one["Compliance"]["Status"] == "PASSED"));
     assert_eq!(archived.len(), before);
     let notice = ports.notifier.sent().pop().unwrap();
-    assert!(notice.body.starts_with("Mesh shop is gone"), "{}", notice.body);
+    assert!(notice.body.starts_with("Mesh shop was deleted"), "{}", notice.body);
     assert_eq!(remembered(&ports)["findings"], json!({}));
     assert_eq!(known(&ports), json!(["depot"]));
     let page = ports.reports.stored()["compliance/mesh/shop/findings.json"].clone();
