@@ -193,10 +193,13 @@ async fn complete(context: &Context<'_>, seen: &mut Observation, now: Timestamp)
     // Without the mesh, no what-if check is possible: this decision only shows what has to be read.
     let dry = decide(&seen.facts, &|_: &RouteId, _: &WeightSplit| Vec::new(), run.policy(), now);
     let is_rollback = dry.plans.iter().any(|plan| plan.change == RouteChange::RollBack);
-    if is_rollback || dry.record.state.is_final() || dry.is_killed {
+    // A refusal may only be due to the callers, which the mesh gives.
+    let is_refused = dry.record.state == RolloutState::Refused;
+    if is_rollback || dry.record.state.is_final() && !is_refused || dry.is_killed {
         return Ok(());
     }
     let rises = matches!(dry.record.state, RolloutState::Waiting | RolloutState::Before | RolloutState::Shifting)
+        || is_refused
         || seen.facts.record.state == RolloutState::Waiting
         || dry.plans.iter().any(|plan| matches!(plan.change, RouteChange::Percent(_)));
     if rises || seen.mesh.as_ref().is_none_or(|mesh| mesh.is_old(now)) {

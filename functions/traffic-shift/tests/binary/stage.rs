@@ -34,6 +34,7 @@ pub(crate) struct Stage {
 /// A request with an alarm as its gate. It has no bake time, and its first step lasts longer than the test.
 pub(crate) fn request(alarm: &str, strategy: &str, steps: &[&str]) -> Value {
     let mut event = sample("traffic-shift", "rollout-requested");
+    event["time"] = json!(jiff::Timestamp::now());
     let steps: Vec<u8> = steps.iter().map(|step| step.parse().unwrap()).collect();
     event["detail"] = json!({
         "id": "r1", "mesh": "shop", "routes": ["recs/all"], "moves": [{ "from": "recs-v1", "to": "recs-v2" }],
