@@ -25,7 +25,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "drill-failed",
-        profile: Profile::Core,
+        profile: Profile::Recommended,
         group: Group::Resilience,
         severity: Severity::High,
         on: &[ResourceKind::VirtualNode],
