@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn roles_and_alarms_are_read_with_their_names_filled_in() {
         let template = Template::read();
-        assert_eq!(template.functions().len(), 6);
+        assert_eq!(template.functions().len(), 8);
         for function in template.functions() {
             let role = template.role(&function);
             assert!(role.iter().any(|grant| grant.allows && grant.action == "sns:Publish"), "{function}");

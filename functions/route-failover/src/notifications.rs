@@ -271,7 +271,8 @@ impl Notifications {
             Some(outcome) => {
                 let happened = !matches!(outcome, Outcome::Refused { .. } | Outcome::Superseded);
                 if is_news && happened {
-                    let urgency = if news.notification.page { Urgency::Page } else { Urgency::Note };
+                    // The record of a change that was begun before a crash has its page as sent.
+                    let urgency = if news.pages_change() { Urgency::Page } else { Urgency::Note };
                     news.noted = self.pager.send(&notice(urgency, &entry.line, &text)).await;
                 }
             }
@@ -411,6 +412,12 @@ impl Notifications {
 }
 
 impl News {
+    /// Whether the notice of an executed change pages.
+    fn pages_change(&self) -> bool {
+        let by_reason = matches!(&self.decision.verdict, Verdict::Act(plan) if plan.why.pages());
+        self.notification.page || by_reason
+    }
+
     /// Clears the time of the page that was not sent, so that the next run sends it.
     fn unsent(&mut self) {
         if let (Some(record), Some(condition)) = (&mut self.decision.record, &self.notification.condition) {

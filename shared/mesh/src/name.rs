@@ -3,6 +3,7 @@
 //! A value of one of these types is always valid: it can be created only by `parse` and deserialisation.
 
 mod arn;
+mod drill;
 mod path;
 
 use std::borrow::Borrow;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use arn::{Arn, ArnError};
+pub use drill::{DrillName, DrillNameError};
 pub use path::{PathError, ResourceKind, ResourcePath, RouteId};
 
 /// The maximum length of the names of all resources except virtual services (API shape `ResourceName`).

@@ -84,12 +84,12 @@ impl Violation {
 
 #[tokio::test]
 async fn no_accepted_write_breaks_a_call() {
-    run(Setup::Plain, 0..100).await;
+    run(Setup::Plain, 0..75).await;
 }
 
 #[tokio::test]
 async fn no_accepted_write_breaks_a_call_in_more_sequences() {
-    run(Setup::Plain, 100..200).await;
+    run(Setup::Plain, 75..150).await;
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn no_admitted_write_breaks_a_call() {
 
 #[tokio::test]
 async fn no_admitted_write_breaks_a_call_with_tls() {
-    run(Setup::Tls, 0..40).await;
+    run(Setup::Tls, 0..30).await;
 }
 
 #[tokio::test]

@@ -1,9 +1,8 @@
-//! What is known about the drills of a mesh.
+//! The facts about the drills of a mesh.
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::VirtualNodeName;
-use crate::policy::DrillName;
+use crate::name::{DrillName, VirtualNodeName};
 
 /// A plan of drills that does not prove that its failover works.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,13 +12,13 @@ pub struct DrillFact {
     pub drill: DrillName,
     /// The virtual node.
     pub node: VirtualNodeName,
-    /// What is wrong with the plan.
+    /// The defect of the plan.
     pub state: DrillFactState,
     /// The explanation, for operators.
     pub text: String,
 }
 
-/// What is wrong with a plan of drills.
+/// The defect of a plan of drills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DrillFactState {

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::rule_terms::{Profile, RuleName};
 
 pub use crate::amounts::{AmountError, Percent, Period};
+pub use crate::name::{DrillName, DrillNameError};
 pub use alarms::{AlarmPeriod, AlarmPeriodError, AlarmRules, LatencyBound};
 pub use audit::AuditPolicy;
 pub use bounds::{
@@ -42,7 +43,7 @@ pub use certificates::{
 };
 pub use discovery::{AlarmDiscovery, Breach, CallerDisagreement, FailureMetric, FailureMetricsPolicy};
 pub use drill_window::{DrillWindow, DrillWindowError, OpenWindow};
-pub use drills::{ComeBack, DRILL_DURATION, DrillCapacity, DrillName, DrillNameError, DrillPlanPolicy, DrillsPolicy};
+pub use drills::{ComeBack, DRILL_DURATION, DrillCapacity, DrillPlanPolicy, DrillsPolicy};
 pub use egress::{EgressPolicy, NodeEgress};
 pub use failover::{
     AlarmRole, Binding, Budget, CommonCausePolicy, EditPolicy, FailbackPolicy, FailoverPolicy, FlapPolicy,

@@ -41,5 +41,7 @@ impl Status {
 
 /// The version of a set of resources.
 pub(super) fn combined_version<'a>(resources: impl IntoIterator<Item = (&'a String, &'a Version)>) -> Version {
-    Version::from_parts(resources.into_iter().flat_map(|(name, version)| [name.as_bytes(), version.as_str().as_bytes()]))
+    Version::from_parts(
+        resources.into_iter().flat_map(|(name, version)| [name.as_bytes(), version.as_str().as_bytes()]),
+    )
 }

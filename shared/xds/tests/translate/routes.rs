@@ -68,7 +68,8 @@ fn weights_are_unchanged_including_zero() {
         "http",
         &[("all", json!({"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": targets}}}))],
     );
-    let Some(ClusterSpecifier::WeightedClusters(weighted)) = &action(&routes_of(&translation)[0]).cluster_specifier else {
+    let Some(ClusterSpecifier::WeightedClusters(weighted)) = &action(&routes_of(&translation)[0]).cluster_specifier
+    else {
         panic!("{translation:?}");
     };
     let weights: Vec<(&str, u32)> =
@@ -81,7 +82,9 @@ fn route_without_usable_target_returns_503() {
     for target in [json!({"virtualNode": "blue", "weight": 0}), json!({"virtualNode": "gone", "weight": 1})] {
         let spec = json!({"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": [target]}}});
         let translation = client("http", &[("all", spec)]);
-        let Some(Action::DirectResponse(answer)) = &routes_of(&translation)[0].action else { panic!("{translation:?}") };
+        let Some(Action::DirectResponse(answer)) = &routes_of(&translation)[0].action else {
+            panic!("{translation:?}")
+        };
         assert_eq!(answer.status, 503);
     }
 }
