@@ -66,7 +66,7 @@ const LEFT: [(&str, usize); 20] = [
     ("infra/xtask", 3),
     ("shared/compliance", 10),
     ("shared/drills", 8),
-    ("shared/mesh", 50),
+    ("shared/mesh", 47),
     ("shared/records", 5),
     ("shared/xds", 4),
     ("tests/src", 1),
