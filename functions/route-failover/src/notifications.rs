@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::actuate::{Outcome, clear_tag, tag};
 use crate::journal::RecordedDecision;
 use crate::memory::{INTERVAL, Memory};
-use crate::observe::Observation;
+use crate::observe::{Observation, concerns};
 use crate::pager::{Pager, late_notice, notice};
 use crate::reason::{reason, resource};
 use crate::report::ReportEntry;
@@ -486,20 +486,5 @@ fn remembered<'a>(subject: &Subject, observation: &'a Observation) -> Option<&'a
     match &route.memory {
         StoredMemory::Record(record) => Some(record),
         StoredMemory::None | StoredMemory::Unreadable(_) => None,
-    }
-}
-
-/// Whether the event names an alarm that reports a target of the route, or releases the route.
-fn concerns(subject: &Subject, observation: &Observation, trigger: &Trigger) -> bool {
-    match subject {
-        Subject::Node(_) => true,
-        Subject::Route(id) => {
-            trigger.released.contains_key(id)
-                || observation
-                    .routes
-                    .get(id)
-                    .and_then(|route| route.spec.split())
-                    .is_some_and(|split| observation.triggered.iter().any(|node| split.carries(node)))
-        }
     }
 }

@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 use crate::alarms::{Alarms, KnownAlarms};
 use crate::mesh_cache::{self, MeshCache};
 use crate::read_context::ReadContext;
+use crate::trigger::Trigger;
 use crate::{Ports, route_facts};
 
 /// The data that a warm function remembers between invocations. Losing it costs calls and has no other effect.
@@ -282,4 +283,19 @@ async fn routes(ports: &Ports, ids: &BTreeSet<RouteId>) -> Result<BTreeMap<Route
     }))
     .await
     .map(|routes| routes.into_iter().collect())
+}
+
+/// Whether the event names an alarm that reports a target of the route, or releases the route.
+pub(crate) fn concerns(subject: &Subject, observation: &Observation, trigger: &Trigger) -> bool {
+    match subject {
+        Subject::Node(_) => true,
+        Subject::Route(id) => {
+            trigger.released.contains_key(id)
+                || observation
+                    .routes
+                    .get(id)
+                    .and_then(|route| route.spec.split())
+                    .is_some_and(|split| observation.triggered.iter().any(|node| split.carries(node)))
+        }
+    }
 }

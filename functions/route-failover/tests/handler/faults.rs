@@ -44,6 +44,9 @@ async fn every_fault_at_every_call(scenario: Scenario) {
                 // Without the state table and with a stale read of the route, a shift is begun that was made before: it is
                 // superseded, and counts against the budget.
                 (true, "describe") if matches!(scenario, Scenario::LostTable) => specs(&undisturbed),
+                // The tag is then the only record of the rollout: a reading from before it takes the present split as declared.
+                // Our control plane gives no such reading.
+                (true, "list tags of") if matches!(scenario, Scenario::LostRollout) => BTreeMap::new(),
                 _ => undisturbed.clone(),
             };
             assert_same(&world, &expected, &case);

@@ -233,10 +233,7 @@ async fn put_layers(shop: &Shop, layers: StoredLayers, weights: &[u8]) {
     record.version = data.metadata.version.get().unsigned_abs();
     record.epoch = 1;
     let tags = BTreeMap::from([(RESTORE_TAG.to_owned(), restore_tag(&record).unwrap())]);
-    // Written long before: a late reading has it too.
-    for _ in 0..2 {
-        TagWriter::tag(&shop.ports.mesh, &data.metadata.arn.to_string(), &tags).await.unwrap();
-    }
+    TagWriter::tag(&shop.ports.mesh, &data.metadata.arn.to_string(), &tags).await.unwrap();
     let revision = stored.revision + 1;
     shop.ports.state.put(&key, Stored { document: write_record(&record), revision, epoch: revision, ..stored });
 }
