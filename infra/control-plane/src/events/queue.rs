@@ -106,6 +106,7 @@ async fn work(
 async fn send(receiver: &EventReceiver, batch: &[BusEvent], ends: &mut watch::Receiver<bool>) -> &'static str {
     let kind = receiver.kind.label();
     let mut pauses = PAUSES.iter();
+    let mut is_last = false;
     loop {
         let reason = match timeout(TIMEOUT, receiver.bus.put(batch)).await {
             Ok(Ok(())) => return "sent",
@@ -116,13 +117,54 @@ async fn send(receiver: &EventReceiver, batch: &[BusEvent], ends: &mut watch::Re
             Ok(Err(error)) => error.to_string(),
             Err(_) => "no response in time".to_owned(),
         };
-        let pause = pauses.next().filter(|_| !*ends.borrow());
+        let pause = pauses.next().filter(|_| !is_last);
         let Some(pause) = pause else {
             tracing::error!(receiver = kind, reason, events = batch.len(), "gave up sending change events");
             return "given_up";
         };
         tracing::warn!(receiver = kind, reason, ?pause, "failed to send change events; retrying after a pause");
-        // At shutdown one more attempt follows at once.
-        let _ = timeout(*pause, ends.wait_for(|ends| *ends)).await;
+        // At shutdown one more attempt follows at once, also if the last one failed after the shutdown had begun.
+        is_last = timeout(*pause, ends.wait_for(|ends| *ends)).await.is_ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use ports::{EventBus, PortError, PortErrorKind};
+
+    use super::*;
+    use crate::events::ReceiverKind;
+
+    /// A bus that begins the shutdown during its first attempts, and fails them.
+    #[derive(Debug)]
+    struct FailingBus {
+        shutdown: watch::Sender<bool>,
+        failures: Mutex<usize>,
+    }
+
+    #[async_trait]
+    impl EventBus for FailingBus {
+        async fn put(&self, _: &[BusEvent]) -> Result<(), PortError> {
+            self.shutdown.send_replace(true);
+            let mut failures = self.failures.lock().unwrap();
+            if *failures == 0 {
+                return Ok(());
+            }
+            *failures -= 1;
+            Err(PortError::new("put events", PortErrorKind::Unavailable, "the test lets it fail"))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_follows_a_failure_at_shutdown() {
+        for (failures, outcome) in [(0, "sent"), (1, "sent"), (2, "given_up")] {
+            let (shutdown, mut ends) = watch::channel(false);
+            let bus = Arc::new(FailingBus { shutdown, failures: Mutex::new(failures) });
+            let receiver = EventReceiver { kind: ReceiverKind::Webhook, bus };
+            assert_eq!(send(&receiver, &[], &mut ends).await, outcome, "{failures} failures");
+        }
     }
 }

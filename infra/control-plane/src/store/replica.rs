@@ -45,8 +45,10 @@ pub(super) struct Replica {
     waiting: Vec<WaitingWrite>,
     in_flight: Option<InFlight>,
     barriers: Barriers,
-    /// The changes that were applied since the last call of [`Replica::take_changes`].
+    /// The changes that were applied since the last call of [`Replica::publish`].
     changes: Vec<AppliedChange>,
+    /// The writes that were stored since then. They are answered after their changes are published.
+    stored_writes: Vec<WaitingWrite>,
     needs_snapshot: bool,
     failure: Option<String>,
 }
@@ -134,6 +136,7 @@ impl Replica {
             in_flight: None,
             barriers: Barriers::default(),
             changes: Vec::new(),
+            stored_writes: Vec::new(),
             needs_snapshot: false,
             failure: None,
         }
@@ -174,9 +177,11 @@ impl Replica {
         self.waiting.len() >= MAX_WAITING
     }
 
-    /// Takes the applied changes, in order.
-    pub(super) fn take_changes(&mut self) -> Vec<AppliedChange> {
-        mem::take(&mut self.changes)
+    /// Passes the applied changes on, in order, and answers the stored writes after them: a client that has its answer
+    /// finds the change wherever changes are received.
+    pub(super) fn publish(&mut self, receive: impl FnMut(AppliedChange)) {
+        mem::take(&mut self.changes).into_iter().for_each(receive);
+        notify(mem::take(&mut self.stored_writes), WriteEnd::Stored);
     }
 
     /// The current state as a snapshot.
@@ -213,7 +218,7 @@ impl Replica {
         let records: Vec<Record> = writes.iter().flat_map(|write| write.records.iter().cloned()).collect();
         if records.is_empty() {
             // Only decisions that waited for an earlier entry.
-            notify(writes, WriteEnd::Stored);
+            self.stored_writes.extend(writes);
             return None;
         }
         let digest = if self.is_shared { self.digest.after(&self.stored, &records) } else { Ok(self.digest) };
@@ -403,7 +408,7 @@ impl Replica {
         }
         let Some(in_flight) = self.in_flight.take() else { return };
         self.apply(&in_flight.entry, true);
-        notify(in_flight.writes, WriteEnd::Stored);
+        self.stored_writes.extend(in_flight.writes);
     }
 
     fn apply(&mut self, entry: &Entry, is_own: bool) {

@@ -80,13 +80,13 @@ impl StoreShared {
         if let Some(reason) = replica.failure().filter(|_| !had_failed) {
             tracing::error!(reason, "replica stopped; an operator has to act");
         }
-        for applied in replica.take_changes() {
+        replica.publish(|applied| {
             if applied.is_own {
                 self.metrics.changed(&applied.change);
             }
             // Sent under the lock, so that followers see changes in order. Without followers, the error is expected.
             let _ = self.changes.send(applied.change);
-        }
+        });
         outcome
     }
 

@@ -180,8 +180,9 @@ async fn append(shared: &Arc<StoreShared>, entry: &Arc<Entry>, condition: &mut L
         match outcome {
             Ok(outcome) => {
                 let is_done = outcome == crate::storage::Appended::Done;
-                shared.update(|replica| replica.appended(entry.sequence, outcome));
+                // Counted first: a client that has its answer finds the condition of the storage that led to it.
                 shared.metrics.committed(true, began.elapsed());
+                shared.update(|replica| replica.appended(entry.sequence, outcome));
                 if is_done {
                     condition.contention.appended(Instant::now(), began.elapsed());
                     shared.mean_append.store(
@@ -200,8 +201,8 @@ async fn append(shared: &Arc<StoreShared>, entry: &Arc<Entry>, condition: &mut L
             Err(error @ LogError::Refused { .. }) if !unknown => {
                 let error: &dyn std::error::Error = &error;
                 tracing::error!(error, "storage failed; every write is refused until it works again");
-                shared.update(|replica| replica.refused(entry.sequence));
                 shared.metrics.committed(false, began.elapsed());
+                shared.update(|replica| replica.refused(entry.sequence));
                 condition.refused = Some(Instant::now());
                 return;
             }

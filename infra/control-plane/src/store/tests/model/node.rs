@@ -363,7 +363,9 @@ fn go_on(world: &mut World, number: usize, pending: PendingCall, end: Option<Wri
 /// Followers see every version once, in order.
 fn follow_changes(world: &mut World, number: usize) {
     let node = &mut world.nodes[number];
-    for applied in node.replica.take_changes() {
+    let mut changes = Vec::new();
+    node.replica.publish(|applied| changes.push(applied));
+    for applied in changes {
         let (name, version) = (applied.change.path.to_string(), applied.change.version);
         match node.versions.iter_mut().find(|(known, _)| *known == name) {
             Some((_, known)) if version != *known + 1 => {
