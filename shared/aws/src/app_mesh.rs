@@ -109,7 +109,7 @@ impl MeshReader for AppMesh {
         let kept = self.described(path, true).await?;
         let mut body = json_of(&kept, what)?;
         let tags = body.as_object_mut().and_then(|members| members.remove(TAGS));
-        let resource = resource_of(path.kind(), &body, what)?;
+        let resource = resource_of(path.kind(), &body, &kept, what)?;
         let tags = match tags {
             Some(tags) => pairs(&tags).ok_or_else(|| unreadable(what, "its tags are not a list of keys and values")),
             // The server does not support the request for tags in a description.
@@ -135,17 +135,24 @@ impl MeshReader for AppMesh {
 
 /// Parses the stored body, with every member in it.
 fn resource(kind: ResourceKind, kept: &KeepBody, what: impl Fn() -> String + Copy) -> Result<Resource, PortError> {
-    resource_of(kind, &json_of(kept, what)?, what)
+    resource_of(kind, &json_of(kept, what)?, kept, what)
 }
 
 fn json_of(kept: &KeepBody, what: impl Fn() -> String) -> Result<Value, PortError> {
     serde_json::from_slice(&kept.body()).map_err(|error| unreadable(what, &error.to_string()))
 }
 
-fn resource_of(kind: ResourceKind, body: &Value, what: impl Fn() -> String) -> Result<Resource, PortError> {
-    Resource::read(kind, body).map_err(|violations| {
+fn resource_of(
+    kind: ResourceKind,
+    body: &Value,
+    kept: &KeepBody,
+    what: impl Fn() -> String,
+) -> Result<Resource, PortError> {
+    let mut resource = Resource::read(kind, body).map_err(|violations| {
         unreadable(what, &violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-    })
+    })?;
+    resource.metadata_mut().set_written_by(kept.written_by().as_deref());
+    Ok(resource)
 }
 
 /// Converts tags from the API's list of pairs.

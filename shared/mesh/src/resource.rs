@@ -230,6 +230,19 @@ impl Resource {
         }
     }
 
+    /// The metadata, to set what a response carries outside its body.
+    pub const fn metadata_mut(&mut self) -> &mut Metadata {
+        match self {
+            Self::Mesh(data) => &mut data.metadata,
+            Self::VirtualNode(data) => &mut data.metadata,
+            Self::VirtualGateway(data) => &mut data.metadata,
+            Self::VirtualRouter(data) => &mut data.metadata,
+            Self::Route(data) => &mut data.metadata,
+            Self::VirtualService(data) => &mut data.metadata,
+            Self::GatewayRoute(data) => &mut data.metadata,
+        }
+    }
+
     /// The spec that the owner sets.
     #[must_use]
     pub fn into_spec(self) -> Spec {

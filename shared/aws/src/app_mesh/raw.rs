@@ -13,13 +13,23 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
 use bytes::Bytes;
 
-/// Stores the response body unchanged.
+/// Stores the response body unchanged, and the caller that wrote the described version.
 #[derive(Clone, Debug, Default)]
-pub(super) struct KeepBody(Arc<Mutex<Bytes>>);
+pub(super) struct KeepBody(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    body: Bytes,
+    written_by: Option<String>,
+}
 
 impl KeepBody {
     pub(super) fn body(&self) -> Bytes {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).body.clone()
+    }
+
+    pub(super) fn written_by(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).written_by.clone()
     }
 }
 
@@ -35,7 +45,9 @@ impl Intercept for KeepBody {
         _config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let body = context.response().body().bytes().ok_or("the answer's body is a stream")?;
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Bytes::copy_from_slice(body);
+        let written_by = context.response().headers().get(WRITTEN_BY).map(str::to_owned);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+            Kept { body: Bytes::copy_from_slice(body), written_by };
         Ok(())
     }
 }
@@ -52,6 +64,9 @@ pub(super) const INCLUDE: &str = "x-meshwarden-include";
 
 /// The value of [`INCLUDE`] that adds the tags of the described resource, in a member named `tags`.
 pub(super) const TAGS: &str = "tags";
+
+/// The response header that names the caller of the described version. AWS App Mesh did not send it.
+const WRITTEN_BY: &str = "x-meshwarden-written-by";
 
 /// The header that makes a write conditional on the resource's version. AWS App Mesh ignored it.
 pub(super) const IF_VERSION: &str = "x-meshwarden-if-version";

@@ -76,6 +76,20 @@ async fn spec_survives_describe_and_update_with_every_member() {
 }
 
 #[tokio::test]
+async fn caller_of_the_version_is_read_from_the_header_and_never_sent() {
+    let role = "arn:aws:iam::123456789012:role/terraform";
+    let header = "x-meshwarden-written-by";
+    let server =
+        CannedServer::start([CannedResponse::ok(route(7)).with(header, role), CannedResponse::ok(route(8))]).await;
+    let path = ResourcePath::Route(route_id());
+    let Resource::Route(data) = server.aws().await.mesh().describe(&path).await.unwrap() else { panic!("no route") };
+    assert_eq!(data.metadata.written_by(), Some(role));
+    server.aws().await.mesh().update_route(&write(data)).await.unwrap();
+    assert!(!String::from_utf8_lossy(&server.requests()[1].body).contains("terraform"));
+    assert_eq!(described(&route(7)).await.metadata.written_by(), None, "a server that does not name the caller");
+}
+
+#[tokio::test]
 async fn lost_update_is_overwritten_and_conflict_is_superseded() {
     let (_, written) = updated(vec![CannedResponse::ok(route(9))]).await;
     assert_eq!(written.unwrap(), Written::Overwrote { version: 9 });

@@ -31,6 +31,27 @@ structure! {
     }
 }
 
+/// The unknown member that holds the caller of the version. The API model has no such member, so clients of the API do not
+/// see it.
+const WRITTEN_BY: &str = "writtenBy";
+
+impl Metadata {
+    /// The caller that wrote the version, as the server authenticated it: the ARN of a role or the id of a key. `None` if
+    /// the server does not name it.
+    #[must_use]
+    pub fn written_by(&self) -> Option<&str> {
+        self.extra.get(WRITTEN_BY)?.as_str()
+    }
+
+    /// Sets the caller that wrote the version.
+    pub fn set_written_by(&mut self, caller: Option<&str>) {
+        match caller {
+            Some(caller) => self.extra.insert(WRITTEN_BY.to_owned(), caller.into()),
+            None => self.extra.remove(WRITTEN_BY),
+        };
+    }
+}
+
 structure! {
     /// The status of a resource.
     pub struct Status {
@@ -111,6 +132,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn caller_of_a_version_is_stored_and_read_back() {
+        let read = json!({
+            "arn": "arn:aws:appmesh:eu-west-1:123456789012:mesh/shop", "createdAt": 0, "lastUpdatedAt": 0,
+            "meshOwner": "123456789012", "resourceOwner": "123456789012", "uid": "u", "version": 1,
+        });
+        let mut metadata: Metadata = serde_json::from_value(read.clone()).unwrap();
+        assert_eq!(metadata.written_by(), None);
+        metadata.set_written_by(Some("AKIDTERRAFORM"));
+        let stored = serde_json::to_value(&metadata).unwrap();
+        assert_eq!(serde_json::from_value::<Metadata>(stored).unwrap().written_by(), Some("AKIDTERRAFORM"));
+        metadata.set_written_by(None);
+        assert_eq!(serde_json::to_value(&metadata).unwrap(), read);
+    }
 
     #[test]
     fn times_are_epoch_seconds() {

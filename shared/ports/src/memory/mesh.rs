@@ -31,6 +31,8 @@ struct Meshes {
     tokens: BTreeMap<String, Used>,
     updates: Vec<(ResourcePath, Spec)>,
     ignores_versions: bool,
+    /// The caller that writes through the port; `None` like a server without authentication.
+    caller: Option<String>,
 }
 
 /// The use of a client token.
@@ -60,6 +62,11 @@ impl MemoryMesh {
     /// Disables the version check of updates, as in AWS's App Mesh.
     pub fn ignore_versions(&self) {
         self.0.poke(|meshes| meshes.ignores_versions = true);
+    }
+
+    /// Names the caller of the writes through the port from now on, as a server with authentication does.
+    pub fn authenticate(&self, caller: &str) {
+        self.0.poke(|meshes| meshes.caller = Some(caller.to_owned()));
     }
 
     /// Adds or replaces a resource.
@@ -93,9 +100,18 @@ impl MemoryMesh {
         self.edit_resource(&ResourcePath::Route(route.clone()), Spec::Route(spec));
     }
 
+    /// Edits a route as this authenticated caller. A missing route is ignored.
+    pub fn edit_as(&self, route: &RouteId, spec: RouteSpec, caller: &str) {
+        let path = ResourcePath::Route(route.clone());
+        self.0.poke(|meshes| {
+            let resource = meshes.resources.get_mut(&path)?;
+            replace(resource, Spec::Route(spec), Some(caller))
+        });
+    }
+
     /// Edits any resource as another writer. A missing resource, or one of another kind, is ignored.
     pub fn edit_resource(&self, path: &ResourcePath, spec: Spec) {
-        self.0.poke(|meshes| meshes.resources.get_mut(path).and_then(|resource| replace(resource, spec)));
+        self.0.poke(|meshes| meshes.resources.get_mut(path).and_then(|resource| replace(resource, spec, None)));
     }
 
     /// Replaces the tags of a resource as another writer.
@@ -297,7 +313,7 @@ impl Meshes {
             let same = used.resource == path && used.spec == spec;
             return Ok(if same { written(if_version, used.version) } else { Written::Superseded });
         }
-        let ignores_versions = self.ignores_versions;
+        let (ignores_versions, caller) = (self.ignores_versions, self.caller.clone());
         let resource = self
             .resources
             .get(&path)
@@ -308,7 +324,7 @@ impl Meshes {
         }
         admission::admit(&self.resources, &path, &spec)?;
         let resource = self.resources.get_mut(&path).ok_or_else(missing)?;
-        let version = replace(resource, spec.clone()).ok_or_else(missing)?;
+        let version = replace(resource, spec.clone(), caller.as_deref()).ok_or_else(missing)?;
         self.tokens.insert(token.to_owned(), Used { resource: path.clone(), spec: spec.clone(), version });
         self.updates.push((path, spec));
         Ok(written(if_version, version))
@@ -319,8 +335,8 @@ fn written(if_version: u64, version: u64) -> Written {
     if version == if_version + 1 { Written::Applied { version } } else { Written::Overwrote { version } }
 }
 
-/// Sets a resource's spec and increases its version; `None` if the spec has another kind.
-fn replace(resource: &mut Resource, spec: Spec) -> Option<u64> {
+/// Sets a resource's spec and the caller that wrote it, and increases its version; `None` if the spec has another kind.
+fn replace(resource: &mut Resource, spec: Spec, caller: Option<&str>) -> Option<u64> {
     let metadata = match (resource, spec) {
         (Resource::Mesh(data), Spec::Mesh(spec)) => put(&mut data.spec, spec, &mut data.metadata),
         (Resource::VirtualNode(data), Spec::VirtualNode(spec)) => put(&mut data.spec, spec, &mut data.metadata),
@@ -331,6 +347,7 @@ fn replace(resource: &mut Resource, spec: Spec) -> Option<u64> {
         (Resource::GatewayRoute(data), Spec::GatewayRoute(spec)) => put(&mut data.spec, spec, &mut data.metadata),
         _ => return None,
     };
+    metadata.set_written_by(caller);
     let version: Int<0, { i64::MAX }> = metadata.version;
     metadata.version = Int::new(version.get().saturating_add(1)).unwrap_or(version);
     Some(metadata.version.get().unsigned_abs())
