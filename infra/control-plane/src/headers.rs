@@ -6,6 +6,9 @@ pub(crate) const IF_VERSION: &str = "x-meshwarden-if-version";
 pub(crate) const INCLUDE: &str = "x-meshwarden-include";
 /// The version of the resource in the response.
 pub(crate) const VERSION: &str = "x-meshwarden-version";
+/// The caller that wrote the version of the resource in the response: a key id or the ARN of a role. Absent if the server
+/// did not authenticate the caller.
+pub(crate) const WRITTEN_BY: &str = "x-meshwarden-written-by";
 /// The findings that the write created: their number, and the ids of the first ones.
 pub(crate) const FINDINGS: &str = "x-meshwarden-findings";
 /// The error's name.

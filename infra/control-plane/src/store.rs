@@ -244,7 +244,7 @@ impl Store {
         }
         let (outcome, stored) = self.shared.update(|replica| {
             let now = if self.shared.log.is_shared() { stamp.now.max(replica.time()) } else { stamp.now };
-            let stamp = Stamp { now, ..*stamp };
+            let stamp = Stamp { now, ..stamp.clone() };
             if self.shared.log.is_shared() && replica.is_crowded() {
                 return (Err(ApiError::Crowded), Durability::Already);
             }

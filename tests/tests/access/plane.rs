@@ -14,7 +14,7 @@ use aws_sdk_appmesh::error::BoxError;
 use aws_smithy_async::time::TimeSource;
 use aws_smithy_types::body::SdkBody;
 use control_plane::state::Region as OwnRegion;
-use control_plane::{ApiAuth, Server, Settings};
+use control_plane::{ApiAuth, Quotas, Server, Settings, Store};
 use meshwarden_tests::stack::{ACCOUNT, REGION};
 use tokio::sync::oneshot;
 
@@ -26,8 +26,13 @@ pub(crate) struct GuardedControlPlane {
 
 impl GuardedControlPlane {
     pub(crate) async fn start(api_auth: ApiAuth) -> Self {
+        Self::with_store(api_auth, Store::new(Quotas::default())).await
+    }
+
+    /// A server with the resources of this store.
+    pub(crate) async fn with_store(api_auth: ApiAuth, store: Store) -> Self {
         let settings = Settings::new(ACCOUNT.parse().unwrap(), OwnRegion::parse(REGION).unwrap());
-        let server = Server::bind(Settings { api_auth, ..settings }).await.unwrap();
+        let server = Server::bind_with_store(Settings { api_auth, ..settings }, store).await.unwrap();
         let endpoint = server.endpoint();
         let (running, ended) = oneshot::channel::<()>();
         tokio::spawn(server.serve(async move { drop(ended.await) }));

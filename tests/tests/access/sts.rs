@@ -15,22 +15,26 @@ use ports::{MeshReader as _, PortErrorKind, TagWriter as _};
 use crate::plane::{ClockOffset, GuardedControlPlane, RecordedRequest};
 use crate::sts_server::{IDENTITIES, RecordingRelay, Sts, StsBehaviour};
 
-const AUDIENCE: &str = "mesh.internal";
+pub(crate) const AUDIENCE: &str = "mesh.internal";
 const ARN: &str = "arn:aws:appmesh:eu-west-1:123456789012:mesh/shop";
 const IDENTITY: &str = "x-meshwarden-identity";
 
 async fn plane(sts: &str) -> GuardedControlPlane {
+    GuardedControlPlane::start(api_auth(sts)).await
+}
+
+/// STS at this endpoint, with the roles of Meshwarden allowed.
+pub(crate) fn api_auth(sts: &str) -> ApiAuth {
     let pattern = "arn:aws:iam::123456789012:role/meshwarden-*".parse().unwrap();
-    GuardedControlPlane::start(ApiAuth::Sts(StsSettings {
+    ApiAuth::Sts(StsSettings {
         audience: Audience::parse(AUDIENCE).unwrap(),
         roles: vec![pattern],
         endpoint: Some(sts.parse().unwrap()),
-    }))
-    .await
+    })
 }
 
 /// The SDK configuration with the credentials of one of the identities.
-fn config(endpoint: &str, (key, secret, token): (&str, &str, &str), off: i64) -> SdkConfig {
+pub(crate) fn config(endpoint: &str, (key, secret, token): (&str, &str, &str), off: i64) -> SdkConfig {
     let credentials = Credentials::new(key, secret, Some(token.to_owned()), None, "tests");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
@@ -43,11 +47,11 @@ fn config(endpoint: &str, (key, secret, token): (&str, &str, &str), off: i64) ->
         .build()
 }
 
-fn mesh(config: SdkConfig, sts: &str, audience: &str) -> AppMesh {
+pub(crate) fn mesh(config: SdkConfig, sts: &str, audience: &str) -> AppMesh {
     Aws::with_config(config).asking_sts_at(sts).mesh_known_to(Some(audience))
 }
 
-fn identity_of(n: usize) -> (&'static str, &'static str, &'static str) {
+pub(crate) fn identity_of(n: usize) -> (&'static str, &'static str, &'static str) {
     (IDENTITIES[n].0, IDENTITIES[n].1, IDENTITIES[n].2)
 }
 

@@ -1,5 +1,7 @@
 //! The caller of a request.
 
+use std::sync::Arc;
+
 /// The caller of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Caller {
@@ -27,5 +29,11 @@ impl Caller {
             Self::Key { id, .. } => id,
             Self::Session { role, .. } => role,
         }
+    }
+
+    /// The caller as each version that it writes names it: the key id or the ARN of the role. `None` without
+    /// authentication.
+    pub(crate) fn written_by(&self) -> Option<Arc<str>> {
+        Some(self.owner()).filter(|owner| !owner.is_empty()).map(Arc::from)
     }
 }

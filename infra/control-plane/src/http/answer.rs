@@ -1,5 +1,6 @@
 //! Conversion of an answer into an HTTP response.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body as HttpBody;
@@ -10,17 +11,19 @@ use uuid::Uuid;
 
 use crate::document::{list_member, reference, tags, whole};
 use crate::error::{ApiError, ErrorType};
-use crate::headers::{AGE, ERROR_TYPE, FINDINGS, OUTCOME, REQUEST_ID, VERSION};
+use crate::headers::{AGE, ERROR_TYPE, FINDINGS, OUTCOME, REQUEST_ID, VERSION, WRITTEN_BY};
 use crate::metrics::CONTENT_TYPE;
 use crate::state::{Answer, Realm};
 use crate::store::Store;
 use crate::xds::AdsState;
 
-/// The body of a successful response, and the version of its resource for the header if it is about one.
+/// The body of a successful response. The version of its resource and the caller that wrote it are for the headers, if it
+/// is about one.
 #[derive(Debug)]
 pub(super) struct AnswerBody {
     text: String,
     version: Option<u64>,
+    written_by: Option<Arc<str>>,
     findings: Option<String>,
     age: Option<Duration>,
 }
@@ -46,12 +49,14 @@ impl AnswerBody {
 ///
 /// A single resource contains its tags if `with_tags` is set.
 pub(super) fn render(answer: &Answer, realm: &Realm, with_tags: bool) -> AnswerBody {
+    let mut written_by = None;
     let (value, version) = match answer {
         Answer::Resource(resource) => {
             let mut value = whole(resource, realm);
             if with_tags && let Some(members) = value.as_object_mut() {
                 members.insert("tags".to_owned(), tags(resource.tags.iter()));
             }
+            written_by.clone_from(&resource.written_by);
             (value, Some(resource.version))
         }
         Answer::Resources { kind, resources, next } => {
@@ -64,19 +69,19 @@ pub(super) fn render(answer: &Answer, realm: &Realm, with_tags: bool) -> AnswerB
         }
         Answer::Nothing => (json!({}), None),
     };
-    AnswerBody { text: value.to_string(), version, findings: None, age: None }
+    AnswerBody { text: value.to_string(), version, written_by, findings: None, age: None }
 }
 
 /// The response for a result.
 pub(super) fn respond(outcome: Result<AnswerBody, ApiError>, id: &Uuid) -> Response<HttpBody> {
     let write_outcome = outcome.as_ref().err().and_then(ApiError::write_outcome);
-    let (status, text, version, error, findings, age) = match outcome {
-        Ok(body) => (StatusCode::OK, body.text, body.version, None, body.findings, body.age),
+    let (status, text, version, written_by, error, findings, age) = match outcome {
+        Ok(body) => (StatusCode::OK, body.text, body.version, body.written_by, None, body.findings, body.age),
         Err(error) => {
             let kind = error.error_type();
             let status = StatusCode::from_u16(kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let text = json!({"message": error.to_string()}).to_string();
-            (status, text, error.current_version(), Some(kind), None, None)
+            (status, text, error.current_version(), None, Some(kind), None, None)
         }
     };
     let mut response = json_response(status, text);
@@ -86,6 +91,9 @@ pub(super) fn respond(outcome: Result<AnswerBody, ApiError>, id: &Uuid) -> Respo
     }
     if let Some(version) = version {
         headers.insert(VERSION, HeaderValue::from(version));
+    }
+    if let Some(caller) = written_by.and_then(|caller| HeaderValue::try_from(&*caller).ok()) {
+        headers.insert(WRITTEN_BY, caller);
     }
     if let Some(findings) = findings.and_then(|findings| HeaderValue::try_from(findings).ok()) {
         headers.insert(FINDINGS, findings);

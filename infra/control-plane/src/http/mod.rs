@@ -140,7 +140,7 @@ async fn execute_write(
     attempts: WriteAttempts,
     request: &RequestContext,
 ) -> Result<answer::AnswerBody, ApiError> {
-    let stamp = stamp();
+    let stamp = stamp(&request.caller);
     let (answer, created) = match &api.admission {
         None => (api.store.write_signed(attempts, write, &stamp).await?, Vec::new()),
         Some(admission) => match admission.write(&api.store, attempts, write, &stamp).await {
@@ -174,9 +174,9 @@ fn request_context(parts: &Parts, id: &Uuid) -> RequestContext {
     }
 }
 
-/// Draws the time and the id of a write. The time has milliseconds, which survive the conversion to a JSON number
+/// Draws the time and the id of a write, and names its caller. The time has milliseconds, which survive the conversion to a JSON number
 /// and back.
-fn stamp() -> Stamp {
+fn stamp(caller: &Caller) -> Stamp {
     let now = Timestamp::now();
-    Stamp { now: now.round(Unit::Millisecond).unwrap_or(now), uid: Uuid::new_v4() }
+    Stamp { now: now.round(Unit::Millisecond).unwrap_or(now), uid: Uuid::new_v4(), caller: caller.written_by() }
 }

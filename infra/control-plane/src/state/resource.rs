@@ -29,6 +29,9 @@ pub struct Resource {
     pub spec: Arc<ValidSpec>,
     /// Its tags.
     pub tags: Tags,
+    /// The caller of the request that made this version; `None` if the server did not authenticate it, or an earlier
+    /// release stored the version. Changes of tags do not change it.
+    pub written_by: Option<Arc<str>>,
 }
 
 /// The status in an answer. App Mesh also defines `INACTIVE`, which this server never returns.
@@ -40,13 +43,16 @@ pub enum Status {
     Deleted,
 }
 
-/// The time of a write, and a unique id. Both are drawn outside, so that the state itself is deterministic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The time of a write, a unique id, and the caller. All are determined outside, so that the state itself is
+/// deterministic.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
     /// The time of the write.
     pub now: Timestamp,
     /// The uid of the resource that the write creates.
     pub uid: Uuid,
+    /// The authenticated caller: a key id or the ARN of a role. `None` without authentication.
+    pub caller: Option<Arc<str>>,
 }
 
 impl Resource {
@@ -62,6 +68,7 @@ impl Resource {
             status: Status::Active,
             spec,
             tags,
+            written_by: stamp.caller.clone(),
         }
     }
 
@@ -73,14 +80,23 @@ impl Resource {
 
     /// The resource with another spec.
     #[must_use]
-    pub fn updated(&self, spec: Arc<ValidSpec>, now: Timestamp) -> Self {
-        Self { version: self.version.saturating_add(1), last_updated_at: now, spec, ..self.clone() }
+    pub fn updated(&self, spec: Arc<ValidSpec>, stamp: &Stamp) -> Self {
+        Self { spec, ..self.next_version(stamp) }
     }
 
     /// The resource as the answer to its deletion returns it.
     #[must_use]
-    pub fn deleted(&self, now: Timestamp) -> Self {
-        Self { version: self.version.saturating_add(1), last_updated_at: now, status: Status::Deleted, ..self.clone() }
+    pub fn deleted(&self, stamp: &Stamp) -> Self {
+        Self { status: Status::Deleted, ..self.next_version(stamp) }
+    }
+
+    fn next_version(&self, stamp: &Stamp) -> Self {
+        Self {
+            version: self.version.saturating_add(1),
+            last_updated_at: stamp.now,
+            written_by: stamp.caller.clone(),
+            ..self.clone()
+        }
     }
 
     /// The resource with other tags.

@@ -72,6 +72,7 @@ pub(crate) fn stamp(n: usize) -> Stamp {
     Stamp {
         now: Timestamp::from_second(1_700_000_000 + i64::try_from(n).unwrap()).unwrap(),
         uid: Uuid::from_u128(u128::try_from(n).unwrap()),
+        caller: (n % 3 != 0).then(|| format!("AKID{}", n % 3).into()),
     }
 }
 
@@ -211,6 +212,29 @@ fn writes_return_their_change() {
     assert_change(Action::Tag(tags(&[("k", "v")])), Operation::Retagged, 3);
     assert_change(Action::Untag(BTreeSet::from(["k".to_owned()])), Operation::Retagged, 3);
     assert_change(Action::Delete, Operation::Deleted, 4);
+}
+
+#[test]
+fn version_has_the_caller_that_wrote_it() {
+    let mut state = State::new(Quotas::default());
+    let path = ResourcePath::parse("mesh/m").unwrap();
+    let by = |caller: Option<&str>| Stamp { caller: caller.map(Arc::from), ..stamp(0) };
+    let create = Action::Create { spec: spec(&path, 0), tags: Vec::new() };
+    for (action, caller, expected) in [
+        (create, Some("AKIDA"), Some("AKIDA")),
+        (Action::Tag(tags(&[("k", "v")])), Some("AKIDB"), Some("AKIDA")),
+        (Action::Update { spec: None }, Some("AKIDB"), Some("AKIDB")),
+        (Action::Update { spec: Some(spec(&path, 1)) }, None, None),
+    ] {
+        let write = Write { path: path.clone(), action, if_version: None, token: None };
+        state.write(&write, &by(caller)).unwrap();
+        assert_eq!(state.find(&path).unwrap().written_by.as_deref(), expected, "{:?}", write.action);
+    }
+    let delete = Write { path: path.clone(), action: Action::Delete, if_version: None, token: None };
+    let Answer::Resource(deleted) = state.write(&delete, &by(Some("AKIDC"))).unwrap().answer else {
+        unreachable!("a deletion returns the resource")
+    };
+    assert_eq!(deleted.written_by.as_deref(), Some("AKIDC"));
 }
 
 fn tags(pairs: &[(&str, &str)]) -> Vec<Tag> {

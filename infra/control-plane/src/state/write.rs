@@ -77,10 +77,10 @@ impl State {
                 let existing = existing()?;
                 let spec = spec.as_ref().unwrap_or(&existing.spec);
                 self.fits(&write.path, spec)?;
-                (existing.updated(Arc::clone(spec), stamp.now), Operation::Updated)
+                (existing.updated(Arc::clone(spec), stamp), Operation::Updated)
             }
             Action::Delete => {
-                let deleted = existing()?.deleted(stamp.now);
+                let deleted = existing()?.deleted(stamp);
                 self.is_unused(&write.path)?;
                 check(self, &PlannedChange::Remove(&write.path))?;
                 return Ok(self.remove(deleted));

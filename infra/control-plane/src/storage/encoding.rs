@@ -142,6 +142,8 @@ struct ResourceDocument<V> {
     spec: V,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     tags: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    written_by: Option<String>,
 }
 
 impl<'r> ResourceDocument<&'r Value> {
@@ -154,6 +156,7 @@ impl<'r> ResourceDocument<&'r Value> {
             last_updated_at: resource.last_updated_at,
             spec: resource.spec.value(),
             tags: resource.tags.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            written_by: resource.written_by.as_deref().map(str::to_owned),
         }
     }
 }
@@ -176,6 +179,7 @@ impl ResourceDocument<Value> {
             status: Status::Active,
             spec: Arc::new(spec),
             tags,
+            written_by: self.written_by.map(Arc::from),
         })
     }
 }

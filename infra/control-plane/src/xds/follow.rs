@@ -94,7 +94,7 @@ mod tests {
         let path = ResourcePath::parse("mesh/shop").unwrap();
         (
             Write { path, action, if_version: None, token: None },
-            Stamp { now: jiff::Timestamp::now(), uid: uuid::Uuid::new_v4() },
+            Stamp { now: jiff::Timestamp::now(), uid: uuid::Uuid::new_v4(), caller: None },
         )
     }
 

@@ -91,7 +91,7 @@ fn create(name: &str, token: &str) -> Write {
 }
 
 fn stamp() -> Stamp {
-    Stamp { now: jiff::Timestamp::UNIX_EPOCH, uid: uuid::Uuid::new_v4() }
+    Stamp { now: jiff::Timestamp::UNIX_EPOCH, uid: uuid::Uuid::new_v4(), caller: None }
 }
 
 /// A write in progress.

@@ -35,7 +35,7 @@ fn update(name: &str, if_version: Option<u64>) -> Write {
 }
 
 fn stamp() -> Stamp {
-    Stamp { now: jiff::Timestamp::now(), uid: uuid::Uuid::new_v4() }
+    Stamp { now: jiff::Timestamp::now(), uid: uuid::Uuid::new_v4(), caller: Some("AKIDFUNCTIONS".into()) }
 }
 
 fn version(answer: Result<Answer, ApiError>) -> Result<u64, ApiError> {

@@ -88,6 +88,7 @@ fn every_kind_survives_a_restart_completely() {
     drop(disk);
     let (mut disk, records) = open(&folder).unwrap();
     assert_eq!(replayed(&records), state);
+    assert!(state.resources().any(|resource| resource.written_by.is_some()));
     assert_eq!(state.counts().collect::<Vec<_>>(), ResourceKind::ALL.map(|k| (k, 1)));
 
     let delete = |path: &str| Write {
@@ -165,7 +166,7 @@ fn store_of_an_earlier_release_is_opened() {
     assert_eq!(versions, expected.map(|(path, version)| (path.to_owned(), version)));
     let node = state.find(&ResourcePath::parse("mesh/m/virtualNode/n").unwrap()).unwrap();
     assert_eq!(node.spec.value()["listeners"][0]["healthCheck"]["port"], 8080);
-    assert!(state.resources().all(|resource| resource.spec.spec().is_some()));
+    assert!(state.resources().all(|resource| resource.spec.spec().is_some() && resource.written_by.is_none()));
 
     // A request with a client token of then is still known, and the store is written on.
     let path = ResourcePath::parse("mesh/m").unwrap();

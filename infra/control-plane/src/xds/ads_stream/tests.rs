@@ -81,7 +81,7 @@ impl StreamFixture {
         let action =
             if again { Action::Update { spec: Some(spec) } } else { Action::Create { spec, tags: Vec::new() } };
         let write = Write { path, action, if_version: None, token: None };
-        let stamp = Stamp { now: Timestamp::now(), uid: uuid::Uuid::new_v4() };
+        let stamp = Stamp { now: Timestamp::now(), uid: uuid::Uuid::new_v4(), caller: None };
         self.store.write(&write, &stamp).await.unwrap();
     }
 

@@ -139,7 +139,7 @@ fn step() -> impl Strategy<Value = MeshStep> {
 }
 
 fn changes(steps: &[MeshStep]) -> BTreeMap<ResourcePath, Option<Arc<Resource>>> {
-    let stamp = Stamp { now: jiff::Timestamp::UNIX_EPOCH, uid: Uuid::nil() };
+    let stamp = Stamp { now: jiff::Timestamp::UNIX_EPOCH, uid: Uuid::nil(), caller: None };
     let change = |(path, spec): &MeshStep| {
         let path = ResourcePath::parse(path).unwrap();
         let resource = spec.clone().map(|spec| {

@@ -58,7 +58,7 @@ impl SnapshotFixture {
 
     fn put(&mut self, path: &str, spec: Value) {
         let path = ResourcePath::parse(path).unwrap();
-        let stamp = Stamp { now: Timestamp::UNIX_EPOCH, uid: Uuid::nil() };
+        let stamp = Stamp { now: Timestamp::UNIX_EPOCH, uid: Uuid::nil(), caller: None };
         let spec = ValidSpec::parse(&path, spec).unwrap();
         let stored = Stored::created(path.clone(), Arc::new(spec), mesh::resource::Tags::default(), &stamp);
         self.models.apply_update(StoreUpdate::Changed(BTreeMap::from([(path, Some(Arc::new(stored)))])));

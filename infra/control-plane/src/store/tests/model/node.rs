@@ -256,7 +256,7 @@ fn decide(world: &mut World, number: usize, mut pending: PendingCall) {
     let Some((write_number, write)) = pending.request.write.clone() else { return };
     let node = &mut world.nodes[number];
     let now = Timestamp::from_second(i64::try_from(write_number).unwrap()).unwrap();
-    let stamp = Stamp { now, uid: Uuid::from_u128(u128::from(write_number)) };
+    let stamp = Stamp { now, uid: Uuid::from_u128(u128::from(write_number)), caller: None };
     let (outcome, stored) = node.replica.stage(|state| match state.write(&write, &stamp) {
         Ok(written) => (Ok(written.answer), Decision { records: written.records, repeatable: write.token.is_some() }),
         Err(error) => (Err(error), Decision::default()),
