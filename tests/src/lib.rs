@@ -20,6 +20,7 @@
 pub mod alarms;
 pub mod attack;
 pub mod cbor;
+pub mod cloudwatch;
 pub mod config_cases;
 pub mod config_events;
 pub mod config_permissions;
@@ -29,6 +30,7 @@ pub mod fault_suite;
 pub mod faults;
 pub mod function;
 pub mod iam;
+pub mod key_signature;
 pub mod kill_switch;
 pub mod mixed_batch;
 pub mod moto;

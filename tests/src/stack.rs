@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,11 +13,13 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
 use control_plane::xds::{XdsAuth, XdsListener, XdsSettings};
-use control_plane::{EventReceiver, Server, Settings};
+use control_plane::{ApiAuth, EventReceiver, Server, Settings};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use crate::key_signature::{key_file, signed_headers};
 
 /// The account of both services.
 pub const ACCOUNT: &str = "123456789012";
@@ -124,6 +127,9 @@ pub struct ControlPlane {
     /// The endpoint of the API.
     pub endpoint: String,
     http: reqwest::Client,
+    /// The keys of a control plane that authenticates its callers; the first one signs [`Self::put`] and [`Self::get`].
+    keys: Vec<String>,
+    key_file: Option<PathBuf>,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
 }
@@ -136,11 +142,28 @@ impl ControlPlane {
 
     /// Starts a control plane that sends its changes to these receivers.
     pub async fn with_event_receivers(events: Vec<EventReceiver>) -> Self {
+        Self::with_settings(events, ApiAuth::Loopback).await
+    }
+
+    /// Starts a control plane that accepts requests signed by these keys only.
+    pub async fn with_keys(ids: &[&str]) -> Self {
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let file = std::env::temp_dir().join(format!("meshwarden-keys-{}-{number}.json", std::process::id()));
+        std::fs::write(&file, key_file(ids)).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let mut plane = Self::with_settings(Vec::new(), ApiAuth::Keys(file.clone())).await;
+        plane.keys = ids.iter().map(|id| (*id).to_owned()).collect();
+        plane.key_file = Some(file);
+        plane
+    }
+
+    async fn with_settings(events: Vec<EventReceiver>, api_auth: ApiAuth) -> Self {
         let region = control_plane::state::Region::parse(REGION).unwrap();
         let listener = XdsListener { address: "127.0.0.1:0".parse().unwrap(), auth: XdsAuth::None };
         // The control plane builds the xDS model of a mesh only while it serves xDS.
         let xds = XdsSettings { listen: vec![listener], ..XdsSettings::default() };
-        let settings = Settings { events, xds, ..Settings::new(ACCOUNT.parse().unwrap(), region) };
+        let settings = Settings { events, xds, api_auth, ..Settings::new(ACCOUNT.parse().unwrap(), region) };
         let server = Server::bind(settings).await.unwrap();
         let endpoint = server.endpoint();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -148,20 +171,36 @@ impl ControlPlane {
             server.serve(async move { drop(stopped.await) }).await.unwrap();
         });
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { endpoint, http, stop: Some(stop), serving }
+        Self { endpoint, http, keys: Vec::new(), key_file: None, stop: Some(stop), serving }
     }
 
     /// Creates or replaces a resource, by its path.
     pub async fn put(&self, path: &str, body: &Value) {
-        let answer = self.http.put(format!("{}{path}", self.endpoint)).json(body).send().await.unwrap();
-        assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
+        drop(self.send(reqwest::Method::PUT, path, body.to_string(), self.keys.first().map(String::as_str)).await);
+    }
+
+    /// Creates or replaces a resource as the owner of this key.
+    pub async fn put_as(&self, key: &str, path: &str, body: &Value) {
+        drop(self.send(reqwest::Method::PUT, path, body.to_string(), Some(key)).await);
     }
 
     /// Reads a resource, by its path.
     pub async fn get(&self, path: &str) -> Value {
-        let answer = self.http.get(format!("{}{path}", self.endpoint)).send().await.unwrap();
-        assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
-        answer.json().await.unwrap()
+        self.send(reqwest::Method::GET, path, String::new(), self.keys.first().map(String::as_str)).await
+    }
+
+    async fn send(&self, method: reqwest::Method, path: &str, body: String, key: Option<&str>) -> Value {
+        let url = format!("{}{path}", self.endpoint);
+        let signed = key.map(|key| signed_headers(key, method.as_str(), &url, body.as_bytes()));
+        let mut request = self.http.request(method, url).header("content-type", "application/json").body(body);
+        for (name, value) in signed.into_iter().flatten() {
+            request = request.header(name, value);
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert!(status.is_success(), "{path}: {text}");
+        serde_json::from_str(&text).unwrap()
     }
 }
 
@@ -169,6 +208,9 @@ impl Drop for ControlPlane {
     fn drop(&mut self) {
         drop(self.stop.take());
         self.serving.abort();
+        if let Some(file) = &self.key_file {
+            drop(std::fs::remove_file(file));
+        }
     }
 }
 

@@ -85,7 +85,7 @@ async fn route_facts(
         data_points: BTreeMap::new(),
         alarm_data,
         released,
-        written_by: None,
+        written_by: route.metadata.written_by().map(str::to_owned),
     };
     (facts, unread)
 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
+use meshwarden_tests::cloudwatch::{CloudWatch, World};
 use meshwarden_tests::faults::Fault;
 use meshwarden_tests::function::{Build, Function};
 use meshwarden_tests::stack::{ControlPlane, create_state_table};
@@ -19,7 +20,6 @@ use meshwarden_tests::way::{Passed, Way};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::cloudwatch::{CloudWatch, World};
 use crate::stage::{Theatre, sample};
 
 const ROUTE: &str = "/v20190125/meshes/shop/virtualRouter/recs/routes/all";

@@ -7,7 +7,6 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "a test says what it skips and how much it did")]
 
-mod cloudwatch;
 mod stage;
 mod start_up;
 
@@ -15,5 +14,6 @@ mod attack;
 mod cases;
 mod crashes;
 mod credentials;
+mod declared;
 mod faults;
 mod permissions;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use meshwarden_tests::cloudwatch::{CloudWatch, World};
 use meshwarden_tests::function::{Build, sample};
 use meshwarden_tests::permissions::{Player, Scenario, check};
 use meshwarden_tests::stack::{ControlPlane, create_state_table};
@@ -9,7 +10,6 @@ use meshwarden_tests::way::Way;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::cloudwatch::{CloudWatch, World};
 use crate::stage::Theatre;
 
 const MESH: &str = "/v20190125/meshes/shop";

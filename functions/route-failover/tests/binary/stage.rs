@@ -1,10 +1,11 @@
 //! A mesh with one route in a separate control plane; its alarms, table and topic in a MiniStack that all cases share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, StateValue, Statistic};
+use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::SignedDuration;
 use meshwarden_tests::function::Build;
 use meshwarden_tests::stack::{
@@ -67,14 +68,21 @@ pub(crate) struct Stage<'a> {
 impl<'a> Stage<'a> {
     /// A shop without failures. `name` makes its table and alarms unique.
     pub(crate) async fn set(theatre: &'a Theatre, name: &str) -> Self {
-        let plane = ControlPlane::start().await;
+        Self::with_plane(theatre, name, ControlPlane::start().await, "").await
+    }
+
+    /// A shop in this control plane, with these lines in the policy.
+    pub(crate) async fn with_plane(theatre: &'a Theatre, name: &str, plane: ControlPlane, policy_lines: &str) -> Self {
         let mut services = theatre.stack.variables().to_vec();
         services.push(("AWS_ENDPOINT_URL_APP_MESH", &plane.endpoint));
         let way = Way::to(&services).await;
         let policy = std::env::temp_dir().join(format!("meshwarden-{}-{name}.yaml", std::process::id()));
         let discovery = format!("discovery: {{prefix: {name}-}}");
-        std::fs::write(&policy, format!("version: 1\nmodes: {{default: enforce}}\nfailover: {{{discovery}}}\n"))
-            .unwrap();
+        std::fs::write(
+            &policy,
+            format!("version: 1\nmodes: {{default: enforce}}\nfailover: {{{discovery}}}\n{policy_lines}"),
+        )
+        .unwrap();
         let stage = Self { theatre, plane, way, name: name.to_owned(), policy };
         stage.build_mesh().await;
         create_state_table(&stage.table(), name).await;
@@ -123,6 +131,38 @@ impl<'a> Stage<'a> {
         let client = aws_sdk_cloudwatch::Client::new(&self.theatre.config);
         let set = client.set_alarm_state().alarm_name(self.alarm_of(node)).state_value(state);
         set.state_reason("set by a test").send().await.unwrap();
+    }
+
+    /// The owner of a key declares the weights of the route.
+    pub(crate) async fn declare(&self, key: &str, weights: [u8; 2]) {
+        self.plane.put_as(key, ROUTE, &json!({ "spec": spec(weights) })).await;
+    }
+
+    pub(crate) async fn weights(&self) -> Vec<u64> {
+        let route = self.plane.get(ROUTE).await;
+        let targets = route["spec"]["http2Route"]["action"]["weightedTargets"].as_array().unwrap().clone();
+        targets.iter().map(|target| target["weight"].as_u64().unwrap()).collect()
+    }
+
+    /// The function without the relay before its control plane, since the relay would break the signatures.
+    pub(crate) fn build_with_direct_plane(&self) -> Build {
+        self.build().with("AWS_ENDPOINT_URL_APP_MESH", &self.plane.endpoint)
+    }
+
+    /// Changes the stored record of the route.
+    pub(crate) async fn change_record(&self, change: impl FnOnce(&mut Value)) {
+        let items = items(&self.table(), &self.name).await;
+        let is_record = |item: &&HashMap<String, AttributeValue>| {
+            item["sk"].as_s().is_ok_and(|sk| sk == "document")
+                && item["pk"].as_s().is_ok_and(|pk| pk.starts_with("route"))
+        };
+        let item = items.iter().find(is_record).unwrap();
+        let mut record: Value = serde_json::from_str(item["document"].as_s().unwrap()).unwrap();
+        change(&mut record);
+        let update = self.table().update_item().table_name(&self.name);
+        let update = update.key("pk", item["pk"].clone()).key("sk", item["sk"].clone());
+        let update = update.update_expression("SET document = :record");
+        update.expression_attribute_values(":record", AttributeValue::S(record.to_string())).send().await.unwrap();
     }
 
     /// The event of the alarm on the node's errors.

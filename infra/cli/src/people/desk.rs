@@ -101,7 +101,7 @@ impl Desk<'_> {
             data_points: BTreeMap::new(),
             alarm_data: BTreeMap::new(),
             released: None,
-            written_by: None,
+            written_by: data.metadata.written_by().map(str::to_owned),
         };
         Ok(Seen { data, facts, revision: stored.map_or(0, |stored| stored.revision) })
     }

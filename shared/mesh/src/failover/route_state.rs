@@ -119,7 +119,10 @@ fn complete_intent(route: &RouteFacts, known: &RouteRecord, policy: &Policy, now
             record.tag_missing |= before.is_some() && begun != before;
             RouteState { record, changed: true, budget_spent: true }
         }
-        None if route.split == known.split => RouteState { record, changed: false, budget_spent: false },
+        None if route.split == known.split => {
+            adopt_promotion(&mut record, route, known, &policy.weights);
+            RouteState { record, changed: false, budget_spent: false }
+        }
         Some(_) | None => {
             let had_tag = before.is_some() || begun.is_some();
             match author(route.written_by.as_deref(), &policy.weights) {
@@ -149,6 +152,16 @@ fn after_intent(record: &RouteRecord, intent: &Intent) -> RouteRecord {
         after.layers = layers.as_ref().clone();
     }
     after
+}
+
+/// Ends the wait for a role that declares the promoted split: its write changes the version and not the split.
+fn adopt_promotion(record: &mut RouteRecord, route: &RouteFacts, known: &RouteRecord, policy: &WeightsPolicy) {
+    let is_promoted = record.layers.promoted.as_ref().is_some_and(|promotion| promotion.promoted == route.split);
+    let is_new = route.version > known.version;
+    match author(route.written_by.as_deref(), policy) {
+        Author::Declared { .. } if is_promoted && is_new => record.layers.promoted = None,
+        Author::Declared { .. } | Author::Operator => {}
+    }
 }
 
 /// An operator's edit ends all layers, and holds the route.
@@ -214,6 +227,7 @@ mod tests {
     use super::*;
     use crate::failover::fixtures::{at, node, route, split};
     use crate::failover::record::{Intent, OwedNote, RestorePoint};
+    use crate::weights::PromotedOver;
 
     fn policy() -> Policy {
         Policy::read("version: 1\n").unwrap()
@@ -285,6 +299,25 @@ mod tests {
         assert_eq!(released(first.clone(), 15, 40), first, "the same release again");
         assert_eq!(released(first.clone(), 14, 40), first, "an older release that arrives late");
         assert_eq!(released(first, 35, 40).drains, BTreeMap::new(), "a new release");
+    }
+
+    #[test]
+    fn role_that_writes_the_promoted_split_has_adopted_it() {
+        let policy = "version: 1\nweights: { declaredBy: [terraform] }\n";
+        let policy = Policy::read(policy).unwrap();
+        let mut known = RouteRecord::first_seen("u1".to_owned(), 1, split(&[("v1", 0), ("v2", 100)]));
+        known.layers.promoted =
+            Some(PromotedOver { before: split(&[("v1", 100), ("v2", 0)]), promoted: known.split.clone(), at: at(0) });
+        for (version, caller, adopted) in
+            [(2, Some("terraform"), true), (1, Some("terraform"), false), (2, Some("ada"), false), (2, None, false)]
+        {
+            let mut route = route(&[("v1", 0), ("v2", 100)], Memory::Record(Box::new(known.clone())));
+            route.version = version;
+            route.written_by = caller.map(str::to_owned);
+            let state = route_state(&route, &policy, at(1)).unwrap();
+            assert_eq!(state.record.layers.promoted.is_none(), adopted, "version {version} by {caller:?}");
+            assert_eq!(state.changed, version == 2);
+        }
     }
 
     #[test]

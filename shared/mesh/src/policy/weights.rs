@@ -9,9 +9,9 @@ use super::{Pattern, Period};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct WeightsPolicy {
-    /// The callers that declare weights as infrastructure as code: regular expressions for role ARNs or key names. The
-    /// weights of any other caller are an operator's edit. It must be empty for now: no control plane reports the
-    /// caller of a version, so every foreign write is an edit.
+    /// The callers that declare weights as infrastructure as code: regular expressions for whole role ARNs (without the
+    /// path of the role) or key ids. The weights of any other caller are an operator's edit, and so are all of a server
+    /// that does not name the caller of a version, such as a control plane without authentication.
     pub declared_by: Vec<Pattern>,
     /// When a role and Meshwarden count as reverting each other.
     pub reverts: RevertPolicy,
@@ -38,14 +38,8 @@ impl Default for RevertPolicy {
 impl WeightsPolicy {
     /// The first contradiction in the section: its key and its remedy.
     pub(super) fn contradiction(&self) -> Option<(String, String)> {
-        let problem = if !self.declared_by.is_empty() {
-            ("weights.declaredBy", "expected an empty list: no control plane reports the caller of a version yet")
-        } else if !(1..=20).contains(&self.reverts.limit) {
-            ("weights.reverts.limit", "expected 1 to 20")
-        } else {
-            return None;
-        };
-        Some((problem.0.to_owned(), problem.1.to_owned()))
+        let limit_is_valid = (1..=20).contains(&self.reverts.limit);
+        (!limit_is_valid).then(|| ("weights.reverts.limit".to_owned(), "expected 1 to 20".to_owned()))
     }
 }
 
@@ -58,8 +52,15 @@ mod tests {
         let policy = Policy::read("version: 1\n").unwrap();
         assert_eq!((policy.weights.declared_by.len(), policy.weights.reverts.limit), (0, 3));
         let declared = "version: 1\nweights: {declaredBy: ['arn:aws:iam::\\d+:role/terraform-.*']}\n";
-        let refused = Policy::read(declared).unwrap_err().to_string();
-        assert!(refused.contains("weights.declaredBy") && refused.contains("empty list"), "{refused}");
+        let declared = Policy::read(declared).unwrap().weights.declared_by;
+        for (caller, matches) in [
+            ("arn:aws:iam::123456789012:role/terraform-shop", true),
+            ("arn:aws:iam::123456789012:role/terraform", false),
+            ("arn:aws:iam::123456789012:role/x/arn:aws:iam::123456789012:role/terraform-shop", false),
+            ("AKIDTERRAFORM", false),
+        ] {
+            assert_eq!(declared.iter().any(|pattern| pattern.matches(caller)), matches, "{caller}");
+        }
         for (limit, valid) in [(0, false), (1, true), (20, true), (21, false)] {
             let read = Policy::read(&format!("version: 1\nweights: {{reverts: {{limit: {limit}}}}}\n"));
             assert_eq!(read.is_ok(), valid, "{limit}");

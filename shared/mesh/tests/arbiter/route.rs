@@ -24,7 +24,7 @@ failover:
   budget: {changes: 100000}
 ";
 
-/// The policy. A document cannot name the callers of declared writes yet.
+/// The policy, with a caller of declared writes.
 fn policy() -> Policy {
     let declared = serde_json::json!({ "declaredBy": ["arn:aws:iam::\\d+:role/terraform"] });
     Policy { weights: serde_json::from_value(declared).unwrap(), ..Policy::read(POLICY).unwrap() }

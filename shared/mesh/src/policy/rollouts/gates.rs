@@ -75,7 +75,8 @@ pub struct LatencyGate {
 pub struct GateMetrics {
     /// The namespace in CloudWatch.
     pub namespace: String,
-    /// The number of requests to a target. The dimensions are `Mesh` and `TargetVirtualNode`.
+    /// The number of requests to a target. The dimensions are those of App Mesh's outbound metrics for each caller, or `Mesh`
+    /// and `TargetVirtualNode` for all callers together.
     pub requests: String,
     /// The number of failed requests to a target.
     pub errors: String,

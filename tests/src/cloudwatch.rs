@@ -13,37 +13,41 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use jiff::Timestamp;
-use meshwarden_tests::cbor;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::cbor;
+
 /// The replacement. Its server stops when this is dropped.
-pub(crate) struct CloudWatch {
-    pub(crate) endpoint: String,
+#[derive(Debug)]
+pub struct CloudWatch {
+    /// The endpoint of the API.
+    pub endpoint: String,
     world: Arc<Mutex<World>>,
     serving: JoinHandle<()>,
 }
 
 /// The data for the answers.
 #[derive(Debug, Default)]
-pub(crate) struct World {
+pub struct World {
     /// The alarms, as `DescribeAlarms` returns them.
-    pub(crate) alarms: Vec<Value>,
+    pub alarms: Vec<Value>,
     /// The metrics that have data points.
-    pub(crate) data: Vec<Value>,
+    pub data: Vec<Value>,
     /// The accounts with metrics that the caller may not read.
-    pub(crate) forbidden: Vec<String>,
+    pub forbidden: Vec<String>,
     /// The contributors of each alarm.
-    pub(crate) contributors: BTreeMap<String, Value>,
+    pub contributors: BTreeMap<String, Value>,
     /// The tags of each alarm.
-    pub(crate) tags: BTreeMap<String, Value>,
+    pub tags: BTreeMap<String, Value>,
     /// The mute rules: `name`, `alarms` and `status`.
-    pub(crate) mute_rules: Vec<Value>,
+    pub mute_rules: Vec<Value>,
 }
 
 impl CloudWatch {
-    pub(crate) async fn start(world: World) -> Self {
+    /// Starts the replacement.
+    pub async fn start(world: World) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let world = Arc::new(Mutex::new(world));
@@ -54,7 +58,8 @@ impl CloudWatch {
         Self { endpoint, world, serving }
     }
 
-    pub(crate) fn change(&self, change: impl FnOnce(&mut World)) {
+    /// Changes the data for the answers.
+    pub fn change(&self, change: impl FnOnce(&mut World)) {
         change(&mut self.world.lock().unwrap());
     }
 }
@@ -71,13 +76,13 @@ impl World {
     }
 
     /// Moves a mute rule into a status.
-    pub(crate) fn set_mute_rule(&mut self, name: &str, status: &str) {
+    pub fn set_mute_rule(&mut self, name: &str, status: &str) {
         let rule = self.mute_rules.iter_mut().find(|rule| rule["name"] == name);
         rule.unwrap_or_else(|| unreachable!("the case has no mute rule {name}"))["status"] = json!(status);
     }
 
     /// Moves an alarm into a state, just now.
-    pub(crate) fn set_state(&mut self, name: &str, state: &str) {
+    pub fn set_state(&mut self, name: &str, state: &str) {
         let alarm = self.alarms.iter_mut().find(|alarm| alarm["AlarmName"] == name);
         let alarm = alarm.unwrap_or_else(|| unreachable!("the case has no alarm {name}"));
         if alarm["StateValue"] != state {
