@@ -8,15 +8,20 @@ use mesh::change::Change;
 use mesh::failover::HarmFact;
 use mesh::graph::{Links, Mesh};
 use mesh::harm;
-use mesh::name::{MeshName, ResourcePath, RouteId};
+use mesh::name::{MeshName, ResourcePath, RouteId, VirtualServiceName};
 use mesh::weights::WeightSplit;
 use ports::{MeshReader, Pace, PortError, PortErrorKind, survey};
+use rollouts::SeriesCaller;
 
 /// Calls at a time: App Mesh's own controller reads at up to 40 a second.
 const AT_A_TIME: usize = 8;
 
 /// How long a reading serves decisions that write nothing.
 const AGE: SignedDuration = SignedDuration::from_mins(5);
+
+/// The most callers with series of their own: `GetMetricData` bills each series of each run, and reads 500 a call. A mesh with
+/// more callers uses the series of all callers together.
+const MOST_CALLERS: usize = 100;
 
 /// A mesh as it was read.
 #[derive(Clone, Debug)]
@@ -52,6 +57,19 @@ impl MeshReading {
         let services = routes.iter().flat_map(|route| links.services_of_router(&route.router));
         let callers = services.flat_map(|service| links.callers_of_service(service).collect::<Vec<_>>());
         callers.map(|caller| caller.path(&self.model)).collect()
+    }
+
+    /// The callers of these routes with the virtual services that they call: the dimensions of their metrics.
+    pub(crate) fn series_callers(&self, routes: &BTreeSet<RouteId>) -> BTreeSet<SeriesCaller> {
+        let links = Links::new(&self.model);
+        let services: BTreeSet<_> = routes.iter().flat_map(|route| links.services_of_router(&route.router)).collect();
+        let of_service = |service: &VirtualServiceName| -> Vec<SeriesCaller> {
+            let callers = links.callers_of_service(service);
+            callers.map(|caller| SeriesCaller { caller: caller.path(&self.model), service: service.clone() }).collect()
+        };
+        let callers: BTreeSet<SeriesCaller> = services.into_iter().flat_map(of_service).collect();
+        // A part of the callers would hide the failures of the others.
+        if callers.len() > MOST_CALLERS { BTreeSet::new() } else { callers }
     }
 
     /// The harms of a split on a route.

@@ -144,17 +144,20 @@ pub(crate) async fn observe(
         if is_late { None } else { Some(readings::proxies(ports, run.failures(), &known.rollout.mesh).await) }
     };
     let documents = async { futures::try_join!(ports.state.load(&keys, window), describe(ports, &routes)) };
-    let gates = join(
-        readings::alarms(ports, run.failures(), &known.rollout, policy, now),
-        readings::metrics(ports, run.failures(), &known.rollout, &policy.rollouts.metrics, known.started, now),
-    );
-    let (documents, (alarms, mut metrics), proxies, ()) = join4(documents, gates, proxies, async {}).await;
+    let callers = mesh.as_ref().map(|mesh| mesh.series_callers(&known.rollout.routes)).unwrap_or_default();
+    let metrics = |record: &RolloutRecord| {
+        let (rollout, started) = (record.rollout.clone(), record.started);
+        let callers = &callers;
+        async move {
+            readings::metrics(ports, run.failures(), &rollout, &policy.rollouts.metrics, callers, started, now).await
+        }
+    };
+    let gates = join(readings::alarms(ports, run.failures(), &known.rollout, policy, now), metrics(&known));
+    let (documents, (alarms, mut readings), proxies, ()) = join4(documents, gates, proxies, async {}).await;
     let (state, mut data) = documents?;
     let Some(record) = record(key, &state)? else { return Ok(None) };
     if record.started != known.started || record.rollout != known.rollout {
-        metrics =
-            readings::metrics(ports, run.failures(), &record.rollout, &policy.rollouts.metrics, record.started, now)
-                .await;
+        readings = metrics(&record).await;
     }
     is_late |= is_unconfirmed(record.state);
     let proxies = match proxies {
@@ -174,7 +177,7 @@ pub(crate) async fn observe(
         callers: mesh.as_ref().map(|mesh| mesh.callers(&record.rollout.routes)).unwrap_or_default(),
         proxies,
         alarms,
-        metrics,
+        metrics: readings,
         hook: None,
         record,
     };
@@ -205,7 +208,15 @@ async fn complete(context: &Context<'_>, seen: &mut Observation, now: Timestamp)
     if rises || seen.mesh.as_ref().is_none_or(|mesh| mesh.is_old(now)) {
         let rollout = &seen.facts.record.rollout;
         let mesh = MeshReading::read(ports.meshes.as_ref(), &rollout.mesh, now).await?;
-        seen.facts.callers = mesh.callers(&rollout.routes);
+        let known = seen.mesh.as_ref().map(|mesh| mesh.series_callers(&rollout.routes)).unwrap_or_default();
+        let callers = mesh.series_callers(&rollout.routes);
+        if callers != known {
+            let (record, policy) = (&seen.facts.record, &run.policy().rollouts.metrics);
+            let (rollout, started) = (&record.rollout, record.started);
+            let metrics = readings::metrics(ports, run.failures(), rollout, policy, &callers, started, now).await;
+            seen.facts.metrics = metrics;
+        }
+        seen.facts.callers = mesh.callers(&seen.facts.record.rollout.routes);
         seen.mesh = Some(mesh);
     }
     // A stage may have several hooks, one after the other.
@@ -281,7 +292,7 @@ async fn route_facts(
                     data_points: BTreeMap::new(),
                     alarm_data: BTreeMap::new(),
                     released: None,
-                    written_by: None,
+                    written_by: route.metadata.written_by().map(str::to_owned),
                 })
             }
         };

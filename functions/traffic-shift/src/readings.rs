@@ -7,10 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::{Alarm, AlarmName};
 use mesh::certificates::SourceReading;
 use mesh::failover::{AlarmTags, alarm_targets, related, unread_alarms};
-use mesh::name::MeshName;
+use mesh::name::{MeshName, ResourceKind};
 use mesh::policy::{GateMetrics, Policy};
 use ports::{MetricSeries, PortError, PortErrorKind, SeriesData};
-use rollouts::{Measure, MetricReading, ProxyFact, ProxyFacts, Rollout, SeriesId, series};
+use rollouts::{Measure, MetricReading, ProxyFact, ProxyFacts, Rollout, SeriesCaller, SeriesId, series};
 use runner::FailureRun;
 
 use crate::Ports;
@@ -100,11 +100,12 @@ pub(crate) async fn metrics(
     failures: &FailureRun,
     rollout: &Rollout,
     policy: &GateMetrics,
+    callers: &BTreeSet<SeriesCaller>,
     started: Option<Timestamp>,
     now: Timestamp,
 ) -> Vec<MetricReading> {
     const TARGET: &str = "metrics";
-    let wanted: Vec<SeriesId> = series(rollout).into_iter().collect();
+    let wanted: Vec<SeriesId> = series(rollout, callers).into_iter().collect();
     let Some(started) = started else { return Vec::new() };
     let (from, until) = (whole_minute(started, true), whole_minute(now, false));
     if wanted.is_empty() {
@@ -140,12 +141,15 @@ fn query(id: &SeriesId, mesh: &MeshName, policy: &GateMetrics) -> MetricSeries {
         Measure::Errors => (&policy.errors, "Sum"),
         Measure::Latency(stat) => (&policy.latency, stat.as_str()),
     };
+    let mut dimensions = vec![("Mesh", mesh.as_str()), ("TargetVirtualNode", id.node.as_str())];
+    if let Some(SeriesCaller { caller, service }) = &id.caller {
+        let name = if caller.kind() == ResourceKind::VirtualGateway { "VirtualGateway" } else { "VirtualNode" };
+        dimensions.extend([(name, caller.name()), ("TargetVirtualService", service.as_str())]);
+    }
     MetricSeries {
         namespace: policy.namespace.clone(),
         metric: metric.clone(),
-        dimensions: [("Mesh", mesh.as_str()), ("TargetVirtualNode", id.node.as_str())]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into(),
+        dimensions: dimensions.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         stat: stat.to_owned(),
         period: PERIOD,
     }

@@ -11,7 +11,7 @@ use mesh::policy::{ErrorRatioGate, LatencyGate, MetricGate, Policy};
 
 use crate::facts::Facts;
 use crate::gate::{GateRecord, GateResult};
-use crate::queries::{Measure, SeriesId};
+use crate::queries::{Measure, SeriesCaller};
 use crate::record::RolloutRecord;
 
 /// The period of the series. Only whole periods count.
@@ -189,6 +189,9 @@ fn metric(
     }
 }
 
+/// The data points of the series of one caller, or of all callers together.
+type CallerPoints<'a> = (Option<&'a SeriesCaller>, Vec<f64>);
+
 /// The data of a step.
 struct Window<'a> {
     facts: &'a Facts,
@@ -197,24 +200,51 @@ struct Window<'a> {
 }
 
 impl Window<'_> {
-    /// The data points of a series in whole periods of the step.
-    fn points(&self, node: &VirtualNodeName, measure: &Measure) -> Result<Vec<f64>, String> {
-        let id = SeriesId { node: node.clone(), measure: measure.clone() };
-        let reading = self.facts.metrics.iter().find(|reading| reading.series == id);
-        match reading.map(|reading| &reading.data) {
-            Some(SourceReading::Known(points)) => {
-                let is_whole = |at: Timestamp| self.started <= at && at + PERIOD <= self.now;
-                Ok(points.iter().filter(|(at, _)| is_whole(*at)).map(|(_, value)| *value).collect())
-            }
-            Some(SourceReading::Unread(why)) => Err(format!("the metrics of {node} cannot be read: {why}")),
-            None => Err(format!("the metrics of {node} were not read")),
+    /// The data points of each series of a node in whole periods of the step: of all its callers, or of all callers
+    /// together if no caller has a series of its own. The two are never added, since they count the same requests.
+    fn points(&self, node: &VirtualNodeName, measure: &Measure) -> Result<Vec<CallerPoints<'_>>, String> {
+        let by_caller = self.of_callers(node, &Measure::Requests, true)?;
+        if by_caller.iter().any(|(_, points)| !points.is_empty()) {
+            return self.of_callers(node, measure, true);
         }
+        self.together(node, measure)
+    }
+
+    fn together(&self, node: &VirtualNodeName, measure: &Measure) -> Result<Vec<CallerPoints<'_>>, String> {
+        let together = self.of_callers(node, measure, false)?;
+        if together.is_empty() { Err(format!("the metrics of {node} were not read")) } else { Ok(together) }
+    }
+
+    /// The data points of the series of single callers, or of the one of all callers together.
+    fn of_callers(
+        &self,
+        node: &VirtualNodeName,
+        measure: &Measure,
+        single: bool,
+    ) -> Result<Vec<CallerPoints<'_>>, String> {
+        let is_whole = |at: Timestamp| self.started <= at && at + PERIOD <= self.now;
+        let readings = self.facts.metrics.iter().filter(|reading| {
+            let series = &reading.series;
+            series.node == *node && series.measure == *measure && series.caller.is_some() == single
+        });
+        readings
+            .map(|reading| match &reading.data {
+                SourceReading::Known(points) => {
+                    let whole = points.iter().filter(|(at, _)| is_whole(*at)).map(|(_, value)| *value).collect();
+                    Ok((reading.series.caller.as_ref(), whole))
+                }
+                SourceReading::Unread(why) => {
+                    let caller = reading.series.caller.as_ref().map(SeriesCaller::phrase).unwrap_or_default();
+                    Err(format!("the metrics of {node}{caller} cannot be read: {why}"))
+                }
+            })
+            .collect()
     }
 
     fn sum<'n>(&self, nodes: impl Iterator<Item = &'n VirtualNodeName>, measure: &Measure) -> Result<f64, String> {
         let mut sum = 0.0;
         for node in nodes {
-            sum += self.points(node, measure)?.iter().sum::<f64>();
+            sum += self.points(node, measure)?.iter().flat_map(|(_, points)| points).sum::<f64>();
         }
         Ok(sum)
     }
@@ -273,16 +303,35 @@ impl Window<'_> {
         Ok((GateResult::Pass, text))
     }
 
-    /// The response time of the slowest node in its latest period: percentiles of several periods cannot be summed.
+    /// The response time of the slowest node in its latest period, as its slowest caller measures it: percentiles of
+    /// several periods or callers cannot be summed.
     fn worst<'n>(&self, nodes: impl Iterator<Item = &'n VirtualNodeName>, measure: &Measure) -> Result<f64, String> {
         let mut worst: Option<f64> = None;
         for node in nodes {
-            let Some(latest) = self.points(node, measure)?.last().copied() else {
-                return Err(format!("{node} has no response times"));
-            };
+            let latest = self.slowest(node, measure)?;
             worst = Some(worst.map_or(latest, |worst| worst.max(latest)));
         }
         worst.ok_or_else(|| "there are no response times".to_owned())
+    }
+
+    /// The latest response time of a node, as its slowest caller measures it. A caller with requests and without response
+    /// times is unknown, unless no caller has any: then they are published for all callers together.
+    fn slowest(&self, node: &VirtualNodeName, measure: &Measure) -> Result<f64, String> {
+        let mut times = self.points(node, measure)?;
+        if times.iter().all(|(_, points)| points.is_empty()) {
+            times = self.together(node, measure)?;
+        }
+        let requests = self.points(node, &Measure::Requests)?;
+        for (caller, points) in &times {
+            let has_requests =
+                requests.iter().any(|(other, points)| other == caller && points.iter().sum::<f64>() > 0.0);
+            if points.is_empty() && has_requests {
+                let caller = caller.map(SeriesCaller::phrase).unwrap_or_default();
+                return Err(format!("{node} has no response times{caller}"));
+            }
+        }
+        let latest = times.iter().filter_map(|(_, points)| points.last().copied()).reduce(f64::max);
+        latest.ok_or_else(|| format!("{node} has no response times"))
     }
 }
 

@@ -47,7 +47,7 @@ pub use hooks::HookCall;
 pub use layers::{RouteChange, RoutePlan, plan};
 pub use message::RolloutMessage;
 pub use news::{Attention, EVENT, News, news};
-pub use queries::{Measure, SeriesId, series};
+pub use queries::{Measure, SeriesCaller, SeriesId, series};
 pub use reason::Reason;
 pub use record::{Failure, Pause, ReportedReason, RolloutRecord, RolloutState, RouteStart};
 pub use rollout::{Rollout, Step, resolve};

@@ -163,3 +163,38 @@ async fn rollout_that_replaces_another_starts_after_its_rollback() {
     assert_eq!((record.state, record.failure.unwrap().code.as_str()), (RolloutState::RolledBack, "Aborted"));
     assert_eq!((shop.weights("all"), shop.record("r2").unwrap().state), (vec![4, 4], RolloutState::Watching));
 }
+
+/// Each caller has a series of its own, as App Mesh's Envoy publishes them: a failure that only one of two callers sees
+/// fails the gate by the sum.
+#[tokio::test(start_paused = true)]
+async fn metric_gate_adds_up_the_series_of_the_callers() {
+    for (failed, promoted) in [(0.0, true), (30.0, false)] {
+        let shop = Shop::open();
+        let backend = json!({ "virtualService": { "virtualServiceName": "recs.shop.local" } });
+        let listener = json!({ "portMapping": { "port": 8080, "protocol": "http" } });
+        let dns = json!({ "dns": { "hostname": "batch.shop.local" } });
+        shop.add_node("batch", &json!({ "listeners": [listener], "serviceDiscovery": dns, "backends": [backend] }));
+        for minute in 0..20 {
+            let at = shop.now() + jiff::SignedDuration::from_mins(minute);
+            for (caller, errors) in [("web", 0.0), ("batch", failed)] {
+                let add = |metric: &str, value| {
+                    shop.ports.metrics.add_for_caller(caller, "recs-v2", metric, "Sum", at, value);
+                };
+                add("envoy_cluster_upstream_rq_completed", 100.0);
+                add("envoy_cluster_upstream_rq_5xx", errors);
+            }
+        }
+        let gates = json!({ "metrics": [{ "errorRatio": { "max": "10%" }, "minRequests": 150, "failAfter": 1 }] });
+        let mut request = short();
+        request["detail"]["gates"] = gates;
+        let function = shop.start().await;
+        function.answer(&request).await.unwrap();
+        function.minutes(8).await;
+        let record = shop.record("r1").unwrap();
+        let expected = if promoted { RolloutState::Promoted } else { RolloutState::RolledBack };
+        assert_eq!(record.state, expected, "{failed}: {:?} {:?}", record.gates, record.failure);
+        if let Some(failure) = record.failure {
+            assert!(failure.text.contains("15.00 %"), "{}", failure.text);
+        }
+    }
+}

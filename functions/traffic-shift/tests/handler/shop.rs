@@ -101,6 +101,11 @@ impl Shop {
         self.ports.mesh.put_spec(&path(of), spec).unwrap_or_else(|wrong| panic!("{of}: {wrong:?}"));
     }
 
+    /// Adds a virtual node.
+    pub(crate) fn add_node(&self, name: &str, spec: &Value) {
+        self.put(&format!("/virtualNode/{name}"), spec);
+    }
+
     /// Connects one proxy for each of these nodes.
     pub(crate) fn connect(&self, nodes: &[&str]) {
         let stream = |(number, node): (usize, &&str)| ProxyStream {

@@ -12,7 +12,8 @@ pub struct MemoryMetrics(Cell<Metrics>);
 
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Metrics {
-    points: BTreeMap<(String, String, String), BTreeMap<Timestamp, f64>>,
+    /// By caller, target, metric and statistic; the caller of a series of all callers together is empty.
+    points: BTreeMap<(String, String, String, String), BTreeMap<Timestamp, f64>>,
     unreadable: Option<String>,
 }
 
@@ -25,7 +26,13 @@ impl MemoryMetrics {
 
     /// Adds a data point to the metric of a target, by the value of the dimension `TargetVirtualNode`.
     pub fn add(&self, target: &str, metric: &str, stat: &str, at: Timestamp, value: f64) {
-        let key = (target.to_owned(), metric.to_owned(), stat.to_owned());
+        self.add_for_caller("", target, metric, stat, at, value);
+    }
+
+    /// Adds a data point to the metric of a target as one caller measures it, by the value of the dimension `VirtualNode` or
+    /// `VirtualGateway`.
+    pub fn add_for_caller(&self, caller: &str, target: &str, metric: &str, stat: &str, at: Timestamp, value: f64) {
+        let key = (caller.to_owned(), target.to_owned(), metric.to_owned(), stat.to_owned());
         self.0.poke(|metrics| metrics.points.entry(key).or_default().insert(at, value));
     }
 
@@ -56,8 +63,10 @@ impl Metrics {
         if let Some(reason) = &self.unreadable {
             return SeriesData::Unreadable(reason.clone());
         }
-        let target = series.dimensions.get("TargetVirtualNode").cloned().unwrap_or_default();
-        let points = self.points.get(&(target, series.metric.clone(), series.stat.clone()));
+        let dimension = |name: &str| series.dimensions.get(name).cloned();
+        let target = dimension("TargetVirtualNode").unwrap_or_default();
+        let caller = dimension("VirtualNode").or_else(|| dimension("VirtualGateway")).unwrap_or_default();
+        let points = self.points.get(&(caller, target, series.metric.clone(), series.stat.clone()));
         let points = points.into_iter().flatten().filter(|(at, _)| (from..until).contains(*at));
         SeriesData::Points(points.map(|(at, value)| (*at, *value)).collect())
     }

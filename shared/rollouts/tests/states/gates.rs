@@ -75,6 +75,82 @@ fn failures_are_counted_per_period_up_to_the_limit() {
     }
 }
 
+/// The requests of the callers are added up, and never added to those of all callers together.
+#[test]
+fn requests_and_failures_are_summed_over_callers() {
+    let gate = json!({ "errorRatio": { "max": "1%" }, "minRequests": 150, "failAfter": 1 });
+    // Requests and failed requests a minute from `web` and `batch`.
+    for (web, batch, expected) in [
+        ([100.0, 0.0], [100.0, 0.0], GateResult::Pass),
+        ([100.0, 0.0], [100.0, 4.0], GateResult::Fail),
+        // One caller alone would fail, and both together pass.
+        ([990.0, 0.0], [10.0, 1.0], GateResult::Pass),
+        ([50.0, 0.0], [20.0, 0.0], GateResult::Unknown),
+    ] {
+        let mut world = watching(&gate);
+        world.now += jiff::SignedDuration::from_mins(2);
+        for (caller, [requests, errors]) in [("web", web), ("batch", batch)] {
+            world.set_caller_metric(caller, "recs-v2", Measure::Requests, requests);
+            world.set_caller_metric(caller, "recs-v2", Measure::Errors, errors);
+        }
+        // The series of all callers together counts the same requests.
+        world.set_metric("recs-v2", Measure::Requests, web[0] + batch[0]);
+        world.set_metric("recs-v2", Measure::Errors, web[1] + batch[1]);
+        world.pass();
+        if expected == GateResult::Fail {
+            assert_eq!(world.record().failure.as_ref().unwrap().code, "GateFailed", "{web:?} {batch:?}");
+        } else {
+            assert_eq!(result(&world).0, expected, "{web:?} {batch:?}: {}", result(&world).1);
+        }
+    }
+}
+
+#[test]
+fn unreadable_caller_has_no_result() {
+    let mut world = watching(&json!({ "errorRatio": { "max": "1%" }, "minRequests": 1 }));
+    world.now += jiff::SignedDuration::from_mins(2);
+    for caller in ["web", "batch"] {
+        world.set_caller_metric(caller, "recs-v2", Measure::Requests, 100.0);
+        world.set_caller_metric(caller, "recs-v2", Measure::Errors, 0.0);
+    }
+    let of_batch = |reading: &&mut rollouts::MetricReading| {
+        reading.series.caller.as_ref().is_some_and(|caller| caller.caller.name() == "batch")
+    };
+    world.facts.metrics.iter_mut().filter(of_batch).for_each(|it| it.data = SourceReading::Unread("denied".to_owned()));
+    world.pass();
+    assert_eq!(result(&world).0, GateResult::Unknown);
+    assert!(result(&world).1.contains("from batch cannot be read: denied"), "{}", result(&world).1);
+}
+
+#[test]
+fn slowest_caller_counts_for_response_times() {
+    let gate = json!({ "latency": { "stat": "p99", "max": "500ms" }, "minRequests": 1, "failAfter": 1 });
+    let p99 = || Measure::Latency("p99".to_owned());
+    // Response times from `web` and `batch`; `None` without data.
+    for (web, batch, expected) in [
+        (Some(100.0), Some(499.0), GateResult::Pass),
+        (Some(100.0), Some(501.0), GateResult::Fail),
+        (Some(100.0), None, GateResult::Unknown),
+    ] {
+        let mut world = watching(&gate);
+        world.now += jiff::SignedDuration::from_mins(2);
+        for (caller, millis) in [("web", web), ("batch", batch)] {
+            world.set_caller_metric(caller, "recs-v2", Measure::Requests, 100.0);
+            world.set_caller_metric(caller, "recs-v2", p99(), millis.unwrap_or_default());
+        }
+        if batch.is_none() {
+            let missing = world.facts.metrics.last_mut().unwrap();
+            missing.data = SourceReading::Known(Vec::new());
+        }
+        world.pass();
+        let failed = world.record().failure.is_some();
+        assert_eq!(failed, expected == GateResult::Fail, "{web:?} {batch:?}");
+        if !failed {
+            assert_eq!(result(&world).0, expected, "{web:?} {batch:?}: {}", result(&world).1);
+        }
+    }
+}
+
 #[test]
 fn response_times_are_those_of_the_latest_period() {
     let gate = json!({ "latency": { "stat": "p99", "max": "500ms" }, "minRequests": 1, "failAfter": 1 });

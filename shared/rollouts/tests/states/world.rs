@@ -11,7 +11,7 @@ use mesh::policy::{Mode, Policy, RolloutRequest};
 use mesh::weights::WeightSplit;
 use rollouts::{
     CommandKind, Decision, Facts, HookAnswer, HookReading, Measure, MetricReading, ProxyFact, ProxyFacts,
-    RolloutRecord, RolloutState, SeriesId, command, decide, news, resolve,
+    RolloutRecord, RolloutState, SeriesCaller, SeriesId, command, decide, news, resolve,
 };
 use serde_json::{Value, json};
 
@@ -289,7 +289,18 @@ impl World {
 
     /// Sets the data of a node in the minutes before now.
     pub(crate) fn set_metric(&mut self, node: &str, measure: Measure, per_minute: f64) {
-        let series = SeriesId { node: node.parse().unwrap(), measure };
+        self.set_metric_of(None, node, measure, per_minute);
+    }
+
+    /// Sets the data of a node as one caller measures it.
+    pub(crate) fn set_caller_metric(&mut self, caller: &str, node: &str, measure: Measure, per_minute: f64) {
+        let caller = format!("mesh/shop/virtualNode/{caller}").parse().unwrap();
+        let caller = SeriesCaller { caller, service: "recs.shop.local".parse().unwrap() };
+        self.set_metric_of(Some(caller), node, measure, per_minute);
+    }
+
+    fn set_metric_of(&mut self, caller: Option<SeriesCaller>, node: &str, measure: Measure, per_minute: f64) {
+        let series = SeriesId { node: node.parse().unwrap(), measure, caller };
         let points = (1..=60).rev().map(|minute| (self.now - SignedDuration::from_mins(minute), per_minute)).collect();
         self.facts.metrics.retain(|reading| reading.series != series);
         self.facts.metrics.push(MetricReading { series, data: SourceReading::Known(points) });
