@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drills::{
-    AlarmReading, DrainedSplit, Drill, DrillFacts, DrillPlan, Load, Occupied, Proxies, RouteLayer, RouteObservation,
+    AlarmReading, DrainedSplit, Drill, DrillFacts, DrillPlan, DrillTraffic, Load, Occupied, Proxies, RouteLayer,
+    RouteObservation,
 };
 use mesh::alarm::AlarmName;
 use mesh::failover::{HoldReason, LayerRefusal, Memory, NotDrained, Rehearsal, RehearsedRoute, stuck_in_alarm};
@@ -22,7 +23,7 @@ pub(crate) fn facts(
     node_exists: bool,
     alarms: &Alarms,
     proxies: Proxies,
-    load: Load,
+    (load, traffic): (Load, Option<DrillTraffic>),
 ) -> DrillFacts {
     let states: BTreeMap<AlarmName, AlarmReading> = alarms.of_plan(plan);
     DrillFacts {
@@ -33,6 +34,7 @@ pub(crate) fn facts(
         routes: rehearsal.routes.iter().map(|route| observation(route, drill)).collect(),
         proxies,
         load,
+        traffic,
     }
 }
 

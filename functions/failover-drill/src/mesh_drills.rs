@@ -96,11 +96,16 @@ impl MeshTarget<'_> {
             Step::WouldBegin => CaseAction::Report { watching: BTreeSet::from([self.mesh().clone()]) },
             Step::None | Step::Routes(_) => CaseAction::None,
         };
-        let entry = DecisionEntry {
+        let mut entry = DecisionEntry {
             decision: Some(decision.word().to_owned()),
             text: Some(decision.reason.to_string()),
             ..DecisionEntry::new(self.subject(&decision), decision.reason.code(), decision.reason.facts())
         };
+        if let Some(end) = decision.news.iter().find_map(|news| news.result.as_deref())
+            && let Some(facts) = entry.facts.as_object_mut()
+        {
+            facts.insert("measured".to_owned(), news::measured(end));
+        }
         let is_idle = decision.drill.is_none();
         let case_decision = CaseDecision {
             own: DrillDecision::Mesh(Box::new(decision)),

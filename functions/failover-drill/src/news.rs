@@ -1,11 +1,11 @@
 //! The words of news: notices to operators, and events for other programs.
 
-use drills::{DrillNews, Urgency};
+use drills::{DrillEnd, DrillNews, Urgency};
 use jiff::Timestamp;
 use mesh::name::{MeshName, ResourcePath};
 use ports::{BusEvent, Notice};
 use runner::Message;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The detail type of the events.
 const EVENT: &str = "Meshwarden Drill Changed";
@@ -22,7 +22,7 @@ pub(crate) fn messages(mesh: &MeshName, news: &DrillNews, now: Timestamp) -> Vec
         messages.push(Message::Notice(Notice { urgency, subject: subject(mesh, news), body: body(mesh, news, now) }));
     }
     let state = news.phase.map_or("ended", drills::DrillPhase::as_str);
-    let detail = json!({
+    let mut detail = json!({
         "mesh": mesh,
         "drill": news.drill,
         "drillId": news.id,
@@ -35,9 +35,24 @@ pub(crate) fn messages(mesh: &MeshName, news: &DrillNews, now: Timestamp) -> Vec
         "restoreBy": news.restore_by,
         "at": now,
     });
+    if let (Some(end), Some(detail)) = (news.result.as_deref(), detail.as_object_mut()) {
+        detail.insert("measured".to_owned(), measured(end));
+    }
     let resources = vec![ResourcePath::VirtualNode(mesh.clone(), news.node.clone()).to_string()];
     messages.push(Message::Event(BusEvent { detail_type: EVENT.to_owned(), detail, resources }));
     messages
+}
+
+/// What was measured during a drill. Data that is missing has its reason, and is never 0.
+pub(crate) fn measured(end: &DrillEnd) -> Value {
+    let DrillEnd { acknowledged_after, restored_after, traffic, .. } = end;
+    json!({
+        "requests": traffic.as_ref().map(drills::DrillTraffic::requests),
+        "failures": traffic.as_ref().map(drills::DrillTraffic::failures),
+        "traffic": traffic,
+        "acknowledgedAfterSeconds": acknowledged_after,
+        "restoredAfterSeconds": restored_after,
+    })
 }
 
 /// One line of at most 100 printable ASCII characters.
@@ -48,12 +63,13 @@ fn subject(mesh: &MeshName, news: &DrillNews) -> String {
 }
 
 fn body(mesh: &MeshName, news: &DrillNews, now: Timestamp) -> String {
-    let DrillNews { drill, id, node, phase, outcome, reason, restore_by, .. } = news;
+    let DrillNews { drill, id, node, phase, outcome, reason, restore_by, result, .. } = news;
     let state = phase.map_or("ended", drills::DrillPhase::as_str);
     let outcome = outcome.map_or_else(String::new, |outcome| format!(", {outcome}"));
     let deadline = restore_by.map_or_else(String::new, |by| format!("\nThe weights return by {by:.0}."));
+    let measured = result.as_deref().and_then(DrillEnd::measured).map_or_else(String::new, |text| format!("\n{text}."));
     format!(
-        "Drill {drill} ({id}) of virtual node {node} in mesh {mesh} is {state}{outcome}: {reason}.{deadline}\n\
+        "Drill {drill} ({id}) of virtual node {node} in mesh {mesh} is {state}{outcome}: {reason}.{deadline}{measured}\n\
          Reason: {}. Time: {now:.0}.\n`meshwarden drill status --mesh {mesh}` shows it; `meshwarden drill stop {drill} \
          --mesh {mesh}` ends it.",
         reason.code()
@@ -75,6 +91,7 @@ mod tests {
             outcome: Some(drills::DrillOutcome::Failed),
             reason: drills::Reason::OutcomeAlarm { alarms: vec!["checkout".to_owned().try_into().unwrap()] },
             restore_by: None,
+            result: None,
         };
         let mesh: MeshName = "shop".parse().unwrap();
         let now = "2026-11-30T12:00:00Z".parse().unwrap();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drills::{Drill, DrillPhase, DrillPlan, MeshDrills, Proxies, candidate};
+use futures::future::join3;
 use jiff::{SignedDuration, Timestamp};
 use mesh::change::Change;
 use mesh::failover::{
@@ -162,14 +163,25 @@ async fn add_facts(
     // Before the start the highest rate counts; during the drill only the present one is measured.
     let lookback = if begun.is_some() { SignedDuration::ZERO } else { policy.drills.capacity.lookback.get() };
     let request = rates::RateRequest { mesh, node: &plan.node, receivers: &receivers, lookback, now };
-    let load = rates::read(ports.metrics.as_ref(), &alarms, policy, request).await;
-    let proxies = match begun.map(|drill| drill.phase) {
-        Some(DrillPhase::Draining | DrillPhase::Confirming) => facts::proxies(mesh, ports.proxies.proxies().await),
-        Some(DrillPhase::Checking | DrillPhase::Running | DrillPhase::Restoring) | None => Proxies::NotReported,
+    let metrics = ports.metrics.as_ref();
+    let load = rates::read(metrics, &alarms, policy, request);
+    let proxies = async {
+        match begun.map(|drill| drill.phase) {
+            Some(DrillPhase::Draining | DrillPhase::Confirming) => facts::proxies(mesh, ports.proxies.proxies().await),
+            Some(DrillPhase::Checking | DrillPhase::Running | DrillPhase::Restoring) | None => Proxies::NotReported,
+        }
     };
+    let traffic = async {
+        let drill = begun?;
+        // The node is drained until the verdict.
+        let until = drill.verdict.as_ref().map_or(now, |verdict| verdict.at);
+        let window = (drill.started?, until);
+        Some(rates::traffic(metrics, &alarms, policy, (mesh, &receivers), window).await)
+    };
+    let (load, proxies, traffic) = join3(load, proxies, traffic).await;
     let node_exists = model.nodes.contains_key(&plan.node);
     observation.seen.facts =
-        Some(facts::facts(plan, begun, &observation.rehearsal, node_exists, &alarms, proxies, load));
+        Some(facts::facts(plan, begun, &observation.rehearsal, node_exists, &alarms, proxies, (load, traffic)));
     Ok(())
 }
 
@@ -200,7 +212,7 @@ async fn route_facts(
             data_points: BTreeMap::new(),
             alarm_data: BTreeMap::new(),
             released: None,
-            written_by: None,
+            written_by: route.metadata.written_by().map(str::to_owned),
         });
     }
     Ok(all)

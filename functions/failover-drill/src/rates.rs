@@ -1,8 +1,9 @@
-//! Reads the request rates of the drained node and of its receivers, from the metrics of the alarms that report them.
+//! Reads the request rates of the drained node and of its receivers, and the traffic of a drill, from the metrics of the alarms
+//! that report them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drills::{Load, ReceiverLoad};
+use drills::{DrillTraffic, Load, Measured, ReceiverLoad, ReceiverTraffic};
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::MetricTerm;
 use mesh::failover::{MetricUse, ProofTarget, counted_metrics};
@@ -14,6 +15,9 @@ use crate::alarms::Alarms;
 
 /// The period of a data point, in seconds. Five minutes smooth out single bursts, and CloudWatch keeps them for 63 days.
 const PERIOD: u32 = 300;
+
+/// The period of the traffic of a drill, in seconds: a peak within a minute can already overload a receiver.
+const TRAFFIC_PERIOD: u32 = 60;
 
 /// How old the present rate may be: late data and one whole period.
 const PRESENT: SignedDuration = SignedDuration::from_mins(15);
@@ -61,7 +65,7 @@ async fn try_read(
     }
     let nodes: Vec<&VirtualNodeName> = std::iter::once(request.node).chain(measured).collect();
     let series: Vec<MetricSeries> =
-        nodes.iter().map(|node| series(alarms, policy, request.mesh, node)).collect::<Result<_, _>>()?;
+        nodes.iter().map(|node| requests(alarms, policy, request.mesh, node, PERIOD)).collect::<Result<_, _>>()?;
     let from = request.now - request.lookback.max(PRESENT);
     let data = port.read(&series, from, request.now).await.map_err(|error| error.to_string())?;
     let mut rates = BTreeMap::new();
@@ -98,29 +102,123 @@ fn rate(points: &[(Timestamp, f64)], now: Timestamp) -> Rate {
     }
 }
 
+/// Reads the requests, failures and peaks of the receivers in whole minutes of `from..until`. What cannot be read is missing,
+/// with the reason, and never 0.
+pub(crate) async fn traffic(
+    port: &dyn MetricReader,
+    alarms: &Alarms,
+    policy: &Policy,
+    (mesh, receivers): (&MeshName, &BTreeSet<VirtualNodeName>),
+    (from, until): (Timestamp, Timestamp),
+) -> DrillTraffic {
+    let mut queries = Vec::new();
+    let mut query = |series: Result<MetricSeries, String>| {
+        series.map(|series| {
+            queries.push(series);
+            queries.len() - 1
+        })
+    };
+    let mut numbers = Vec::new();
+    for node in receivers {
+        let requests = query(requests(alarms, policy, mesh, node, TRAFFIC_PERIOD));
+        let failures = query(failures(alarms, policy, mesh, node, TRAFFIC_PERIOD));
+        numbers.push((node, requests, failures));
+    }
+    let data = if queries.is_empty() || until <= from {
+        Ok(Vec::new())
+    } else {
+        port.read(&queries, from, until).await.map_err(|error| error.to_string())
+    };
+    let minute = SignedDuration::from_secs(i64::from(TRAFFIC_PERIOD));
+    let points = |number: &Result<usize, String>| -> Result<Vec<f64>, String> {
+        let number = number.clone()?;
+        match data.as_ref().map_err(Clone::clone)?.get(number) {
+            Some(SeriesData::Points(points)) => {
+                let whole = points.iter().filter(|(at, _)| from <= *at && *at + minute <= until);
+                Ok(whole.map(|(_, value)| *value).collect())
+            }
+            Some(SeriesData::Unreadable(why)) => Err(why.clone()),
+            None => Err("no minute is over".to_owned()),
+        }
+    };
+    let measured = |points: &Result<Vec<f64>, String>, number: &dyn Fn(&[f64]) -> f64| match points {
+        Ok(points) if points.is_empty() => Measured::Missing("no data points".to_owned()),
+        Ok(points) => Measured::Known(number(points)),
+        Err(why) => Measured::Missing(why.clone()),
+    };
+    let sum = |points: &[f64]| points.iter().sum::<f64>();
+    let peak =
+        |points: &[f64]| points.iter().fold(0.0, |peak: f64, value| peak.max(*value)) / f64::from(TRAFFIC_PERIOD);
+    let receiver = |(node, requests, failures): (&VirtualNodeName, Result<usize, String>, Result<usize, String>)| {
+        let (requests, failures) = (points(&requests), points(&failures));
+        let traffic = ReceiverTraffic {
+            requests: measured(&requests, &sum),
+            failures: measured(&failures, &sum),
+            peak: measured(&requests, &peak),
+        };
+        (node.clone(), traffic)
+    };
+    DrillTraffic { from, until, receivers: numbers.into_iter().map(receiver).collect() }
+}
+
 /// The series of a node's requests, from an alarm that reports the node.
-fn series(alarms: &Alarms, policy: &Policy, mesh: &MeshName, node: &VirtualNodeName) -> Result<MetricSeries, String> {
+fn requests(
+    alarms: &Alarms,
+    policy: &Policy,
+    mesh: &MeshName,
+    node: &VirtualNodeName,
+    period: u32,
+) -> Result<MetricSeries, String> {
+    let rank = |usage: MetricUse| match usage {
+        MetricUse::Volume => Some(0),
+        MetricUse::Companion => Some(1),
+        MetricUse::Errors | MetricUse::Measure | MetricUse::Foreign => None,
+    };
+    let found = series(alarms, policy, mesh, node, period, &rank);
+    found.ok_or_else(|| format!("no alarm of {node} has a metric of its requests"))
+}
+
+/// The series of a node's failed requests, from an alarm that reports the node.
+fn failures(
+    alarms: &Alarms,
+    policy: &Policy,
+    mesh: &MeshName,
+    node: &VirtualNodeName,
+    period: u32,
+) -> Result<MetricSeries, String> {
+    let rank = |usage: MetricUse| match usage {
+        MetricUse::Errors => Some(0),
+        MetricUse::Volume | MetricUse::Companion | MetricUse::Measure | MetricUse::Foreign => None,
+    };
+    let found = series(alarms, policy, mesh, node, period, &rank);
+    found.ok_or_else(|| format!("no alarm of {node} has a metric of its failed requests"))
+}
+
+/// The series of a node with the lowest rank, from an alarm that reports the node.
+fn series(
+    alarms: &Alarms,
+    policy: &Policy,
+    mesh: &MeshName,
+    node: &VirtualNodeName,
+    period: u32,
+    rank: &dyn Fn(MetricUse) -> Option<u8>,
+) -> Option<MetricSeries> {
     let target = ProofTarget { mesh, node, discovery: &policy.failover.discovery };
     let reporting = alarms.targets.alarms_of(mesh, node).iter().filter_map(|found| alarms.get(&found.name));
     let mut volumes = Vec::new();
     for alarm in reporting {
         for metric in counted_metrics(alarm, &alarms.read, &target).unwrap_or_default() {
-            let rank = match metric.usage {
-                MetricUse::Volume => 0,
-                MetricUse::Companion => 1,
-                MetricUse::Errors | MetricUse::Measure | MetricUse::Foreign => continue,
-            };
+            let Some(rank) = rank(metric.usage) else { continue };
             if let MetricTerm::Stat { namespace, metric: name, dimensions, stat, .. } = metric.query.term
                 && metric.query.account_id.is_none()
             {
                 let stat = if stat == "SampleCount" { stat } else { "Sum".to_owned() };
-                volumes.push((rank, MetricSeries { namespace, metric: name, dimensions, stat, period: PERIOD }));
+                volumes.push((rank, MetricSeries { namespace, metric: name, dimensions, stat, period }));
             }
         }
     }
     volumes.sort();
-    let first = volumes.into_iter().next().map(|(_, series)| series);
-    first.ok_or_else(|| format!("no alarm of {node} has a metric of its requests"))
+    volumes.into_iter().next().map(|(_, series)| series)
 }
 
 #[cfg(test)]

@@ -9,9 +9,10 @@
 //! | restoring | one conditional write for each route that is still drained | none: pages from `restoreBy` on |
 
 use jiff::{SignedDuration, Timestamp};
-use mesh::name::RouteId;
+use mesh::name::{RouteId, VirtualNodeName};
 use mesh::policy::{ComeBack, Policy};
 
+use crate::capacity::ReceiverLoad;
 use crate::checks;
 use crate::decision::{Decision, DrillNews, RouteStep, Step, Urgency};
 use crate::observation::{DrillFacts, Observation, Proxies};
@@ -80,6 +81,7 @@ enum Next {
 
 impl Work<'_> {
     fn advance(&mut self, facts: &DrillFacts) -> (Step, Reason) {
+        self.observe_traffic(facts);
         let next = match self.drill.phase {
             DrillPhase::Checking => self.checking(facts),
             DrillPhase::Draining | DrillPhase::Confirming | DrillPhase::Running => self.active(facts),
@@ -89,7 +91,8 @@ impl Work<'_> {
             Next::Stays(step, reason) => (step, reason),
             Next::Ends(outcome, reason) => {
                 let end = self.drill.end(outcome, reason.clone(), self.now);
-                self.news.push(requests::ended(&self.drill, outcome, reason.clone(), Urgency::Note));
+                let news = requests::ended(&self.drill, outcome, reason.clone(), Urgency::Note);
+                self.news.push(DrillNews { result: Some(Box::new(end.clone())), ..news });
                 self.record.ended(&self.drill.plan.name, end, self.now);
                 self.record.paged.clear();
                 self.has_ended = true;
@@ -149,6 +152,20 @@ impl Work<'_> {
         }
     }
 
+    /// Notes the traffic of the receivers. Their peaks are those of the busiest minute, as far as it is known.
+    fn observe_traffic(&mut self, facts: &DrillFacts) {
+        let Some(traffic) = &facts.traffic else { return };
+        for (node, receiver) in &traffic.receivers {
+            if let Some(measured) = receiver.peak.known() {
+                let peak = self.drill.peaks.entry(node.clone()).or_default();
+                *peak = peak.max(measured);
+            }
+        }
+        if self.drill.traffic.as_ref().is_none_or(|earlier| traffic.replaces(earlier)) {
+            self.drill.traffic = Some(traffic.clone());
+        }
+    }
+
     /// Notes since when an alarm has no usable state, and the peaks of the receivers.
     fn observe_data(&mut self, facts: &DrillFacts) {
         if facts.unknown(facts.plan.alarms()).is_empty() {
@@ -157,7 +174,10 @@ impl Work<'_> {
             self.drill.no_data_since.get_or_insert(self.now);
         }
         if let capacity::Load::Known { receivers, .. } = &facts.load {
-            for (node, load) in receivers.iter().filter(|(node, _)| **node != self.drill.plan.node) {
+            // A declared capacity is no measurement.
+            let is_measured =
+                |node: &VirtualNodeName, load: &ReceiverLoad| *node != self.drill.plan.node && !load.declared;
+            for (node, load) in receivers.iter().filter(|(node, load)| is_measured(node, load)) {
                 let peak = self.drill.peaks.entry(node.clone()).or_default();
                 *peak = peak.max(load.present);
             }
@@ -302,5 +322,6 @@ fn phase_news(drill: &Drill, reason: Reason, urgency: Urgency) -> DrillNews {
         outcome: drill.verdict.as_ref().map(|verdict| verdict.outcome),
         reason,
         restore_by: drill.restore_by,
+        result: None,
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::outcome::DrillOutcome;
 use crate::reason::Reason;
-use crate::record::{DrillPhase, MeshDrills};
+use crate::record::{DrillEnd, DrillPhase, MeshDrills};
 
 /// The decision about the drills of a mesh.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,4 +148,7 @@ pub struct DrillNews {
     /// When the weights must be restored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restore_by: Option<Timestamp>,
+    /// The result, at the end of a drill that was active.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<Box<DrillEnd>>,
 }

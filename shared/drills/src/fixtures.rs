@@ -80,6 +80,7 @@ pub(crate) fn facts(policy: &Policy) -> DrillFacts {
             node: 10.0,
             receivers: [(node("v2"), ReceiverLoad { present: 10.0, highest: 20.0, declared: false })].into(),
         },
+        traffic: None,
     }
 }
 
@@ -117,6 +118,7 @@ pub(crate) fn ended(outcome: DrillOutcome, reason: Reason, at: Timestamp) -> Dri
         acknowledged_after: None,
         restored_after: None,
         peaks: BTreeMap::new(),
+        traffic: None,
         routes: Vec::new(),
     }
 }

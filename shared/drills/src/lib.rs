@@ -34,6 +34,7 @@ mod reason;
 mod record;
 mod red;
 mod requests;
+mod traffic;
 
 pub use answer::{Answer, AnswerState, answer};
 pub use capacity::{Load, ReceiverLoad};
@@ -50,3 +51,4 @@ pub use reason::Reason;
 pub use record::{
     Drill, DrillEnd, DrillPhase, DrillVerdict, DrilledRoute, MeshDrills, PlanHistory, Request, RequestAction, Stop,
 };
+pub use traffic::{DrillTraffic, Measured, ReceiverTraffic};

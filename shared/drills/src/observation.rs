@@ -13,6 +13,7 @@ use crate::capacity::Load;
 use crate::drill_plan::DrillPlan;
 use crate::reason::Reason;
 use crate::record::MeshDrills;
+use crate::traffic::DrillTraffic;
 
 /// One observation of a mesh. A recorded observation gives the same decision again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +50,9 @@ pub struct DrillFacts {
     pub proxies: Proxies,
     /// The request rates.
     pub load: Load,
+    /// The traffic of the receivers since the drill began; absent before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<DrillTraffic>,
 }
 
 /// The state of an alarm, as far as a drill depends on it.

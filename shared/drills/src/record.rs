@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::drill_plan::DrillPlan;
 use crate::outcome::DrillOutcome;
 use crate::reason::Reason;
+use crate::traffic::DrillTraffic;
 
 /// The drills of one mesh. At most one is active.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -81,6 +82,9 @@ pub struct Drill {
     /// The highest request rate of each receiver during the drill, in requests a second.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub peaks: BTreeMap<VirtualNodeName, f64>,
+    /// The traffic of the receivers, as it was last measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<DrillTraffic>,
 }
 
 /// The phase of an active drill.
@@ -194,6 +198,9 @@ pub struct DrillEnd {
     /// The highest request rate of each receiver, in requests a second.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub peaks: BTreeMap<VirtualNodeName, f64>,
+    /// The traffic of the receivers while the node was drained; unset if nothing was changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<DrillTraffic>,
     /// The routes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<DrilledRoute>,
@@ -258,6 +265,28 @@ impl MeshDrills {
     }
 }
 
+impl DrillEnd {
+    /// What was measured, as a sentence without its end; `None` if nothing was changed.
+    #[must_use]
+    pub fn measured(&self) -> Option<String> {
+        self.started?;
+        let seconds =
+            |seconds: Option<i64>| seconds.map_or_else(|| "not".to_owned(), |seconds| format!("after {seconds} s"));
+        let (acknowledged, restored) = (seconds(self.acknowledged_after), seconds(self.restored_after));
+        let Some(traffic) = &self.traffic else {
+            return Some(format!("Requests: not known; acknowledged {acknowledged}, restored {restored}"));
+        };
+        let peaks: Vec<String> =
+            traffic.receivers.iter().map(|(node, receiver)| format!("{node} {} a second", receiver.peak)).collect();
+        Some(format!(
+            "Requests: {}, failed: {}; peaks: {}; acknowledged {acknowledged}, restored {restored}",
+            traffic.requests(),
+            traffic.failures(),
+            if peaks.is_empty() { "not known".to_owned() } else { peaks.join(", ") },
+        ))
+    }
+}
+
 impl Drill {
     /// Whether the drill has changed a weight, or may have.
     #[must_use]
@@ -286,6 +315,7 @@ impl Drill {
             acknowledged_after: self.started.zip(self.acknowledged).map(|(from, to)| seconds(from, to)),
             restored_after: self.verdict.as_ref().filter(|_| self.has_begun()).map(|verdict| seconds(verdict.at, now)),
             peaks: self.peaks.clone(),
+            traffic: self.traffic.clone(),
             routes: self.routes.clone(),
         }
     }

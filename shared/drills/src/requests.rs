@@ -100,6 +100,7 @@ fn accepted(
         stop: None,
         verdict: None,
         peaks: std::collections::BTreeMap::new(),
+        traffic: None,
     }
 }
 
@@ -120,6 +121,7 @@ pub(crate) fn ended(drill: &Drill, outcome: DrillOutcome, reason: Reason, urgenc
         outcome: Some(outcome),
         reason,
         restore_by: None,
+        result: None,
     }
 }
 
