@@ -2,6 +2,7 @@
 
 mod documents;
 mod drill;
+mod kill;
 mod rollout;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use ports::StateKey;
 
 use documents::document;
 pub(crate) use drill::{DrillArgs, DrillCommand, DrillStartArgs};
+pub(crate) use kill::{KillArgs, Turn};
 pub(crate) use rollout::{ChangeArgs, PromoteArgs, RolloutCommand, StartArgs, WatchArgs};
 
 /// The operator commands.
@@ -225,43 +227,6 @@ pub(crate) struct RestoreArgs {
     pub(crate) place: Place,
 }
 
-/// Arguments of `kill`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct KillArgs {
-    #[command(subcommand)]
-    pub(crate) turn: Turn,
-}
-
-/// The actions on the kill switch.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Turn {
-    /// Stops every function: no function changes anything until the switch is off.
-    On {
-        /// The reason for the stop, for the journal.
-        #[arg(long)]
-        reason: String,
-
-        #[command(flatten)]
-        signature: Signature,
-
-        #[command(flatten)]
-        place: Place,
-    },
-    /// Resumes all functions.
-    Off {
-        #[command(flatten)]
-        signature: Signature,
-
-        #[command(flatten)]
-        place: Place,
-    },
-    /// Shows the state of the switch, and its last changes.
-    Status {
-        #[command(flatten)]
-        place: Place,
-    },
-}
-
 /// A subject with a journal of decisions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Journalled {
@@ -418,9 +383,7 @@ impl People {
             Self::Forget(args) => &args.place,
             Self::Rollout(command) => command.place(),
             Self::Drill(args) => args.place(),
-            Self::Kill(args) => match &args.turn {
-                Turn::On { place, .. } | Turn::Off { place, .. } | Turn::Status { place } => place,
-            },
+            Self::Kill(args) => args.place(),
         }
     }
 
@@ -439,10 +402,7 @@ impl People {
             Self::Restore(args) => Some(&args.signature),
             Self::Forget(args) => Some(&args.signature),
             Self::Drill(args) => args.signature(),
-            Self::Kill(args) => match &args.turn {
-                Turn::On { signature, .. } | Turn::Off { signature, .. } => Some(signature),
-                Turn::Status { .. } => None,
-            },
+            Self::Kill(args) => args.signature(),
         }
     }
 }

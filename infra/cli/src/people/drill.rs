@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use drills::{Answer, DrillFinding, MeshDrills, PlanError, Request, RequestAction, answer, findings, resolve};
+use drills::{
+    Answer, Drill, DrillEnd, DrillFinding, MeshDrills, PlanError, Request, RequestAction, answer, findings, resolve,
+};
 use jiff::Timestamp;
 use mesh::name::MeshName;
 use mesh::policy::{DrillName, DrillPlanPolicy};
@@ -76,6 +78,27 @@ async fn stop(desk: &Desk<'_>, drill: &DrillName, mesh: Option<&MeshName>) -> Re
     desk.confirm(&format!("End drill {drill} of mesh {mesh} now, and restore the weights?"))?;
     request(desk, &mesh, drill, RequestAction::Stop, "PersonStoppedDrill").await?;
     Ok(format!("drill {drill} of mesh {mesh} ends with failover-drill's next run, within a minute\n"))
+}
+
+/// Requests the end of an active drill, without a confirmation.
+pub(super) async fn request_stop(desk: &Desk<'_>, mesh: &MeshName, drill: &DrillName) -> Result<(), Trouble> {
+    request(desk, mesh, drill, RequestAction::Stop, "PersonStoppedDrill").await
+}
+
+/// The active drills of all meshes, and the documents that cannot be read.
+pub(super) async fn active(desk: &Desk<'_>) -> Result<(Vec<(MeshName, Drill)>, Vec<String>), Trouble> {
+    let meshes = desk.ports.meshes.meshes().await?;
+    let meshes: Vec<MeshName> = meshes.into_iter().map(|found| found.path.mesh().clone()).collect();
+    let keys: Vec<StateKey> = meshes.iter().map(|mesh| StateKey::mesh(DRILLS, mesh)).collect();
+    let view = desk.load(&keys).await?;
+    let (mut drills, mut unread) = (Vec::new(), Vec::new());
+    for (mesh, key) in meshes.into_iter().zip(&keys) {
+        match record(key, &view) {
+            Ok(record) => drills.extend(record.and_then(|record| record.state.active).map(|drill| (mesh, drill))),
+            Err(why) => unread.push(format!("failed to read the drills of mesh {mesh}: {why}")),
+        }
+    }
+    Ok((drills, unread))
 }
 
 /// Stores a request with its journal entry.
@@ -151,6 +174,9 @@ struct PlanStatus {
     /// The last drill of any outcome.
     #[serde(skip_serializing_if = "Value::is_null")]
     last: Value,
+    /// What was measured during the last drill, as a sentence.
+    #[serde(skip)]
+    measured: Option<String>,
 }
 
 impl DrillStatus {
@@ -205,9 +231,10 @@ impl DrillStatus {
 impl PlanStatus {
     fn new(mesh: &MeshName, name: &DrillName, state: &MeshDrills) -> Self {
         let last = state.plans.get(name).and_then(|history| history.last.as_ref());
+        let measured = last.and_then(DrillEnd::measured);
         // A result has only string keys, so this cannot fail.
         let last = last.map(|end| serde_json::to_value(end).unwrap_or_default()).unwrap_or_default();
-        Self { answer: answer(mesh, name, state), last }
+        Self { answer: answer(mesh, name, state), last, measured }
     }
 
     fn words(&self) -> String {
@@ -220,6 +247,9 @@ impl PlanStatus {
         }
         if let Some(text) = text {
             let _ = write!(words, ": {text}");
+        }
+        if let Some(measured) = self.measured.as_ref().filter(|_| !self.answer.is_pending()) {
+            let _ = write!(words, ". {measured}");
         }
         if let Some(restore_by) = restore_by {
             let _ = write!(words, "; the weights return by {restore_by:.0}");

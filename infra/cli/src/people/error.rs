@@ -75,6 +75,16 @@ pub(crate) enum Trouble {
         /// The error of the operating system.
         source: std::io::Error,
     },
+    /// The kill switch is on, and rollouts or drills are not ended everywhere.
+    #[error(
+        "the kill switch is on, but these weights are not restored; turn it off to let the functions restore them\n{failed}{restored}"
+    )]
+    NotAllRestored {
+        /// The failures, one line each.
+        failed: String,
+        /// The restored routes, one line each, with a heading.
+        restored: String,
+    },
     /// The input is not a recorded decision.
     #[error("{what} is not a recorded decision: {why}")]
     NoRecord {
@@ -146,6 +156,10 @@ pub(crate) enum Refusal {
         "document `{key}` was changed, or is being changed, by a function; nothing was changed. Run the command again"
     )]
     DocumentMoved { key: String },
+    #[error("route {route} is not restored: {blocker}; run `{command}` first")]
+    NotRestored { route: RouteId, blocker: Blocker, command: String },
+    #[error("route {route} is not restored: no target may receive the share of a drained node")]
+    NoReceiver { route: RouteId },
     #[error("the kill switch is already {so}")]
     AlreadySo { so: &'static str },
 }
@@ -163,6 +177,20 @@ impl From<Refusal> for Trouble {
 }
 
 impl Trouble {
+    /// Whether a command is refused because the rollout is about to end, or has ended.
+    pub(crate) fn is_about_an_ending_rollout(&self) -> bool {
+        let Self::Rollout(error) = self else { return false };
+        match error.as_ref() {
+            RolloutError::State { .. } | RolloutError::Ended { .. } => true,
+            RolloutError::Request { .. }
+            | RolloutError::Unreadable { .. }
+            | RolloutError::Missing { .. }
+            | RolloutError::Ambiguous { .. }
+            | RolloutError::Overtaken { .. }
+            | RolloutError::NotPromoted { .. } => false,
+        }
+    }
+
     /// 1 if the current state prevents the action, 2 for any other failure.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
@@ -184,6 +212,7 @@ impl Trouble {
             | Self::Unfinished { .. }
             | Self::Unrecorded { .. }
             | Self::Unjournalled
+            | Self::NotAllRestored { .. }
             | Self::File { .. }
             | Self::NoRecord { .. }
             | Self::Alarms(_)

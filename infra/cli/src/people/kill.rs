@@ -1,40 +1,67 @@
 //! `kill`: the switch that stops every function.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use ports::{JournalEntry, KillSwitch, Note, StateKey, StoreOutcome};
+use ports::{Deadline, JournalEntry, KillSwitch, Note, StateKey, StoreOutcome};
 use records::{KillSwitchLog, Layout, write_record};
 use serde_json::{Value, json};
 
+use super::active_layers::ActiveLayers;
 use super::args::{KillArgs, Turn};
 use super::desk::{Desk, Said};
 use super::error::{Refusal, Trouble};
+use super::restore_first::{self, RestoreResults};
 use super::sentences;
 
 /// The most attempts to append the journal entry while other operators write the journal.
 const ATTEMPTS: usize = 3;
+
+/// The time limit for reading the active rollouts and drills: a stop must not wait longer.
+const TIME_TO_LIST: Duration = Duration::from_secs(10);
 
 /// The most switch changes that `kill status` shows.
 const TURNS: u32 = 5;
 
 pub(super) async fn kill(desk: &Desk<'_>, args: &KillArgs) -> Result<String, Trouble> {
     match &args.turn {
-        Turn::On { reason, .. } => on(desk, reason).await,
+        Turn::On { reason, restore_first, .. } => on(desk, reason, *restore_first).await,
         Turn::Off { .. } => off(desk).await,
         Turn::Status { .. } => status(desk).await,
     }
 }
 
-async fn on(desk: &Desk<'_>, reason: &str) -> Result<String, Trouble> {
+async fn on(desk: &Desk<'_>, reason: &str, restore_first: bool) -> Result<String, Trouble> {
     if desk.load(&[]).await?.kill_switch.is_some() {
         return Err(Refusal::AlreadySo { so: "on" }.into());
     }
-    desk.confirm("Stop every function until the switch is off: no failover, no rotation, no remediation?")?;
+    let active = Deadline::after(TIME_TO_LIST).cover(ActiveLayers::read(desk)).await;
+    let listed = active.lines(desk);
+    let question = "Stop every function until the switch is off: no failover, no rotation, no remediation?";
+    let also = match (active.is_empty(), restore_first) {
+        (true, _) => String::new(),
+        (false, true) => format!("\nEnded and restored first:\n{listed}"),
+        (false, false) => format!(
+            "\nActive, and unchanged while the switch is on (pass --restore-first to end and restore them):\n{listed}"
+        ),
+    };
+    desk.confirm(&format!("{question}{also}"))?;
+    let results = if restore_first { restore_first::restore(desk, &active).await } else { RestoreResults::default() };
     let switch = KillSwitch { by: desk.by.clone(), reason: reason.to_owned(), at: desk.now() };
     desk.ports.state.set_kill_switch(Some(&switch)).await?;
     let text = format!("{} stopped every function: {reason}", desk.by);
     journal(desk, ("kill on", "PersonSwitchedOff"), &text, json!({ "why": reason })).await?;
-    Ok("the kill switch is on: no function changes anything\n".to_owned())
+    let RestoreResults { restored, mut failed } = results;
+    let restored = if restored.is_empty() { restored } else { format!("restored first:\n{restored}") };
+    if restore_first {
+        failed.extend(active.unread.iter().map(|unread| format!("  {unread}\n")));
+        if !failed.is_empty() {
+            return Err(Trouble::NotAllRestored { failed, restored });
+        }
+        return Ok(format!("the kill switch is on: no function changes anything\n{restored}"));
+    }
+    let stays = if listed.is_empty() { listed } else { format!("unchanged while the switch is on:\n{listed}") };
+    Ok(format!("the kill switch is on: no function changes anything\n{stays}"))
 }
 
 async fn off(desk: &Desk<'_>) -> Result<String, Trouble> {

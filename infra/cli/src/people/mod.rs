@@ -9,13 +9,14 @@
 //! hold, release   ──▶ current record ──▶ confirmation ──▶ conditional note
 //! restore         ──▶ current record, alarms, harm checks ──▶ confirmation ──▶ lease, weights, tag, outcome
 //! drill           ──▶ document of the drills ──▶ confirmation ──▶ conditional note, journal
-//! kill            ──▶ switch, journal
+//! kill            ──▶ active rollouts and drills ──▶ confirmation ──▶ (restores) ──▶ switch, journal
 //! forget          ──▶ document ──▶ confirmation ──▶ conditional note, journal
 //! ```
 //!
 //! `mesh::failover` defines the semantics of holds, releases and restores. This module reads the state, confirms the
 //! action with the operator, and writes it.
 
+mod active_layers;
 mod alarms;
 mod alarms_error;
 mod args;
@@ -33,6 +34,7 @@ mod proxies;
 mod replay;
 mod report;
 mod restore;
+mod restore_first;
 mod rollout;
 mod route_state;
 mod sentences;
@@ -42,6 +44,7 @@ mod sweeps;
 mod tests;
 #[cfg(feature = "aws")]
 mod watch;
+mod weight_write;
 #[cfg(feature = "aws")]
 mod wiring;
 
@@ -59,7 +62,7 @@ pub(crate) async fn execute(desk: &Desk<'_>, command: &People) -> Result<String,
         People::Hold(args) => hold::hold(desk, args).await,
         People::Release(args) => hold::release(desk, args).await,
         People::Restore(args) => Box::pin(restore::restore(desk, args)).await,
-        People::Kill(args) => kill::kill(desk, args).await,
+        People::Kill(args) => Box::pin(kill::kill(desk, args)).await,
         People::Replay(args) => replay::replay(desk, args).await,
         People::Report(args) => report::report(desk, args).await,
         People::Forget(args) => forget::forget(desk, args).await,

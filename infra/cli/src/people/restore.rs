@@ -6,25 +6,22 @@ use std::time::Duration;
 use mesh::alarm::{Alarm, AlarmName, AlarmState};
 use mesh::change::Change;
 use mesh::failover::{
-    Edit, Health, OwedNote, RESTORE_TAG, Restoration, RouteRecord, alarm_targets, needing_tags, restoration,
-    unread_alarms,
+    Edit, Health, OwedNote, Restoration, TagChange, alarm_targets, needing_tags, restoration, unread_alarms,
 };
 use mesh::harm;
-use mesh::name::{ResourcePath, RouteId, VirtualNodeName};
+use mesh::name::{RouteId, VirtualNodeName};
 use mesh::weights::WeightSplit;
-use ports::{
-    Begin, Begun, Deadline, Finish, JournalEntry, Pace, PortError, PortErrorKind, Refusal as NotBegun, RouteWrite,
-    StateKey, StoreOutcome, Written, survey,
-};
-use records::{JournalBody, Layout, OutcomeEntry, PlanEntry, WeightPlan, write_record};
+use ports::{Deadline, Pace, PortError, survey};
+use records::{PlanEntry, WeightPlan};
 use serde_json::{Map, json};
 
 use super::args::RestoreArgs;
-use super::desk::{Desk, NAME, Said, Seen};
+use super::desk::{Desk, Said};
 use super::error::{Refusal, Trouble};
+use super::weight_write::WeightWrite;
 
 /// The time limit for lease, weights, tag and record together. The lease lasts longer.
-const TIME_TO_WRITE: Duration = Duration::from_secs(35);
+pub(super) const TIME_TO_WRITE: Duration = Duration::from_secs(35);
 
 /// The most levels of composite alarm children that are fetched.
 const MAX_ROUNDS: usize = 5;
@@ -72,7 +69,15 @@ pub(super) async fn restore(desk: &Desk<'_>, args: &RestoreArgs) -> Result<Strin
         text: &text,
         plan: Some(PlanEntry::Weights(plan)),
     };
-    let write = execute(desk, &seen, &restoration, &said);
+    let write = WeightWrite {
+        plan: &restoration.plan,
+        from,
+        to,
+        tag: &TagChange::Clear,
+        begun: &restoration.begun,
+        done: &restoration.done,
+    };
+    let write = write.execute(desk, &seen, &said);
     let version = Deadline::after(TIME_TO_WRITE).cover(write).await?;
     let kept = restoration.done.edit.map_or_else(String::new, |edit| {
         format!(
@@ -81,87 +86,6 @@ pub(super) async fn restore(desk: &Desk<'_>, args: &RestoreArgs) -> Result<Strin
         )
     });
     Ok(format!("{route}: before {from}\n{route}: after  {to} (version {version}){kept}\n"))
-}
-
-/// Acquires the lease, and writes weights, tag and outcome in the same steps as route-failover, which can resume an
-/// interrupted restore.
-async fn execute(desk: &Desk<'_>, seen: &Seen, restoration: &Restoration, said: &Said<'_>) -> Result<u64, Trouble> {
-    let route = &seen.facts.id;
-    let key = StateKey::route(route);
-    let body = said.body(&ResourcePath::Route(route.clone()).to_string());
-    let begin = Begin {
-        key: key.clone(),
-        revision: seen.revision,
-        holder: format!("{NAME}-{}-{}", std::process::id(), desk.now().as_nanosecond()),
-        now: desk.now(),
-        lease: Deadline::lease(),
-        document: write_record(&restoration.begun),
-        spend: None,
-        journal: entry(desk, restoration, "begun", &body),
-    };
-    let epoch = match desk.ports.state.begin(&begin).await? {
-        Begun::Granted { epoch, .. } => epoch,
-        Begun::Refused(NotBegun::KillSwitchOn) => return Err(Refusal::KillSwitchOn { route: route.clone() }.into()),
-        // A restore spends no budget, so `BudgetSpent` cannot occur.
-        Begun::Refused(NotBegun::LeaseHeld | NotBegun::RevisionMoved | NotBegun::BudgetSpent) => {
-            return Err(Refusal::Overtaken { route: route.clone() }.into());
-        }
-    };
-    let (outcome, written) = match write(desk, seen, restoration).await {
-        Ok(Written::Applied { version }) => (OutcomeEntry::Applied { version: Some(version) }, Ok(version)),
-        Ok(Written::Overwrote { version }) => (OutcomeEntry::Overwrote { version }, Ok(version)),
-        Ok(Written::Superseded) => {
-            let overtaken = Refusal::Overtaken { route: route.clone() };
-            (OutcomeEntry::Superseded, Err(Trouble::from(overtaken)))
-        }
-        // The result of the write is unknown. The record keeps the intent, and the next invocation determines the
-        // result.
-        Err(error) => {
-            (OutcomeEntry::Failed { error: error.to_string(), may_heal: None, kind: None }, Err(error.into()))
-        }
-    };
-    let record = match &written {
-        Ok(version) => {
-            let tag = [RESTORE_TAG.to_owned()];
-            let untagged = desk.ports.routes.untag(&seen.data.metadata.arn.to_string(), &tag).await;
-            // The next invocation retries a transient failure, and a denied call: the function may have the permission. Any
-            // other failure leaves the tag in place.
-            let stale_tag = untagged.is_err_and(|error| error.kind.may_heal() || error.kind == PortErrorKind::Denied);
-            RouteRecord { version: *version, stale_tag, tag_missing: false, ..restoration.done.clone() }
-        }
-        Err(_) => restoration.begun.clone(),
-    };
-    let journal = entry(desk, restoration, "ended", &JournalBody::Ended { plan: restoration.plan.clone(), outcome });
-    let finish = Finish { key, epoch, document: write_record(&record), journal };
-    match (desk.ports.state.finish(&finish).await, written) {
-        (_, Err(trouble)) => Err(trouble),
-        (Ok(StoreOutcome::Stored), Ok(version)) => Ok(version),
-        (Ok(StoreOutcome::Overtaken), Ok(_)) => Err(Trouble::Unfinished { route: route.clone() }),
-        (Err(error), Ok(_)) => Err(Trouble::Unrecorded { route: route.clone(), source: Box::new(error) }),
-    }
-}
-
-async fn write(desk: &Desk<'_>, seen: &Seen, restoration: &Restoration) -> Result<Written, PortError> {
-    let route = &seen.facts.id;
-    let change = Change::SetRouteWeights { route: route.clone(), split: restoration.to.clone() };
-    let mut spec = seen.data.spec.clone();
-    change
-        .apply_to_spec(&mut spec)
-        .map_err(|error| PortError::new(format!("change route {route}"), PortErrorKind::Other, error.to_string()))?;
-    let metadata = &seen.data.metadata;
-    let shared = metadata.mesh_owner != metadata.resource_owner;
-    let write = RouteWrite {
-        route: route.clone(),
-        mesh_owner: shared.then(|| metadata.mesh_owner.clone()),
-        spec,
-        if_version: seen.facts.version,
-        client_token: restoration.plan.clone(),
-    };
-    desk.ports.routes.update_route(&write).await
-}
-
-fn entry(desk: &Desk<'_>, restoration: &Restoration, stage: &str, body: &JournalBody) -> JournalEntry {
-    JournalEntry::new(desk.now(), format!("{}-{stage}", restoration.plan), body, Layout::Flat)
 }
 
 /// The reasons against giving the original targets their weights.

@@ -17,7 +17,9 @@ pub(crate) use error::RolloutError;
 use super::args::{PromoteArgs, RolloutCommand, Shape, WatchArgs};
 use super::desk::Desk;
 use super::error::Trouble;
-use find::Found;
+pub(super) use change::store_command;
+pub(super) use find::Found;
+pub(super) use view::line;
 
 /// The interval between two reads of a watch.
 const EVERY: Duration = Duration::from_secs(2);
@@ -80,6 +82,11 @@ async fn status(desk: &Desk<'_>, args: &WatchArgs) -> Result<String, Trouble> {
             Ok(text)
         }
     }
+}
+
+/// The rollouts of all meshes that have not ended.
+pub(super) async fn active(desk: &Desk<'_>) -> Result<Vec<Found>, Trouble> {
+    find::active(desk, None).await
 }
 
 /// One line for each rollout that has not ended, for `meshwarden status`.

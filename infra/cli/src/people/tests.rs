@@ -3,6 +3,7 @@
 mod alarms;
 mod drill;
 mod faults;
+mod kill;
 mod stored;
 mod views;
 

@@ -2,23 +2,34 @@
 
 use ports::{JournalEntry, Note, StateKey, StoreOutcome};
 use records::{Layout, write_record};
-use rollouts::{CommandKind, command};
+use rollouts::{CommandKind, RolloutRecord, command};
 use serde_json::json;
 
 use super::super::args::ChangeArgs;
 use super::super::desk::{Desk, Said};
 use super::super::error::Trouble;
 use super::RolloutError;
-use super::find::one;
+use super::find::{Found, one};
 
 /// Stores the command, which the next run of traffic-shift executes.
 pub(super) async fn change(desk: &Desk<'_>, args: &ChangeArgs, kind: CommandKind) -> Result<String, Trouble> {
     let found = one(desk, &args.id, args.mesh.as_ref()).await?;
-    let id = found.id.clone();
-    let now = desk.now();
-    let record =
-        command(&found.record, kind, &desk.by, now).map_err(|source| RolloutError::State { id: id.clone(), source })?;
-    desk.confirm(&format!("{kind} rollout {id}, which is {}?", found.record.state.name()))?;
+    // A refused command needs no confirmation.
+    with_command(desk, &found, kind)?;
+    desk.confirm(&format!("{kind} rollout {}, which is {}?", found.id, found.record.state.name()))?;
+    store_command(desk, &found, kind).await?;
+    Ok(format!("{kind} of rollout {} is requested; traffic-shift executes it within a minute\n", found.id))
+}
+
+fn with_command(desk: &Desk<'_>, found: &Found, kind: CommandKind) -> Result<RolloutRecord, RolloutError> {
+    let refused = |source| RolloutError::State { id: found.id.clone(), source };
+    command(&found.record, kind, &desk.by, desk.now()).map_err(refused)
+}
+
+/// Stores a command without a confirmation.
+pub(crate) async fn store_command(desk: &Desk<'_>, found: &Found, kind: CommandKind) -> Result<(), Trouble> {
+    let record = with_command(desk, found, kind)?;
+    let (id, now) = (found.id.clone(), desk.now());
     let text = format!("{} requests: {kind}", desk.by);
     let said = Said {
         command: "rollout",
@@ -42,9 +53,7 @@ pub(super) async fn change(desk: &Desk<'_>, args: &ChangeArgs, kind: CommandKind
         journal: Some(journal),
     };
     match desk.ports.state.note(&note).await? {
-        StoreOutcome::Stored => {
-            Ok(format!("{kind} of rollout {id} is requested; traffic-shift executes it within a minute\n"))
-        }
+        StoreOutcome::Stored => Ok(()),
         StoreOutcome::Overtaken => Err(RolloutError::Overtaken { id }.into()),
     }
 }

@@ -15,10 +15,10 @@ pub(super) const FUNCTION: &str = "traffic-shift";
 
 /// A rollout with its document.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) mesh: MeshName,
-    pub(super) id: RolloutId,
-    pub(super) record: RolloutRecord,
+pub(crate) struct Found {
+    pub(crate) mesh: MeshName,
+    pub(crate) id: RolloutId,
+    pub(crate) record: RolloutRecord,
     /// The revision of the document.
     pub(super) revision: u64,
 }

@@ -196,6 +196,44 @@ async fn paused_rollout_stays_and_an_aborted_one_is_rolled_back() {
 }
 
 #[tokio::test]
+async fn kill_switch_lists_an_active_rollout_and_can_restore_it_first() {
+    for (option, restored) in [("", false), (" --restore-first", true)] {
+        let shop = Shop::open(&format!("kill-{restored}"));
+        let function = shop.start().await;
+        shop.say(&format!("rollout start {}", shop.file(REQUEST))).await.unwrap();
+        shop.minutes(&function, 1).await;
+        assert_eq!(shop.weights(), [6, 2]);
+        let output = shop.say(&format!("kill on --reason x{option}")).await.unwrap();
+        if restored {
+            assert!(
+                output.contains("restored first:\n  shop/recs/all: from recs-v1:6 recs-v2:2 to recs-v1:8 recs-v2:0"),
+                "{output}"
+            );
+            assert_eq!(shop.weights(), [8, 0]);
+        } else {
+            assert!(output.contains("unchanged while the switch is on:\n  rollout shop/r1 watching 25 %"), "{output}");
+            assert_eq!(shop.weights(), [6, 2]);
+        }
+        shop.say("kill off").await.unwrap();
+        shop.minutes(&function, 2).await;
+        let shown = shop.say("rollout status r1").await.unwrap();
+        assert_eq!(shown.contains("rolled-back"), restored, "{shown}");
+        assert_eq!(shop.weights() == [8, 0], restored);
+    }
+}
+
+#[tokio::test]
+async fn rollout_that_has_not_begun_is_ended_before_the_switch_is_on() {
+    let shop = Shop::open("kill-waiting");
+    let function = shop.start().await;
+    shop.say(&format!("rollout start {}", shop.file(REQUEST))).await.unwrap();
+    shop.say("kill on --reason x --restore-first").await.unwrap();
+    shop.say("kill off").await.unwrap();
+    shop.minutes(&function, 2).await;
+    assert_eq!(shop.weights(), [8, 0]);
+}
+
+#[tokio::test]
 async fn wait_fails_unless_the_rollout_is_promoted() {
     let shop = Shop::open("wait");
     let function = shop.start().await;

@@ -20,7 +20,7 @@ use super::find::Found;
 const ENTRIES: u32 = 10;
 
 /// One line about a rollout.
-pub(super) fn line(found: &Found, now: Timestamp) -> String {
+pub(crate) fn line(found: &Found, now: Timestamp) -> String {
     let record = &found.record;
     let rollout = &record.rollout;
     let percent = rollout.percent_of_step(record.step);
