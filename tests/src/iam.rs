@@ -54,6 +54,12 @@ pub fn needs(method: &Method, uri: &Uri, headers: &HeaderMap, body: &str) -> Vec
             let topic = form(body, "TopicArn");
             vec![Need::new(format!("sns:{}", form(body, "Action")), topic)]
         }
+        "lambda" => {
+            // POST /2015-03-31/functions/NAME-OR-ARN/invocations
+            let path = uri.path().replace("%3A", ":");
+            let name = path.split('/').nth(3).unwrap_or_default().rsplit(':').next().unwrap_or_default().to_owned();
+            vec![Need::new("lambda:InvokeFunction", format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"))]
+        }
         "monitoring" => {
             let operation = uri.path().rsplit('/').next().unwrap_or_default();
             vec![Need::new(format!("cloudwatch:{operation}"), "*")]

@@ -188,6 +188,7 @@ impl Template {
             "PolicyParameter" => json!("/meshwarden/policy"),
             "ReportsBucket" => json!("reports"),
             "BundleKeys" => json!(["*"]),
+            "RolloutHooks" => json!("meshwarden-hook-*"),
             "NotificationTopic" => json!(format!("arn:aws:sns:{REGION}:{ACCOUNT}:notices")),
             other => match &self.0["Resources"][other]["Metadata"]["BuildProperties"]["Binary"] {
                 Value::String(binary) => json!(binary),

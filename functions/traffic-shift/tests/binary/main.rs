@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod attack;
+mod faults;
+mod permissions;
 mod stage;
 
 use aws_sdk_cloudwatch::types::StateValue;

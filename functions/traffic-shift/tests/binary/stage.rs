@@ -25,7 +25,7 @@ pub(crate) struct Stage {
     plane: ControlPlane,
     pub(crate) way: Way,
     config: SdkConfig,
-    name: &'static str,
+    name: String,
     topic: String,
     policy: PathBuf,
     front: JoinHandle<()>,
@@ -47,22 +47,30 @@ pub(crate) fn request(alarm: &str, strategy: &str, steps: &[&str]) -> Value {
 }
 
 impl Stage {
-    pub(crate) async fn open(stack: &MiniStack, name: &'static str) -> Self {
+    pub(crate) async fn open(stack: &MiniStack, name: &str) -> Self {
+        let stage = Self::without_alarm(stack, name, &[]).await;
+        stage.build_alarm().await;
+        stage
+    }
+
+    /// A stage with these endpoints in place of those of the stack, and without an alarm.
+    pub(crate) async fn without_alarm(stack: &MiniStack, name: &str, replaced: &[(&'static str, &str)]) -> Self {
         let plane = ControlPlane::start().await;
         let (address, front) = front(&plane.endpoint).await;
         let mut services = stack.variables().to_vec();
+        services.retain(|(variable, _)| !replaced.iter().any(|(other, _)| other == variable));
         services.push(("AWS_ENDPOINT_URL_APP_MESH", &address));
+        services.extend_from_slice(replaced);
         let way = Way::to(&services).await;
         let config = sdk_config(&stack.endpoint).await;
-        let topic = aws_sdk_sns::Client::new(&config).create_topic().name(name).send().await.unwrap();
+        let topic = aws_sdk_sns::Client::new(&config).create_topic().name("notices").send().await.unwrap();
         let policy = std::env::temp_dir().join(format!("meshwarden-shift-{}-{name}.yaml", std::process::id()));
         let text = format!("version: 1\nmodes: {{default: enforce}}\nfailover: {{discovery: {{prefix: {name}-}}}}\n");
         std::fs::write(&policy, text).unwrap();
         let topic = topic.topic_arn.unwrap();
-        let stage = Self { plane, way, config, name, topic, policy, front };
+        let stage = Self { plane, way, config, name: name.to_owned(), topic, policy, front };
         stage.build_mesh().await;
-        create_state_table(&aws_sdk_dynamodb::Client::new(&stage.config), name).await;
-        stage.build_alarm().await;
+        create_state_table(&stage.table(), name).await;
         stage
     }
 
@@ -122,9 +130,22 @@ impl Stage {
         Build::new("traffic-shift", env!("CARGO_BIN_EXE_traffic-shift"))
             .calls(&self.way)
             .with("MESHWARDEN_POLICY", self.policy.to_string_lossy())
-            .with("MESHWARDEN_TABLE", self.name)
+            .with("MESHWARDEN_TABLE", &self.name)
             .with("MESHWARDEN_TOPIC", &self.topic)
             .with("MESHWARDEN_BUS", "default")
+    }
+
+    pub(crate) fn table(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.config)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Creates or replaces a resource, by its path below the mesh.
+    pub(crate) async fn put(&self, below: &str, body: &Value) {
+        self.plane.put(&format!("{MESH}/{below}"), body).await;
     }
 
     pub(crate) async fn route(&self) -> Value {

@@ -1,0 +1,89 @@
+//! One fault of every class at the calls of a rollout's first step: the weights and the records end as without it, and a
+//! fault that passes does not page.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use meshwarden_tests::disturbed::Scene;
+use meshwarden_tests::fault_suite::{FaultSuite, LastingPlan};
+use meshwarden_tests::faults::Fault;
+use meshwarden_tests::function::Build;
+use meshwarden_tests::shop_scene::documents;
+use meshwarden_tests::stack::{MiniStack, items, let_leases_run_out, let_time_pass};
+use meshwarden_tests::way::Way;
+use serde_json::Value;
+
+use crate::stage::{Stage, request};
+
+/// A shop in which a rollout is requested.
+pub(crate) struct Requested {
+    stage: Stage,
+    event: Value,
+}
+
+impl Requested {
+    pub(crate) async fn set(stack: &MiniStack, name: &str) -> Self {
+        let stage = Stage::open(stack, name).await;
+        let event = request(&stage.alarm(), "canary", &["25"]);
+        Self { stage, event }
+    }
+}
+
+impl Scene for Requested {
+    fn way(&self) -> &Way {
+        &self.stage.way
+    }
+
+    fn build(&self) -> Build {
+        self.stage.build()
+    }
+
+    fn event(&self) -> Value {
+        self.event.clone()
+    }
+
+    async fn settle(&self) {
+        let_leases_run_out(&self.stage.table(), self.stage.name()).await;
+    }
+
+    async fn pass(&self, time: SignedDuration) {
+        let_time_pass(&self.stage.table(), self.stage.name(), time).await;
+    }
+
+    async fn end(&self) -> BTreeMap<String, Value> {
+        let mut end = documents(items(&self.stage.table(), self.stage.name()).await);
+        let route = self.stage.route().await;
+        end.insert("spec".to_owned(), route["spec"].clone());
+        end.insert("version".to_owned(), route["metadata"]["version"].clone());
+        end
+    }
+}
+
+/// The first step of a rollout.
+struct Rollout;
+
+impl FaultSuite for Rollout {
+    type Services = MiniStack;
+    type Scene<'a> = Requested;
+
+    async fn start(&self) -> Option<MiniStack> {
+        MiniStack::start().await
+    }
+
+    async fn scene<'a>(&'a self, services: &'a MiniStack, name: &str) -> Requested {
+        Requested::set(services, name).await
+    }
+
+    fn lasting_plan(&self) -> LastingPlan {
+        LastingPlan {
+            every: SignedDuration::from_mins(2),
+            few_runs: 7,
+            many_runs: 200,
+            must_page: |_| false,
+            is_left_out: |_| false,
+            sample: &[Fault::Throttle, Fault::Denied],
+        }
+    }
+}
+
+meshwarden_tests::fault_suite_tests!(Rollout);
