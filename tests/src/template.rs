@@ -52,6 +52,10 @@ pub struct EventRule {
     pub is_on_default_bus: bool,
     /// The sources of its pattern; empty for a pattern of any source.
     pub sources: Vec<String>,
+    /// The pattern.
+    pub pattern: Value,
+    /// The function that the rule invokes, by the name of its binary; `None` for a rule with other targets.
+    pub function: Option<String>,
 }
 
 /// The values of the template's pseudo parameters in the tests' stacks.
@@ -124,20 +128,23 @@ impl Template {
     #[must_use]
     pub fn event_rules(&self) -> Vec<EventRule> {
         let mut rules = Vec::new();
-        let mut add = |name: String, properties: &Value, pattern: &str| {
+        let mut add = |name: String, function: Option<&str>, properties: &Value, pattern: &str| {
             rules.push(EventRule {
                 name,
                 is_on_default_bus: properties.get("EventBusName").is_none(),
                 sources: properties[pattern].get("source").map(texts).unwrap_or_default(),
+                pattern: self.evaluated(&properties[pattern]),
+                function: function.map(str::to_owned),
             });
         };
         for (name, resource) in self.resources() {
             if resource["Type"] == "AWS::Events::Rule" && resource["Properties"].get("EventPattern").is_some() {
-                add(name.clone(), &resource["Properties"], "EventPattern");
+                add(name.clone(), None, &resource["Properties"], "EventPattern");
             }
             for (event, properties) in resource["Properties"]["Events"].as_object().into_iter().flatten() {
                 if properties["Type"] == "EventBridgeRule" {
-                    add(format!("{name}.{event}"), &properties["Properties"], "Pattern");
+                    let function = resource["Metadata"]["BuildProperties"]["Binary"].as_str();
+                    add(format!("{name}.{event}"), function, &properties["Properties"], "Pattern");
                 }
             }
         }

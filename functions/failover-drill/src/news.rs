@@ -43,7 +43,7 @@ pub(crate) fn messages(mesh: &MeshName, news: &DrillNews, now: Timestamp) -> Vec
     messages
 }
 
-/// What was measured during a drill. Data that is missing has its reason, and is never 0.
+/// The measurements of a drill. Data that is missing has its reason, and is never 0.
 pub(crate) fn measured(end: &DrillEnd) -> Value {
     let DrillEnd { acknowledged_after, restored_after, traffic, .. } = end;
     json!({

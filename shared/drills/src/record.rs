@@ -266,7 +266,7 @@ impl MeshDrills {
 }
 
 impl DrillEnd {
-    /// What was measured, as a sentence without its end; `None` if nothing was changed.
+    /// The measurements, as a sentence without its end; `None` if nothing was changed.
     #[must_use]
     pub fn measured(&self) -> Option<String> {
         self.started?;

@@ -201,7 +201,7 @@ struct Window<'a> {
 
 impl Window<'_> {
     /// The data points of each series of a node in whole periods of the step: of all its callers, or of all callers
-    /// together if no caller has a series of its own. The two are never added, since they count the same requests.
+    /// together if no caller has a separate series. The two are never added, since they count the same requests.
     fn points(&self, node: &VirtualNodeName, measure: &Measure) -> Result<Vec<CallerPoints<'_>>, String> {
         let by_caller = self.of_callers(node, &Measure::Requests, true)?;
         if by_caller.iter().any(|(_, points)| !points.is_empty()) {

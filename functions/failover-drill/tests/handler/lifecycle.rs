@@ -37,13 +37,13 @@ async fn drill_drains_the_node_and_restores_the_exact_weights() {
     assert!(end.peaks.values().all(|peak| *peak > 0.0) && !end.peaks.is_empty(), "{:?}", end.peaks);
     // The shop has one data point of 600 requests in each five minutes, and none of failures.
     let traffic = end.traffic.as_ref().unwrap();
-    assert_eq!(traffic.requests(), Measured::Known(6.0 * 600.0), "{traffic:?}");
+    assert_eq!(traffic.requests(), Measured::Known(7.0 * 600.0), "{traffic:?}");
     assert_eq!(traffic.failures(), Measured::Missing("recs-v2: no data points".to_owned()), "missing data is not 0");
     let ended = shop.ports.bus.events().pop().unwrap().detail;
-    assert_eq!(ended["measured"]["requests"], json!({ "known": 3600.0 }), "{ended:#}");
+    assert_eq!(ended["measured"]["requests"], json!({ "known": 4200.0 }), "{ended:#}");
     assert_eq!(ended["measured"]["acknowledgedAfterSeconds"], 60);
     let notice = shop.ports.notifier.sent().pop().unwrap();
-    let line = "Requests: 3600, failed: not known (recs-v2: no data points); peaks: recs-v2 10 a second; acknowledged after 60 s, \
+    let line = "Requests: 4200, failed: not known (recs-v2: no data points); peaks: recs-v2 10 a second; acknowledged after 60 s, \
                 restored after 0 s.";
     assert!(notice.body.contains(line), "{}", notice.body);
     let journal = shop.ports.state.journal_of(&crate::shop::key());

@@ -164,7 +164,7 @@ async fn rollout_that_replaces_another_starts_after_its_rollback() {
     assert_eq!((shop.weights("all"), shop.record("r2").unwrap().state), (vec![4, 4], RolloutState::Watching));
 }
 
-/// Each caller has a series of its own, as App Mesh's Envoy publishes them: a failure that only one of two callers sees
+/// Each caller has a separate series, as App Mesh's Envoy publishes them: a failure that only one of two callers sees
 /// fails the gate by the sum.
 #[tokio::test(start_paused = true)]
 async fn metric_gate_adds_up_the_series_of_the_callers() {

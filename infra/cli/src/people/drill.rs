@@ -174,7 +174,7 @@ struct PlanStatus {
     /// The last drill of any outcome.
     #[serde(skip_serializing_if = "Value::is_null")]
     last: Value,
-    /// What was measured during the last drill, as a sentence.
+    /// The measurements of the last drill, as a sentence.
     #[serde(skip)]
     measured: Option<String>,
 }

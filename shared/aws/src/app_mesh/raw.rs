@@ -15,10 +15,10 @@ use bytes::Bytes;
 
 /// Stores the response body unchanged, and the caller that wrote the described version.
 #[derive(Clone, Debug, Default)]
-pub(super) struct KeepBody(Arc<Mutex<Kept>>);
+pub(super) struct KeepBody(Arc<Mutex<KeptResponse>>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct KeptResponse {
     body: Bytes,
     written_by: Option<String>,
 }
@@ -47,7 +47,7 @@ impl Intercept for KeepBody {
         let body = context.response().body().bytes().ok_or("the answer's body is a stream")?;
         let written_by = context.response().headers().get(WRITTEN_BY).map(str::to_owned);
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
-            Kept { body: Bytes::copy_from_slice(body), written_by };
+            KeptResponse { body: Bytes::copy_from_slice(body), written_by };
         Ok(())
     }
 }
