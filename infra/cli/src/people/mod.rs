@@ -32,6 +32,7 @@ mod kill;
 mod proxies;
 mod replay;
 mod report;
+mod requests;
 mod restore;
 mod rollout;
 mod route_state;

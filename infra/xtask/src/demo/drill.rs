@@ -42,7 +42,7 @@ pub(super) fn play(context: &mut DemoContext) -> Result<()> {
     context.start_traffic(Load::on("/search"), [NODE, STANDBY])?;
     let drained = context.until_weights(Some(FUNCTION), SEARCH, &[0, 100], AT_ONCE)?;
     let drilled = context.counts()?;
-    context.operator(&["drill", "status", "--mesh", "shop"])?;
+    context.start_view(&["drill", "status", "--mesh", "shop", "--watch"])?;
     say("    search-blue is drained as a failover would. From here on the demo only waits.");
     context.until_alarms_are(&[STANDBY], "ALARM")?;
     let failing = now_in_milliseconds();
@@ -52,6 +52,7 @@ pub(super) fn play(context: &mut DemoContext) -> Result<()> {
     let settled = context.counts()?;
     context.watch(Duration::from_secs(4))?;
     let all = context.end_traffic()?;
+    context.end_view();
     let (during, after) = (settled.since(&drilled), all.since(&settled));
     ensure(during.failures() > 0, "requests fail during the drill", || format!("{during:?}"))?;
     ensure(after.failures() == 0, "no request fails after the restore", || format!("{after:?}"))?;

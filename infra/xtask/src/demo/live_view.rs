@@ -57,6 +57,13 @@ impl DemoContext {
         Ok(succeeded.unwrap_or_default())
     }
 
+    /// Ends the command of the view.
+    pub(super) fn end_view(&mut self) {
+        if let Some(view) = self.view.take() {
+            view.print();
+        }
+    }
+
     /// Runs a function as its schedule does.
     pub(super) fn run_function(&self, function: &str) -> Result<()> {
         self.stack.invoke(function, &self.tick_event()).map(drop)
