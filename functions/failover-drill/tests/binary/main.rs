@@ -4,7 +4,9 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, StateValue, Statistic};
 use meshwarden_tests::function::{Build, sample};
 use meshwarden_tests::stack::{ControlPlane, MiniStack, create_state_table, sdk_config};
@@ -14,6 +16,13 @@ use serde_json::{Value, json};
 
 /// They do not sum to 100, so that a restore that writes percentages shows.
 const BEFORE: [u8; 2] = [8, 2];
+
+/// The most calls that a restore may wait for, one after the other: the meshes and documents, the alarms, the mesh, the
+/// routes' records and the proxies; then the verdict with its event, and the begin of the change.
+const MOST_BEFORE_RESTORE: usize = 14;
+
+/// The beginning of the operation that writes a route.
+const WRITE: &str = "PUT /v20190125/meshes/shop/virtualRouter/";
 
 const MESH: &str = "/v20190125/meshes/shop";
 const TABLE: &str = "failover-drill";
@@ -32,6 +41,7 @@ drills:
 struct Stage {
     plane: ControlPlane,
     way: Way,
+    config: SdkConfig,
     policy: PathBuf,
 }
 
@@ -52,12 +62,20 @@ impl Stage {
             let alarm = alarm.dimensions(dimension).period(60).statistic(Statistic::Sum).evaluation_periods(1);
             let above = ComparisonOperator::GreaterThanThreshold;
             alarm.threshold(5.0).comparison_operator(above).send().await.unwrap();
-            let set = alarms.set_alarm_state().alarm_name(name).state_value(StateValue::Ok);
-            set.state_reason("set by a test").send().await.unwrap();
         }
-        let stage = Self { plane, way, policy };
+        let stage = Self { plane, way, config, policy };
+        for name in ["checkout", "deploys"] {
+            stage.turn(name, StateValue::Ok).await;
+        }
         stage.build_mesh().await;
         stage
+    }
+
+    /// Changes the state of an alarm.
+    async fn turn(&self, alarm: &str, state: StateValue) {
+        let client = aws_sdk_cloudwatch::Client::new(&self.config);
+        let set = client.set_alarm_state().alarm_name(alarm).state_value(state);
+        set.state_reason("set by a test").send().await.unwrap();
     }
 
     async fn build_mesh(&self) {
@@ -122,6 +140,23 @@ async fn drill_drains_and_restores_over_the_real_adapters() {
     assert!(error.to_string().contains("INTERRUPTED") && error.to_string().contains("ada"), "{error:#}");
     let report = next.answer(&event("tick-rule")).await.unwrap();
     assert_eq!(report["decisions"], json!([]), "{report:#}");
+}
+
+/// The calls of the restore of a drill that an alarm ends, by the built function.
+#[tokio::test]
+async fn restore_of_the_built_function_waits_for_few_calls() {
+    let Some(stack) = MiniStack::start().await else { return };
+    let stage = Stage::set(&stack).await;
+    let mut function = stage.build().start().await;
+    function.answer(&event("direct-start")).await.unwrap();
+    assert_eq!(stage.weights().await, [0, 100]);
+    stage.turn("checkout", StateValue::Alarm).await;
+    stage.way.set_latency(Duration::from_millis(400), WRITE);
+    let skipped = stage.way.passed().len();
+    function.answer(&event("alarm-metric")).await.unwrap();
+    assert_eq!(stage.weights().await, BEFORE.map(u64::from));
+    let sequence = stage.way.sequence_before(skipped, WRITE).unwrap();
+    assert!(sequence.len() <= MOST_BEFORE_RESTORE, "a restore waits for {sequence:#?}");
 }
 
 #[tokio::test]
