@@ -10,7 +10,8 @@ evaluates them once a second as CloudWatch does:
   by zero;
 - `DatapointsToAlarm` of `EvaluationPeriods` points, with `TreatMissingData`.
 
-Alarms on a single metric are left to MiniStack.
+Alarms on a single metric are left to MiniStack. Each change of an alarm's state, of any
+alarm, is put on the default event bus, which MiniStack does not do.
 
 Expressions: numbers, ids, + - * / ^, comparisons, AND, OR, &&, ||, IF(c, a[, b]),
 FILL(m, n), MIN, MAX, SUM, AVG of a list, ABS, CEIL and FLOOR. Alarms with any
@@ -26,7 +27,7 @@ import re
 import time
 
 from ministack.core import responses
-from ministack.services import cloudwatch
+from ministack.services import cloudwatch, eventbridge
 from ministack.services.cloudformation import provisioners
 
 logger = logging.getLogger("metric-math")
@@ -326,8 +327,37 @@ def composite_delete(physical_id, _props):
         del cloudwatch._composite_alarms[physical_id]
 
 
+def state_change(name, alarm, old, new, reason, at):
+    """The event `CloudWatch Alarm State Change`, as an entry of PutEvents."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at * 1000) % 1000:03d}+0000"
+    detail = {
+        "alarmName": name,
+        "state": {"value": new, "reason": reason, "timestamp": stamp},
+        "previousState": {"value": old},
+        "configuration": {"description": alarm.get("AlarmDescription", "")},
+    }
+    return {
+        "Source": "aws.cloudwatch",
+        "DetailType": "CloudWatch Alarm State Change",
+        "Resources": [alarm.get("AlarmArn", "")],
+        "Detail": json.dumps(detail),
+    }
+
+
+def record_history(original):
+    def record(name, old, new, reason, *more, **named):
+        original(name, old, new, reason, *more, **named)
+        alarm = cloudwatch._alarms.get(name) or cloudwatch._composite_alarms.get(name)
+        if alarm is not None and old != new:
+            entry = state_change(name, alarm, old, new, reason, time.time())
+            eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
+
+    return record
+
+
 def install():
     """Installs this in the MiniStack of this process."""
+    cloudwatch._record_history = record_history(cloudwatch._record_history)
     cloudwatch._put_metric_alarm = put_metric_alarm(cloudwatch._put_metric_alarm)
     provisioners._cw_metric_alarm_record = alarm_record(provisioners._cw_metric_alarm_record)
     provisioners._RESOURCE_HANDLERS["AWS::CloudWatch::CompositeAlarm"] = {

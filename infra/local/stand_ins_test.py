@@ -56,6 +56,34 @@ class States(unittest.TestCase):
             self.assertEqual(metric_math.state(alarm, values), expected, (values, needed, treat))
 
 
+class Events(unittest.TestCase):
+    def test_state_change_has_the_shape_of_cloudwatch(self):
+        alarm = {"AlarmArn": "arn:aws:cloudwatch:us-east-1:1:alarm:a", "AlarmDescription": "d"}
+        entry = metric_math.state_change("a", alarm, "OK", "ALARM", "3 > 1", 1.25)
+        self.assertEqual((entry["Source"], entry["Resources"]), ("aws.cloudwatch", [alarm["AlarmArn"]]))
+        detail = json.loads(entry["Detail"])
+        self.assertEqual(detail["state"]["timestamp"], "1970-01-01T00:00:01.250+0000")
+        states = (detail["alarmName"], detail["previousState"]["value"], detail["state"]["value"])
+        self.assertEqual(states, ("a", "OK", "ALARM"))
+
+    def test_every_change_of_a_state_is_put_on_the_bus(self):
+        put, records = [], []
+        metric_math.eventbridge._put_events, before = lambda data, **_: put.extend(data["Entries"]), (
+            metric_math.eventbridge._put_events
+        )
+        try:
+            metric_math.cloudwatch._alarms["a"] = {"AlarmName": "a"}
+            record = metric_math.record_history(lambda *change, **_: records.append(change))
+            record("a", "OK", "ALARM", "3 > 1")
+            record("a", "ALARM", "ALARM", "4 > 1")
+            record("deleted", "OK", "ALARM", "3 > 1")
+        finally:
+            metric_math.eventbridge._put_events = before
+            del metric_math.cloudwatch._alarms["a"]
+        self.assertEqual(len(records), 3)
+        self.assertEqual([json.loads(entry["Detail"])["alarmName"] for entry in put], ["a"])
+
+
 class Agent(unittest.TestCase):
     def datums(self, *lines):
         aggregator = cloudwatch_agent.Aggregator(cloudwatch_agent.Config(json.loads(AGENT.read_text())))

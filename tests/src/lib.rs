@@ -26,6 +26,7 @@ pub mod config_events;
 pub mod config_permissions;
 pub mod contract;
 pub mod disturbed;
+pub mod envoys;
 pub mod fault_suite;
 pub mod faults;
 pub mod function;

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -37,6 +38,10 @@ pub struct Passed {
     pub answer: String,
     /// The permissions that the request needs.
     pub needs: Vec<Need>,
+    /// When the relay received the request.
+    pub received: Instant,
+    /// When the relay sent the response, once there is one.
+    pub answered: Option<Instant>,
 }
 
 /// A relay with one address for each service, and one count over all of them. Dropping it ends it.
@@ -54,6 +59,8 @@ struct RelayState {
     death: Mutex<PlannedDeath>,
     faults: Mutex<Faults>,
     struck: Notify,
+    /// The latency that the relay adds to each request, until a request of this operation.
+    latency: Mutex<Option<(Duration, String)>>,
     /// Whether the relay removes the headers of requests that only our own control plane supports.
     is_plain: AtomicBool,
 }
@@ -124,6 +131,35 @@ impl Way {
     /// Removes an action from the caller's role, as in `appmesh:DescribeRoute`.
     pub fn deny(&self, action: &str) {
         self.state.faults.lock().unwrap().denied = Some(action.to_owned());
+    }
+
+    /// Adds a latency to each request before the first one of an operation, so that requests that wait for each other
+    /// differ from parallel ones.
+    pub fn set_latency(&self, latency: Duration, until: &str) {
+        *self.state.latency.lock().unwrap() = Some((latency, until.to_owned()));
+    }
+
+    /// The requests that the first request of `operation` after the first `skipped` requests waited for, one after the
+    /// other: the longest sequence in which each request follows the response to the one before. `None` without such a
+    /// request.
+    #[must_use]
+    pub fn sequence_before(&self, skipped: usize, operation: &str) -> Option<Vec<String>> {
+        let passed = self.passed();
+        let passed = &passed[skipped..];
+        let last = passed.iter().position(|request| request.operation.starts_with(operation))?;
+        // The longest sequence that ends with each request.
+        let mut sequences: Vec<Vec<String>> = Vec::new();
+        for request in &passed[..=last] {
+            let is_before = |other: &Passed| other.answered.is_some_and(|answered| answered <= request.received);
+            let before = passed.iter().zip(&sequences).filter(|(other, _)| is_before(other));
+            let longest = before.map(|(_, sequence)| sequence).max_by_key(|sequence| sequence.len());
+            let mut sequence = longest.cloned().unwrap_or_default();
+            sequence.push(request.operation.clone());
+            sequences.push(sequence);
+        }
+        let mut sequence = sequences.pop()?;
+        sequence.pop();
+        Some(sequence)
     }
 
     /// Makes the services respond as AWS does, without members that only our own control plane adds.
@@ -246,8 +282,12 @@ async fn pass(
     }
     let text = String::from_utf8_lossy(&body).into_owned();
     let operation = operation(&method, &uri, &headers, &text);
-    let passed = Passed { operation, body: text, answer: String::new(), needs };
+    let passed =
+        Passed { operation, body: text, answer: String::new(), needs, received: Instant::now(), answered: None };
     let number = relay.state.note(passed);
+    if let Some(latency) = relay.state.latency(number) {
+        tokio::time::sleep(latency).await;
+    }
     let mut onward = relay.client.request(method, format!("{}{uri}", relay.target)).body(body);
     let is_plain = relay.state.is_plain.load(Ordering::Relaxed);
     let left_out =
@@ -258,7 +298,11 @@ async fn pass(
     let Ok(answer) = onward.send().await else { return StatusCode::BAD_GATEWAY.into_response() };
     let (status, mut headers) = (answer.status(), answer.headers().clone());
     let body = answer.bytes().await.unwrap();
-    relay.state.passed.lock().unwrap()[number].answer = String::from_utf8_lossy(&body).into_owned();
+    {
+        let mut passed = relay.state.passed.lock().unwrap();
+        passed[number].answer = String::from_utf8_lossy(&body).into_owned();
+        passed[number].answered = Some(Instant::now());
+    }
     if fault == Some(Fault::LostAnswer) {
         return connection.reset().await;
     }
@@ -297,6 +341,16 @@ impl RelayState {
         let mut all = self.passed.lock().unwrap();
         all.push(passed);
         all.len() - 1
+    }
+
+    /// The latency of a request.
+    fn latency(&self, number: usize) -> Option<Duration> {
+        let mut latency = self.latency.lock().unwrap();
+        let operation = self.passed.lock().unwrap()[number].operation.clone();
+        if latency.as_ref().is_some_and(|(_, until)| operation.starts_with(until.as_str())) {
+            *latency = None;
+        }
+        latency.as_ref().map(|(latency, _)| *latency)
     }
 
     /// Whether the caller's role does not grant a request.

@@ -116,6 +116,12 @@ pub(crate) enum Scenario {
     Traffic,
     /// A node fails, its traffic moves away, and comes back step by step
     Failover,
+    /// A new version fails at 10 %, and its gate rolls it back
+    Rollback,
+    /// A new version gets its traffic step by step, and is promoted
+    Canary,
+    /// A drill finds that a standby is not ready, and ends at once
+    Drill,
     /// An event that is delivered twice changes the weights once
     Duplicate,
     /// A standby takes the traffic of a node that has no sibling

@@ -1,5 +1,7 @@
 //! Programs that run to completion.
 
+mod followed;
+
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::{BufReader, Read, Write as _};
@@ -14,6 +16,8 @@ use crate::console::Progress;
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::process;
+
+pub(crate) use followed::Followed;
 
 /// The number of last lines in the error of a failed command.
 const TAIL: usize = 25;
@@ -101,6 +105,16 @@ impl Run {
         let status = wait(child, &self.name(), self.limit)?;
         self.verdict(status, tail)?;
         Ok(output)
+    }
+
+    /// Starts it, and returns its output as it comes. Dropping the result ends the program.
+    pub(crate) fn followed(mut self) -> Result<Followed> {
+        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().map_err(|source| self.not_started(source))?;
+        let (sender, lines) = channel();
+        read_lines(child.stdout.take(), LineKind::Output, sender.clone());
+        read_lines(child.stderr.take(), LineKind::Error, sender);
+        Ok(Followed::new(child, lines))
     }
 
     fn verdict(&self, status: ExitStatus, tail: VecDeque<String>) -> Result<()> {
@@ -274,6 +288,20 @@ mod tests {
         let run = Run::new("sleep", Path::new("/")).args(["600"]).within(Duration::from_millis(1));
         assert!(matches!(run.shown(), Err(Failure::TimeLimit { .. })));
         assert!(Run::new("true", Path::new("/")).within(Duration::from_mins(1)).shown().is_ok());
+    }
+
+    #[test]
+    fn followed_program_gives_its_lines_and_its_end() {
+        let run = Run::new("sh", Path::new("/")).args(["-c", "echo one; echo two >&2; exit 3"]);
+        let mut followed = run.followed().unwrap();
+        let mut lines = Vec::new();
+        let ended = interrupt::poll(Duration::from_secs(10), || {
+            lines.extend(followed.new_lines());
+            followed.succeeded()
+        });
+        lines.extend(followed.new_lines());
+        lines.sort();
+        assert_eq!((ended.unwrap(), lines), (Some(false), vec!["one".to_owned(), "two".to_owned()]));
     }
 
     #[test]

@@ -176,6 +176,12 @@ pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
+/// The current Unix time in milliseconds.
+pub(crate) fn now_in_milliseconds() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// The name of a target's composite alarm, which has the actions.
 pub(crate) fn alarm_name(node: &str) -> String {
     format!("meshwarden/{MESH}/{node}")

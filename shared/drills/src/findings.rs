@@ -58,7 +58,8 @@ pub fn findings(mesh: &MeshName, record: &MeshDrills, policy: &DrillsPolicy, now
         } else {
             closed.map(|window| window.until).max().is_some_and(|until| due < until)
         };
-        if is_overdue {
+        let is_active = record.active.as_ref().is_some_and(|drill| drill.plan.name == plan.name);
+        if is_overdue && !is_active {
             let since = last.map_or_else(
                 || "it never ran".to_owned(),
                 |end| format!("it last ran at {:.0}", end.started.unwrap_or(end.ended)),
@@ -77,7 +78,8 @@ pub fn findings(mesh: &MeshName, record: &MeshDrills, policy: &DrillsPolicy, now
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixtures::{at, ended, policy};
+    use crate::decide::decide;
+    use crate::fixtures::{at, ended, facts, observation, policy, start};
     use crate::record::PlanHistory;
     use crate::{DrillOutcome, Reason};
 
@@ -116,5 +118,18 @@ mod tests {
                 findings(&mesh, &record, policy, at(now)).into_iter().map(|finding| finding.state).collect();
             assert_eq!(found, rules, "{history:?} at {now}");
         }
+    }
+
+    #[test]
+    fn plan_with_an_active_drill_is_not_overdue() {
+        let mesh: MeshName = "shop".parse().unwrap();
+        let policy = policy("");
+        let requested = MeshDrills { requests: vec![start("r1")], ..MeshDrills::default() };
+        let mut record = decide(&observation(requested, facts(&policy)), &policy, at(0)).record;
+        assert!(record.active.is_some());
+        assert_eq!(findings(&mesh, &record, &policy.drills, at(0)), []);
+        record.active = None;
+        let found = findings(&mesh, &record, &policy.drills, at(0));
+        assert_eq!(found.iter().map(|finding| finding.state).collect::<Vec<_>>(), [DrillFactState::Overdue]);
     }
 }

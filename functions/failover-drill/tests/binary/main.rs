@@ -8,11 +8,21 @@ mod faults;
 mod permissions;
 mod stage;
 
+use std::time::Duration;
+
+use aws_sdk_cloudwatch::types::StateValue;
 use meshwarden_tests::stack::MiniStack;
 use meshwarden_tests::start_up::Case;
 use serde_json::json;
 
 use crate::stage::{BEFORE, Stage, event};
+
+/// The most calls that a restore may wait for, one after the other: the meshes and documents, the alarms, the mesh, the
+/// routes' records and the proxies; then the verdict with its event, and the begin of the change.
+const MOST_BEFORE_RESTORE: usize = 14;
+
+/// The beginning of the operation that writes a route.
+const WRITE: &str = "PUT /v20190125/meshes/shop/virtualRouter/";
 
 #[tokio::test]
 async fn drill_drains_and_restores_over_the_real_adapters() {
@@ -32,6 +42,23 @@ async fn drill_drains_and_restores_over_the_real_adapters() {
     assert!(error.to_string().contains("INTERRUPTED") && error.to_string().contains("ada"), "{error:#}");
     let report = next.answer(&event("tick-rule")).await.unwrap();
     assert_eq!(report["decisions"], json!([]), "{report:#}");
+}
+
+/// The calls of the restore of a drill that an alarm ends, by the built function.
+#[tokio::test]
+async fn restore_of_the_built_function_waits_for_few_calls() {
+    let Some(stack) = MiniStack::start().await else { return };
+    let stage = Stage::set(&stack, "failover-drill-restore").await;
+    let mut function = stage.build().start().await;
+    function.answer(&event("direct-start")).await.unwrap();
+    assert_eq!(stage.weights().await, [0, 100]);
+    stage.turn("checkout", StateValue::Alarm).await;
+    stage.way.set_latency(Duration::from_millis(400), WRITE);
+    let skipped = stage.way.passed().len();
+    function.answer(&event("alarm-metric")).await.unwrap();
+    assert_eq!(stage.weights().await, BEFORE.map(u64::from));
+    let sequence = stage.way.sequence_before(skipped, WRITE).unwrap();
+    assert!(sequence.len() <= MOST_BEFORE_RESTORE, "a restore waits for {sequence:#?}");
 }
 
 #[tokio::test]

@@ -76,9 +76,15 @@ impl Stage {
             let alarm = alarm.dimensions(dimension).period(60).statistic(Statistic::Sum).evaluation_periods(1);
             let above = ComparisonOperator::GreaterThanThreshold;
             alarm.threshold(5.0).comparison_operator(above).send().await.unwrap();
-            let set = alarms.set_alarm_state().alarm_name(name).state_value(StateValue::Ok);
-            set.state_reason("set by a test").send().await.unwrap();
+            self.turn(name, StateValue::Ok).await;
         }
+    }
+
+    /// Changes the state of an alarm.
+    pub(crate) async fn turn(&self, alarm: &str, state: StateValue) {
+        let client = aws_sdk_cloudwatch::Client::new(&self.config);
+        let set = client.set_alarm_state().alarm_name(alarm).state_value(state);
+        set.state_reason("set by a test").send().await.unwrap();
     }
 
     async fn build_mesh(&self) {

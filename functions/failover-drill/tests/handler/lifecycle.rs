@@ -70,6 +70,18 @@ async fn outcome_alarm_restores_within_the_run_and_pages() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn event_of_an_alarm_ends_the_drill_between_two_scheduled_runs() {
+    let shop = Shop::open();
+    let function = shop.start().await;
+    function.answer(&event("direct-start")).await.unwrap();
+    assert_eq!(shop.weights(), BOTH_DRAINED);
+    shop.set_alarm("checkout", AlarmState::Alarm);
+    function.answer(&event("alarm-metric")).await.unwrap();
+    assert_eq!(shop.weights(), BOTH_BEFORE);
+    assert_eq!(shop.last(), ("FAILED".to_owned(), "OutcomeAlarm".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn receiver_edit_and_stop_end_the_drill() {
     // What happens, the result, and the weights of the first route afterwards.
     for (cause, outcome, code, first) in [

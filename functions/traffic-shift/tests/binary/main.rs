@@ -8,6 +8,8 @@ mod faults;
 mod permissions;
 mod stage;
 
+use std::time::Duration;
+
 use aws_sdk_cloudwatch::types::StateValue;
 use meshwarden_tests::stack::MiniStack;
 
@@ -44,6 +46,27 @@ async fn blue_green_without_a_bake_time_is_promoted_in_one_run() {
     let version = stage.route().await["metadata"]["version"].clone();
     function.answer(&request(&stage.alarm(), "blue-green", &[])).await.unwrap();
     assert_eq!(stage.route().await["metadata"]["version"], version);
+}
+
+/// The beginning of the operation that writes a route.
+const WRITE: &str = "PUT /v20190125/meshes/shop/virtualRouter/";
+
+/// The index, everything that is observed, and the begin of the change. The write is the fourth.
+#[tokio::test]
+async fn rollback_of_the_built_function_waits_for_three_calls() {
+    let Some(stack) = MiniStack::start().await else { return };
+    let stage = Stage::open(&stack, "calls").await;
+    let mut function = stage.build().start().await;
+    function.answer(&request(&stage.alarm(), "canary", &["25"])).await.unwrap();
+    assert_eq!(stage.weights().await, [6, 2]);
+    stage.turn(StateValue::Alarm).await;
+    // Long enough that parallel requests overlap on a loaded machine.
+    stage.way.set_latency(Duration::from_millis(400), WRITE);
+    let skipped = stage.way.passed().len();
+    function.answer(&meshwarden_tests::function::sample("traffic-shift", "alarm-metric")).await.unwrap();
+    assert_eq!(stage.weights().await, [8, 0]);
+    let sequence = stage.way.sequence_before(skipped, WRITE).unwrap();
+    assert!(sequence.len() <= 3, "a rollback waits for {sequence:?}");
 }
 
 #[tokio::test]

@@ -8,4 +8,5 @@ mod crashes;
 mod faults;
 mod journal;
 mod rollouts;
+mod samples;
 mod triggers;

@@ -11,8 +11,8 @@ use mesh::policy::Policy;
 use mesh::resource::{Resource, RouteData};
 use ports::certificates::ProxyEvidence;
 use ports::{
-    AlarmReader, BudgetWindow, Clock, JournalEntry, MeshReader, Note, PortErrorKind, ReportStore, RouteWriter,
-    StateKey, StateStore, StateView, StoreOutcome,
+    AlarmReader, BudgetWindow, Clock, JournalEntry, MeshReader, MetricReader, Note, PortErrorKind, ReportStore,
+    RouteWriter, StateKey, StateStore, StateView, StoreOutcome,
 };
 use records::{DecisionEntry, JournalBody, Layout, OperatorFacts, PlanEntry, route_memory, write_record};
 use serde_json::{Value, json};
@@ -29,6 +29,7 @@ pub(crate) struct Ports {
     pub(crate) meshes: Arc<dyn MeshReader>,
     pub(crate) routes: Arc<dyn RouteWriter>,
     pub(crate) alarms: Arc<dyn AlarmReader>,
+    pub(crate) metrics: Arc<dyn MetricReader>,
     pub(crate) state: Arc<dyn StateStore>,
     pub(crate) proxies: Arc<dyn ProxyEvidence>,
     /// The store of large observations; `None` if none is configured.

@@ -3,6 +3,8 @@
 //! A request is stored in the document of the mesh's drills, where failover-drill's next run reads it: it needs neither the
 //! event bus nor the function at this moment.
 
+mod view;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -164,6 +166,9 @@ pub(super) struct DrillStatus {
     /// Why the document cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     unreadable: Option<String>,
+    /// The active drill, for the lines of `drill status`.
+    #[serde(skip)]
+    active: Option<Box<Drill>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -200,7 +205,7 @@ impl DrillStatus {
         } else {
             findings(mesh, &known, policy, now).into_iter().map(text).collect()
         };
-        Self { drills, findings, unreadable }
+        Self { drills, findings, unreadable, active: known.active.clone().map(Box::new) }
     }
 
     /// Whether there is nothing to show.
@@ -282,6 +287,9 @@ async fn status(desk: &Desk<'_>, mesh: Option<&MeshName>, format: Shape) -> Resu
                     text.push_str("  no drill is planned\n");
                 }
                 status.lines(&mut text);
+                if let Some(drill) = &status.active {
+                    text.push_str(&view::active(desk, drill).await?);
+                }
             }
             Ok(text)
         }

@@ -33,6 +33,7 @@ mod kill;
 mod proxies;
 mod replay;
 mod report;
+mod requests;
 mod restore;
 mod restore_first;
 mod rollout;

@@ -7,9 +7,10 @@ mod find;
 mod start;
 mod view;
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use rollouts::CommandKind;
 
 pub(crate) use error::RolloutError;
@@ -23,6 +24,12 @@ pub(super) use view::line;
 
 /// The interval between two reads of a watch.
 const EVERY: Duration = Duration::from_secs(2);
+
+/// The interval between two lines about a rollout without a change, where the output is no terminal.
+const PROGRESS: SignedDuration = SignedDuration::from_secs(20);
+
+/// Clears the terminal, and moves the cursor to the first line.
+const REPAINT: &str = "\x1b[2J\x1b[H";
 
 /// The consecutive failed reads that end a watch.
 const FAILURES: u32 = 30;
@@ -104,27 +111,30 @@ fn lines(found: &[Found], prefix: &str, desk: &Desk<'_>) -> String {
     text
 }
 
-/// Prints each change of one rollout, or of all, until none is active. The error of a rollout that is not promoted gives
-/// the exit code.
+/// Shows one rollout, or all, until none is active: on a terminal the tables of `rollout status`, otherwise a line for
+/// each change, and for the progress in between. The error of a rollout that is not promoted gives the exit code.
 async fn follow(
     desk: &Desk<'_>,
     wanted: Option<(mesh::name::MeshName, mesh::policy::RolloutId)>,
 ) -> Result<String, Trouble> {
+    let is_terminal = io::stdout().is_terminal();
     let mut last = String::new();
+    let mut printed = desk.now();
     let mut failures = 0;
     loop {
-        let read = match &wanted {
-            Some((mesh, id)) => find::one(desk, id, Some(mesh)).await.map(|found| vec![found]),
-            None => find::active(desk, None).await,
-        };
+        let read = watched(desk, wanted.as_ref(), is_terminal).await;
         match read {
-            Ok(found) => {
+            Ok((found, tables)) => {
                 failures = 0;
-                let text = lines(&found, "", desk);
+                let now = desk.now();
                 let key: String = found.iter().map(view::key).collect();
-                if key != last {
-                    print(&format!("{:.0} {text}", desk.now()));
-                    last = key;
+                if let Some(tables) = tables {
+                    repaint(&format!("{now:.0}\n{tables}"));
+                } else if key != last || now.duration_since(printed) >= PROGRESS {
+                    for one in &found {
+                        print(&format!("{now:.0} {}\n", view::progress(desk, one).await));
+                    }
+                    (last, printed) = (key, now);
                 }
                 if found.iter().all(Found::is_ended) {
                     return ended(&found);
@@ -140,17 +150,42 @@ async fn follow(
     }
 }
 
+/// The rollouts of a watch, with their tables if they are shown.
+async fn watched(
+    desk: &Desk<'_>,
+    wanted: Option<&(mesh::name::MeshName, mesh::policy::RolloutId)>,
+    with_tables: bool,
+) -> Result<(Vec<Found>, Option<String>), Trouble> {
+    let found = match wanted {
+        Some((mesh, id)) => vec![find::one(desk, id, Some(mesh)).await?],
+        None => find::active(desk, None).await?,
+    };
+    if !with_tables {
+        return Ok((found, None));
+    }
+    let mut tables = String::new();
+    for one in &found {
+        tables.push_str(&view::rollout(desk, one, false).await?);
+    }
+    Ok((found, Some(tables)))
+}
+
 fn ended(found: &[Found]) -> Result<String, Trouble> {
     let failed = found.iter().find_map(|one| Some((one, one.record.failure.as_ref()?)));
     match failed {
         Some((one, failure)) => Err(RolloutError::NotPromoted {
             id: one.id.clone(),
             state: one.record.state.name(),
-            why: format!("{}: {}", failure.code, failure.text),
+            code: failure.code.clone(),
         }
         .into()),
         None => Ok(String::new()),
     }
+}
+
+fn repaint(text: &str) {
+    drop(io::stdout().write_all(REPAINT.as_bytes()));
+    print(text);
 }
 
 fn print(text: &str) {

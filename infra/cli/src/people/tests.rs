@@ -120,6 +120,7 @@ impl Shop {
             meshes: Arc::new(ports.mesh.clone()),
             routes: Arc::new(ports.mesh),
             alarms: Arc::new(ports.alarms),
+            metrics: Arc::new(ports.metrics),
             state: Arc::new(ports.state),
             proxies: Arc::new(views::Connected),
             reports: Some(Arc::new(ports.reports)),

@@ -11,10 +11,13 @@ use ports::SystemClock;
 use runner::Config;
 use thiserror::Error;
 
-use super::args::{People, Place, StatusArgs};
+use super::args::{DrillArgs, DrillCommand, People, Place, StatusArgs};
 use super::desk::{Desk, Ports};
 use super::error::Trouble;
 use super::watch;
+
+/// The interval between two reads of `drill status --watch`.
+const DRILL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Why a command cannot start.
 #[derive(Debug, Error)]
@@ -68,6 +71,7 @@ async fn execute(command: &People) -> Result<Result<String, Trouble>, Unready> {
         proxies: mesh,
         reports: config.reports.as_ref().map(|place| aws.reports(Some(place))),
         alarms: Arc::new(aws.alarms()),
+        metrics: Arc::new(aws.alarms()),
         state: Arc::new(aws.state(&config.table)),
     };
     let prompts = command.signature().is_some_and(|signature| !signature.yes) && io::stdin().is_terminal();
@@ -76,6 +80,9 @@ async fn execute(command: &People) -> Result<Result<String, Trouble>, Unready> {
     match command {
         People::Status(StatusArgs { watch: Some(seconds), .. }) => {
             Ok(watch::follow(&desk, command, Duration::from_secs(*seconds)).await)
+        }
+        People::Drill(DrillArgs { action: DrillCommand::Status { watch: true, .. } }) => {
+            Ok(watch::follow(&desk, command, DRILL_INTERVAL).await)
         }
         _ => Ok(super::execute(&desk, command).await),
     }

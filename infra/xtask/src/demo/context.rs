@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::decision::Decision;
+use super::live_view::LiveView;
 use super::route::{Route, RouteName};
 use super::traffic::{Load, RequestCounts, Traffic};
 use crate::console::say;
@@ -43,6 +44,8 @@ pub(super) struct DemoContext {
     last_printed: String,
     /// The load, if there is one.
     traffic: Option<Traffic>,
+    /// The view of `meshwarden` that is shown in the meantime, if there is one.
+    pub(super) view: Option<LiveView>,
     policy: String,
     /// The nodes with a stopped proxy.
     stopped: BTreeSet<String>,
@@ -67,6 +70,7 @@ impl DemoContext {
             read: BTreeSet::new(),
             last_printed: String::new(),
             traffic: None,
+            view: None,
             policy: stack::demo_policy(workspace)?,
             stopped: BTreeSet::new(),
         })
@@ -138,7 +142,11 @@ impl DemoContext {
         ensure(begun.is_some(), "a period begins", || "the clock does not advance".to_owned())
     }
 
-    fn tick(&mut self) -> Result<()> {
+    /// Prints what has happened since the last call: the figures of the load, and the lines of the view.
+    pub(super) fn tick(&mut self) -> Result<()> {
+        if let Some(view) = &self.view {
+            view.print();
+        }
         self.traffic.as_mut().map_or(Ok(()), Traffic::tick)
     }
 

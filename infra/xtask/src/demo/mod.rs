@@ -7,7 +7,10 @@ mod certificates;
 mod compliance;
 mod context;
 mod decision;
+mod drill;
 mod kiosk;
+mod live_view;
+mod rollouts;
 mod route;
 mod scenarios;
 mod traffic;
@@ -21,9 +24,12 @@ use crate::stack;
 use crate::workspace::Workspace;
 use context::DemoContext;
 
-const SCENARIOS: [Scenario; 9] = [
+const SCENARIOS: [Scenario; 12] = [
     Scenario::Traffic,
     Scenario::Failover,
+    Scenario::Rollback,
+    Scenario::Canary,
+    Scenario::Drill,
     Scenario::Duplicate,
     Scenario::Standby,
     Scenario::Person,

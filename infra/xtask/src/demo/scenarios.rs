@@ -16,6 +16,9 @@ pub(super) fn play(scenario: Scenario, context: &mut DemoContext) -> Result<()> 
     match scenario {
         Scenario::Traffic => traffic(context),
         Scenario::Failover => failover(context),
+        Scenario::Rollback => super::rollouts::rollback(context),
+        Scenario::Canary => super::rollouts::canary(context),
+        Scenario::Drill => super::drill::play(context),
         Scenario::Duplicate => duplicate(context),
         Scenario::Standby => standby(context),
         Scenario::Person => person(context),
@@ -288,7 +291,7 @@ fn fail(context: &mut DemoContext, route: RouteName<'_>, node: &str, reason: &st
     context.route(route)
 }
 
-fn show(route: RouteName<'_>, moments: &[(&str, &Route)]) {
+pub(super) fn show(route: RouteName<'_>, moments: &[(&str, &Route)]) {
     say("");
     say(table(route, moments));
 }
@@ -298,7 +301,7 @@ fn has_weight(route: &Route, node: &str, is_right: impl Fn(u64) -> bool) -> Resu
     ensure(right, &format!("the weight of {node} is as expected"), || format!("the weights are {:?}", route.weights()))
 }
 
-fn same_but_for_weights(before: &Route, after: &Route) -> Result<()> {
+pub(super) fn same_but_for_weights(before: &Route, after: &Route) -> Result<()> {
     let same = before.all_but_weights() == after.all_but_weights();
     ensure(same, "only weights were changed", || after.all_but_weights().to_string())?;
     say("    Match, headers, retries, timeouts and priority of the route are unchanged.");

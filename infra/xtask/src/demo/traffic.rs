@@ -40,6 +40,8 @@ impl Load {
 pub(super) struct RequestCounts {
     succeeded: BTreeMap<String, u64>,
     failed: BTreeMap<String, u64>,
+    /// When each node last served a request, in milliseconds of Unix time.
+    last: BTreeMap<String, u64>,
 }
 
 /// A running load.
@@ -119,7 +121,7 @@ impl RequestCounts {
             let counts = tally.get(member)?.as_object()?;
             counts.iter().map(|(by, count)| Some((by.clone(), count.as_u64()?))).collect()
         };
-        Some(Self { succeeded: read("succeeded")?, failed: read("failed")? })
+        Some(Self { succeeded: read("succeeded")?, failed: read("failed")?, last: read("last")? })
     }
 
     /// The increase since an earlier count.
@@ -127,7 +129,22 @@ impl RequestCounts {
         let subtract = |now: &BTreeMap<String, u64>, before: &BTreeMap<String, u64>| {
             now.iter().map(|(by, count)| (by.clone(), count - before.get(by).copied().unwrap_or_default())).collect()
         };
-        Self { succeeded: subtract(&self.succeeded, &before.succeeded), failed: subtract(&self.failed, &before.failed) }
+        Self {
+            succeeded: subtract(&self.succeeded, &before.succeeded),
+            failed: subtract(&self.failed, &before.failed),
+            last: self.last.clone(),
+        }
+    }
+
+    /// When a node last served a request, in milliseconds of Unix time.
+    pub(super) fn last_served(&self, node: &str) -> Option<u64> {
+        self.last.get(node).copied()
+    }
+
+    /// The number of requests that a node took part in.
+    pub(super) fn served(&self, node: &str) -> u64 {
+        let all = self.succeeded.iter().chain(&self.failed);
+        all.filter(|(by, _)| by.split(',').any(|name| name == node)).map(|(_, count)| count).sum()
     }
 
     /// The percentage of the requests that a node took part in.
@@ -161,11 +178,12 @@ mod tests {
 
     #[test]
     fn requests_are_counted_by_serving_node() {
-        let tally = json!({"succeeded": {"a-1,web": 6, "a-2,web": 3}, "failed": {"a-1,web": 1}});
+        let tally = json!({"succeeded": {"a-1,web": 6, "a-2,web": 3}, "failed": {"a-1,web": 1}, "last": {"a-1": 5}});
         let counts = RequestCounts::from_tally(&tally).unwrap();
         assert!((counts.share("a-1") - 70.0).abs() < 1e-9);
         assert!((counts.share("web") - 100.0).abs() < 1e-9);
-        assert_eq!((counts.total(), counts.failures()), (10, 1));
+        assert_eq!((counts.total(), counts.failures(), counts.served("a-1")), (10, 1, 7));
+        assert_eq!((counts.last_served("a-1"), counts.last_served("a-2")), (Some(5), None));
         assert_eq!(counts.since(&counts).total(), 0);
         assert!(RequestCounts::from_tally(&json!({})).is_none());
     }

@@ -73,6 +73,7 @@ pub(super) fn deploy(
         {"ParameterKey": "Compliance", "ParameterValue": "yes"},
         {"ParameterKey": "ConfigRules", "ParameterValue": "no"},
         {"ParameterKey": "Rotation", "ParameterValue": "yes"},
+        {"ParameterKey": "Drills", "ParameterValue": "yes"},
     ]);
     let capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"];
     let request = json!({"StackName": STACK, "Parameters": parameters, "Capabilities": capabilities});

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::command::Run;
+use crate::command::{Followed, Run};
 use crate::console::{Background, say, step};
 use crate::demo_mesh;
 use crate::failure::{Failure, Result};
@@ -161,11 +161,21 @@ impl Stack {
 
     /// Runs the `meshwarden` command on the stack as an operator would, and returns its output.
     pub(crate) fn meshwarden(&self, workspace: &Workspace, arguments: &[&str]) -> Result<Vec<String>> {
+        let run = self.meshwarden_run(workspace, arguments)?;
+        step(&format!("meshwarden {}", arguments.join(" ")), |progress| run.condensed(progress))
+    }
+
+    /// Starts the `meshwarden` command on the stack, and returns its output as it comes.
+    pub(crate) fn follow_meshwarden(&self, workspace: &Workspace, arguments: &[&str]) -> Result<Followed> {
+        self.meshwarden_run(workspace, arguments)?.followed()
+    }
+
+    fn meshwarden_run(&self, workspace: &Workspace, arguments: &[&str]) -> Result<Run> {
         let run = Run::new(self.programs.path("meshwarden")?, workspace.root()).args(arguments);
         let run = run.env("MESHWARDEN_TABLE", self.outputs.named("StateTable")?);
+        let run = run.env("MESHWARDEN_POLICY", bucket::policy_location());
         let variables = self.endpoints.variables();
-        let run = variables.iter().fold(run, |run, (name, value)| run.env(name, value));
-        step(&format!("meshwarden {}", arguments.join(" ")), |progress| run.condensed(progress))
+        Ok(variables.iter().fold(run, |run, (name, value)| run.env(name, value)))
     }
 }
 

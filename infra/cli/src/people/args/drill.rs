@@ -26,6 +26,10 @@ pub(crate) enum DrillCommand {
         #[arg(long)]
         mesh: Option<MeshName>,
 
+        /// Shows the drills again every two seconds until Ctrl-C; without a terminal, each changed line with its time.
+        #[arg(long, short, conflicts_with = "format")]
+        watch: bool,
+
         /// The output format.
         #[arg(long, value_enum, default_value_t = Shape::Table)]
         format: Shape,

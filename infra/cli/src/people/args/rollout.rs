@@ -57,7 +57,8 @@ pub(crate) struct WatchArgs {
     #[arg(long)]
     pub(crate) mesh: Option<MeshName>,
 
-    /// Prints each change until the rollouts have ended.
+    /// Shows the rollouts until they have ended, with their gates and requests by version: the tables on a terminal,
+    /// otherwise a line for each change and every 20 seconds. Exit code 0 only if they are promoted.
     #[arg(long, short)]
     pub(crate) watch: bool,
 

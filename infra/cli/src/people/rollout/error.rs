@@ -60,13 +60,13 @@ pub(crate) enum RolloutError {
         source: CommandError,
     },
     /// The rollout has ended without a promotion.
-    #[error("rollout {id} is {state}: {why}")]
+    #[error("rollout {id} is {state}: {code}; `meshwarden rollout status {id}` has the reason")]
     NotPromoted {
         /// The rollout.
         id: RolloutId,
         /// Its final state.
         state: &'static str,
-        /// The reason.
-        why: String,
+        /// The code of the reason.
+        code: String,
     },
 }

@@ -83,6 +83,7 @@ impl Shop {
             meshes: Arc::new(ports.mesh.clone()),
             routes: Arc::new(ports.mesh),
             alarms: Arc::new(ports.alarms),
+            metrics: Arc::new(ports.metrics),
             state: Arc::new(ports.state),
             proxies: Arc::new(ports.certificates.proxies),
             reports: None,
@@ -150,12 +151,21 @@ async fn rollout_is_started_shown_and_promoted() {
     assert!(shop.say(&format!("rollout start {file}")).await.unwrap().contains("already"));
     shop.minutes(&function, 1).await;
     assert_eq!(shop.weights(), [6, 2]);
+    let now = shop.ports.clock.now();
+    for (node, requests) in [("recs-v1", 300.0), ("recs-v2", 100.0)] {
+        shop.ports.metrics.add(node, "envoy_cluster_upstream_rq_completed", "Sum", now, requests);
+    }
+    // Before the minute in which the step began.
+    let before = now - SignedDuration::from_mins(2);
+    shop.ports.metrics.add("recs-v2", "envoy_cluster_upstream_rq_5xx", "Sum", before, 9.0);
+    shop.ports.clock.advance(SignedDuration::from_secs(5));
     let said = shop.say("rollout status").await.unwrap();
     for part in [
         "shop/r1 watching 25 % step 1/3",
         "recs-v1 to recs-v2, requested by dana",
         "recs-v1:8 recs-v2:0",
         "recs-v1:6 recs-v2:2",
+        "requests since 2026-11-20T10:01:00Z: recs-v1 300, 0 failed; recs-v2 100, 0 failed",
     ] {
         assert!(said.contains(part), "{part} is not in:\n{said}");
     }

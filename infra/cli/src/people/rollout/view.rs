@@ -13,6 +13,7 @@ use rollouts::{GateResult, RolloutRecord, RolloutState};
 
 use super::super::desk::Desk;
 use super::super::error::Trouble;
+use super::super::requests;
 use super::super::sentences;
 use super::find::Found;
 
@@ -35,11 +36,34 @@ pub(crate) fn line(found: &Found, now: Timestamp) -> String {
     text
 }
 
+/// One line about a rollout with its gates and its requests by version.
+pub(super) async fn progress(desk: &Desk<'_>, found: &Found) -> String {
+    let record = &found.record;
+    let mut text = line(found, desk.now());
+    if !record.state.is_final() && !record.gates.is_empty() {
+        let passing = record.gates.values().filter(|gate| gate.result == GateResult::Pass).count();
+        let _ = write!(text, "; {passing} of {} gates pass", record.gates.len());
+    }
+    if let Some(requests) = requests_of(desk, found).await {
+        let _ = write!(text, "; {requests}");
+    }
+    text
+}
+
+/// The requests by version since the step began; `None` if the rollout has no weight, or has none yet.
+async fn requests_of(desk: &Desk<'_>, found: &Found) -> Option<String> {
+    let record = &found.record;
+    let since = record.started.or(record.written).filter(|_| record.state.has_weight())?;
+    let versions = record.rollout.moves.iter().flat_map(|pair| [&pair.from, &pair.to]);
+    Some(requests::by_node(desk, &found.mesh, versions, since).await)
+}
+
 /// The part of the line that differs from change to change; the time that is left is not part of it.
 pub(super) fn key(found: &Found) -> String {
     let record = &found.record;
     let code = record.reported.as_ref().map(|reported| reported.code.clone()).unwrap_or_default();
-    format!("{} {} {} {code}\n", found.id, record.state.name(), record.step)
+    let gates: String = record.gates.iter().map(|(name, gate)| format!(" {name} {}", name_of(gate.result))).collect();
+    format!("{} {} {} {code}{gates}\n", found.id, record.state.name(), record.step)
 }
 
 fn reason(record: &RolloutRecord, now: Timestamp) -> Option<String> {
@@ -77,7 +101,7 @@ fn reason(record: &RolloutRecord, now: Timestamp) -> Option<String> {
         | RolloutState::After
         | RolloutState::Promoting
         | RolloutState::Paused
-        | RolloutState::RollingBack => Some(format!("since {} s", now.duration_since(record.since).as_secs())),
+        | RolloutState::RollingBack => Some(format!("for {} s", now.duration_since(record.since).as_secs())),
         RolloutState::Promoted | RolloutState::RolledBack | RolloutState::Refused | RolloutState::Interrupted => None,
     }
 }
@@ -117,6 +141,9 @@ pub(super) async fn rollout(desk: &Desk<'_>, found: &Found, journal: bool) -> Re
         let name = format!("{}/{}", route.router, route.route);
         let tcp = if is_tcp { " (TCP: new connections only)" } else { "" };
         let _ = writeln!(text, "  {name:<24} {declared:<28} {base:<28} {present}{tcp}");
+    }
+    if let Some(requests) = requests_of(desk, found).await {
+        let _ = writeln!(text, "  {requests}");
     }
     for (name, gate) in &record.gates {
         let _ = writeln!(text, "  gate {name}: {}: {}", name_of(gate.result), gate.text);
