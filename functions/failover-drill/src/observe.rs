@@ -164,7 +164,7 @@ async fn add_facts(
     let request = rates::RateRequest { mesh, node: &plan.node, receivers: &receivers, lookback, now };
     let load = rates::read(ports.metrics.as_ref(), &alarms, policy, request).await;
     let proxies = match begun.map(|drill| drill.phase) {
-        Some(DrillPhase::Draining | DrillPhase::Confirming) => facts::proxies(mesh, ports.proxies.proxies().await),
+        Some(DrillPhase::Draining | DrillPhase::Confirming) => facts::proxies(mesh, ports.proxies.report().await),
         Some(DrillPhase::Checking | DrillPhase::Running | DrillPhase::Restoring) | None => Proxies::NotReported,
     };
     let node_exists = model.nodes.contains_key(&plan.node);
