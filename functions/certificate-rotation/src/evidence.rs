@@ -8,14 +8,14 @@ use mesh::name::ResourcePath;
 use mesh::policy::{CertificatesPolicy, ProbePolicy};
 use mesh::rotation::{Acknowledgement, LeafUse, MeshCertificates};
 use mesh::spec::Port;
-use ports::certificates::{AcknowledgedSecrets, ProxyStream, SeenSecret};
+use ports::certificates::{AcknowledgedSecrets, ProxyReport, ProxyStream, SeenSecret};
 
 use crate::Ports;
 
 /// The streams, or why they could not be read; and the results of the probed listeners.
 #[derive(Debug)]
 pub(crate) struct Evidence {
-    streams: Result<Vec<ProxyStream>, String>,
+    report: Result<ProxyReport, String>,
     probed: BTreeMap<(ResourcePath, Port), Result<Vec<Fingerprint>, String>>,
 }
 
@@ -23,8 +23,8 @@ impl Evidence {
     /// Reads the streams. Then it probes listeners with too little information in the streams, if the policy has
     /// their addresses.
     pub(crate) async fn gather(ports: &Ports, policy: &CertificatesPolicy, surveyed: &MeshCertificates) -> Self {
-        let streams = ports.proxies.proxies().await.map_err(|error| error.to_string());
-        let mut evidence = Self { streams, probed: BTreeMap::new() };
+        let report = ports.proxies.report().await.map_err(|error| error.to_string());
+        let mut evidence = Self { report, probed: BTreeMap::new() };
         let unknown: BTreeSet<(ResourcePath, Port)> =
             surveyed.leaves.iter().flat_map(|(source, used)| evidence.unknown(source, used)).collect();
         // In parallel: a server that does not answer delays no other probe.
@@ -51,6 +51,10 @@ impl Evidence {
         if !matches!(by_streams, Acknowledgement::Unknown(_)) || used.clients.contains(proxy) {
             return by_streams;
         }
+        if self.report.as_ref().is_ok_and(|report| report.streams_of(proxy).is_err()) {
+            // How many instances have to be probed is not known either.
+            return by_streams;
+        }
         let mut seen = BTreeSet::new();
         for listener in used.listeners.iter().filter(|(of, _)| of == proxy) {
             match self.probed.get(listener) {
@@ -73,13 +77,14 @@ impl Evidence {
 
     /// The number of connected instances of a proxy, as far as the streams are known.
     fn count(&self, proxy: &ResourcePath) -> usize {
-        self.streams.iter().flatten().filter(|stream| stream.proxy == *proxy).count()
+        self.report.iter().flat_map(|report| &report.streams).filter(|stream| stream.proxy == *proxy).count()
     }
 
     /// The state of a set of secrets at a proxy. It is acknowledged only if all its streams have the same certificates.
     pub(crate) fn held(&self, proxy: &ResourcePath, secrets: &[String]) -> Acknowledgement {
-        let streams = match &self.streams {
-            Ok(streams) => streams.iter().filter(|stream| stream.proxy == *proxy).collect::<Vec<_>>(),
+        let streams = match self.report.as_ref().map(|report| report.streams_of(proxy)) {
+            Ok(Ok(streams)) => streams,
+            Ok(Err(why)) => return Acknowledgement::Unknown(why),
             Err(why) => return Acknowledgement::Unknown(why.clone()),
         };
         let mut same: Option<BTreeSet<Fingerprint>> = None;

@@ -10,7 +10,7 @@ use mesh::alarm::AlarmName;
 use mesh::failover::{HoldReason, LayerRefusal, Memory, NotDrained, Rehearsal, RehearsedRoute, stuck_in_alarm};
 use mesh::name::{MeshName, VirtualNodeName};
 use mesh::weights::{Blocker, LayerKind, WeightSplit};
-use ports::certificates::ProxyStream;
+use ports::certificates::{ProxyReport, ProxyStream};
 use ports::{PortError, PortErrorKind};
 
 use crate::alarms::Alarms;
@@ -135,14 +135,17 @@ pub(crate) fn receivers(drill: Option<&Drill>, rehearsal: &Rehearsal) -> BTreeSe
 }
 
 /// Whether the proxies of a mesh have the present weights.
-pub(crate) fn proxies(mesh: &MeshName, read: Result<Vec<ProxyStream>, PortError>) -> Proxies {
-    let streams = match read {
-        Ok(streams) => streams,
+pub(crate) fn proxies(mesh: &MeshName, read: Result<ProxyReport, PortError>) -> Proxies {
+    let report = match read {
+        Ok(report) => report,
         // A server without this report.
         Err(error) if error.kind == PortErrorKind::NotFound => return Proxies::NotReported,
         Err(error) => return Proxies::Outstanding { why: error.to_string() },
     };
-    let own: Vec<&ProxyStream> = streams.iter().filter(|stream| stream.proxy.mesh() == mesh).collect();
+    if let Some(why) = report.unreported_in(mesh) {
+        return Proxies::Outstanding { why: why.to_owned() };
+    }
+    let own: Vec<&ProxyStream> = report.streams.iter().filter(|stream| stream.proxy.mesh() == mesh).collect();
     if own.is_empty() {
         return Proxies::Outstanding { why: "no proxy of the mesh is connected".to_owned() };
     }

@@ -167,7 +167,7 @@ async fn add_facts(
     let load = rates::read(metrics, &alarms, policy, request);
     let proxies = async {
         match begun.map(|drill| drill.phase) {
-            Some(DrillPhase::Draining | DrillPhase::Confirming) => facts::proxies(mesh, ports.proxies.proxies().await),
+            Some(DrillPhase::Draining | DrillPhase::Confirming) => facts::proxies(mesh, ports.proxies.report().await),
             Some(DrillPhase::Checking | DrillPhase::Running | DrillPhase::Restoring) | None => Proxies::NotReported,
         }
     };

@@ -168,10 +168,13 @@ fn whole_minute(at: Timestamp, up: bool) -> Timestamp {
 pub(crate) async fn proxies(ports: &Ports, failures: &FailureRun, mesh: &MeshName) -> ProxyFacts {
     const TARGET: &str = "proxies";
     let at = ports.clock.now();
-    match ports.proxies.proxies().await {
-        Ok(streams) => {
+    match ports.proxies.report().await {
+        Ok(report) => {
             failures.succeeded(TARGET);
-            let of_mesh = streams.into_iter().filter(|stream| stream.proxy.mesh() == mesh);
+            if let Some(why) = report.unreported_in(mesh) {
+                return ProxyFacts::Unread { why: why.to_owned() };
+            }
+            let of_mesh = report.streams.into_iter().filter(|stream| stream.proxy.mesh() == mesh);
             let fact = |stream: ports::certificates::ProxyStream| ProxyFact {
                 proxy: stream.proxy,
                 peer: stream.peer,

@@ -109,6 +109,7 @@ impl Args {
             Ok(xds) => xds,
             Err(error) => return Err(Self::command().error(ErrorKind::ValueValidation, error_chain(&error))),
         };
+        let serve_stale = self.store.serve_stale();
         let (store, role) = match self.store.settings(self.data.as_deref()) {
             Ok(settings) => settings,
             Err(text) => return refused(text),
@@ -116,6 +117,7 @@ impl Args {
         Ok(Settings {
             store,
             role,
+            serve_stale,
             api: self.api,
             api_auth,
             api_tls,

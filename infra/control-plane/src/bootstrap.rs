@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 use control_plane::xds::{Bootstrap, BootstrapTls, Statistics, StatisticsSet, XdsServers};
+use uuid::Uuid;
 use xds::ProxyId;
 
 use crate::certificate_args::interval;
@@ -96,7 +97,8 @@ impl BootstrapArgs {
         let certificate = self.tls_cert.zip(self.tls_key);
         let tls = self.tls_ca.map(|ca| BootstrapTls { ca, server_name: self.tls_server_name, certificate });
         let Self { xds, node, admin, sds_socket, delta, .. } = self;
-        let bootstrap = Bootstrap { xds, node, admin, tls, sds_socket, delta, statistics };
+        let instance = Some(Uuid::new_v4().to_string());
+        let bootstrap = Bootstrap { xds, node, instance, admin, tls, sds_socket, delta, statistics };
         Ok(format!("{:#}", bootstrap.to_json()))
     }
 }

@@ -15,6 +15,8 @@ pub(crate) const FINDINGS: &str = "x-meshwarden-findings";
 pub(crate) const ERROR_TYPE: &str = "x-amzn-errortype";
 /// The request id, also in the log.
 pub(crate) const REQUEST_ID: &str = "x-amzn-requestid";
+/// The format of evidence that the client understands, in the request: with `2`, `unknown` members.
+pub(crate) const EVIDENCE: &str = "x-meshwarden-evidence";
 /// How old the answer may be, in seconds, where a replica could not read the current state from the store.
 pub(crate) const AGE: &str = "x-meshwarden-age";
 /// Whether a write that failed in the store was applied: `not-applied` or `unknown`.

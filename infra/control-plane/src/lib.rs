@@ -13,6 +13,7 @@
 //! - `connections` limits what clients can make the process hold before they are known, `listen` serves the API within
 //!   these limits.
 //! - `auth` authenticates callers, before any other module reads the request.
+//! - `evidence` merges the reports of all replicas on their proxies, and decides what follows from them.
 //! - `events` sends every accepted write to the receivers of change events, without delaying it.
 //! - `state` holds the resources and the rules for changing them. The same writes with the same stamps lead to the same
 //!   state. Checks of a spec that do not depend on other resources are in `mesh::validate`.
@@ -34,6 +35,7 @@ mod denial;
 mod document;
 mod error;
 mod events;
+mod evidence;
 mod headers;
 mod http;
 pub mod instances;
@@ -67,5 +69,5 @@ pub use metrics::{Metrics, ProxyKind, XdsMetrics, XdsType};
 pub use quotas::{Quota, QuotaPreset, QuotaSetting, QuotaSettingError, Quotas};
 pub use server::{BindError, Server};
 pub use settings::{Settings, SharedStore, SharedStoreError};
-pub use store::{LogStartError, ReplicaRole, Store};
+pub use store::{LogStartError, PortRequest, ReplicaRole, Store};
 pub use tls::{TlsError, TlsFiles};

@@ -23,7 +23,7 @@ use crate::state::Realm;
 use crate::storage::{Disk, ItemLog, OpenError, SharedOpenError};
 use crate::store::{LogStartError, ReplicaRole, Store};
 use crate::tls::{Tls, TlsEndpoint, TlsError};
-use crate::xds::{Ads, AdsLimits, ListenError};
+use crate::xds::{Ads, AdsLimits, ListenError, XdsSettings};
 
 /// How long requests in progress may take at shutdown. They take milliseconds; a longer one belongs to a client that
 /// does not finish sending.
@@ -31,6 +31,9 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// How long Envoys are still served at shutdown while requests are in progress, so that they receive the last writes.
 const LAST_WRITES: Duration = Duration::from_millis(500);
+
+/// How long a stream stays open where replicas share the store: its proxy then connects to the next replica.
+const STREAM_AGE: Duration = Duration::from_mins(30);
 
 /// A listening control plane. It answers no request before [`Server::serve`].
 #[derive(Debug)]
@@ -81,6 +84,7 @@ impl Server {
         let failed = |source| BindError::Address { addr: requested, source };
         let listener = TcpListener::bind(requested).await.map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
+        store.set_serve_stale(settings.serve_stale);
         let store = Arc::new(store);
         let counts = store.metrics().connections();
         let guard = Guard::new(&settings.api_auth, addr, settings.region.clone(), counts.clone())?;
@@ -89,7 +93,9 @@ impl Server {
         let connections = ConnectionTable::new(settings.connections, counts.clone());
         let bodies = BodyBudget::new(BodyBudgetLimits::default(), counts);
         let limits = AdsLimits { connections: Arc::clone(&connections), bodies: Arc::clone(&bodies) };
-        let ads = Ads::bind(settings.xds, realm.account().clone(), &store, limits).await?;
+        let stream_age = settings.xds.stream_age.or(store.is_shared().then_some(STREAM_AGE));
+        let xds = XdsSettings { stream_age, ..settings.xds };
+        let ads = Ads::bind(xds, realm.account().clone(), &store, limits).await?;
         let events = Events::start(settings.events, store.metrics());
         let api = Api { guard, admission, events, realm, store, bodies, proxies: Arc::clone(&ads.shared) };
         Ok(Self { listener, addr, tls, api: Arc::new(api), connections, ads })

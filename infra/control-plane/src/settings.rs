@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use mesh::name::AccountId;
 
@@ -12,7 +13,7 @@ use crate::connections::ConnectionLimits;
 use crate::events::EventReceiver;
 use crate::quotas::Quotas;
 use crate::state::Region;
-use crate::store::ReplicaRole;
+use crate::store::{ReplicaRole, SERVE_STALE};
 use crate::tls::TlsFiles;
 use crate::xds::XdsSettings;
 
@@ -92,6 +93,8 @@ pub struct Settings {
     pub store: Option<SharedStore>,
     /// Whether other replicas may use the shared store.
     pub role: ReplicaRole,
+    /// How long proxies are served while the shared store cannot be read.
+    pub serve_stale: Duration,
     /// The receivers of change events.
     pub events: Vec<EventReceiver>,
     /// The settings of the ADS server.
@@ -114,6 +117,7 @@ impl Settings {
             data: None,
             store: None,
             role: ReplicaRole::default(),
+            serve_stale: SERVE_STALE,
             events: Vec::new(),
             xds: XdsSettings::default(),
         }

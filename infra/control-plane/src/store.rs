@@ -14,6 +14,9 @@
 //! acknowledged before the request.
 
 mod contention;
+mod freshness;
+mod own_evidence;
+mod ports;
 mod presence;
 mod replica;
 mod shared;
@@ -33,7 +36,10 @@ use crate::metrics::Metrics;
 use crate::quotas::Quotas;
 use crate::state::{Action, Answer, Change, PlannedChange, Read, Record, Stamp, State, Write, WriteSignature};
 use crate::storage::{LocalLog, Log, Memory, Registry, Sequence, Snapshot, Storage};
+pub(crate) use freshness::Freshness;
+pub use ports::PortRequest;
 use presence::Presence;
+pub(crate) use presence::SERVE_STALE;
 use replica::{Decision, Durability, Replica, WriteEnd};
 use shared::StoreShared;
 pub use start::{LogStartError, ReplicaRole};
@@ -47,9 +53,6 @@ const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The age from which the state is too old for any answer.
 const TOO_OLD: Duration = Duration::from_secs(5);
-
-/// The age from which a replica is not ready: another one answers from a newer state.
-const STALE: Duration = Duration::from_secs(3);
 
 /// The state and its log. One lock protects all of it: a write takes microseconds, and its checks (existing targets,
 /// references to the resource) read more than one resource.
@@ -149,8 +152,12 @@ impl Store {
         quotas: Quotas,
     ) -> Result<Self, LogStartError> {
         let presence = registry.map(|registry| Arc::new(Presence::new(registry, Uuid::new_v4())));
-        if let (Some(presence), ReplicaRole::Single) = (&presence, role) {
-            presence.refuse_others().await?;
+        if let Some(presence) = &presence {
+            presence.register().await?;
+            match role {
+                ReplicaRole::Single => presence.refuse_others().await?,
+                ReplicaRole::Replica => {}
+            }
         }
         let store = Self::start(log, start, quotas, presence).map_err(LogStartError::Thread)?;
         let reached = timeout(START_TIMEOUT, async {
@@ -272,25 +279,6 @@ impl Store {
         DecidedWrite { store: self, outcome, stored }
     }
 
-    /// Assigns a listener port to a key, or removes it. Completes when the change is stored or has failed.
-    pub async fn put_port(&self, key: &str, port: Option<u16>) -> Result<(), ApiError> {
-        let mut attempts = WriteAttempts::default();
-        loop {
-            let ((), stored) = self.shared.update(|replica| {
-                replica.stage(|state| {
-                    let record = Record::Port(key.to_owned(), port);
-                    state.apply(&record);
-                    ((), Decision { records: vec![record], repeatable: true })
-                })
-            });
-            self.begin_append();
-            let decided = DecidedWrite { store: self, outcome: Ok(Answer::Nothing), stored };
-            if let Some(outcome) = decided.wait(&mut attempts).await {
-                return outcome.map(|_| ());
-            }
-        }
-    }
-
     fn begin_append(&self) {
         if self.worker.is_none() {
             self.shared.append_now();
@@ -322,18 +310,6 @@ impl Store {
     #[must_use]
     pub fn is_writable(&self) -> bool {
         self.shared.metrics.is_writable() && !self.shared.is_full()
-    }
-
-    /// Whether the state may be older than that of another replica.
-    #[must_use]
-    pub fn is_stale(&self) -> bool {
-        self.shared.age() >= STALE
-    }
-
-    /// Whether other replicas may be serving proxies that this one does not know.
-    #[must_use]
-    pub fn has_other_replicas(&self) -> bool {
-        self.presence.as_ref().is_some_and(|presence| presence.has_others())
     }
 
     /// The reason why this replica cannot continue, if there is one: an operator has to act.

@@ -41,7 +41,9 @@ pub use identifiers::{
 pub use keys::{FreshKey, KeyMaker, SubjectNames};
 pub use material::{Chain, KeyAlgorithm, PrivateKey};
 pub use probe::HandshakeProbe;
-pub use proxies::{AcknowledgedSecrets, ProxyEvidence, ProxyStream, SeenCertificate, SeenSecret};
+pub use proxies::{
+    AcknowledgedSecrets, ProxyEvidence, ProxyReport, ProxyStream, SeenCertificate, SeenSecret, UnknownProxies,
+};
 pub use readings::CertificateReader;
 #[cfg(feature = "keys")]
 pub use system_keys::SystemKeys;

@@ -1,6 +1,7 @@
 //! A CA is replaced in three stages. At every instant, each client trusts each server's certificate.
 
 use mesh::rotation::TrustId;
+use ports::certificates::UnknownProxies;
 use serde_json::json;
 
 use crate::shop::{Part, Shop, root};
@@ -78,4 +79,27 @@ async fn without_evidence_the_rollover_waits() {
         .iter()
         .filter(|(id, used)| trusts(id) && used.anchors.len() == 1 && used.anchors[0].to_string().contains(&new));
     assert_eq!(dropped.count(), 0);
+}
+
+/// A replica of the control plane does not report: it may serve a proxy that no answer contains.
+#[tokio::test(start_paused = true)]
+async fn rollover_waits_for_a_replica_that_does_not_report() {
+    let (mut shop, new) = succeeded().await;
+    // Both CAs are trusted from here on.
+    shop.go_on(2).await;
+    let silent = UnknownProxies { proxies: None, disconnected: false, reason: "replica r does not report".to_owned() };
+    shop.ports.certificates.proxies.set_unknown(vec![silent]);
+    let before = shop.issuances();
+    shop.go_on(40).await;
+    assert_eq!(shop.issuances(), before, "no leaf of the new CA is issued before its trust is known to be everywhere");
+    let trust = &shop.node("web").await["backends"][0]["virtualService"]["clientPolicy"]["tls"]["validation"]["trust"]
+        ["acm"]["certificateAuthorityArns"];
+    assert!(trust.as_array().unwrap().contains(&json!(shop.old.as_str())), "{trust}");
+    let report = shop.invoke().await.unwrap();
+    assert!(format!("{report:?}").contains("replica r does not report"), "{report:?}");
+    shop.ports.certificates.proxies.set_unknown(Vec::new());
+    shop.go_on(60).await;
+    for source in shop.sources().await {
+        assert!(shop.leaf(&source).await.leaf.issuer.contains("new"), "{source} {new}");
+    }
 }

@@ -1,9 +1,12 @@
 //! The command-line options of a shared store.
 
 use std::path::Path;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use control_plane::{ReplicaRole, SharedStore};
+
+use crate::certificate_args::interval;
 
 /// The store that several replicas share.
 #[derive(Debug, Args)]
@@ -17,9 +20,13 @@ pub(crate) struct StoreArgs {
     #[arg(long, requires = "store")]
     etcd_accept_old: bool,
     /// Whether other replicas may use the store: `single` refuses to start while another one runs, `replica` shares the
-    /// store. While several run, a replica does not report on proxies, because it knows only its own.
+    /// store.
     #[arg(long, value_name = "ROLE", value_enum, default_value_t = RoleArg::Single)]
     role: RoleArg,
+    /// How long a replica that cannot read its shared store serves proxies its last state. Proxies with a newer state are
+    /// refused. The loss of a replica holds changes of trust for this time and 15 minutes.
+    #[arg(long, value_name = "TIME", value_parser = interval, requires = "store", default_value = "1h")]
+    serve_stale_for: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -36,6 +43,11 @@ enum RoleArg {
 }
 
 impl StoreArgs {
+    /// How long proxies are served without the store.
+    pub(crate) const fn serve_stale(&self) -> Duration {
+        self.serve_stale_for
+    }
+
     /// The settings. Fails on an option that has no effect without another one.
     pub(crate) fn settings(self, data: Option<&Path>) -> Result<(Option<SharedStore>, ReplicaRole), &'static str> {
         let store = match (self.store, data) {

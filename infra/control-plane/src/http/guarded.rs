@@ -24,7 +24,7 @@ pub(super) async fn admitted(State(api): State<Arc<Api>>, request: Request, next
     let peer = request.extensions().get::<ConnectInfo<ApiPeer>>().map(|ConnectInfo(peer)| peer.clone());
     let unauthenticated = peer.as_ref().map(|peer| peer.slot.start_request());
     let one_host = request.headers().get_all(header::HOST).iter().nth(1).is_none();
-    if one_host && matches!(request.uri().path(), "/healthz" | "/readyz") {
+    if one_host && matches!(request.uri().path(), "/healthz" | "/readyz" | "/readyz/xds") {
         return next.run(request).await;
     }
     let began = Instant::now();

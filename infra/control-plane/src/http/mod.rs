@@ -33,7 +33,7 @@ use crate::headers::INCLUDE;
 use crate::listen::ApiPeer;
 use crate::log::Truncated;
 use crate::state::{Answer, Stamp, Write, WriteSignature};
-use crate::store::WriteAttempts;
+use crate::store::{Freshness, WriteAttempts};
 pub(crate) use api::Api;
 use request::Call;
 
@@ -47,6 +47,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
                 answer::ready(problem(&api), api.admission.as_ref().and_then(Admission::problem))
             }),
         )
+        .route("/readyz/xds", get(async |State(api): State<Arc<Api>>| answer::ready(xds_problem(&api), None)))
         .route("/metrics", get(async |State(api): State<Arc<Api>>| answer::metrics(&api.store, &api.proxies)))
         .route("/certificates", get(certificates::all))
         .route("/certificates/refresh", post(certificates::refresh))
@@ -61,12 +62,13 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
 }
 
 /// Answers from the current state, or says how old the answer may be. The API operations do the same by themselves.
-async fn current(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+async fn current(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     if !request.uri().path().starts_with("/proxies") && !request.uri().path().starts_with("/findings") {
         return next.run(request).await;
     }
     match api.store.catch_up().await {
         Ok(age) => {
+            request.extensions_mut().insert(proxies::IsHead(age.is_none()));
             let mut response = next.run(request).await;
             answer::set_age(response.headers_mut(), age);
             response
@@ -83,10 +85,24 @@ fn problem(api: &Api) -> Option<&'static str> {
     if !api.store.is_writable() {
         return Some("the storage is not writable");
     }
-    if api.store.is_stale() {
-        return Some("the current state cannot be read from the store");
+    match api.store.freshness() {
+        Freshness::Current => {}
+        Freshness::Stale | Freshness::Expired => {
+            return Some(
+                "the current state cannot be read from the store, or this replica cannot report to the others",
+            );
+        }
     }
     api.guard.problem()
+}
+
+/// The reason why no proxies should connect here, if there is one. A replica that cannot read its store still serves them
+/// for some time: an outage of the store must not remove every replica from DNS.
+fn xds_problem(api: &Api) -> Option<&'static str> {
+    match api.store.freshness() {
+        Freshness::Current | Freshness::Stale => None,
+        Freshness::Expired => Some("the current state could not be read from the store for too long"),
+    }
 }
 
 async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {

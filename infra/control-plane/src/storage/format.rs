@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::digest::Digest;
 use super::log::{Entry, EntryOrigin, Sequence};
 use super::packed::FORMAT;
-use super::registry::{ReplicaRecord, ReplicaState};
+use super::registry::{EvidenceChunk, ReplicaRecord, ReplicaState};
 
 /// An entry without its records.
 #[derive(Debug, Clone, Copy)]
@@ -128,7 +128,41 @@ pub(super) fn replica_item(pk: &str, record: &ReplicaRecord) -> TableItem {
     if let Some(mean) = record.mean_append {
         put_number(&mut item, "append", u64::try_from(mean.as_micros()).unwrap_or(u64::MAX));
     }
+    // Rounded up: a replica never serves longer than it reports.
+    let serve_stale = record.serve_stale.as_millis().div_ceil(1000);
+    put_number(&mut item, "serveStale", u64::try_from(serve_stale).unwrap_or(u64::MAX));
+    if let Some(chunks) = &record.chunks {
+        let generations: Vec<String> = chunks.iter().map(u64::to_string).collect();
+        put_text(&mut item, "chunks", &format!("c{}", generations.join(",")));
+    }
     item
+}
+
+/// The generations of chunks: `c` and the numbers, since a store may refuse an empty text.
+fn generations(text: &str) -> Result<Vec<u64>, String> {
+    let numbers = text.strip_prefix('c').ok_or("a replica has no valid chunks")?;
+    let number = |number: &str| number.parse().map_err(|_| "a replica has no valid chunks".to_owned());
+    if numbers.is_empty() { Ok(Vec::new()) } else { numbers.split(',').map(number).collect() }
+}
+
+/// The partition of the chunks of a replica.
+pub(super) fn chunks_key(id: Uuid) -> String {
+    format!("evidence#{id}")
+}
+
+pub(super) fn chunk_item(id: Uuid, chunk: &EvidenceChunk) -> TableItem {
+    let mut item = keyed(&chunks_key(id), &format!("{:06}", chunk.number));
+    put_number(&mut item, "generation", chunk.generation);
+    put_bytes(&mut item, "r", chunk.body.clone());
+    item
+}
+
+pub(super) fn chunk(item: &TableItem) -> Result<EvidenceChunk, String> {
+    Ok(EvidenceChunk {
+        number: text(item, "sk")?.parse().map_err(|_| "a chunk has no valid number".to_owned())?,
+        generation: number(item, "generation")?,
+        body: bytes(item, "r").ok_or("a chunk has no content")?.to_vec(),
+    })
 }
 
 pub(super) fn replica(item: &TableItem) -> Result<ReplicaRecord, String> {
@@ -140,5 +174,7 @@ pub(super) fn replica(item: &TableItem) -> Result<ReplicaRecord, String> {
         sequence: number(item, "sequence")?,
         mean_append: number(item, "append").ok().map(Duration::from_micros),
         release: text(item, "release").unwrap_or("unknown").to_owned(),
+        serve_stale: Duration::from_secs(number(item, "serveStale").unwrap_or_default()),
+        chunks: text(item, "chunks").ok().map(generations).transpose()?,
     })
 }

@@ -8,7 +8,8 @@
 //! | `meta` / `snapshot` | `sequence`, `pieces`, `t`, `d`, `sha`, after all pieces | higher sequence |
 //! | `meta` / `trimmed` | `sequence`: entries up to it have no records any more | higher sequence |
 //! | `meta` / `store` | `log` id, `account`, `region`, `arn` of the table, `format` | absent |
-//! | `replica` / id | the report of a replica | |
+//! | `replica` / id | the report of a replica | higher `beat` |
+//! | `evidence#<id>` / chunk | `r`: a part of what a replica reports about its proxies | higher `generation` |
 //!
 //! An emptied entry loses `r` and keeps its keys: it must never be deleted. A replica that was paused before it appended
 //! would otherwise store, and acknowledge, an entry at a sequence that the others have left behind.
@@ -28,7 +29,7 @@ use super::items::{ItemPut, Items};
 use super::log::{Appended, Entry, Log, LogError, LogItem, LogPage, Sequence, Snapshot};
 use super::open_error::SharedOpenError;
 use super::packed::{self, FORMAT};
-use super::registry::{Registry, ReplicaRecord};
+use super::registry::{EvidenceChunk, Registry, ReplicaRecord};
 use crate::state::{Realm, Region};
 
 /// The most bytes of records in one item. The table refuses items of 400 KB.
@@ -262,8 +263,17 @@ impl Log for ItemLog {
 
 #[async_trait]
 impl Registry for ItemLog {
-    async fn report(&self, record: &ReplicaRecord) -> Result<(), LogError> {
-        self.items.put(&format::replica_item(REPLICA, record)).await
+    async fn report(&self, record: &ReplicaRecord, changed: &[EvidenceChunk]) -> Result<(), LogError> {
+        for chunk in changed {
+            self.items.put_greater(&format::chunk_item(record.id, chunk), "generation").await?;
+        }
+        self.items.put_greater(&format::replica_item(REPLICA, record), "beat").await?;
+        Ok(())
+    }
+
+    async fn chunks(&self, id: Uuid) -> Result<Vec<EvidenceChunk>, LogError> {
+        let items = self.all(&format::chunks_key(id), "").await?;
+        items.iter().map(|item| format::chunk(item).map_err(LogError::invalid)).collect()
     }
 
     async fn list(&self) -> Result<Vec<ReplicaRecord>, LogError> {
@@ -272,7 +282,12 @@ impl Registry for ItemLog {
     }
 
     async fn remove(&self, id: Uuid) -> Result<(), LogError> {
-        self.items.delete(REPLICA, &id.to_string()).await
+        self.items.delete(REPLICA, &id.to_string()).await?;
+        let key = format::chunks_key(id);
+        for chunk in self.all(&key, "").await? {
+            self.items.delete(&key, text(&chunk, "sk").unwrap_or_default()).await?;
+        }
+        Ok(())
     }
 
     async fn check(&self) -> Result<(), LogError> {

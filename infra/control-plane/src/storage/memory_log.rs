@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::log::{Appended, Entry, Log, LogError, LogItem, LogPage, Sequence, Snapshot};
+use super::registry::{EvidenceChunk, Registry, ReplicaRecord};
 
 /// How many items a page has.
 const PAGE: usize = 100;
@@ -22,6 +24,8 @@ pub struct MemoryLog {
 struct MemoryLogContent {
     items: BTreeMap<Sequence, LogItem>,
     snapshot: Snapshot,
+    replicas: BTreeMap<Uuid, ReplicaRecord>,
+    chunks: BTreeMap<(Uuid, u64), EvidenceChunk>,
 }
 
 impl Default for MemoryLog {
@@ -91,5 +95,43 @@ impl Log for MemoryLog {
 
     fn hints(&self) -> Option<watch::Receiver<Sequence>> {
         Some(self.shared.1.subscribe())
+    }
+}
+
+#[async_trait]
+impl Registry for MemoryLog {
+    async fn report(&self, record: &ReplicaRecord, changed: &[EvidenceChunk]) -> Result<(), LogError> {
+        let mut content = self.content();
+        for chunk in changed {
+            let stored = content.chunks.get(&(record.id, chunk.number));
+            if stored.is_none_or(|stored| stored.generation < chunk.generation) {
+                content.chunks.insert((record.id, chunk.number), chunk.clone());
+            }
+        }
+        if content.replicas.get(&record.id).is_none_or(|stored| stored.beat < record.beat) {
+            content.replicas.insert(record.id, record.clone());
+        }
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Vec<ReplicaRecord>, LogError> {
+        Ok(self.content().replicas.values().cloned().collect())
+    }
+
+    async fn chunks(&self, id: Uuid) -> Result<Vec<EvidenceChunk>, LogError> {
+        let content = self.content();
+        let of_replica = content.chunks.range((id, 0)..=(id, u64::MAX));
+        Ok(of_replica.map(|(_, chunk)| chunk.clone()).collect())
+    }
+
+    async fn remove(&self, id: Uuid) -> Result<(), LogError> {
+        let mut content = self.content();
+        content.replicas.remove(&id);
+        content.chunks.retain(|(replica, _), _| *replica != id);
+        Ok(())
+    }
+
+    async fn check(&self) -> Result<(), LogError> {
+        Ok(())
     }
 }

@@ -51,7 +51,7 @@ pub use local::LocalLog;
 pub use log::{Appended, Entry, EntryOrigin, Log, LogError, LogItem, LogPage, Sequence, Snapshot};
 pub use memory_log::MemoryLog;
 pub use open_error::SharedOpenError;
-pub use registry::{Registry, ReplicaRecord, ReplicaState};
+pub use registry::{EvidenceChunk, Registry, ReplicaRecord, ReplicaState};
 
 use crate::state::Record;
 

@@ -32,18 +32,38 @@ pub struct ReplicaRecord {
     pub mean_append: Option<Duration>,
     /// Its release.
     pub release: String,
+    /// How long it serves proxies while it cannot read the store.
+    pub serve_stale: Duration,
+    /// The generation of each chunk of its evidence; `None` if it reports none, as earlier releases.
+    pub chunks: Option<Vec<u64>>,
+}
+
+/// A part of the evidence of a replica about its proxies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvidenceChunk {
+    /// The position of the chunk.
+    pub number: u64,
+    /// Increased by each change. A chunk belongs to a report that names its generation, and to no other.
+    pub generation: u64,
+    /// The encoded facts.
+    pub body: Vec<u8>,
 }
 
 /// The list of replicas in a shared store.
 #[async_trait]
 pub trait Registry: fmt::Debug + Send + Sync {
-    /// Stores the report of a replica, replacing its last one.
-    async fn report(&self, record: &ReplicaRecord) -> Result<(), LogError>;
+    /// Stores the changed chunks of a replica, and then its report. A chunk or report that arrives late never replaces a
+    /// later one.
+    async fn report(&self, record: &ReplicaRecord, changed: &[EvidenceChunk]) -> Result<(), LogError>;
 
     /// The last report of every replica. The read begins after the call.
     async fn list(&self) -> Result<Vec<ReplicaRecord>, LogError>;
 
-    /// Removes the report of a replica that is known to have ended.
+    /// The stored chunks of a replica, in the order of their numbers. The read begins after the call. Chunks beyond those
+    /// of the last report may follow.
+    async fn chunks(&self, id: Uuid) -> Result<Vec<EvidenceChunk>, LogError>;
+
+    /// Removes the report and the chunks of a replica that is known to have ended.
     async fn remove(&self, id: Uuid) -> Result<(), LogError>;
 
     /// Whether the store is still the one that was opened: fails as invalid if it was replaced by another one.

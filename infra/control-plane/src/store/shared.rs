@@ -35,6 +35,8 @@ pub(super) struct StoreShared {
     pub(super) ending: AtomicBool,
     /// When the last confirmed read of the log began.
     confirmed: Mutex<Instant>,
+    /// When the last successful report of this replica began.
+    reported: Mutex<Instant>,
     writers: Mutex<Writers>,
     /// The mean duration of an append, in microseconds.
     pub(super) mean_append: AtomicU64,
@@ -62,6 +64,7 @@ impl StoreShared {
             read_wanted: Notify::new(),
             ending: AtomicBool::new(false),
             confirmed: Mutex::new(Instant::now()),
+            reported: Mutex::new(Instant::now()),
             writers: Mutex::new(Writers { count: 1, slowest: None }),
             mean_append: AtomicU64::new(0),
         }
@@ -143,6 +146,16 @@ impl StoreShared {
         } else {
             Duration::ZERO
         }
+    }
+
+    /// A report of this replica that began at this time is stored.
+    pub(super) fn reported(&self, began: Instant) {
+        *self.reported.lock().unwrap_or_else(PoisonError::into_inner) = began;
+    }
+
+    /// How old the last stored report of this replica is.
+    pub(super) fn report_age(&self) -> Duration {
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
     pub(super) fn writers(&self) -> Writers {

@@ -1,16 +1,19 @@
 //! The state and the limits of the ADS server.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mesh::name::AccountId;
 use tokio::sync::watch;
 
 use super::cache::SnapshotCache;
+use super::other_proxies::OtherProxies;
 use super::registry::StreamRegistry;
 use crate::certificates::CertificateFiles;
 use crate::connections::{BodyBudget, ConnectionTable};
 use crate::instances::Instances;
 use crate::secrets::Secrets;
+use crate::store::Freshness;
 
 /// The limits on the memory and connections of clients.
 #[derive(Debug)]
@@ -31,5 +34,11 @@ pub(crate) struct AdsState {
     pub(super) instances: Arc<dyn Instances>,
     pub(super) files: Option<CertificateFiles>,
     pub(super) registry: Arc<StreamRegistry>,
+    /// The snapshots of proxies that other replicas serve.
+    pub(super) others: OtherProxies,
+    /// Whether the state is that of the log.
+    pub(super) freshness: watch::Receiver<Freshness>,
+    /// When streams are ended, so that their proxies connect again; `None` keeps them.
+    pub(super) stream_age: Option<Duration>,
     pub(super) stop: watch::Receiver<bool>,
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
+use envoy_types::pb::google::protobuf::value::Kind;
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -22,9 +23,14 @@ use super::peer::{XdsPeer, admit, not_found};
 use super::protocol::Protocol;
 use super::proxy_snapshot::{ProxySnapshot, Served};
 use super::registry::{AcknowledgedState, RegisteredStream, Registration, StreamInfo};
+use super::stale;
 use crate::connections::{Busy, Slot};
 use crate::log::Truncated;
 use crate::metrics::XdsType;
+use crate::store::Freshness;
+
+/// The member of a node's metadata that distinguishes an Envoy from others of the same resource.
+const INSTANCE: &str = "meshwarden-instance";
 
 /// How long a client may keep a stream open without a first request. Envoy sends it at once; other clients only
 /// use resources.
@@ -132,6 +138,12 @@ impl<P: Protocol> UnidentifiedStream<P> {
 
     async fn begin(self, id: ProxyId, request: P::Request) -> Result<Option<AdsStream<P>>, Status> {
         let Self { shared, peer, slot, requests, mut stop } = self;
+        let mut freshness = shared.freshness.clone();
+        let current = *freshness.borrow_and_update();
+        if current == Freshness::Expired {
+            shared.registry.metrics().stream_refused("stale");
+            return Err(stale::refusal());
+        }
         let mut served = shared.cache.serve(&id);
         tokio::select! {
             biased;
@@ -161,6 +173,7 @@ impl<P: Protocol> UnidentifiedStream<P> {
             shared.registry.metrics().stream_refused("too_many_streams");
             Status::resource_exhausted(format!("{id} has {} streams already", shared.streams_per_proxy))
         })?;
+        let shared_age = shared.stream_age;
         let mut ads_stream = AdsStream {
             shared,
             id,
@@ -173,6 +186,9 @@ impl<P: Protocol> UnidentifiedStream<P> {
             last: None,
             release_at: None,
             refused: BTreeMap::new(),
+            stale_end: stale::end_of_stream(current, Instant::now()),
+            age_end: age_end(shared_age, Instant::now()),
+            freshness,
             _busy: slot.busy(),
             _registration: registration,
         };
@@ -197,6 +213,12 @@ struct AdsStream<P: Protocol> {
     release_at: Option<Instant>,
     /// The last refused version of each type, so that each refusal is logged once.
     refused: BTreeMap<ResourceType, String>,
+    /// Whether the state is that of the log.
+    freshness: watch::Receiver<Freshness>,
+    /// When the stream ends because the state may be old.
+    stale_end: Option<Instant>,
+    /// When the stream ends because it is old enough.
+    age_end: Option<Instant>,
     /// Keeps the connection busy.
     _busy: Busy,
     _registration: Registration,
@@ -219,6 +241,14 @@ impl<P: Protocol> AdsStream<P> {
                 biased;
                 () = stopped(&mut self.stop), if self.last.is_none() => self.drain().await,
                 () = at(self.last) => return None,
+                () = at(self.stale_end) => Err(stale::refusal()),
+                // Brings the proxy up to date first, so that the next replica finds it so.
+                () = at(self.age_end) => {
+                    self.age_end = None;
+                    self.last = Some(Instant::now() + DRAIN_TIMEOUT);
+                    self.look()
+                }
+                () = stale::changed(&mut self.freshness) => self.look_at_freshness(),
                 () = at(self.release_at) => {
                     self.release();
                     Ok(())
@@ -249,6 +279,13 @@ impl<P: Protocol> AdsStream<P> {
         self.look()
     }
 
+    /// Applies a change of the freshness. What the stream missed while the state was old is sent once it is current.
+    fn look_at_freshness(&mut self) -> Result<(), Status> {
+        let freshness = *self.freshness.borrow_and_update();
+        self.stale_end = stale::end_of_stream(freshness, Instant::now());
+        self.look()
+    }
+
     fn handle_request(&mut self, mut request: P::Request) -> Result<(), Status> {
         self.within_bounds(&mut request)?;
         let request = &request;
@@ -266,8 +303,15 @@ impl<P: Protocol> AdsStream<P> {
             let is_response = machine.is_answer(request);
             (is_response, machine.on_request(request, self.proxy_snapshot.snapshot_for(self.machine.returning)))
         };
+        let reports_versions = P::is_returning(request) && !is_response;
+        let goes_back = responses.iter().any(|one| stale::may_go_back(ResourceType::of_url(P::type_url_of(one))));
+        if reports_versions && goes_back && *self.freshness.borrow() != Freshness::Current {
+            self.shared.registry.metrics().stream_refused("stale");
+            return Err(stale::refusal());
+        }
         self.waiting.extend(responses);
         self.schedule_release();
+        self.shared.registry.touch();
         if let Some(refusal) = P::refusal(request) {
             self.log_refusal(P::type_url(request), &refusal.message);
         }
@@ -311,7 +355,8 @@ impl<P: Protocol> AdsStream<P> {
     /// Applies the proxy's current state to the stream.
     fn look(&mut self) -> Result<(), Status> {
         let served = self.served.borrow_and_update().clone();
-        if matches!(served, Served::Waiting) {
+        let is_current = *self.freshness.borrow() == Freshness::Current;
+        if matches!(served, Served::Waiting) || !is_current {
             return Ok(());
         }
         self.proxy_snapshot = proxy_snapshot(&served)?;
@@ -322,6 +367,7 @@ impl<P: Protocol> AdsStream<P> {
         };
         self.waiting.extend(responses);
         self.schedule_release();
+        self.shared.registry.touch();
         Ok(())
     }
 
@@ -366,6 +412,13 @@ fn metric(type_url: &str) -> Option<XdsType> {
     })
 }
 
+/// When a stream that opens now ends: the age, give or take a tenth, so that streams do not end together.
+fn age_end(age: Option<Duration>, now: Instant) -> Option<Instant> {
+    let age = age?;
+    let percent = u32::try_from(uuid::Uuid::new_v4().as_u128() % 21).unwrap_or_default();
+    Some(now + age * (90 + percent) / 100)
+}
+
 async fn at(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
@@ -388,8 +441,14 @@ fn stream_info(id: ProxyId, peer: XdsPeer, protocol: &'static str, node: Option<
     });
     let name = node.map(|node| node.user_agent_name.clone()).unwrap_or_default();
     let user_agent = [name, version.unwrap_or_default()].join(" ").trim().to_owned();
+    let instance = node.and_then(|node| node.metadata.as_ref()).and_then(|metadata| metadata.fields.get(INSTANCE));
+    let instance = match instance.and_then(|value| value.kind.as_ref()) {
+        Some(Kind::StringValue(instance)) => shortened(instance).to_owned(),
+        Some(_) | None => String::new(),
+    };
     StreamInfo {
         id,
+        instance,
         peer,
         since: Timestamp::now(),
         protocol,

@@ -19,6 +19,9 @@ pub struct Bootstrap {
     pub xds: XdsServers,
     /// The resource that the Envoy serves.
     pub node: ProxyId,
+    /// What distinguishes the Envoy from others of the same resource, drawn for each configuration. Envoys that share a
+    /// configuration are counted instead.
+    pub instance: Option<String>,
     /// The address of Envoy's admin interface.
     pub admin: SocketAddr,
     /// TLS to the ADS server.
@@ -76,6 +79,10 @@ impl Bootstrap {
                 "static_layer": {"re2.max_program_size.error_level": LARGEST_EXPRESSION},
             }]},
         });
+        if let (Some(instance), Some(node)) = (&self.instance, bootstrap.get_mut("node").and_then(Value::as_object_mut))
+        {
+            node.insert("metadata".to_owned(), json!({"meshwarden-instance": instance}));
+        }
         if let Some(members) = bootstrap.as_object_mut() {
             self.add_statistics(members);
         }

@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use futures::future::join_all;
 use mesh::graph::Mesh;
 use mesh::name::MeshName;
 use tokio::runtime::Handle;
@@ -36,6 +35,9 @@ const MIN_INTERVAL: Duration = Duration::from_millis(5);
 /// The interval between reports of the secrets and instances in use. It is short against the time for which unused
 /// ones are kept.
 const USE_REPORT_INTERVAL: Duration = Duration::from_mins(1);
+
+/// The pause after ports could not be stored.
+const PORT_RETRY: Duration = Duration::from_secs(1);
 
 /// Below this number of snapshots a second thread costs more than it saves.
 const SINGLE_THREAD_LIMIT: usize = 16;
@@ -177,13 +179,17 @@ async fn run(
             if changed_sources.instances {
                 affected::join(&mut affected, models.update_instances());
             }
-            // Store a port before a proxy learns of it: otherwise it could change at the next start.
-            Handle::current().block_on(store_ports(&store, models.take_port_edits()));
+            let stored = Handle::current().block_on(assign_ports(&store, &mut models, &mut affected));
             process(&models, &store, &affected, changed_sources, requests, &watchers);
-            models
+            (models, stored)
         });
         models = match turned.await {
-            Ok(models) => models,
+            Ok((models, stored)) => {
+                if !stored {
+                    follower.read_everything_after(PORT_RETRY);
+                }
+                models
+            }
             Err(error) => {
                 tracing::error!(%error, "proxy snapshot task failed; restart the control plane to send changes to proxies");
                 return;
@@ -210,11 +216,21 @@ async fn source_changed(changes: &mut watch::Receiver<u64>) {
     }
 }
 
-async fn store_ports(store: &Store, edits: Vec<(String, Option<u16>)>) {
-    let stored = edits.iter().map(|(key, port)| store.put_port(key, *port));
-    if let Some(error) = join_all(stored).await.into_iter().find_map(Result::err) {
-        tracing::error!(%error, "failed to store listener ports; they may change at the next start");
-    }
+/// Stores planned ports before a proxy learns of them, and applies what the log decided. Returns whether that succeeded;
+/// otherwise the proxies that need them wait.
+async fn assign_ports(store: &Store, models: &mut MeshModels, affected: &mut AffectedByMesh) -> bool {
+    let Some(request) = models.take_port_request() else { return true };
+    let (decided, is_stored) = match store.assign_ports(&request).await {
+        Ok(decided) => (decided, true),
+        Err(error) => {
+            tracing::error!(%error, "failed to store listener ports; proxies that need them wait");
+            let stored = store.inspect(|state| state.ports().clone());
+            let present = request.edits.keys().map(|key| (key.clone(), stored.get(key).copied()));
+            (present.collect(), false)
+        }
+    };
+    affected::join(affected, models.adopt_ports(&decided));
+    is_stored
 }
 
 fn process(

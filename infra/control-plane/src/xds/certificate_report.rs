@@ -4,24 +4,53 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 use xds::ads::Status;
-use xds::{Resource, ResourceType, SecretFrom, SecretRef, SecretRole};
+use xds::{Resource, ResourceType, SecretFrom, SecretRef, SecretRole, Version};
 
 use super::proxy_snapshot::{ProxySnapshot, SecretState};
-use super::registry::RegisteredStream;
+use super::registry::AcknowledgedState;
 use crate::certificates::CertificateFiles;
 use crate::secrets::{SecretProblem, ServedCertificate};
+
+/// The secrets that a proxy has acknowledged.
+pub(super) trait AcknowledgedSecrets {
+    /// The acknowledged version of a secret.
+    fn version(&self, name: &str) -> Option<&str>;
+    /// The certificates of that version, if they are still known.
+    fn certificates(&self, name: &str) -> Option<Vec<ServedCertificate>>;
+}
+
+/// The secrets that a stream of this replica has acknowledged.
+pub(super) struct AcknowledgedOnStream<'s> {
+    pub(super) status: &'s Status,
+    pub(super) stream: &'s dyn AcknowledgedState,
+}
+
+impl AcknowledgedOnStream<'_> {
+    fn acknowledged(&self, name: &str) -> Option<&Version> {
+        self.status.types.get(&ResourceType::Secret)?.resources.get(name)
+    }
+}
+
+impl AcknowledgedSecrets for AcknowledgedOnStream<'_> {
+    fn version(&self, name: &str) -> Option<&str> {
+        self.acknowledged(name).map(Version::as_str)
+    }
+
+    fn certificates(&self, name: &str) -> Option<Vec<ServedCertificate>> {
+        self.stream.certificates(name, self.acknowledged(name)?)
+    }
+}
 
 /// All secrets of a proxy by name, with their certificates and the acknowledged ones.
 pub(super) fn certificates(
     proxy_snapshot: &ProxySnapshot,
-    status: &Status,
-    entry: &RegisteredStream,
+    acknowledged: &dyn AcknowledgedSecrets,
     files: Option<&CertificateFiles>,
 ) -> Value {
     let sent = proxy_snapshot.secrets.iter().map(|(secret, state)| {
         let name = secret.name();
-        let mut report = secret_report(proxy_snapshot, status, &name, state);
-        let has = acknowledged(status, &name).and_then(|version| entry.acknowledged.certificates(&name, version));
+        let mut report = secret_report(proxy_snapshot, acknowledged, &name, state);
+        let has = acknowledged.certificates(&name);
         report.insert("has".to_owned(), has.as_deref().map_or(Value::Null, served));
         if *state == SecretState::OnProxyMachine {
             let seen = file_of(secret).zip(files).and_then(|(path, files)| files.certificates(path));
@@ -43,12 +72,12 @@ pub(super) fn certificates(
 
 fn secret_report(
     proxy_snapshot: &ProxySnapshot,
-    status: &Status,
+    acknowledged: &dyn AcknowledgedSecrets,
     name: &str,
     state: &SecretState,
 ) -> Map<String, Value> {
     let current = proxy_snapshot.snapshot.find(ResourceType::Secret, name).map(Resource::version);
-    let is_acknowledged = current.is_some() && acknowledged(status, name) == current;
+    let is_acknowledged = current.is_some_and(|current| acknowledged.version(name) == Some(current.as_str()));
     let source = match state {
         SecretState::OnProxyMachine => "besideProxy",
         SecretState::Missing(_) => "missing",
@@ -63,11 +92,6 @@ fn secret_report(
         report.insert("problem".to_owned(), json!({"id": id, "message": message}));
     }
     report
-}
-
-/// The version of a secret that the proxy has acknowledged.
-fn acknowledged<'s>(status: &'s Status, name: &str) -> Option<&'s xds::Version> {
-    status.types.get(&ResourceType::Secret)?.resources.get(name)
 }
 
 pub(super) fn served(certificates: &[ServedCertificate]) -> Value {

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use mesh::name::ResourcePath;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::time::{Instant, sleep_until};
 
 use crate::state::{Change, Operation, Resource};
 use crate::store::Store;
@@ -26,13 +28,15 @@ pub(super) struct Follower {
     changes: Receiver<Change>,
     pending: BTreeSet<ResourcePath>,
     lagged: bool,
+    /// When everything is read again.
+    again_at: Option<Instant>,
 }
 
 impl Follower {
     /// The first update is the complete state.
     pub(super) fn new(store: Arc<Store>) -> Self {
         let changes = store.changes();
-        Self { store, changes, pending: BTreeSet::new(), lagged: true }
+        Self { store, changes, pending: BTreeSet::new(), lagged: true, again_at: None }
     }
 
     pub(super) fn store(&self) -> Arc<Store> {
@@ -42,12 +46,29 @@ impl Follower {
     /// Waits for a change that can affect proxies. No change is lost if the wait is cancelled.
     pub(super) async fn changed(&mut self) {
         while self.pending.is_empty() && !self.lagged {
-            match self.changes.recv().await {
-                Ok(change) => self.note(change),
-                Err(RecvError::Lagged(_)) => self.lagged = true,
-                Err(RecvError::Closed) => std::future::pending().await,
+            let again = async {
+                match self.again_at {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                change = self.changes.recv() => match change {
+                    Ok(change) => self.note(change),
+                    Err(RecvError::Lagged(_)) => self.lagged = true,
+                    Err(RecvError::Closed) => std::future::pending().await,
+                },
+                () = again => {
+                    self.again_at = None;
+                    self.lagged = true;
+                }
             }
         }
+    }
+
+    /// Reads everything again after a pause.
+    pub(super) fn read_everything_after(&mut self, pause: Duration) {
+        self.again_at = Some(Instant::now() + pause);
     }
 
     fn note(&mut self, change: Change) {

@@ -13,6 +13,9 @@
 //! - `sds` serves only secrets, on a socket on the proxy's machine.
 //! - `registry` has the open streams, `ended_streams` the resources of clients that may reconnect. `report` reports on
 //!   streams, `certificate_report` on acknowledged certificates.
+//! - `evidence_of_streams` reports the streams to the other replicas of a shared store, `merged_report` answers for all of
+//!   them, and `other_proxies` keeps the snapshots that this judges their proxies by.
+//! - `stale` decides what a replica that cannot read its store serves.
 
 mod ads_state;
 mod ads_stream;
@@ -26,12 +29,15 @@ mod cache;
 mod certificate_report;
 mod ended_streams;
 mod endpoints;
+mod evidence_of_streams;
 mod find_secret;
 mod follow;
 mod listen;
 mod machine;
+mod merged_report;
 mod metered;
 mod models;
+mod other_proxies;
 mod peer;
 mod ports;
 mod protocol;
@@ -42,6 +48,7 @@ mod sds;
 mod service;
 mod settings;
 mod sources;
+mod stale;
 mod withhold;
 
 use std::sync::Arc;
@@ -55,6 +62,7 @@ use cache::SnapshotCache;
 use follow::Follower;
 use listen::ListeningSockets;
 use models::MeshModels;
+use other_proxies::OtherProxies;
 use ports::PortAssigner;
 use registry::StreamRegistry;
 use sources::SnapshotSources;
@@ -67,6 +75,7 @@ pub(crate) use ads_state::{AdsLimits, AdsState};
 pub use allowed::{CertificateRule, CertificateRuleError};
 pub use bootstrap::{Bootstrap, BootstrapTls, Statistics, StatisticsSet, XdsServers, XdsServersError};
 pub use listen::ListenError;
+pub(crate) use merged_report::ProxiesReport;
 pub use ports::{ListenerMode, ListenerModeError};
 pub use sds::SdsServer;
 pub use settings::{ListenAddress, ListenAddressError, XdsAuth, XdsListener, XdsSettings};
@@ -79,6 +88,8 @@ pub(crate) struct Ads {
     limits: AdsLimits,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+    /// Follows the freshness of the store, and reports the streams to the other replicas.
+    reporting: Option<JoinHandle<()>>,
 }
 
 impl Ads {
@@ -105,6 +116,7 @@ impl Ads {
             .with_certificate_rules(settings.certificate_rules);
         let (stop, stopping) = watch::channel(false);
         let (cache, task) = SnapshotCache::start(Follower::new(Arc::clone(store)), models, sources, stopping.clone());
+        let (fresh, freshness) = watch::channel(store.freshness());
         let shared = Arc::new(AdsState {
             account,
             streams_per_proxy: settings.streams_per_proxy,
@@ -113,9 +125,18 @@ impl Ads {
             instances,
             files: settings.certificate_files,
             registry: Arc::new(StreamRegistry::new(Arc::clone(store))),
+            others: OtherProxies::default(),
+            freshness,
+            stream_age: settings.stream_age,
             stop: stopping,
         });
-        Ok(Self { shared, sockets, limits, stop, task })
+        let reporting = store.is_shared().then(|| {
+            let state = Arc::clone(&shared);
+            tokio::spawn(async move {
+                futures::join!(stale::follow(&state, fresh), state.report_streams());
+            })
+        });
+        Ok(Self { shared, sockets, limits, stop, task, reporting })
     }
 
     /// The addresses in the format of the settings.
@@ -128,6 +149,7 @@ impl Ads {
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), tonic::transport::Error> {
+        let state = Arc::clone(&self.shared);
         let served = if self.sockets.addresses().is_empty() {
             // No Envoy can connect, but reports on proxies are still available.
             shutdown.await;
@@ -138,6 +160,11 @@ impl Ads {
         };
         // The task holds the store, and the next process may need its data.
         let _ = self.task.await;
+        if let Some(reporting) = self.reporting {
+            let _ = reporting.await;
+            // The streams have ended, and the others wait for their proxies.
+            state.publish_streams().await;
+        }
         served
     }
 }

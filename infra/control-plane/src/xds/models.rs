@@ -19,6 +19,7 @@ use super::sources::SnapshotSources;
 use crate::instances::{CloudMapService, InstanceBook, Instances};
 use crate::secrets::Secrets;
 use crate::state::Resource;
+use crate::store::PortRequest;
 
 /// All inputs of the translation. Not shared: only one task owns it.
 #[derive(Debug)]
@@ -188,9 +189,23 @@ impl MeshModels {
         }
     }
 
-    /// The changed port assignments, to be stored.
-    pub(super) fn take_port_edits(&mut self) -> Vec<(String, Option<u16>)> {
-        self.ports.as_mut().map(PortAssigner::take_edits).unwrap_or_default()
+    /// The planned changes of port assignments, to be decided by the log.
+    pub(super) fn take_port_request(&mut self) -> Option<PortRequest> {
+        self.ports.as_mut()?.take_request()
+    }
+
+    /// Applies the decided port assignments. Returns the proxies that differences to the plan affect.
+    pub(super) fn adopt_ports(&mut self, decided: &BTreeMap<String, Option<u16>>) -> AffectedByMesh {
+        let moved = self.ports.as_mut().map(|ports| ports.adopt(decided)).unwrap_or_default();
+        let mut by_mesh: BTreeMap<MeshName, Vec<ResourcePath>> = BTreeMap::new();
+        for path in moved {
+            by_mesh.entry(path.mesh().clone()).or_default().push(path);
+        }
+        let affected = |(name, paths): (MeshName, Vec<ResourcePath>)| {
+            let affected = self.meshes.get(&name).map(|mesh| affected_by(mesh, &paths))?;
+            Some((name, affected))
+        };
+        by_mesh.into_iter().filter_map(affected).collect()
     }
 
     /// The explicit ports, if the proxies have any.

@@ -10,6 +10,8 @@ use mesh::name::{MeshName, ResourcePath};
 use xds::Proxy;
 use xds::ports::{PortBook, PortUse, uses};
 
+use crate::store::PortRequest;
+
 /// How traffic reaches the proxies.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ListenerMode {
@@ -163,9 +165,45 @@ impl PortAssigner {
         self.book = book;
     }
 
-    /// Takes the assignments and releases since the last call, to be stored.
-    pub(super) fn take_edits(&mut self) -> Vec<(String, Option<u16>)> {
-        std::mem::take(&mut self.edits)
+    /// Takes the planned assignments and releases since the last call, to be decided by the log; `None` without any.
+    pub(super) fn take_request(&mut self) -> Option<PortRequest> {
+        if self.edits.is_empty() {
+            return None;
+        }
+        let edits: BTreeMap<String, Option<u16>> = std::mem::take(&mut self.edits).into_iter().collect();
+        let assigns = edits.values().any(Option::is_some);
+        let busy = |port: &u16| !self.taken.contains(port) && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_err();
+        let busy = if assigns { self.range.clone().filter(busy).collect() } else { BTreeSet::new() };
+        Some(PortRequest { range: self.range.clone(), edits, busy })
+    }
+
+    /// Applies the decision of the log. A key without a port, also one that could not be stored, gets one when its mesh is
+    /// settled again. Returns the resources with ports other than planned.
+    pub(super) fn adopt(&mut self, decided: &BTreeMap<String, Option<u16>>) -> BTreeSet<ResourcePath> {
+        let differing = decided.iter().filter(|(key, port)| self.assigned.get(*key) != port.as_ref());
+        let differing: BTreeMap<String, Option<u16>> = differing.map(|(key, port)| (key.clone(), *port)).collect();
+        if differing.is_empty() {
+            return BTreeSet::new();
+        }
+        for (key, port) in &differing {
+            match port {
+                Some(port) => self.assigned.insert(key.clone(), *port),
+                None => self.assigned.remove(key),
+            };
+        }
+        self.taken = self.assigned.values().copied().collect();
+        let concerned: Vec<PortUse> =
+            self.uses.values().flatten().filter(|to| differing.contains_key(&to.to_string())).cloned().collect();
+        let moved = concerned.iter().map(|to| owner(to).1).collect();
+        for to in concerned {
+            if differing.get(&to.to_string()).is_some_and(Option::is_none) {
+                self.without.insert(to);
+            } else {
+                self.without.remove(&to);
+            }
+        }
+        self.write_book();
+        moved
     }
 
     /// The assignments of a proxy.
@@ -211,7 +249,7 @@ mod tests {
         ];
         let stored = stored.map(|(key, port)| (key.to_owned(), port));
         let mut ports = PortAssigner::new(20_000..=20_009, BTreeMap::from(stored));
-        let edits: BTreeMap<_, _> = ports.take_edits().into_iter().collect();
+        let edits = ports.take_request().unwrap().edits;
         let expected =
             [("loop mesh/shop/virtualGateway/web 8080", None), ("loop mesh/shop/virtualGateway/web", Some(20_001))];
         assert_eq!(edits, BTreeMap::from(expected.map(|(key, port)| (key.to_owned(), port))));

@@ -13,6 +13,7 @@ use xds::{Proxy, ProxyId, Version};
 use super::ended_streams::EndedStreams;
 use super::peer::XdsPeer;
 use super::proxy_snapshot::ProxySnapshot;
+use crate::evidence::{LeftInstance, LeftInstances};
 use crate::metrics::{ProxyKind, XdsMetrics};
 use crate::secrets::ServedCertificate;
 use crate::store::Store;
@@ -23,6 +24,8 @@ pub(super) struct StreamInfo {
     pub(super) id: ProxyId,
     pub(super) peer: XdsPeer,
     pub(super) since: Timestamp,
+    /// What distinguishes the Envoy from others of its resource; empty if it reports nothing.
+    pub(super) instance: String,
     /// `sotw` or `delta`.
     pub(super) protocol: &'static str,
     /// The `cluster` of its node.
@@ -54,7 +57,11 @@ pub(super) struct RegisteredStream {
 pub(super) struct StreamRegistry {
     streams: Mutex<BTreeMap<(ProxyId, u64), RegisteredStream>>,
     ended: EndedStreams,
+    /// The instances that disconnected, for the other replicas of a shared store.
+    left: LeftInstances,
     next: AtomicU64,
+    /// Increased by every change of what the streams have acknowledged.
+    revision: AtomicU64,
     store: Arc<Store>,
 }
 
@@ -73,15 +80,30 @@ impl Drop for Registration {
         // other.
         if let Some(entry) = entry {
             self.registry.ended.keep(&self.key.0, entry.acknowledged.resources_for_next_stream(), Instant::now());
+            if self.registry.store.is_shared() {
+                let (id, instance) = (entry.who.id.to_string(), entry.who.instance.clone());
+                let left =
+                    LeftInstance { id, instance, first: entry.who.since, since: entry.who.since, at: Timestamp::now() };
+                // Before the removal, so that a report never lacks both.
+                self.registry.left.add(left, Instant::now());
+            }
         }
         streams().remove(&self.key);
+        self.registry.touch();
         self.registry.metrics().stream_closed(kind(&self.key.0));
     }
 }
 
 impl StreamRegistry {
     pub(super) fn new(store: Arc<Store>) -> Self {
-        Self { streams: Mutex::default(), ended: EndedStreams::default(), next: AtomicU64::new(0), store }
+        Self {
+            streams: Mutex::default(),
+            ended: EndedStreams::default(),
+            left: LeftInstances::default(),
+            next: AtomicU64::new(0),
+            revision: AtomicU64::new(0),
+            store,
+        }
     }
 
     /// The resources that a reconnecting client of this proxy may have: those of ended streams, and of streams with an
@@ -91,6 +113,26 @@ impl StreamRegistry {
         let mut previous = self.ended.resources_of(id, Instant::now());
         previous.extend(open);
         previous
+    }
+
+    /// Notes that a stream has sent, acknowledged or refused something.
+    pub(super) fn touch(&self) {
+        self.revision.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Differs after every change of the streams.
+    pub(super) fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Relaxed)
+    }
+
+    /// The instances that disconnected a short time ago.
+    pub(super) fn left(&self) -> Vec<LeftInstance> {
+        self.left.list(Instant::now())
+    }
+
+    /// The store, whose freshness decides what streams get.
+    pub(super) fn store(&self) -> &Arc<Store> {
+        &self.store
     }
 
     /// The metrics of streams.
@@ -108,6 +150,7 @@ impl StreamRegistry {
         self.metrics().stream_opened(kind(&id));
         let key = (id, self.next.fetch_add(1, Ordering::Relaxed));
         streams.insert(key.clone(), entry);
+        self.touch();
         Some(Registration { registry: Arc::clone(self), key })
     }
 

@@ -9,7 +9,7 @@ use xds::ports::PortUse;
 use xds::{Finding, Instance, ProxyId, ResourceType};
 
 use super::AdsState;
-use super::certificate_report::{certificates, served};
+use super::certificate_report::{AcknowledgedOnStream, certificates, served};
 use super::proxy_snapshot::Served;
 use super::registry::RegisteredStream;
 use crate::instances::{CloudMapService, InstanceCounts};
@@ -17,19 +17,10 @@ use crate::metrics::CertificateCounts;
 use crate::secrets::{SecretProblem, SecretReport};
 
 impl AdsState {
-    /// All open streams.
-    pub(crate) async fn proxies(&self) -> Value {
-        // The report includes all earlier writes.
-        self.cache.settle().await;
-        let streams: Vec<Value> = self.registry.entries().iter().map(|entry| self.stream(entry)).collect();
-        json!({"proxies": streams})
-    }
-
-    /// One proxy, connected or not. `None` if its resource does not exist.
-    pub(crate) async fn proxy(&self, path: &ResourcePath) -> Option<Value> {
+    /// The report on one proxy, connected or not, with these streams. `None` if its resource does not exist.
+    pub(super) async fn described(&self, path: &ResourcePath, streams: Vec<Value>) -> Option<Value> {
         let id: ProxyId = path.to_string().parse().ok()?;
-        let description = self.cache.describe(id.clone()).await?;
-        let streams: Vec<Value> = self.registry.entries_of(&id).iter().map(|entry| self.stream(entry)).collect();
+        let description = self.cache.describe(id).await?;
         Some(json!({
             "resource": path.to_string(),
             "connected": !streams.is_empty(),
@@ -107,7 +98,8 @@ impl AdsState {
         self.secrets.refresh()
     }
 
-    fn stream(&self, entry: &RegisteredStream) -> Value {
+    /// The report on a stream of this replica.
+    pub(super) fn stream(&self, entry: &RegisteredStream) -> Value {
         let who = &entry.who;
         let status = entry.acknowledged.status();
         let current = self.cache.served(&who.id).unwrap_or_default();
@@ -122,7 +114,10 @@ impl AdsState {
             "protocol": who.protocol,
             "upToDate": up_to_date(&current, &status, entry),
             "types": types(&status),
-            "certificates": proxy_snapshot.map(|proxy_snapshot| certificates(proxy_snapshot, &status, entry, self.files.as_ref())),
+            "certificates": proxy_snapshot.map(|proxy_snapshot| {
+                let acknowledged = AcknowledgedOnStream { status: &status, stream: &*entry.acknowledged };
+                certificates(proxy_snapshot, &acknowledged, self.files.as_ref())
+            }),
             "findings": proxy_snapshot.map(|proxy_snapshot| findings(&proxy_snapshot.findings)),
         })
     }
@@ -143,7 +138,7 @@ fn types(status: &Status) -> Value {
     Value::Object(types.collect())
 }
 
-const fn kind_name(kind: ResourceType) -> &'static str {
+pub(super) const fn kind_name(kind: ResourceType) -> &'static str {
     match kind {
         ResourceType::Cluster => "clusters",
         ResourceType::Endpoint => "endpoints",
@@ -155,12 +150,12 @@ const fn kind_name(kind: ResourceType) -> &'static str {
 
 /// Whether the proxy has acknowledged its complete current configuration. A proxy that has not requested its clusters
 /// and listeners yet has acknowledged nothing.
-fn up_to_date(served: &Served, status: &Status, entry: &RegisteredStream) -> bool {
+pub(super) fn up_to_date(served: &Served, status: &Status, entry: &RegisteredStream) -> bool {
     let requested = [ResourceType::Cluster, ResourceType::Listener].iter().all(|kind| status.types.contains_key(kind));
     requested && served.proxy_snapshot().is_some_and(|proxy_snapshot| entry.acknowledged.has(proxy_snapshot))
 }
 
-fn findings(findings: &[Finding]) -> Value {
+pub(super) fn findings(findings: &[Finding]) -> Value {
     let one = |finding: &Finding| json!({"id": finding.id, "resource": finding.resource.to_string(), "message": finding.message});
     findings.iter().map(one).collect()
 }

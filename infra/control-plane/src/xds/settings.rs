@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use xds::{ClientAddress, StatNames};
 
@@ -34,6 +35,9 @@ pub struct XdsSettings {
     pub client_address: ClientAddress,
     /// The most concurrent streams of one resource. Default: 50.
     pub streams_per_proxy: usize,
+    /// How long a stream stays open, give or take a tenth; `None` never ends it. With several replicas, streams that end
+    /// spread over those that started later. Default: 30 minutes with a shared store.
+    pub stream_age: Option<Duration>,
     /// The source of certificates.
     pub secrets: Arc<dyn Secrets>,
     /// The secret names (`sds.secretName`) that are sent over ADS. All others are left to the proxy's local socket.
@@ -57,6 +61,7 @@ impl Default for XdsSettings {
             stat_names: StatNames::default(),
             client_address: ClientAddress::default(),
             streams_per_proxy: STREAMS_PER_PROXY,
+            stream_age: None,
             secrets: Arc::new(NoSecrets::default()),
             bound: BTreeSet::new(),
             instances: Arc::new(NoInstances::default()),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use control_plane::state::{Action, Answer, ClientToken, Read, Record, Stamp, ValidSpec, Write};
 use control_plane::storage::{CommitError, Storage};
-use control_plane::{ApiError, Quotas, Store};
+use control_plane::{ApiError, PortRequest, Quotas, Store};
 use mesh::name::ResourcePath;
 use serde_json::json;
 
@@ -137,6 +137,10 @@ async fn no_client_receives_a_write_before_it_is_stored() {
     assert_eq!(changes.try_recv().unwrap().path, path("mesh/m/virtualNode/n"));
 }
 
+fn port_request(port: u16) -> PortRequest {
+    PortRequest { range: port..=port, edits: [("mesh/m".to_owned(), Some(port))].into(), busy: [].into() }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn when_a_write_fails_every_write_that_depends_on_it_fails() {
     let storage = TestStorage::new(false);
@@ -151,7 +155,8 @@ async fn when_a_write_fails_every_write_that_depends_on_it_fails() {
         assert!(futures::poll!(&mut write).is_pending());
         others.push(write);
     }
-    let mut port = Box::pin(store.put_port("mesh/m", Some(40_000)));
+    let first = port_request(40_000);
+    let mut port = Box::pin(store.assign_ports(&first));
     assert!(futures::poll!(&mut port).is_pending());
     storage.set(true, true);
     assert_eq!(first.await.unwrap(), Err(ApiError::Unavailable));
@@ -172,7 +177,7 @@ async fn when_a_write_fails_every_write_that_depends_on_it_fails() {
     assert_eq!(created.version, 1);
     assert_eq!(changes.try_recv().unwrap().version, 1, "the failed write did not create it");
     assert!(exists(&store, "mesh/m"));
-    store.put_port("mesh/m", Some(40_001)).await.unwrap();
+    store.assign_ports(&port_request(40_001)).await.unwrap();
     assert_eq!(store.inspect(|state| state.ports()["mesh/m"]), 40_001);
 }
 

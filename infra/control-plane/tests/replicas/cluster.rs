@@ -62,6 +62,25 @@ impl ReplicaProcess {
         http.get(format!("{}{path}", self.endpoint)).send().await.map_or(0, |answer| answer.status().as_u16())
     }
 
+    /// `GET /proxies`, with what is unknown.
+    pub(crate) async fn proxies(&self, http: &Client) -> Value {
+        let request = http.get(format!("{}/proxies", self.endpoint)).header("x-meshwarden-evidence", "2");
+        match request.send().await {
+            Ok(answer) => answer.json().await.unwrap_or_default(),
+            Err(_) => Value::Null,
+        }
+    }
+
+    /// The states of all replicas as this one reports them, in order.
+    pub(crate) async fn states(&self, http: &Client) -> Vec<String> {
+        let report = self.proxies(http).await;
+        let states = report["replicas"].as_array().into_iter().flatten();
+        let mut states: Vec<String> =
+            states.filter_map(|replica| replica["state"].as_str().map(str::to_owned)).collect();
+        states.sort();
+        states
+    }
+
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

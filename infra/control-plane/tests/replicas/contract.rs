@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use control_plane::state::{Realm, Record, Region};
 use control_plane::storage::{
-    Appended, Digest, Disk, Entry, EntryOrigin, ItemLog, LocalLog, Log, LogItem, Memory, MemoryLog, Registry,
-    ReplicaRecord, ReplicaState, Sequence, Snapshot,
+    Appended, Digest, Disk, Entry, EntryOrigin, EvidenceChunk, ItemLog, LocalLog, Log, LogItem, Memory, MemoryLog,
+    Registry, ReplicaRecord, ReplicaState, Sequence, Snapshot,
 };
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -152,18 +152,32 @@ async fn registry(registry: &dyn Registry) {
         sequence: 7,
         mean_append: (id == 1).then(|| std::time::Duration::from_micros(1500)),
         release: "0.1.0".to_owned(),
+        serve_stale: std::time::Duration::from_secs(90),
+        chunks: (id == 1).then(|| vec![1, 7]),
     };
-    registry.report(&record(1, 1)).await.unwrap();
-    registry.report(&record(2, 1)).await.unwrap();
-    let stopped = ReplicaRecord { state: ReplicaState::Stopped, ..record(1, 2) };
-    registry.report(&stopped).await.unwrap();
+    let chunk =
+        |number, generation| EvidenceChunk { number, generation, body: vec![u8::try_from(generation).unwrap(); 9] };
+    registry.report(&record(1, 1), &[chunk(0, 1), chunk(1, 7)]).await.unwrap();
+    registry.report(&record(2, 1), &[]).await.unwrap();
+    assert_eq!(registry.chunks(record(1, 1).id).await.unwrap(), [chunk(0, 1), chunk(1, 7)]);
+    assert_eq!(registry.chunks(record(2, 1).id).await.unwrap(), []);
+    let stopped = ReplicaRecord { state: ReplicaState::Stopped, chunks: Some(Vec::new()), ..record(1, 2) };
+    registry.report(&stopped, &[chunk(0, 8)]).await.unwrap();
     assert_eq!(registry.list().await.unwrap(), [stopped.clone(), record(2, 1)]);
+    // A report that arrives late replaces nothing.
+    registry.report(&record(1, 1), &[chunk(0, 1), chunk(1, 6)]).await.unwrap();
+    assert_eq!(registry.list().await.unwrap(), [stopped.clone(), record(2, 1)]);
+    assert_eq!(registry.chunks(stopped.id).await.unwrap(), [chunk(0, 8), chunk(1, 7)]);
     registry.remove(record(2, 1).id).await.unwrap();
-    assert_eq!(registry.list().await.unwrap(), [stopped]);
+    assert_eq!(registry.list().await.unwrap(), [stopped.clone()]);
+    registry.remove(stopped.id).await.unwrap();
+    assert_eq!(registry.list().await.unwrap(), []);
+    assert_eq!(registry.chunks(stopped.id).await.unwrap(), []);
 }
 
 #[tokio::test]
 async fn memory_log_keeps_the_contract() {
+    registry(&MemoryLog::default()).await;
     all(Arc::new(MemoryLog::default())).await;
 }
 

@@ -207,15 +207,16 @@ async fn second_replica_needs_a_role() {
     let error = refused(command(&stack, "roles", &["--data", "/nonexistent"]));
     assert!(error.contains("cannot be used with"), "{error}");
 
-    // Another replica makes the list of proxies incomplete.
+    // A list of proxies needs the reports of all replicas.
     let mut other = ReplicaProcess::start(&stack, "roles");
     until("both know of each other", async || {
-        single.status(&http, "/proxies").await == 503 && other.status(&http, "/proxies").await == 503
+        single.states(&http).await == ["live", "live"] && other.states(&http).await == ["live", "live"]
     })
     .await;
     other.signal("TERM");
     other.child.wait().unwrap();
-    until("the other replica has ended", async || single.status(&http, "/proxies").await == 200).await;
+    until("the other replica has ended", async || single.states(&http).await == ["live", "stopped"]).await;
+    assert_eq!(single.status(&http, "/proxies").await, 200);
 
     // A killed process does not keep the next one from starting.
     single.kill();
@@ -239,7 +240,7 @@ async fn no_replica_starves_while_others_write() {
     until("the replicas know of each other", async || {
         let mut all = true;
         for replica in &replicas {
-            all &= replica.status(&http, "/proxies").await == 503;
+            all &= replica.states(&http).await.len() == 3;
         }
         all
     })

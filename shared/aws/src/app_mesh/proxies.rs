@@ -8,7 +8,9 @@ use aws_sdk_appmesh::Client;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use jiff::Timestamp;
 use mesh::name::ResourcePath;
-use ports::certificates::{AcknowledgedSecrets, ProxyEvidence, ProxyStream, SeenCertificate, SeenSecret};
+use ports::certificates::{
+    AcknowledgedSecrets, ProxyEvidence, ProxyReport, ProxyStream, SeenCertificate, SeenSecret, UnknownProxies,
+};
 use ports::{PortError, PortErrorKind};
 use serde_json::Value;
 
@@ -22,9 +24,20 @@ const SIGNED_PATH: &str = "/v20190125/meshes";
 /// The path of the proxies.
 const PROXIES: &str = "/proxies";
 
+/// The header with the format of evidence that this client understands: `unknown` members since 2. Without it, a control
+/// plane with several replicas refuses an incomplete answer.
+const EVIDENCE: (&str, &str) = ("x-meshwarden-evidence", "2");
+
+/// The reason of a disconnected instance.
+const LEFT: &str = "left";
+
 #[async_trait]
 impl ProxyEvidence for AppMesh {
     async fn proxies(&self) -> Result<Vec<ProxyStream>, PortError> {
+        self.report().await?.complete()
+    }
+
+    async fn report(&self) -> Result<ProxyReport, PortError> {
         let what = || "list the proxies".to_owned();
         let unreadable = |why: String| {
             PortError::new(
@@ -38,7 +51,21 @@ impl ProxyEvidence for AppMesh {
         let streams = body.get("proxies").and_then(Value::as_array);
         let streams = streams.ok_or_else(|| unreadable("it has no `proxies`".to_owned()))?;
         // A stream that cannot be read must not look like a missing stream.
-        streams.iter().map(stream).collect::<Result<_, _>>().map_err(|member| unreadable(format!("no `{member}`")))
+        let missing = |member: &'static str| unreadable(format!("no `{member}`"));
+        let streams = streams.iter().map(stream).collect::<Result<_, _>>().map_err(missing)?;
+        let unknown = match body.get("unknown") {
+            // A control plane of one process, or of an earlier release.
+            None => Vec::new(),
+            Some(unknown) => {
+                let unknown = unknown.as_array().ok_or_else(|| missing("unknown"))?;
+                unknown.iter().map(unknown_proxies).collect::<Result<_, _>>().map_err(missing)?
+            }
+        };
+        let is_complete = body.get("complete").is_none_or(|complete| *complete == Value::Bool(true));
+        if !is_complete && unknown.is_empty() {
+            return Err(unreadable("it is incomplete, and says nothing about what is unknown".to_owned()));
+        }
+        Ok(ProxyReport { streams, unknown })
     }
 }
 
@@ -59,8 +86,30 @@ struct UnexpectedUri {
 /// The request with the path of the proxies. The endpoint may have a path, so only the last segment is replaced.
 fn redirected(mut request: HttpRequest) -> Result<HttpRequest, UnexpectedUri> {
     let uri = request.uri().to_owned();
+    request.headers_mut().insert(EVIDENCE.0, EVIDENCE.1);
     let moved = uri.strip_suffix(SIGNED_PATH).map(|endpoint| request.set_uri(format!("{endpoint}{PROXIES}")));
     if matches!(moved, Some(Ok(()))) { Ok(request) } else { Err(UnexpectedUri { uri }) }
+}
+
+/// Parses what is unknown. The error is the name of the missing member. An entry about no proxy is one about all of them.
+fn unknown_proxies(value: &Value) -> Result<UnknownProxies, &'static str> {
+    let text = |member: &str| value.get(member).and_then(Value::as_str);
+    let kind = text("reason").ok_or("reason")?;
+    let named: Vec<&str> = match (value.get("resources").and_then(Value::as_array), text("resource")) {
+        (Some(resources), _) => resources.iter().filter_map(Value::as_str).collect(),
+        (None, Some(resource)) => vec![resource],
+        (None, None) => Vec::new(),
+    };
+    // A resource that cannot be read is any resource.
+    let proxies: Option<Vec<ResourcePath>> = named.iter().map(|resource| ResourcePath::parse(resource).ok()).collect();
+    let proxies = proxies.filter(|proxies| !proxies.is_empty());
+    let disconnected = kind == LEFT;
+    let reason = match (text("replica"), text("instance")) {
+        (Some(replica), _) => format!("the state at replica {replica} of the control plane is unknown ({kind})"),
+        (None, Some(instance)) if disconnected => format!("instance `{instance}` disconnected and has not returned"),
+        (None, _) => format!("its state is unknown ({kind})"),
+    };
+    Ok(UnknownProxies { proxies, disconnected, reason })
 }
 
 /// Parses a stream. The error is the name of the missing member.

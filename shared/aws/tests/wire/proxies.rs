@@ -53,8 +53,36 @@ async fn each_secret_has_its_known_certificates() {
     assert_eq!(proxies[1].secrets, AcknowledgedSecrets::Unknown);
     let requests = server.requests();
     assert_eq!((requests[0].method.as_str(), requests[0].uri.path()), ("GET", "/proxies"));
+    assert_eq!(requests[0].header("x-meshwarden-evidence"), Some("2"));
     // The request has the same signature as every other request to the control plane.
     assert!(requests[0].header("authorization").unwrap().contains("/appmesh/aws4_request"));
+}
+
+#[tokio::test]
+async fn unknown_proxies_are_reported() {
+    let unknown = json!([
+        { "replica": "r1", "reason": "silent", "resources": ["*"] },
+        { "replica": "r2", "reason": "other-secret", "secret": "s", "resources": ["mesh/shop/virtualNode/front"] },
+        { "resource": "mesh/shop/virtualNode/orders", "instance": "i", "reason": "left", "lastSeen": "2026-03-01T10:00:00Z" },
+        { "reason": "a reason of a later release" },
+    ]);
+    let answer = json!({ "complete": false, "proxies": [stream(&Value::Null)], "unknown": unknown });
+    let responses = [answer.clone(), answer].map(CannedResponse::ok);
+    let server = CannedServer::start(responses).await;
+    let mesh = server.aws().await.mesh();
+    let report = mesh.report().await.unwrap();
+    let about: Vec<_> = report.unknown.iter().map(|unknown| (unknown.proxies.clone(), unknown.disconnected)).collect();
+    let path = |text: &str| Some(vec![mesh::name::ResourcePath::parse(text).unwrap()]);
+    let expected = [
+        (None, false),
+        (path("mesh/shop/virtualNode/front"), false),
+        (path("mesh/shop/virtualNode/orders"), true),
+        (None, false),
+    ];
+    assert_eq!(about, expected);
+    assert!(report.unknown[0].reason.contains("r1") && report.unknown[0].reason.contains("silent"));
+    // A caller that needs all streams gets none.
+    assert_eq!(mesh.proxies().await.unwrap_err().kind, PortErrorKind::Unavailable);
 }
 
 #[tokio::test]
@@ -64,6 +92,9 @@ async fn unreadable_proxy_is_an_error() {
     for (answer, kind) in [
         (CannedResponse::ok(json!({ "proxies": [stream(&Value::Null), broken] })), PortErrorKind::Other),
         (CannedResponse::ok(json!({ "meshes": [] })), PortErrorKind::Other),
+        (CannedResponse::ok(json!({ "proxies": [], "complete": false })), PortErrorKind::Other),
+        (CannedResponse::ok(json!({ "proxies": [], "unknown": [{ "resources": ["*"] }] })), PortErrorKind::Other),
+        (CannedResponse::ok(json!({ "proxies": [], "unknown": "*" })), PortErrorKind::Other),
         (CannedResponse::error(404, "NotFoundException", json!({})), PortErrorKind::NotFound),
     ] {
         let server = CannedServer::start([answer]).await;

@@ -1,34 +1,43 @@
 use async_trait::async_trait;
 
 use crate::PortError;
-use crate::certificates::{ProxyEvidence, ProxyStream};
+use crate::certificates::{ProxyEvidence, ProxyReport, ProxyStream, UnknownProxies};
 use crate::memory::{Cell, Faults};
 
-/// Streams set by a test.
+/// Streams set by a test, and what is unknown.
 #[derive(Clone, Debug)]
-pub struct MemoryProxies(Cell<Vec<ProxyStream>>);
+pub struct MemoryProxies(Cell<ProxyReport>);
 
 impl MemoryProxies {
     /// Creates a port without connected proxies.
     #[must_use]
     pub fn new(faults: Faults) -> Self {
-        Self(Cell::new(Vec::new(), faults))
+        Self(Cell::new(ProxyReport::default(), faults))
     }
 
     /// Replaces the streams.
     pub fn set(&self, streams: Vec<ProxyStream>) {
-        self.0.poke(|held| *held = streams);
+        self.0.poke(|report| report.streams = streams);
     }
 
     /// Changes the streams.
     pub fn change(&self, change: impl FnOnce(&mut Vec<ProxyStream>)) {
-        self.0.poke(change);
+        self.0.poke(|report| change(&mut report.streams));
+    }
+
+    /// Replaces what is unknown.
+    pub fn set_unknown(&self, unknown: Vec<UnknownProxies>) {
+        self.0.poke(|report| report.unknown = unknown);
     }
 }
 
 #[async_trait]
 impl ProxyEvidence for MemoryProxies {
     async fn proxies(&self) -> Result<Vec<ProxyStream>, PortError> {
-        self.0.read("list", "proxies", |streams| Ok(streams.clone())).await
+        self.report().await?.complete()
+    }
+
+    async fn report(&self) -> Result<ProxyReport, PortError> {
+        self.0.read("list", "proxies", |report| Ok(report.clone())).await
     }
 }
