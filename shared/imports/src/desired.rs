@@ -1,9 +1,11 @@
 //! The resources that files declare, without any guess.
 
 mod choice;
+mod input_options;
 mod notes;
+mod skipped;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use mesh::name::{AccountId, ResourcePath};
 use mesh::readers::{Declared, Defect, MemberLines, Note, Reading, Source, UnheldMember};
@@ -15,7 +17,9 @@ use serde_json::Value;
 
 use crate::InputRefusal;
 use choice::choose;
+pub use input_options::InputOptions;
 use notes::{problem_of_defect, problem_of_note};
+pub use skipped::SkippedResource;
 
 /// The resources that files declare.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -58,30 +62,6 @@ pub struct DroppedMember {
     pub suggestion: Option<String>,
 }
 
-/// A declaration that creates no resource.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct SkippedResource {
-    /// The file.
-    pub file: String,
-    /// The resource in the file.
-    pub id: String,
-    /// The reason.
-    pub reason: String,
-}
-
-/// The options of the command line that decide open questions about the input.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct InputOptions {
-    /// Whether the command line names the mesh of resources without one.
-    pub mesh_given: bool,
-    /// Whether the command line names the namespace of manifests without one.
-    pub namespace_given: bool,
-    /// Whether unknown members are dropped and reported, instead of refused.
-    pub drop_unknown: bool,
-    /// Files with exact values: a text such as `${NAME}` in them is a value and not a placeholder.
-    pub exact_files: BTreeSet<String>,
-}
-
 impl Desired {
     /// The resources of a reading. The error lists every part of the input that is unread, unknown or ambiguous.
     pub fn from_reading(reading: &Reading, options: &InputOptions) -> Result<Self, Vec<InputRefusal>> {
@@ -98,7 +78,7 @@ impl Desired {
         for fault in &reading.faults {
             let is_dropped = matches!(fault.defect, Defect::UnknownMember { .. }) && options.drop_unknown;
             if let Some((problem, remedy)) = problem_of_defect(&fault.defect).filter(|_| !is_dropped) {
-                refused.push(refusal(&fault.source, Some(fault.line), &fault.part, problem, remedy));
+                refused.push(InputRefusal::new(&fault.source, Some(fault.line), &fault.part, problem, remedy));
             }
         }
         for declared in chosen {
@@ -131,11 +111,9 @@ fn accepted(
     if options.drop_unknown {
         let misspelt = reading.faults.iter().filter(|fault| fault.source == *source);
         dropped.extend(misspelt.filter_map(|fault| match &fault.defect {
-            Defect::UnknownMember { suggestion, .. } => Some(DroppedMember {
-                member: fault.part.clone(),
-                line: fault.line,
-                suggestion: suggestion.clone(),
-            }),
+            Defect::UnknownMember { suggestion, .. } => {
+                Some(DroppedMember { member: fault.part.clone(), line: fault.line, suggestion: suggestion.clone() })
+            }
             _ => None,
         }));
     }
@@ -146,7 +124,7 @@ fn accepted(
             _ => String::new(),
         };
         let text = violation.refusal.to_string();
-        refusal(source, Some(line_of(&violation.path)), &violation.path, text, remedy)
+        InputRefusal::new(source, Some(line_of(&violation.path)), &violation.path, text, remedy)
     };
     let mut json = spec.to_json();
     if options.drop_unknown
@@ -159,7 +137,8 @@ fn accepted(
             }
         }
     }
-    let spec = validate::parse(path.kind(), &json).map_err(|violations| violations.iter().map(problem).collect::<Vec<_>>())?;
+    let spec =
+        validate::parse(path.kind(), &json).map_err(|violations| violations.iter().map(problem).collect::<Vec<_>>())?;
     dropped.sort();
     dropped.dedup();
     Ok(DesiredResource {
@@ -177,26 +156,17 @@ fn accepted(
 /// Removes the member at a path such as `spec.listeners[0].old`. Returns whether it existed.
 fn remove(spec: &mut Value, path: &str) -> bool {
     let Some((holder, name)) = path.rsplit_once('.') else { return false };
-    let pointer: String = holder
-        .strip_prefix("spec")
-        .unwrap_or(holder)
-        .replace('[', "/")
-        .replace(']', "")
-        .replace('.', "/");
+    let pointer: String =
+        holder.strip_prefix("spec").unwrap_or(holder).replace('[', "/").replace(']', "").replace('.', "/");
     let holder = spec.pointer_mut(&pointer).and_then(Value::as_object_mut);
     holder.is_some_and(|members| members.shift_remove(name).is_some())
 }
 
 fn of_refusal(refused: &mesh::readers::Refusal) -> Vec<InputRefusal> {
     let of = |violation: &Violation| {
-        refusal(&refused.source_, refused.line, &violation.path, violation.refusal.to_string(), String::new())
+        InputRefusal::new(&refused.source_, refused.line, &violation.path, violation.refusal.to_string(), String::new())
     };
     refused.violations.iter().map(of).collect()
-}
-
-/// Creates a refusal.
-fn refusal(source: &Source, line: Option<usize>, member: &str, problem: String, remedy: String) -> InputRefusal {
-    InputRefusal { file: source.file.clone(), line, id: source.id.clone(), member: member.to_owned(), problem, remedy }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use mesh::readers::Source;
 use serde::Serialize;
 
 /// A part of the input for which the import is refused, before anything is written.
@@ -19,6 +20,15 @@ pub struct InputRefusal {
     pub problem: String,
     /// The remedy as a sentence without a full stop; empty if the problem names it.
     pub remedy: String,
+}
+
+impl InputRefusal {
+    /// Creates a refusal of a part of a declaration.
+    #[must_use]
+    pub fn new(source: &Source, line: Option<usize>, member: &str, problem: String, remedy: String) -> Self {
+        let (file, id) = (source.file.clone(), source.id.clone());
+        Self { file, line, id, member: member.to_owned(), problem, remedy }
+    }
 }
 
 impl fmt::Display for InputRefusal {

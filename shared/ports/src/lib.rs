@@ -60,7 +60,9 @@ pub use policy_source::{BuiltInPolicy, PolicySource};
 pub use queues::{QueueAttribute, QueueMessage, QueueValue, Queues};
 pub use records::{BusEvent, DocumentError, Notice, Urgency};
 pub use report_store::{ReportStore, store_observation};
-pub use resource_writer::{CreationOutcome, DeletionOutcome, ResourceCreation, ResourceDeletion, ResourceUpdate, ResourceWriter};
+pub use resource_writer::{
+    CreationOutcome, DeletionOutcome, ResourceCreation, ResourceDeletion, ResourceUpdate, ResourceWriter,
+};
 pub use roster::Roster;
 pub use security_hub::{RefusedFinding, SecurityHub};
 pub use state_rules::Admission;

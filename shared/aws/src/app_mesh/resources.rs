@@ -1,9 +1,7 @@
 //! Creates, replaces and deletes resources of every kind.
 
 use async_trait::async_trait;
-use aws_sdk_appmesh::types::{
-    GatewayRouteSpec, RouteSpec, VirtualNodeSpec, VirtualRouterSpec, VirtualServiceSpec,
-};
+use aws_sdk_appmesh::types::{GatewayRouteSpec, RouteSpec, VirtualNodeSpec, VirtualRouterSpec, VirtualServiceSpec};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use mesh::name::{ResourceKind, ResourcePath, RouteId};
 use ports::{

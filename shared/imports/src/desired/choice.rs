@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use mesh::name::ResourcePath;
 use mesh::readers::{Declared, Reading};
 
-use super::{SkippedResource, refusal};
+use super::skipped::SkippedResource;
 use crate::InputRefusal;
 
 /// The declaration of each resource. Of the items of AWS Config the newest counts; a resource with a newer deletion is
@@ -25,7 +25,9 @@ pub(super) fn choose<'r>(
         if all.iter().all(|one| one.captured_at.is_some()) {
             let newest = all.iter().filter_map(|one| one.captured_at).max();
             all.retain(|one| one.captured_at == newest);
-            if let Some(deleted_at) = deletion_of(path, reading).filter(|deleted| newest.is_none_or(|at| *deleted >= at)) {
+            if let Some(deleted_at) =
+                deletion_of(path, reading).filter(|deleted| newest.is_none_or(|at| *deleted >= at))
+            {
                 skipped.extend(all.first().map(|one| SkippedResource {
                     file: one.source.file.clone(),
                     id: one.source.id.clone(),
@@ -36,12 +38,10 @@ pub(super) fn choose<'r>(
         }
         let Some((first, others)) = all.split_first() else { continue };
         for other in others.iter().filter(|other| !is_same(first, other)) {
-            let problem = format!(
-                "declares {path} differently than {}:{}: {}",
-                first.source.file, first.line, first.source.id
-            );
+            let problem =
+                format!("declares {path} differently than {}:{}: {}", first.source.file, first.line, first.source.id);
             let remedy = "pass only the files of one state of the mesh".to_owned();
-            refused.push(refusal(&other.source, Some(other.line), "", problem, remedy));
+            refused.push(InputRefusal::new(&other.source, Some(other.line), "", problem, remedy));
         }
         chosen.push(*first);
     }

@@ -2,7 +2,8 @@
 
 use mesh::readers::{Declared, Defect, Note, Reading, Remark, Skipped};
 
-use super::{InputOptions, SkippedResource, refusal};
+use super::input_options::InputOptions;
+use super::skipped::SkippedResource;
 use crate::InputRefusal;
 
 /// Adds the refusal or the skipped declaration for a remark, if it has one.
@@ -17,7 +18,7 @@ pub(super) fn problem_of_note(
     let declared = reading.resources.iter().find(|declared| declared.source == *source);
     let line = declared.map(|Declared { lines, line, .. }| lines.line_of(member).unwrap_or(*line));
     let mut refuse = |problem: String, remedy: &str| {
-        refused.push(refusal(source, line, member, problem, remedy.to_owned()));
+        refused.push(InputRefusal::new(source, line, member, problem, remedy.to_owned()));
     };
     match note {
         Note::Unresolved { expression } | Note::LeftOut { expression } => refuse(
@@ -78,10 +79,9 @@ pub(super) fn problem_of_note(
                 "is an entry of a list without a spec".to_owned(),
                 "pass the output of the `aws appmesh describe-*` command for the resource",
             ),
-            Skipped::Patch { kustomization } => refuse(
-                format!("is a patch of {kustomization}"),
-                "pass the output of `kustomize build`",
-            ),
+            Skipped::Patch { kustomization } => {
+                refuse(format!("is a patch of {kustomization}"), "pass the output of `kustomize build`")
+            }
             Skipped::NestedElsewhere { template } => refuse(
                 format!("the template `{template}` of the nested stack is not among the files"),
                 "add the template",

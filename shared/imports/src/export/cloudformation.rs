@@ -4,7 +4,7 @@ use mesh::name::{ResourceKind, ResourcePath};
 use mesh::readers::{Form, spell};
 use serde_json::{Map, Value, json};
 
-use super::{dependencies, identifiers, names, pretty, tag_list};
+use super::parts::{dependencies, identifiers, names, pretty, tag_list};
 use crate::held::Held;
 
 /// The template. Each resource depends on its parent and on the targets of its references.
@@ -34,9 +34,8 @@ pub(super) fn template(paths: &[&ResourcePath], held: &Held) -> String {
 
 /// A logical id: letters and digits, such as `VirtualNodeOrdersV1`.
 fn logical_id(path: &ResourcePath) -> String {
-    let words = |text: &str| -> String {
-        text.split(|letter: char| !letter.is_ascii_alphanumeric()).map(pascal).collect()
-    };
+    let words =
+        |text: &str| -> String { text.split(|letter: char| !letter.is_ascii_alphanumeric()).map(pascal).collect() };
     let holder = match path {
         ResourcePath::Route(id) => words(id.router.as_str()),
         ResourcePath::GatewayRoute(_, gateway, _) => words(gateway.as_str()),

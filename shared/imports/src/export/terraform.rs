@@ -6,7 +6,8 @@ use mesh::name::{ResourceKind, ResourcePath};
 use mesh::readers::{Form, spell};
 use serde_json::{Map, Value, json};
 
-use super::{dependencies, hcl, identifiers};
+use super::hcl;
+use super::parts::{dependencies, identifiers};
 use crate::held::Held;
 use crate::order::parent;
 

@@ -47,9 +47,7 @@ fn spelt(value: &Value, shape: Shape, spelling: Spelling) -> Value {
             let pair = |item: &Value| Some((item.get("key")?.as_str()?.to_owned(), item.get("value")?.clone()));
             Value::Object(items.iter().filter_map(pair).collect())
         }
-        (Shape::List(item), Value::Array(items)) => {
-            items.iter().map(|value| spelt(value, item(), spelling)).collect()
-        }
+        (Shape::List(item), Value::Array(items)) => items.iter().map(|value| spelt(value, item(), spelling)).collect(),
         (Shape::Object(_) | Shape::List(_) | Shape::Text | Shape::Number | Shape::Boolean, other) => other.clone(),
     }
 }

@@ -63,15 +63,8 @@ const ATTRIBUTES: [&str; 9] = [
 ];
 
 /// The attributes that concern the stack and not the resource.
-const STACK_ATTRIBUTES: [&str; 7] = [
-    "Condition",
-    "CreationPolicy",
-    "DeletionPolicy",
-    "DependsOn",
-    "Metadata",
-    "UpdatePolicy",
-    "UpdateReplacePolicy",
-];
+const STACK_ATTRIBUTES: [&str; 7] =
+    ["Condition", "CreationPolicy", "DeletionPolicy", "DependsOn", "Metadata", "UpdatePolicy", "UpdateReplacePolicy"];
 
 /// The transforms of AWS that add no App Mesh resource to a template. Any other transform is a macro that may add some.
 const KNOWN_TRANSFORMS: [&str; 6] = [
