@@ -100,7 +100,7 @@ impl Desired {
     }
 }
 
-/// A declaration that the API accepts by itself.
+/// A declaration that the API accepts, regardless of other resources.
 fn accepted(
     declared: &Declared,
     reading: &Reading,

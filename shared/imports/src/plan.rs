@@ -15,7 +15,7 @@ use crate::held::{Held, HeldResource, as_held};
 use crate::order::order;
 use crate::step::{Step, rank};
 
-/// The prefixes of tags that no file owns: those of AWS, and those that the functions set.
+/// The prefixes of tags that no file owns: AWS and the functions set them.
 const RESERVED_TAGS: [&str; 2] = ["aws:", "meshwarden:"];
 
 /// The options of a plan.
