@@ -132,6 +132,12 @@ impl Aws {
         Self { app_mesh: Some(endpoint.to_owned()), ..self }
     }
 
+    /// Whether the SDK's variables name a region, without which no request can be signed.
+    #[must_use]
+    pub fn has_region(&self) -> bool {
+        self.connection.config.region().is_some()
+    }
+
     /// The settings of the App Mesh client.
     fn app_mesh_config(&self) -> aws_sdk_appmesh::config::Builder {
         let config = client_config!(aws_sdk_appmesh, &self.connection);

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::desired::{Desired, DesiredResource};
-use crate::held::{Held, HeldResource};
+use crate::held::{Held, HeldResource, with_sorted_log_format};
 
 /// One member of a resource.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -142,7 +142,7 @@ fn of_resource(
 /// The members of a spec with a value, by path. An empty object or list counts as a value.
 fn members(spec: &Spec) -> BTreeMap<String, Value> {
     let mut found = BTreeMap::new();
-    walk("spec".to_owned(), &spec.to_json(), &mut found);
+    walk("spec".to_owned(), &with_sorted_log_format(spec.to_json()), &mut found);
     found
 }
 

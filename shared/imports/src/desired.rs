@@ -5,7 +5,7 @@ mod input_options;
 mod notes;
 mod skipped;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mesh::name::{AccountId, ResourcePath};
 use mesh::readers::{Declared, Defect, MemberLines, Note, Reading, Source, UnheldMember};
@@ -96,8 +96,22 @@ impl Desired {
         }
         refused.sort();
         refused.dedup();
-        Err(refused)
+        Err(without_consequences(refused, reading))
     }
+}
+
+/// The refusals without those of members with an unknown value: the text in its place is often invalid.
+fn without_consequences(refused: Vec<InputRefusal>, reading: &Reading) -> Vec<InputRefusal> {
+    let unknown: BTreeSet<(&str, &str, &str)> = reading
+        .remarks
+        .iter()
+        .filter(|remark| matches!(remark.note, Note::Unresolved { .. } | Note::LeftOut { .. }))
+        .map(|remark| (remark.source.file.as_str(), remark.source.id.as_str(), remark.member.as_str()))
+        .collect();
+    let is_consequence = |one: &InputRefusal| {
+        unknown.contains(&(one.file.as_str(), one.id.as_str(), one.member.as_str())) && !one.is_unknown_value()
+    };
+    refused.into_iter().filter(|one| !is_consequence(one)).collect()
 }
 
 /// A declaration that the API accepts, regardless of other resources.

@@ -52,6 +52,23 @@ pub fn as_held(spec: &Spec) -> Spec {
     Spec::read(spec.kind(), &json).unwrap_or_else(|_| spec.clone())
 }
 
+/// The spec as it is compared: with the API's default, and with sorted members of a JSON log format. The API has a list
+/// of keys and values there, which is a map in Terraform and in Envoy.
+#[must_use]
+pub fn comparable(spec: &Spec) -> Spec {
+    let filled = as_held(spec);
+    Spec::read(spec.kind(), &with_sorted_log_format(filled.to_json())).unwrap_or(filled)
+}
+
+/// A spec with sorted members of a JSON log format.
+pub(crate) fn with_sorted_log_format(mut spec: Value) -> Value {
+    let members = spec.pointer_mut("/logging/accessLog/file/format/json").and_then(Value::as_array_mut);
+    if let Some(members) = members {
+        members.sort_by_key(|member| member.get("key").map(ToString::to_string));
+    }
+    spec
+}
+
 /// The meshes as graphs, with their tags.
 pub(crate) fn graphs(held: &Held) -> BTreeMap<MeshName, Mesh> {
     let mut meshes = BTreeMap::new();

@@ -20,6 +20,9 @@ pub struct InputRefusal {
     pub problem: String,
     /// The remedy as a sentence without a full stop; empty if the problem names it.
     pub remedy: String,
+    /// The expression without a known value, if that is the problem.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
 }
 
 impl InputRefusal {
@@ -27,7 +30,13 @@ impl InputRefusal {
     #[must_use]
     pub fn new(source: &Source, line: Option<usize>, member: &str, problem: String, remedy: String) -> Self {
         let (file, id) = (source.file.clone(), source.id.clone());
-        Self { file, line, id, member: member.to_owned(), problem, remedy }
+        Self { file, line, id, member: member.to_owned(), problem, remedy, unknown: None }
+    }
+
+    /// Whether the value of the member is unknown.
+    #[must_use]
+    pub const fn is_unknown_value(&self) -> bool {
+        self.unknown.is_some()
     }
 }
 

@@ -28,7 +28,7 @@ pub use carried::{CarriedOutcome, CarriedRow, carried_over};
 pub use desired::{Desired, DesiredResource, DroppedMember, InputOptions, SkippedResource};
 pub use effects::{CutCall, Effects, effects};
 pub use export::{EXPORT_MARKER, ExportFormat, export};
-pub use held::{Held, HeldResource, as_held};
+pub use held::{Held, HeldResource, as_held, comparable};
 pub use input_refusal::InputRefusal;
 pub use plan::{Plan, PlanOptions, PlanRefusal, plan};
 pub use step::Step;

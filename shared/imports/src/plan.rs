@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::desired::{Desired, DesiredResource};
-use crate::held::{Held, HeldResource, as_held};
+use crate::held::{Held, HeldResource, comparable};
 use crate::order::order;
 use crate::step::{Step, rank};
 
@@ -143,7 +143,7 @@ pub fn plan(desired: &Desired, held: &Held, options: PlanOptions) -> Result<Plan
 /// The writes that change an existing resource.
 fn changes(path: &ResourcePath, desired: &DesiredResource, held: &HeldResource, options: PlanOptions) -> Vec<Step> {
     let mut steps = Vec::new();
-    let (before, after) = (as_held(&held.spec), as_held(&desired.spec));
+    let (before, after) = (comparable(&held.spec), comparable(&desired.spec));
     if before != after {
         let changes = diff(&before.to_json(), &after.to_json());
         let spec = desired.spec.clone();

@@ -7,6 +7,7 @@ use mesh::readers::{Defect, File, Note, ReadError, Reading, Remark, Skipped, rea
 
 use super::args::Around;
 use super::files::{Files, Text, Unread, find_with_configurations};
+use super::placeholders;
 use super::understood::{self, not_understood};
 use crate::hcl::{self, Source, is_configuration};
 
@@ -24,6 +25,8 @@ pub(crate) struct Input<'a> {
     pub(crate) allow_empty: bool,
     /// Whether unread Terraform modules are notices instead of errors.
     pub(crate) allow_unread_modules: bool,
+    /// Whether the placeholders of manifests and API documents get the given parameters.
+    pub(crate) fill_placeholders: bool,
 }
 
 /// The content of all paths.
@@ -40,7 +43,13 @@ pub(crate) struct InputRead {
 
 /// Reads all files of the paths.
 pub(crate) fn read_input(input: &Input<'_>) -> InputRead {
-    let Gathered { texts, mut unread, linked_folders } = gather(input.paths);
+    let Gathered { mut texts, mut unread, linked_folders } = gather(input.paths);
+    if input.fill_placeholders {
+        let parameters = input.around.parameters();
+        for text in &mut texts {
+            placeholders::fill(text, &parameters);
+        }
+    }
     let (code, documents): (Vec<&Text>, Vec<&Text>) = texts.iter().partition(|text| is_configuration(&text.name));
     let code: Vec<Source<'_>> = code.iter().map(|text| Source { name: &text.name, text: &text.content }).collect();
     let evaluated = hcl::evaluate(&code, &input.around.parameters());

@@ -6,6 +6,7 @@ mod files;
 mod formats;
 mod input;
 mod judged;
+mod placeholders;
 mod report;
 mod table;
 mod terminal;
@@ -75,6 +76,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, CheckError> {
         around: &args.around,
         allow_empty: args.allow_empty,
         allow_unread_modules: args.allow_unread_modules,
+        fill_placeholders: false,
     });
     let judged = Judged { notices, ..evaluate(&reading, &policy, has_more) };
     let outcome = outcome(args, &reading, &judged.evaluation, &unread);

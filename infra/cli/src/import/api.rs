@@ -26,6 +26,9 @@ pub(crate) async fn connect(endpoint: Option<&str>) -> Result<Arc<dyn MeshApi>, 
         Some(given) => return Err(ImportError::Endpoint { given: given.to_owned() }),
         None => aws,
     };
+    if !aws.has_region() {
+        return Err(ImportError::NoRegion);
+    }
     Ok(Arc::new(aws.mesh_known_to(config.audience.as_deref())))
 }
 

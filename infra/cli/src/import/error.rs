@@ -54,6 +54,15 @@ pub(crate) enum ImportError {
     /// The settings are invalid.
     #[error(transparent)]
     Config(#[from] runner::ConfigError),
+    /// The region is not set.
+    #[error("the region of the control plane is unknown; set AWS_REGION, for example to eu-west-1")]
+    NoRegion,
+    /// The files have no App Mesh resource.
+    #[error("no App Mesh resource was read in {paths}; pass the files that describe the mesh")]
+    Nothing {
+        /// The paths of the command line.
+        paths: String,
+    },
     /// The endpoint is not a URL.
     #[error("invalid --endpoint `{given}`: expected http://HOST:PORT or https://HOST:PORT")]
     Endpoint {
@@ -87,6 +96,8 @@ impl ImportError {
             | Self::Runtime(_)
             | Self::Config(_)
             | Self::Endpoint { .. }
+            | Self::NoRegion
+            | Self::Nothing { .. }
             | Self::Output { .. }
             | Self::Prompt(_) => None,
         }

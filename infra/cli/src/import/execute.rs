@@ -1,6 +1,6 @@
 //! Executes a plan, step by step.
 
-use imports::{Plan, Step, as_held};
+use imports::{Plan, Step, comparable};
 use mesh::resource::Tags;
 use mesh::spec::Spec;
 use ports::{
@@ -102,7 +102,7 @@ async fn in_place(api: &dyn MeshApi, step: &Step, spec: &Spec, tags: &Tags) -> R
     };
     let held = found.tags.map_err(|error| error.to_string())?;
     let has_tags = tags.iter().all(|(key, value)| held.value(key) == Some(value));
-    if as_held(&found.resource.into_spec()) == as_held(spec) && has_tags {
+    if comparable(&found.resource.into_spec()) == comparable(spec) && has_tags {
         Ok(StepOutcome::AlreadyInPlace)
     } else {
         Err(changed(step))

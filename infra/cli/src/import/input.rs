@@ -28,6 +28,10 @@ pub(crate) fn desired(input: &Input<'_>, drop_unknown: bool, only: Option<Form>)
         exact_files: exact_files(&texts),
     };
     match Desired::from_reading(&reading, &options) {
+        Ok(desired) if unread.is_empty() && desired.resources.is_empty() && desired.skipped.is_empty() => {
+            let paths: Vec<String> = input.paths.iter().map(|path| path.display().to_string()).collect();
+            Err(ImportError::Nothing { paths: paths.join(", ") })
+        }
         Ok(desired) if unread.is_empty() => Ok(DesiredInput { desired, notices }),
         Ok(_) => Err(ImportError::Input { unread, refused: Vec::new() }),
         Err(refused) => Err(ImportError::Input { unread, refused }),

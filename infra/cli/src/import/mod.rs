@@ -46,8 +46,9 @@ pub(crate) fn import(args: &ImportArgs) -> ExitCode {
     let input = Input {
         paths: &args.input.paths,
         around: &args.input.around,
-        allow_empty: false,
+        allow_empty: true,
         allow_unread_modules: args.input.allow_unread_modules,
+        fill_placeholders: true,
     };
     let desired = input::desired(&input, args.input.drop_unknown, None);
     finish(write(desired, &args.plan, args.write, args.api.endpoint.as_deref()), args.plan.format)
@@ -56,7 +57,13 @@ pub(crate) fn import(args: &ImportArgs) -> ExitCode {
 /// Runs `meshwarden apply`.
 pub(crate) fn apply(args: &ApplyArgs) -> ExitCode {
     let around = Around::default();
-    let input = Input { paths: &args.paths, around: &around, allow_empty: false, allow_unread_modules: false };
+    let input = Input {
+        paths: &args.paths,
+        around: &around,
+        allow_empty: true,
+        allow_unread_modules: false,
+        fill_placeholders: false,
+    };
     let desired = input::desired(&input, false, Some(Form::Api));
     finish(write(desired, &args.plan, args.write, args.api.endpoint.as_deref()), args.plan.format)
 }
@@ -66,8 +73,9 @@ pub(crate) fn diff(args: &DiffArgs) -> ExitCode {
     let input = Input {
         paths: &args.input.paths,
         around: &args.input.around,
-        allow_empty: false,
+        allow_empty: true,
         allow_unread_modules: args.input.allow_unread_modules,
+        fill_placeholders: true,
     };
     let desired = input::desired(&input, args.input.drop_unknown, None);
     let write_args = WriteArgs { dry_run: true, yes: false, allow_cuts: false };

@@ -8,10 +8,11 @@ mod writers;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Parser as _;
-use imports::{CarriedOutcome, CarriedRow, Desired, Held, as_held};
+use imports::{CarriedOutcome, CarriedRow, Desired, Held, comparable};
 use jiff::Timestamp;
 use mesh::name::ResourcePath;
 use mesh::policy::Policy;
@@ -27,6 +28,9 @@ use super::run::{ImportRequest, run};
 use crate::args::{Args, Command};
 use crate::check::Input;
 
+/// The built-in policy, which is parsed once.
+static POLICY: OnceLock<Policy> = OnceLock::new();
+
 /// The API of a control plane.
 async fn api_of(plane: &ControlPlane) -> aws::AppMesh {
     aws::Aws::with_config(sdk_config(&plane.endpoint).await).mesh()
@@ -35,10 +39,16 @@ async fn api_of(plane: &ControlPlane) -> aws::AppMesh {
 /// The resources of files, read with the options of the command line.
 fn read(paths: &[&Path], flags: &[&str]) -> Result<Desired, ImportError> {
     let paths: Vec<String> = paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
-    let words = ["meshwarden", "import"].into_iter().chain(paths.iter().map(String::as_str)).chain(flags.iter().copied());
+    let words =
+        ["meshwarden", "import"].into_iter().chain(paths.iter().map(String::as_str)).chain(flags.iter().copied());
     let Command::Import(args) = Args::try_parse_from(words).unwrap().command else { panic!("not an import") };
-    let input =
-        Input { paths: &args.input.paths, around: &args.input.around, allow_empty: false, allow_unread_modules: false };
+    let input = Input {
+        paths: &args.input.paths,
+        around: &args.input.around,
+        allow_empty: true,
+        allow_unread_modules: false,
+        fill_placeholders: true,
+    };
     Ok(desired(&input, args.input.drop_unknown, None)?.desired)
 }
 
@@ -50,7 +60,7 @@ async fn import(api: &dyn MeshApi, desired: &Desired, flags: &[&str]) -> Result<
     let request = ImportRequest {
         desired,
         options: imports::PlanOptions { prune: args.plan.prune, create_meshes: args.plan.create_meshes },
-        policy: &Policy::built_in().unwrap(),
+        policy: POLICY.get_or_init(|| Policy::built_in().unwrap()),
         now: Timestamp::UNIX_EPOCH,
         dry_run: args.write.dry_run,
         allow_cuts: args.write.allow_cuts,
@@ -63,7 +73,7 @@ async fn import(api: &dyn MeshApi, desired: &Desired, flags: &[&str]) -> Result<
 
 /// The specs and tags of everything that an API holds.
 async fn state(api: &dyn MeshApi) -> BTreeMap<ResourcePath, (Spec, Tags)> {
-    all_held(api).await.into_iter().map(|(path, one)| (path, (one.spec, one.tags))).collect()
+    all_held(api).await.into_iter().map(|(path, one)| (path, (comparable(&one.spec), one.tags))).collect()
 }
 
 async fn all_held(api: &dyn MeshApi) -> Held {
@@ -74,7 +84,7 @@ async fn all_held(api: &dyn MeshApi) -> Held {
 /// The specs and tags that files declare, with the API's own default.
 fn declared(desired: &Desired) -> BTreeMap<ResourcePath, (Spec, Tags)> {
     let resources = desired.resources.iter();
-    resources.map(|(path, one)| (path.clone(), (as_held(&one.spec), one.tags.clone().unwrap_or_default()))).collect()
+    resources.map(|(path, one)| (path.clone(), (comparable(&one.spec), one.tags.clone().unwrap_or_default()))).collect()
 }
 
 /// The rows of members that the API does not hold as the file says, except accounts.

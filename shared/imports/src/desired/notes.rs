@@ -17,14 +17,14 @@ pub(super) fn problem_of_note(
     let Remark { source, member, note } = remark;
     let declared = reading.resources.iter().find(|declared| declared.source == *source);
     let line = declared.map(|Declared { lines, line, .. }| lines.line_of(member).unwrap_or(*line));
-    let mut refuse = |problem: String, remedy: &str| {
-        refused.push(InputRefusal::new(source, line, member, problem, remedy.to_owned()));
-    };
+    let (mut problems, mut unknown) = (Vec::new(), None);
+    let mut refuse = |problem: String, remedy: &str| problems.push((problem, remedy.to_owned()));
     match note {
-        Note::Unresolved { expression } | Note::LeftOut { expression } => refuse(
-            format!("the value of `{expression}` is unknown"),
-            "pass --parameter NAME=VALUE, --export, --region or --account, or render the file first",
-        ),
+        Note::Unresolved { expression } | Note::LeftOut { expression } => {
+            unknown = Some(expression.clone());
+            let remedy = "pass --parameter NAME=VALUE, --export, --region or --account, or render the file first";
+            refuse(format!("the value of `{expression}` is unknown"), remedy);
+        }
         Note::ConditionUnknown { condition } => refuse(
             format!("the condition `{condition}` is unknown"),
             "pass the parameters that it depends on with --parameter NAME=VALUE",
@@ -88,6 +88,10 @@ pub(super) fn problem_of_note(
             ),
         },
     }
+    refused.extend(problems.into_iter().map(|(problem, remedy)| {
+        let refusal = InputRefusal::new(source, line, member, problem, remedy);
+        InputRefusal { unknown: unknown.clone(), ..refusal }
+    }));
 }
 
 /// The problem and the remedy of a defect; `None` for a defect that does not concern the API's resources.

@@ -121,7 +121,7 @@ fn unknown_members_are_dropped_on_request_and_named() {
 #[test]
 fn texts_of_an_export_are_values() {
     let text = r#"{"meshwardenExport": 1, "resources": [{"meshName": "shop", "virtualNodeName": "a",
-        "spec": {"serviceDiscovery": {"dns": {"hostname": "a.${NAME}"}}}}]}"#;
+        "spec": {"logging": {"accessLog": {"file": {"path": "/logs/${NAME}"}}}}}]}"#;
     assert_eq!(refused(&[("a.json", text)]).len(), 1);
     let options = InputOptions { exact_files: ["a.json".to_owned()].into(), ..InputOptions::default() };
     assert_eq!(desired(&[("a.json", text)], &options).unwrap().resources.len(), 1);

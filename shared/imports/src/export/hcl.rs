@@ -44,7 +44,7 @@ fn body(members: &Map<String, Value>, references: &BTreeMap<String, String>, dep
         if std::mem::replace(&mut has_before, true) {
             text.push('\n');
         }
-        let keys: Vec<(String, String)> = pairs.iter().map(|(key, value)| (quoted(key), argument(value))).collect();
+        let keys: Vec<(String, String)> = pairs.iter().map(|(key, value)| (map_key(key), argument(value))).collect();
         let width = keys.iter().map(|(key, _)| key.chars().count()).max().unwrap_or_default();
         text.push_str(&format!("{indent}{name} = {{\n"));
         text.extend(keys.iter().map(|(key, value)| format!("{indent}  {key:width$} = {value}\n")));
@@ -65,6 +65,14 @@ fn body(members: &Map<String, Value>, references: &BTreeMap<String, String>, dep
             }
         }
     }
+}
+
+/// A key of a map, without quotes if it is an identifier.
+fn map_key(key: &str) -> String {
+    let is_first = |letter: char| letter.is_ascii_alphabetic() || letter == '_';
+    let is_identifier =
+        key.starts_with(is_first) && key.chars().all(|letter| is_first(letter) || letter.is_ascii_digit());
+    if is_identifier { key.to_owned() } else { quoted(key) }
 }
 
 /// The expression of a value.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::desired::InputOptions;
+use crate::held::as_held;
 
 fn desired(resources: &Value) -> Desired {
     let text = json!({"resources": resources}).to_string();

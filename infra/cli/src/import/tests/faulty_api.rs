@@ -25,10 +25,6 @@ pub(super) enum Fault {
     KilledAfter,
 }
 
-impl Fault {
-    pub(super) const ALL: [Self; 4] = [Self::Throttled, Self::LostAnswer, Self::KilledBefore, Self::KilledAfter];
-}
-
 /// An API with a fault at its call number `at`, from 1.
 #[derive(Debug)]
 pub(super) struct FaultyApi<'a> {

@@ -53,8 +53,12 @@ async fn change_after_the_plan_is_never_overwritten() {
     let changed = NODE.replace("a.internal", "c.internal");
     let changed = read(&[&folder.file("changed.json", &changed)], &[]).unwrap();
     let plan = imports::plan(&changed, &all_held(&api).await, imports::PlanOptions::default()).unwrap();
-    let other =
-        ResourceUpdate { path: path.clone(), spec: node("b.internal"), if_version: 1, client_token: "other".to_owned() };
+    let other = ResourceUpdate {
+        path: path.clone(),
+        spec: node("b.internal"),
+        if_version: 1,
+        client_token: "other".to_owned(),
+    };
     api.update_resource(&other).await.unwrap();
     let execution = execute(&api, &plan, &|_| {}).await;
     assert!(execution.failure.is_some_and(|failure| failure.contains("another writer changed it")));
@@ -96,8 +100,14 @@ async fn tags_are_written_and_pruned() {
     let plane = ControlPlane::start().await;
     let api = api_of(&plane).await;
     let folder = Folder::new();
-    let with = |tags: &str| NODE.replace(r#""meshName": "shop", "spec": {}"#, &format!(r#""meshName": "shop", "spec": {{}}, "tags": {tags}"#));
-    let first = read(&[&folder.file("1.json", &with(r#"[{"key": "a", "value": "1"}, {"key": "b", "value": "1"}]"#))], &[]);
+    let with = |tags: &str| {
+        NODE.replace(
+            r#""meshName": "shop", "spec": {}"#,
+            &format!(r#""meshName": "shop", "spec": {{}}, "tags": {tags}"#),
+        )
+    };
+    let first =
+        read(&[&folder.file("1.json", &with(r#"[{"key": "a", "value": "1"}, {"key": "b", "value": "1"}]"#))], &[]);
     import(&api, &first.unwrap(), &[]).await.unwrap();
     let second = read(&[&folder.file("2.json", &with(r#"[{"key": "a", "value": "2"}]"#))], &[]).unwrap();
     import(&api, &second, &[]).await.unwrap();
