@@ -6,6 +6,8 @@ use clap_complete::Shell;
 use crate::check::CheckArgs;
 #[cfg(any(feature = "aws", test))]
 use crate::dead_letters::DeadLettersArgs;
+#[cfg(feature = "aws")]
+use crate::import::{ApplyArgs, DiffArgs, ExportArgs, ImportArgs};
 #[cfg(any(feature = "aws", test))]
 use crate::people::People;
 
@@ -22,6 +24,18 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Checks files before they are deployed: CloudFormation, Terraform, manifests, Config items, API JSON.
     Check(Box<CheckArgs>),
+    #[cfg(feature = "aws")]
+    /// Brings the resources of files into the control plane, and reports each member.
+    Import(Box<ImportArgs>),
+    #[cfg(feature = "aws")]
+    /// Applies API JSON, the form that `export` writes, to the control plane.
+    Apply(Box<ApplyArgs>),
+    #[cfg(feature = "aws")]
+    /// Shows the writes that `import` would make; exit code 1 if there are any.
+    Diff(Box<DiffArgs>),
+    #[cfg(feature = "aws")]
+    /// Writes a mesh of the control plane to a file: API JSON, CloudFormation or Terraform.
+    Export(ExportArgs),
     #[cfg(any(feature = "aws", test))]
     #[command(flatten)]
     People(People),

@@ -3,6 +3,9 @@
 //! ```text
 //!   meshwarden check PATH... ──▶ files ──▶ readers ──▶ pack ──▶ table, JSON, SARIF, JUnit, ..., and an exit code
 //!
+//!   meshwarden import | apply | diff ──▶ files and API ──▶ plan ──▶ writes and a report
+//!   meshwarden export ──▶ API ──▶ API JSON, CloudFormation, Terraform
+//!
 //!   meshwarden status | explain | hold | release | restore | kill
 //!                       └──▶ ports ──▶ meshes, alarms, state table and journal ──▶ states, reasons and past decisions
 //!
@@ -21,6 +24,8 @@ mod check;
 #[cfg(any(feature = "aws", test))]
 mod dead_letters;
 mod hcl;
+#[cfg(feature = "aws")]
+mod import;
 #[cfg(any(feature = "aws", test))]
 mod people;
 
@@ -40,6 +45,14 @@ fn main() -> ExitCode {
             Ok(outcome) => outcome.exit_code(),
             Err(error) => fail(&error),
         }),
+        #[cfg(feature = "aws")]
+        Command::Import(args) => on_large_stack(|| import::import(&args)),
+        #[cfg(feature = "aws")]
+        Command::Apply(args) => on_large_stack(|| import::apply(&args)),
+        #[cfg(feature = "aws")]
+        Command::Diff(args) => on_large_stack(|| import::diff(&args)),
+        #[cfg(feature = "aws")]
+        Command::Export(args) => import::export(&args),
         #[cfg(feature = "aws")]
         Command::People(command) => people::run(&command),
         #[cfg(feature = "aws")]

@@ -4,6 +4,7 @@ mod identity;
 mod list;
 mod proxies;
 mod raw;
+mod resources;
 mod write;
 
 use std::collections::BTreeMap;

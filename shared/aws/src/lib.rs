@@ -103,19 +103,21 @@ pub use state_table::StateTable;
 pub struct Aws {
     connection: Connection,
     sts: Option<String>,
+    /// The endpoint of the App Mesh API, instead of the SDK's variable.
+    app_mesh: Option<String>,
 }
 
 impl Aws {
     /// Reads the SDK's variables. This makes no call; credentials are loaded with the first one.
     pub async fn open() -> Self {
         let sts = std::env::var("AWS_ENDPOINT_URL_STS").ok().filter(|endpoint| !endpoint.is_empty());
-        Self { connection: Connection::open().await, sts }
+        Self { connection: Connection::open().await, sts, app_mesh: None }
     }
 
     /// Creates the adapters with a configuration that was created elsewhere, as tests do.
     #[must_use]
     pub fn with_config(config: SdkConfig) -> Self {
-        Self { connection: Connection::new(config), sts: None }
+        Self { connection: Connection::new(config), sts: None, app_mesh: None }
     }
 
     /// Uses STS at this endpoint, like `AWS_ENDPOINT_URL_STS`.
@@ -124,10 +126,31 @@ impl Aws {
         Self { sts: Some(endpoint.to_owned()), ..self }
     }
 
+    /// Calls the App Mesh API at this endpoint, like `AWS_ENDPOINT_URL_APP_MESH`. Other services are not affected.
+    #[must_use]
+    pub fn calling_app_mesh_at(self, endpoint: &str) -> Self {
+        Self { app_mesh: Some(endpoint.to_owned()), ..self }
+    }
+
+    /// Whether the SDK's variables name a region, without which no request can be signed.
+    #[must_use]
+    pub fn has_region(&self) -> bool {
+        self.connection.config.region().is_some()
+    }
+
+    /// The settings of the App Mesh client.
+    fn app_mesh_config(&self) -> aws_sdk_appmesh::config::Builder {
+        let config = client_config!(aws_sdk_appmesh, &self.connection);
+        match &self.app_mesh {
+            Some(endpoint) => config.endpoint_url(endpoint),
+            None => config,
+        }
+    }
+
     /// The adapter of the mesh ports.
     #[must_use]
     pub fn mesh(&self) -> AppMesh {
-        AppMesh::new(client!(aws_sdk_appmesh, &self.connection))
+        AppMesh::new(aws_sdk_appmesh::Client::from_conf(self.app_mesh_config().build()))
     }
 
     /// The adapter of the mesh ports for a control plane that authenticates its callers with STS (`--api-auth sts`).
@@ -136,7 +159,7 @@ impl Aws {
     pub fn mesh_known_to(&self, audience: Option<&str>) -> AppMesh {
         let (Some(audience), Some(region)) = (audience, self.connection.config.region()) else { return self.mesh() };
         let identity = PresentIdentity::new(audience, region.as_ref(), self.sts.as_deref());
-        let config = client_config!(aws_sdk_appmesh, &self.connection).push_auth_scheme(identity);
+        let config = self.app_mesh_config().push_auth_scheme(identity);
         AppMesh::new(aws_sdk_appmesh::Client::from_conf(config.build()))
     }
 

@@ -29,6 +29,7 @@ mod notifier;
 mod policy_source;
 mod queues;
 mod report_store;
+mod resource_writer;
 mod roster;
 mod security_hub;
 mod state_rules;
@@ -59,6 +60,9 @@ pub use policy_source::{BuiltInPolicy, PolicySource};
 pub use queues::{QueueAttribute, QueueMessage, QueueValue, Queues};
 pub use records::{BusEvent, DocumentError, Notice, Urgency};
 pub use report_store::{ReportStore, store_observation};
+pub use resource_writer::{
+    CreationOutcome, DeletionOutcome, ResourceCreation, ResourceDeletion, ResourceUpdate, ResourceWriter,
+};
 pub use roster::Roster;
 pub use security_hub::{RefusedFinding, SecurityHub};
 pub use state_rules::Admission;

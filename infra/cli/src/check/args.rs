@@ -66,7 +66,7 @@ pub(crate) struct CheckArgs {
 }
 
 /// The deployment context of the files.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Around {
     /// A value for a CloudFormation parameter and a Terraform variable; repeatable.
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = pair)]
@@ -101,6 +101,18 @@ impl Around {
     /// The values of parameters and variables.
     pub(crate) fn parameters(&self) -> BTreeMap<String, String> {
         self.parameters.iter().cloned().collect()
+    }
+
+    /// Whether the mesh of resources without one is given.
+    #[cfg(feature = "aws")]
+    pub(crate) const fn has_mesh(&self) -> bool {
+        self.mesh.is_some()
+    }
+
+    /// Whether the namespace of manifests without one is given.
+    #[cfg(feature = "aws")]
+    pub(crate) const fn has_namespace(&self) -> bool {
+        self.namespace.is_some()
     }
 
     pub(crate) fn surroundings(&self) -> Surroundings {

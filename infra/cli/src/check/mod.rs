@@ -4,7 +4,9 @@ mod args;
 mod coverage;
 mod files;
 mod formats;
+mod input;
 mod judged;
+mod placeholders;
 mod report;
 mod table;
 mod terminal;
@@ -15,27 +17,24 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use mesh::certificates::Readings;
 use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
 use mesh::pack::{Certainty, Evaluation, Finding, FindingId, Group, judge, judge_faults};
 use mesh::policy::{Policy, PolicyError};
-use mesh::readers::{Defect, Fault, File, Note, ReadError, Reading, Remark, Skipped, read_with};
+use mesh::readers::{Defect, Fault, Note, Reading};
 use thiserror::Error;
 
-use crate::hcl::{self, Source, is_configuration};
-pub(crate) use args::CheckArgs;
+#[cfg(feature = "aws")]
+pub(crate) use args::Around;
 use args::Format;
+pub(crate) use args::{CheckArgs, ProfileArg};
 pub(crate) use files::{Files, Found, Text, Unread, find};
+pub(crate) use input::{Input, InputRead, matters, read_input};
 use judged::{DeclaredLine, Judged};
 use report::Report;
 use terminal::{Layout, Surface};
-use understood::not_understood;
-
-/// The number of files from which a progress bar is shown. A smaller check is too short for one.
-const MANY: usize = 50;
 
 /// Why a check failed.
 #[derive(Debug, Error)]
@@ -71,31 +70,14 @@ impl Outcome {
 
 /// Reads and judges the files, and writes the report.
 pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, CheckError> {
-    let policy = policy(args)?;
-    let Gathered { texts, mut unread, linked_folders } = gather(args);
-    let (code, documents): (Vec<&Text>, Vec<&Text>) = texts.iter().partition(|text| is_configuration(&text.name));
-    let code: Vec<Source<'_>> = code.iter().map(|text| Source { name: &text.name, text: &text.content }).collect();
-    let evaluated = hcl::evaluate(&code, &args.around.parameters());
-    let files: Vec<File<'_>> = documents.iter().map(|text| File { name: &text.name, text: &text.content }).collect();
-    let (mut reading, errors) = read_with(&files, &evaluated.resources, &args.around.surroundings());
-    reading.remarks.extend(evaluated.absent.iter().cloned());
-    let nothing = not_understood(args, &texts, &errors, &evaluated, &reading);
-    unread.extend(errors.into_iter().filter(|error| matters(error, &texts)).map(Unread::Content));
-    unread.extend(evaluated.errors.into_iter().map(Unread::Content));
-    let mut notices = evaluated.notices;
-    if args.allow_unread_modules || has_plan(&texts) {
-        notices.extend(evaluated.unread_modules.iter().map(ToString::to_string));
-    } else {
-        unread.extend(evaluated.unread_modules.into_iter().map(Unread::Module));
-    }
-    // A path needs no further error if its files have errors already.
-    let nothing: Vec<Unread> = nothing.into_iter().filter(|nothing| !has_error(nothing, &unread)).collect();
-    unread.extend(nothing);
-    // Unread parts may contain resources that seem to be missing.
-    let has_more = !evaluated.calls_elsewhere.is_empty() || has_parts_elsewhere(&reading);
-    notices.extend(
-        linked_folders.iter().map(|link| format!("{}: a link to a folder, which was not followed", link.display())),
-    );
+    let policy = policy(args.policy.as_deref(), args.profile)?;
+    let InputRead { texts, reading, unread, notices, has_more } = read_input(&Input {
+        paths: &args.paths,
+        around: &args.around,
+        allow_empty: args.allow_empty,
+        allow_unread_modules: args.allow_unread_modules,
+        fill_placeholders: false,
+    });
     let judged = Judged { notices, ..evaluate(&reading, &policy, has_more) };
     let outcome = outcome(args, &reading, &judged.evaluation, &unread);
     let report = Report::new(&texts, &reading, &judged, &unread);
@@ -121,54 +103,21 @@ fn layout(args: &CheckArgs) -> Layout {
     Layout { width: surface.width(), color: surface.colors(args.color), all: args.all, remarks: args.remarks }
 }
 
-fn policy(args: &CheckArgs) -> Result<Policy, CheckError> {
-    let mut policy = match &args.policy {
+/// The policy of a file, or the built-in policy.
+pub(crate) fn policy(file: Option<&Path>, profile: Option<ProfileArg>) -> Result<Policy, CheckError> {
+    let mut policy = match file {
         None => Policy::built_in(),
         Some(file) => {
             let text = std::fs::read_to_string(file)
-                .map_err(|source| CheckError::PolicyFile { file: file.clone(), source })?;
+                .map_err(|source| CheckError::PolicyFile { file: file.to_owned(), source })?;
             Policy::read(&text)
         }
     }
     .map_err(CheckError::Policy)?;
-    if let Some(profile) = args.profile {
+    if let Some(profile) = profile {
         policy.profile = profile.into();
     }
     Ok(policy)
-}
-
-/// The content of all files.
-struct Gathered {
-    texts: Vec<Text>,
-    unread: Vec<Unread>,
-    linked_folders: Vec<PathBuf>,
-}
-
-/// Reads all files, with a progress bar on a terminal for a large number of files.
-fn gather(args: &CheckArgs) -> Gathered {
-    let Files { found, mut unread, linked_folders } = files::find_with_configurations(&args.paths);
-    let bar = if found.len() < MANY { ProgressBar::hidden() } else { ProgressBar::new(found.len() as u64) };
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} files {wide_msg}") {
-        bar.set_style(style);
-    }
-    let mut texts = Vec::with_capacity(found.len());
-    for file in bar.wrap_iter(found.iter()) {
-        match file.read() {
-            Ok(text) => texts.push(text),
-            Err(error) => unread.push(error),
-        }
-    }
-    bar.finish_and_clear();
-    Gathered { texts, unread, linked_folders }
-}
-
-/// Whether a read error is reported. A file in an unknown format is an error only if the command line names it.
-pub(crate) fn matters(error: &ReadError, texts: &[Text]) -> bool {
-    let (file, is_ours) = match error {
-        ReadError::NoForm { file, .. } | ReadError::NoKind { file } => (file, false),
-        ReadError::Syntax { file, .. } => (file, true),
-    };
-    texts.iter().any(|text| text.name == *file && (text.named || (is_ours && text.mentions_app_mesh())))
 }
 
 fn evaluate(reading: &Reading, policy: &Policy, has_more: bool) -> Judged {
@@ -244,34 +193,6 @@ fn places(faults: &[Fault], policy: &Policy, now: Timestamp) -> HashMap<FindingI
         findings.into_iter().chain(waived).map(move |finding| (finding.id(), place.clone()))
     });
     places.collect()
-}
-
-/// Whether the errors already include one of a file in the path.
-fn has_error(nothing: &Unread, unread: &[Unread]) -> bool {
-    let Unread::Nothing { path, .. } = nothing else { return false };
-    unread.iter().any(|unread| match unread {
-        Unread::Content(error) => understood::file_of(error).starts_with(&*path.to_string_lossy()),
-        Unread::File { path: file, .. } => file.starts_with(path),
-        Unread::Module(module) => Path::new(&module.file).starts_with(path),
-        Unread::Nothing { .. } | Unread::Source { .. } => false,
-    })
-}
-
-/// Whether a Terraform plan is among the files: it has the resources of all modules.
-fn has_plan(texts: &[Text]) -> bool {
-    texts.iter().any(|text| text.content.contains("\"planned_values\""))
-}
-
-/// Whether unread parts may add to the meshes. Such parts are nested stacks elsewhere, macros, Kustomize patches, and
-/// resources with an undecided number of copies.
-fn has_parts_elsewhere(reading: &Reading) -> bool {
-    let is_elsewhere = |remark: &Remark| match &remark.note {
-        Note::NotRead { reason: Skipped::NestedElsewhere { .. } | Skipped::Patch { .. } } => true,
-        Note::LeftOut { .. } => matches!(remark.member.as_str(), "Resources" | "Transform"),
-        _ => false,
-    };
-    reading.remarks.iter().any(is_elsewhere)
-        || reading.faults.iter().any(|fault| matches!(fault.defect, Defect::Undecided { .. }))
 }
 
 /// Whether the files contain a whole mesh: the mesh and a resource in it, with no refused resource.

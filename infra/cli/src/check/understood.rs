@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use mesh::readers::{Note, ReadError, Reading, Skipped};
 
-use super::args::CheckArgs;
 use super::files::{Text, Unread, is_skipped};
 use crate::hcl::Evaluated;
 
@@ -46,7 +45,8 @@ impl Foreign {
 /// Parsed paths are an error only if all files together have no App Mesh resource. `--allow-empty` allows these, and
 /// folders without any file in a known format.
 pub(super) fn not_understood(
-    args: &CheckArgs,
+    paths: &[PathBuf],
+    allow_empty: bool,
     texts: &[Text],
     errors: &[ReadError],
     evaluated: &Evaluated,
@@ -60,19 +60,19 @@ pub(super) fn not_understood(
     let read: Vec<&Text> = texts.iter().filter(|text| described.contains(text.name.as_str())).collect();
     let forms = Forms::from_texts(&read);
     let (mut unread, mut empty) = (Vec::new(), Vec::new());
-    for path in &args.paths {
+    for path in paths {
         let within = |file: &&&str| Path::new(**file).starts_with(path);
         let is_named = !path.is_dir();
         if !understood.iter().any(|file| within(&file)) {
             // A file on the command line has its own error with a remedy.
-            let foreign = if is_named { Vec::new() } else { foreign(path, args.allow_empty) };
-            let may_be_empty = args.allow_empty && foreign.is_empty();
+            let foreign = if is_named { Vec::new() } else { foreign(path, allow_empty) };
+            let may_be_empty = allow_empty && foreign.is_empty();
             if !(is_named || may_be_empty) {
                 unread.push(Unread::Nothing { path: path.clone(), remedy: remedy(&foreign) });
             }
         } else if !described.iter().any(|file| within(&file)) {
             let within: Vec<&str> = understood.iter().filter(within).copied().collect();
-            match instead(path, args.allow_empty, &within, evaluated, reading) {
+            match instead(path, allow_empty, &within, evaluated, reading) {
                 Some(remedy) => unread.push(Unread::Nothing { path: path.clone(), remedy }),
                 None => empty.push(path),
             }
@@ -85,7 +85,7 @@ pub(super) fn not_understood(
             }
         }
     }
-    if described.is_empty() && unread.is_empty() && !args.allow_empty {
+    if described.is_empty() && unread.is_empty() && !allow_empty {
         unread.extend(nothing_at_all(&empty));
     }
     unread

@@ -126,7 +126,7 @@ impl AppMesh {
 }
 
 /// Builds the spec that the typed input requires. `SendBody` replaces it with the real one.
-fn any_gateway() -> Result<VirtualGatewaySpec, PortError> {
+pub(super) fn any_gateway() -> Result<VirtualGatewaySpec, PortError> {
     let built = VirtualGatewaySpec::builder().set_listeners(Some(Vec::new())).build();
     built.map_err(|error| PortError::new("update a virtual gateway", PortErrorKind::Other, error.to_string()))
 }
@@ -138,7 +138,7 @@ fn raw(spec: &impl Serialize, if_version: u64, client_token: &str) -> (SendBody,
 }
 
 /// Converts the result of an update into its outcome.
-fn written<E>(
+pub(super) fn written<E>(
     kind: ResourceKind,
     if_version: u64,
     kept: &KeepBody,

@@ -9,6 +9,7 @@ use super::reading::{Note, Reading, Skipped, Source};
 use super::spelling::{self, unknown_members};
 use super::spots::{Spot, Step};
 use super::stand_ins::{StandIns, stand_in};
+use super::unheld::{self, UnheldReason};
 use crate::name::ResourceKind;
 
 /// Whether a document is an API resource, a response or a list.
@@ -121,6 +122,12 @@ fn resource(
         misspelt.extend(checked.misspelt);
         tags_of(&checked.value)
     });
+    let mut unheld = Vec::new();
+    unheld::add(object, &["arn", "status"], spot, "", UnheldReason::SetByService, &mut unheld);
+    if let Some(Value::Object(metadata)) = object.get("metadata") {
+        let spot = spot.member("metadata");
+        unheld::add(metadata, &METADATA, spot, "metadata", UnheldReason::SetByService, &mut unheld);
+    }
     let owner =
         object.get("meshOwner").or_else(|| object.get("metadata").and_then(|metadata| metadata.get("meshOwner")));
     declare(
@@ -136,6 +143,8 @@ fn resource(
             stand_ins: &StandIns::Placeholders,
             tags,
             mesh_owner: owner.and_then(text_of),
+            captured_at: None,
+            unheld,
         },
         reading,
     );
@@ -155,6 +164,9 @@ const OUTSIDE_SPEC: [&str; 11] = [
     "status",
     "tags",
 ];
+
+/// The metadata that a server sets.
+const METADATA: [&str; 6] = ["arn", "createdAt", "lastUpdatedAt", "resourceOwner", "uid", "version"];
 
 /// The members that the API's inputs and outputs do not have.
 fn misspelt(kind: ResourceKind, object: &Map<String, Value>) -> Vec<spelling::Misspelt> {

@@ -4,12 +4,13 @@
 //! and `DNS`), so names are compared without case. It is an object in a notification, and a JSON text in a response.
 //! JSON in an answer.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::declare::{Draft, Names, declare, tags_of, text_of};
 use super::json;
 use super::node::Spelling;
-use super::reading::{Note, Reading, Skipped, Source};
+use super::reading::{DeletedItem, Note, Reading, Skipped, Source};
 use super::respell::member;
 use super::spots::{Spot, Step};
 use super::stand_ins::StandIns;
@@ -70,8 +71,13 @@ fn item(file: &str, item: &Map<String, Value>, spot: &Spot, reading: &mut Readin
         reading.remark(&source, "", Note::NotRead { reason: Skipped::OtherType { kind: type_name } });
         return;
     };
+    let captured_at = member(item, "configurationItemCaptureTime").and_then(time_of);
     let status = text("configurationItemStatus").unwrap_or_default();
     if status.starts_with("ResourceDeleted") {
+        if let Some(Ok(arn)) = arn.as_deref().map(Arn::parse) {
+            let path = arn.path().clone();
+            reading.deleted.push(DeletedItem { path, captured_at, source: source.clone() });
+        }
         reading.remark(&source, "", Note::NotRead { reason: Skipped::Deleted });
         return;
     }
@@ -103,9 +109,27 @@ fn item(file: &str, item: &Map<String, Value>, spot: &Spot, reading: &mut Readin
             stand_ins: &StandIns::None,
             tags: tags.map(tags_of),
             mesh_owner: member(&configuration, "meshOwner").and_then(text_of),
+            captured_at,
+            unheld: Vec::new(),
         },
         reading,
     );
+}
+
+/// A time as AWS Config writes it: a text, or seconds since 1970 in the output of an old AWS CLI.
+fn time_of(value: &Value) -> Option<Timestamp> {
+    match value {
+        Value::String(text) => text.parse().ok(),
+        Value::Number(seconds) => {
+            let (whole, part) = seconds.to_string().split_once('.').map_or_else(
+                || (seconds.to_string(), String::new()),
+                |(whole, part)| (whole.to_owned(), format!("{part:0<9}")),
+            );
+            let nanoseconds = part.get(..9).and_then(|part| part.parse().ok()).unwrap_or_default();
+            Timestamp::new(whole.parse().ok()?, nanoseconds).ok()
+        }
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
 impl Names {

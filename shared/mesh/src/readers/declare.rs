@@ -1,5 +1,6 @@
 //! The last step of every reader: it combines names and a spec to a resource, or refuses them.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::form::Form;
@@ -10,6 +11,7 @@ use super::respell::{Respelt, member, respell};
 use super::spelling::{self, Misspelt};
 use super::spots::{Spot, Step};
 use super::stand_ins::StandIns;
+use super::unheld::UnheldMember;
 use crate::name::{
     AccountId, GatewayRouteName, MeshName, ResourceKind, ResourcePath, RouteId, RouteName, VirtualGatewayName,
     VirtualNodeName, VirtualRouterName, VirtualServiceName,
@@ -37,6 +39,10 @@ pub(super) struct Draft<'a> {
     /// The tags; `None` if the form has no tags.
     pub(super) tags: Option<Vec<(String, String)>>,
     pub(super) mesh_owner: Option<String>,
+    /// The time at which AWS Config recorded the resource.
+    pub(super) captured_at: Option<Timestamp>,
+    /// The members of the file that the API does not have.
+    pub(super) unheld: Vec<UnheldMember>,
 }
 
 /// The names in a path. A `None` name is missing in the file.
@@ -117,7 +123,21 @@ pub(super) fn tags_of(value: &Value) -> Vec<(String, String)> {
 
 /// Validates a draft, and adds its resource, remarks, refusals and faults.
 pub(super) fn declare(draft: Draft<'_>, reading: &mut Reading) {
-    let Draft { source, spot, kind, names, spec, way, mut misspelt, spelling, stand_ins, tags, mesh_owner } = draft;
+    let Draft {
+        source,
+        spot,
+        kind,
+        names,
+        spec,
+        way,
+        mut misspelt,
+        spelling,
+        stand_ins,
+        tags,
+        mesh_owner,
+        captured_at,
+        unheld,
+    } = draft;
     let lines = lines(kind, spec, spot, way, spelling);
     // The members of manifests are checked when the objects are collected.
     let Respelt { value, notes, twice } = if spelling == Spelling::Manifest {
@@ -170,7 +190,8 @@ pub(super) fn declare(draft: Draft<'_>, reading: &mut Reading) {
     let line = spot.line();
     match (path, spec) {
         (Some(path), Some(spec)) if violations.is_empty() => {
-            reading.resources.push(Declared { path, spec, tags, mesh_owner, source, line, lines });
+            let declared = Declared { path, spec, tags, mesh_owner, source, line, lines, captured_at, unheld };
+            reading.resources.push(declared);
         }
         _ => {
             let first = violations.first().and_then(|violation| lines.line_of(&violation.path));

@@ -26,10 +26,12 @@ mod node;
 mod reading;
 mod reference_members;
 mod respell;
+mod respell_back;
 mod spelling;
 mod spots;
 mod stand_ins;
 mod terraform;
+mod unheld;
 mod yaml;
 
 use serde_json::Value;
@@ -39,9 +41,11 @@ use spots::Spot;
 pub use form::Form;
 pub use input::{File, Surroundings};
 pub use member_lines::{MemberLines, member_lines};
-pub use reading::{Declared, Defect, Fault, Note, ReadError, Reading, Refusal, Remark, Skipped, Source};
+pub use reading::{Declared, Defect, DeletedItem, Fault, Note, ReadError, Reading, Refusal, Remark, Skipped, Source};
+pub use respell_back::spell;
 pub use stand_ins::stand_in;
 pub use terraform::Configured;
+pub use unheld::{UnheldMember, UnheldReason};
 
 /// Reads one file alone; its content determines the form.
 pub fn read(text: &str, name: &str, around: &Surroundings) -> Result<Reading, ReadError> {

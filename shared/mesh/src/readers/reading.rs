@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::form::Form;
 use super::member_lines::MemberLines;
+use super::unheld::UnheldMember;
 use crate::alarm::DeclaredAlarm;
 use crate::graph::Mesh;
 use crate::name::{AccountId, MeshName, ResourceKind, ResourcePath};
@@ -28,6 +30,19 @@ pub struct Reading {
     pub faults: Vec<Fault>,
     /// The alarms that are declared with the resources.
     pub alarms: Vec<DeclaredAlarm>,
+    /// The deletions that AWS Config recorded.
+    pub deleted: Vec<DeletedItem>,
+}
+
+/// A deletion that AWS Config recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeletedItem {
+    /// The deleted resource.
+    pub path: ResourcePath,
+    /// The time of the record; `None` if the item has none.
+    pub captured_at: Option<Timestamp>,
+    /// The location of the item.
+    pub source: Source,
 }
 
 /// A part of a file that its target drops or refuses, or that could not be evaluated.
@@ -118,6 +133,10 @@ pub struct Declared {
     pub line: usize,
     /// The lines of its members.
     pub lines: MemberLines,
+    /// The time at which AWS Config recorded it; `None` in every other form.
+    pub captured_at: Option<Timestamp>,
+    /// The members of the file that the API does not have.
+    pub unheld: Vec<UnheldMember>,
 }
 
 /// The location of a declaration.

@@ -30,6 +30,7 @@ use super::reading::{Note, Reading, Skipped, Source};
 use super::spelling::{self, Misspelt, nearest, unknown_members};
 use super::spots::{Spot, Step};
 use super::stand_ins::StandIns;
+use super::unheld::{self, UnheldMember, UnheldReason};
 use crate::alarm::DeclaredAlarm;
 use crate::name::ResourceKind;
 use assembly::Assembly;
@@ -61,6 +62,10 @@ const ATTRIBUTES: [&str; 9] = [
     "UpdateReplacePolicy",
 ];
 
+/// The attributes that concern the stack and not the resource.
+const STACK_ATTRIBUTES: [&str; 7] =
+    ["Condition", "CreationPolicy", "DeletionPolicy", "DependsOn", "Metadata", "UpdatePolicy", "UpdateReplacePolicy"];
+
 /// The transforms of AWS that add no App Mesh resource to a template. Any other transform is a macro that may add some.
 const KNOWN_TRANSFORMS: [&str; 6] = [
     "AWS::CodeDeployBlueGreen",
@@ -85,6 +90,7 @@ struct Worked<'t> {
     kind: ResourceKind,
     properties: Map<String, Value>,
     misspelt: Vec<Misspelt>,
+    unheld: Vec<UnheldMember>,
 }
 
 impl Templates {
@@ -175,7 +181,12 @@ fn read_stack(
             };
             let attributes = resource.as_object().map(|resource| unknown_members(resource, &ATTRIBUTES, &[]));
             let misspelt = attributes.unwrap_or_default();
-            worked.push(Worked { source, spot: spot.member(stack.written_id(id)), kind, properties, misspelt });
+            let spot = spot.member(stack.written_id(id));
+            let mut unheld = Vec::new();
+            if let Value::Object(resource) = resource {
+                unheld::add(resource, &STACK_ATTRIBUTES, spot, "", UnheldReason::OfStack, &mut unheld);
+            }
+            worked.push(Worked { source, spot, kind, properties, misspelt, unheld });
         }
     }
     let stand_ins = StandIns::Made(scope.into_stand_ins());
@@ -257,7 +268,7 @@ fn is_created(scope: &mut Scope<'_>, source: &Source, resource: &Value, reading:
 
 fn declare_worked(worked: Worked<'_>, stand_ins: &StandIns, reading: &mut Reading) {
     const TAGS: Node = Node::List(&Node::Members(&[("Key", Node::Free), ("Value", Node::Free)]));
-    let Worked { source, spot, kind, properties, mut misspelt } = worked;
+    let Worked { source, spot, kind, properties, mut misspelt, unheld } = worked;
     let own = own_name_member(kind);
     let hidden = Step::Hidden("Properties".to_owned());
     let names: Vec<String> =
@@ -295,6 +306,8 @@ fn declare_worked(worked: Worked<'_>, stand_ins: &StandIns, reading: &mut Readin
             stand_ins,
             tags: Some(tags.unwrap_or_default()),
             mesh_owner: properties.get("MeshOwner").and_then(text_of),
+            captured_at: None,
+            unheld,
         },
         reading,
     );

@@ -25,6 +25,7 @@ use super::reading::{Note, Reading, Source};
 use super::spelling::Misspelt;
 use super::spots::{Spot, Step};
 use super::stand_ins::StandIns;
+use super::unheld::{UnheldMember, UnheldReason};
 use crate::name::ResourceKind;
 use kind::Kind;
 use objects::Object;
@@ -80,7 +81,7 @@ impl Objects {
         let owner = if kind == ResourceKind::Mesh { object.text("meshOwner") } else { self.owner_of(&mesh) };
         let names = Names { mesh: Some(mesh.clone()), parent, own: Some(object.aws_name()) };
         let way = [Step::Member("spec".to_owned())];
-        let declared = (source.clone(), &object.spot, way.as_slice(), object.misspelt.clone());
+        let declared = (source.clone(), &object.spot, way.as_slice(), object.misspelt.clone(), unheld(object));
         draft(declared, kind, names, &spec, owner.clone(), reading);
         if kind == ResourceKind::VirtualRouter {
             self.declare_routes(object, &mesh, owner.as_deref(), reading);
@@ -107,7 +108,7 @@ impl Objects {
             let spec = api_spec(self, holder, &route, reading);
             let names = Names { mesh: Some(mesh.to_owned()), parent: Some(holder.aws_name()), own: name };
             let spot = holder.spot.member("spec").member("routes").item(index);
-            let declared = (source, spot, [].as_slice(), Vec::new());
+            let declared = (source, spot, [].as_slice(), Vec::new(), Vec::new());
             draft(declared, ResourceKind::Route, names, &spec, owner.map(str::to_owned), reading);
         }
     }
@@ -115,6 +116,22 @@ impl Objects {
     fn owner_of(&self, mesh: &str) -> Option<String> {
         self.of_kind(ResourceKind::Mesh).find(|object| object.aws_name() == mesh)?.text("meshOwner")
     }
+}
+
+/// The members of an object that the API does not have. References and `awsName` become names.
+fn unheld(object: &Object) -> Vec<UnheldMember> {
+    let mut found = Vec::new();
+    if let Value::Object(spec) = &object.spec {
+        let selectors = ["gatewayRouteSelector", "namespaceSelector", "podSelector"];
+        let spot = object.spot.member("spec");
+        super::unheld::add(spec, &selectors, spot, "spec", UnheldReason::Selector, &mut found);
+    }
+    if !object.labels.is_empty() {
+        let line = object.spot.member("metadata").member("labels").line();
+        let member = "metadata.labels".to_owned();
+        found.push(UnheldMember { member, line, reason: UnheldReason::ObjectMetadata });
+    }
+    found
 }
 
 /// A spec without the members that only the controller reads.
@@ -127,7 +144,7 @@ fn without_controllers(spec: &Value) -> Value {
 }
 
 fn draft(
-    (source, spot, way, misspelt): (Source, &Spot, &[Step], Vec<Misspelt>),
+    (source, spot, way, misspelt, unheld): (Source, &Spot, &[Step], Vec<Misspelt>, Vec<UnheldMember>),
     kind: ResourceKind,
     names: Names,
     spec: &Value,
@@ -148,6 +165,8 @@ fn draft(
             stand_ins: &StandIns::Placeholders,
             tags: None,
             mesh_owner,
+            captured_at: None,
+            unheld,
         },
         reading,
     );

@@ -19,6 +19,7 @@ use super::reading::{Reading, Source};
 use super::spelling::{nearest, unknown_members};
 use super::spots::{Spot, Step};
 use super::stand_ins::StandIns;
+use super::unheld::{self, UnheldReason};
 use crate::alarm::DeclaredAlarm;
 use crate::name::ResourceKind;
 use after_apply::fill;
@@ -91,6 +92,9 @@ fn resource(
     let tags = values.get("tags_all").filter(|tags| tags.is_object()).or_else(|| values.get("tags"));
     let spec = spec(kind, values.get("spec"), is_state);
     let hidden = Step::Hidden("values".to_owned());
+    let mut unheld = Vec::new();
+    let set = ["arn", "created_date", "id", "last_updated_date", "resource_owner"];
+    unheld::add(values, &set, planned.spot.member("values"), "", UnheldReason::SetByService, &mut unheld);
     let mesh_owner = text("mesh_owner").filter(|owner| stand_ins.within(owner).is_none());
     declare(
         Draft {
@@ -105,6 +109,8 @@ fn resource(
             stand_ins,
             tags: Some(tags.map(tags_of).unwrap_or_default()),
             mesh_owner,
+            captured_at: None,
+            unheld,
         },
         reading,
     );
