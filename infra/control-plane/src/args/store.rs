@@ -36,6 +36,11 @@ enum RoleArg {
 }
 
 impl StoreArgs {
+    /// Whether the state outlives the process in a store of its own.
+    pub(crate) const fn is_shared(&self) -> bool {
+        matches!(self.store, Some(StoreArg::Shared(_)))
+    }
+
     /// The settings. Fails on an option that has no effect without another one.
     pub(crate) fn settings(self, data: Option<&Path>) -> Result<(Option<SharedStore>, ReplicaRole), &'static str> {
         let store = match (self.store, data) {
@@ -56,9 +61,13 @@ impl StoreArgs {
     }
 }
 
+pub(super) fn shared_store(text: &str) -> Result<SharedStore, String> {
+    text.parse().map_err(|error: control_plane::SharedStoreError| error.to_string())
+}
+
 fn store(text: &str) -> Result<StoreArg, String> {
     if text == "memory" {
         return Ok(StoreArg::Memory);
     }
-    text.parse().map(StoreArg::Shared).map_err(|error: control_plane::SharedStoreError| error.to_string())
+    shared_store(text).map(StoreArg::Shared)
 }

@@ -186,7 +186,9 @@ pub(super) async fn report(shared: &StoreShared, presence: &Presence) {
         let late = |_| Err(LogError::unknown("report this replica", "no response in time"));
         match timeout(REQUEST_TIMEOUT, exchange).await.unwrap_or_else(late) {
             Ok(()) => {
-                shared.set_writers(presence.writers());
+                let writers = presence.writers();
+                shared.metrics.store().reported(writers.count);
+                shared.set_writers(writers);
                 is_failing = false;
             }
             Err(LogError::Invalid { what }) => {
