@@ -33,7 +33,7 @@ async fn main() -> ExitCode {
         return match (written, output) {
             (Ok(()), _) => ExitCode::SUCCESS,
             (Err(error), Some(file)) => {
-                // Without standard error there is no place for the reason.
+                // The reason is lost without standard error.
                 let _ = writeln!(io::stderr(), "failed to write {}: {error}", file.display());
                 ExitCode::FAILURE
             }
@@ -86,7 +86,7 @@ fn parse() -> args::Args {
     parsed.unwrap_or_else(|error| {
         let text = error.to_string();
         for origin in origins.iter().filter(|origin| origin.split(' ').next().is_some_and(|flag| text.contains(flag))) {
-            // Without standard error there is no place for the note.
+            // The note is lost without standard error.
             let _ = writeln!(io::stderr(), "note: {origin}");
         }
         error.exit()

@@ -1,4 +1,4 @@
-//! The listener for operations: metrics and health checks, without authentication, on an address of its own.
+//! The listener for operations: metrics and health checks, without authentication, on a separate address.
 //!
 //! It serves no resource and no name of one, so that a scraper needs no key. Its connections have separate limits: a
 //! scraper that misbehaves takes nothing from callers of the API.

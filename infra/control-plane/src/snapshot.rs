@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A snapshot is the state at one moment: it contains every write that was acknowledged before it began. Writes go on
-//! meanwhile. A restored store is another store, with an id of its own.
+//! meanwhile. A restored store has a new id.
 
 mod error;
 mod file;

@@ -85,7 +85,7 @@ fn require_static(path: &Path, program: &[u8]) -> Result<()> {
     }
 }
 
-/// Whether an ELF program names a loader (a program header of type `PT_INTERP`). `None` if it is no such program.
+/// Whether an ELF program names a loader (a program header of type `PT_INTERP`). `None` for other files.
 fn needs_loader(program: &[u8]) -> Option<bool> {
     const PT_INTERP: u64 = 3;
     let number = |at: usize, bytes: usize| -> Option<u64> {

@@ -44,7 +44,7 @@ pub(crate) enum SourceError {
         /// The error of the parser.
         reason: String,
     },
-    /// The file has a member that is no option.
+    /// No option has the name of a member of the file.
     #[error("invalid settings file {file}: unknown member `{member}`; `control-plane --help` lists the options")]
     Unknown {
         /// The file.

@@ -106,3 +106,56 @@ fn lasting_store_needs_an_account() {
         assert_eq!(args.account().is_ok(), is_accepted, "{args:?}");
     }
 }
+
+#[test]
+fn deployment_files_name_existing_options() {
+    let command = Args::command();
+    let options: Vec<&str> =
+        command.get_arguments().filter(|arg| is_setting(arg)).filter_map(clap::Arg::get_long).collect();
+    let variables: Vec<String> = options.iter().map(|option| variable_name(option)).collect();
+    let template = include_str!("../../../deploy/ecs/control-plane.yaml");
+    let named: Vec<&str> =
+        template.split("Name: MESHWARDEN_").skip(1).filter_map(|rest| rest.split(',').next()).collect();
+    assert!(named.len() > 10, "{named:?}");
+    for name in named {
+        assert!(
+            variables.contains(&format!("MESHWARDEN_{name}")),
+            "MESHWARDEN_{name} is not the variable of an option"
+        );
+    }
+    let chart = include_str!("../../../deploy/helm/meshwarden-control-plane/templates/_helpers.tpl");
+    let members: Vec<&str> = chart
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("  \"").or_else(|| line.split_once("set $settings \"").map(|(_, rest)| rest))
+        })
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert!(members.len() > 10, "{members:?}");
+    for member in members {
+        assert!(options.contains(&member), "no option is called {member}");
+    }
+}
+
+#[test]
+fn sidecar_definitions_have_valid_bootstraps() {
+    let pod = include_str!("../../../deploy/sidecar/kubernetes.yaml");
+    let args: Vec<&str> = pod
+        .lines()
+        .skip_while(|line| line.trim() != "- bootstrap")
+        .map_while(|line| line.trim().strip_prefix("- "))
+        .collect();
+    assert!(args.len() > 5, "{args:?}");
+    Args::try_parse_from([&["control-plane"], args.as_slice()].concat()).unwrap();
+    let task = include_str!("../../../deploy/sidecar/ecs-task.yaml");
+    let flags = task.lines().filter_map(|line| {
+        line.trim().trim_start_matches("- ").trim_start_matches("!Sub ").trim_matches('"').strip_prefix("--")
+    });
+    let flags: Vec<&str> = flags.filter_map(|flag| flag.split('=').next()).collect();
+    let command = Args::command();
+    let bootstrap = command.find_subcommand("bootstrap").unwrap();
+    assert!(flags.len() > 5, "{flags:?}");
+    for flag in flags {
+        assert!(bootstrap.get_arguments().any(|arg| arg.get_long() == Some(flag)), "--{flag} is missing in bootstrap");
+    }
+}

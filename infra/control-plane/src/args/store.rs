@@ -36,7 +36,7 @@ enum RoleArg {
 }
 
 impl StoreArgs {
-    /// Whether the state outlives the process in a store of its own.
+    /// Whether replicas can share the store.
     pub(crate) const fn is_shared(&self) -> bool {
         matches!(self.store, Some(StoreArg::Shared(_)))
     }

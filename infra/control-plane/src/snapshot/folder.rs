@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{SnapshotError, StoreSnapshot, socket};
 use crate::storage::{Disk, OpenError, Storage as _, read_folder};
 
-/// Takes a snapshot of a folder: by its process, or by reading the file if there is no process.
+/// Takes a snapshot of a folder: by its process, or from the file without a process.
 pub(super) async fn take(folder: &Path) -> Result<StoreSnapshot, SnapshotError> {
     if !folder.join("meshwarden.redb").exists() {
         return Err(SnapshotError::Missing { store: folder.display().to_string() });

@@ -1,4 +1,4 @@
-//! The command as an operator runs it: metrics on an address of their own, JSON logs, settings from a file and from the
+//! The command as an operator runs it: metrics on a separate address, JSON logs, settings from a file and from the
 //! environment, snapshots while writes go on, and the stores of earlier releases.
 
 use std::collections::BTreeSet;
@@ -82,7 +82,7 @@ fn run(args: &[&str]) -> (bool, String, String) {
 }
 
 #[test]
-fn metrics_have_an_address_of_their_own_without_authentication() {
+fn metrics_are_served_on_a_separate_address_without_authentication() {
     let scratch = Scratch::new();
     let keys = scratch.file("keys.json");
     fs::write(&keys, r#"{"keys": [{"id": "AKIDTEST", "secret": "0123456789abcdef0123", "name": "test"}]}"#).unwrap();

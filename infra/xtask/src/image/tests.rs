@@ -60,7 +60,7 @@ fn layout_leads_from_the_index_to_the_files_of_a_user_without_rights() {
     assert_eq!(config["config"]["Labels"]["org.opencontainers.image.version"], "1.2.3");
     assert_eq!(config["config"]["Labels"]["org.opencontainers.image.revision"], "a".repeat(40));
 
-    // The layer, unpacked by tar, is the one whose digest the config has.
+    // The layer, unpacked by tar, has the digest in the config.
     let layer = scratch.0.join("layer.tar.gz");
     fs::write(&layer, blob(&folder, &manifest["layers"][0])).unwrap();
     let tar = |args: &[&str]| {
