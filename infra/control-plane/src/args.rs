@@ -5,6 +5,9 @@ mod api;
 mod connections;
 mod events;
 mod instances;
+pub(crate) mod operations;
+pub(crate) mod snapshot;
+pub(crate) mod sources;
 mod store;
 mod xds;
 
@@ -25,6 +28,8 @@ use control_plane::{QuotaPreset, QuotaSetting, Quotas, Settings};
 use events::EventArgs;
 use instances::InstanceArgs;
 use mesh::name::AccountId;
+use operations::OperationsArgs;
+use snapshot::{RestoreArgs, SnapshotArgs};
 use store::StoreArgs;
 
 /// Serves the App Mesh API, and xDS to Envoy proxies.
@@ -43,9 +48,9 @@ pub(crate) struct Args {
     api: SocketAddr,
     #[command(flatten)]
     who: ApiArgs,
-    /// The account that owns every mesh.
-    #[arg(long, value_name = "ID", default_value = "123456789012", value_parser = AccountId::parse)]
-    account: AccountId,
+    /// The account that owns every mesh. Required with `--data` and with a shared store; 123456789012 in memory.
+    #[arg(long, value_name = "ID", value_parser = AccountId::parse)]
+    account: Option<AccountId>,
     /// The region in ARNs.
     #[arg(long, default_value = "us-east-1", value_parser = Region::parse)]
     region: Region,
@@ -73,6 +78,8 @@ pub(crate) struct Args {
     events: EventArgs,
     #[command(flatten)]
     certificates: CertificateArgs,
+    #[command(flatten)]
+    pub(crate) operations: OperationsArgs,
 }
 
 /// Commands other than serving.
@@ -82,12 +89,34 @@ pub(crate) enum Command {
     Bootstrap(Box<BootstrapArgs>),
     /// Serves bound secrets on a socket, to the proxies of this machine.
     Sds(SdsArgs),
+    /// Writes the state of a store to a file, also while it is in use.
+    Snapshot(SnapshotArgs),
+    /// Fills an empty store from a snapshot.
+    Restore(RestoreArgs),
 }
 
+/// The account of a state that ends with the process.
+const MEMORY_ACCOUNT: &str = "123456789012";
+
 impl Args {
+    /// The account. Fails without one where the state lasts: its ARNs cannot be changed later.
+    fn account(&self) -> Result<AccountId, String> {
+        match &self.account {
+            Some(account) => Ok(account.clone()),
+            None if self.data.is_some() || self.store.is_shared() => {
+                Err("--account is required with --data or a shared --store: the stored ARNs contain it".to_owned())
+            }
+            None => AccountId::parse(MEMORY_ACCOUNT).map_err(|error| error.to_string()),
+        }
+    }
+
     /// The settings. Fails on an option that has no effect without another one.
     pub(crate) async fn settings(self) -> Result<Settings, clap::Error> {
         let refused = |text: &str| Err(Self::command().error(ErrorKind::ArgumentConflict, text));
+        let account = match self.account() {
+            Ok(account) => account,
+            Err(text) => return Err(Self::command().error(ErrorKind::MissingRequiredArgument, text)),
+        };
         let (api_auth, api_tls) = match self.who.settings() {
             Ok(settings) => settings,
             Err(text) => return refused(text),
@@ -127,7 +156,8 @@ impl Args {
             data: self.data,
             events: self.events.receivers().await,
             xds,
-            ..Settings::new(self.account, self.region)
+            metrics: self.operations.metrics,
+            ..Settings::new(account, self.region)
         })
     }
 }

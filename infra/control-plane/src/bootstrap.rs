@@ -60,6 +60,10 @@ pub(crate) struct BootstrapArgs {
     /// Default: `targets` with `--statsd`, since CloudWatch bills each metric, and `all` otherwise.
     #[arg(long, value_name = "SET")]
     stats: Option<StatisticsSetArg>,
+    /// Write the configuration to this file instead of standard output: an init container of an image without a shell
+    /// cannot redirect its output.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
 /// The sets of statistics that an Envoy can keep.
@@ -81,6 +85,11 @@ fn datagram_address(text: &str) -> Result<SocketAddr, String> {
 }
 
 impl BootstrapArgs {
+    /// The file that the configuration is written to, instead of standard output.
+    pub(crate) fn output(&self) -> Option<PathBuf> {
+        self.output.clone()
+    }
+
     /// The configuration as JSON, or the conflict between the options.
     pub(crate) fn print(self) -> Result<String, clap::Error> {
         if self.prometheus.is_some() && self.admin.port() == 0 {

@@ -17,8 +17,10 @@
 //! - `events` sends every accepted write to the receivers of change events, without delaying it.
 //! - `state` holds the resources and the rules for changing them. The same writes with the same stamps lead to the same
 //!   state. Checks of a spec that do not depend on other resources are in `mesh::validate`.
+//! - `operations` serves the metrics and health checks on a separate address.
 //! - `store` shares the state between connections, and shows no client a change that is not stored.
 //! - `storage` makes the state durable; `metrics` counts.
+//! - `snapshot` copies the state of a store to a file, and back into an empty store.
 //! - `certificates` caches the certificates that proxies present and trust, `instances` the endpoints from Cloud Map; both
 //!   poll their sources.
 //! - `xds` serves Envoy proxies: their part of the mesh, and every change of it.
@@ -43,12 +45,14 @@ mod label;
 mod listen;
 mod log;
 mod metrics;
+mod operations;
 mod percent;
 mod quotas;
 mod schedule;
 mod secrets;
 mod server;
 mod settings;
+pub mod snapshot;
 pub mod state;
 pub mod storage;
 mod store;

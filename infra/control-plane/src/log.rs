@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// The longest text from outside in a field, in bytes.
@@ -62,19 +63,26 @@ impl LogThrottle {
 
 /// Writes log lines to standard error, none longer than 16 KiB.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct BoundedLog;
+pub struct BoundedLog {
+    /// Whether each line is a JSON object: a longer one is then replaced by an object with its beginning, so that every
+    /// line can be parsed.
+    pub is_json: bool,
+}
 
 impl<'a> MakeWriter<'a> for BoundedLog {
     type Writer = BoundedLine<io::Stderr>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        BoundedLine(io::stderr())
+        BoundedLine { writer: io::stderr(), is_json: self.is_json }
     }
 }
 
 /// Writes a line, cut at the limit.
 #[derive(Debug)]
-pub struct BoundedLine<W>(W);
+pub struct BoundedLine<W> {
+    writer: W,
+    is_json: bool,
+}
 
 impl<W: Write> Write for BoundedLine<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
@@ -83,17 +91,24 @@ impl<W: Write> Write for BoundedLine<W> {
 
     fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
         let Some(start) = line.get(..MAX_LINE).filter(|start| start.len() < line.len()) else {
-            return self.0.write_all(line);
+            return self.writer.write_all(line);
         };
+        if self.is_json {
+            // Escaping makes the text longer, six-fold at most.
+            let start = String::from_utf8_lossy(start.get(..MAX_LINE / 8).unwrap_or(start));
+            let short =
+                json!({"level": "WARN", "message": "log line is too long", "bytes": line.len(), "start": start});
+            return writeln!(self.writer, "{short}");
+        }
         let mut short = String::from_utf8_lossy(start).into_owned();
         short.push_str("... (");
         short.push_str(&line.len().saturating_sub(MAX_LINE).to_string());
         short.push_str(" bytes more)\n");
-        self.0.write_all(short.as_bytes())
+        self.writer.write_all(short.as_bytes())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.writer.flush()
     }
 }
 
@@ -111,12 +126,24 @@ mod tests {
 
     #[test]
     fn long_lines_are_cut() {
-        let mut written = BoundedLine(Vec::new());
+        let mut written = BoundedLine { writer: Vec::new(), is_json: false };
         written.write_all(b"short\n").unwrap();
-        assert_eq!(written.0, b"short\n");
-        written.0.clear();
+        assert_eq!(written.writer, b"short\n");
+        written.writer.clear();
         written.write_all(&vec![b'x'; 3_000_000]).unwrap();
-        assert!(written.0.len() < MAX_LINE + 40 && written.0.ends_with(b"bytes more)\n"));
+        assert!(written.writer.len() < MAX_LINE + 40 && written.writer.ends_with(b"bytes more)\n"));
+    }
+
+    #[test]
+    fn long_json_lines_stay_json() {
+        for text in ["x", "\u{1}", "\""] {
+            let mut written = BoundedLine { writer: Vec::new(), is_json: true };
+            let line = format!("{}\n", json!({"message": text.repeat(3_000_000)}));
+            written.write_all(line.as_bytes()).unwrap();
+            let short: serde_json::Value = serde_json::from_slice(&written.writer).unwrap();
+            assert_eq!(short["bytes"], line.len());
+            assert!(written.writer.len() < MAX_LINE && written.writer.ends_with(b"\n"));
+        }
     }
 
     #[test]

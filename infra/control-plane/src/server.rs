@@ -17,8 +17,10 @@ use crate::connections::{BodyBudget, BodyBudgetLimits, ConnectionTable};
 use crate::events::Events;
 use crate::http::{self, Api};
 use crate::listen;
+use crate::operations::OperationsListener;
 use crate::quotas::Quotas;
 use crate::settings::{Settings, SharedStore};
+use crate::snapshot::SnapshotSocket;
 use crate::state::Realm;
 use crate::storage::{Disk, ItemLog, OpenError, SharedOpenError};
 use crate::store::{LogStartError, ReplicaRole, Store};
@@ -44,6 +46,8 @@ pub struct Server {
     api: Arc<Api>,
     connections: Arc<ConnectionTable>,
     ads: Ads,
+    operations: Option<OperationsListener>,
+    snapshots: Option<SnapshotSocket>,
 }
 
 impl Server {
@@ -85,6 +89,14 @@ impl Server {
         let listener = TcpListener::bind(requested).await.map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
         store.set_serve_stale(settings.serve_stale);
+        let operations = match settings.metrics {
+            Some(addr) => {
+                let failed = |source| BindError::Address { addr, source };
+                Some(OperationsListener::bind(addr).await.map_err(failed)?)
+            }
+            None => None,
+        };
+        let snapshots = settings.data.as_deref().filter(|_| settings.store.is_none()).and_then(SnapshotSocket::bind);
         let store = Arc::new(store);
         let counts = store.metrics().connections();
         let guard = Guard::new(&settings.api_auth, addr, settings.region.clone(), counts.clone())?;
@@ -98,7 +110,7 @@ impl Server {
         let ads = Ads::bind(xds, realm.account().clone(), &store, limits).await?;
         let events = Events::start(settings.events, store.metrics());
         let api = Api { guard, admission, events, realm, store, bodies, proxies: Arc::clone(&ads.shared) };
-        Ok(Self { listener, addr, tls, api: Arc::new(api), connections, ads })
+        Ok(Self { listener, addr, tls, api: Arc::new(api), connections, ads, operations, snapshots })
     }
 
     /// The address that it listens on.
@@ -112,6 +124,12 @@ impl Server {
     pub fn endpoint(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.addr)
+    }
+
+    /// The address of the metrics, if they have one of their own.
+    #[must_use]
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.operations.as_ref().map(OperationsListener::addr)
     }
 
     /// The xDS listeners in the format of the command line: `127.0.0.1:41235` or `unix:/run/xds.sock`.
@@ -143,6 +161,12 @@ impl Server {
         };
         let served = Arc::clone(&self.api);
         let sweeping = self.connections.sweep();
+        let operations = self
+            .operations
+            .map(|listener| tokio::spawn(listener.serve(http::operations(Arc::clone(&self.api)), stopping.clone())));
+        let snapshots = self
+            .snapshots
+            .map(|socket| tokio::spawn(socket.serve(Arc::clone(&self.api.store), self.api.realm.clone())));
         let router = http::router(self.api);
         let api = listen::serve(self.listener, self.tls, router, self.connections, stopping.clone());
         let api = api.inspect(|()| {
@@ -167,6 +191,9 @@ impl Server {
             }
         };
         sweeping.abort();
+        for task in [operations, snapshots].into_iter().flatten() {
+            task.abort();
+        }
         served.events.drain().await;
         ended
     }

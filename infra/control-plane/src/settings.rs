@@ -77,6 +77,9 @@ pub struct Settings {
     pub api_auth: ApiAuth,
     /// The API's TLS certificate and key. `None` serves the API without TLS.
     pub api_tls: Option<TlsFiles>,
+    /// The address of the metrics and health checks, which need no authentication there. `None` serves them on the
+    /// API's address only.
+    pub metrics: Option<SocketAddr>,
     /// The account that owns every mesh.
     pub account: AccountId,
     /// The region in every ARN.
@@ -109,6 +112,7 @@ impl Settings {
             api: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             api_auth: ApiAuth::default(),
             api_tls: None,
+            metrics: None,
             connections: ConnectionLimits::default(),
             account,
             region,

@@ -300,6 +300,12 @@ impl Store {
         read(self.shared.replica().stored())
     }
 
+    /// Every record of the stored state, and the last entry of the log that it contains.
+    pub(crate) fn records(&self) -> (Sequence, Vec<Record>) {
+        let replica = self.shared.replica();
+        (replica.sequence(), replica.stored().records())
+    }
+
     /// The last entry of the log that the state contains.
     #[must_use]
     pub fn sequence(&self) -> Sequence {

@@ -73,6 +73,15 @@ pub(crate) enum Task {
         /// A JSON file, such as one of events/
         event: PathBuf,
     },
+    /// Lay out the container image of the control plane in target/image, without a container engine
+    Image {
+        /// The program, linked statically. Without it, a release is built
+        #[arg(long, value_name = "FILE")]
+        program: Option<PathBuf>,
+        /// The folder of the image; the archive is written next to it
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+    },
     /// Cause failures on a separate stack, and show how Meshwarden reacts
     Demo {
         /// Run only this scenario

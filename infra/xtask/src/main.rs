@@ -1,10 +1,11 @@
 //! `cargo xtask`: the entry point for developers and CI.
 //!
 //! ```text
-//!   test ──► fmt, clippy, set-up, cfn-lint, all tests, docs, cargo-deny
+//!   test ──► fmt, clippy, set-up, deployment files, all tests, docs, cargo-deny
 //!   up ────► .local/venv, control plane, MiniStack, demo mesh, functions, template ──► .local/env
 //!   attack ─► floods, malformed requests, kills, full disks: control plane; misbehaving services: functions
 //!   bench ──► programs built as for AWS ──► a table of ratios
+//!   image ─► the container image of the control plane in target/image
 //!   demo ──► a separate stack of the same kind, then one failure after another ──► weights before and after
 //! ```
 //!
@@ -19,8 +20,10 @@ mod command;
 mod console;
 mod demo;
 mod demo_mesh;
+mod deployment;
 mod failure;
 mod http;
+mod image;
 mod interrupt;
 mod junit;
 mod process;
@@ -68,6 +71,7 @@ fn run(task: Task) -> Result<()> {
         Task::Load { switch } => stack::switch_load(&workspace, switch == Switch::On),
         Task::Down => stack::down(&workspace),
         Task::Invoke { function, event } => stack::invoke(&workspace, &function, &event),
+        Task::Image { program, to } => image::run(&workspace, program, to),
         Task::Demo { scenario } => demo::run(&workspace, scenario),
     }
 }

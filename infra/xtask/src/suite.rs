@@ -9,6 +9,7 @@ use crate::advisories;
 use crate::command::Run;
 use crate::console::{say, step};
 use crate::demo;
+use crate::deployment;
 use crate::failure::{Failure, Result};
 use crate::junit::{TestCounts, report_failures};
 use crate::setup::{self, DENY, NEXTEST};
@@ -66,7 +67,7 @@ fn all_steps(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     tally.step("lints", || clippy(workspace, &["--workspace"]))?;
     let nextest = setup::tool(workspace, NEXTEST)?;
     tally.step("set-up", || setup::everything(workspace))?;
-    tally.step("template", || template(workspace))?;
+    tally.step("deployment files", || deployment::check(workspace))?;
     tally.step("documentation examples", || {
         Run::cargo(workspace.root()).args(["test", "--locked", "--workspace", "--doc", "--quiet"]).shown()
     })?;
@@ -99,13 +100,6 @@ fn clippy(workspace: &Workspace, packages: &[&str]) -> Result<()> {
         .args(packages)
         .args(["--", "-D", "warnings"])
         .shown()
-}
-
-fn template(workspace: &Workspace) -> Result<()> {
-    step("cfn-lint infra/template.yaml", |progress| {
-        Run::new(workspace.venv_program("cfn-lint"), workspace.root()).args(["infra/template.yaml"]).condensed(progress)
-    })?;
-    Ok(())
 }
 
 fn dependencies(workspace: &Workspace) -> Result<()> {

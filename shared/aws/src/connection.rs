@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 
 use crate::answer::BoundedAnswers;
 use crate::fresh_identity::{FreshIdentities, Renewal};
 use crate::retry;
+use crate::trusted_roots::trusted_roots;
 
 /// The time-out of a connection. Within a region a connection takes milliseconds. After a second the endpoint is
 /// unreachable, and the next attempt may find another address.
@@ -35,8 +36,10 @@ impl Connection {
     /// Reads region, credentials and endpoints from the SDK's own variables and files, and from no other source.
     pub(crate) async fn open() -> Self {
         // All clients share this one, so that the root certificates are parsed once and connections are reused.
-        let http =
-            aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .tls_context(tls_context())
+            .build_https();
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -61,6 +64,19 @@ impl Connection {
         }
         Self { config: builder.build(), renewal }
     }
+}
+
+/// The root certificates of this process. With an invalid file no certificate is trusted: falling back to the roots of the
+/// machine would accept servers that the file excludes.
+fn tls_context() -> TlsContext {
+    let roots = trusted_roots(|name| std::env::var_os(name)).unwrap_or_else(|error| {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "failed to load root certificates; every TLS connection fails"
+        );
+        TrustStore::empty()
+    });
+    TlsContext::builder().with_trust_store(roots).build().unwrap_or_default()
 }
 
 /// The settings of one service's client: those of the connection, and retry rules with a separate stock of retries.

@@ -53,6 +53,7 @@ mod sns;
 #[cfg(feature = "ssm")]
 mod ssm;
 mod state_table;
+mod trusted_roots;
 
 use std::sync::Arc;
 
@@ -97,6 +98,7 @@ pub use sns::Topic;
 #[cfg(feature = "ssm")]
 pub use ssm::PolicyParameter;
 pub use state_table::StateTable;
+pub use trusted_roots::RootsError;
 
 /// Creates all adapters, which share one connection.
 #[derive(Clone, Debug)]

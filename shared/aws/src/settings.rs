@@ -4,6 +4,7 @@
 use std::env;
 
 use crate::Aws;
+use crate::trusted_roots::{RootsError, trusted_roots};
 
 /// The prefix of the variables that name an endpoint, for all services or, with a suffix, for one.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL";
@@ -28,6 +29,9 @@ pub enum SettingsError {
         /// The value of the variable.
         given: String,
     },
+    /// The file of root certificates cannot be used.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
 }
 
 impl Aws {
@@ -35,6 +39,7 @@ impl Aws {
     pub async fn open_checked() -> Result<Self, SettingsError> {
         let variables = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
         endpoints(variables.map(|(name, value)| (name, value.to_string_lossy().into_owned())))?;
+        trusted_roots(|name| env::var_os(name))?;
         let aws = Self::open().await;
         region(aws.connection.config.region().map(AsRef::as_ref))?;
         Ok(aws)

@@ -48,6 +48,11 @@ impl StoreArgs {
         self.serve_stale_for
     }
 
+    /// Whether replicas can share the store.
+    pub(crate) const fn is_shared(&self) -> bool {
+        matches!(self.store, Some(StoreArg::Shared(_)))
+    }
+
     /// The settings. Fails on an option that has no effect without another one.
     pub(crate) fn settings(self, data: Option<&Path>) -> Result<(Option<SharedStore>, ReplicaRole), &'static str> {
         let store = match (self.store, data) {
@@ -68,9 +73,13 @@ impl StoreArgs {
     }
 }
 
+pub(super) fn shared_store(text: &str) -> Result<SharedStore, String> {
+    text.parse().map_err(|error: control_plane::SharedStoreError| error.to_string())
+}
+
 fn store(text: &str) -> Result<StoreArg, String> {
     if text == "memory" {
         return Ok(StoreArg::Memory);
     }
-    text.parse().map(StoreArg::Shared).map_err(|error: control_plane::SharedStoreError| error.to_string())
+    shared_store(text).map(StoreArg::Shared)
 }

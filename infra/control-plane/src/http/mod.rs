@@ -41,14 +41,9 @@ use request::Call;
 pub(crate) fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/healthz", get(async || answer::healthy()))
-        .route(
-            "/readyz",
-            get(async |State(api): State<Arc<Api>>| {
-                answer::ready(problem(&api), api.admission.as_ref().and_then(Admission::problem))
-            }),
-        )
+        .route("/readyz", get(readiness))
         .route("/readyz/xds", get(async |State(api): State<Arc<Api>>| answer::ready(xds_problem(&api), None)))
-        .route("/metrics", get(async |State(api): State<Arc<Api>>| answer::metrics(&api.store, &api.proxies)))
+        .route("/metrics", get(metrics))
         .route("/certificates", get(certificates::all))
         .route("/certificates/refresh", post(certificates::refresh))
         .route("/findings/{mesh}", get(findings::of_mesh))
@@ -59,6 +54,23 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .fallback(handle)
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guarded::admitted))
         .with_state(api)
+}
+
+/// The router of the listener for operations: the metrics and health checks, without authentication.
+pub(crate) fn operations(api: Arc<Api>) -> Router {
+    Router::new()
+        .route("/healthz", get(async || answer::healthy()))
+        .route("/readyz", get(readiness))
+        .route("/metrics", get(metrics))
+        .with_state(api)
+}
+
+async fn readiness(State(api): State<Arc<Api>>) -> Response {
+    answer::ready(problem(&api), api.admission.as_ref().and_then(Admission::problem))
+}
+
+async fn metrics(State(api): State<Arc<Api>>) -> Response {
+    answer::metrics(&api.store, &api.proxies)
 }
 
 /// Answers from the current state, or says how old the answer may be. The API operations do the same by themselves.

@@ -4,7 +4,12 @@
 
 mod events;
 mod instances;
+mod process;
+mod store;
 mod xds;
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::time::Duration;
@@ -25,6 +30,8 @@ use crate::label::Label;
 use crate::state::{Change, Operation, State};
 pub(crate) use events::EventMetrics;
 use instances::InstanceMetrics;
+use process::ProcessMetrics;
+use store::StoreMetrics;
 pub use xds::{ProxyKind, XdsMetrics, XdsType};
 
 /// The content type of [`Metrics::text`].
@@ -41,6 +48,7 @@ type Histograms = Family<[Label; 1], Histogram, fn() -> Histogram>;
 pub struct Metrics {
     registry: Registry,
     requests: Family<[Label; 2], Counter>,
+    responses: Family<[Label; 2], Counter>,
     durations: Histograms,
     writes: Family<[Label; 2], Counter>,
     findings: Family<[Label; 2], Counter>,
@@ -54,6 +62,8 @@ pub struct Metrics {
     instances: InstanceMetrics,
     xds: XdsMetrics,
     connections: ConnectionMetrics,
+    store: StoreMetrics,
+    process: ProcessMetrics,
 }
 
 impl Metrics {
@@ -63,6 +73,8 @@ impl Metrics {
         let mut registry = Registry::with_prefix("meshwarden");
         let requests = Family::<[Label; 2], Counter>::default();
         registry.register("requests", "Requests to the API, by operation and outcome", requests.clone());
+        let responses = Family::<[Label; 2], Counter>::default();
+        registry.register("responses", "Responses of the API, by operation and HTTP status code", responses.clone());
         let durations = Histograms::new_with_constructor(histogram);
         let help = "Time from a request's head to its response, by operation";
         registry.register_with_unit("request_duration", help, Unit::Seconds, durations.clone());
@@ -94,9 +106,12 @@ impl Metrics {
         let instances = InstanceMetrics::registered(&mut registry);
         let xds = XdsMetrics::registered(&mut registry);
         let connections = ConnectionMetrics::registered(&mut registry);
+        let store = StoreMetrics::registered(&mut registry);
+        let process = ProcessMetrics::registered(&mut registry);
         Self {
             registry,
             requests,
+            responses,
             durations,
             writes,
             findings,
@@ -110,7 +125,14 @@ impl Metrics {
             instances,
             xds,
             connections,
+            store,
+            process,
         }
+    }
+
+    /// The metrics of a shared store, updated by its worker.
+    pub(crate) const fn store(&self) -> &StoreMetrics {
+        &self.store
     }
 
     /// The metrics of connections and unknown callers, updated by the connection table and by authentication.
@@ -132,6 +154,8 @@ impl Metrics {
     /// Counts a completed request.
     pub(crate) fn completed(&self, operation: &'static str, error: Option<ErrorType>, took: Duration) {
         let outcome = error.map_or("success", ErrorType::name);
+        let code = error.map_or("200", code);
+        self.responses.get_or_create(&[("operation", operation), ("code", code)]).inc();
         self.requests.get_or_create(&[("operation", operation), ("outcome", outcome)]).inc();
         self.durations.get_or_create(&[("operation", operation)]).observe(took.as_secs_f64());
     }
@@ -191,6 +215,8 @@ impl Metrics {
         for (kind_of, count) in state.counts() {
             self.resources.get_or_create(&[("kind", kind(kind_of))]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+        self.store.refresh();
+        self.process.refresh();
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)
@@ -218,6 +244,19 @@ impl Default for Metrics {
 
 fn histogram() -> Histogram {
     Histogram::new(DURATIONS)
+}
+
+/// The label value of an error's status code.
+const fn code(error: ErrorType) -> &'static str {
+    match error {
+        ErrorType::BadRequest | ErrorType::LimitExceeded | ErrorType::TooManyTags => "400",
+        ErrorType::Forbidden => "403",
+        ErrorType::NotFound | ErrorType::UnknownOperation => "404",
+        ErrorType::MethodNotAllowed => "405",
+        ErrorType::Conflict | ErrorType::ResourceInUse => "409",
+        ErrorType::TooManyRequests => "429",
+        ErrorType::ServiceUnavailable => "503",
+    }
 }
 
 /// The label value of a kind.

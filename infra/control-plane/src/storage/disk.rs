@@ -125,6 +125,26 @@ impl Disk {
     }
 }
 
+/// The content of a folder that no process uses.
+#[derive(Debug)]
+pub(crate) struct FolderContent {
+    pub(crate) realm: Realm,
+    pub(crate) store: Uuid,
+    pub(crate) sequence: u64,
+    pub(crate) digest: Digest,
+    pub(crate) records: Vec<Record>,
+}
+
+/// Reads the store of an existing folder. It must contain every acknowledged write.
+pub(crate) fn read_folder(folder: &Path) -> Result<FolderContent, OpenError> {
+    let folder = Folder::lock(folder)?;
+    let path = folder.store();
+    let content = verify::read_any(&path, &fs::read(&path).map_err(system("read", &path))?)?;
+    folder.complete(content.seal.store, content.seal.sequence)?;
+    let Seal { store, account, region, sequence, digest } = content.seal;
+    Ok(FolderContent { realm: Realm::new(account, region), store, sequence, digest, records: content.records })
+}
+
 impl Storage for Disk {
     fn commit(&mut self, records: &[Record]) -> Result<(), CommitError> {
         catch_panic(|| self.append(records))

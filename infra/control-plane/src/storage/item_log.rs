@@ -43,9 +43,9 @@ const REPLICA: &str = "replica";
 /// A log in a store of items.
 #[derive(Debug)]
 pub struct ItemLog {
-    items: Arc<dyn Items>,
+    pub(super) items: Arc<dyn Items>,
     /// The id of the log, drawn when it was created.
-    id: Uuid,
+    pub(super) id: Uuid,
 }
 
 impl ItemLog {

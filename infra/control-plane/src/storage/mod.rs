@@ -7,6 +7,7 @@
 //!  DIR/meshwarden.redb           the records, and a seal: format, realm, sequence, digest of all records
 //!  DIR/meshwarden.acknowledged   the last answered commit: the records must include it
 //!  DIR/meshwarden.reserve        reserved disk space, released for deletions when the disk is full
+//!  DIR/meshwarden.snapshots      a socket at which the process answers with a snapshot
 //!  DIR/../.NAME.meshwarden       shows that DIR has a store, in case DIR is removed or its volume is not mounted
 //! ```
 //!
@@ -37,6 +38,7 @@ mod registry;
 mod reserve;
 mod seal;
 mod verify;
+mod whole;
 
 #[cfg(test)]
 mod tests;
@@ -45,6 +47,7 @@ use std::fmt;
 
 pub use digest::Digest;
 pub use disk::Disk;
+pub(crate) use disk::read_folder;
 pub use error::{CommitError, OpenError};
 pub use item_log::ItemLog;
 pub use local::LocalLog;
@@ -52,6 +55,7 @@ pub use log::{Appended, Entry, EntryOrigin, Log, LogError, LogItem, LogPage, Seq
 pub use memory_log::MemoryLog;
 pub use open_error::SharedOpenError;
 pub use registry::{EvidenceChunk, Registry, ReplicaRecord, ReplicaState};
+pub(crate) use whole::{RestoreOutcome, StoredLog};
 
 use crate::state::Record;
 

@@ -26,8 +26,19 @@ pub(super) struct StoreContent {
     pub(super) repaired: bool,
 }
 
-/// Reads the bytes of the store at `file`, which is used in errors only.
+/// Reads the bytes of the store of a realm at `file`, which is used in errors only.
 pub(super) fn read(file: &Path, bytes: &[u8], realm: &Realm) -> Result<StoreContent, OpenError> {
+    let content = read_any(file, bytes)?;
+    let Seal { account, region, .. } = &content.seal;
+    if Realm::new(account.clone(), region.clone()) != *realm {
+        let (account, region) = (account.clone(), region.as_str().to_owned());
+        return Err(OpenError::OtherRealm { file: file.to_owned(), account, region });
+    }
+    Ok(content)
+}
+
+/// Reads the bytes of a store of any realm.
+pub(super) fn read_any(file: &Path, bytes: &[u8]) -> Result<StoreContent, OpenError> {
     let foreign = |what: &str| OpenError::Foreign { file: file.to_owned(), what: what.to_owned() };
     let damaged = |what: String| OpenError::Damaged { file: file.to_owned(), what };
     if bytes.is_empty() {
@@ -38,18 +49,12 @@ pub(super) fn read(file: &Path, bytes: &[u8], realm: &Realm) -> Result<StoreCont
     }
     // The database asserts invariants that a damaged file breaks.
     let content = catch_unwind(AssertUnwindSafe(|| content(bytes)));
-    let content = match content.unwrap_or_else(|_| Err(ReadFailure::Damage("the database panicked".to_owned()))) {
-        Ok(content) => content,
-        Err(ReadFailure::Unsealed) => return Err(foreign("it has no seal")),
-        Err(ReadFailure::Format(format)) => return Err(OpenError::OtherFormat { file: file.to_owned(), format }),
-        Err(ReadFailure::Damage(what)) => return Err(damaged(what)),
-    };
-    let Seal { account, region, .. } = &content.seal;
-    if Realm::new(account.clone(), region.clone()) != *realm {
-        let (account, region) = (account.clone(), region.as_str().to_owned());
-        return Err(OpenError::OtherRealm { file: file.to_owned(), account, region });
+    match content.unwrap_or_else(|_| Err(ReadFailure::Damage("the database panicked".to_owned()))) {
+        Ok(content) => Ok(content),
+        Err(ReadFailure::Unsealed) => Err(foreign("it has no seal")),
+        Err(ReadFailure::Format(format)) => Err(OpenError::OtherFormat { file: file.to_owned(), format }),
+        Err(ReadFailure::Damage(what)) => Err(damaged(what)),
     }
-    Ok(content)
 }
 
 enum ReadFailure {

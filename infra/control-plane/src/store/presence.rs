@@ -324,7 +324,9 @@ pub(super) async fn report(shared: &StoreShared, presence: &Presence) {
         let late = |_| Err(LogError::unknown("report this replica", "no response in time"));
         match timeout(REQUEST_TIMEOUT, exchange).await.unwrap_or_else(late) {
             Ok(()) => {
-                shared.set_writers(presence.writers());
+                let writers = presence.writers();
+                shared.metrics.store().reported(writers.count);
+                shared.set_writers(writers);
                 shared.reported(began);
                 is_failing = false;
             }

@@ -180,6 +180,9 @@ async fn append(shared: &Arc<StoreShared>, entry: &Arc<Entry>, condition: &mut L
         match outcome {
             Ok(outcome) => {
                 let is_done = outcome == crate::storage::Appended::Done;
+                if !is_done {
+                    shared.metrics.store().conflicted();
+                }
                 // Counted first: a client that has its answer finds the condition of the storage that led to it.
                 shared.metrics.committed(true, began.elapsed());
                 shared.update(|replica| replica.appended(entry.sequence, outcome));
@@ -278,6 +281,7 @@ async fn follow(shared: &StoreShared) {
             let late = |_| Err(LogError::unknown("read the log", "no response in time"));
             match timeout(REQUEST_TIMEOUT, shared.log.read(after)).await.unwrap_or_else(late) {
                 Ok(page) => {
+                    shared.metrics.store().read(began.elapsed());
                     if std::mem::take(&mut is_failing) {
                         tracing::info!("log can be read again");
                     }

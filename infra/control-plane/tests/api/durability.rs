@@ -13,8 +13,11 @@ use uuid::Uuid;
 use crate::fixture::{node, samples};
 use crate::process::{Running, listening, refused, signal, start, wait};
 
+/// The account of the stores.
+const ACCOUNT: &str = "123456789012";
+
 /// A data folder, removed with the test.
-struct Data(PathBuf);
+pub(crate) struct Data(PathBuf);
 
 impl Data {
     fn new() -> Self {
@@ -22,7 +25,7 @@ impl Data {
     }
 
     fn start(&self, more: &[&str]) -> Running {
-        start(&[&["--data", self.0.to_str().unwrap()], more].concat())
+        start(&[&["--account", ACCOUNT, "--data", self.0.to_str().unwrap()], more].concat())
     }
 
     fn store(&self) -> PathBuf {
@@ -215,7 +218,7 @@ fn a_second_process_is_refused() {
     let data = Data::new();
     let running = data.start(&[]);
     let folder = data.0.to_str().unwrap();
-    let error = refused(&["--data", folder]);
+    let error = refused(&["--account", ACCOUNT, "--data", folder]);
     assert!(error.contains(folder) && error.contains("another process"), "{error}");
     drop(running);
     drop(data.start(&[]));
@@ -237,7 +240,7 @@ fn an_unusable_folder_is_refused_with_a_remedy() {
         (b"", "Restore the folder"),
     ] {
         fs::write(&store, damaged).unwrap();
-        let error = refused(&["--data", &folder]);
+        let error = refused(&["--account", ACCOUNT, "--data", &folder]);
         assert!(error.contains(store.to_str().unwrap()) && error.contains(remedy), "{error}");
         assert_eq!(fs::read(&store).unwrap(), damaged, "the file is unchanged");
     }
@@ -248,13 +251,13 @@ fn an_unusable_folder_is_refused_with_a_remedy() {
     fs::remove_file(data.0.join("meshwarden.acknowledged")).unwrap();
     fs::remove_file(data.0.with_file_name(".store.meshwarden")).unwrap();
     fs::create_dir(data.0.join("meshwarden.redb.new")).unwrap();
-    let error = refused(&["--data", &folder]);
+    let error = refused(&["--account", ACCOUNT, "--data", &folder]);
     assert!(
         error.contains("create") && error.to_lowercase().contains("is a directory"),
         "the cause is missing: {error}"
     );
     fs::write(&store, b"").unwrap();
-    let error = refused(&["--data", store.to_str().unwrap()]);
+    let error = refused(&["--account", ACCOUNT, "--data", store.to_str().unwrap()]);
     assert!(error.contains(store.to_str().unwrap()), "a file is not a folder: {error}");
 }
 
@@ -270,7 +273,13 @@ async fn a_full_disk_refuses_writes_and_loses_none() {
     let data = Data::new();
     // With the signal ignored, exceeding the limit is an error to the process instead of its end.
     let mut command = Command::new("sh");
-    command.args(["-c", "trap '' XFSZ; exec \"$0\" --data \"$1\"", env!("CARGO_BIN_EXE_control-plane")]).arg(&data.0);
+    command
+        .args([
+            "-c",
+            "trap '' XFSZ; exec \"$0\" --account 123456789012 --data \"$1\"",
+            env!("CARGO_BIN_EXE_control-plane"),
+        ])
+        .arg(&data.0);
     command.stdout(Stdio::piped()).stderr(Stdio::null()).env_remove("MESHWARDEN_LOG");
     let mut running = listening(command);
     let addr = running.addr.clone();

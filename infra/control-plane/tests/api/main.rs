@@ -20,6 +20,7 @@ mod durability;
 mod events;
 mod lifecycle;
 mod metrics;
+mod operations;
 mod pagination;
 mod process;
 mod protocol;

@@ -24,13 +24,20 @@ impl Data {
     }
 
     fn start(&self) -> Plane {
-        Plane::start(&["--data", self.path().to_str().unwrap(), "--quota", "meshes-per-account=100000"])
+        Plane::start(&[
+            "--account",
+            "123456789012",
+            "--data",
+            self.path().to_str().unwrap(),
+            "--quota",
+            "meshes-per-account=100000",
+        ])
     }
 
     /// Starts the command where it must fail, and returns its error output.
     fn refused(&self) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_control-plane"));
-        command.arg("--data").arg(self.path());
+        command.args(["--account", "123456789012"]).arg("--data").arg(self.path());
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let begun = Instant::now();
         while child.try_wait().unwrap().is_none() && begun.elapsed() < TIMEOUT {

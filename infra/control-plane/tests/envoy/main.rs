@@ -31,6 +31,7 @@ mod partition;
 mod providers;
 mod proxy;
 mod random_writes;
+mod redirect;
 mod resilience;
 mod restart;
 mod rollover;

@@ -55,7 +55,7 @@ impl Stage {
     pub(crate) async fn set_on_disk() -> Option<Self> {
         let scratch = Scratch::new();
         let data = scratch.file("data");
-        Self::set_up(&["--data", data.to_str().unwrap()], 1, scratch).await
+        Self::set_up(&["--account", "123456789012", "--data", data.to_str().unwrap()], 1, scratch).await
     }
 
     /// With a server in this process that gets certificates from these sources; bound names are sent over ADS.

@@ -16,4 +16,5 @@ mod etcd;
 mod kills;
 mod ministack;
 mod refusals;
+mod snapshots;
 mod stores;
