@@ -88,7 +88,7 @@ impl Args {
     /// The settings. Fails on an option that has no effect without another one.
     pub(crate) async fn settings(self) -> Result<Settings, clap::Error> {
         let refused = |text: &str| Err(Self::command().error(ErrorKind::ArgumentConflict, text));
-        let (api_auth, api_tls) = match self.who.settings() {
+        let api = match self.who.settings() {
             Ok(settings) => settings,
             Err(text) => return refused(text),
         };
@@ -117,8 +117,10 @@ impl Args {
             store,
             role,
             api: self.api,
-            api_auth,
-            api_tls,
+            api_auth: api.auth,
+            api_tls: api.tls,
+            rights: api.rights,
+            write_limit: api.write_limit,
             connections: self.connections.limits(),
             admission,
             quotas,

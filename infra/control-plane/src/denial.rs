@@ -42,6 +42,9 @@ pub enum Denial {
     /// The key file is invalid at the moment.
     #[error("every request is refused while the key file is invalid; the server's log has the reason")]
     NoKeys,
+    /// The rights file is invalid at the moment.
+    #[error("every request is refused while the rights file is invalid; the server's log has the reason")]
+    NoRights,
     /// The request has no identity.
     #[error("the x-meshwarden-identity header with a presigned GetCallerIdentity is missing")]
     NoIdentity,
@@ -88,7 +91,7 @@ impl Denial {
     #[must_use]
     pub const fn is_temporary(self) -> bool {
         match self {
-            Self::Crowded | Self::NoKeys | Self::StsAway | Self::Congested | Self::Slow => true,
+            Self::Crowded | Self::NoKeys | Self::NoRights | Self::StsAway | Self::Congested | Self::Slow => true,
             Self::Host
             | Self::Origin
             | Self::Unsigned

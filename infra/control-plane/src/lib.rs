@@ -13,6 +13,7 @@
 //! - `connections` limits what clients can make the process hold before they are known, `listen` serves the API within
 //!   these limits.
 //! - `auth` authenticates callers, before any other module reads the request.
+//! - `rights` decides which requests an authenticated caller may make, and how many writes.
 //! - `events` sends every accepted write to the receivers of change events, without delaying it.
 //! - `state` holds the resources and the rules for changing them. The same writes with the same stamps lead to the same
 //!   state. Checks of a spec that do not depend on other resources are in `mesh::validate`.
@@ -41,8 +42,11 @@ mod label;
 mod listen;
 mod log;
 mod metrics;
+mod pattern;
 mod percent;
 mod quotas;
+mod reloaded;
+mod rights;
 mod schedule;
 mod secrets;
 mod server;
@@ -65,6 +69,7 @@ pub use events::{EventReceiver, ReceiverKind, Webhook, WebhookError};
 pub use log::{BoundedLine, BoundedLog};
 pub use metrics::{Metrics, ProxyKind, XdsMetrics, XdsType};
 pub use quotas::{Quota, QuotaPreset, QuotaSetting, QuotaSettingError, Quotas};
+pub use rights::{EntryProblem, RightsFile, RightsFileError, WriteLimit};
 pub use server::{BindError, Server};
 pub use settings::{Settings, SharedStore, SharedStoreError};
 pub use store::{LogStartError, ReplicaRole, Store};

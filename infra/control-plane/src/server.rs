@@ -18,6 +18,7 @@ use crate::events::Events;
 use crate::http::{self, Api};
 use crate::listen;
 use crate::quotas::Quotas;
+use crate::rights::{RightsFileError, RightsGate};
 use crate::settings::{Settings, SharedStore};
 use crate::state::Realm;
 use crate::storage::{Disk, ItemLog, OpenError, SharedOpenError};
@@ -63,6 +64,9 @@ impl Server {
     /// Binds the address of the settings, to serve a store that is open already.
     pub async fn bind_with_store(settings: Settings, store: Store) -> Result<Self, BindError> {
         let requested = settings.api;
+        if settings.rights.is_none() && matches!(settings.api_auth, ApiAuth::Sts(_)) {
+            return Err(BindError::StsWithoutRights);
+        }
         if !requested.ip().is_loopback() {
             match (&settings.api_auth, &settings.api_tls) {
                 (ApiAuth::Loopback, _) => return Err(BindError::NotLoopback { addr: requested }),
@@ -84,6 +88,7 @@ impl Server {
         let store = Arc::new(store);
         let counts = store.metrics().connections();
         let guard = Guard::new(&settings.api_auth, addr, settings.region.clone(), counts.clone())?;
+        let rights = RightsGate::open(settings.rights.as_deref(), settings.write_limit, store.metrics().rights())?;
         let admission = Admission::open(settings.admission)?;
         let realm = Realm::new(settings.account, settings.region);
         let connections = ConnectionTable::new(settings.connections, counts.clone());
@@ -91,7 +96,7 @@ impl Server {
         let limits = AdsLimits { connections: Arc::clone(&connections), bodies: Arc::clone(&bodies) };
         let ads = Ads::bind(settings.xds, realm.account().clone(), &store, limits).await?;
         let events = Events::start(settings.events, store.metrics());
-        let api = Api { guard, admission, events, realm, store, bodies, proxies: Arc::clone(&ads.shared) };
+        let api = Api { guard, rights, admission, events, realm, store, bodies, proxies: Arc::clone(&ads.shared) };
         Ok(Self { listener, addr, tls, api: Arc::new(api), connections, ads })
     }
 
@@ -208,6 +213,12 @@ pub enum BindError {
         /// The address of the settings.
         addr: SocketAddr,
     },
+    /// Every session of an allowed role would be an administrator.
+    #[error("--api-auth sts needs --rights FILE, which says what each role may do; see infra/samples/rights.json")]
+    StsWithoutRights,
+    /// The rights cannot be used.
+    #[error(transparent)]
+    Rights(#[from] RightsFileError),
     /// Authentication cannot be set up.
     #[error(transparent)]
     Guard(#[from] GuardError),

@@ -11,6 +11,7 @@ use crate::auth::ApiAuth;
 use crate::connections::ConnectionLimits;
 use crate::events::EventReceiver;
 use crate::quotas::Quotas;
+use crate::rights::WriteLimit;
 use crate::state::Region;
 use crate::store::ReplicaRole;
 use crate::tls::TlsFiles;
@@ -76,6 +77,11 @@ pub struct Settings {
     pub api_auth: ApiAuth,
     /// The API's TLS certificate and key. `None` serves the API without TLS.
     pub api_tls: Option<TlsFiles>,
+    /// The file with the rights of callers. `None` lets every authenticated caller make every request, and is refused with
+    /// [`ApiAuth::Sts`].
+    pub rights: Option<PathBuf>,
+    /// The writes that one key or role may make.
+    pub write_limit: WriteLimit,
     /// The account that owns every mesh.
     pub account: AccountId,
     /// The region in every ARN.
@@ -106,6 +112,8 @@ impl Settings {
             api: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             api_auth: ApiAuth::default(),
             api_tls: None,
+            rights: None,
+            write_limit: WriteLimit::default(),
             connections: ConnectionLimits::default(),
             account,
             region,

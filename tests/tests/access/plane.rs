@@ -22,16 +22,29 @@ use tokio::sync::oneshot;
 pub(crate) struct GuardedControlPlane {
     pub(crate) endpoint: String,
     _running: oneshot::Sender<()>,
+    files: Vec<KeyFile>,
 }
 
 impl GuardedControlPlane {
     pub(crate) async fn start(api_auth: ApiAuth) -> Self {
+        Self::with_rights(api_auth, None).await
+    }
+
+    /// A server with a file of rights.
+    pub(crate) async fn with_rights(api_auth: ApiAuth, rights: Option<&KeyFile>) -> Self {
         let settings = Settings::new(ACCOUNT.parse().unwrap(), OwnRegion::parse(REGION).unwrap());
-        let server = Server::bind(Settings { api_auth, ..settings }).await.unwrap();
+        let server = Server::bind(Settings { api_auth, rights: rights.map(|file| file.path().to_owned()), ..settings })
+            .await
+            .unwrap();
         let endpoint = server.endpoint();
         let (running, ended) = oneshot::channel::<()>();
         tokio::spawn(server.serve(async move { drop(ended.await) }));
-        Self { endpoint, _running: running }
+        Self { endpoint, _running: running, files: Vec::new() }
+    }
+
+    /// Deletes a file with the server.
+    pub(crate) fn keep(&mut self, file: KeyFile) {
+        self.files.push(file);
     }
 
     /// The SDK configuration of a client with these credentials.

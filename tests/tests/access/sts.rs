@@ -12,21 +12,28 @@ use control_plane::{ApiAuth, Audience, StsSettings};
 use meshwarden_tests::stack::REGION;
 use ports::{MeshReader as _, PortErrorKind, TagWriter as _};
 
-use crate::plane::{ClockOffset, GuardedControlPlane, RecordedRequest};
+use crate::plane::{ClockOffset, GuardedControlPlane, KeyFile, RecordedRequest};
 use crate::sts_server::{IDENTITIES, RecordingRelay, Sts, StsBehaviour};
 
 const AUDIENCE: &str = "mesh.internal";
 const ARN: &str = "arn:aws:appmesh:eu-west-1:123456789012:mesh/shop";
 const IDENTITY: &str = "x-meshwarden-identity";
 
+/// Every session of an allowed role may make every request.
+const RIGHTS: &str =
+    r#"{"subjects": [{"role": "arn:aws:iam::123456789012:role/*", "grants": [{"meshes": ["*"], "level": "write"}]}]}"#;
+
 async fn plane(sts: &str) -> GuardedControlPlane {
+    let rights = KeyFile::keys(&format!("rights-{}", sts.replace(['/', ':'], "-")), RIGHTS);
     let pattern = "arn:aws:iam::123456789012:role/meshwarden-*".parse().unwrap();
-    GuardedControlPlane::start(ApiAuth::Sts(StsSettings {
+    let settings = StsSettings {
         audience: Audience::parse(AUDIENCE).unwrap(),
         roles: vec![pattern],
         endpoint: Some(sts.parse().unwrap()),
-    }))
-    .await
+    };
+    let mut plane = GuardedControlPlane::with_rights(ApiAuth::Sts(settings), Some(&rights)).await;
+    plane.keep(rights);
+    plane
 }
 
 /// The SDK configuration with the credentials of one of the identities.

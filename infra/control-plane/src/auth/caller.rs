@@ -1,5 +1,7 @@
 //! The caller of a request.
 
+use std::fmt;
+
 /// The caller of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Caller {
@@ -17,6 +19,8 @@ pub(crate) enum Caller {
         /// The role's name.
         name: String,
     },
+    /// A service account of a Kubernetes cluster, by the subject of its token.
+    ServiceAccount { subject: String },
 }
 
 impl Caller {
@@ -26,6 +30,18 @@ impl Caller {
             Self::Local => "",
             Self::Key { id, .. } => id,
             Self::Session { role, .. } => role,
+            Self::ServiceAccount { subject } => subject,
+        }
+    }
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => f.write_str("the caller"),
+            Self::Key { id, .. } => write!(f, "key {id}"),
+            Self::Session { role, .. } => write!(f, "role {role}"),
+            Self::ServiceAccount { subject } => write!(f, "service account {subject}"),
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::admission::Admission;
 use crate::auth::Guard;
 use crate::connections::BodyBudget;
 use crate::events::Events;
+use crate::rights::RightsGate;
 use crate::state::Realm;
 use crate::store::Store;
 use crate::xds::AdsState;
@@ -14,6 +15,7 @@ use crate::xds::AdsState;
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) guard: Guard,
+    pub(crate) rights: RightsGate,
     /// `None` if admission is off.
     pub(crate) admission: Option<Admission>,
     pub(crate) events: Events,

@@ -4,6 +4,7 @@
 
 mod events;
 mod instances;
+mod rights;
 mod xds;
 
 use std::fmt;
@@ -25,6 +26,7 @@ use crate::label::Label;
 use crate::state::{Change, Operation, State};
 pub(crate) use events::EventMetrics;
 use instances::InstanceMetrics;
+pub(crate) use rights::RightsMetrics;
 pub use xds::{ProxyKind, XdsMetrics, XdsType};
 
 /// The content type of [`Metrics::text`].
@@ -54,6 +56,7 @@ pub struct Metrics {
     instances: InstanceMetrics,
     xds: XdsMetrics,
     connections: ConnectionMetrics,
+    rights: RightsMetrics,
 }
 
 impl Metrics {
@@ -94,6 +97,7 @@ impl Metrics {
         let instances = InstanceMetrics::registered(&mut registry);
         let xds = XdsMetrics::registered(&mut registry);
         let connections = ConnectionMetrics::registered(&mut registry);
+        let rights = RightsMetrics::registered(&mut registry);
         Self {
             registry,
             requests,
@@ -110,12 +114,18 @@ impl Metrics {
             instances,
             xds,
             connections,
+            rights,
         }
     }
 
     /// The metrics of connections and unknown callers, updated by the connection table and by authentication.
     pub(crate) fn connections(&self) -> ConnectionMetrics {
         self.connections.clone()
+    }
+
+    /// The metrics of rights, updated by their gate.
+    pub(crate) fn rights(&self) -> RightsMetrics {
+        self.rights.clone()
     }
 
     /// The metrics of the ADS server, updated by it.
