@@ -4,6 +4,7 @@ mod admission;
 mod api;
 mod connections;
 mod events;
+mod identity;
 mod instances;
 mod store;
 mod xds;
@@ -23,6 +24,7 @@ use connections::ConnectionArgs;
 use control_plane::state::Region;
 use control_plane::{QuotaPreset, QuotaSetting, Quotas, Settings};
 use events::EventArgs;
+use identity::IdentityArgs;
 use instances::InstanceArgs;
 use mesh::name::AccountId;
 use store::StoreArgs;
@@ -55,6 +57,8 @@ pub(crate) struct Args {
     /// One quota, such as `meshes-per-account=50`. Can be repeated.
     #[arg(long = "quota", value_name = "NAME=N")]
     quotas: Vec<QuotaSetting>,
+    #[command(flatten)]
+    identity: IdentityArgs,
     #[command(flatten)]
     connections: ConnectionArgs,
     #[command(flatten)]
@@ -121,6 +125,7 @@ impl Args {
             api_tls: api.tls,
             rights: api.rights,
             write_limit: api.write_limit,
+            identity: self.identity.settings(),
             connections: self.connections.limits(),
             admission,
             quotas,

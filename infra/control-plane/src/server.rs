@@ -16,6 +16,7 @@ use crate::auth::{ApiAuth, Guard, GuardError};
 use crate::connections::{BodyBudget, BodyBudgetLimits, ConnectionTable};
 use crate::events::Events;
 use crate::http::{self, Api};
+use crate::identity::{IdentityError, NodeTokens};
 use crate::listen;
 use crate::quotas::Quotas;
 use crate::rights::{RightsFileError, RightsGate};
@@ -24,7 +25,7 @@ use crate::state::Realm;
 use crate::storage::{Disk, ItemLog, OpenError, SharedOpenError};
 use crate::store::{LogStartError, ReplicaRole, Store};
 use crate::tls::{Tls, TlsEndpoint, TlsError};
-use crate::xds::{Ads, AdsLimits, ListenError};
+use crate::xds::{Ads, AdsLimits, ListenError, XdsSettings};
 
 /// How long requests in progress may take at shutdown. They take milliseconds; a longer one belongs to a client that
 /// does not finish sending.
@@ -81,6 +82,16 @@ impl Server {
                 (ApiAuth::Keys(_) | ApiAuth::Sts(_), Some(_)) => {}
             }
         }
+        if let Some(identity) = &settings.identity {
+            if !requested.ip().is_loopback() && settings.api_tls.is_none() {
+                return Err(BindError::TokensWithoutTls { addr: requested });
+            }
+            if identity.cluster.is_some() && settings.rights.is_none() {
+                return Err(BindError::ClusterWithoutRights);
+            }
+        }
+        let tokens = settings.identity.as_ref().map(|identity| NodeTokens::open(identity, settings.account.clone()));
+        let tokens = tokens.transpose()?.map(Arc::new);
         let tls = settings.api_tls.map(|files| Tls::open(TlsEndpoint::Api, files, None)).transpose()?;
         let failed = |source| BindError::Address { addr: requested, source };
         let listener = TcpListener::bind(requested).await.map_err(failed)?;
@@ -94,9 +105,11 @@ impl Server {
         let connections = ConnectionTable::new(settings.connections, counts.clone());
         let bodies = BodyBudget::new(BodyBudgetLimits::default(), counts);
         let limits = AdsLimits { connections: Arc::clone(&connections), bodies: Arc::clone(&bodies) };
-        let ads = Ads::bind(settings.xds, realm.account().clone(), &store, limits).await?;
+        let xds = XdsSettings { tokens: tokens.clone(), ..settings.xds };
+        let ads = Ads::bind(xds, realm.account().clone(), &store, limits).await?;
         let events = Events::start(settings.events, store.metrics());
-        let api = Api { guard, rights, admission, events, realm, store, bodies, proxies: Arc::clone(&ads.shared) };
+        let api =
+            Api { guard, rights, tokens, admission, events, realm, store, bodies, proxies: Arc::clone(&ads.shared) };
         Ok(Self { listener, addr, tls, api: Arc::new(api), connections, ads })
     }
 
@@ -216,6 +229,20 @@ pub enum BindError {
     /// Every session of an allowed role would be an administrator.
     #[error("--api-auth sts needs --rights FILE, which says what each role may do; see infra/samples/rights.json")]
     StsWithoutRights,
+    /// An eavesdropper could use the tokens.
+    #[error(
+        "{addr} is not a loopback address, and with --token-key an eavesdropper could read node tokens; pass --api-tls-cert and --api-tls-key"
+    )]
+    TokensWithoutTls {
+        /// The address of the settings.
+        addr: SocketAddr,
+    },
+    /// Every service account of the cluster could request every token.
+    #[error("--cluster-issuer needs --rights FILE, which says which service account may request which tokens")]
+    ClusterWithoutRights,
+    /// Node tokens cannot be set up.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The rights cannot be used.
     #[error(transparent)]
     Rights(#[from] RightsFileError),

@@ -10,6 +10,7 @@ use crate::admission::AdmissionSettings;
 use crate::auth::ApiAuth;
 use crate::connections::ConnectionLimits;
 use crate::events::EventReceiver;
+use crate::identity::IdentitySettings;
 use crate::quotas::Quotas;
 use crate::rights::WriteLimit;
 use crate::state::Region;
@@ -82,6 +83,8 @@ pub struct Settings {
     pub rights: Option<PathBuf>,
     /// The writes that one key or role may make.
     pub write_limit: WriteLimit,
+    /// The settings of node tokens. `None` issues none.
+    pub identity: Option<IdentitySettings>,
     /// The account that owns every mesh.
     pub account: AccountId,
     /// The region in every ARN.
@@ -113,6 +116,7 @@ impl Settings {
             api_auth: ApiAuth::default(),
             api_tls: None,
             rights: None,
+            identity: None,
             write_limit: WriteLimit::default(),
             connections: ConnectionLimits::default(),
             account,

@@ -15,6 +15,7 @@ mod proxies;
 mod query;
 mod request;
 mod target;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -43,6 +44,8 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/certificates", get(certificates::all))
         .route("/certificates/refresh", post(certificates::refresh))
         .route("/findings/{mesh}", get(findings::of_mesh))
+        .route("/tokens", post(tokens::issue))
+        .route("/tokens/revoke", post(tokens::revoke))
         .route("/proxies", get(proxies::all))
         .route("/proxies/{*resource}", get(proxies::one))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), current))

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use mesh::name::AccountId;
 use tokio::sync::watch;
 
 use super::cache::SnapshotCache;
+use super::peer::{Proof, XdsPeer};
 use super::registry::StreamRegistry;
+use super::stream_token::{StreamTokens, TokenEnd};
 use crate::certificates::CertificateFiles;
 use crate::connections::{BodyBudget, ConnectionTable};
 use crate::instances::Instances;
@@ -31,5 +34,15 @@ pub(crate) struct AdsState {
     pub(super) instances: Arc<dyn Instances>,
     pub(super) files: Option<CertificateFiles>,
     pub(super) registry: Arc<StreamRegistry>,
+    /// `None` if no listener requires tokens.
+    pub(super) tokens: Option<StreamTokens>,
     pub(super) stop: watch::Receiver<bool>,
+}
+
+impl AdsState {
+    /// The end of the stream of a peer by its node token.
+    pub(super) fn token_end(&self, peer: &XdsPeer) -> Option<TokenEnd> {
+        let tokens = self.tokens.as_ref()?;
+        if let Proof::Token(token) = &peer.proof { Some(tokens.end_of(token, Timestamp::now())) } else { None }
+    }
 }

@@ -22,6 +22,7 @@ use super::peer::{XdsPeer, admit, not_found};
 use super::protocol::Protocol;
 use super::proxy_snapshot::{ProxySnapshot, Served};
 use super::registry::{AcknowledgedState, RegisteredStream, Registration, StreamInfo};
+use super::stream_token::TokenEnd;
 use crate::connections::{Busy, Slot};
 use crate::log::Truncated;
 use crate::metrics::XdsType;
@@ -147,6 +148,7 @@ impl<P: Protocol> UnidentifiedStream<P> {
         let proxy_snapshot = proxy_snapshot(&served.borrow_and_update())?;
         let machine = Arc::new(Machine::begin(P::is_returning(&request), shared.registry.previous_resources(&id)));
         machine.note(&proxy_snapshot);
+        let token_end = shared.token_end(&peer);
         let info = stream_info(id.clone(), peer, P::NAME, P::node(&request));
         tracing::info!(
             proxy = %id,
@@ -173,6 +175,7 @@ impl<P: Protocol> UnidentifiedStream<P> {
             last: None,
             release_at: None,
             refused: BTreeMap::new(),
+            token_end,
             _busy: slot.busy(),
             _registration: registration,
         };
@@ -197,6 +200,8 @@ struct AdsStream<P: Protocol> {
     release_at: Option<Instant>,
     /// The last refused version of each type, so that each refusal is logged once.
     refused: BTreeMap<ResourceType, String>,
+    /// The end of the node token, which ends the stream.
+    token_end: Option<TokenEnd>,
     /// Keeps the connection busy.
     _busy: Busy,
     _registration: Registration,
@@ -219,6 +224,7 @@ impl<P: Protocol> AdsStream<P> {
                 biased;
                 () = stopped(&mut self.stop), if self.last.is_none() => self.drain().await,
                 () = at(self.last) => return None,
+                status = TokenEnd::reached(&mut self.token_end) => Err(status),
                 () = at(self.release_at) => {
                     self.release();
                     Ok(())
