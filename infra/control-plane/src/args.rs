@@ -4,6 +4,7 @@ mod admission;
 mod api;
 mod connections;
 mod events;
+mod identity;
 mod instances;
 pub(crate) mod operations;
 pub(crate) mod snapshot;
@@ -26,6 +27,7 @@ use connections::ConnectionArgs;
 use control_plane::state::Region;
 use control_plane::{QuotaPreset, QuotaSetting, Quotas, Settings};
 use events::EventArgs;
+use identity::IdentityArgs;
 use instances::InstanceArgs;
 use mesh::name::AccountId;
 use operations::OperationsArgs;
@@ -60,6 +62,8 @@ pub(crate) struct Args {
     /// One quota, such as `meshes-per-account=50`. Can be repeated.
     #[arg(long = "quota", value_name = "NAME=N")]
     quotas: Vec<QuotaSetting>,
+    #[command(flatten)]
+    identity: IdentityArgs,
     #[command(flatten)]
     connections: ConnectionArgs,
     #[command(flatten)]
@@ -117,7 +121,7 @@ impl Args {
             Ok(account) => account,
             Err(text) => return Err(Self::command().error(ErrorKind::MissingRequiredArgument, text)),
         };
-        let (api_auth, api_tls) = match self.who.settings() {
+        let api = match self.who.settings() {
             Ok(settings) => settings,
             Err(text) => return refused(text),
         };
@@ -148,8 +152,11 @@ impl Args {
             role,
             serve_stale,
             api: self.api,
-            api_auth,
-            api_tls,
+            api_auth: api.auth,
+            api_tls: api.tls,
+            rights: api.rights,
+            write_limit: api.write_limit,
+            identity: self.identity.settings(),
             connections: self.connections.limits(),
             admission,
             quotas,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
-use control_plane::xds::{Bootstrap, BootstrapTls, Statistics, StatisticsSet, XdsServers};
+use control_plane::xds::{Bootstrap, BootstrapTls, Statistics, StatisticsSet, TokenFile, XdsServers};
 use uuid::Uuid;
 use xds::ProxyId;
 
@@ -39,6 +39,17 @@ pub(crate) struct BootstrapArgs {
     /// The private key of `--tls-cert`.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// The proof of the Envoy's identity: `token` sends the node token in `--token-file` with each stream.
+    #[arg(long, value_name = "HOW", requires_all = ["tls_ca", "token_file"], conflicts_with = "tls_cert")]
+    xds_auth: Option<BootstrapAuthArg>,
+    /// The file with the node token, as `meshwarden agent` writes it. Envoy reads it again when a file is renamed in its
+    /// folder.
+    #[arg(long, value_name = "PATH", requires = "xds_auth")]
+    token_file: Option<PathBuf>,
+    /// The file that names the token file for Envoy (an SDS resource), which this command writes. Default: the token file's name
+    /// with `.sds.json`.
+    #[arg(long, value_name = "FILE", requires = "token_file")]
+    token_sds: Option<PathBuf>,
     /// The local socket that serves secrets which the mesh refers to by name (`sds`).
     #[arg(long, value_name = "PATH")]
     sds_socket: Option<PathBuf>,
@@ -73,6 +84,12 @@ enum StatisticsSetArg {
     All,
 }
 
+/// The proofs of an Envoy's identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum BootstrapAuthArg {
+    Token,
+}
+
 /// Resolves an address for datagrams, because Envoy accepts no name there.
 fn datagram_address(text: &str) -> Result<SocketAddr, String> {
     let found: Vec<SocketAddr> = text
@@ -105,9 +122,19 @@ impl BootstrapArgs {
             Statistics { statsd: self.statsd, prometheus: self.prometheus, set, interval: self.statsd_interval };
         let certificate = self.tls_cert.zip(self.tls_key);
         let tls = self.tls_ca.map(|ca| BootstrapTls { ca, server_name: self.tls_server_name, certificate });
+        let token = self.token_file.map(|path| {
+            let file = TokenFile::new(path);
+            TokenFile { sds: self.token_sds.unwrap_or_else(|| file.sds.clone()), ..file }
+        });
+        if let Some(token) = &token {
+            std::fs::write(&token.sds, format!("{:#}\n", token.sds_resource())).map_err(|error| {
+                let message = format!("failed to write {}: {error}; pass --token-sds FILE\n", token.sds.display());
+                clap::Error::raw(ErrorKind::Io, message)
+            })?;
+        }
         let Self { xds, node, admin, sds_socket, delta, .. } = self;
         let instance = Some(Uuid::new_v4().to_string());
-        let bootstrap = Bootstrap { xds, node, instance, admin, tls, sds_socket, delta, statistics };
+        let bootstrap = Bootstrap { xds, node, instance, admin, tls, token, sds_socket, delta, statistics };
         Ok(format!("{:#}", bootstrap.to_json()))
     }
 }

@@ -1,5 +1,7 @@
 //! The reasons to refuse a request.
 
+use crate::token_refusal::TokenRefusal;
+
 /// The reason to refuse a request. Its text does not reveal whether a key exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {
@@ -42,6 +44,9 @@ pub enum Denial {
     /// The key file is invalid at the moment.
     #[error("every request is refused while the key file is invalid; the server's log has the reason")]
     NoKeys,
+    /// The rights file is invalid at the moment.
+    #[error("every request is refused while the rights file is invalid; the server's log has the reason")]
+    NoRights,
     /// The request has no identity.
     #[error("the x-meshwarden-identity header with a presigned GetCallerIdentity is missing")]
     NoIdentity,
@@ -78,6 +83,9 @@ pub enum Denial {
     /// The memory for requests of unknown callers is full.
     #[error("too many requests of unknown callers; try again later")]
     Congested,
+    /// The token of a service account is refused, or no token can be issued.
+    #[error("{0}")]
+    Token(TokenRefusal),
     /// The body did not arrive in time.
     #[error("the body did not arrive in time")]
     Slow,
@@ -88,7 +96,8 @@ impl Denial {
     #[must_use]
     pub const fn is_temporary(self) -> bool {
         match self {
-            Self::Crowded | Self::NoKeys | Self::StsAway | Self::Congested | Self::Slow => true,
+            Self::Crowded | Self::NoKeys | Self::NoRights | Self::StsAway | Self::Congested | Self::Slow => true,
+            Self::Token(TokenRefusal::NoKeys) => true,
             Self::Host
             | Self::Origin
             | Self::Unsigned
@@ -107,7 +116,8 @@ impl Denial {
             | Self::IdentityExpired
             | Self::IdentityFuture
             | Self::Unvouched
-            | Self::Role => false,
+            | Self::Role
+            | Self::Token(_) => false,
         }
     }
 }

@@ -117,6 +117,22 @@ pub enum ApiError {
     /// The caller is not authenticated, or not allowed to do this.
     #[error(transparent)]
     Denied(#[from] Denial),
+    /// The rights of the caller do not allow the request.
+    #[error("{caller} may not do this: the rights file does not grant {missing}")]
+    NotGranted {
+        /// The caller.
+        caller: String,
+        /// The missing grant.
+        missing: String,
+    },
+    /// The caller made more writes than the limit of its key or role. Nothing was changed.
+    #[error(
+        "this key or role has reached its limit of writes, so nothing was changed; repeat the request after {retry_after} s"
+    )]
+    TooManyWrites {
+        /// The time after which the write may pass, in seconds.
+        retry_after: u64,
+    },
     /// The storage has failed. Nothing was changed.
     #[error("the storage has failed, so nothing was changed; the server's log has the reason")]
     Unavailable,
@@ -240,9 +256,9 @@ impl ApiError {
             Self::QuotaReached { .. } => ErrorType::LimitExceeded,
             Self::TooManyTags { .. } => ErrorType::TooManyTags,
             Self::Denied(denial) if denial.is_temporary() => ErrorType::ServiceUnavailable,
-            Self::NotShared { .. } | Self::Denied(_) => ErrorType::Forbidden,
+            Self::NotShared { .. } | Self::NotGranted { .. } | Self::Denied(_) => ErrorType::Forbidden,
             Self::Unavailable | Self::OutcomeUnknown | Self::Stale => ErrorType::ServiceUnavailable,
-            Self::Crowded => ErrorType::TooManyRequests,
+            Self::Crowded | Self::TooManyWrites { .. } => ErrorType::TooManyRequests,
             Self::UnknownOperation { known_uri: false, .. } => ErrorType::UnknownOperation,
             Self::UnknownOperation { known_uri: true, .. } => ErrorType::MethodNotAllowed,
         }
@@ -253,7 +269,7 @@ impl ApiError {
     pub const fn write_outcome(&self) -> Option<&'static str> {
         match self {
             Self::OutcomeUnknown => Some("unknown"),
-            Self::Unavailable | Self::Stale | Self::Crowded => Some("not-applied"),
+            Self::Unavailable | Self::Stale | Self::Crowded | Self::TooManyWrites { .. } => Some("not-applied"),
             Self::Invalid { .. }
             | Self::NotFound { .. }
             | Self::UnknownArn { .. }
@@ -266,9 +282,16 @@ impl ApiError {
             | Self::TooManyTags { .. }
             | Self::NotShared { .. }
             | Self::NotAdmitted { .. }
+            | Self::NotGranted { .. }
             | Self::Denied(_)
             | Self::UnknownOperation { .. } => None,
         }
+    }
+
+    /// The time after which the same request may pass, in seconds, for errors that depend on it.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<u64> {
+        if let Self::TooManyWrites { retry_after } = self { Some(*retry_after) } else { None }
     }
 
     /// The current version of the resource, for errors that depend on it.
@@ -287,6 +310,8 @@ impl ApiError {
             | Self::NotShared { .. }
             | Self::NotAdmitted { .. }
             | Self::Denied(_)
+            | Self::NotGranted { .. }
+            | Self::TooManyWrites { .. }
             | Self::Unavailable
             | Self::OutcomeUnknown
             | Self::Stale

@@ -14,6 +14,8 @@
 //!   these limits.
 //! - `auth` authenticates callers, before any other module reads the request.
 //! - `evidence` merges the reports of all replicas on their proxies, and decides what follows from them.
+//! - `rights` decides which requests an authenticated caller may make, and how many writes.
+//! - `identity` issues and verifies node tokens, by which proxies and replicas need no PKI.
 //! - `events` sends every accepted write to the receivers of change events, without delaying it.
 //! - `state` holds the resources and the rules for changing them. The same writes with the same stamps lead to the same
 //!   state. Checks of a spec that do not depend on other resources are in `mesh::validate`.
@@ -40,14 +42,18 @@ mod events;
 mod evidence;
 mod headers;
 mod http;
+mod identity;
 pub mod instances;
 mod label;
 mod listen;
 mod log;
 mod metrics;
 mod operations;
+mod pattern;
 mod percent;
 mod quotas;
+mod reloaded;
+mod rights;
 mod schedule;
 mod secrets;
 mod server;
@@ -58,6 +64,7 @@ pub mod storage;
 mod store;
 mod text;
 mod tls;
+mod token_refusal;
 pub mod xds;
 
 pub use admission::{AdmissionMode, AdmissionSettings, PolicyFileError};
@@ -68,10 +75,13 @@ pub use auth::{
 pub use connections::{ConnectionLimits, raise_file_limit};
 pub use error::{ApiError, ErrorType, Relation};
 pub use events::{EventReceiver, ReceiverKind, Webhook, WebhookError};
+pub use identity::{ClusterKeysError, ClusterSettings, IdentityError, IdentitySettings, NodeTokens, TokenKeyError};
 pub use log::{BoundedLine, BoundedLog};
 pub use metrics::{Metrics, ProxyKind, XdsMetrics, XdsType};
 pub use quotas::{Quota, QuotaPreset, QuotaSetting, QuotaSettingError, Quotas};
+pub use rights::{EntryProblem, RightsFile, RightsFileError, WriteLimit};
 pub use server::{BindError, Server};
 pub use settings::{Settings, SharedStore, SharedStoreError};
 pub use store::{LogStartError, PortRequest, ReplicaRole, Store};
 pub use tls::{TlsError, TlsFiles};
+pub use token_refusal::TokenRefusal;

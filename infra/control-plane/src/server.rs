@@ -16,9 +16,11 @@ use crate::auth::{ApiAuth, Guard, GuardError};
 use crate::connections::{BodyBudget, BodyBudgetLimits, ConnectionTable};
 use crate::events::Events;
 use crate::http::{self, Api};
+use crate::identity::{IdentityError, NodeTokens};
 use crate::listen;
 use crate::operations::OperationsListener;
 use crate::quotas::Quotas;
+use crate::rights::{RightsFileError, RightsGate};
 use crate::settings::{Settings, SharedStore};
 use crate::snapshot::SnapshotSocket;
 use crate::state::Realm;
@@ -70,6 +72,9 @@ impl Server {
     /// Binds the address of the settings, to serve a store that is open already.
     pub async fn bind_with_store(settings: Settings, store: Store) -> Result<Self, BindError> {
         let requested = settings.api;
+        if settings.rights.is_none() && matches!(settings.api_auth, ApiAuth::Sts(_)) {
+            return Err(BindError::StsWithoutRights);
+        }
         if !requested.ip().is_loopback() {
             match (&settings.api_auth, &settings.api_tls) {
                 (ApiAuth::Loopback, _) => return Err(BindError::NotLoopback { addr: requested }),
@@ -84,6 +89,16 @@ impl Server {
                 (ApiAuth::Keys(_) | ApiAuth::Sts(_), Some(_)) => {}
             }
         }
+        if let Some(identity) = &settings.identity {
+            if !requested.ip().is_loopback() && settings.api_tls.is_none() {
+                return Err(BindError::TokensWithoutTls { addr: requested });
+            }
+            if identity.cluster.is_some() && settings.rights.is_none() {
+                return Err(BindError::ClusterWithoutRights);
+            }
+        }
+        let tokens = settings.identity.as_ref().map(|identity| NodeTokens::open(identity, settings.account.clone()));
+        let tokens = tokens.transpose()?.map(Arc::new);
         let tls = settings.api_tls.map(|files| Tls::open(TlsEndpoint::Api, files, None)).transpose()?;
         let failed = |source| BindError::Address { addr: requested, source };
         let listener = TcpListener::bind(requested).await.map_err(failed)?;
@@ -100,16 +115,18 @@ impl Server {
         let store = Arc::new(store);
         let counts = store.metrics().connections();
         let guard = Guard::new(&settings.api_auth, addr, settings.region.clone(), counts.clone())?;
+        let rights = RightsGate::open(settings.rights.as_deref(), settings.write_limit, store.metrics().rights())?;
         let admission = Admission::open(settings.admission)?;
         let realm = Realm::new(settings.account, settings.region);
         let connections = ConnectionTable::new(settings.connections, counts.clone());
         let bodies = BodyBudget::new(BodyBudgetLimits::default(), counts);
         let limits = AdsLimits { connections: Arc::clone(&connections), bodies: Arc::clone(&bodies) };
         let stream_age = settings.xds.stream_age.or(store.is_shared().then_some(STREAM_AGE));
-        let xds = XdsSettings { stream_age, ..settings.xds };
+        let xds = XdsSettings { stream_age, tokens: tokens.clone(), ..settings.xds };
         let ads = Ads::bind(xds, realm.account().clone(), &store, limits).await?;
         let events = Events::start(settings.events, store.metrics());
-        let api = Api { guard, admission, events, realm, store, bodies, proxies: Arc::clone(&ads.shared) };
+        let api =
+            Api { guard, rights, tokens, admission, events, realm, store, bodies, proxies: Arc::clone(&ads.shared) };
         Ok(Self { listener, addr, tls, api: Arc::new(api), connections, ads, operations, snapshots })
     }
 
@@ -241,6 +258,26 @@ pub enum BindError {
         /// The address of the settings.
         addr: SocketAddr,
     },
+    /// Every session of an allowed role would be an administrator.
+    #[error("--api-auth sts needs --rights FILE, which says what each role may do; see infra/samples/rights.json")]
+    StsWithoutRights,
+    /// An eavesdropper could use the tokens.
+    #[error(
+        "{addr} is not a loopback address, and with --token-key an eavesdropper could read node tokens; pass --api-tls-cert and --api-tls-key"
+    )]
+    TokensWithoutTls {
+        /// The address of the settings.
+        addr: SocketAddr,
+    },
+    /// Every service account of the cluster could request every token.
+    #[error("--cluster-issuer needs --rights FILE, which says which service account may request which tokens")]
+    ClusterWithoutRights,
+    /// Node tokens cannot be set up.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The rights cannot be used.
+    #[error(transparent)]
+    Rights(#[from] RightsFileError),
     /// Authentication cannot be set up.
     #[error(transparent)]
     Guard(#[from] GuardError),

@@ -11,7 +11,9 @@ use crate::admission::AdmissionSettings;
 use crate::auth::ApiAuth;
 use crate::connections::ConnectionLimits;
 use crate::events::EventReceiver;
+use crate::identity::IdentitySettings;
 use crate::quotas::Quotas;
+use crate::rights::WriteLimit;
 use crate::state::Region;
 use crate::store::{ReplicaRole, SERVE_STALE};
 use crate::tls::TlsFiles;
@@ -80,6 +82,13 @@ pub struct Settings {
     /// The address of the metrics and health checks, which need no authentication there. `None` serves them on the
     /// API's address only.
     pub metrics: Option<SocketAddr>,
+    /// The file with the rights of callers. `None` lets every authenticated caller make every request, and is refused with
+    /// [`ApiAuth::Sts`].
+    pub rights: Option<PathBuf>,
+    /// The writes that one key or role may make.
+    pub write_limit: WriteLimit,
+    /// The settings of node tokens. `None` issues none.
+    pub identity: Option<IdentitySettings>,
     /// The account that owns every mesh.
     pub account: AccountId,
     /// The region in every ARN.
@@ -113,6 +122,9 @@ impl Settings {
             api_auth: ApiAuth::default(),
             api_tls: None,
             metrics: None,
+            rights: None,
+            identity: None,
+            write_limit: WriteLimit::default(),
             connections: ConnectionLimits::default(),
             account,
             region,

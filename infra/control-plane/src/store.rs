@@ -34,7 +34,9 @@ use uuid::Uuid;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
 use crate::quotas::Quotas;
-use crate::state::{Action, Answer, Change, PlannedChange, Read, Record, Stamp, State, Write, WriteSignature};
+use crate::state::{
+    Action, Answer, Change, PlannedChange, Read, Record, Revocation, Stamp, State, Write, WriteSignature,
+};
 use crate::storage::{LocalLog, Log, Memory, Registry, Sequence, Snapshot, Storage};
 pub(crate) use freshness::Freshness;
 pub use ports::PortRequest;
@@ -277,6 +279,29 @@ impl Store {
         });
         self.begin_append();
         DecidedWrite { store: self, outcome, stored }
+    }
+
+    /// Revokes node tokens. Completes when the revocation is stored or has failed.
+    pub(crate) async fn revoke(&self, revocation: &Revocation) -> Result<(), ApiError> {
+        let mut attempts = WriteAttempts::default();
+        loop {
+            let (outcome, stored) = self.shared.update(|replica| {
+                replica.stage(|state| match state.remembering_revocation(revocation) {
+                    Some(records) => {
+                        for record in &records {
+                            state.apply(record);
+                        }
+                        (Ok(Answer::Nothing), Decision { records, repeatable: true })
+                    }
+                    None => (Err(ApiError::Crowded), Decision::default()),
+                })
+            });
+            self.begin_append();
+            let decided = DecidedWrite { store: self, outcome, stored };
+            if let Some(outcome) = decided.wait(&mut attempts).await {
+                return outcome.map(|_| ());
+            }
+        }
     }
 
     fn begin_append(&self) {

@@ -22,21 +22,38 @@ use tokio::sync::oneshot;
 pub(crate) struct GuardedControlPlane {
     pub(crate) endpoint: String,
     _running: oneshot::Sender<()>,
+    files: Vec<KeyFile>,
 }
 
 impl GuardedControlPlane {
     pub(crate) async fn start(api_auth: ApiAuth) -> Self {
-        Self::with_store(api_auth, Store::new(Quotas::default())).await
+        Self::with_settings(api_auth, Store::new(Quotas::default()), None).await
     }
 
     /// A server with the resources of this store.
     pub(crate) async fn with_store(api_auth: ApiAuth, store: Store) -> Self {
+        Self::with_settings(api_auth, store, None).await
+    }
+
+    /// A server with a file of rights.
+    pub(crate) async fn with_rights(api_auth: ApiAuth, rights: Option<&KeyFile>) -> Self {
+        Self::with_settings(api_auth, Store::new(Quotas::default()), rights).await
+    }
+
+    /// A server with the resources of this store and a file of rights.
+    pub(crate) async fn with_settings(api_auth: ApiAuth, store: Store, rights: Option<&KeyFile>) -> Self {
         let settings = Settings::new(ACCOUNT.parse().unwrap(), OwnRegion::parse(REGION).unwrap());
-        let server = Server::bind_with_store(Settings { api_auth, ..settings }, store).await.unwrap();
+        let settings = Settings { api_auth, rights: rights.map(|file| file.path().to_owned()), ..settings };
+        let server = Server::bind_with_store(settings, store).await.unwrap();
         let endpoint = server.endpoint();
         let (running, ended) = oneshot::channel::<()>();
         tokio::spawn(server.serve(async move { drop(ended.await) }));
-        Self { endpoint, _running: running }
+        Self { endpoint, _running: running, files: Vec::new() }
+    }
+
+    /// Deletes a file with the server.
+    pub(crate) fn keep(&mut self, file: KeyFile) {
+        self.files.push(file);
     }
 
     /// The SDK configuration of a client with these credentials.

@@ -12,15 +12,27 @@ use control_plane::{ApiAuth, Audience, StsSettings};
 use meshwarden_tests::stack::REGION;
 use ports::{MeshReader as _, PortErrorKind, TagWriter as _};
 
-use crate::plane::{ClockOffset, GuardedControlPlane, RecordedRequest};
+use crate::plane::{ClockOffset, GuardedControlPlane, KeyFile, RecordedRequest};
 use crate::sts_server::{IDENTITIES, RecordingRelay, Sts, StsBehaviour};
 
 pub(crate) const AUDIENCE: &str = "mesh.internal";
 const ARN: &str = "arn:aws:appmesh:eu-west-1:123456789012:mesh/shop";
 const IDENTITY: &str = "x-meshwarden-identity";
 
+/// Every session of an allowed role may make every request.
+const RIGHTS: &str =
+    r#"{"subjects": [{"role": "arn:aws:iam::123456789012:role/*", "grants": [{"meshes": ["*"], "level": "write"}]}]}"#;
+
 async fn plane(sts: &str) -> GuardedControlPlane {
-    GuardedControlPlane::start(api_auth(sts)).await
+    let rights = rights(sts);
+    let mut plane = GuardedControlPlane::with_rights(api_auth(sts), Some(&rights)).await;
+    plane.keep(rights);
+    plane
+}
+
+/// The file with [`RIGHTS`].
+pub(crate) fn rights(sts: &str) -> KeyFile {
+    KeyFile::keys(&format!("rights-{}", sts.replace(['/', ':'], "-")), RIGHTS)
 }
 
 /// STS at this endpoint, with the roles of Meshwarden allowed.

@@ -13,7 +13,7 @@ use ports::{MeshReader, RouteWrite, RouteWriter, TagWriter as _, Written};
 use serde_json::{Value, json};
 
 use crate::plane::{GuardedControlPlane, Interceptor, KeyFile};
-use crate::sts::{AUDIENCE, api_auth, config, identity_of, mesh};
+use crate::sts::{AUDIENCE, api_auth, config, identity_of, mesh, rights};
 use crate::sts_server::{Sts, StsBehaviour};
 
 /// The caller of the versions in the store.
@@ -125,7 +125,9 @@ async fn update_names_its_caller_and_the_body_has_only_members_of_the_api_model(
 #[tokio::test]
 async fn role_of_sts_is_named_without_its_session() {
     let sts = Sts::start(StsBehaviour::Honest).await;
-    let plane = GuardedControlPlane::with_store(api_auth(&sts.endpoint), store(None).await).await;
+    let rights = rights(&sts.endpoint);
+    let plane =
+        GuardedControlPlane::with_settings(api_auth(&sts.endpoint), store(None).await, Some(&rights)).await;
     let mesh = mesh(config(&plane.endpoint, identity_of(0), 0), &sts.endpoint, AUDIENCE);
     assert_eq!(writer_of(&mesh, ROUTE).await, None, "no caller is known");
     update(&mesh, 1).await;

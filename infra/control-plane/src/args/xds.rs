@@ -21,7 +21,7 @@ pub(crate) struct XdsArgs {
     #[arg(long, value_name = "FILE", requires = "xds_tls_cert")]
     xds_tls_key: Option<PathBuf>,
     /// How proxies authenticate where `--xds` does not set it: `none`, any proxy on this machine; `mtls`, proxies
-    /// whose certificate names their node; `unix`, proxies of certain users, through a socket. Default: `none`.
+    /// whose certificate names their node; `token`, proxies with a token for their node (`--token-key`), over TLS; `unix`, proxies of certain users, through a socket. Default: `none`.
     #[arg(long, value_name = "HOW")]
     xds_auth: Option<XdsAuthMethod>,
     /// With `mtls`: the CA certificates of the proxies' certificates.
@@ -66,6 +66,7 @@ enum StatNamesArg {
 enum XdsAuthMethod {
     None,
     Mtls,
+    Token,
     Unix,
 }
 
@@ -87,7 +88,7 @@ impl FromStr for ListenerArg {
         let auth = option.map(|option| {
             let method = option.strip_prefix("auth=").and_then(|method| XdsAuthMethod::from_str(method, false).ok());
             method.ok_or_else(|| {
-                format!("invalid listener option {option:?}: expected auth=none, auth=mtls or auth=unix")
+                format!("invalid listener option {option:?}: expected auth=none, auth=mtls, auth=token or auth=unix")
             })
         });
         Ok(Self { address: address.parse().map_err(|error| format!("{error}"))?, auth: auth.transpose()? })
@@ -118,6 +119,7 @@ impl XdsArgs {
         let settings_of = |method| match method {
             XdsAuthMethod::None => XdsAuth::None,
             XdsAuthMethod::Mtls => XdsAuth::Mtls { client_ca: client_ca.clone() },
+            XdsAuthMethod::Token => XdsAuth::Token,
             XdsAuthMethod::Unix => XdsAuth::Unix { uids: self.xds_unix_uids.clone() },
         };
         let addresses = self.xds.into_iter().map(|listener| listener.address);

@@ -1,5 +1,6 @@
 //! The caller of a request.
 
+use std::fmt;
 use std::sync::Arc;
 
 /// The caller of a request.
@@ -19,6 +20,8 @@ pub(crate) enum Caller {
         /// The role's name.
         name: String,
     },
+    /// A service account of a Kubernetes cluster, by the subject of its token.
+    ServiceAccount { subject: String },
 }
 
 impl Caller {
@@ -28,6 +31,7 @@ impl Caller {
             Self::Local => "",
             Self::Key { id, .. } => id,
             Self::Session { role, .. } => role,
+            Self::ServiceAccount { subject } => subject,
         }
     }
 
@@ -35,5 +39,16 @@ impl Caller {
     /// authentication.
     pub(crate) fn written_by(&self) -> Option<Arc<str>> {
         Some(self.owner()).filter(|owner| !owner.is_empty()).map(Arc::from)
+    }
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => f.write_str("the caller"),
+            Self::Key { id, .. } => write!(f, "key {id}"),
+            Self::Session { role, .. } => write!(f, "role {role}"),
+            Self::ServiceAccount { subject } => write!(f, "service account {subject}"),
+        }
     }
 }

@@ -2,31 +2,21 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
+use std::fs::Metadata;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use serde::Deserialize;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroize as _;
 
 use super::Denial;
+use crate::reloaded::{self, ReloadedFile};
 
 /// The keys of a file, reloaded when the file changes.
-pub(crate) struct KeyFile {
-    path: PathBuf,
-    read: Mutex<LoadedKeys>,
-}
-
-/// The result of the last read of the file; no keys if the file is invalid.
-struct LoadedKeys {
-    mark: Option<KeyFileMark>,
-    keys: Option<Keys>,
-}
-
-/// Identifies a version of the file: inode, size, mode, and the time of the last change with its nanoseconds.
-type KeyFileMark = (u64, u64, u32, i64, i64);
+#[derive(Debug)]
+pub(crate) struct KeyFile(ReloadedFile<Keys>);
 
 /// The keys by their ids.
 #[derive(Clone)]
@@ -81,34 +71,12 @@ pub enum KeyFileError {
 
 impl KeyFile {
     pub(super) fn open(path: &Path) -> Result<Self, KeyFileError> {
-        let (mark, keys) = load(path)?;
-        Ok(Self { path: path.to_owned(), read: Mutex::new(LoadedKeys { mark: Some(mark), keys: Some(keys) }) })
+        Ok(Self(ReloadedFile::open(path, "key file", load)?))
     }
 
-    /// The current keys. An invalid file has no keys: the removal of a key takes effect at once, even if the edit
-    /// breaks the file.
+    /// The current keys. An invalid file has no keys.
     pub(super) fn current(&self) -> Result<Keys, Denial> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let mark = std::fs::metadata(&self.path).ok().map(|metadata| mark(&metadata));
-        if mark != read.mark {
-            *read = match load(&self.path) {
-                Ok((mark, keys)) => {
-                    tracing::info!(path = %self.path.display(), keys = keys.0.len(), "key file reloaded");
-                    LoadedKeys { mark: Some(mark), keys: Some(keys) }
-                }
-                Err(error) => {
-                    tracing::error!(%error, "failed to reload key file; every request is refused");
-                    LoadedKeys { mark, keys: None }
-                }
-            };
-        }
-        read.keys.clone().ok_or(Denial::NoKeys)
-    }
-}
-
-impl fmt::Debug for KeyFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyFile").field("path", &self.path).finish_non_exhaustive()
+        self.0.current().ok_or(Denial::NoKeys)
     }
 }
 
@@ -130,15 +98,12 @@ impl Drop for Key {
     }
 }
 
-fn load(path: &Path) -> Result<(KeyFileMark, Keys), KeyFileError> {
-    let failed = |source| KeyFileError::Read { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
+fn load(path: &Path) -> Result<(Metadata, Keys), KeyFileError> {
+    let (metadata, text) =
+        reloaded::read(path).map_err(|source| KeyFileError::Read { path: path.to_owned(), source })?;
     if metadata.mode() & 0o077 != 0 {
         return Err(KeyFileError::Exposed { path: path.to_owned() });
     }
-    let mut text = Zeroizing::new(String::new());
-    file.read_to_string(&mut text).map_err(failed)?;
     let content = |line| KeyFileError::KeyFileContent { path: path.to_owned(), line };
     let read: KeyFileContent = serde_json::from_str(&text).map_err(|error| content(error.line()))?;
     let mut keys = HashMap::new();
@@ -147,9 +112,5 @@ fn load(path: &Path) -> Result<(KeyFileMark, Keys), KeyFileError> {
             return Err(content(0));
         }
     }
-    Ok((mark(&metadata), Keys(Arc::new(keys))))
-}
-
-fn mark(metadata: &Metadata) -> KeyFileMark {
-    (metadata.ino(), metadata.size(), metadata.mode(), metadata.ctime(), metadata.ctime_nsec())
+    Ok((metadata, Keys(Arc::new(keys))))
 }

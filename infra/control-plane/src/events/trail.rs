@@ -140,6 +140,9 @@ fn identity(caller: &Caller, realm: &Realm) -> Value {
                 "type": "Role", "arn": role, "accountId": account, "userName": name,
             } },
         }),
+        Caller::ServiceAccount { subject } => json!({
+            "type": "WebIdentityUser", "principalId": subject, "accountId": realm.account().as_str(), "userName": subject,
+        }),
     }
 }
 

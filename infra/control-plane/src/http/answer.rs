@@ -75,6 +75,7 @@ pub(super) fn render(answer: &Answer, realm: &Realm, with_tags: bool) -> AnswerB
 /// The response for a result.
 pub(super) fn respond(outcome: Result<AnswerBody, ApiError>, id: &Uuid) -> Response<HttpBody> {
     let write_outcome = outcome.as_ref().err().and_then(ApiError::write_outcome);
+    let retry_after = outcome.as_ref().err().and_then(ApiError::retry_after);
     let (status, text, version, written_by, error, findings, age) = match outcome {
         Ok(body) => (StatusCode::OK, body.text, body.version, body.written_by, None, body.findings, body.age),
         Err(error) => {
@@ -99,6 +100,9 @@ pub(super) fn respond(outcome: Result<AnswerBody, ApiError>, id: &Uuid) -> Respo
         headers.insert(FINDINGS, findings);
     }
     set_age(headers, age);
+    if let Some(seconds) = retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
     if let Some(outcome) = write_outcome {
         headers.insert(OUTCOME, HeaderValue::from_static(outcome));
     }
@@ -106,6 +110,11 @@ pub(super) fn respond(outcome: Result<AnswerBody, ApiError>, id: &Uuid) -> Respo
         headers.insert(ERROR_TYPE, HeaderValue::from_static(ErrorType::name(error)));
     }
     response
+}
+
+/// The response of a refusal.
+pub(super) fn refused(error: ApiError) -> Response<HttpBody> {
+    respond(Err(error), &Uuid::new_v4())
 }
 
 /// Sets the header with the age of the answer. Rounded up, so that an old answer never has age 0.

@@ -6,6 +6,8 @@ use crate::admission::Admission;
 use crate::auth::Guard;
 use crate::connections::BodyBudget;
 use crate::events::Events;
+use crate::identity::NodeTokens;
+use crate::rights::RightsGate;
 use crate::state::Realm;
 use crate::store::Store;
 use crate::xds::AdsState;
@@ -14,6 +16,9 @@ use crate::xds::AdsState;
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) guard: Guard,
+    pub(crate) rights: RightsGate,
+    /// `None` without keys that sign node tokens.
+    pub(crate) tokens: Option<Arc<NodeTokens>>,
     /// `None` if admission is off.
     pub(crate) admission: Option<Admission>,
     pub(crate) events: Events,

@@ -8,14 +8,13 @@ use axum::http::{Response, StatusCode, Uri};
 use jiff::Timestamp;
 use mesh::certificates::Readings;
 use mesh::graph::Mesh;
-use mesh::name::MeshName;
 use mesh::pack::{Evaluation, judge};
 use mesh::policy::Policy;
 use serde_json::{Value, json};
 
 use super::answer;
 use super::api::Api;
-use crate::percent;
+use super::needed::mesh_of_uri;
 
 /// `GET /findings/<mesh>`: the findings on the mesh that the proxy snapshots are built from, by the policy of
 /// admission, or else by the built-in one.
@@ -38,7 +37,7 @@ pub(super) async fn of_mesh(State(api): State<Arc<Api>>, uri: Uri) -> Response<B
 struct NotEvaluated;
 
 async fn evaluate(api: &Api, path: &str) -> Result<Option<Value>, NotEvaluated> {
-    let Some(name) = mesh(path) else { return Ok(None) };
+    let Some(name) = mesh_of_uri(path) else { return Ok(None) };
     let Some((model, left_out)) = api.proxies.model(&name).await else { return Ok(None) };
     let tagged = tagged(api, model);
     let policy = match &api.admission {
@@ -68,8 +67,4 @@ fn tagged(api: &Api, mut mesh: Mesh) -> Mesh {
         }
     });
     mesh
-}
-
-fn mesh(path: &str) -> Option<MeshName> {
-    percent::decode(path.strip_prefix("/findings/")?)?.parse().ok()
 }

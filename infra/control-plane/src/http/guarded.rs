@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header;
+use axum::http::request::Parts;
+use axum::http::{Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use jiff::Timestamp;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 use super::api::Api;
 use super::{answer, body, target};
-use crate::auth::Caller;
+use crate::auth::{Caller, Denial};
 use crate::connections::Client;
 use crate::error::ApiError;
 use crate::listen::ApiPeer;
@@ -46,10 +47,27 @@ pub(super) async fn admitted(State(api): State<Arc<Api>>, request: Request, next
     }
 }
 
+/// The service account that requests a node token with its own token. It can make no other request.
+fn service_account(api: &Api, parts: &Parts) -> Result<Option<Caller>, Denial> {
+    let Some(cluster) = api.tokens.as_ref().and_then(|tokens| tokens.cluster()) else { return Ok(None) };
+    let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
+    let token = headers.next().and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let Some(token) = token.filter(|_| headers.next().is_none()) else { return Ok(None) };
+    if parts.method != Method::POST || parts.uri.path() != "/tokens" {
+        return Ok(None);
+    }
+    let subject = cluster.verify(token.trim_end(), Timestamp::now()).map_err(Denial::Token)?;
+    Ok(Some(Caller::ServiceAccount { subject }))
+}
+
 async fn admit(api: &Api, client: Option<Client>, request: Request) -> Result<Request, ApiError> {
     let (mut parts, mut body) = request.into_parts();
     if parts.headers.get_all(header::HOST).iter().nth(1).is_some() {
         return Err(ApiError::invalid("host", "is given more than once"));
+    }
+    if let Some(caller) = service_account(api, &parts)? {
+        parts.extensions.insert(caller);
+        return Ok(Request::from_parts(parts, body));
     }
     let claim = api.guard.claim(&parts, Timestamp::now())?;
     let (mut caller, mut signature) = (Caller::Local, None);

@@ -4,38 +4,32 @@
 mod answer;
 mod api;
 mod body;
+mod caller;
 mod certificates;
 mod findings;
 mod guarded;
+mod needed;
+mod operations;
+mod permitted;
 mod proxies;
 mod query;
 mod request;
 mod target;
+mod tokens;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header;
-use axum::http::request::Parts;
+use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
-use jiff::{Timestamp, Unit};
 use uuid::Uuid;
 
 use crate::admission::Admission;
-use crate::auth::Caller;
-use crate::error::ApiError;
-use crate::events::{AdmissionOutcome, RequestContext};
-use crate::headers::INCLUDE;
-use crate::listen::ApiPeer;
-use crate::log::Truncated;
-use crate::state::{Answer, Stamp, Write, WriteSignature};
-use crate::store::{Freshness, WriteAttempts};
+use crate::store::Freshness;
 pub(crate) use api::Api;
-use request::Call;
+use operations::handle;
 
 /// The router of all endpoints. The API operations are not routes, because the router would match decoded paths.
 pub(crate) fn router(api: Arc<Api>) -> Router {
@@ -47,9 +41,12 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/certificates", get(certificates::all))
         .route("/certificates/refresh", post(certificates::refresh))
         .route("/findings/{mesh}", get(findings::of_mesh))
+        .route("/tokens", post(tokens::issue))
+        .route("/tokens/revoke", post(tokens::revoke))
         .route("/proxies", get(proxies::all))
         .route("/proxies/{*resource}", get(proxies::one))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), current))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), permitted::permitted))
         .method_not_allowed_fallback(handle)
         .fallback(handle)
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guarded::admitted))
@@ -105,7 +102,7 @@ fn problem(api: &Api) -> Option<&'static str> {
             );
         }
     }
-    api.guard.problem()
+    api.guard.problem().or_else(|| api.rights.problem())
 }
 
 /// The reason why no proxies should connect here, if there is one. A replica that cannot read its store still serves them
@@ -115,96 +112,4 @@ fn xds_problem(api: &Api) -> Option<&'static str> {
         Freshness::Current | Freshness::Stale => None,
         Freshness::Expired => Some("the current state could not be read from the store for too long"),
     }
-}
-
-async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
-    let id = Uuid::new_v4();
-    let began = Instant::now();
-    let (method, uri) = (request.method().clone(), request.uri().clone());
-    let outcome = operate(&api, request, &id).await;
-    let (path, took) = (Truncated(uri.path()), began.elapsed());
-    let error = outcome.as_ref().err().map(ApiError::error_type);
-    api.store.metrics().completed(target::operation(&method, uri.path()), error, took);
-    match &outcome {
-        Ok(_) if method.is_safe() => tracing::debug!(%id, %method, %path, ?took, "served read"),
-        Ok(_) => tracing::info!(%id, %method, %path, ?took, "served write"),
-        Err(error) => {
-            let (kind, reason) = (error.error_type().name(), error.to_string());
-            tracing::info!(%id, %method, %path, ?took, error = kind, reason = %Truncated(&reason), "refused request");
-        }
-    }
-    answer::respond(outcome, &id)
-}
-
-async fn operate(api: &Arc<Api>, request: Request, id: &Uuid) -> Result<answer::AnswerBody, ApiError> {
-    let (parts, body) = request.into_parts();
-    // Read in any case, so that the sender is not cut off and the connection can be used again.
-    let body = body::read(body, None).await;
-    let call = request::parse(&parts, body, &api.realm)?;
-    let with_tags = parts.headers.get(INCLUDE).is_some_and(|include| include == "tags");
-    match call {
-        Call::Read(read) => {
-            let age = api.store.catch_up().await?;
-            Ok(answer::render(&api.store.read(&read)?, &api.realm, with_tags).with_age(age))
-        }
-        Call::Write(write) => {
-            let request = request_context(&parts, id);
-            let attempts = WriteAttempts::signed(parts.extensions.get::<WriteSignature>().cloned());
-            if api.events.has_no_receivers() {
-                return execute_write(api, &write, attempts, &request).await;
-            }
-            // A disconnecting client does not stop the write, and so must not stop its event.
-            let api = Arc::clone(api);
-            let task = tokio::spawn(async move { execute_write(&api, &write, attempts, &request).await });
-            task.await.map_err(|_| ApiError::Unavailable)?
-        }
-    }
-}
-
-/// Executes a write and sends its events.
-async fn execute_write(
-    api: &Api,
-    write: &Write,
-    attempts: WriteAttempts,
-    request: &RequestContext,
-) -> Result<answer::AnswerBody, ApiError> {
-    let stamp = stamp(&request.caller);
-    let (answer, created) = match &api.admission {
-        None => (api.store.write_signed(attempts, write, &stamp).await?, Vec::new()),
-        Some(admission) => match admission.write(&api.store, attempts, write, &stamp).await {
-            Ok(admitted) => (admitted.answer, admitted.created),
-            Err(error) => {
-                if let ApiError::NotAdmitted { findings, .. } = &error {
-                    api.events.judged(request, write, AdmissionOutcome::Denied, findings, &api.realm, stamp.now);
-                }
-                return Err(error);
-            }
-        },
-    };
-    let after = match &answer {
-        Answer::Resource(resource) => Some(&**resource),
-        Answer::Resources { .. } | Answer::Tags { .. } | Answer::Nothing => None,
-    };
-    api.events.changed(request, write, after, &api.realm, stamp.now);
-    api.events.judged(request, write, AdmissionOutcome::Warned, &created, &api.realm, stamp.now);
-    Ok(answer::render(&answer, &api.realm, false).with_findings(&created))
-}
-
-/// The caller and the circumstances of a request.
-fn request_context(parts: &Parts, id: &Uuid) -> RequestContext {
-    let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-    RequestContext {
-        caller: parts.extensions.get::<Caller>().cloned().unwrap_or(Caller::Local),
-        peer: parts.extensions.get::<ConnectInfo<ApiPeer>>().map(|ConnectInfo(peer)| peer.addr),
-        agent: agent.map(str::to_owned),
-        operation: target::operation(&parts.method, parts.uri.path()),
-        id: id.to_string(),
-    }
-}
-
-/// Draws the time and the id of a write, and names its caller. The time has milliseconds, which survive the conversion to a JSON number
-/// and back.
-fn stamp(caller: &Caller) -> Stamp {
-    let now = Timestamp::now();
-    Stamp { now: now.round(Unit::Millisecond).unwrap_or(now), uid: Uuid::new_v4(), caller: caller.written_by() }
 }

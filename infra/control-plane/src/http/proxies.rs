@@ -7,12 +7,14 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response, StatusCode, Uri};
 use mesh::name::ResourcePath;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answer;
 use super::api::Api;
+use super::needed::proxy_of_uri;
+use crate::auth::Caller;
 use crate::headers::EVIDENCE;
-use crate::percent;
+use crate::rights::VisibleResources;
 use crate::storage::LogError;
 use crate::xds::ProxiesReport;
 
@@ -24,12 +26,36 @@ pub(super) struct IsHead(pub(super) bool);
 pub(super) async fn all(
     State(api): State<Arc<Api>>,
     Extension(IsHead(is_head)): Extension<IsHead>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
 ) -> Response<Body> {
+    let visible = match api.rights.visible(&caller) {
+        Ok(visible) => visible,
+        Err(error) => return answer::refused(error),
+    };
     match api.proxies.proxies(is_head).await {
-        Ok(report) => reported(&headers, report),
+        Ok(mut report) => {
+            filter(&mut report.body, &visible);
+            reported(&headers, report)
+        }
         Err(error) => unreadable(&error),
     }
+}
+
+/// Removes the proxies that the caller may not read. The report then has the member `filtered`: it is no list of all proxies.
+fn filter(report: &mut Value, visible: &VisibleResources) {
+    let Some(members) = report.as_object_mut().filter(|_| !visible.includes_every_proxy()) else { return };
+    let is_visible = |entry: &Value| {
+        // An entry without a resource is about all proxies of a replica, and names none.
+        let Some(resource) = entry.get("resource").and_then(Value::as_str) else { return true };
+        ResourcePath::parse(resource).is_ok_and(|path| visible.includes(&path))
+    };
+    for list in ["proxies", "unknown"] {
+        if let Some(entries) = members.get_mut(list).and_then(Value::as_array_mut) {
+            entries.retain(is_visible);
+        }
+    }
+    members.insert("filtered".to_owned(), true.into());
 }
 
 /// `GET /proxies/<mesh>/<virtualNode|virtualGateway>/<name>`.
@@ -39,7 +65,7 @@ pub(super) async fn one(
     headers: HeaderMap,
     uri: Uri,
 ) -> Response<Body> {
-    let found = match resource(uri.path()) {
+    let found = match proxy_of_uri(uri.path()) {
         Some(path) => api.proxies.proxy(&path, is_head).await,
         None => Ok(None),
     };
@@ -73,9 +99,4 @@ fn reported(headers: &HeaderMap, report: ProxiesReport) -> Response<Body> {
 fn unreadable(error: &LogError) -> Response<Body> {
     let message = format!("failed to read the reports of the other replicas: {error}");
     answer::json_response(StatusCode::SERVICE_UNAVAILABLE, json!({"message": message}).to_string())
-}
-
-fn resource(path: &str) -> Option<ResourcePath> {
-    let resource = percent::decode(path.strip_prefix("/proxies/")?)?;
-    ResourcePath::parse(&format!("mesh/{resource}")).ok()
 }

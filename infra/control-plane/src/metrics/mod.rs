@@ -6,6 +6,7 @@ mod events;
 mod instances;
 mod process;
 mod store;
+mod rights;
 mod xds;
 
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub(crate) use events::EventMetrics;
 use instances::InstanceMetrics;
 use process::ProcessMetrics;
 use store::StoreMetrics;
+pub(crate) use rights::RightsMetrics;
 pub use xds::{ProxyKind, XdsMetrics, XdsType};
 
 /// The content type of [`Metrics::text`].
@@ -64,6 +66,7 @@ pub struct Metrics {
     connections: ConnectionMetrics,
     store: StoreMetrics,
     process: ProcessMetrics,
+    rights: RightsMetrics,
 }
 
 impl Metrics {
@@ -108,6 +111,7 @@ impl Metrics {
         let connections = ConnectionMetrics::registered(&mut registry);
         let store = StoreMetrics::registered(&mut registry);
         let process = ProcessMetrics::registered(&mut registry);
+        let rights = RightsMetrics::registered(&mut registry);
         Self {
             registry,
             requests,
@@ -127,6 +131,7 @@ impl Metrics {
             connections,
             store,
             process,
+            rights,
         }
     }
 
@@ -138,6 +143,11 @@ impl Metrics {
     /// The metrics of connections and unknown callers, updated by the connection table and by authentication.
     pub(crate) fn connections(&self) -> ConnectionMetrics {
         self.connections.clone()
+    }
+
+    /// The metrics of rights, updated by their gate.
+    pub(crate) fn rights(&self) -> RightsMetrics {
+        self.rights.clone()
     }
 
     /// The metrics of the ADS server, updated by it.

@@ -4,7 +4,7 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::record::Record;
-use super::{Change, Collection, Operation, SignatureHash, State};
+use super::{Change, Collection, Operation, RevokedSubject, SignatureHash, State};
 
 impl State {
     /// Applies a record without checks: they were made when the write was accepted. Lower quotas remove no resource.
@@ -28,6 +28,8 @@ impl State {
             Record::Forgotten(number) => Arc::make_mut(&mut self.tokens).forget(*number),
             Record::Signature(known) => Arc::make_mut(&mut self.signatures).insert(Arc::clone(known)),
             Record::SignatureExpired(hash) => Arc::make_mut(&mut self.signatures).remove(hash),
+            Record::Revoked(revocation) => Arc::make_mut(&mut self.revocations).insert(Arc::clone(revocation)),
+            Record::RevocationEnded(subject) => Arc::make_mut(&mut self.revocations).remove(subject),
             Record::Port(key, Some(port)) => {
                 Arc::make_mut(&mut self.ports).insert(key.clone(), *port);
             }
@@ -49,12 +51,18 @@ impl State {
             }
             Record::Signature(known) => self.known_signature(&known.signature.hash),
             Record::SignatureExpired(hash) => self.known_signature(hash),
+            Record::Revoked(revocation) => self.known_revocation(&revocation.subject),
+            Record::RevocationEnded(subject) => self.known_revocation(subject),
             Record::Port(key, _) => self.ports.get(key).map(|port| Record::Port(key.clone(), Some(*port))),
         }
     }
 
     fn known_signature(&self, hash: &SignatureHash) -> Option<Record> {
         self.signatures.find(hash).cloned().map(Record::Signature)
+    }
+
+    fn known_revocation(&self, subject: &RevokedSubject) -> Option<Record> {
+        self.revocations.find(subject).cloned().map(Record::Revoked)
     }
 
     /// The change that this record makes, if it makes one that followers need.
@@ -83,7 +91,9 @@ impl State {
             | Record::Forgotten(_)
             | Record::Port(..)
             | Record::Signature(_)
-            | Record::SignatureExpired(_) => None,
+            | Record::SignatureExpired(_)
+            | Record::Revoked(_)
+            | Record::RevocationEnded(_) => None,
         }
     }
 
@@ -101,6 +111,11 @@ impl State {
     pub fn records(&self) -> Vec<Record> {
         let resources = self.resources().cloned().map(Record::Resource);
         let ports = self.ports.iter().map(|(key, port)| Record::Port(key.clone(), Some(*port)));
-        resources.chain(self.tokens.records()).chain(self.signatures.records()).chain(ports).collect()
+        resources
+            .chain(self.tokens.records())
+            .chain(self.signatures.records())
+            .chain(self.revocations.records())
+            .chain(ports)
+            .collect()
     }
 }

@@ -12,6 +12,7 @@ mod record;
 mod remembered;
 mod request;
 mod resource;
+mod revocations;
 mod signature;
 mod signatures;
 mod spec;
@@ -36,6 +37,8 @@ pub use record::Record;
 pub use remembered::Remembered;
 pub use request::{Action, Answer, Change, Operation, Read, Write};
 pub use resource::{Resource, Stamp, Status};
+pub(crate) use revocations::Revocations;
+pub use revocations::{Revocation, RevokedSubject};
 pub use signature::{KnownSignature, SignatureHash, WriteSignature};
 pub use spec::ValidSpec;
 pub(crate) use write::PlannedChange;
@@ -57,6 +60,7 @@ pub struct State {
     tokens: Arc<Tokens>,
     /// The signatures of accepted writes; only replicas of a shared store record them.
     signatures: Arc<Signatures>,
+    revocations: Arc<Revocations>,
     /// Not part of the API: the ports of Envoy listeners on one machine, stored so that they survive a restart.
     ports: Arc<BTreeMap<String, u16>>,
 }
@@ -102,6 +106,16 @@ impl State {
     /// The records that remember a signed write.
     pub(crate) fn remembering_signature(&self, signature: &WriteSignature, now: Timestamp) -> Vec<Record> {
         self.signatures.remembering(signature, now)
+    }
+
+    /// The revocations of node tokens. A change replaces the pointer.
+    pub(crate) const fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
+    }
+
+    /// The records that remember a revocation; `None` if too many are in force.
+    pub(crate) fn remembering_revocation(&self, revocation: &Revocation) -> Option<Vec<Record>> {
+        self.revocations.remembering(revocation)
     }
 
     fn existing(&self, path: &ResourcePath) -> Result<&Arc<Resource>, ApiError> {

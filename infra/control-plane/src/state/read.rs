@@ -12,9 +12,18 @@ use crate::error::ApiError;
 impl State {
     /// Answers a read.
     pub fn read(&self, read: &Read) -> Result<Answer, ApiError> {
+        self.read_visible(read, |_| true)
+    }
+
+    /// Answers a read. Lists have only the resources for which `visible` is true.
+    pub(crate) fn read_visible(
+        &self,
+        read: &Read,
+        visible: impl Fn(&ResourcePath) -> bool,
+    ) -> Result<Answer, ApiError> {
         match read {
             Read::Describe(path) => Ok(Answer::Resource(Arc::clone(self.existing(path)?))),
-            Read::List(collection, page) => self.list(collection, page),
+            Read::List(collection, page) => self.list(collection, page, visible),
             Read::ListTags(path, page) => {
                 let tags = self.existing(path)?.tags.iter();
                 let rest = tags.filter(|(key, _)| page.after.as_deref().is_none_or(|after| *key > after));
@@ -27,7 +36,12 @@ impl State {
         }
     }
 
-    fn list(&self, collection: &Collection, page: &Page) -> Result<Answer, ApiError> {
+    fn list(
+        &self,
+        collection: &Collection,
+        page: &Page,
+        visible: impl Fn(&ResourcePath) -> bool,
+    ) -> Result<Answer, ApiError> {
         if let Some(parent) = collection.parent() {
             self.existing(&parent)?;
         }
@@ -36,7 +50,8 @@ impl State {
             .collections
             .get(collection)
             .into_iter()
-            .flat_map(|members| members.range::<str, _>((start, Bound::Unbounded)));
+            .flat_map(|members| members.range::<str, _>((start, Bound::Unbounded)))
+            .filter(|(_, resource)| visible(&resource.path));
         let (resources, next) = page.cut(resources, |(name, _)| name);
         let next = next.map(|name| token_after(&name, &collection.to_string()));
         let resources = resources.into_iter().map(|(_, resource)| Arc::clone(resource)).collect();

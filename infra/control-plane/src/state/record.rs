@@ -6,6 +6,7 @@ use mesh::name::ResourcePath;
 
 use super::remembered::Remembered;
 use super::resource::Resource;
+use super::revocations::{Revocation, RevokedSubject};
 use super::signature::{KnownSignature, SignatureHash};
 
 /// One record. A later record on the same subject replaces an earlier one.
@@ -25,6 +26,10 @@ pub enum Record {
     Signature(Arc<KnownSignature>),
     /// The signature has expired.
     SignatureExpired(SignatureHash),
+    /// Node tokens were revoked.
+    Revoked(Arc<Revocation>),
+    /// Every token of the revocation has expired.
+    RevocationEnded(RevokedSubject),
 }
 
 impl Record {
@@ -35,9 +40,13 @@ impl Record {
         let content = match self {
             Self::Resource(resource) => resource.bytes(),
             Self::Remembered(_, remembered) => remembered.bytes(),
-            Self::Deleted(_) | Self::Forgotten(_) | Self::Port(..) | Self::Signature(_) | Self::SignatureExpired(_) => {
-                0
-            }
+            Self::Deleted(_)
+            | Self::Forgotten(_)
+            | Self::Port(..)
+            | Self::Signature(_)
+            | Self::SignatureExpired(_)
+            | Self::Revoked(_)
+            | Self::RevocationEnded(_) => 0,
         };
         content.saturating_add(FRAME)
     }

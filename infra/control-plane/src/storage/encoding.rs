@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::state::{
-    Action, ClientToken, KnownSignature, Record, Remembered, Resource, SignatureHash, Status, ValidSpec, WriteSignature,
+    Action, ClientToken, KnownSignature, Record, Remembered, Resource, Revocation, RevokedSubject, SignatureHash,
+    Status, ValidSpec, WriteSignature,
 };
 
 /// The tables of the database.
@@ -24,11 +25,14 @@ pub(crate) enum Table {
     Ports,
     /// The signatures of accepted writes.
     Signatures,
+    /// Revoked node tokens.
+    Revocations,
 }
 
 impl Table {
     /// Every table.
-    pub(crate) const ALL: [Self; 4] = [Self::Resources, Self::Remembered, Self::Ports, Self::Signatures];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Resources, Self::Remembered, Self::Ports, Self::Signatures, Self::Revocations];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -36,6 +40,7 @@ impl Table {
             Self::Remembered => "remembered",
             Self::Ports => "ports",
             Self::Signatures => "signatures",
+            Self::Revocations => "revocations",
         }
     }
 }
@@ -67,6 +72,11 @@ pub(crate) fn encode(record: &Record) -> Result<StoredEntry, serde_json::Error> 
             (Table::Signatures, signature.hash.hexadecimal(), Some(serde_json::to_vec(&document)?))
         }
         Record::SignatureExpired(hash) => (Table::Signatures, hash.hexadecimal(), None),
+        Record::Revoked(revocation) => {
+            let document = RevocationDocument { at: revocation.at, until: revocation.until };
+            (Table::Revocations, revocation.subject.to_string(), Some(serde_json::to_vec(&document)?))
+        }
+        Record::RevocationEnded(subject) => (Table::Revocations, subject.to_string(), None),
         Record::Port(key, port) => (Table::Ports, key.clone(), port.map(|port| port.to_string().into_bytes())),
     };
     Ok(StoredEntry { table, key, value })
@@ -95,6 +105,10 @@ pub(crate) fn decode(table: Table, key: &str, value: &[u8]) -> Result<Record, St
             let signature = WriteSignature { hash: signature_hash(key)?, until, owner };
             Ok(Record::Signature(Arc::new(KnownSignature { signature, at })))
         }
+        Table::Revocations => {
+            let RevocationDocument { at, until } = parse(value)?;
+            Ok(Record::Revoked(Arc::new(Revocation { subject: revoked_subject(key)?, at, until })))
+        }
     }
 }
 
@@ -105,11 +119,24 @@ pub(crate) fn removed(table: Table, key: &str) -> Result<Record, String> {
         Table::Remembered => u64::from_str_radix(key, 16).map(Record::Forgotten).map_err(|error| error.to_string()),
         Table::Ports => Ok(Record::Port(key.to_owned(), None)),
         Table::Signatures => signature_hash(key).map(Record::SignatureExpired),
+        Table::Revocations => revoked_subject(key).map(Record::RevocationEnded),
     }
 }
 
 fn signature_hash(key: &str) -> Result<SignatureHash, String> {
     SignatureHash::parse(key).ok_or_else(|| "the key is not a signature".to_owned())
+}
+
+fn revoked_subject(key: &str) -> Result<RevokedSubject, String> {
+    RevokedSubject::parse(key).ok_or_else(|| "the key is not the subject of a revocation".to_owned())
+}
+
+/// The times of a revocation.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RevocationDocument {
+    at: Timestamp,
+    until: Timestamp,
 }
 
 /// The use of a signature.

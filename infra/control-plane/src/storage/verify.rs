@@ -89,7 +89,9 @@ fn content(bytes: &[u8]) -> Result<StoreContent, ReadFailure> {
     for table in Table::ALL {
         let rows = match reading.open_table(definition(table)) {
             // An earlier release had fewer tables.
-            Err(TableError::TableDoesNotExist(_)) if table == Table::Signatures => continue,
+            Err(TableError::TableDoesNotExist(_)) if matches!(table, Table::Signatures | Table::Revocations) => {
+                continue;
+            }
             rows => rows?,
         };
         for entry in rows.iter()? {

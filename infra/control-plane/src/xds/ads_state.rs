@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use mesh::name::AccountId;
 use tokio::sync::watch;
 
 use super::cache::SnapshotCache;
 use super::other_proxies::OtherProxies;
+use super::peer::{Proof, XdsPeer};
 use super::registry::StreamRegistry;
+use super::stream_token::{StreamTokens, TokenEnd};
 use crate::certificates::CertificateFiles;
 use crate::connections::{BodyBudget, ConnectionTable};
 use crate::instances::Instances;
@@ -40,5 +43,15 @@ pub(crate) struct AdsState {
     pub(super) freshness: watch::Receiver<Freshness>,
     /// When streams are ended, so that their proxies connect again; `None` keeps them.
     pub(super) stream_age: Option<Duration>,
+    /// `None` if no listener requires tokens.
+    pub(super) tokens: Option<StreamTokens>,
     pub(super) stop: watch::Receiver<bool>,
+}
+
+impl AdsState {
+    /// The end of the stream of a peer by its node token.
+    pub(super) fn token_end(&self, peer: &XdsPeer) -> Option<TokenEnd> {
+        let tokens = self.tokens.as_ref()?;
+        if let Proof::Token(token) = &peer.proof { Some(tokens.end_of(token, Timestamp::now())) } else { None }
+    }
 }

@@ -24,6 +24,7 @@ use super::protocol::Protocol;
 use super::proxy_snapshot::{ProxySnapshot, Served};
 use super::registry::{AcknowledgedState, RegisteredStream, Registration, StreamInfo};
 use super::stale;
+use super::stream_token::TokenEnd;
 use crate::connections::{Busy, Slot};
 use crate::log::Truncated;
 use crate::metrics::XdsType;
@@ -159,6 +160,7 @@ impl<P: Protocol> UnidentifiedStream<P> {
         let proxy_snapshot = proxy_snapshot(&served.borrow_and_update())?;
         let machine = Arc::new(Machine::begin(P::is_returning(&request), shared.registry.previous_resources(&id)));
         machine.note(&proxy_snapshot);
+        let token_end = shared.token_end(&peer);
         let info = stream_info(id.clone(), peer, P::NAME, P::node(&request));
         tracing::info!(
             proxy = %id,
@@ -189,6 +191,7 @@ impl<P: Protocol> UnidentifiedStream<P> {
             stale_end: stale::end_of_stream(current, Instant::now()),
             age_end: age_end(shared_age, Instant::now()),
             freshness,
+            token_end,
             _busy: slot.busy(),
             _registration: registration,
         };
@@ -219,6 +222,8 @@ struct AdsStream<P: Protocol> {
     stale_end: Option<Instant>,
     /// When the stream ends because it is old enough.
     age_end: Option<Instant>,
+    /// The end of the node token, which ends the stream.
+    token_end: Option<TokenEnd>,
     /// Keeps the connection busy.
     _busy: Busy,
     _registration: Registration,
@@ -249,6 +254,7 @@ impl<P: Protocol> AdsStream<P> {
                     self.look()
                 }
                 () = stale::changed(&mut self.freshness) => self.look_at_freshness(),
+                status = TokenEnd::reached(&mut self.token_end) => Err(status),
                 () = at(self.release_at) => {
                     self.release();
                     Ok(())

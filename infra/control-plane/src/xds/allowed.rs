@@ -9,6 +9,7 @@ use mesh::name::MeshName;
 use tokio::sync::watch;
 use xds::SecretRef;
 
+use crate::pattern::matches;
 use crate::secrets::{SecretLookup, SecretProblem, Secrets, problem};
 
 /// A pattern of names that one mesh may use: `shop=arn:aws:acm:eu-west-1:123456789012:certificate/*`, with `*` for
@@ -45,18 +46,6 @@ fn allows(rules: &[CertificateRule], mesh: &MeshName, secret: &SecretRef) -> boo
             // The proxy reads the files itself.
             SecretRef::Files { .. } | SecretRef::TrustFile(_) => true,
         }
-}
-
-fn matches(pattern: &str, text: &str) -> bool {
-    let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut text) = text.strip_prefix(start) else { return false };
-    let mut pieces: Vec<&str> = rest.split('*').collect();
-    let end = pieces.pop().unwrap_or_default();
-    for piece in pieces {
-        let Some((_, after)) = text.split_once(piece) else { return false };
-        text = after;
-    }
-    text.ends_with(end)
 }
 
 /// The secrets that one mesh may use.

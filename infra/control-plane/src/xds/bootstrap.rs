@@ -2,6 +2,7 @@
 
 mod servers;
 mod statistics;
+mod token;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use xds::{LARGEST_EXPRESSION, ProxyId};
 
 pub use servers::{XdsServers, XdsServersError};
 pub use statistics::{Statistics, StatisticsSet};
+pub use token::TokenFile;
 
 /// The settings of the configuration.
 #[derive(Debug, Clone)]
@@ -26,6 +28,8 @@ pub struct Bootstrap {
     pub admin: SocketAddr,
     /// TLS to the ADS server.
     pub tls: Option<BootstrapTls>,
+    /// The file with the node token, which each stream carries.
+    pub token: Option<TokenFile>,
     /// The local socket that serves secrets which the mesh refers to by name.
     pub sds_socket: Option<PathBuf>,
     /// Whether the Envoy uses the delta protocol. It then reports its resources when it reconnects, and receives
@@ -113,12 +117,21 @@ impl Bootstrap {
             members.insert("dns_refresh_rate".to_owned(), "5s".into());
             members.insert("dns_lookup_family".to_owned(), "V4_PREFERRED".into());
         }
+        if let (Some(token), Some(options)) = (&self.token, cluster.pointer_mut(PROTOCOL_OPTIONS))
+            && let Some(options) = options.as_object_mut()
+        {
+            options.insert("http_filters".to_owned(), token.http_filters());
+        }
         if let (Some(tls), Some(members)) = (&self.tls, cluster.as_object_mut()) {
             members.insert("transport_socket".to_owned(), tls.to_json());
         }
         cluster
     }
 }
+
+/// The protocol options of a cluster.
+const PROTOCOL_OPTIONS: &str =
+    "/typed_extension_protocol_options/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 const CONTROL_PLANE: &str = "meshwarden_control_plane";
 

@@ -9,6 +9,7 @@
 //! - `build` builds the `proxy_snapshot` of one proxy. `find_secret` looks up its secrets, `withhold` leaves out resources
 //!   with secrets that are not available, `endpoints` handles unknown endpoints.
 //! - `ads_stream` serves one stream; the state machine in the crate `xds` decides its responses.
+//! - `stream_token` verifies the node token of a stream, `revocations` follows revoked ones.
 //! - `listen` opens sockets and identifies peers; `peer` decides which proxy a peer may be.
 //! - `sds` serves only secrets, on a socket on the proxy's machine.
 //! - `registry` has the open streams, `ended_streams` the resources of clients that may reconnect. `report` reports on
@@ -44,11 +45,13 @@ mod protocol;
 mod proxy_snapshot;
 mod registry;
 mod report;
+mod revocations;
 mod sds;
 mod service;
 mod settings;
 mod sources;
 mod stale;
+mod stream_token;
 mod withhold;
 
 use std::sync::Arc;
@@ -57,6 +60,7 @@ use mesh::name::AccountId;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::log::LogThrottle;
 use crate::store::Store;
 use cache::SnapshotCache;
 use follow::Follower;
@@ -66,6 +70,7 @@ use other_proxies::OtherProxies;
 use ports::PortAssigner;
 use registry::StreamRegistry;
 use sources::SnapshotSources;
+use stream_token::StreamTokens;
 
 pub use crate::secrets::{
     KnownSecret, NoSecrets, SecretLookup, SecretProblem, SecretReport, Secrets, ServedCertificate, problem,
@@ -73,7 +78,7 @@ pub use crate::secrets::{
 pub use crate::tls::{TlsError, TlsFiles};
 pub(crate) use ads_state::{AdsLimits, AdsState};
 pub use allowed::{CertificateRule, CertificateRuleError};
-pub use bootstrap::{Bootstrap, BootstrapTls, Statistics, StatisticsSet, XdsServers, XdsServersError};
+pub use bootstrap::{Bootstrap, BootstrapTls, Statistics, StatisticsSet, TokenFile, XdsServers, XdsServersError};
 pub use listen::ListenError;
 pub(crate) use merged_report::ProxiesReport;
 pub use ports::{ListenerMode, ListenerModeError};
@@ -128,6 +133,11 @@ impl Ads {
             others: OtherProxies::default(),
             freshness,
             stream_age: settings.stream_age,
+            tokens: settings.tokens.map(|tokens| StreamTokens {
+                tokens,
+                revocations: revocations::follow(store, stopping.clone()),
+                refusals: LogThrottle::default(),
+            }),
             stop: stopping,
         });
         let reporting = store.is_shared().then(|| {

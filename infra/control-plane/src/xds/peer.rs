@@ -10,6 +10,7 @@ use tonic::Status;
 use xds::ProxyId;
 
 use crate::connections::Client;
+use crate::identity::NodeToken;
 use crate::log::Truncated;
 
 /// The peer of a connection.
@@ -46,6 +47,10 @@ pub(super) enum Proof {
     User,
     /// A certificate with these names.
     Certificate(Arc<Vec<String>>),
+    /// A node token is required, and was not verified.
+    TokenRequired,
+    /// A verified node token.
+    Token(Arc<NodeToken>),
 }
 
 impl PeerAddress {
@@ -86,6 +91,10 @@ pub(super) fn admit(peer: &XdsPeer, id: &str, account: &AccountId) -> Result<Pro
         // that ever changes.
         Proof::None if !peer.address.is_local() => Err(Status::unauthenticated("this stream is not authenticated")),
         Proof::None | Proof::User => Ok(id),
+        // Each stream verifies its token before this; a stream without one does not get here.
+        Proof::TokenRequired => Err(Status::unauthenticated("this stream is not authenticated")),
+        Proof::Token(token) if token.node == id => Ok(id),
+        Proof::Token(token) => Err(Status::permission_denied(format!("the token is for {}, not for {id}", token.node))),
         Proof::Certificate(names) => {
             let is_it = |name: &String| own(name, account).is_ok_and(|named| named == id);
             if names.iter().any(is_it) {

@@ -11,6 +11,7 @@ use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
 use futures::Stream;
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
@@ -19,6 +20,7 @@ use xds::ads::{DeltaStream, SotwStream};
 use super::ads_stream::responses_of;
 use super::listen::{ConnectedPeer, ListeningSockets};
 use super::metered::Metering;
+use super::peer::{Proof, XdsPeer};
 use super::{AdsLimits, AdsState};
 
 /// The largest request, in bytes. It names every resource that a proxy subscribes to: a thousand clusters are 100 KB.
@@ -55,7 +57,7 @@ impl AggregatedDiscoveryService for AdsService {
         &self,
         request: Request<Streaming<DiscoveryRequest>>,
     ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
-        let connected_peer = connected_peer(&request)?;
+        let connected_peer = self.connected_peer(&request)?;
         let responses = responses_of::<SotwStream>(Arc::clone(&self.0), connected_peer, request.into_inner());
         Ok(Response::new(Box::pin(responses)))
     }
@@ -64,14 +66,34 @@ impl AggregatedDiscoveryService for AdsService {
         &self,
         request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
-        let connected_peer = connected_peer(&request)?;
+        let connected_peer = self.connected_peer(&request)?;
         let responses = responses_of::<DeltaStream>(Arc::clone(&self.0), connected_peer, request.into_inner());
         Ok(Response::new(Box::pin(responses)))
     }
 }
 
-fn connected_peer<T>(request: &Request<T>) -> Result<ConnectedPeer, Status> {
-    request.extensions().get::<ConnectedPeer>().cloned().ok_or_else(|| Status::internal("the connection has no peer"))
+impl AdsService {
+    /// The peer of a stream. Where tokens are required, its token is verified here, before any message is read.
+    fn connected_peer<T>(&self, request: &Request<T>) -> Result<ConnectedPeer, Status> {
+        let connected = request.extensions().get::<ConnectedPeer>().cloned();
+        let connected = connected.ok_or_else(|| Status::internal("the connection has no peer"))?;
+        if connected.peer.proof != Proof::TokenRequired {
+            return Ok(connected);
+        }
+        let tokens = self.0.tokens.as_ref().ok_or_else(|| Status::unauthenticated("no token is accepted"))?;
+        match tokens.verify(request.metadata(), Timestamp::now()) {
+            Ok(token) => {
+                Ok(ConnectedPeer { peer: XdsPeer { proof: Proof::Token(token), ..connected.peer }, ..connected })
+            }
+            Err(refusal) => {
+                self.0.registry.metrics().stream_refused("token");
+                if let Some(suppressed) = tokens.refusals.allow() {
+                    tracing::warn!(peer = %connected.peer.address, reason = refusal.label(), suppressed, "refused token of ADS stream");
+                }
+                Err(Status::unauthenticated(refusal.to_string()))
+            }
+        }
+    }
 }
 
 /// Serves all connections until the future is ready, then ends every stream.

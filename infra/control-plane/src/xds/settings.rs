@@ -13,6 +13,7 @@ use xds::{ClientAddress, StatNames};
 use super::allowed::CertificateRule;
 use super::ports::ListenerMode;
 use crate::certificates::CertificateFiles;
+use crate::identity::NodeTokens;
 use crate::instances::{Instances, NoInstances};
 use crate::secrets::{NoSecrets, Secrets};
 use crate::tls::TlsFiles;
@@ -48,6 +49,8 @@ pub struct XdsSettings {
     pub certificate_rules: Vec<CertificateRule>,
     /// The revocation lists of client certificates, with `mtls`. Reloaded when the file changes.
     pub client_crl: Option<PathBuf>,
+    /// Verifies the tokens of proxies, with [`XdsAuth::Token`].
+    pub tokens: Option<Arc<NodeTokens>>,
     /// Reads the certificate files of proxies on this machine, for reports.
     pub certificate_files: Option<CertificateFiles>,
 }
@@ -67,6 +70,7 @@ impl Default for XdsSettings {
             instances: Arc::new(NoInstances::default()),
             certificate_rules: Vec::new(),
             client_crl: None,
+            tokens: None,
             certificate_files: None,
         }
     }
@@ -100,6 +104,8 @@ pub enum XdsAuth {
         /// The CA certificates of clients.
         client_ca: PathBuf,
     },
+    /// A client with a node token may be the proxy that the token names: addresses with TLS only.
+    Token,
     /// Processes of these users may be any proxy: sockets only. An empty list is the user of this process.
     Unix {
         /// The UIDs.

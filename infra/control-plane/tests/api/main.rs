@@ -26,6 +26,7 @@ mod process;
 mod protocol;
 mod quotas;
 mod refusals;
+mod rights;
 mod specs;
 mod storage;
 mod tags;

@@ -163,11 +163,25 @@ fn an_incomplete_authentication_is_refused() {
         ),
         (&["--sts-endpoint", "http://sts.example"], "invalid STS endpoint"),
         (
-            &["--api", "192.0.2.1:0", "--api-auth", "sts", "--auth-audience", "a", "--allow-role", ROLE],
+            &[
+                "--api",
+                "192.0.2.1:0",
+                "--api-auth",
+                "sts",
+                "--auth-audience",
+                "a",
+                "--allow-role",
+                ROLE,
+                "--rights",
+                "r",
+            ],
             "pass --api-tls-cert and --api-tls-key",
         ),
         (&["--api-tls-cert", "api.pem"], "--api-tls-key"),
         (&["--api-tls-cert", "/nowhere/api.pem", "--api-tls-key", "/nowhere/api.key"], "/nowhere/api"),
+        (&["--api-auth", "sts", "--auth-audience", "a", "--allow-role", ROLE], "needs --rights FILE"),
+        (&["--rights", "r"], "without --api-auth keys or sts"),
+        (&["--api-auth", "keys", "--api-keys", "k", "--write-rate", "0"], "--write-rate"),
         (&["--api-auth", "any"], "none, keys, sts"),
     ] {
         let error = refused(args);

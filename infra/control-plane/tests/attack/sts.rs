@@ -8,7 +8,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::plane::Plane;
+use crate::plane::{Folder, Plane};
+
+/// Every session of an allowed role may make every request.
+const RIGHTS: &str =
+    r#"{"subjects": [{"role": "arn:aws:iam::123456789012:role/*", "grants": [{"meshes": ["*"], "level": "write"}]}]}"#;
 
 pub(crate) const ROLE: &str = "arn:aws:iam::123456789012:role/mesh-*";
 
@@ -17,6 +21,8 @@ pub(crate) const ROLE: &str = "arn:aws:iam::123456789012:role/mesh-*";
 pub(crate) struct Sts {
     pub(crate) addr: SocketAddr,
     pub(crate) count: Arc<AtomicUsize>,
+    /// The file with the rights, and its path.
+    rights: (Folder, String),
 }
 
 impl Sts {
@@ -30,7 +36,9 @@ impl Sts {
                 std::thread::spawn(move || respond(stream.unwrap(), delay, &count));
             }
         });
-        Self { addr, count: requests }
+        let folder = Folder::new();
+        let rights = folder.write("rights.json", RIGHTS);
+        Self { addr, count: requests, rights: (folder, rights) }
     }
 
     pub(crate) fn requests(&self) -> usize {
@@ -49,6 +57,8 @@ impl Sts {
             ROLE,
             "--sts-endpoint",
             &endpoint,
+            "--rights",
+            &self.rights.1,
         ])
     }
 

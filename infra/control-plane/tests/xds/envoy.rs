@@ -86,6 +86,25 @@ impl Envoy {
         Self { node: None, requests, responses, names: BTreeMap::new() }
     }
 
+    /// A stream with this authorization, or the refusal of it, before any request.
+    pub(crate) async fn open_with(channel: Channel, authorization: Option<&str>) -> Result<Self, Status> {
+        let (requests, sent) = mpsc::unbounded_channel();
+        let sent = futures::stream::unfold(sent, async |mut sent| Some((sent.recv().await?, sent)));
+        let mut request = tonic::Request::new(sent);
+        if let Some(authorization) = authorization {
+            request.metadata_mut().insert("authorization", authorization.parse().unwrap());
+        }
+        let mut client = AggregatedDiscoveryServiceClient::new(channel);
+        let responses = client.stream_aggregated_resources(request).await?.into_inner();
+        Ok(Self { node: None, requests, responses, names: BTreeMap::new() })
+    }
+
+    /// Sends the first request of a node.
+    pub(crate) fn identify(&mut self, id: &str) {
+        self.node = Some(node(id));
+        self.subscribe(Cluster, &[]);
+    }
+
     /// A stream of a node with an Envoy's first subscription: all clusters.
     pub(crate) async fn connect(channel: Channel, id: &str) -> Self {
         let mut envoy = Self::open(channel).await;

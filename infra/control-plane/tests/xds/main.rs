@@ -10,6 +10,7 @@
 mod certificates;
 mod envoy;
 mod plane;
+mod tokens;
 mod vault;
 
 mod admission;

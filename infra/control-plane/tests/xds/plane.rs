@@ -39,10 +39,20 @@ impl Plane {
     }
 
     pub(crate) async fn bind(xds: XdsSettings, data: Option<PathBuf>) -> Self {
+        Self::bind_with(xds, data, None).await
+    }
+
+    /// A server that issues node tokens.
+    pub(crate) async fn bind_with(
+        xds: XdsSettings,
+        data: Option<PathBuf>,
+        identity: Option<control_plane::IdentitySettings>,
+    ) -> Self {
         let quota = |text: &str| text.parse::<QuotaSetting>().unwrap();
         let quotas = Quotas::default().with(quota("virtual-nodes-per-mesh=2000"));
         let region = Region::parse("eu-west-1").unwrap();
-        let settings = Settings { quotas, xds, data, ..Settings::new(AccountId::parse(ACCOUNT).unwrap(), region) };
+        let settings =
+            Settings { quotas, xds, data, identity, ..Settings::new(AccountId::parse(ACCOUNT).unwrap(), region) };
         let server = Server::bind(settings).await.unwrap();
         let (endpoint, xds) = (server.endpoint(), server.xds());
         let (stop, stopped) = oneshot::channel::<()>();
@@ -87,6 +97,13 @@ impl Plane {
 
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         let response = self.http.get(format!("{}{path}", self.endpoint)).send().await.unwrap();
+        (response.status().as_u16(), serde_json::from_slice(&response.bytes().await.unwrap()).unwrap())
+    }
+
+    /// Posts a document; returns the status and the response.
+    pub(crate) async fn post_document(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.http.post(format!("{}{path}", self.endpoint)).body(body.to_string());
+        let response = request.send().await.unwrap();
         (response.status().as_u16(), serde_json::from_slice(&response.bytes().await.unwrap()).unwrap())
     }
 

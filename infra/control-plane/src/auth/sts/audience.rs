@@ -17,7 +17,7 @@ impl Audience {
         if fits { Ok(Self(text.to_owned())) } else { Err(AudienceError(text.to_owned())) }
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

@@ -84,6 +84,11 @@ impl FromStr for RolePattern {
 }
 
 impl RolePattern {
+    /// Whether the role with this ARN, without a path, is one of these.
+    pub(crate) fn allows_arn(&self, role: &str) -> bool {
+        role.parse::<Self>().is_ok_and(|Self(role)| self.allows(&role))
+    }
+
     pub(super) fn allows(&self, role: &Role) -> bool {
         self.0.partition == role.partition && self.0.account == role.account && matches(&self.0.name, &role.name)
     }

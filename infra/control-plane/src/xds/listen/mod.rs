@@ -39,7 +39,7 @@ pub(super) struct ListeningSockets(Vec<OpenSocket>);
 
 #[derive(Debug)]
 enum OpenSocket {
-    Tcp(TcpListener, SocketAddr, Option<Arc<Tls>>),
+    Tcp(TcpListener, SocketAddr, Option<Arc<Tls>>, Proof),
     Unix(Socket),
 }
 
@@ -49,6 +49,9 @@ impl ListeningSockets {
     pub(super) async fn bind(settings: &XdsSettings) -> Result<Self, ListenError> {
         for listener in &settings.listen {
             allowed(listener)?;
+            if listener.auth == XdsAuth::Token && settings.tokens.is_none() {
+                return Err(ListenError::TokenWithoutKeys);
+            }
         }
         let mut open = Vec::new();
         for XdsListener { address, auth } in &settings.listen {
@@ -58,12 +61,13 @@ impl ListeningSockets {
                     let tls = tls(settings, auth)?;
                     let listener = TcpListener::bind(addr).await.map_err(failed)?;
                     let addr = listener.local_addr().map_err(failed)?;
-                    OpenSocket::Tcp(listener, addr, tls)
+                    let proof = if *auth == XdsAuth::Token { Proof::TokenRequired } else { Proof::None };
+                    OpenSocket::Tcp(listener, addr, tls, proof)
                 }
                 ListenAddress::Unix(path) => {
                     let users = match auth {
                         XdsAuth::Unix { uids } => Some(uids.clone()),
-                        XdsAuth::None | XdsAuth::Mtls { .. } => None,
+                        XdsAuth::None | XdsAuth::Mtls { .. } | XdsAuth::Token => None,
                     };
                     OpenSocket::Unix(Socket::bind(path, users).map_err(failed)?)
                 }
@@ -74,7 +78,7 @@ impl ListeningSockets {
 
     pub(super) fn addresses(&self) -> Vec<String> {
         let address = |open: &OpenSocket| match open {
-            OpenSocket::Tcp(_, addr, _) => ListenAddress::Tcp(*addr).to_string(),
+            OpenSocket::Tcp(_, addr, ..) => ListenAddress::Tcp(*addr).to_string(),
             OpenSocket::Unix(socket) => ListenAddress::Unix(PathBuf::clone(&socket.path)).to_string(),
         };
         self.0.iter().map(address).collect()
@@ -105,10 +109,11 @@ fn allowed(XdsListener { address, auth }: &XdsListener) -> Result<(), ListenErro
             Err(ListenError::NotLoopback { addr: *addr })
         }
         (ListenAddress::Tcp(addr), XdsAuth::Unix { .. }) => Err(ListenError::TcpWithoutUser { addr: *addr }),
+        (ListenAddress::Unix(path), XdsAuth::Token) => Err(ListenError::SocketWithoutToken { path: path.clone() }),
         (ListenAddress::Unix(path), XdsAuth::Mtls { .. }) => {
             Err(ListenError::SocketWithoutCertificate { path: path.clone() })
         }
-        (ListenAddress::Tcp(_), XdsAuth::None | XdsAuth::Mtls { .. })
+        (ListenAddress::Tcp(_), XdsAuth::None | XdsAuth::Mtls { .. } | XdsAuth::Token)
         | (ListenAddress::Unix(_), XdsAuth::None | XdsAuth::Unix { .. }) => Ok(()),
     }
 }
@@ -118,11 +123,12 @@ fn allowed(XdsListener { address, auth }: &XdsListener) -> Result<(), ListenErro
 fn tls(settings: &XdsSettings, auth: &XdsAuth) -> Result<Option<Arc<Tls>>, ListenError> {
     let clients = match auth {
         XdsAuth::Mtls { client_ca } => Some(ClientTrust { ca: client_ca.clone(), crl: settings.client_crl.clone() }),
-        XdsAuth::None | XdsAuth::Unix { .. } => None,
+        XdsAuth::None | XdsAuth::Unix { .. } | XdsAuth::Token => None,
     };
     match &settings.tls {
         Some(files) => Ok(Some(Arc::new(Tls::open(TlsEndpoint::Ads, files.clone(), clients)?))),
         None if clients.is_some() => Err(ListenError::MtlsWithoutTls),
+        None if *auth == XdsAuth::Token => Err(ListenError::TokenWithoutTls),
         None => Ok(None),
     }
 }
@@ -132,8 +138,8 @@ async fn accept(open: OpenSocket, table: Arc<ConnectionTable>, ready: mpsc::Send
     loop {
         let accepted = match &open {
             OpenSocket::Unix(socket) => socket.accept().await.map(|(stream, peer)| Accepted::Unix(stream, peer)),
-            OpenSocket::Tcp(listener, _, tls) => {
-                listener.accept().await.map(|(stream, addr)| Accepted::Tcp(stream, addr, tls.clone()))
+            OpenSocket::Tcp(listener, _, tls, proof) => {
+                listener.accept().await.map(|(stream, addr)| Accepted::Tcp(stream, addr, tls.clone(), proof.clone()))
             }
         };
         let connection = match accepted {
@@ -158,7 +164,7 @@ async fn accept(open: OpenSocket, table: Arc<ConnectionTable>, ready: mpsc::Send
 
 /// An accepted connection.
 enum Accepted {
-    Tcp(TcpStream, SocketAddr, Option<Arc<Tls>>),
+    Tcp(TcpStream, SocketAddr, Option<Arc<Tls>>, Proof),
     Unix(UnixStream, XdsPeer),
 }
 
@@ -170,20 +176,20 @@ fn admitted(accepted: Accepted, table: &Arc<ConnectionTable>, ready: &mpsc::Send
             let slot = table.admit(Service::Xds, peer.address.client(), false)?;
             Some(Connection { io: Io::Unix(LimitedIo::new(stream, slot)), peer })
         }
-        Accepted::Tcp(stream, addr, tls) => {
+        Accepted::Tcp(stream, addr, tls, proof) => {
             // Pushes are small and latency matters.
             let _ = stream.set_nodelay(true);
             let slot = table.admit(Service::Xds, addr.into(), tls.is_some())?;
             let stream = LimitedIo::new(stream, slot);
             let address = PeerAddress::Tcp(addr);
             let Some(tls) = tls else {
-                return Some(Connection { io: Io::Tcp(stream), peer: XdsPeer { address, proof: Proof::None } });
+                return Some(Connection { io: Io::Tcp(stream), peer: XdsPeer { address, proof } });
             };
             let ready = ready.clone();
             tokio::spawn(async move {
                 tokio::select! {
                     () = ready.closed() => {}
-                    connection = handshake(&tls, stream, address) => {
+                    connection = handshake(&tls, stream, address, proof) => {
                         if let Some(connection) = connection {
                             let _ = ready.send(connection).await;
                         }
@@ -195,12 +201,12 @@ fn admitted(accepted: Accepted, table: &Arc<ConnectionTable>, ready: &mpsc::Send
     }
 }
 
-async fn handshake(tls: &Tls, stream: LimitedIo<TcpStream>, address: PeerAddress) -> Option<Connection> {
+async fn handshake(tls: &Tls, stream: LimitedIo<TcpStream>, address: PeerAddress, proof: Proof) -> Option<Connection> {
     let slot = stream.slot().clone();
     match tls.accept(stream).await {
         Ok((stream, names)) => {
             slot.handshake_done();
-            let proof = names.map_or(Proof::None, |names| Proof::Certificate(Arc::new(names)));
+            let proof = names.map_or(proof, |names| Proof::Certificate(Arc::new(names)));
             Some(Connection { io: Io::Tls(Box::new(stream)), peer: XdsPeer { address, proof } })
         }
         Err(error) => {
@@ -248,6 +254,18 @@ pub enum ListenError {
         /// The socket of the settings.
         path: PathBuf,
     },
+    /// A token through a socket would not be encrypted, and a socket has the user of its peer.
+    #[error("xDS cannot be served on unix:{0} with auth=token; use an address, or unix:{0},auth=unix", path.display())]
+    SocketWithoutToken {
+        /// The socket of the settings.
+        path: PathBuf,
+    },
+    /// Tokens are required, but would not be encrypted.
+    #[error("auth=token needs --xds-tls-cert and --xds-tls-key")]
+    TokenWithoutTls,
+    /// Tokens are required, but no key verifies them.
+    #[error("auth=token needs --token-key and --xds-audience")]
+    TokenWithoutKeys,
     /// Client certificates are required, but TLS is not configured.
     #[error("auth=mtls needs --xds-tls-cert and --xds-tls-key")]
     MtlsWithoutTls,
