@@ -123,8 +123,10 @@ impl EnvoyMesh {
         let bootstrap = Bootstrap {
             xds: self.xds.parse().unwrap(),
             node: format!("mesh/{MESH}/virtualNode/{node}").parse().unwrap(),
+            instance: None,
             admin: "127.0.0.1:0".parse().unwrap(),
             tls: None,
+            token: None,
             sds_socket: None,
             delta: false,
             statistics: Statistics {

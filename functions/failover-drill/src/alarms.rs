@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drills::{AlarmReading, DrillPlan};
-use futures::future::join_all;
+use futures::future::{join, join_all, try_join};
 use jiff::Timestamp;
 use mesh::alarm::{Alarm, AlarmName, AlarmState};
 use mesh::failover::{AlarmTags, AlarmTargets, Unmapped, alarm_targets, needing_tags, reported_targets, unread_alarms};
@@ -49,12 +49,12 @@ pub(crate) async fn read(
     let bound = policy.bindings.iter().map(|binding| &binding.alarm);
     let names: BTreeSet<AlarmName> = bound.chain(plan.alarms()).cloned().collect();
     let names: Vec<AlarmName> = names.into_iter().collect();
-    let mut alarms: BTreeMap<AlarmName, Alarm> =
-        port.by_name(&names).await?.into_iter().map(|alarm| (alarm.name.clone(), alarm)).collect();
-    if policy.discovery.enabled {
-        let found = port.all(&policy.discovery.prefix).await?;
-        alarms.extend(found.into_iter().map(|alarm| (alarm.name.clone(), alarm)));
-    }
+    let discovered =
+        async { if policy.discovery.enabled { port.all(&policy.discovery.prefix).await } else { Ok(Vec::new()) } };
+    let (read, rules) = join(try_join(port.by_name(&names), discovered), port.active_mute_rules()).await;
+    let (named, discovered) = read?;
+    let found = named.into_iter().chain(discovered);
+    let mut alarms: BTreeMap<AlarmName, Alarm> = found.map(|alarm| (alarm.name.clone(), alarm)).collect();
     for _ in 0..MAX_ROUNDS {
         let missing = unread_alarms(&alarms.values().cloned().collect::<Vec<_>>());
         let children = if missing.is_empty() { Vec::new() } else { port.by_name(&missing).await? };
@@ -64,7 +64,7 @@ pub(crate) async fn read(
         alarms.extend(children.into_iter().map(|alarm| (alarm.name.clone(), alarm)));
     }
     let mut alarms: Vec<Alarm> = alarms.into_values().collect();
-    let rules = match port.active_mute_rules().await {
+    let rules = match rules {
         Ok(rules) => rules,
         // An alarm with an unknown mute would count as usable until the next run.
         Err(error) if error.kind.may_heal() => return Err(error),

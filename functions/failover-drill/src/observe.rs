@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drills::{Drill, DrillPhase, DrillPlan, MeshDrills, Proxies, candidate};
-use futures::future::join3;
+use futures::future::{join3, try_join};
 use jiff::{SignedDuration, Timestamp};
 use mesh::change::Change;
 use mesh::failover::{
@@ -125,8 +125,10 @@ async fn add_facts(
     now: Timestamp,
 ) -> Result<(), PortError> {
     let Context { ports, mesh, policy, tags, .. } = context;
-    let alarms = alarms::read(ports.alarms.as_ref(), tags, plan, &policy.failover, now).await?;
-    let survey = survey(ports.meshes.as_ref(), mesh, &mut Pace::new(PACE.0, PACE.1)).await?;
+    // At the same time, so that a restore waits for fewer calls.
+    let mut pace = Pace::new(PACE.0, PACE.1);
+    let alarms = alarms::read(ports.alarms.as_ref(), tags, plan, &policy.failover, now);
+    let (alarms, survey) = try_join(alarms, survey(ports.meshes.as_ref(), mesh, &mut pace)).await?;
     if let Some((_, error)) = survey.unread.into_iter().next() {
         // A resource that is not known could be a receiver, or a harm.
         return Err(error);

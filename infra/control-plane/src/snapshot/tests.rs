@@ -28,7 +28,7 @@ fn records() -> Vec<Record> {
             if_version: None,
             token: ClientToken::parse("token").ok(),
         };
-        let stamp = Stamp { now: "2026-11-30T00:00:00Z".parse().unwrap(), uid: Uuid::new_v4() };
+        let stamp = Stamp { now: "2026-11-30T00:00:00Z".parse().unwrap(), uid: Uuid::new_v4(), caller: None };
         let written = state.write_if(&write, &stamp, |_, _| Ok(())).unwrap();
         assert!(matches!(written.answer, Answer::Resource(_)));
     }
