@@ -155,8 +155,8 @@ async fn when_a_write_fails_every_write_that_depends_on_it_fails() {
         assert!(futures::poll!(&mut write).is_pending());
         others.push(write);
     }
-    let first = port_request(40_000);
-    let mut port = Box::pin(store.assign_ports(&first));
+    let planned = port_request(40_000);
+    let mut port = Box::pin(store.assign_ports(&planned));
     assert!(futures::poll!(&mut port).is_pending());
     storage.set(true, true);
     assert_eq!(first.await.unwrap(), Err(ApiError::Unavailable));
