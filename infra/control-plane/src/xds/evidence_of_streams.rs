@@ -1,6 +1,7 @@
 //! Reports the streams of this replica to the others, through the registry of the shared store.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -8,6 +9,7 @@ use xds::ads::Status;
 use xds::{ResourceType, Version};
 
 use super::AdsState;
+use super::ads_stream::stopped;
 use super::proxy_snapshot::ProxySnapshot;
 use super::registry::RegisteredStream;
 use super::report::{kind_name, up_to_date};
@@ -24,10 +26,10 @@ const MAX_INTERVAL: Duration = Duration::from_secs(30);
 
 impl AdsState {
     /// Reports the streams after each change of them, of the state, or of secrets, until the server stops.
-    pub(super) async fn report_streams(&self) {
+    pub(super) async fn report_streams(self: &Arc<Self>) {
         let (store, secrets) = (self.registry.store(), self.secrets.changes());
-        let mut reported = None;
-        while !*self.stop.borrow() {
+        let (mut reported, mut stop) = (None, self.stop.clone());
+        loop {
             let current = (self.registry.revision(), store.sequence(), *secrets.borrow());
             let is_due = reported.is_none_or(|(last, at): (_, Instant)| {
                 let age = at.elapsed();
@@ -38,16 +40,19 @@ impl AdsState {
                 self.others.remove_unused();
                 reported = Some((current, Instant::now()));
             }
-            sleep(CHECK).await;
+            tokio::select! {
+                () = sleep(CHECK) => {}
+                () = stopped(&mut stop) => return,
+            }
         }
     }
 
     /// Reports the streams now. The sequence is read first: every stream that opens later gets at least this state.
-    pub(super) async fn publish_streams(&self) {
+    pub(super) async fn publish_streams(self: &Arc<Self>) {
         let sequence = self.registry.store().sequence();
         self.cache.settle().await;
-        let facts = self.facts();
-        match tokio::task::spawn_blocking(move || evidence::encode(facts)).await {
+        let state = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || evidence::encode(state.facts())).await {
             Ok(Ok(chunks)) => self.registry.store().publish_evidence(sequence, chunks),
             Ok(Err(error)) => {
                 tracing::error!(%error, "failed to encode evidence; the proxies of this replica are unknown")
@@ -56,8 +61,15 @@ impl AdsState {
         }
     }
 
+    /// The facts about all streams, collected by another thread: thousands of streams take a while. Without them, nothing is
+    /// known about the proxies.
+    pub(super) async fn collect_facts(self: &Arc<Self>) -> Option<ReplicaFacts> {
+        let state = Arc::clone(self);
+        tokio::task::spawn_blocking(move || state.facts()).await.ok()
+    }
+
     /// The facts about all streams of this replica. A stream that ends meanwhile is among the left ones, or in both lists.
-    pub(super) fn facts(&self) -> ReplicaFacts {
+    fn facts(&self) -> ReplicaFacts {
         let mut versions = BTreeMap::new();
         let instances = self.registry.entries().iter().map(|entry| self.instance(entry, &mut versions)).collect();
         let reports = self.secrets.reports().into_iter().filter(|report| !report.certificates.is_empty());

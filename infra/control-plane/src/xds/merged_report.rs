@@ -41,7 +41,7 @@ pub(crate) struct ProxiesReport {
 
 impl AdsState {
     /// All streams of all replicas. `is_head` says whether the state is that of the log's head at the request.
-    pub(crate) async fn proxies(&self, is_head: bool) -> Result<ProxiesReport, LogError> {
+    pub(crate) async fn proxies(self: &Arc<Self>, is_head: bool) -> Result<ProxiesReport, LogError> {
         let head = self.registry.store().sequence();
         let merged = self.merged(head, is_head).await?;
         let complete = merged.unknown.is_empty();
@@ -54,7 +54,11 @@ impl AdsState {
     }
 
     /// One proxy, connected or not. `None` if its resource does not exist.
-    pub(crate) async fn proxy(&self, path: &ResourcePath, is_head: bool) -> Result<Option<ProxiesReport>, LogError> {
+    pub(crate) async fn proxy(
+        self: &Arc<Self>,
+        path: &ResourcePath,
+        is_head: bool,
+    ) -> Result<Option<ProxiesReport>, LogError> {
         let Ok(id) = path.to_string().parse::<ProxyId>() else { return Ok(None) };
         let mut merged = self.merged(self.registry.store().sequence(), is_head).await?;
         let id = id.to_string();
@@ -72,7 +76,7 @@ impl AdsState {
     }
 
     /// The evidence of all replicas, once those that are live have reported the head, or after some time.
-    async fn merged(&self, head: Sequence, is_head: bool) -> Result<MergedEvidence, LogError> {
+    async fn merged(self: &Arc<Self>, head: Sequence, is_head: bool) -> Result<MergedEvidence, LogError> {
         let store = self.registry.store();
         // The report includes all earlier writes.
         self.cache.settle().await;
@@ -85,7 +89,7 @@ impl AdsState {
                 sequence: head,
                 unchanged: Duration::ZERO,
                 serve_stale: Duration::ZERO,
-                facts: Some(Arc::new(self.facts())),
+                facts: self.collect_facts().await.map(Arc::new),
             };
             let mut reports = vec![own];
             reports.extend(store.other_reports().await?);

@@ -4,16 +4,19 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::cluster::{ReplicaProcess, command, until};
 use crate::ministack::MiniStack;
 
 /// An Envoy that runs until it is dropped.
-struct Envoy {
+pub(crate) struct Envoy {
     admin: String,
     child: Child,
     scratch: PathBuf,
@@ -21,7 +24,7 @@ struct Envoy {
 
 impl Envoy {
     /// Starts an Envoy that gets its configuration from these servers. `None`, with the reason printed, without Envoy.
-    async fn start(servers: &str, node: &str) -> Option<Self> {
+    pub(crate) async fn start(servers: &str, node: &str) -> Option<Self> {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.local/venv/bin/envoy");
         if !program.is_file() {
             println!("skipped: {} does not exist; `cargo xtask setup` installs it", program.display());
@@ -114,13 +117,60 @@ fn caller(services: &[&str]) -> Value {
     json!({"backends": backends, "serviceDiscovery": {"dns": {"hostname": "127.0.0.1"}}})
 }
 
+/// Requests through the Envoy of `front` to `one`, one after the other, until it is stopped.
+struct Load {
+    stop: Arc<AtomicBool>,
+    requests: JoinHandle<(u64, u64)>,
+    application: JoinHandle<()>,
+}
+
+impl Load {
+    /// Starts the application of `one`, and the requests once the first succeeded.
+    async fn start(http: &Client, replica: &ReplicaProcess) -> Self {
+        let port = async |node: &str, kind: &str| {
+            let url = format!("{}/proxies/m/virtualNode/{node}", replica.endpoint);
+            let request = http.get(url).header("x-meshwarden-evidence", "2");
+            let report: Value = request.send().await.unwrap().json().await.unwrap();
+            report["ports"][kind][0]["port"].as_u64().unwrap_or_else(|| panic!("no {kind} port: {report:#}"))
+        };
+        let listener =
+            tokio::net::TcpListener::bind(format!("127.0.0.1:{}", port("one", "ingress").await)).await.unwrap();
+        let router = axum::Router::new().fallback(async || "one");
+        let application = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
+        let url = format!("http://127.0.0.1:{}/", port("front", "egress").await);
+        let stop = Arc::new(AtomicBool::new(false));
+        let (ends, client) = (Arc::clone(&stop), http.clone());
+        let send = async move || {
+            let answer = client.get(&url).header("host", "one.local").send().await;
+            answer.is_ok_and(|answer| answer.status().is_success())
+        };
+        until("a request reaches the application", &send).await;
+        let requests = tokio::spawn(async move {
+            let (mut served, mut failed) = (0, 0);
+            while !ends.load(Ordering::SeqCst) {
+                if send().await { served += 1 } else { failed += 1 }
+            }
+            (served, failed)
+        });
+        Self { stop, requests, application }
+    }
+
+    /// The numbers of served and failed requests.
+    async fn stop(self) -> (u64, u64) {
+        self.stop.store(true, Ordering::SeqCst);
+        let counts = self.requests.await.unwrap();
+        self.application.abort();
+        counts
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn envoy_of_a_killed_replica_is_served_by_the_other_one() {
     let Some(stack) = MiniStack::start().await else { return };
     stack.table("envoys").await;
     let http = Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
     let (mut first, first_port) = start(&stack, "envoys", "explicit:24000-24049");
-    let (second, second_port) = start(&stack, "envoys", "explicit:24050-24099");
+    let (second, second_port) = start(&stack, "envoys", "explicit:24000-24049");
     put(&http, &first, "/meshes", json!({"meshName": "m"})).await;
     callee(&http, &second, "one").await;
     let front = json!({"virtualNodeName": "front", "spec": caller(&["one"])});
@@ -140,6 +190,8 @@ async fn envoy_of_a_killed_replica_is_served_by_the_other_one() {
         until("a write reaches the Envoy", async || envoy.has_cluster_of(&http, name).await).await;
     }
 
+    let load = Load::start(&http, &second).await;
+    let head = second.proxies(&http).await["sequence"].as_u64().unwrap();
     first.kill();
     let began = Instant::now();
     callee(&http, &second, "four").await;
@@ -147,4 +199,18 @@ async fn envoy_of_a_killed_replica_is_served_by_the_other_one() {
     put(&http, &second, "/meshes/m/virtualNodes/front", spec).await;
     until("the write reaches the Envoy", async || envoy.has_cluster_of(&http, "four").await).await;
     println!("a write reached the Envoy {:?} after one of two replicas was killed", began.elapsed());
+    let (served, failed) = load.stop().await;
+    println!("{served} requests through the Envoy, {failed} failed");
+    assert!(served > 50 && failed == 0, "{served} requests, {failed} failed");
+
+    // The killed replica may have served a proxy that no report contains.
+    until("the killed replica is reported", async || {
+        let report = second.proxies(&http).await;
+        assert!(report["sequence"].as_u64().unwrap() > head, "{report:#}");
+        let unknown = &report["unknown"][0];
+        ["behind", "silent"].contains(&unknown["reason"].as_str().unwrap_or_default())
+            && unknown["resources"] == json!(["*"])
+    })
+    .await;
+    assert_eq!(second.status(&http, "/proxies").await, 503);
 }

@@ -210,12 +210,14 @@ async fn second_replica_needs_a_role() {
     // A list of proxies needs the reports of all replicas.
     let mut other = ReplicaProcess::start(&stack, "roles");
     until("both know of each other", async || {
-        single.states(&http).await == ["live", "live"] && other.states(&http).await == ["live", "live"]
+        // The refused one has stopped.
+        let expected = ["live", "live", "stopped"];
+        single.states(&http).await == expected && other.states(&http).await == expected
     })
     .await;
     other.signal("TERM");
     other.child.wait().unwrap();
-    until("the other replica has ended", async || single.states(&http).await == ["live", "stopped"]).await;
+    until("the other replica has ended", async || single.states(&http).await == ["live", "stopped", "stopped"]).await;
     assert_eq!(single.status(&http, "/proxies").await, 200);
 
     // A killed process does not keep the next one from starting.

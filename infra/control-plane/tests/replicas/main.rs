@@ -13,6 +13,7 @@ mod conformance;
 mod contract;
 mod envoys;
 mod etcd;
+mod evidence;
 mod kills;
 mod ministack;
 mod refusals;

@@ -1,5 +1,7 @@
 //! One stream in virtual time: the timeouts of both sides.
 
+mod stale;
+
 use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 use mesh::name::{AccountId, ResourcePath};
 use serde_json::{Value, json};

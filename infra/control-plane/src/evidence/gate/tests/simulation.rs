@@ -242,7 +242,7 @@ impl Simulation {
     }
 
     fn new_replica(&mut self) {
-        let diligence = self.one_of(&[90, 90, 15]);
+        let diligence = self.one_of(&[90, 15, 15]);
         let number = self.replicas.len();
         self.replicas.push(SimulatedReplica {
             sequence: self.head,
@@ -410,10 +410,10 @@ impl Simulation {
             }
             let noticed = self.one_of(&[100, 100, 20_000]);
             self.after(noticed, Event::Notice(number, proxy, since));
-            if self.percent(90) {
+            if self.percent(85) {
                 self.reconnect(proxy, 200, 5_000);
             } else {
-                self.reconnect(proxy, 5_000, 40_000);
+                self.reconnect(proxy, 5_000, LINGER - 2_000);
             }
         }
         let delay = self.between(500, 6_000);
@@ -561,20 +561,33 @@ fn first_violation(seeds: RangeInclusive<u64>, bug: Option<Bug>) -> Option<Strin
 
 #[test]
 fn open_gate_leaves_no_proxy_behind() {
-    assert_eq!(first_violation(1..=200, None), None);
+    assert_eq!(first_violation(1..=100, None), None);
 }
 
 #[test]
 fn planted_mistakes_are_found() {
-    for bug in [Bug::NoLeft, Bug::NoSequence, Bug::SilentDropped, Bug::EndlessStale, Bug::ShortHold] {
-        let violation = first_violation(1..=4_000, Some(bug));
+    // The seeds around the first one that finds each mistake.
+    let found = [
+        (Bug::NoLeft, 1..=400),
+        (Bug::NoSequence, 1..=4_000),
+        (Bug::SilentDropped, 1..=400),
+        (Bug::EndlessStale, 1..=400),
+        (Bug::ShortHold, 1..=4_000),
+    ];
+    for (bug, seeds) in found {
+        let violation = first_violation(seeds, Some(bug));
         println!("{bug:?}: {violation:?}");
         assert!(violation.is_some(), "{bug:?} is not found");
     }
 }
 
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "long: 12,000 runs without a mistake, and up to 12,000 with each one"]
 fn open_gate_leaves_no_proxy_behind_in_12000_runs() {
     assert_eq!(first_violation(1..=12_000, None), None);
+    for bug in [Bug::NoLeft, Bug::NoSequence, Bug::SilentDropped, Bug::EndlessStale, Bug::ShortHold] {
+        let violation = first_violation(1..=12_000, Some(bug));
+        println!("{bug:?}: {:?}", violation.as_ref().and_then(|text| text.split_once(',')).map(|(seed, _)| seed));
+        assert!(violation.is_some(), "{bug:?} is not found");
+    }
 }
