@@ -96,21 +96,15 @@ impl Desired {
         }
         refused.sort();
         refused.dedup();
-        Err(without_consequences(refused, reading))
+        Err(without_consequences(refused))
     }
 }
 
 /// The refusals without those of members with an unknown value: the text in its place is often invalid.
-fn without_consequences(refused: Vec<InputRefusal>, reading: &Reading) -> Vec<InputRefusal> {
-    let unknown: BTreeSet<(&str, &str, &str)> = reading
-        .remarks
-        .iter()
-        .filter(|remark| matches!(remark.note, Note::Unresolved { .. } | Note::LeftOut { .. }))
-        .map(|remark| (remark.source.file.as_str(), remark.source.id.as_str(), remark.member.as_str()))
-        .collect();
-    let is_consequence = |one: &InputRefusal| {
-        unknown.contains(&(one.file.as_str(), one.id.as_str(), one.member.as_str())) && !one.is_unknown_value()
-    };
+fn without_consequences(refused: Vec<InputRefusal>) -> Vec<InputRefusal> {
+    let unknown: BTreeSet<(String, String, String)> =
+        refused.iter().filter(|one| one.unknown.is_some()).map(InputRefusal::place).collect();
+    let is_consequence = |one: &InputRefusal| one.unknown.is_none() && unknown.contains(&one.place());
     refused.into_iter().filter(|one| !is_consequence(one)).collect()
 }
 

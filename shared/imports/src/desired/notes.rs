@@ -19,7 +19,13 @@ pub(super) fn problem_of_note(
     let line = declared.map(|Declared { lines, line, .. }| lines.line_of(member).unwrap_or(*line));
     let (mut problems, mut unknown) = (Vec::new(), None);
     let mut refuse = |problem: String, remedy: &str| problems.push((problem, remedy.to_owned()));
+    // The text in place of a missing name is not an expression of the file.
+    let is_name = reading.remarks.iter().any(|other| {
+        let is_guess = matches!(other.note, Note::NameAssumed { .. } | Note::MeshAssumed { .. });
+        is_guess && other.source == *source && other.member == *member
+    });
     match note {
+        Note::Unresolved { .. } if is_name => {}
         Note::Unresolved { expression } | Note::LeftOut { expression } => {
             unknown = Some(expression.clone());
             let remedy = "pass --parameter NAME=VALUE, --export, --region or --account, or render the file first";
