@@ -1,7 +1,7 @@
 //! Runs `meshwarden import`, `apply`, `diff` and `export` against a control plane: exit codes, output, and the end of
 //! the process in the middle.
 
-#![expect(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 #[path = "folder/mod.rs"]
 mod folder;

@@ -7,7 +7,7 @@ mod skipped;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesh::name::{AccountId, ResourcePath};
+use mesh::name::ResourcePath;
 use mesh::readers::{Declared, Defect, MemberLines, Note, Reading, Source, UnheldMember};
 use mesh::resource::Tags;
 use mesh::spec::{Refusal, Spec, Violation};
@@ -37,8 +37,8 @@ pub struct DesiredResource {
     pub spec: Spec,
     /// Its tags; `None` if the form has no tags.
     pub tags: Option<Tags>,
-    /// The account that owns its mesh, if the file names it.
-    pub mesh_owner: Option<AccountId>,
+    /// The owner of its mesh as the file names it, which may be an expression without a value.
+    pub mesh_owner: Option<String>,
     /// The location of the declaration.
     pub source: Source,
     /// The line of the declaration, from 1.
@@ -152,12 +152,20 @@ fn accepted(
     Ok(DesiredResource {
         spec,
         tags: tags.clone(),
-        mesh_owner: mesh_owner.clone(),
+        mesh_owner: mesh_owner.as_ref().map(ToString::to_string).or_else(|| owner_text(source, reading)),
         source: source.clone(),
         line: *line,
         lines: lines.clone(),
         unheld: unheld.clone(),
         dropped,
+    })
+}
+
+/// The owner of a mesh that is not a valid account.
+fn owner_text(source: &Source, reading: &Reading) -> Option<String> {
+    reading.remarks.iter().filter(|remark| remark.source == *source).find_map(|remark| match &remark.note {
+        Note::OwnerUnknown { given } => Some(given.clone()),
+        _ => None,
     })
 }
 

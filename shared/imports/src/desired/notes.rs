@@ -60,10 +60,8 @@ pub(super) fn problem_of_note(
             format!("the selectors do not decide its parent; `{name}` is a guess"),
             "add the manifests of the mesh, the virtual gateway and the namespace with its labels",
         ),
-        // The choice between declarations and the check by the API's rules report these.
-        Note::DeclaredBefore { .. } | Note::UnknownMember => {}
-        // The report names the owner as a difference.
-        Note::OwnerUnknown { .. } => {}
+        // The choice between declarations, the check by the API's rules, and the row of the owner report these.
+        Note::DeclaredBefore { .. } | Note::UnknownMember | Note::OwnerUnknown { .. } => {}
         Note::NotRead { reason } => match reason {
             Skipped::ConditionFalse { condition } => skipped.push(SkippedResource {
                 file: source.file.clone(),
@@ -86,7 +84,7 @@ pub(super) fn problem_of_note(
                 "pass the output of the `aws appmesh describe-*` command for the resource",
             ),
             Skipped::Patch { kustomization } => {
-                refuse(format!("is a patch of {kustomization}"), "pass the output of `kustomize build`")
+                refuse(format!("is a patch of {kustomization}"), "pass the output of `kustomize build`");
             }
             Skipped::NestedElsewhere { template } => refuse(
                 format!("the template `{template}` of the nested stack is not among the files"),
