@@ -7,7 +7,7 @@ mod skipped;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesh::name::{AccountId, ResourcePath};
+use mesh::name::ResourcePath;
 use mesh::readers::{Declared, Defect, MemberLines, Note, Reading, Source, UnheldMember};
 use mesh::resource::Tags;
 use mesh::spec::{Refusal, Spec, Violation};
@@ -37,8 +37,8 @@ pub struct DesiredResource {
     pub spec: Spec,
     /// Its tags; `None` if the form has no tags.
     pub tags: Option<Tags>,
-    /// The account that owns its mesh, if the file names it.
-    pub mesh_owner: Option<AccountId>,
+    /// The owner of its mesh as the file names it, which may be an expression without a value.
+    pub mesh_owner: Option<String>,
     /// The location of the declaration.
     pub source: Source,
     /// The line of the declaration, from 1.
@@ -96,21 +96,15 @@ impl Desired {
         }
         refused.sort();
         refused.dedup();
-        Err(without_consequences(refused, reading))
+        Err(without_consequences(refused))
     }
 }
 
 /// The refusals without those of members with an unknown value: the text in its place is often invalid.
-fn without_consequences(refused: Vec<InputRefusal>, reading: &Reading) -> Vec<InputRefusal> {
-    let unknown: BTreeSet<(&str, &str, &str)> = reading
-        .remarks
-        .iter()
-        .filter(|remark| matches!(remark.note, Note::Unresolved { .. } | Note::LeftOut { .. }))
-        .map(|remark| (remark.source.file.as_str(), remark.source.id.as_str(), remark.member.as_str()))
-        .collect();
-    let is_consequence = |one: &InputRefusal| {
-        unknown.contains(&(one.file.as_str(), one.id.as_str(), one.member.as_str())) && !one.is_unknown_value()
-    };
+fn without_consequences(refused: Vec<InputRefusal>) -> Vec<InputRefusal> {
+    let unknown: BTreeSet<(String, String, String)> =
+        refused.iter().filter(|one| one.unknown.is_some()).map(InputRefusal::place).collect();
+    let is_consequence = |one: &InputRefusal| one.unknown.is_none() && unknown.contains(&one.place());
     refused.into_iter().filter(|one| !is_consequence(one)).collect()
 }
 
@@ -158,12 +152,20 @@ fn accepted(
     Ok(DesiredResource {
         spec,
         tags: tags.clone(),
-        mesh_owner: mesh_owner.clone(),
+        mesh_owner: mesh_owner.as_ref().map(ToString::to_string).or_else(|| owner_text(source, reading)),
         source: source.clone(),
         line: *line,
         lines: lines.clone(),
         unheld: unheld.clone(),
         dropped,
+    })
+}
+
+/// The owner of a mesh that is not a valid account.
+fn owner_text(source: &Source, reading: &Reading) -> Option<String> {
+    reading.remarks.iter().filter(|remark| remark.source == *source).find_map(|remark| match &remark.note {
+        Note::OwnerUnknown { given } => Some(given.clone()),
+        _ => None,
     })
 }
 

@@ -33,10 +33,9 @@ impl InputRefusal {
         Self { file, line, id, member: member.to_owned(), problem, remedy, unknown: None }
     }
 
-    /// Whether the value of the member is unknown.
-    #[must_use]
-    pub const fn is_unknown_value(&self) -> bool {
-        self.unknown.is_some()
+    /// The file, the resource and the member.
+    pub(crate) fn place(&self) -> (String, String, String) {
+        (self.file.clone(), self.id.clone(), self.member.clone())
     }
 }
 

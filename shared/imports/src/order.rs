@@ -35,8 +35,8 @@ impl Simulation {
         match step {
             Step::Create { spec, .. } | Step::Update { spec, .. } => {
                 let mut problems = Vec::new();
-                if let Some(parent) = parent(path).filter(|parent| !mesh.has(parent)) {
-                    problems.push(missing(&parent));
+                if let Some(above) = parent(path).filter(|above| !mesh.has(above)) {
+                    problems.push(missing(&above));
                 }
                 let targets = validate::references(path.mesh(), spec);
                 problems.extend(targets.iter().filter(|target| !mesh.has(target)).map(missing));
@@ -45,11 +45,11 @@ impl Simulation {
             }
             Step::Tag { .. } => Vec::new(),
             Step::Delete { .. } => {
-                let uses = |other: &ResourcePath, spec: &Spec| {
+                let is_user = |other: &ResourcePath, spec: &Spec| {
                     parent(other).as_ref() == Some(path) || validate::references(other.mesh(), spec).contains(path)
                 };
                 let resources = mesh.resources();
-                let users = resources.iter().filter(|(other, spec)| other != path && uses(other, spec));
+                let users = resources.iter().filter(|(other, spec)| other != path && is_user(other, spec));
                 users.map(|(other, _)| format!("{other} uses it and stays")).collect()
             }
         }

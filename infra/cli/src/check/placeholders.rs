@@ -22,15 +22,12 @@ fn filled(text: &str, parameters: &BTreeMap<String, String>) -> String {
         let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
         let bare = after.split_once(|letter: char| !is_part(letter)).map_or(after, |(name, _)| name);
         let (name, left) = braced.unwrap_or((bare, after.get(bare.len()..).unwrap_or_default()));
-        match parameters.get(name) {
-            Some(value) => {
-                filled.push_str(value);
-                rest = left;
-            }
-            None => {
-                filled.push('$');
-                rest = after;
-            }
+        if let Some(value) = parameters.get(name) {
+            filled.push_str(value);
+            rest = left;
+        } else {
+            filled.push('$');
+            rest = after;
         }
     }
     filled.push_str(rest);

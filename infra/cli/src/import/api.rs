@@ -46,7 +46,7 @@ pub(crate) async fn held(api: &dyn MeshApi, meshes: &BTreeSet<MeshName>) -> Resu
 async fn mesh_held(api: &dyn MeshApi, mesh: &MeshName) -> Result<Held, ImportError> {
     let survey = survey(api, mesh, &mut Pace::new(CONCURRENT.0, CONCURRENT.1)).await?;
     if let Some((path, error)) = survey.unread.into_iter().chain(survey.unread_tags).next() {
-        return Err(ImportError::Unread { path, error });
+        return Err(ImportError::Unread { path: Box::new(path), error });
     }
     let resources = survey.resources.into_iter();
     Ok(resources

@@ -35,7 +35,7 @@ pub(crate) enum ImportError {
     #[error("failed to read {path}")]
     Unread {
         /// The resource.
-        path: ResourcePath,
+        path: Box<ResourcePath>,
         /// The failed call.
         #[source]
         error: PortError,

@@ -33,7 +33,7 @@ use args::{PlanArgs, ReportFormat, WriteArgs};
 use error::ImportError;
 use input::DesiredInput;
 use report::ImportReport;
-use run::ImportRequest;
+use run::{Confirmation, ImportRequest};
 
 /// The number of steps from which a progress bar is shown on a terminal.
 const MANY: usize = 20;
@@ -159,13 +159,13 @@ fn write(
     report
 }
 
-/// Confirms deletions. The inner error is the reason why nothing is written.
-fn confirm(deleted: &[&ResourcePath], yes: bool) -> Result<Result<(), String>, ImportError> {
+/// Confirms deletions.
+fn confirm(deleted: &[&ResourcePath], yes: bool) -> Confirmation {
     if yes {
-        return Ok(Ok(()));
+        return Ok(None);
     }
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        return Ok(Err("deletions need a confirmation, and the input is not a terminal; pass --yes".to_owned()));
+        return Ok(Some("deletions need a confirmation, and the input is not a terminal; pass --yes".to_owned()));
     }
     let mut stderr = io::stderr();
     let listed: Vec<String> = deleted.iter().map(|path| format!("  {path}\n")).collect();
@@ -175,11 +175,8 @@ fn confirm(deleted: &[&ResourcePath], yes: bool) -> Result<Result<(), String>, I
         .and_then(|()| stderr.flush())
         .and_then(|()| io::stdin().read_line(&mut answer))
         .map_err(ImportError::Prompt)?;
-    if matches!(answer.trim(), "y" | "Y" | "yes") {
-        Ok(Ok(()))
-    } else {
-        Ok(Err("the deletions were declined".to_owned()))
-    }
+    let is_confirmed = matches!(answer.trim(), "y" | "Y" | "yes");
+    Ok((!is_confirmed).then(|| "the deletions were declined".to_owned()))
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T, ImportError>>) -> Result<T, ImportError> {

@@ -12,6 +12,9 @@ use super::error::ImportError;
 use super::execute::execute;
 use super::report::ImportReport;
 
+/// The reason why deletions are not confirmed; `None` if they are.
+pub(crate) type Confirmation = Result<Option<String>, ImportError>;
+
 /// A request to bring resources into the API.
 pub(crate) struct ImportRequest<'a> {
     pub(crate) desired: &'a Desired,
@@ -22,8 +25,8 @@ pub(crate) struct ImportRequest<'a> {
     pub(crate) dry_run: bool,
     /// Whether calls may be cut.
     pub(crate) allow_cuts: bool,
-    /// Confirms deletions; the error is the reason why nothing is written.
-    pub(crate) confirm: &'a dyn Fn(&[&ResourcePath]) -> Result<Result<(), String>, ImportError>,
+    /// Confirms deletions.
+    pub(crate) confirm: &'a dyn Fn(&[&ResourcePath]) -> Confirmation,
     /// Receives the number of finished steps and of all steps.
     pub(crate) progress: &'a (dyn Fn(usize, usize) + Sync),
     /// The command that completes a failed import.
@@ -53,7 +56,7 @@ pub(crate) async fn run(api: &dyn MeshApi, request: &ImportRequest<'_>) -> Resul
     }
     let deleted: Vec<&ResourcePath> = report.plan.deleted().collect();
     if !deleted.is_empty()
-        && let Err(reason) = (request.confirm)(&deleted)?
+        && let Some(reason) = (request.confirm)(&deleted)?
     {
         report.refusal = Some(reason);
         return Ok(report);

@@ -93,6 +93,33 @@ fn every_member_of_a_manifest_has_a_row() {
 }
 
 #[test]
+fn owner_without_a_known_account_is_a_row() {
+    let template = r"AWSTemplateFormatVersion: '2010-09-09'
+Resources:
+  Node:
+    Type: AWS::AppMesh::VirtualNode
+    DependsOn: Other
+    Properties:
+      MeshName: shop
+      MeshOwner: !Ref Owner
+      VirtualNodeName: a
+      Spec: {}
+";
+    let reading = read(template, "t.yaml", &Surroundings::default()).unwrap();
+    let desired = Desired::from_reading(&reading, &InputOptions::default()).unwrap();
+    let rows = carried_over(&desired, &Held::new());
+    assert_eq!(
+        others(&rows),
+        [
+            (CarriedOutcome::Differs, "spec", Some(10)),
+            (CarriedOutcome::Differs, "meshOwner", Some(3)),
+            (CarriedOutcome::NotHeld, "DependsOn", Some(5)),
+        ]
+    );
+    assert_eq!(rows[1].in_file, Some(json!("${Owner}")));
+}
+
+#[test]
 fn member_that_the_api_holds_differently_is_named_with_both_values() {
     let rows = rows(|spec| spec["serviceDiscovery"]["dns"]["hostname"] = json!("b.internal"));
     let row = rows.iter().find(|row| row.member == "spec.serviceDiscovery.dns.hostname").unwrap();

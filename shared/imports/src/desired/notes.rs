@@ -19,7 +19,13 @@ pub(super) fn problem_of_note(
     let line = declared.map(|Declared { lines, line, .. }| lines.line_of(member).unwrap_or(*line));
     let (mut problems, mut unknown) = (Vec::new(), None);
     let mut refuse = |problem: String, remedy: &str| problems.push((problem, remedy.to_owned()));
+    // The text in place of a missing name is not an expression of the file.
+    let is_name = reading.remarks.iter().any(|other| {
+        let is_guess = matches!(other.note, Note::NameAssumed { .. } | Note::MeshAssumed { .. });
+        is_guess && other.source == *source && other.member == *member
+    });
     match note {
+        Note::Unresolved { .. } if is_name => {}
         Note::Unresolved { expression } | Note::LeftOut { expression } => {
             unknown = Some(expression.clone());
             let remedy = "pass --parameter NAME=VALUE, --export, --region or --account, or render the file first";
@@ -54,10 +60,8 @@ pub(super) fn problem_of_note(
             format!("the selectors do not decide its parent; `{name}` is a guess"),
             "add the manifests of the mesh, the virtual gateway and the namespace with its labels",
         ),
-        // The choice between declarations and the check by the API's rules report these.
-        Note::DeclaredBefore { .. } | Note::UnknownMember => {}
-        // The report names the owner as a difference.
-        Note::OwnerUnknown { .. } => {}
+        // The choice between declarations, the check by the API's rules, and the row of the owner report these.
+        Note::DeclaredBefore { .. } | Note::UnknownMember | Note::OwnerUnknown { .. } => {}
         Note::NotRead { reason } => match reason {
             Skipped::ConditionFalse { condition } => skipped.push(SkippedResource {
                 file: source.file.clone(),
@@ -80,7 +84,7 @@ pub(super) fn problem_of_note(
                 "pass the output of the `aws appmesh describe-*` command for the resource",
             ),
             Skipped::Patch { kustomization } => {
-                refuse(format!("is a patch of {kustomization}"), "pass the output of `kustomize build`")
+                refuse(format!("is a patch of {kustomization}"), "pass the output of `kustomize build`");
             }
             Skipped::NestedElsewhere { template } => refuse(
                 format!("the template `{template}` of the nested stack is not among the files"),

@@ -51,27 +51,30 @@ async fn state_of(api: &dyn MeshApi, mesh: &str) -> BTreeMap<ResourcePath, (Spec
 }
 
 #[tokio::test]
-async fn throttled_import_is_completed_by_a_second_run() {
-    second_run_completes(Fault::Throttled).await;
+async fn import_with_a_fault_at_a_write_is_completed_by_a_second_run() {
+    for fault in [Fault::Throttled, Fault::LostAnswer, Fault::KilledBefore, Fault::KilledAfter] {
+        second_run_completes(fault, false).await;
+    }
 }
 
 #[tokio::test]
-async fn import_with_a_lost_answer_is_completed_by_a_second_run() {
-    second_run_completes(Fault::LostAnswer).await;
+#[ignore = "long: two imports for each of 30 calls and two faults"]
+async fn import_with_a_failed_call_is_completed_by_a_second_run() {
+    for fault in [Fault::Throttled, Fault::LostAnswer] {
+        second_run_completes(fault, true).await;
+    }
 }
 
 #[tokio::test]
-async fn import_killed_before_a_call_is_completed_by_a_second_run() {
-    second_run_completes(Fault::KilledBefore).await;
+#[ignore = "long: two imports for each of 30 calls and two faults"]
+async fn import_killed_at_any_call_is_completed_by_a_second_run() {
+    for fault in [Fault::KilledBefore, Fault::KilledAfter] {
+        second_run_completes(fault, true).await;
+    }
 }
 
-#[tokio::test]
-async fn import_killed_after_a_call_is_completed_by_a_second_run() {
-    second_run_completes(Fault::KilledAfter).await;
-}
-
-/// Imports with the fault at each call. All cases share a control plane, each in its own mesh.
-async fn second_run_completes(fault: Fault) {
+/// Imports with the fault at each write, and at each other call if requested. All cases share a control plane, each in its own mesh.
+async fn second_run_completes(fault: Fault, at_reads: bool) {
     let plane = ControlPlane::start().await;
     let api = api_of(&plane).await;
     import(&api, &in_mesh(BEFORE, "clean"), &[]).await.unwrap();
@@ -81,9 +84,11 @@ async fn second_run_completes(fault: Fault) {
     assert_eq!(report.plan.steps.len(), 6, "{:#?}", report.plan);
     assert_eq!(state_of(&api, "clean").await, declared(&after));
     let calls = counter.calls.load(Ordering::SeqCst);
-    // Each step is at least one write.
-    assert!(calls > report.plan.steps.len(), "{calls}");
-    for at in 1..=calls {
+    let writes = counter.writes.lock().unwrap().clone();
+    // A change of tags adds some and removes others.
+    assert_eq!(writes.len(), report.plan.steps.len() + 1, "{writes:?}");
+    let at_calls = if at_reads { (1..=calls).collect() } else { writes };
+    for at in at_calls {
         let name = format!("mesh-{at}");
         let after = in_mesh(AFTER, &name);
         import(&api, &in_mesh(BEFORE, &name), &[]).await.unwrap();

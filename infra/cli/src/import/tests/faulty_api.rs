@@ -1,6 +1,7 @@
 //! An API with a fault at one call.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
@@ -32,13 +33,15 @@ pub(super) struct FaultyApi<'a> {
     pub(super) at: usize,
     pub(super) fault: Fault,
     pub(super) calls: AtomicUsize,
+    /// The numbers of the calls that write.
+    pub(super) writes: Mutex<Vec<usize>>,
     /// Notified when the process ends.
     pub(super) killed: Notify,
 }
 
 impl<'a> FaultyApi<'a> {
     pub(super) fn new(inner: &'a aws::AppMesh, at: usize, fault: Fault) -> Self {
-        Self { inner, at, fault, calls: AtomicUsize::new(0), killed: Notify::new() }
+        Self { inner, at, fault, calls: AtomicUsize::new(0), writes: Mutex::default(), killed: Notify::new() }
     }
 
     async fn call<T>(&self, call: impl Future<Output = Result<T, PortError>>) -> Result<T, PortError> {
@@ -57,6 +60,11 @@ impl<'a> FaultyApi<'a> {
                 self.end().await
             }
         }
+    }
+
+    async fn write<T>(&self, call: impl Future<Output = Result<T, PortError>>) -> Result<T, PortError> {
+        self.writes.lock().unwrap().push(self.calls.load(Ordering::SeqCst) + 1);
+        self.call(call).await
     }
 
     async fn end<T>(&self) -> T {
@@ -91,25 +99,25 @@ impl MeshReader for FaultyApi<'_> {
 #[async_trait]
 impl TagWriter for FaultyApi<'_> {
     async fn tag(&self, arn: &str, tags: &BTreeMap<String, String>) -> Result<(), PortError> {
-        self.call(self.inner.tag(arn, tags)).await
+        self.write(self.inner.tag(arn, tags)).await
     }
 
     async fn untag(&self, arn: &str, keys: &[String]) -> Result<(), PortError> {
-        self.call(self.inner.untag(arn, keys)).await
+        self.write(self.inner.untag(arn, keys)).await
     }
 }
 
 #[async_trait]
 impl ResourceWriter for FaultyApi<'_> {
     async fn create_resource(&self, write: &ResourceCreation) -> Result<CreationOutcome, PortError> {
-        self.call(self.inner.create_resource(write)).await
+        self.write(self.inner.create_resource(write)).await
     }
 
     async fn update_resource(&self, write: &ResourceUpdate) -> Result<Written, PortError> {
-        self.call(self.inner.update_resource(write)).await
+        self.write(self.inner.update_resource(write)).await
     }
 
     async fn delete_resource(&self, write: &ResourceDeletion) -> Result<DeletionOutcome, PortError> {
-        self.call(self.inner.delete_resource(write)).await
+        self.write(self.inner.delete_resource(write)).await
     }
 }
