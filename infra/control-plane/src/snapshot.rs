@@ -64,10 +64,10 @@ impl StoreSnapshot {
         realm: Realm,
         store: String,
         (sequence, time): (Sequence, Timestamp),
-        records: Vec<Record>,
+        records: &[Record],
     ) -> Result<Self, SnapshotError> {
         let mut state = State::new(Quotas::default());
-        for record in &records {
+        for record in records {
             state.apply(record);
         }
         let digest = Digest::of_state(&state).map_err(SnapshotError::encode)?;

@@ -13,7 +13,7 @@ pub(super) async fn take(folder: &Path) -> Result<StoreSnapshot, SnapshotError> 
     match read_folder(folder) {
         Ok(content) => {
             let at = (content.sequence, jiff::Timestamp::now());
-            let snapshot = StoreSnapshot::new(content.realm, content.store.to_string(), at, content.records)?;
+            let snapshot = StoreSnapshot::new(content.realm, content.store.to_string(), at, &content.records)?;
             snapshot.verify(&folder.display().to_string(), content.digest)?;
             Ok(snapshot)
         }

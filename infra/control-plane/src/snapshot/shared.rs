@@ -19,7 +19,7 @@ pub(super) async fn take(store: &SharedStore) -> Result<StoreSnapshot, SnapshotE
     let name = stored.name();
     let Some((log, realm)) = stored.into_log() else { return Err(SnapshotError::Missing { store: name }) };
     let head = log.read_state().await.map_err(SnapshotError::log(&name))?;
-    let snapshot = StoreSnapshot::new(realm, log.id().to_string(), (head.sequence, head.time), head.records)?;
+    let snapshot = StoreSnapshot::new(realm, log.id().to_string(), (head.sequence, head.time), &head.records)?;
     snapshot.verify(&name, head.digest)?;
     Ok(snapshot)
 }

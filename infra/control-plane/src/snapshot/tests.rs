@@ -37,7 +37,7 @@ fn records() -> Vec<Record> {
 }
 
 fn snapshot() -> StoreSnapshot {
-    StoreSnapshot::new(realm(), "id".to_owned(), (7, Timestamp::UNIX_EPOCH), records()).unwrap()
+    StoreSnapshot::new(realm(), "id".to_owned(), (7, Timestamp::UNIX_EPOCH), &records()).unwrap()
 }
 
 /// A folder, removed with the test.
