@@ -35,7 +35,7 @@ fn authority() -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// The client of functions and command, in a process of its own with other variables.
+/// The client of functions and command, in another process with other variables.
 #[tokio::test]
 #[ignore = "part of the other test of this file, which starts it with variables"]
 async fn client() {

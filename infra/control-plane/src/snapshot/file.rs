@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::{SnapshotError, StoreSnapshot};
+use super::content::StoreSnapshot;
+use super::error::SnapshotError;
 use crate::state::{Realm, Record, Region};
 use crate::storage::encoding::{self, StoredEntry, Table};
 use crate::storage::{Digest, Sequence};

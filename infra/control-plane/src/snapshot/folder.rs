@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{SnapshotError, StoreSnapshot, socket};
+use super::content::StoreSnapshot;
+use super::error::SnapshotError;
+use super::socket;
 use crate::storage::{Disk, OpenError, Storage as _, read_folder};
 
 /// Takes a snapshot of a folder: by its process, or from the file without a process.

@@ -1,6 +1,7 @@
 //! Snapshots of a shared store: read like a replica reads it, without being one.
 
-use super::{SnapshotError, StoreSnapshot};
+use super::content::StoreSnapshot;
+use super::error::SnapshotError;
 use crate::settings::SharedStore;
 use crate::storage::{ItemLog, RestoreOutcome, StoredLog};
 

@@ -12,7 +12,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
-use super::{SnapshotError, StoreSnapshot, file};
+use super::content::StoreSnapshot;
+use super::error::SnapshotError;
+use super::file;
 use crate::state::Realm;
 use crate::store::Store;
 
