@@ -1,6 +1,6 @@
 //! A control plane behind a private CA, as the functions and the command reach it: `AWS_CA_BUNDLE` and `SSL_CERT_FILE`.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and prints what it read")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -35,7 +35,7 @@ fn authority() -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// The client of functions and command, in a process of its own with other variables.
+/// The client of functions and command, in another process with other variables.
 #[tokio::test]
 #[ignore = "part of the other test of this file, which starts it with variables"]
 async fn client() {

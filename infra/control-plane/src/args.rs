@@ -1,5 +1,6 @@
 //! The command line.
 
+mod address;
 mod admission;
 mod api;
 mod connections;
@@ -19,6 +20,7 @@ use self::xds::XdsArgs;
 use crate::bootstrap::BootstrapArgs;
 use crate::certificate_args::{CertificateArgs, SdsArgs};
 use crate::error_chain;
+use address::address;
 use admission::AdmissionArgs;
 use api::ApiArgs;
 use clap::error::ErrorKind;
@@ -185,13 +187,4 @@ impl From<QuotaPresetArg> for QuotaPreset {
             QuotaPresetArg::Aws => Self::Aws,
         }
     }
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
-    numeric
-        .as_deref()
-        .unwrap_or(text)
-        .parse()
-        .map_err(|_| format!("invalid address {text:?}: expected an address with a port, such as 127.0.0.1:9080"))
 }

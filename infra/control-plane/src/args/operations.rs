@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::address::address;
+
 /// Metrics, logs, and the file of settings.
 #[derive(Debug, Args)]
 pub(crate) struct OperationsArgs {
@@ -40,6 +42,6 @@ impl OperationsArgs {
 fn metrics_address(text: &str) -> Result<SocketAddr, String> {
     match text.parse::<u16>() {
         Ok(port) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
-        Err(_) => super::address(text),
+        Err(_) => address(text),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Labels have few values, all known here: names of meshes or of resources are never labels.
 
+mod durations;
 mod events;
 mod instances;
 mod process;
@@ -29,6 +30,7 @@ use crate::error::ErrorType;
 use crate::instances::InstanceCounts;
 use crate::label::Label;
 use crate::state::{Change, Operation, State};
+use durations::histogram;
 pub(crate) use events::EventMetrics;
 use instances::InstanceMetrics;
 use process::ProcessMetrics;
@@ -38,10 +40,6 @@ pub use xds::{ProxyKind, XdsMetrics, XdsType};
 
 /// The content type of [`Metrics::text`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// In seconds. A request answered from memory takes less than the first bound; a commit to a slow disk more
-/// than most.
-const DURATIONS: [f64; 12] = [0.0002, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
 
 type Histograms = Family<[Label; 1], Histogram, fn() -> Histogram>;
 
@@ -250,10 +248,6 @@ impl Default for Metrics {
     fn default() -> Self {
         Self::new()
     }
-}
-
-fn histogram() -> Histogram {
-    Histogram::new(DURATIONS)
 }
 
 /// The label value of an error's status code.

@@ -8,7 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::histogram;
+use super::durations::histogram;
 
 /// Updated by the worker of the store. A store of this process alone has no conflicts, reads and reports.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::histogram;
+use super::durations::histogram;
 use crate::label::Label;
 
 /// The kind of resource that an Envoy serves.

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::{SnapshotError, StoreSnapshot};
+use super::content::StoreSnapshot;
+use super::error::SnapshotError;
 use crate::state::{Realm, Record, Region};
 use crate::storage::encoding::{self, StoredEntry, Table};
 use crate::storage::{Digest, Sequence};
@@ -77,7 +78,7 @@ fn line(value: &impl Serialize) -> Result<Vec<u8>, SnapshotError> {
 }
 
 fn checksum(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// The snapshot of these bytes, or the reason why they are none.
@@ -99,7 +100,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<StoreSnapshot, String> {
     let account = AccountId::parse(&header.account).map_err(|error| error.to_string())?;
     let region = Region::parse(&header.region).map_err(|error| error.to_string())?;
     let at = (header.sequence, header.time);
-    let snapshot = StoreSnapshot::new(Realm::new(account, region), header.store, at, records);
+    let snapshot = StoreSnapshot::new(Realm::new(account, region), header.store, at, &records);
     let snapshot = snapshot.map_err(|error| error.to_string())?;
     if Digest::parse(header.records, &header.digest) != Some(snapshot.digest) {
         return Err("its records do not match its digest".to_owned());

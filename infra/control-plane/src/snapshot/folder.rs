@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{SnapshotError, StoreSnapshot, socket};
+use super::content::StoreSnapshot;
+use super::error::SnapshotError;
+use super::socket;
 use crate::storage::{Disk, OpenError, Storage as _, read_folder};
 
 /// Takes a snapshot of a folder: by its process, or from the file without a process.
@@ -13,7 +15,7 @@ pub(super) async fn take(folder: &Path) -> Result<StoreSnapshot, SnapshotError> 
     match read_folder(folder) {
         Ok(content) => {
             let at = (content.sequence, jiff::Timestamp::now());
-            let snapshot = StoreSnapshot::new(content.realm, content.store.to_string(), at, content.records)?;
+            let snapshot = StoreSnapshot::new(content.realm, content.store.to_string(), at, &content.records)?;
             snapshot.verify(&folder.display().to_string(), content.digest)?;
             Ok(snapshot)
         }

@@ -1,6 +1,7 @@
 //! Snapshots of a shared store: read like a replica reads it, without being one.
 
-use super::{SnapshotError, StoreSnapshot};
+use super::content::StoreSnapshot;
+use super::error::SnapshotError;
 use crate::settings::SharedStore;
 use crate::storage::{ItemLog, RestoreOutcome, StoredLog};
 
@@ -19,7 +20,7 @@ pub(super) async fn take(store: &SharedStore) -> Result<StoreSnapshot, SnapshotE
     let name = stored.name();
     let Some((log, realm)) = stored.into_log() else { return Err(SnapshotError::Missing { store: name }) };
     let head = log.read_state().await.map_err(SnapshotError::log(&name))?;
-    let snapshot = StoreSnapshot::new(realm, log.id().to_string(), (head.sequence, head.time), head.records)?;
+    let snapshot = StoreSnapshot::new(realm, log.id().to_string(), (head.sequence, head.time), &head.records)?;
     snapshot.verify(&name, head.digest)?;
     Ok(snapshot)
 }

@@ -12,7 +12,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
-use super::{SnapshotError, StoreSnapshot, file};
+use super::content::StoreSnapshot;
+use super::error::SnapshotError;
+use super::file;
 use crate::state::Realm;
 use crate::store::Store;
 
@@ -81,7 +83,7 @@ async fn answer(mut stream: UnixStream, store: &Arc<Store>, realm: &Realm) -> io
     let encoded = tokio::task::spawn_blocking(move || {
         let (sequence, records) = store.records();
         let at = (sequence, jiff::Timestamp::now());
-        file::encode(&StoreSnapshot::new(realm, "folder".to_owned(), at, records)?)
+        file::encode(&StoreSnapshot::new(realm, "folder".to_owned(), at, &records)?)
     });
     let bytes = encoded.await.map_err(io::Error::other)?.map_err(io::Error::other)?;
     stream.write_all(&bytes).await?;

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
-use crate::state::{Action, Answer, ClientToken, Stamp, ValidSpec, Write};
+use crate::quotas::Quotas;
+use crate::state::{Action, Answer, ClientToken, Realm, Record, Stamp, State, ValidSpec, Write};
 use crate::storage::{Disk, Storage as _};
 use mesh::name::{AccountId, ResourcePath};
 
@@ -37,7 +39,7 @@ fn records() -> Vec<Record> {
 }
 
 fn snapshot() -> StoreSnapshot {
-    StoreSnapshot::new(realm(), "id".to_owned(), (7, Timestamp::UNIX_EPOCH), records()).unwrap()
+    StoreSnapshot::new(realm(), "id".to_owned(), (7, Timestamp::UNIX_EPOCH), &records()).unwrap()
 }
 
 /// A folder, removed with the test.

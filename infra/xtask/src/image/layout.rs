@@ -143,8 +143,7 @@ fn descriptor(media_type: &str, content: &[u8]) -> Value {
 }
 
 pub(super) fn digest(content: &[u8]) -> String {
-    let hexadecimal: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hexadecimal}")
+    Sha256::digest(content).iter().fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// The content in gzip's format, without a time or a name.
