@@ -7,3 +7,4 @@ mod keys;
 mod plane;
 mod sts;
 mod sts_server;
+mod tokens;

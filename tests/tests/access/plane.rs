@@ -14,7 +14,7 @@ use aws_sdk_appmesh::error::BoxError;
 use aws_smithy_async::time::TimeSource;
 use aws_smithy_types::body::SdkBody;
 use control_plane::state::Region as OwnRegion;
-use control_plane::{ApiAuth, Server, Settings};
+use control_plane::{ApiAuth, IdentitySettings, Server, Settings};
 use meshwarden_tests::stack::{ACCOUNT, REGION};
 use tokio::sync::oneshot;
 
@@ -32,10 +32,24 @@ impl GuardedControlPlane {
 
     /// A server with a file of rights.
     pub(crate) async fn with_rights(api_auth: ApiAuth, rights: Option<&KeyFile>) -> Self {
+        Self::with_identity(api_auth, rights, None).await
+    }
+
+    /// A server with a file of rights that issues node tokens.
+    pub(crate) async fn with_identity(
+        api_auth: ApiAuth,
+        rights: Option<&KeyFile>,
+        identity: Option<IdentitySettings>,
+    ) -> Self {
         let settings = Settings::new(ACCOUNT.parse().unwrap(), OwnRegion::parse(REGION).unwrap());
-        let server = Server::bind(Settings { api_auth, rights: rights.map(|file| file.path().to_owned()), ..settings })
-            .await
-            .unwrap();
+        let server = Server::bind(Settings {
+            api_auth,
+            rights: rights.map(|file| file.path().to_owned()),
+            identity,
+            ..settings
+        })
+        .await
+        .unwrap();
         let endpoint = server.endpoint();
         let (running, ended) = oneshot::channel::<()>();
         tokio::spawn(server.serve(async move { drop(ended.await) }));

@@ -15,7 +15,7 @@ use ports::{MeshReader as _, PortErrorKind, TagWriter as _};
 use crate::plane::{ClockOffset, GuardedControlPlane, KeyFile, RecordedRequest};
 use crate::sts_server::{IDENTITIES, RecordingRelay, Sts, StsBehaviour};
 
-const AUDIENCE: &str = "mesh.internal";
+pub(crate) const AUDIENCE: &str = "mesh.internal";
 const ARN: &str = "arn:aws:appmesh:eu-west-1:123456789012:mesh/shop";
 const IDENTITY: &str = "x-meshwarden-identity";
 
@@ -37,8 +37,8 @@ async fn plane(sts: &str) -> GuardedControlPlane {
 }
 
 /// The SDK configuration with the credentials of one of the identities.
-fn config(endpoint: &str, (key, secret, token): (&str, &str, &str), off: i64) -> SdkConfig {
-    let credentials = Credentials::new(key, secret, Some(token.to_owned()), None, "tests");
+pub(crate) fn config(endpoint: &str, (key, secret, token): (&str, &str, &str), off: i64) -> SdkConfig {
+    let credentials = Credentials::new(key, secret, (!token.is_empty()).then(|| token.to_owned()), None, "tests");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .endpoint_url(endpoint)
@@ -50,11 +50,11 @@ fn config(endpoint: &str, (key, secret, token): (&str, &str, &str), off: i64) ->
         .build()
 }
 
-fn mesh(config: SdkConfig, sts: &str, audience: &str) -> AppMesh {
+pub(crate) fn mesh(config: SdkConfig, sts: &str, audience: &str) -> AppMesh {
     Aws::with_config(config).asking_sts_at(sts).mesh_known_to(Some(audience))
 }
 
-fn identity_of(n: usize) -> (&'static str, &'static str, &'static str) {
+pub(crate) fn identity_of(n: usize) -> (&'static str, &'static str, &'static str) {
     (IDENTITIES[n].0, IDENTITIES[n].1, IDENTITIES[n].2)
 }
 
