@@ -9,6 +9,8 @@ use crate::dead_letters::DeadLettersArgs;
 #[cfg(feature = "aws")]
 use crate::import::{ApplyArgs, DiffArgs, ExportArgs, ImportArgs};
 #[cfg(any(feature = "aws", test))]
+use crate::node_token::{AgentArgs, TokenArgs};
+#[cfg(any(feature = "aws", test))]
 use crate::people::People;
 
 /// Checks and operates App Mesh meshes.
@@ -42,6 +44,12 @@ pub(crate) enum Command {
     #[cfg(any(feature = "aws", test))]
     /// Lists, shows, redrives and deletes events that could not be delivered, handled or read.
     DeadLetters(DeadLettersArgs),
+    #[cfg(any(feature = "aws", test))]
+    /// Requests a node token from the control plane, which proves to xDS which proxy an Envoy is.
+    Token(TokenArgs),
+    #[cfg(any(feature = "aws", test))]
+    /// Keeps a valid node token in a file: renews it at half its lifetime, until SIGTERM.
+    Agent(AgentArgs),
     /// Writes a shell completion script.
     Completions {
         /// The shell of the completion script.

@@ -11,6 +11,9 @@
 //!
 //!   meshwarden dead-letters list | show | redrive | drop
 //!                       └──▶ queues ──▶ events that could not be delivered, handled or read
+//!
+//!   meshwarden token | agent
+//!                       └──▶ control plane ──▶ a node token, by which an Envoy proves which proxy it is
 //! ```
 //!
 //! Exit code 0: success, or no finding reaches `--fail-on`. Exit code 1: a finding reaches it, or the current state
@@ -26,6 +29,8 @@ mod dead_letters;
 mod hcl;
 #[cfg(feature = "aws")]
 mod import;
+#[cfg(any(feature = "aws", test))]
+mod node_token;
 #[cfg(any(feature = "aws", test))]
 mod people;
 
@@ -57,8 +62,14 @@ fn main() -> ExitCode {
         Command::People(command) => people::run(&command),
         #[cfg(feature = "aws")]
         Command::DeadLetters(args) => dead_letters::run(&args.command),
+        #[cfg(feature = "aws")]
+        Command::Token(args) => node_token::run_token(&args),
+        #[cfg(feature = "aws")]
+        Command::Agent(args) => node_token::run_agent(&args),
         #[cfg(all(test, not(feature = "aws")))]
-        Command::People(_) | Command::DeadLetters(_) => ExitCode::from(UNREADABLE),
+        Command::People(_) | Command::DeadLetters(_) | Command::Token(_) | Command::Agent(_) => {
+            ExitCode::from(UNREADABLE)
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "meshwarden", &mut script);

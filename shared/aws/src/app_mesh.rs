@@ -5,6 +5,7 @@ mod list;
 mod proxies;
 mod raw;
 mod resources;
+mod tokens;
 mod write;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use serde_json::Value;
 use crate::call::call;
 pub(crate) use identity::PresentIdentity;
 use raw::{INCLUDE, KeepBody, TAGS};
+pub use tokens::{IssuedNodeToken, NodeTokenRequest};
 
 /// Meshes in the App Mesh API, or in a compatible control plane.
 #[derive(Clone, Debug)]

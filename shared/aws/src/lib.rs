@@ -61,8 +61,8 @@ use aws_config::SdkConfig;
 use ports::{BuiltInPolicy, EventBus, Notifier, PolicyLocation, PolicySource, ReportStore, ReportsLocation};
 
 pub use answer::{LONGEST_ANSWER, LONGEST_TOGETHER, MOST_PAGES};
-pub use app_mesh::AppMesh;
 use app_mesh::PresentIdentity;
+pub use app_mesh::{AppMesh, IssuedNodeToken, NodeTokenRequest};
 #[cfg(feature = "certificates")]
 pub use certificates::{Acm, PrivateCa, Secrets};
 #[cfg(feature = "cloud-map")]

@@ -7,4 +7,5 @@ mod keys;
 mod plane;
 mod sts;
 mod sts_server;
+mod tokens;
 mod written_by;

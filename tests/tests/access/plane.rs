@@ -14,7 +14,7 @@ use aws_sdk_appmesh::error::BoxError;
 use aws_smithy_async::time::TimeSource;
 use aws_smithy_types::body::SdkBody;
 use control_plane::state::Region as OwnRegion;
-use control_plane::{ApiAuth, Quotas, Server, Settings, Store};
+use control_plane::{ApiAuth, IdentitySettings, Quotas, Server, Settings, Store};
 use meshwarden_tests::stack::{ACCOUNT, REGION};
 use tokio::sync::oneshot;
 
@@ -27,24 +27,38 @@ pub(crate) struct GuardedControlPlane {
 
 impl GuardedControlPlane {
     pub(crate) async fn start(api_auth: ApiAuth) -> Self {
-        Self::with_settings(api_auth, Store::new(Quotas::default()), None).await
+        Self::with_settings(api_auth, Store::new(Quotas::default()), None, None).await
     }
 
     /// A server with the resources of this store.
     pub(crate) async fn with_store(api_auth: ApiAuth, store: Store) -> Self {
-        Self::with_settings(api_auth, store, None).await
+        Self::with_settings(api_auth, store, None, None).await
     }
 
     /// A server with a file of rights.
     pub(crate) async fn with_rights(api_auth: ApiAuth, rights: Option<&KeyFile>) -> Self {
-        Self::with_settings(api_auth, Store::new(Quotas::default()), rights).await
+        Self::with_settings(api_auth, Store::new(Quotas::default()), rights, None).await
     }
 
-    /// A server with the resources of this store and a file of rights.
-    pub(crate) async fn with_settings(api_auth: ApiAuth, store: Store, rights: Option<&KeyFile>) -> Self {
+    /// A server with a file of rights that issues node tokens.
+    pub(crate) async fn with_identity(
+        api_auth: ApiAuth,
+        rights: Option<&KeyFile>,
+        identity: Option<IdentitySettings>,
+    ) -> Self {
+        Self::with_settings(api_auth, Store::new(Quotas::default()), rights, identity).await
+    }
+
+    /// A server with the resources of this store, a file of rights, and node tokens.
+    pub(crate) async fn with_settings(
+        api_auth: ApiAuth,
+        store: Store,
+        rights: Option<&KeyFile>,
+        identity: Option<IdentitySettings>,
+    ) -> Self {
         let settings = Settings::new(ACCOUNT.parse().unwrap(), OwnRegion::parse(REGION).unwrap());
-        let settings = Settings { api_auth, rights: rights.map(|file| file.path().to_owned()), ..settings };
-        let server = Server::bind_with_store(settings, store).await.unwrap();
+        let rights = rights.map(|file| file.path().to_owned());
+        let server = Server::bind_with_store(Settings { api_auth, rights, identity, ..settings }, store).await.unwrap();
         let endpoint = server.endpoint();
         let (running, ended) = oneshot::channel::<()>();
         tokio::spawn(server.serve(async move { drop(ended.await) }));

@@ -47,7 +47,7 @@ pub(crate) fn api_auth(sts: &str) -> ApiAuth {
 
 /// The SDK configuration with the credentials of one of the identities.
 pub(crate) fn config(endpoint: &str, (key, secret, token): (&str, &str, &str), off: i64) -> SdkConfig {
-    let credentials = Credentials::new(key, secret, Some(token.to_owned()), None, "tests");
+    let credentials = Credentials::new(key, secret, (!token.is_empty()).then(|| token.to_owned()), None, "tests");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .endpoint_url(endpoint)

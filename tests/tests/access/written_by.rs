@@ -127,7 +127,7 @@ async fn role_of_sts_is_named_without_its_session() {
     let sts = Sts::start(StsBehaviour::Honest).await;
     let rights = rights(&sts.endpoint);
     let plane =
-        GuardedControlPlane::with_settings(api_auth(&sts.endpoint), store(None).await, Some(&rights)).await;
+        GuardedControlPlane::with_settings(api_auth(&sts.endpoint), store(None).await, Some(&rights), None).await;
     let mesh = mesh(config(&plane.endpoint, identity_of(0), 0), &sts.endpoint, AUDIENCE);
     assert_eq!(writer_of(&mesh, ROUTE).await, None, "no caller is known");
     update(&mesh, 1).await;

@@ -27,6 +27,7 @@ mod dns;
 mod gateway;
 mod instances;
 mod load;
+mod node_tokens;
 mod partition;
 mod providers;
 mod proxy;

@@ -48,6 +48,11 @@ impl ProxyEvidence for AppMesh {
         };
         let body = get(&self.client, what).await?;
         let body: Value = serde_json::from_slice(&body).map_err(|error| unreadable(error.to_string()))?;
+        // A list of some proxies must not look like the list of all.
+        if body.get("filtered").and_then(Value::as_bool) == Some(true) {
+            let why = "the rights of this caller do not include every proxy; grant it the level read on meshes *";
+            return Err(PortError::new(what(), PortErrorKind::Denied, why));
+        }
         let streams = body.get("proxies").and_then(Value::as_array);
         let streams = streams.ok_or_else(|| unreadable("it has no `proxies`".to_owned()))?;
         // A stream that cannot be read must not look like a missing stream.
