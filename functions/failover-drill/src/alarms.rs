@@ -52,8 +52,8 @@ pub(crate) async fn read(
     let discovered =
         async { if policy.discovery.enabled { port.all(&policy.discovery.prefix).await } else { Ok(Vec::new()) } };
     let (read, rules) = join(try_join(port.by_name(&names), discovered), port.active_mute_rules()).await;
-    let (named, discovered) = read?;
-    let found = named.into_iter().chain(discovered);
+    let (requested, discovered) = read?;
+    let found = requested.into_iter().chain(discovered);
     let mut alarms: BTreeMap<AlarmName, Alarm> = found.map(|alarm| (alarm.name.clone(), alarm)).collect();
     for _ in 0..MAX_ROUNDS {
         let missing = unread_alarms(&alarms.values().cloned().collect::<Vec<_>>());

@@ -112,7 +112,7 @@ pub(crate) async fn observe(context: Context<'_>, view: Option<StateView>) -> Re
     // Without a readable document nothing is changed.
     let next = candidate(mesh, &observation.seen.record, &policy.drills, now);
     if let Some(plan) = next.filter(|_| observation.stored.is_ok()) {
-        add_facts(context, &plan, &mut observation, now).await?;
+        Box::pin(add_facts(context, &plan, &mut observation, now)).await?;
     }
     Ok(observation)
 }

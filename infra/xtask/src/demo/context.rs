@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::decision::Decision;
-use super::live_view::LiveView;
 use super::route::{Route, RouteName};
 use super::traffic::{Load, RequestCounts, Traffic};
+use super::view::LiveView;
 use crate::console::say;
 use crate::demo_mesh::{self, PERIOD, alarm_name, now};
 use crate::failure::{Failure, Result};

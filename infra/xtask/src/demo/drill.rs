@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::checks::{same_but_for_weights, show};
 use super::context::{DemoContext, ensure};
 use super::route::RouteName;
-use super::scenarios::{same_but_for_weights, show};
 use super::traffic::Load;
 use crate::console::say;
 use crate::demo_mesh::now_in_milliseconds;

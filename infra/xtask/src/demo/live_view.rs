@@ -1,31 +1,16 @@
-//! Commands of `meshwarden` whose output is shown while a scenario goes on, and waits for weights.
+//! Commands of `meshwarden` with an output that is shown while a scenario goes on, and waits for weights.
 
 use std::time::{Duration, Instant};
 
 use super::context::{DemoContext, ensure};
 use super::route::{Route, RouteName};
-use crate::command::Followed;
+use super::view::LiveView;
 use crate::console::say;
 use crate::failure::Result;
 use crate::interrupt;
 
 /// The interval in which the demo runs a function as its schedule does every minute.
 const SCHEDULE: Duration = Duration::from_secs(3);
-
-/// A running command. Each of its lines is shown once.
-#[derive(Debug)]
-pub(super) struct LiveView {
-    running: Followed,
-}
-
-impl LiveView {
-    /// Prints the new lines.
-    pub(super) fn print(&self) {
-        for line in self.running.new_lines() {
-            say(format_args!("    | {line}"));
-        }
-    }
-}
 
 impl DemoContext {
     /// Runs a command of `meshwarden`, and prints its output.
@@ -40,7 +25,7 @@ impl DemoContext {
     /// Starts a command of `meshwarden` and shows its output from now on.
     pub(super) fn start_view(&mut self, arguments: &[&str]) -> Result<()> {
         say(format_args!("\n  $ meshwarden {}\n", arguments.join(" ")));
-        self.view = Some(LiveView { running: self.stack.follow_meshwarden(&self.workspace, arguments)? });
+        self.view = Some(LiveView::new(self.stack.follow_meshwarden(&self.workspace, arguments)?));
         Ok(())
     }
 
@@ -48,7 +33,7 @@ impl DemoContext {
     pub(super) fn until_view_ends(&mut self, limit: Duration) -> Result<bool> {
         let succeeded = interrupt::poll(limit, || {
             self.tick()?;
-            self.view.as_mut().map_or(Ok(Some(false)), |view| view.running.succeeded())
+            self.view.as_mut().map_or(Ok(Some(false)), LiveView::succeeded)
         })?;
         if let Some(view) = self.view.take() {
             view.print();

@@ -4,6 +4,7 @@
 
 mod audit;
 mod certificates;
+mod checks;
 mod compliance;
 mod context;
 mod decision;
@@ -14,6 +15,7 @@ mod rollouts;
 mod route;
 mod scenarios;
 mod traffic;
+mod view;
 
 use std::time::Instant;
 

@@ -3,9 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
+use super::checks::{same_but_for_weights, show};
 use super::context::{DemoContext, ensure};
 use super::route::RouteName;
-use super::scenarios::{same_but_for_weights, show};
 use super::traffic::{Load, RequestCounts};
 use crate::console::say;
 use crate::demo_mesh::now_in_milliseconds;

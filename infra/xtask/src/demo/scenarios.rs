@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::certificates;
+use super::checks::{same_but_for_weights, show};
 use super::context::{DemoContext, ensure};
-use super::route::{Route, RouteName, table};
+use super::route::{Route, RouteName};
 use super::traffic::{Load, PRODUCTS, RequestCounts};
 use crate::cli::Scenario;
 use crate::console::say;
@@ -291,19 +292,7 @@ fn fail(context: &mut DemoContext, route: RouteName<'_>, node: &str, reason: &st
     context.route(route)
 }
 
-pub(super) fn show(route: RouteName<'_>, moments: &[(&str, &Route)]) {
-    say("");
-    say(table(route, moments));
-}
-
 fn has_weight(route: &Route, node: &str, is_right: impl Fn(u64) -> bool) -> Result<()> {
     let right = route.weight(node).is_some_and(is_right);
     ensure(right, &format!("the weight of {node} is as expected"), || format!("the weights are {:?}", route.weights()))
-}
-
-pub(super) fn same_but_for_weights(before: &Route, after: &Route) -> Result<()> {
-    let same = before.all_but_weights() == after.all_but_weights();
-    ensure(same, "only weights were changed", || after.all_but_weights().to_string())?;
-    say("    Match, headers, retries, timeouts and priority of the route are unchanged.");
-    Ok(())
 }

@@ -62,8 +62,12 @@ async fn requests_of(desk: &Desk<'_>, found: &Found) -> Option<String> {
 pub(super) fn key(found: &Found) -> String {
     let record = &found.record;
     let code = record.reported.as_ref().map(|reported| reported.code.clone()).unwrap_or_default();
-    let gates: String = record.gates.iter().map(|(name, gate)| format!(" {name} {}", name_of(gate.result))).collect();
-    format!("{} {} {} {code}{gates}\n", found.id, record.state.name(), record.step)
+    let mut text = format!("{} {} {} {code}", found.id, record.state.name(), record.step);
+    for (name, gate) in &record.gates {
+        let _ = write!(text, " {name} {}", name_of(gate.result));
+    }
+    text.push('\n');
+    text
 }
 
 fn reason(record: &RolloutRecord, now: Timestamp) -> Option<String> {
