@@ -56,6 +56,8 @@ async fn declared_weights_during_a_failover_are_the_new_base_and_the_drain_is_wr
         assert_eq!(decision["reason"], expected, "{decision:#}");
         assert_eq!(stage.weights().await, [0, 100]);
     }
+    // The write comes before the page, which the next run sends.
+    run(&mut function).await;
     let subjects = stage.way.subjects();
     assert!(subjects.iter().any(|subject| subject.contains("WritersFighting")), "{subjects:?}");
 }
