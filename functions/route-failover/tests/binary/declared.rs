@@ -85,7 +85,7 @@ async fn split_from_before_a_promotion_is_overwritten_until_the_promoted_one_was
     // As traffic-shift stores a promotion.
     let split = |weights: [u8; 2]| {
         let target = |(node, weight): (&str, u8)| json!({ "virtualNode": node, "port": 8080, "weight": weight });
-        Value::from_iter(["cart-v1", "cart-v2"].into_iter().zip(weights).map(target))
+        ["cart-v1", "cart-v2"].into_iter().zip(weights).map(target).collect::<Value>()
     };
     let promotion = json!({ "before": split(before), "promoted": split(promoted), "at": "2026-11-20T10:00:00Z" });
     stage.change_record(|record| record["layers"] = json!({ "promoted": promotion })).await;

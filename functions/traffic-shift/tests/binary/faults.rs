@@ -31,7 +31,7 @@ impl Requested {
 
 impl Requested {
     /// A document without the name of the case, and without the time for which the step has passed its gates.
-    fn comparable(&self, document: Value) -> Value {
+    fn comparable(&self, document: &Value) -> Value {
         let text = document.to_string().replace(self.stage.name(), "case");
         let mut document: Value = serde_json::from_str(&text).unwrap();
         if let Some(members) = document.as_object_mut() {
@@ -65,7 +65,7 @@ impl Scene for Requested {
     async fn end(&self) -> BTreeMap<String, Value> {
         let documents = documents(items(&self.stage.table(), self.stage.name()).await);
         let mut end: BTreeMap<String, Value> =
-            documents.into_iter().map(|(key, document)| (key, self.comparable(document))).collect();
+            documents.into_iter().map(|(key, document)| (key, self.comparable(&document))).collect();
         let route = self.stage.route().await;
         end.insert("spec".to_owned(), route["spec"].clone());
         end.insert("version".to_owned(), route["metadata"]["version"].clone());
