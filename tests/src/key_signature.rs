@@ -6,8 +6,6 @@ use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 
-use crate::stack::REGION;
-
 /// The secret of every key.
 pub const SECRET: &str = "secret";
 
@@ -18,12 +16,13 @@ pub fn key_file(ids: &[&str]) -> String {
     serde_json::json!({ "keys": ids.iter().map(key).collect::<Vec<_>>() }).to_string()
 }
 
-/// The headers with which a key signs a request.
-pub fn signed_headers(key: &str, method: &str, url: &str, body: &[u8]) -> Vec<(String, String)> {
+/// The headers with which a key signs a request for this region.
+#[must_use]
+pub fn signed_headers(key: &str, region: &str, method: &str, url: &str, body: &[u8]) -> Vec<(String, String)> {
     let identity = Credentials::new(key, SECRET, None, None, "tests").into();
     let params = v4::SigningParams::builder()
         .identity(&identity)
-        .region(REGION)
+        .region(region)
         .name("appmesh")
         .time(SystemTime::now())
         .settings(SigningSettings::default())

@@ -191,7 +191,7 @@ impl ControlPlane {
 
     async fn send(&self, method: reqwest::Method, path: &str, body: String, key: Option<&str>) -> Value {
         let url = format!("{}{path}", self.endpoint);
-        let signed = key.map(|key| signed_headers(key, method.as_str(), &url, body.as_bytes()));
+        let signed = key.map(|key| signed_headers(key, REGION, method.as_str(), &url, body.as_bytes()));
         let mut request = self.http.request(method, url).header("content-type", "application/json").body(body);
         for (name, value) in signed.into_iter().flatten() {
             request = request.header(name, value);

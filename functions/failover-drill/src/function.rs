@@ -118,7 +118,7 @@ impl LambdaFunction for FailoverDrill {
             };
             let first = observe(context, Some(view_of(&view, mesh))).await;
             if let Ok(first) = run.read(&work, first) {
-                run.reconcile(&work, &target, Some(first)).await;
+                Box::pin(run.reconcile(&work, &target, Some(first))).await;
                 let seen = target.states().clone();
                 for command in of_mesh {
                     answers::answer(run, command, &drills::answer(mesh, &command.command.drill, &seen.now));

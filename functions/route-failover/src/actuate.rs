@@ -184,7 +184,9 @@ pub(crate) async fn actuate(ports: &Ports, work: &Work<'_>) -> Acted {
 /// killed in between, the next run finds the intent and sends the notification again.
 pub(crate) async fn end(ports: &Ports, work: &Work<'_>, acted: Acted, noted: bool) {
     let Some(End { epoch, mut record, note }) = acted.end else { return };
-    if !noted && note.is_some() {
+    // An unsent page about a declared write matters more than the note about this change.
+    let owes_page = record.owed.as_ref().is_some_and(OwedNote::pages);
+    if !noted && note.is_some() && !owes_page {
         record.owed = note;
     }
     if let Err(error) = finish(ports, work, epoch, &record, &acted.outcome).await {

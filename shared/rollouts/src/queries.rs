@@ -65,12 +65,12 @@ pub fn series(rollout: &Rollout, callers: &BTreeSet<SeriesCaller>) -> BTreeSet<S
     let mut series = BTreeSet::new();
     for node in nodes {
         for measure in &measures {
-            let of_caller = |caller: &Option<&SeriesCaller>| SeriesId {
+            let of_caller = |caller: Option<&SeriesCaller>| SeriesId {
                 node: node.clone(),
                 measure: measure.clone(),
                 caller: caller.cloned(),
             };
-            series.extend(callers.iter().map(of_caller));
+            series.extend(callers.iter().copied().map(of_caller));
         }
     }
     series

@@ -18,7 +18,7 @@ async fn misbehaving_endpoints_move_no_weight_wrongly() {
 #[tokio::test]
 async fn two_copies_at_once_make_one_change() {
     let Some(stack) = MiniStack::start().await else { return };
-    two_copies(NAME, async |case: String| Stage::set(&stack, &case).await).await;
+    Box::pin(two_copies(NAME, async |case: String| Stage::set(&stack, &case).await)).await;
 }
 
 #[tokio::test]

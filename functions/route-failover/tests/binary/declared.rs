@@ -56,6 +56,8 @@ async fn declared_weights_during_a_failover_are_the_new_base_and_the_drain_is_wr
         assert_eq!(decision["reason"], expected, "{decision:#}");
         assert_eq!(stage.weights().await, [0, 100]);
     }
+    // The write comes before the page, which the next run sends.
+    run(&mut function).await;
     let subjects = stage.way.subjects();
     assert!(subjects.iter().any(|subject| subject.contains("WritersFighting")), "{subjects:?}");
 }
@@ -83,7 +85,7 @@ async fn split_from_before_a_promotion_is_overwritten_until_the_promoted_one_was
     // As traffic-shift stores a promotion.
     let split = |weights: [u8; 2]| {
         let target = |(node, weight): (&str, u8)| json!({ "virtualNode": node, "port": 8080, "weight": weight });
-        Value::from_iter(["cart-v1", "cart-v2"].into_iter().zip(weights).map(target))
+        ["cart-v1", "cart-v2"].into_iter().zip(weights).map(target).collect::<Value>()
     };
     let promotion = json!({ "before": split(before), "promoted": split(promoted), "at": "2026-11-20T10:00:00Z" });
     stage.change_record(|record| record["layers"] = json!({ "promoted": promotion })).await;

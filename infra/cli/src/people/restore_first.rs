@@ -92,7 +92,7 @@ async fn come_back(desk: &Desk<'_>, mesh: &MeshName, node: &VirtualNodeName) -> 
 async fn end_layer(desk: &Desk<'_>, route: &RouteId, layer: ActiveLayer<'_>) -> Result<Option<String>, Trouble> {
     let mut last = Refusal::Overtaken { route: route.clone() };
     for _ in 0..ATTEMPTS {
-        match Deadline::after(TIME_TO_WRITE).cover(attempt(desk, route, layer)).await {
+        match Deadline::after(TIME_TO_WRITE).cover(Box::pin(attempt(desk, route, layer))).await {
             Err(Trouble::Refused(refusal)) if matches!(*refusal, Refusal::Overtaken { .. }) => last = *refusal,
             // A deleted route has no weights to restore.
             Err(Trouble::Refused(refusal)) if matches!(*refusal, Refusal::NoRoute { .. }) => return Ok(None),

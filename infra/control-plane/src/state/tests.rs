@@ -72,7 +72,7 @@ pub(crate) fn stamp(n: usize) -> Stamp {
     Stamp {
         now: Timestamp::from_second(1_700_000_000 + i64::try_from(n).unwrap()).unwrap(),
         uid: Uuid::from_u128(u128::try_from(n).unwrap()),
-        caller: (n % 3 != 0).then(|| format!("AKID{}", n % 3).into()),
+        caller: (!n.is_multiple_of(3)).then(|| format!("AKID{}", n % 3).into()),
     }
 }
 

@@ -140,7 +140,8 @@ fn failover_verdict(
     if !next.drains.is_empty() {
         return drain(route, state, next, input, allocations);
     }
-    if !next.unplaced.is_empty() {
+    // Another writer's split is replaced by the layers as they were: that is no new shift, and spends no budget.
+    if !next.unplaced.is_empty() && state.record.layers.pending.is_none() {
         let placed = drain(route, state, next, input, allocations);
         let left = |split: &WeightSplit| -> u16 { next.unplaced.iter().map(|node| points(split, node)).sum() };
         if let Verdict::Act(plan) = &placed

@@ -46,10 +46,10 @@ async fn drilled() -> Shop {
         released: None,
         written_by: None,
     };
-    let note = OwedNote { code: "x".to_owned(), text: "x".to_owned() };
+    let owed = OwedNote { code: "x".to_owned(), text: "x".to_owned() };
     let policy = mesh::policy::Policy::read("version: 1\n").unwrap().failover.failback;
     let change = LayerChange::DrillStart(layer);
-    let write = layer_write(&facts, &record, change, &receivers, note, &policy, None, now).unwrap();
+    let write = layer_write(&facts, &record, change, &receivers, owed, &policy, None, now).unwrap();
     shop.ports.mesh.edit(&cart(), serde_json::from_value(spec(&write.to.weights())).unwrap());
     let done = RouteRecord { version: 2, ..write.done };
     shop.ports.state.put(&key, Stored { document: write_record(&done), ..stored });
