@@ -34,7 +34,7 @@ impl Store {
         let serve_stale = self.presence.as_ref().map_or(super::SERVE_STALE, |presence| presence.serve_stale());
         match state.max(report) {
             None => Freshness::Current,
-            Some(stale) if stale < serve_stale => Freshness::Stale,
+            Some(duration) if duration < serve_stale => Freshness::Stale,
             Some(_) => Freshness::Expired,
         }
     }

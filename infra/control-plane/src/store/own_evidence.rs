@@ -24,13 +24,12 @@ impl OwnEvidence {
         self.sequence = sequence;
         let mut previous = std::mem::take(&mut self.chunks).into_iter();
         for body in bodies {
-            match previous.next().filter(|chunk| chunk.body == body) {
-                Some(chunk) => self.chunks.push(chunk),
-                None => {
-                    self.generation = self.generation.saturating_add(1);
-                    self.chunks.push(OwnChunk { generation: self.generation, body, is_reported: false });
-                }
+            if let Some(chunk) = previous.next().filter(|chunk| chunk.body == body) {
+                self.chunks.push(chunk);
+                continue;
             }
+            self.generation = self.generation.saturating_add(1);
+            self.chunks.push(OwnChunk { generation: self.generation, body, is_reported: false });
         }
     }
 

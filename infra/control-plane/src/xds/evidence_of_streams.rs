@@ -1,6 +1,7 @@
 //! Reports the streams of this replica to the others, through the registry of the shared store.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,12 +53,12 @@ impl AdsState {
         let sequence = self.registry.store().sequence();
         self.cache.settle().await;
         let state = Arc::clone(self);
-        match tokio::task::spawn_blocking(move || evidence::encode(state.facts())).await {
-            Ok(Ok(chunks)) => self.registry.store().publish_evidence(sequence, chunks),
-            Ok(Err(error)) => {
-                tracing::error!(%error, "failed to encode evidence; the proxies of this replica are unknown")
+        let encoded = tokio::task::spawn_blocking(move || evidence::encode(state.facts())).await;
+        match encoded.map_err(io::Error::other).flatten() {
+            Ok(chunks) => self.registry.store().publish_evidence(sequence, chunks),
+            Err(error) => {
+                tracing::error!(%error, "failed to encode evidence; the proxies of this replica are unknown");
             }
-            Err(error) => tracing::error!(%error, "failed to encode evidence; the proxies of this replica are unknown"),
         }
     }
 

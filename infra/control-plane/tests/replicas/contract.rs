@@ -169,7 +169,7 @@ async fn registry(registry: &dyn Registry) {
     assert_eq!(registry.list().await.unwrap(), [stopped.clone(), record(2, 1)]);
     assert_eq!(registry.chunks(stopped.id).await.unwrap(), [chunk(0, 8), chunk(1, 7)]);
     registry.remove(record(2, 1).id).await.unwrap();
-    assert_eq!(registry.list().await.unwrap(), [stopped.clone()]);
+    assert_eq!(registry.list().await.unwrap(), std::slice::from_ref(&stopped));
     registry.remove(stopped.id).await.unwrap();
     assert_eq!(registry.list().await.unwrap(), []);
     assert_eq!(registry.chunks(stopped.id).await.unwrap(), []);

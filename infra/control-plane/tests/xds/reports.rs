@@ -12,7 +12,9 @@ const FRONT: &str = "mesh/shop/virtualNode/front";
 #[tokio::test]
 async fn a_stream_is_reported_from_its_first_request_to_its_end() {
     let plane = Plane::shop().await;
-    assert_eq!(plane.get("/proxies").await, (200, json!({"proxies": []})));
+    let (status, report) = plane.get("/proxies").await;
+    assert_eq!((status, &report["proxies"], &report["complete"]), (200, &json!([]), &json!(true)));
+    assert_eq!((&report["replicas"], &report["unknown"]), (&json!([]), &json!([])), "no replicas share the store");
     let mut front = Envoy::connect(envoy::tcp(&plane.xds[0]).await, FRONT).await;
     let clusters = front.next().await;
     let report = plane.proxy_once(|_| true).await;

@@ -46,7 +46,7 @@ fn report(id: u128, sequence: Sequence, facts: ReplicaFacts) -> ReplicaReport {
         state: ReplicaState::Live,
         sequence,
         unchanged: Duration::ZERO,
-        serve_stale: Duration::from_mins(60),
+        serve_stale: Duration::from_hours(1),
         facts: Some(Arc::new(facts)),
     }
 }

@@ -350,9 +350,9 @@ impl Simulation {
             return self.after(delay, Event::Connect(proxy));
         }
         let since = self.now;
-        let state = &mut self.proxies[proxy];
-        state.is_excluded |= has == Trust::Old && since - state.lost >= LINGER - 2_000;
-        (state.replica, state.since, state.opened_at) = (Some(number), since, replica.sequence);
+        let client = &mut self.proxies[proxy];
+        client.is_excluded |= has == Trust::Old && since - client.lost >= LINGER - 2_000;
+        (client.replica, client.since, client.opened_at) = (Some(number), since, replica.sequence);
         self.replicas[number].streams.insert(proxy, Stream { proxy, has, since });
         let delay = self.between(20, 500);
         self.after(delay, Event::Push(number, proxy));
