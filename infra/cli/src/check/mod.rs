@@ -31,7 +31,9 @@ pub(crate) use args::Around;
 use args::Format;
 pub(crate) use args::{CheckArgs, ProfileArg};
 pub(crate) use files::{Files, Found, Text, Unread, find};
-pub(crate) use input::{Input, InputRead, matters, read_input};
+#[cfg(any(feature = "aws", test))]
+pub(crate) use input::matters;
+pub(crate) use input::{Input, InputRead, read_input};
 use judged::{DeclaredLine, Judged};
 use report::Report;
 use terminal::{Layout, Surface};

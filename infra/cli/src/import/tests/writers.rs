@@ -73,26 +73,27 @@ async fn deletions_and_cut_calls_need_their_flags() {
     let api = api_of(&plane).await;
     import(&api, &before, &[]).await.unwrap();
     let full = state(&api).await;
-    // Without the service, its callers would lose it.
-    let mut after = before.clone();
-    after.resources.retain(|path, _| !matches!(path, ResourcePath::GatewayRoute(..)));
-    let refused = import(&api, &after, &["--prune", "--allow-cuts"]).await.unwrap();
+    let mut without_gateway_route = before.clone();
+    without_gateway_route.resources.retain(|path, _| !matches!(path, ResourcePath::GatewayRoute(..)));
+    let refused = import(&api, &without_gateway_route, &["--prune", "--allow-cuts"]).await.unwrap();
     assert!(refused.refusal.is_some_and(|reason| reason.contains("pass --yes")));
     assert_eq!(state(&api).await, full);
-    // A listener on another port cuts the calls of the route that leads to it.
-    let mut cutting = before.clone();
-    let node = cutting.resources.keys().find(|path| path.name() == "orders-v1_shop" || path.name() == "orders_v1_shop");
-    let node = node.cloned().unwrap_or_else(|| panic!("{:?}", before.resources.keys()));
-    let mut spec = cutting.resources[&node].spec.to_json();
-    spec["listeners"][0]["portMapping"]["port"] = json!(9);
-    spec["listeners"][0]["healthCheck"].as_object_mut().map(|check| check.shift_remove("port"));
-    cutting.resources.get_mut(&node).unwrap().spec = Spec::read(node.kind(), &spec).unwrap();
-    let dry = import(&api, &cutting, &["--dry-run"]).await;
-    if let Ok(report) = dry {
-        let table = report.table();
-        assert!(table.contains("update  mesh/shop/virtualNode/"), "{table}");
+    // A route without any weight cuts the calls that it serves now.
+    let mut drained = before.clone();
+    let route = drained.resources.keys().find(|path| matches!(path, ResourcePath::Route(_))).unwrap().clone();
+    let mut spec = drained.resources[&route].spec.to_json();
+    for target in spec["httpRoute"]["action"]["weightedTargets"].as_array_mut().unwrap() {
+        target["weight"] = json!(0);
     }
+    drained.resources.get_mut(&route).unwrap().spec = Spec::read(route.kind(), &spec).unwrap();
+    let refused = import(&api, &drained, &[]).await.unwrap();
+    assert!(refused.execution.is_none() && refused.effects.cuts.iter().any(|cut| cut.rule == "route-drained"));
+    let table = refused.table();
+    assert!(table.contains("nothing was written: calls that work now would fail"), "{table}");
     assert_eq!(state(&api).await, full);
+    let allowed = import(&api, &drained, &["--allow-cuts"]).await.unwrap();
+    assert_eq!(allowed.execution.unwrap().failure, None);
+    assert_eq!(state(&api).await, declared(&drained));
 }
 
 #[tokio::test]
