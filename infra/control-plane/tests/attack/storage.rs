@@ -180,7 +180,7 @@ fn deletions_are_stored_on_a_full_disk() {
     let disk = folder.join("disk");
     fs::create_dir(&disk).unwrap();
     // A small disk in the mount namespace of the process, which ends with it.
-    let script = "mount -t tmpfs -o size=16m tests \"$1\" && exec \"$0\" --data \"$1/data\"";
+    let script = "mount -t tmpfs -o size=16m tests \"$1\" && exec \"$0\" --account 123456789012 --data \"$1/data\"";
     let mut command = Command::new("unshare");
     command.args(["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_control-plane")]).arg(&disk);
     let may = Command::new("unshare").args(["-m", "sh", "-c", "mount -t tmpfs tests \"$0\""]).arg(&disk).status();
