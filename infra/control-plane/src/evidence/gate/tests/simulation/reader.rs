@@ -96,7 +96,12 @@ fn open_gate_leaves_no_proxy_behind() {
 #[test]
 fn planted_mistakes_are_found() {
     // The seeds around the first one that finds each mistake; the long run tries all mistakes.
-    let found = [(Bug::NoLeft, 1..=40), (Bug::SilentDropped, 1..=200), (Bug::EndlessStale, 1..=200)];
+    let found = [
+        (Bug::NoLeft, 1..=40),
+        (Bug::NoSequence, 3_840..=3_840),
+        (Bug::SilentDropped, 1..=200),
+        (Bug::EndlessStale, 1..=200),
+    ];
     for (bug, seeds) in found {
         let violation = first_violation(seeds, Some(bug));
         println!("{bug:?}: {violation:?}");
