@@ -90,7 +90,7 @@ fn keys_in_use(state: &State) -> BTreeSet<String> {
         let mesh = meshes.entry(name.clone()).or_insert_with_key(|name| Mesh::new(name.clone()));
         let Some(spec) = resource.spec.spec() else { continue };
         if let Err(error) = mesh.insert(resource.path.clone(), spec.clone()) {
-            tracing::error!(%error, "failed to add stored resource to mesh model");
+            tracing::error!(%error, "failed to read stored resource for its listener ports");
         }
     }
     meshes.values().flat_map(xds::ports::uses).map(|to| to.to_string()).collect()
