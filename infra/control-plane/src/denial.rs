@@ -96,8 +96,13 @@ impl Denial {
     #[must_use]
     pub const fn is_temporary(self) -> bool {
         match self {
-            Self::Crowded | Self::NoKeys | Self::NoRights | Self::StsAway | Self::Congested | Self::Slow => true,
-            Self::Token(TokenRefusal::NoKeys) => true,
+            Self::Crowded
+            | Self::NoKeys
+            | Self::NoRights
+            | Self::StsAway
+            | Self::Congested
+            | Self::Slow
+            | Self::Token(TokenRefusal::NoKeys) => true,
             Self::Host
             | Self::Origin
             | Self::Unsigned

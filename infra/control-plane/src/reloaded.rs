@@ -33,14 +33,14 @@ struct LoadedFile<T> {
 
 impl<T: Clone> ReloadedFile<T> {
     /// Reads the file. An error is returned here only; later ones are logged.
-    pub(crate) fn open<E: Error>(
+    pub(crate) fn open<E>(
         path: &Path,
         noun: &'static str,
         parse: fn(&Path) -> Result<(Metadata, T), E>,
     ) -> Result<Self, E>
     where
         T: 'static,
-        E: 'static,
+        E: Error + 'static,
     {
         let (metadata, content) = parse(path)?;
         let read = Mutex::new(LoadedFile { mark: Some(mark(&metadata)), content: Some(content) });

@@ -41,7 +41,7 @@ mod tests {
             if (2..5).contains(&requests.len()) { Err("the control plane does not answer") } else { Ok(()) }
         };
         let renewing = renew(lifetime, renewal, |_: &&str| failures += 1);
-        assert!(timeout(Duration::from_secs(4000), renewing).await.is_err(), "the agent never ends by itself");
+        assert!(timeout(Duration::from_secs(4000), renewing).await.is_err(), "the agent does not end");
         assert_eq!(requests, [0, 1800, 1860, 1920, 1980, 3780]);
         assert_eq!(failures, 3);
     }

@@ -42,7 +42,7 @@ pub(super) async fn all(
     }
 }
 
-/// Removes the proxies that the caller may not read. The report then has the member `filtered`: it is no list of all proxies.
+/// Removes the proxies that the caller may not read. The report then has the member `filtered`, because other proxies may exist.
 fn filter(report: &mut Value, visible: &VisibleResources) {
     let Some(members) = report.as_object_mut().filter(|_| !visible.includes_every_proxy()) else { return };
     let is_visible = |entry: &Value| {

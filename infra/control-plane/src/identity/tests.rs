@@ -19,6 +19,19 @@ use crate::token_refusal::TokenRefusal;
 
 const FRONT: &str = "mesh/shop/virtualNode/front";
 
+/// The modulus of an RSA key that `openssl genrsa` made.
+const RSA_MODULUS: &str = "pGrDCpYmqt0-rE-NvJ32N79gg4D76xPwBVU1TcaBNOtzr-XEovLsRhqwf4DoaHqBdgH9kiWjKNg7J53iBkBPBMRhlQdQ3ai6xO2zJtSv5CENDV\
+     qfKj-3-jM_aiBQjycsVV8BaJH3TOnhiGJXWCpUcNBsLM6mUzRBRkFKPMBIRFtVX8xSiXHHK5qFI-fNsEys0R6IgJcCYN5QayJch7ras8LwhBp4\
+     sHBY2fmN9uYoDt3kUTXm3ke1fCkg04qieKuFK63Z6DPh0aPVPkDW-6GiMBU0z1B8_EQ41_ynHPieznzdpQ6bXpAQdnEP7GwIUn1BP1SGwuVRef\
+     6sB_0Hbjjihw";
+
+/// A token of a service account that `openssl dgst -sha256 -sign` signed with that key. It expires 600 s after the tests' time.
+const RSA_TOKEN: &str = "eyJhbGciOiJSUzI1NiIsImtpZCI6InJzYSJ9.eyJpc3MiOiJodHRwczovL2NsdXN0ZXIuZXhhbXBsZSIsImF1ZCI6WyJtZXNoLmludGVybmFsI\
+     l0sInN1YiI6InN5c3RlbTpzZXJ2aWNlYWNjb3VudDpzaG9wOmZyb250IiwiZXhwIjoxODAwMDAwNjAwfQ.Qe9N0AIGpK8AwGFBqalbdcEp_PW-\
+     xTn3Y_Lc16p6XtOgpt0TIgn4Bl8Nalgb8nt1bZMK3B_d6OoQYspauIGlcejSM9WICVtu0d29FvKR-2otRq2ZlDTfT6ZXMEqDIIlFFzbNyyjQo2\
+     bE2iRasP6ZA5b1STBy4Y-YzEbKdmGvhfGif-gxvrm050ZJFPGkKT7RLlDQ-f94KMEiB19DhqeunB5MA9iqXz9vrkLPNT_2zMuJwoyB0fJ25VPh\
+     JkCKvj9nU1VdQMseKSmkQ7ZQ1q_7Mm15qjEPVl8ymgZKdnNAK5ZIhv0MB3fzFrof07Icn8QDnyJeJMt0fgIapBz6r-Qr0g";
+
 /// Temporary files, removed with the test.
 struct Files(PathBuf);
 
@@ -190,6 +203,7 @@ fn service_account_is_verified_by_the_published_keys_of_its_cluster() {
         {"kty": "EC", "crv": "P-256", "kid": "1", "use": "sig", "alg": "ES256", "x": x, "y": y},
         {"kty": "EC", "crv": "P-256", "kid": "enc", "use": "enc", "x": x, "y": y},
         {"kty": "OKP", "crv": "Ed25519", "kid": "2", "x": x},
+        {"kty": "RSA", "kid": "rsa", "use": "sig", "alg": "RS256", "n": RSA_MODULUS, "e": "AQAB"},
     ]});
     let keys = files.write("jwks.json", &keys.to_string());
     let cluster = ClusterSettings { issuer: "https://cluster.example".to_owned(), keys };
@@ -229,6 +243,14 @@ fn service_account_is_verified_by_the_published_keys_of_its_cluster() {
         }
         assert_eq!(cluster.verify(&sign(&header, &claims), at(1)), Err(expected), "{member} {changed}");
     }
+    assert_eq!(cluster.verify(RSA_TOKEN, at(1)), Ok(subject.to_owned()));
+    assert_eq!(cluster.verify(RSA_TOKEN, at(660)), Err(TokenRefusal::Expired));
+    let (before, signature) = RSA_TOKEN.rsplit_once('.').unwrap();
+    let changed = format!("{before}.{}", signature.replacen(|c: char| c.is_ascii_lowercase(), "A", 1));
+    assert_eq!(cluster.verify(&changed, at(1)), Err(TokenRefusal::Signature));
     let node_token = tokens.issue(&FRONT.parse().unwrap(), None, SignedDuration::from_mins(5), at(0)).unwrap();
-    assert!(cluster.verify(&node_token.text, at(1)).is_err(), "a node token is no token of a service account");
+    assert!(
+        cluster.verify(&node_token.text, at(1)).is_err(),
+        "a node token does not pass as a token of a service account"
+    );
 }

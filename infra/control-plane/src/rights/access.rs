@@ -58,7 +58,7 @@ pub(crate) enum Access {
     Certificates,
     /// A node token for this proxy, or the revocation of its tokens.
     Token(ProxyId),
-    /// The revocation of a token whose proxy is not known.
+    /// The revocation of a token by its id alone.
     AnyToken,
 }
 

@@ -135,3 +135,35 @@ impl VisibleResources {
         self.0.as_ref().is_none_or(|(rights, caller)| rights.reads_every_proxy(caller))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn audit_lines_are_bounded_by_caller_and_suppressed_ones_are_counted() {
+        let metrics = crate::metrics::Metrics::new().rights();
+        let gate = RightsGate::open(None, WriteLimit::default(), metrics).unwrap();
+        let caller = |id: &str| Caller::Key { id: id.to_owned(), name: "ci".to_owned() };
+        let lines = (0..100).filter(|_| gate.audit_line(&caller("loud")).is_some()).count();
+        assert_eq!(lines, 20);
+        assert_eq!(gate.audit_line(&caller("quiet")), Some(0), "another caller has its own lines");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(gate.audit_line(&caller("loud")), Some(80));
+        assert_eq!(gate.audit_line(&caller("loud")), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn caller_without_authentication_has_no_limit_of_writes() {
+        let metrics = crate::metrics::Metrics::new().rights();
+        let gate = RightsGate::open(None, WriteLimit { per_second: 1, burst: 1 }, metrics).unwrap();
+        let key = Caller::Key { id: "AKID".to_owned(), name: "ci".to_owned() };
+        let passes = |caller: &Caller| gate.pass_write(caller, Instant::now()).is_ok();
+        assert!((0..10).all(|_| passes(&Caller::Local)));
+        assert_eq!((passes(&key), passes(&key)), (true, false));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(passes(&key));
+    }
+}

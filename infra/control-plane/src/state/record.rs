@@ -6,7 +6,7 @@ use mesh::name::ResourcePath;
 
 use super::remembered::Remembered;
 use super::resource::Resource;
-use super::revocations::{Revocation, RevokedSubject};
+use super::revocation::{Revocation, RevokedSubject};
 use super::signature::{KnownSignature, SignatureHash};
 
 /// One record. A later record on the same subject replaces an earlier one.

@@ -45,7 +45,7 @@ async fn renewed_token_is_used_without_a_restart() {
     let Some(stage) = Stage::set_with(&[&server[..], &tls[..]].concat()).await else { return };
     stage.node("front", node("http", &[])).await;
 
-    // The token has a folder of its own, so that only renewals make Envoy read it.
+    // The token has a separate folder, so that only renewals make Envoy read it.
     std::fs::create_dir(folder.file("token")).unwrap();
     let path = folder.file("token").join("token");
     renew(&stage.client, &stage.api, &path).await;

@@ -72,9 +72,18 @@ fn options_without_effect_are_refused() {
         (["--xds", "127.0.0.1:0,auth=none", "--xds", "0.0.0.0:0"], "not a loopback address"),
         (["--xds", "127.0.0.1:0", "--xds", "0.0.0.0:0,auth=none"], "not a loopback address"),
         (["--xds", "127.0.0.1:0,auth=unix", "--api", "127.0.0.1:0"], "only a socket"),
-        (["--xds", "127.0.0.1:0,auth=MTLS", "--api", "127.0.0.1:0"], "expected auth=none, auth=mtls, auth=token or auth=unix"),
-        (["--xds", "127.0.0.1:0,auth", "--api", "127.0.0.1:0"], "expected auth=none, auth=mtls, auth=token or auth=unix"),
-        (["--xds", "unix:x.sock,atuh=unix", "--api", "127.0.0.1:0"], "expected auth=none, auth=mtls, auth=token or auth=unix"),
+        (
+            ["--xds", "127.0.0.1:0,auth=MTLS", "--api", "127.0.0.1:0"],
+            "expected auth=none, auth=mtls, auth=token or auth=unix",
+        ),
+        (
+            ["--xds", "127.0.0.1:0,auth", "--api", "127.0.0.1:0"],
+            "expected auth=none, auth=mtls, auth=token or auth=unix",
+        ),
+        (
+            ["--xds", "unix:x.sock,atuh=unix", "--api", "127.0.0.1:0"],
+            "expected auth=none, auth=mtls, auth=token or auth=unix",
+        ),
         (["--xds", "unix:x.sock,auth=unix,auth=none", "--api", "127.0.0.1:0"], "expected auth=none"),
     ] {
         let mut running = Running(command(&args).spawn().unwrap());

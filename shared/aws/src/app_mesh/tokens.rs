@@ -57,7 +57,7 @@ impl AppMesh {
             members.insert("instance".to_owned(), instance.as_str().into());
         }
         let (kept, body) = (KeepBody::default(), body.to_string());
-        let tag = TagRef::builder().key("token").build().map_err(|_| unreadable())?;
+        let tag = TagRef::builder().key("token").value("token").build().map_err(|_| unreadable())?;
         let signed = self.client.tag_resource().resource_arn("token").tags(tag).customize();
         let signed = signed.map_request(move |request| redirected(request, &body)).interceptor(kept.clone());
         call(what, signed.send()).await?;
