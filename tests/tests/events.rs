@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use aws::Aws;
 use control_plane::{EventReceiver, ReceiverKind};
-use mesh::audit::Who;
 use meshwarden_tests::stack::{ACCOUNT, ControlPlane, MiniStack, REGION, sdk_config};
+use rules::audit::Who;
 use runner::events::{MeshWrite, Payload, parse};
 use serde_json::{Value, json};
 

@@ -13,16 +13,16 @@ use std::path::{Path, PathBuf};
 
 use aws::Aws;
 use jiff::Timestamp;
-use mesh::audit::{AuditInput, ResourceSnapshot, Snapshot, audit_changes};
 use mesh::certificates::Readings;
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
-use mesh::pack::{Evaluation, Finding, judge, judge_each};
-use mesh::policy::Policy;
-use mesh::readers::{File, Reading, Surroundings, read_all};
 use mesh::resource::Tags;
 use meshwarden_tests::stack::{ControlPlane, sdk_config};
+use policy::Policy;
 use ports::{Pace, Survey, survey};
+use readers::{File, Reading, Surroundings, read_all};
+use rules::audit::{AuditInput, ResourceSnapshot, Snapshot, audit_changes};
+use rules::pack::{Evaluation, Finding, judge, judge_each};
 use serde_json::{Value, json};
 
 /// Meshes that exist in every format. The third has references that the API does not accept.
@@ -207,5 +207,5 @@ fn config_files(mesh: &str) -> Vec<String> {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/mesh/tests/readers/fixtures")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/readers/tests/readers/fixtures")
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
+use decisions::rotation::{RotationDecision as Decision, RotationKeepReason as KeepReason, RotationVerdict as Verdict};
 use mesh::failures::FailureClass;
-use mesh::policy::{CertificatesPolicy, PagingPolicy};
-use mesh::rotation::{RotationDecision as Decision, RotationKeepReason as KeepReason, RotationVerdict as Verdict};
+use policy::{CertificatesPolicy, PagingPolicy};
 use ports::PortError;
 use runner::FailureRun;
 

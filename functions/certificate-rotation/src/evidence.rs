@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use decisions::rotation::{Acknowledgement, LeafUse, MeshCertificates};
 use mesh::certificates::{Anchor, CertificateSource as Source, Fingerprint};
 use mesh::name::ResourcePath;
-use mesh::policy::{CertificatesPolicy, ProbePolicy};
-use mesh::rotation::{Acknowledgement, LeafUse, MeshCertificates};
 use mesh::spec::Port;
+use policy::{CertificatesPolicy, ProbePolicy};
 use ports::certificates::{AcknowledgedSecrets, ProxyReport, ProxyStream, SeenSecret};
 
 use crate::Ports;

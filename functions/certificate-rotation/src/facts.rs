@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use decisions::rotation::{
+    Acknowledgement, AuthorityFacts, Keeper, LeafFacts, LeafUse, MeshCertificates, Pending, PrivateFacts,
+    ReplacementState, RotationMemory as Memory, TrustFacts, TrustId, TrustKeeper, TrustUse, Trusted,
+};
 use mesh::certificates::{
     Anchor, AuthorityArn, Certificate, CertificateArn, CertificateSource as Source, Chain, KeyLocation as KeyPlace,
     Readings, SecretName, SourceReading as Reading,
 };
 use mesh::name::ResourcePath;
-use mesh::policy::CertificatesPolicy;
-use mesh::rotation::{
-    Acknowledgement, AuthorityFacts, Keeper, LeafFacts, LeafUse, MeshCertificates, Pending, PrivateFacts,
-    ReplacementState, RotationMemory as Memory, TrustFacts, TrustId, TrustKeeper, TrustUse, Trusted,
-};
+use policy::CertificatesPolicy;
 use ports::certificates::CertificateKind;
 
 use crate::evidence::{Evidence, trust_secrets};

@@ -1,7 +1,7 @@
 //! The function: its events, and its passes over all meshes.
 
 use jiff::SignedDuration;
-use mesh::policy::{PagingPolicy, Policy};
+use policy::{PagingPolicy, Policy};
 use runner::events::Delivery;
 use runner::{LambdaFunction, RequestedBy, Run, WorkItem};
 

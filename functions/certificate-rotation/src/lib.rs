@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! ACM, PCA event ─┐
-//! every five min. ┼─▶ observe ─▶ decide (mesh::rotation) ─▶ actuate ─▶ report
+//! every five min. ┼─▶ observe ─▶ decide (decisions::rotation) ─▶ actuate ─▶ report
 //! every day ──────┘   meshes, ACM, PCA,   pure               lease, one    journal, page,
 //!                     secrets, proxies,                      step each     bus, answer
 //!                     state table
@@ -31,7 +31,7 @@ mod trigger;
 
 use std::sync::Arc;
 
-use mesh::policy::{Policy, PolicyError};
+use policy::{Policy, PolicyError};
 use ports::certificates::{
     CertificateAuthority, CertificateStore, HandshakeProbe, KeyMaker, ProxyEvidence, SecretBundles,
 };

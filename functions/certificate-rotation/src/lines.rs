@@ -1,6 +1,6 @@
 //! The lines of the report, and the decisions as the journal and the report have them.
 
-use mesh::rotation::{RotationDecision as Decision, RotationVerdict as Verdict};
+use decisions::rotation::{RotationDecision as Decision, RotationVerdict as Verdict};
 use records::{DecisionEntry, PlanEntry};
 use runner::Decision as Line;
 use serde_json::{Value, json};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aws::Aws;
 use certificate_rotation::{CertificateRotation, NAME, Ports};
 use jiff::Timestamp;
-use mesh::policy::{BUILT_IN, Policy};
+use policy::{BUILT_IN, Policy};
 use ports::SystemClock;
 use ports::certificates::{SystemKeys, SystemProbe};
 use runner::{Config, PolicyKeeper, Runner, StartupError};

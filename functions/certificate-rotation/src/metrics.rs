@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use decisions::rotation::{RotationFacts as Facts, overdue};
 use jiff::Timestamp;
 use mesh::certificates::{Readings, forecast};
-use mesh::policy::CertificatesPolicy;
-use mesh::rotation::{RotationFacts as Facts, overdue};
+use policy::CertificatesPolicy;
 use runner::Metric;
 
 use crate::NAME;

@@ -2,11 +2,11 @@
 //!
 //! A page is stored with the record before it is sent, and removed from it afterwards.
 
-use jiff::Timestamp;
-use mesh::policy::CertificatesPolicy;
-use mesh::rotation::{
+use decisions::rotation::{
     OwedPage, RotationDecision as Decision, RotationRecord as Record, rotation_notification, standstill,
 };
+use jiff::Timestamp;
+use policy::CertificatesPolicy;
 use ports::{BusEvent, Notice, Urgency};
 use runner::{Decision as Line, Message};
 use serde::Serialize;

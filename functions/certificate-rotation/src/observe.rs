@@ -3,21 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
+use decisions::failover::{HarmFact, KillSwitchFact};
+use decisions::rotation::{
+    MeshCertificates, MeshFacts, Recorded, RotationFacts as Facts, RotationMemory as Memory, RotationRecord as Record,
+    RotationSubject as Subject, TrustId,
+};
 use jiff::Timestamp;
 use mesh::certificates::{
     Anchor, AuthorityArn, CertificateArn, CertificateSource as Source, Fingerprint, Readings, SourceReading as Reading,
 };
 use mesh::change::Change;
-use mesh::edges::{edge_harms, edges_by_policy};
-use mesh::failover::{HarmFact, KillSwitchFact};
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
-use mesh::policy::{Policy, RuleId};
 use mesh::resource::Resource;
-use mesh::rotation::{
-    MeshCertificates, MeshFacts, Recorded, RotationFacts as Facts, RotationMemory as Memory, RotationRecord as Record,
-    RotationSubject as Subject, TrustId,
-};
+use policy::edges::{edge_harms, edges_by_policy};
+use policy::{Policy, RuleId};
 use ports::{BudgetWindow, Pace, PortError, PortErrorKind, StateKey, StateView, survey};
 use records::{certificate_memory, read_record};
 use runner::ObservationData;

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use mesh::failures::FailureClass;
-use mesh::rotation::{
+use decisions::rotation::{
     RotationDecision as Decision, RotationPlan as Plan, RotationRecord as Record, StepResult, decide,
 };
+use mesh::failures::FailureClass;
 use ports::{PortError, PortErrorKind, StateKey};
 use records::Layout;
 use runner::{

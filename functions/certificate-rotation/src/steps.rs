@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use decisions::rotation::{AuthorityFacts, CertificateTemplate, RotationStep as Step, StepResult, issued_defect};
 use mesh::certificates::{AuthorityArn, CertificateArn, CertificateNames as Names, Chain, Fingerprint, KeyKind};
 use mesh::change::Change;
 use mesh::name::ResourcePath;
 use mesh::resource::Resource;
-use mesh::rotation::{AuthorityFacts, CertificateTemplate, RotationStep as Step, StepResult, issued_defect};
 use mesh::spec::Spec;
 use ports::certificates::{
     self, Bundle, IdempotencyToken, Import, Issuance, IssuedArn, KeyAlgorithm, Order, PrivateRequest, SecretId,

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesh::certificates::{AuthorityArn, Certificate, CertificateArn, Chain, Fingerprint, SourceReading as Reading};
-use mesh::rotation::{
+use decisions::rotation::{
     AuthorityFacts, BundleFacts, KeyMatch, Pending, PrivateFacts, RenewalFact, Replacement, ReplacementState,
 };
+use mesh::certificates::{AuthorityArn, Certificate, CertificateArn, Chain, Fingerprint, SourceReading as Reading};
 use ports::certificates::{
     AuthorityStatus, Bundle, CertificateKind, CertificateListed, CertificateStatus, Eligibility, PrivateKey,
     RenewalState, SecretId, Stage, StoredCertificate,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesh::rotation::renewal_reason;
+use decisions::rotation::renewal_reason;
 use runner::RequestedBy;
 use runner::events::{AuthorityEvent, CertificateEvent, CertificateMessage, Delivery, Payload};
 use serde_json::{Value, json};

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use mesh::audit::{AuditInput, AuditResult, Snapshot, StaleReading, Write, audit_changes};
 use mesh::failures::FailureClass;
 use mesh::name::{AccountId, MeshName, ResourcePath};
-use mesh::policy::Policy;
+use policy::Policy;
 use ports::{DocumentError, Pace, PortError, PortErrorKind, Roster};
 use records::AuditOutboxEntry;
+use rules::audit::{AuditInput, AuditResult, Snapshot, StaleReading, Write, audit_changes};
 use runner::events::Delivery;
 use runner::{Decision, LambdaFunction, Metric, Run};
 use serde_json::json;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! CloudTrail, control plane ─▶ queue ─┐
-//! schedule ───────────────────────────┴▶ stored and current state of the mesh ─▶ audit (mesh::audit)
+//! schedule ───────────────────────────┴▶ stored and current state of the mesh ─▶ audit (rules::audit)
 //!                                                                                │
 //!   operators, bus ◀─ owed notifications ◀─ state table: last state, journal ◀───┘
 //! ```
@@ -26,7 +26,7 @@ mod trigger;
 
 use std::sync::Arc;
 
-use mesh::policy::{Policy, PolicyError};
+use policy::{Policy, PolicyError};
 use ports::{Clock, EventBus, MeshReader, Notifier, ReportStore, StateStore};
 use runner::{EnginePorts, NoReports, PolicyKeeper, Runner};
 

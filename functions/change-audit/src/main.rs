@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aws::Aws;
 use change_audit::{ChangeAudit, NAME, Ports, function};
 use jiff::Timestamp;
-use mesh::policy::{BUILT_IN, Policy};
+use policy::{BUILT_IN, Policy};
 use ports::SystemClock;
 use runner::{Config, PolicyKeeper, Runner, StartupError};
 

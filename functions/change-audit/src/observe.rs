@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use mesh::audit::{ResourceSnapshot, Snapshot, Write, WriteKind};
 use mesh::name::{MeshName, ResourceKind, ResourcePath};
 use ports::{Pace, PortError, PortErrorKind, Surveyed, reread, survey};
+use rules::audit::{ResourceSnapshot, Snapshot, Write, WriteKind};
 
 use crate::Ports;
 

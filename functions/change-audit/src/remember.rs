@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
-use mesh::audit::{Snapshot, Write};
 use mesh::name::MeshName;
 use ports::{BudgetWindow, DocumentError, JournalEntry, Note, PortError, PortErrorKind, StateKey, StoreOutcome};
 use records::{
     AuditMessage, AuditOutboxEntry, AuditRecord, JournalBody, Layout, SnapshotLocation, read_record, write_record,
 };
+use rules::audit::{Snapshot, Write};
 use sha2::{Digest as _, Sha256};
 
 use crate::{NAME, Ports};

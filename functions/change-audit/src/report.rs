@@ -1,14 +1,14 @@
 //! Reports an audit: lines of the report, the journal entry, a notice, and an event.
 
-use mesh::audit::{AuditResult, AuditedChange, ChangeKind, LateWrite, Member, Write, notice};
 use mesh::name::{MeshName, ResourcePath};
-use mesh::pack::Finding;
-use mesh::policy::Policy;
+use policy::Policy;
 use ports::{BusEvent, Notice, PortError, Urgency};
 use records::{
     AuditMessage, AuditOutboxEntry, ChangeFacts, ChangedMember, DecisionEntry, FindingSummary, FindingsSummary,
     Function, JournalBody, RefusalFacts, WriteSummary,
 };
+use rules::audit::{AuditResult, AuditedChange, ChangeKind, LateWrite, Member, Write, notice};
+use rules::pack::Finding;
 use runner::{Decision, Metric};
 use serde_json::{Value, json};
 

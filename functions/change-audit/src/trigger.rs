@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use mesh::audit::Write;
 use mesh::name::MeshName;
+use rules::audit::Write;
 use runner::RequestedBy;
 use runner::events::{Delivery, MeshWrite, Payload};
 

@@ -4,7 +4,7 @@ use drills::findings;
 use jiff::Timestamp;
 use mesh::graph::{DrillFact, DrillFactState};
 use mesh::name::MeshName;
-use mesh::policy::DrillsPolicy;
+use policy::DrillsPolicy;
 use ports::{BudgetWindow, PortError, StateKey, StateStore};
 use records::{DrillsRecord, read_record};
 

@@ -12,12 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use mesh::name::MeshName;
-use mesh::pack::{Finding, FindingId};
 use ports::{BudgetWindow, DocumentError, JournalEntry, Note, PortError, StateKey, StateStore, StoreOutcome, Stored};
 use records::{
     DecisionEntry, FindingsPart, Function, JournalBody, Layout, SweepMessage, SweepRecord, read_record, write_record,
 };
 use reports::{Changes, Dated, History};
+use rules::pack::{Finding, FindingId};
 use runner::Decision;
 use runner::events::EventId;
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! Applies the whole policy pack to every mesh, on a schedule.
 //!
 //! ```text
-//! schedule ─▶ every mesh ─┬─▶ survey (all pages, tags, at the API's rate limits), certificates ─▶ judge (mesh::pack)
+//! schedule ─▶ every mesh ─┬─▶ survey (all pages, tags, at the API's rate limits), certificates ─▶ judge (rules::pack)
 //!                         └─▶ bus ─▶ queue, one message a mesh ─▶ as above                            │
 //!                                                                                                     │
 //!    metrics, journal, operators, bus, Security Hub ◀─ new and resolved findings ◀─ History in the state table
@@ -30,7 +30,7 @@ mod unread_parts;
 
 use std::sync::Arc;
 
-use mesh::policy::{Policy, PolicyError};
+use policy::{Policy, PolicyError};
 use ports::certificates::{CertificateAuthority, CertificateStore, SecretBundles};
 use ports::{Clock, EventBus, MeshReader, Notifier, ReportStore, SecurityHub, StateStore};
 use runner::{EnginePorts, PolicyKeeper, Runner};

@@ -1,10 +1,10 @@
 //! The notifications about changed findings.
 
 use mesh::name::MeshName;
-use mesh::pack::{FindingId, Severity};
 use ports::{BusEvent, Notice, PortError, Urgency};
 use records::SweepMessage;
 use reports::{Changes, Dated, MeshReport, in_words};
+use rules::pack::{FindingId, Severity};
 use serde_json::{Value, json};
 
 use crate::Ports;

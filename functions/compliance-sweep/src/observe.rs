@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use mesh::certificates::{CertificateSource as Source, Inventory, Readings, SourceReading as Reading};
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
-use mesh::pack::{Group, Rule, rules};
-use mesh::policy::Policy;
+use policy::Policy;
 use ports::certificates::CertificateReader;
 use ports::{Pace, PortError, PortErrorKind, survey};
 use reports::Dated;
+use rules::pack::{Group, Rule, rules};
 
 use crate::unread_parts::UnreadParts;
 use crate::{Ports, drill_facts};

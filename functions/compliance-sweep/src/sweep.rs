@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use mesh::edges::edges_by_policy;
 use mesh::failures::FailureClass;
 use mesh::name::MeshName;
-use mesh::pack::{Evaluation, judge};
-use mesh::policy::Policy;
+use policy::Policy;
+use policy::edges::edges_by_policy;
 use ports::{PortError, PortErrorKind};
 use reports::{MeshReport, SEVERITIES};
+use rules::pack::{Evaluation, judge};
 use runner::{Metric, Run};
 use serde_json::json;
 

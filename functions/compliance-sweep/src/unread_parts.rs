@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use mesh::graph::{InsertError, Mesh};
 use mesh::name::ResourcePath;
-use mesh::pack::{Certainty, Finding, Group, Rule, rules};
 use mesh::spec::{Extra, Spec, VirtualServiceSpec};
 use ports::PortError;
 use reports::Dated;
+use rules::pack::{Certainty, Finding, Group, Rule, rules};
 use serde_json::{Map, Value, json};
 
 /// Rules, in addition to the rules of [`Certainty`], that report something missing.

@@ -5,12 +5,12 @@
 //!                                                                               UpdateVirtualNode
 //! ```
 //!
-//! The policy and `mesh::egress` define which egress is allowed and which traffic a repair would cut off. The crate
+//! The policy and `rules::egress` define which egress is allowed and which traffic a repair would cut off. The crate
 //! `compliance` implements the six steps. This crate writes only egress filters and backends.
 
 use compliance::{Compliance, Ports};
-use mesh::compliance::Topic;
-use mesh::policy::{Policy, PolicyError};
+use policy::{Policy, PolicyError};
+use rules::compliance::Topic;
 use runner::{PolicyKeeper, Runner};
 
 /// The topic of the function.

@@ -7,7 +7,7 @@ use aws::Aws;
 use compliance::{Compliance, Ports};
 use egress_compliance::{NAME, function};
 use jiff::Timestamp;
-use mesh::policy::{BUILT_IN, Policy};
+use policy::{BUILT_IN, Policy};
 use ports::SystemClock;
 use runner::{Config, PolicyKeeper, Runner, StartupError};
 

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use decisions::failover::{
+    AlarmTags, AlarmTargets, Unmapped, alarm_targets, needing_tags, reported_targets, unread_alarms,
+};
 use drills::{AlarmReading, DrillPlan};
 use futures::future::{join, join_all, try_join};
 use jiff::Timestamp;
 use mesh::alarm::{Alarm, AlarmName, AlarmState};
-use mesh::failover::{AlarmTags, AlarmTargets, Unmapped, alarm_targets, needing_tags, reported_targets, unread_alarms};
-use mesh::policy::FailoverPolicy;
+use policy::FailoverPolicy;
 use ports::{AlarmReader, PortError, PortErrorKind};
 use tokio::sync::Mutex;
 

@@ -1,7 +1,7 @@
 //! The stored documents that the function changes: the drills of a mesh, and routes.
 
+use decisions::failover::RouteRecord;
 use jiff::Timestamp;
-use mesh::failover::RouteRecord;
 use ports::{BusEvent, Notice};
 use records::{DrillsRecord, MessageContent, write_record};
 use runner::{DocumentState, Message};

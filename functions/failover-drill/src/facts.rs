@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use decisions::failover::{HoldReason, LayerRefusal, Memory, NotDrained, Rehearsal, RehearsedRoute, stuck_in_alarm};
+use decisions::weights::{Blocker, LayerKind};
 use drills::{
     AlarmReading, DrainedSplit, Drill, DrillFacts, DrillPlan, DrillTraffic, Load, Occupied, Proxies, RouteLayer,
     RouteObservation,
 };
 use mesh::alarm::AlarmName;
-use mesh::failover::{HoldReason, LayerRefusal, Memory, NotDrained, Rehearsal, RehearsedRoute, stuck_in_alarm};
 use mesh::name::{MeshName, VirtualNodeName};
-use mesh::weights::{Blocker, LayerKind, WeightSplit};
+use mesh::split::WeightSplit;
 use ports::certificates::{ProxyReport, ProxyStream};
 use ports::{PortError, PortErrorKind};
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex as StdMutex;
 
+use decisions::failover::AlarmTags;
 use jiff::SignedDuration;
-use mesh::failover::AlarmTags;
 use mesh::name::{MeshName, ResourcePath};
 use runner::events::{self, Delivery};
 use runner::{LambdaFunction, RequestedBy, Run, WorkItem};

@@ -10,7 +10,7 @@
 //! The deadline of the restore is stored in the function's record and on each drained route before the first write.
 //! route-failover restores a route after its deadline, so that the weights return also if this function never runs again.
 //!
-//! This crate makes no decisions. It writes weights only through the layers of `mesh::weights`, and never a
+//! This crate makes no decisions. It writes weights only through the layers of `decisions::weights`, and never a
 //! route without the version that was read.
 
 mod alarms;
@@ -28,7 +28,7 @@ mod trigger;
 
 use std::sync::Arc;
 
-use mesh::policy::{Policy, PolicyError};
+use policy::{Policy, PolicyError};
 use ports::certificates::ProxyEvidence;
 use ports::{AlarmReader, Clock, EventBus, MeshReader, MetricReader, Notifier, ReportStore, RouteWriter, StateStore};
 use runner::{EnginePorts, PolicyKeeper, Runner};

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use drills::{Decision, MeshDrills, RouteStep, Step, decide};
-use jiff::Timestamp;
-use mesh::failover::{
+use decisions::failover::{
     ComeBack, LayerChange, LayerRefusal, LayerWrite, OwedNote, RehearsedRoute, RouteRecord, layer_write,
 };
+use decisions::weights::{DrillLayer, EndReason};
+use drills::{Decision, MeshDrills, RouteStep, Step, decide};
+use jiff::Timestamp;
 use mesh::name::{MeshName, ResourcePath, RouteId};
-use mesh::weights::{DrillLayer, EndReason};
 use ports::{PortError, StateKey, Written};
 use records::{DecisionEntry, DrillsRecord, Layout, PlanEntry, WeightPlan};
 use runner::{
@@ -371,12 +371,12 @@ impl Reconcile for MeshTarget<'_> {
                 then.version = *version;
             }
             match &write.tag {
-                mesh::failover::TagChange::Set(_) => then.tag_missing = !is_tagged,
-                mesh::failover::TagChange::Clear => {
+                decisions::failover::TagChange::Set(_) => then.tag_missing = !is_tagged,
+                decisions::failover::TagChange::Clear => {
                     then.stale_tag = !is_tagged;
                     then.tag_missing = false;
                 }
-                mesh::failover::TagChange::Keep => {}
+                decisions::failover::TagChange::Keep => {}
             }
             *record = DrillDocument::Route(Box::new(then));
         }
@@ -411,7 +411,7 @@ fn is_news(before: &MeshDrills, after: &MeshDrills) -> bool {
         })
     };
     let results = |record: &MeshDrills| -> Vec<(String, Option<Timestamp>)> {
-        let last = |(name, history): (&mesh::policy::DrillName, &drills::PlanHistory)| {
+        let last = |(name, history): (&policy::DrillName, &drills::PlanHistory)| {
             (name.to_string(), history.last.as_ref().map(|end| end.ended))
         };
         record.plans.iter().map(last).filter(|(_, ended)| ended.is_some()).collect()

@@ -2,19 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use decisions::failover::{
+    AlarmTags, Facts, HarmFact, KillSwitchFact, Memory, RESTORE_TAG, Rehearsal, RouteFacts, rehearse,
+};
+use decisions::weights::DrillLayer;
 use drills::{Drill, DrillPhase, DrillPlan, MeshDrills, Proxies, candidate};
 use futures::future::{join3, try_join};
 use jiff::{SignedDuration, Timestamp};
 use mesh::change::Change;
-use mesh::failover::{
-    AlarmTags, Facts, HarmFact, KillSwitchFact, Memory, RESTORE_TAG, Rehearsal, RouteFacts, rehearse,
-};
 use mesh::graph::Mesh;
 use mesh::harm;
 use mesh::name::{MeshName, RouteId};
-use mesh::policy::Policy;
 use mesh::resource::{Resource, RouteData};
-use mesh::weights::{DrillLayer, WeightSplit};
+use mesh::split::WeightSplit;
+use policy::Policy;
 use ports::{BudgetWindow, DocumentError, Pace, PortError, StateKey, StateView, Stored, survey};
 use records::{DrillObservation, DrillsRecord, Observation, read_record, route_memory};
 use runner::{ObservationData, RequestedBy};

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use decisions::failover::{MetricUse, ProofTarget, counted_metrics};
 use drills::{DrillTraffic, Load, Measured, ReceiverLoad, ReceiverTraffic};
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::MetricTerm;
-use mesh::failover::{MetricUse, ProofTarget, counted_metrics};
 use mesh::name::{MeshName, VirtualNodeName};
-use mesh::policy::Policy;
+use policy::Policy;
 use ports::{MetricReader, MetricSeries, SeriesData};
 
 use crate::alarms::Alarms;

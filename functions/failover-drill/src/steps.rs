@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use decisions::failover::{LayerWrite, RESTORE_TAG, TagChange};
 use futures::future::join;
 use mesh::change::Change;
-use mesh::failover::{LayerWrite, RESTORE_TAG, TagChange};
 use mesh::name::RouteId;
 use mesh::resource::RouteData;
 use ports::{PortError, PortErrorKind, RouteWrite, RouteWriter, Written};

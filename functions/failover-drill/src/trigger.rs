@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use drills::{MeshDrills, Request, RequestAction, resolve};
 use jiff::{SignedDuration, Timestamp};
 use mesh::name::MeshName;
-use mesh::policy::{DrillName, DrillNameError, Policy};
+use policy::{DrillName, DrillNameError, Policy};
 use runner::RequestedBy;
 use runner::events::{Delivery, DrillAction, DrillCommand, Payload};
 use serde_json::Value;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::time::Duration;
 
+use decisions::failover::{Decision, OwedNote, Plan, RESTORE_TAG, RouteRecord, TagChange};
 use futures::future::{Either, select};
 use mesh::change::Change;
-use mesh::failover::{Decision, OwedNote, Plan, RESTORE_TAG, RouteRecord, TagChange};
 use mesh::resource::RouteData;
 use ports::{
     Begin, Begun, BudgetWindow, Deadline, Finish, JournalEntry, PortError, PortErrorKind, Refusal, RouteWrite, Spend,

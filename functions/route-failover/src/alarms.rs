@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::future::{join, join_all, try_join};
-use jiff::{SignedDuration, Timestamp};
-use mesh::alarm::{Alarm, AlarmName, AlarmState, MetricTerm, MuteRule};
-use mesh::failover::{
+use decisions::failover::{
     AlarmData, AlarmTags, AlarmTargets, ProofTarget, Unmapped, alarm_targets, counted_metrics, needing_tags, proven,
     related, reported_targets, unread_alarms,
 };
+use futures::future::{join, join_all, try_join};
+use jiff::{SignedDuration, Timestamp};
+use mesh::alarm::{Alarm, AlarmName, AlarmState, MetricTerm, MuteRule};
 use mesh::name::{MeshName, VirtualNodeName};
-use mesh::policy::{CallerDisagreement, FailoverPolicy};
+use policy::{CallerDisagreement, FailoverPolicy};
 use ports::{PortError, PortErrorKind};
 
 use crate::Ports;

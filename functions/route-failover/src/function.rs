@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use decisions::failover::{
+    AlarmInput, Decision, ForeignAlarm, Plan, Recipient, Subject, Verdict, decide, unanswered_alarms,
+};
 use futures::stream::{self, StreamExt};
 use jiff::SignedDuration;
 use mesh::alarm::{Alarm, AlarmName, AlarmState};
-use mesh::failover::{
-    AlarmInput, Decision, ForeignAlarm, Plan, Recipient, Subject, Verdict, decide, unanswered_alarms,
-};
 use mesh::name::{MeshName, ResourcePath, RouteId};
-use mesh::policy::{Mode, RuleId};
-use mesh::weights::WeightSplit;
+use mesh::split::WeightSplit;
+use policy::{Mode, RuleId};
 use ports::{BudgetWindow, PortError};
 use runner::events::{AlarmEvent, Delivery};
 use runner::{LambdaFunction, RequestedBy, Run, WorkItem};

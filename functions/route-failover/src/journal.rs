@@ -1,8 +1,8 @@
 //! The journal entry of a decision, with the observation that it was made from.
 
+use decisions::failover::{Decision, Verdict};
 use jiff::Timestamp;
-use mesh::failover::{Decision, Verdict};
-use mesh::policy::Policy;
+use policy::Policy;
 use ports::{ReportStore, store_observation};
 use records::{
     DecisionEntry, FailoverObservation, Function, JournalBody, Observation as Recorded, ObservedRef, PlanEntry,

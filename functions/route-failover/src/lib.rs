@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! alarm event ─┐
-//! every minute ┼─▶ observe ─▶ decide (mesh::failover) ─▶ actuate ─▶ report
+//! every minute ┼─▶ observe ─▶ decide (decisions::failover) ─▶ actuate ─▶ report
 //! release ─────┘   alarms, routes,     pure               lease, tag,   journal, page,
 //!                  state table                            weights       bus, answer
 //! ```
@@ -29,12 +29,12 @@ mod trigger;
 
 use std::sync::Arc;
 
-use mesh::policy::{Policy, PolicyError};
+use policy::{Policy, PolicyError};
 use ports::{AlarmReader, Clock, EventBus, MeshReader, Notifier, ReportStore, RouteWriter, StateStore};
 use runner::{EnginePorts, PolicyKeeper, Runner};
 
+pub use decisions::failover::Recipient;
 pub use function::RouteFailover;
-pub use mesh::failover::Recipient;
 pub use trigger::Trigger;
 
 /// The function's name, in reports and metrics.

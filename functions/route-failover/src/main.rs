@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aws::Aws;
 use jiff::Timestamp;
-use mesh::policy::{BUILT_IN, Policy};
+use policy::{BUILT_IN, Policy};
 use ports::SystemClock;
 use route_failover::{NAME, Ports, Recipient, RouteFailover, function};
 use runner::{Config, PolicyKeeper, Runner, StartupError};

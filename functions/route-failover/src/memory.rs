@@ -14,11 +14,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use decisions::failover::{FunctionRecord, HeldAlarm, LastNotification, UnansweredAlarm, Wiring};
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::AlarmName;
-use mesh::failover::{FunctionRecord, HeldAlarm, LastNotification, UnansweredAlarm, Wiring};
-use mesh::policy::PagingPolicy;
 use mesh::watch::Watch;
+use policy::PagingPolicy;
 use ports::{BudgetWindow, DocumentError, Note, Notice, StateKey, StateStore, StoreOutcome, Urgency};
 use records::{read_record, write_record};
 use runner::Run;

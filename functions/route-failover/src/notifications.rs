@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-use mesh::failover::{
+use decisions::failover::{
     Decision, HoldReason, KeepReason, LastNotification, Memory as StoredMemory, NodeRecord, RouteNotification,
     RouteRecord, Subject, Verdict, expected_end, restore_tag, route_notification,
 };
+use jiff::Timestamp;
 use mesh::failures::FailureClass;
-use mesh::policy::{Mode, PagingPolicy, Policy};
 use mesh::resource::RouteData;
 use mesh::watch::{Expects, NoProgress, Watch, WatchLimits, WatchedDecision, watch};
+use policy::{Mode, PagingPolicy, Policy};
 use ports::{BusEvent, JournalEntry, Note, Notice, PortError, StateKey, StoreOutcome, Urgency};
 use records::{Layout, write_record};
 use runner::Run;

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex as StdMutex, PoisonError};
 
+use decisions::failover::{Facts, HarmFact, KillSwitchFact, LastNotification, NodeRecord, Subject};
 use futures::future::{try_join, try_join_all};
 use mesh::change::Change;
-use mesh::failover::{Facts, HarmFact, KillSwitchFact, LastNotification, NodeRecord, Subject};
 use mesh::graph::Mesh;
 use mesh::harm;
 use mesh::name::{MeshName, ResourcePath, RouteId, VirtualNodeName};
 use mesh::resource::{Resource, RouteData};
-use mesh::weights::WeightSplit;
+use mesh::split::WeightSplit;
 use ports::{BudgetWindow, DocumentError, PortError, PortErrorKind, StateKey, StateView};
 use records::{WhatIf, read_record};
 use tokio::sync::Mutex;

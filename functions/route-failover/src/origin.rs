@@ -2,8 +2,8 @@
 //! alarms of its own account and region. So an event of another account has no information about the local alarm
 //! of the same name.
 
+use decisions::failover::ForeignAlarm;
 use mesh::alarm::Alarm;
-use mesh::failover::ForeignAlarm;
 use runner::events::{AlarmEvent, Delivery, Payload};
 
 /// The region and the account of an alarm.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use decisions::failover::{LastNotification, OwedNote, RouteRecord};
 use jiff::Timestamp;
-use mesh::failover::{LastNotification, OwedNote, RouteRecord};
-use mesh::policy::PagingPolicy;
+use policy::PagingPolicy;
 use ports::{Notice, Notifier, Urgency};
 use tokio::sync::Mutex;
 

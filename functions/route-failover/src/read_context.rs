@@ -1,7 +1,7 @@
 //! The context of an observation.
 
 use jiff::Timestamp;
-use mesh::policy::FailoverPolicy;
+use policy::FailoverPolicy;
 use ports::BudgetWindow;
 
 use crate::trigger::Trigger;

@@ -1,6 +1,6 @@
 //! The reason and the resource of a decision, as reports, notices and the journal have them.
 
-use mesh::failover::{Subject, Verdict};
+use decisions::failover::{Subject, Verdict};
 use mesh::name::{MeshName, ResourcePath};
 use serde::Serialize;
 use serde_json::Value;

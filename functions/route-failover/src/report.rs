@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use decisions::failover::{Decision, HoldReason, Subject, UnansweredAlarm, Verdict, Wiring};
 use mesh::alarm::AlarmName;
-use mesh::failover::{Decision, HoldReason, Subject, UnansweredAlarm, Verdict, Wiring};
 use mesh::name::MeshName;
 use ports::Refusal;
 use runner::{RequestedBy, Run};

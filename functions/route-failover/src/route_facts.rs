@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use decisions::failover::{AlarmData, Memory, ProofTarget, RESTORE_TAG, RouteFacts, awaiting_proof, counted_metrics};
 use futures::future::join_all;
 use jiff::Timestamp;
 use mesh::alarm::AlarmName;
-use mesh::failover::{AlarmData, Memory, ProofTarget, RESTORE_TAG, RouteFacts, awaiting_proof, counted_metrics};
 use mesh::name::{ResourcePath, RouteId};
-use mesh::policy::AlarmRole;
 use mesh::resource::RouteData;
-use mesh::weights::WeightSplit;
+use mesh::split::WeightSplit;
+use policy::AlarmRole;
 use ports::{PortError, PortErrorKind, StateKey, StateView};
 use records::route_memory;
 

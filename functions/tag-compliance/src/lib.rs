@@ -4,12 +4,12 @@
 //! AWS Config, CloudTrail, schedule ─▶ compliance (shared) over Topic::Tags ─▶ evaluations, TagResource
 //! ```
 //!
-//! The policy and `mesh::tags` define which tags are required and inherited, and when no repair is made. The crate
+//! The policy and `rules::tags` define which tags are required and inherited, and when no repair is made. The crate
 //! `compliance` implements the six steps. This crate writes only tags.
 
 use compliance::{Compliance, Ports};
-use mesh::compliance::Topic;
-use mesh::policy::{Policy, PolicyError};
+use policy::{Policy, PolicyError};
+use rules::compliance::Topic;
 use runner::{PolicyKeeper, Runner};
 
 /// The topic of the function.

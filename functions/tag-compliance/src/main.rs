@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aws::Aws;
 use compliance::{Compliance, Ports};
 use jiff::Timestamp;
-use mesh::policy::{BUILT_IN, Policy};
+use policy::{BUILT_IN, Policy};
 use ports::SystemClock;
 use runner::{Config, PolicyKeeper, Runner, StartupError};
 use tag_compliance::{NAME, function};

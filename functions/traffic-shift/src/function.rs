@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 use mesh::name::MeshName;
-use mesh::policy::{PagingPolicy, Policy, RolloutId};
+use policy::{PagingPolicy, Policy, RolloutId};
 use ports::{PortError, StateKey};
 use runner::events::Delivery;
 use runner::{LambdaFunction, RequestedBy, Run, WorkItem};

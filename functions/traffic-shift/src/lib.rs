@@ -10,7 +10,7 @@
 //! the state table, and its part of a route's weights is a layer in the route's document, which all writers of weights
 //! share. A run that is killed between any two calls is continued by the next one.
 //!
-//! This crate decides nothing about a rollout, and never writes a split that `mesh::weights` did not compute.
+//! This crate decides nothing about a rollout, and never writes a split that `decisions::weights` did not compute.
 
 mod function;
 mod index;
@@ -27,7 +27,7 @@ mod trigger;
 
 use std::sync::Arc;
 
-use mesh::policy::{Policy, PolicyError};
+use policy::{Policy, PolicyError};
 use ports::certificates::ProxyEvidence;
 use ports::{
     AlarmReader, Clock, EventBus, FunctionInvoker, MeshReader, MetricReader, Notifier, ReportStore, RouteWriter,

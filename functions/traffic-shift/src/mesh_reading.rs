@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use decisions::failover::HarmFact;
 use jiff::{SignedDuration, Timestamp};
 use mesh::change::Change;
-use mesh::failover::HarmFact;
 use mesh::graph::{Links, Mesh};
 use mesh::harm;
 use mesh::name::{MeshName, ResourcePath, RouteId, VirtualServiceName};
-use mesh::weights::WeightSplit;
+use mesh::split::WeightSplit;
 use ports::{MeshReader, Pace, PortError, PortErrorKind, survey};
 use rollouts::SeriesCaller;
 

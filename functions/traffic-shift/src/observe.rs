@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
+use decisions::failover::{HarmFact, KillSwitchFact, Memory, RESTORE_TAG, RouteFacts};
 use futures::future::{join, join4, try_join_all};
 use jiff::Timestamp;
-use mesh::failover::{HarmFact, KillSwitchFact, Memory, RESTORE_TAG, RouteFacts};
 use mesh::name::{ResourcePath, RouteId};
-use mesh::policy::{Policy, RuleId};
 use mesh::resource::{Resource, RouteData};
 use mesh::spec::RouteRule;
-use mesh::weights::WeightSplit;
+use mesh::split::WeightSplit;
+use policy::{Policy, RuleId};
 use ports::{BudgetWindow, FunctionAnswer, PortError, PortErrorKind, StateKey, StateView};
 use records::{RolloutObservation, WhatIf, read_record, route_memory};
 use rollouts::{Decision, Facts, HookAnswer, HookCall, HookReading, RolloutRecord, RolloutState, RouteChange, decide};

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use decisions::failover::{AlarmTags, alarm_targets, related, unread_alarms};
 use futures::future::{join, try_join};
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::{Alarm, AlarmName};
 use mesh::certificates::SourceReading;
-use mesh::failover::{AlarmTags, alarm_targets, related, unread_alarms};
 use mesh::name::{MeshName, ResourceKind};
-use mesh::policy::{GateMetrics, Policy};
+use policy::{GateMetrics, Policy};
 use ports::{MetricSeries, PortError, PortErrorKind, SeriesData};
 use rollouts::{Measure, MetricReading, ProxyFact, ProxyFacts, Rollout, SeriesCaller, SeriesId, series};
 use runner::FailureRun;

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 use mesh::name::{ResourceKind, ResourcePath, RouteId};
-use mesh::policy::RouteSelection;
 use mesh::resource::Resource;
 use mesh::spec::VirtualServiceProvider;
+use policy::RouteSelection;
 use ports::{BudgetWindow, Note, PortError, PortErrorKind, StateKey, StateStore};
 use records::{read_record, write_record};
 use rollouts::{CommandKind, RolloutRecord, command, resolve};

@@ -1,7 +1,7 @@
 //! The documents of the function: the record of a rollout, and the record of a route, which all writers of its weights
 //! share.
 
-use mesh::failover::RouteRecord;
+use decisions::failover::RouteRecord;
 use ports::{BusEvent, Notice, Urgency};
 use records::write_record;
 use rollouts::{RolloutMessage, RolloutRecord};

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use mesh::failover::RouteRecord;
+use decisions::failover::RouteRecord;
 use mesh::name::RouteId;
-use mesh::policy::RolloutId;
+use policy::RolloutId;
 use ports::{BudgetWindow, PortError, PortErrorKind, Refusal, StateKey, Written};
 use records::{DecisionEntry, Layout, read_record};
 use rollouts::{Decision, RolloutMessage, RolloutState, RoutePlan, news};

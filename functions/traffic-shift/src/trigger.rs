@@ -1,7 +1,7 @@
 //! The trigger of an invocation: the requested rollouts, and the deliveries that request a read of everything.
 
 use jiff::Timestamp;
-use mesh::policy::RolloutRequest;
+use policy::RolloutRequest;
 use runner::RequestedBy;
 use runner::events::{Delivery, Payload};
 

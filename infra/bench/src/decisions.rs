@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::time::Instant;
 
+use decisions::rotation::{
+    Acknowledgement, AuthorityFacts, Keeper, LeafFacts, MeshCertificates, MeshFacts, RotationDecision, RotationFacts,
+    RotationMemory, TrustFacts, TrustId, TrustKeeper, Trusted, decide,
+};
 use jiff::{SignedDuration, Timestamp};
 use mesh::certificates::{AuthorityArn, Certificate, CertificateNames, Chain, Fingerprint, KeyKind, SourceReading};
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourceKind, ResourcePath};
-use mesh::policy::{CertificatesPolicy, Mode, Succession};
-use mesh::rotation::{
-    Acknowledgement, AuthorityFacts, Keeper, LeafFacts, MeshCertificates, MeshFacts, RotationDecision, RotationFacts,
-    RotationMemory, TrustFacts, TrustId, TrustKeeper, Trusted, decide,
-};
 use mesh::spec::Spec;
+use policy::{CertificatesPolicy, Mode, Succession};
 use serde_json::json;
 
 use crate::{Row, median};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState};
 use mesh::name::ResourcePath;
-use mesh::policy::Policy;
+use policy::Policy;
 use ports::Deadline;
 use ports::memory::{Fault, Gate, MemoryPolicy, MemoryPorts};
 use route_failover::{Ports, Recipient};

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use mesh::certificates::Readings;
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourceKind, ResourcePath};
-use mesh::pack::judge;
-use mesh::policy::Policy;
 use mesh::resource::{Tag, Tags};
 use mesh::spec::Spec;
+use policy::Policy;
+use rules::pack::judge;
 use serde_json::{Value, json};
 
 use crate::{Row, median};

@@ -10,7 +10,7 @@ use certificate_rotation::{CertificateRotation, Ports};
 use jiff::{SignedDuration, Timestamp};
 use mesh::certificates::Chain;
 use mesh::name::ResourcePath;
-use mesh::policy::Policy;
+use policy::Policy;
 use ports::Deadline;
 use ports::certificates::{
     AcknowledgedSecrets, AuthorityArn, CertificateAuthority as _, CertificateStore as _, IdempotencyToken, Import,

@@ -101,7 +101,7 @@ fn invalid_arguments_are_reported_with_the_remedy() {
     let table: [(&[&str], &str); 5] = [
         (&["alarms", "shop", "--source", "vanished.yaml"], "vanished.yaml: "),
         (
-            &["alarms", "other", "--source", "shared/mesh/tests/readers/fixtures/shop/api.json"],
+            &["alarms", "other", "--source", "shared/readers/tests/readers/fixtures/shop/api.json"],
             "mesh other is not in the files; they contain: shop",
         ),
         (

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/mesh/tests/readers/fixtures")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/readers/tests/readers/fixtures")
 }
 
 fn meshwarden(args: &[&str], input: Option<&str>) -> (i32, String, String) {

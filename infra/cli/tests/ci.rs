@@ -23,7 +23,7 @@ impl Project {
     fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("meshwarden-ci-{}-{name}", std::process::id()));
         std::fs::create_dir_all(folder.join("a mesh'$(touch hit)")).unwrap();
-        let fixture = repository().join("shared/mesh/tests/readers/fixtures/loose/api.json");
+        let fixture = repository().join("shared/readers/tests/readers/fixtures/loose/api.json");
         std::fs::copy(&fixture, folder.join("a mesh'$(touch hit)/api.json")).unwrap();
         std::fs::copy(&fixture, folder.join("api.json")).unwrap();
         Self(folder)

@@ -4,7 +4,7 @@
 
 #[path = "../../../shared/mesh/tests/refusals/mod.rs"]
 mod examples;
-#[path = "../../../shared/mesh/tests/readers/writers.rs"]
+#[path = "../../../shared/readers/tests/readers/writers.rs"]
 mod writers;
 
 mod folder;

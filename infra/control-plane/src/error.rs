@@ -1,9 +1,9 @@
 //! The reasons to refuse a request, as errors of the API.
 
 use mesh::name::{AccountId, MeshName, ResourcePath};
-use mesh::pack::Finding;
 use mesh::resource::Tags;
 use mesh::validate::Violation;
+use rules::pack::{Finding, rule_named};
 
 use crate::denial::Denial;
 use crate::quotas::Quota;
@@ -330,7 +330,7 @@ impl From<Violation> for ApiError {
 /// The findings as the message of a refusal: each rule, resource, problem and remedy.
 pub(crate) fn findings_message(findings: &[Finding]) -> String {
     let messages = findings.iter().take(MAX_FINDINGS_IN_MESSAGE).map(|finding| {
-        let remedy = finding.rule.rule().map_or("", |rule| rule.remedy);
+        let remedy = rule_named(finding.rule).map_or("", |rule| rule.remedy);
         let (rule, resource, message) = (finding.rule, &finding.resource, &finding.message);
         format!(
             "{rule} ({}) on {resource}: {message}. {remedy} To allow it for a while, add a waiver of rule {rule} on \

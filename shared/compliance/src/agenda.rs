@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use mesh::compliance::DecisionScope;
 use mesh::name::{MeshName, ResourcePath};
+use rules::compliance::DecisionScope;
 
 use crate::trigger::{ItemRequest, Trigger};
 

@@ -10,11 +10,11 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use mesh::compliance::{ComplianceStatus, ResourceCompliance, Topic, judge};
 use mesh::name::{MeshName, ResourcePath};
 use ports::{
     Annotation, ConfigResource, Evaluation, PortError, PortErrorKind, PutOutcome, RuleCompliance, put_all_evaluations,
 };
+use rules::compliance::{ComplianceStatus, ResourceCompliance, Topic, judge};
 use runner::events::RuleInvocation;
 use runner::{Decision as Line, RequestedBy, Run, WorkItem};
 use serde_json::{Value, json};

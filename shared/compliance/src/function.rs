@@ -1,7 +1,7 @@
 //! The function: its topic, its services and its warm state.
 
 use jiff::SignedDuration;
-use mesh::compliance::Topic;
+use rules::compliance::Topic;
 use tokio::sync::Mutex;
 
 use crate::Ports;

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! AWS Config ──┐                                  ┌─▶ evaluations, before anything is changed
-//! CloudTrail ──┼─▶ observe ─▶ judge (mesh::pack) ─┤
-//! schedule ────┘   whole mesh, once a burst       └─▶ decide (mesh::compliance) ─▶ execute ─▶ report
+//! CloudTrail ──┼─▶ observe ─▶ judge (rules::pack) ─┤
+//! schedule ────┘   whole mesh, once a burst       └─▶ decide (rules::compliance) ─▶ execute ─▶ report
 //!                                                     pure                         lease, tags or spec, journal
 //! ```
 //!
@@ -28,9 +28,9 @@ mod trigger;
 
 use std::sync::Arc;
 
-use mesh::compliance::Topic;
-use mesh::policy::{Policy, PolicyError};
+use policy::{Policy, PolicyError};
 use ports::{Clock, ConfigRules, EventBus, MeshReader, MeshWriter, Notifier, ReportStore, StateStore, TagWriter};
+use rules::compliance::Topic;
 use runner::{EnginePorts, PolicyKeeper, Runner};
 use tokio::sync::Mutex;
 

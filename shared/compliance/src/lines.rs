@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use mesh::compliance::{
+use mesh::name::{MeshName, ResourcePath};
+use records::{DecisionEntry, PlanEntry};
+use rules::compliance::{
     ComplianceDecision as Decision, ComplianceHoldReason as HoldReason, ComplianceStatus, ComplianceVerdict as Verdict,
     UnreadResource as Unread,
 };
-use mesh::name::{MeshName, ResourcePath};
-use mesh::pack::Finding;
-use records::{DecisionEntry, PlanEntry};
+use rules::pack::Finding;
 use runner::{Decision as Line, Run};
 use serde_json::{Map, Value, json};
 

@@ -1,15 +1,15 @@
 //! The new decisions about a mesh: their notices, their events, and the report that the record remembers.
 
 use jiff::Timestamp;
-use mesh::compliance::{
+use mesh::failures::FailureClass;
+use mesh::name::ResourcePath;
+use mesh::watch::{Expects, NoProgress, WatchLimits, WatchedDecision, watch};
+use policy::PagingPolicy;
+use ports::{BusEvent, Notice, Urgency};
+use rules::compliance::{
     ComplianceRecord as Record, ComplianceStatus, ComplianceVerdict as Verdict, StateAccess, UNDONE_FOR, is_late,
     is_news,
 };
-use mesh::failures::FailureClass;
-use mesh::name::ResourcePath;
-use mesh::policy::PagingPolicy;
-use mesh::watch::{Expects, NoProgress, WatchLimits, WatchedDecision, watch};
-use ports::{BusEvent, Notice, Urgency};
 use runner::{FailureRun, Message, Outcome, WorkItem};
 use serde_json::{Value, json};
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use futures::join;
 use jiff::{SignedDuration, Timestamp};
-use mesh::compliance::{
+use mesh::name::{MeshName, ResourcePath};
+use policy::Policy;
+use ports::{BudgetWindow, DocumentError, Pace, PortError, PortErrorKind, StateKey, StateView, Surveyed, survey};
+use records::{ComplianceFacts, ComplianceObservation, Observation as RecordedObservation, read_record};
+use rules::compliance::{
     ComplianceRecord as Record, ResourceDetails, ResourceFacts as Facts, StateAccess, Topic, UnreadPart,
     UnreadResource as Unread,
 };
-use mesh::name::{MeshName, ResourcePath};
-use mesh::policy::Policy;
-use ports::{BudgetWindow, DocumentError, Pace, PortError, PortErrorKind, StateKey, StateView, Surveyed, survey};
-use records::{ComplianceFacts, ComplianceObservation, Observation as RecordedObservation, read_record};
 use runner::ObservationData;
 use tokio::sync::Mutex;
 

@@ -1,9 +1,9 @@
 //! The record of a mesh and the plan of a repair, in the form of the engine.
 
-use mesh::compliance::{
+use ports::{BusEvent, Notice, Urgency};
+use rules::compliance::{
     ComplianceDecision as Decision, CompliancePlan as Plan, ComplianceRecord as Record, OwedEvent, OwedNotice,
 };
-use ports::{BusEvent, Notice, Urgency};
 use runner::{CaseDecision, Message};
 use serde::Serialize;
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use mesh::compliance::{
-    ComplianceDecision as Decision, ComplianceHoldReason as HoldReason, ComplianceVerdict as Verdict, DecisionScope,
-    decide,
-};
 use mesh::name::{MeshName, ResourcePath};
 use ports::{PortError, Refusal};
 use records::Layout;
+use rules::compliance::{
+    ComplianceDecision as Decision, ComplianceHoldReason as HoldReason, ComplianceVerdict as Verdict, DecisionScope,
+    decide,
+};
 use runner::{
     Case, CaseAction, CaseDecision, CaseOf, Executed, News, NotBegun, Outcome, Pass, PendingChange, Reconcile,
     RequestedBy, Run, StoredRecord, WorkItem,

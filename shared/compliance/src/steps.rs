@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use mesh::change::Change;
-use mesh::compliance::CompliancePlan as Plan;
 use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
 use mesh::resource::Resource;
 use ports::{MeshWrite, PortError, PortErrorKind, Surveyed, VirtualNodeWrite};
+use rules::compliance::CompliancePlan as Plan;
 use runner::Outcome;
 
 use crate::Ports;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use mesh::name::MeshName;
-use mesh::policy::DrillName;
+use policy::DrillName;
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::DrillOutcome;

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use mesh::name::MeshName;
-use mesh::policy::{DrillPlanPolicy, DrillWindow, DrillsPolicy, OpenWindow};
+use policy::{DrillPlanPolicy, DrillWindow, DrillsPolicy, OpenWindow};
 
 use crate::record::{MeshDrills, PlanHistory};
 

@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use mesh::name::VirtualNodeName;
-use mesh::policy::DrillCapacity;
-use mesh::weights::WeightSplit;
+use mesh::split::WeightSplit;
+use policy::DrillCapacity;
 use serde::{Deserialize, Serialize};
 
 use crate::reason::Reason;
@@ -77,7 +77,7 @@ fn parts(node: &VirtualNodeName, routes: &[(WeightSplit, WeightSplit)]) -> BTree
     let mut parts: BTreeMap<VirtualNodeName, f64> = BTreeMap::new();
     for (before, after) in routes {
         let share = |split: &WeightSplit, of: &VirtualNodeName| {
-            split.shares().iter().find(|share| share.virtual_node == of).map_or(0.0, mesh::weights::Share::fraction)
+            split.shares().iter().find(|share| share.virtual_node == of).map_or(0.0, mesh::split::Share::fraction)
         };
         let moved = share(before, node) - share(after, node);
         for gained in after.shares() {

@@ -1,8 +1,8 @@
 //! The checks before a drill, in order. The first that does not pass is the reason.
 
 use jiff::Timestamp;
-use mesh::policy::{Mode, Policy, RuleId};
-use mesh::weights::WeightSplit;
+use mesh::split::WeightSplit;
+use policy::{Mode, Policy, RuleId};
 
 use crate::calendar;
 use crate::capacity;

@@ -10,7 +10,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use mesh::name::{RouteId, VirtualNodeName};
-use mesh::policy::{ComeBack, Policy};
+use policy::{ComeBack, Policy};
 
 use crate::capacity::ReceiverLoad;
 use crate::checks;

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use mesh::name::{RouteId, VirtualNodeName};
-use mesh::policy::DrillName;
-use mesh::weights::WeightSplit;
+use mesh::split::WeightSplit;
+use policy::DrillName;
 use serde::Serialize;
 
 use crate::outcome::DrillOutcome;

@@ -2,7 +2,7 @@
 
 use mesh::alarm::AlarmName;
 use mesh::name::{MeshName, VirtualNodeName};
-use mesh::policy::{ComeBack, DrillName, DrillPlanPolicy, DrillsPolicy, Period};
+use policy::{ComeBack, DrillName, DrillPlanPolicy, DrillsPolicy, Period};
 use serde::{Deserialize, Serialize};
 
 /// The plan of a drill, with all values resolved.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use mesh::graph::DrillFactState;
 use mesh::name::{MeshName, VirtualNodeName};
-use mesh::policy::{DrillName, DrillsPolicy};
+use policy::{DrillName, DrillsPolicy};
 
 use crate::calendar;
 use crate::record::MeshDrills;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::AlarmName;
 use mesh::name::{RouteId, VirtualNodeName};
-use mesh::policy::Policy;
-use mesh::weights::{Weight, WeightSplit, WeightedTarget};
+use mesh::split::{Weight, WeightSplit, WeightedTarget};
+use policy::Policy;
 
 use crate::capacity::{Load, ReceiverLoad};
 use crate::drill_plan::DrillPlan;

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use decisions::failover::{HarmFact, KillSwitchFact};
 use jiff::Timestamp;
 use mesh::alarm::{Alarm, AlarmName, AlarmState};
-use mesh::failover::{HarmFact, KillSwitchFact};
 use mesh::name::{MeshName, RouteId, VirtualNodeName};
-use mesh::weights::WeightSplit;
+use mesh::split::WeightSplit;
 use serde::{Deserialize, Serialize};
 
 use crate::capacity::Load;
@@ -201,7 +201,7 @@ impl DrillFacts {
         for (before, drained) in routes {
             for share in drained.shares() {
                 let had = before.shares().into_iter().find(|other| other.virtual_node == share.virtual_node);
-                let had = had.as_ref().map(mesh::weights::Share::fraction);
+                let had = had.as_ref().map(mesh::split::Share::fraction);
                 if had.unwrap_or_default() < share.fraction() {
                     receivers.insert(share.virtual_node.clone());
                 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use mesh::name::MeshName;
-use mesh::policy::{DrillName, DrillPlanPolicy, DrillsPolicy};
+use policy::{DrillName, DrillPlanPolicy, DrillsPolicy};
 use sha2::{Digest as _, Sha256};
 
 use crate::calendar;

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
+use decisions::failover::HarmFact;
 use jiff::Timestamp;
 use mesh::alarm::AlarmName;
-use mesh::failover::HarmFact;
 use mesh::name::{RouteId, VirtualNodeName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -321,7 +321,7 @@ fn list<T: fmt::Display>(items: &[T]) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use mesh::reason_catalogue::reason_tables;
+    use rules::reason_catalogue::reason_tables;
 
     use super::*;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use mesh::name::{RouteId, VirtualNodeName};
-use mesh::policy::{DrillName, DrillPlanPolicy};
-use mesh::weights::WeightSplit;
+use mesh::split::WeightSplit;
+use policy::{DrillName, DrillPlanPolicy};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -1,7 +1,7 @@
 //! Accepts requests, plans that are due, and missed windows.
 
 use jiff::{SignedDuration, Timestamp};
-use mesh::policy::{DrillName, Policy};
+use policy::{DrillName, Policy};
 
 use crate::calendar;
 use crate::decision::{DrillNews, Urgency};

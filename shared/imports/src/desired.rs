@@ -8,10 +8,10 @@ mod skipped;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesh::name::ResourcePath;
-use mesh::readers::{Declared, Defect, MemberLines, Note, Reading, Source, UnheldMember};
 use mesh::resource::Tags;
 use mesh::spec::{Refusal, Spec, Violation};
 use mesh::validate;
+use readers::{Declared, Defect, MemberLines, Note, Reading, Source, UnheldMember};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -178,7 +178,7 @@ fn remove(spec: &mut Value, path: &str) -> bool {
     holder.is_some_and(|members| members.shift_remove(name).is_some())
 }
 
-fn of_refusal(refused: &mesh::readers::Refusal) -> Vec<InputRefusal> {
+fn of_refusal(refused: &readers::Refusal) -> Vec<InputRefusal> {
     let of = |violation: &Violation| {
         InputRefusal::new(&refused.source_, refused.line, &violation.path, violation.refusal.to_string(), String::new())
     };

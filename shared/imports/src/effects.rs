@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use mesh::admission::cuts;
 use mesh::certificates::Readings;
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
-use mesh::pack::{Finding, FindingId, RuleName, judge};
-use mesh::policy::Policy;
+use policy::Policy;
+use rules::admission::cuts;
+use rules::pack::{Finding, FindingId, RuleName, judge};
 use serde::Serialize;
 
 use crate::held::Held;
@@ -83,7 +83,7 @@ fn calls_cut(was: &Mesh, is: &Mesh, written: &ResourcePath, policy: &Policy, now
         policy.waivers.iter().any(|waiver| rule.is_some_and(|rule| waiver.covers(rule, &path, now)))
     };
     let found = cuts(was, is, written, now).into_iter().filter(|cut| !is_waived(cut.rule, &cut.resource));
-    let call = |cut: mesh::admission::Cut| CutCall {
+    let call = |cut: rules::admission::Cut| CutCall {
         step: written.clone(),
         resource: cut.resource,
         rule: cut.rule.to_owned(),

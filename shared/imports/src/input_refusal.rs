@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mesh::readers::Source;
+use readers::Source;
 use serde::Serialize;
 
 /// A part of the input for which the import is refused, before anything is written.

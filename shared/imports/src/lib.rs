@@ -1,7 +1,7 @@
 //! Plans the import of files into a mesh, reports on it, and writes a mesh to files.
 //!
 //! ```text
-//!   files ──▶ mesh::readers ──▶ Desired ──┐
+//!   files ──▶ readers ──▶ Desired ──┐
 //!                                         ├─▶ plan ──▶ Plan: creations, updates, tags, deletions in a valid order
 //!   API ──────────────────────▶ Held ─────┤             └─▶ effects: findings and cut calls before any write
 //!                                         └─▶ carried_over: each member of the files, and the API afterwards

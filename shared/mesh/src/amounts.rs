@@ -20,13 +20,13 @@ impl Period {
 
     /// A duration in whole minutes, for constants.
     #[must_use]
-    pub(crate) const fn minutes(minutes: u16) -> Self {
+    pub const fn minutes(minutes: u16) -> Self {
         Self(SignedDuration::from_secs(minutes as i64 * 60))
     }
 
     /// A duration in whole minutes beyond 255, for constants.
     #[must_use]
-    pub(crate) const fn minutes_long(minutes: u16) -> Self {
+    pub const fn minutes_long(minutes: u16) -> Self {
         Self(SignedDuration::from_secs(minutes as i64 * 60))
     }
 
@@ -78,7 +78,8 @@ impl Percent {
     }
 
     /// Creates a share from a constant.
-    pub(crate) const fn constant(percent: u8) -> Self {
+    #[must_use]
+    pub const fn constant(percent: u8) -> Self {
         Self(percent)
     }
 

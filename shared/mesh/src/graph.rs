@@ -32,13 +32,14 @@ use crate::spec::{
     VirtualServiceSpec,
 };
 
-pub(crate) use dangling::dangling_along;
+pub use dangling::dangling_along;
 pub use dangling::{Dangling, dangling};
 pub use drill_fact::{DrillFact, DrillFactState};
-pub(crate) use links::{CallerNumber, LinkedRoute, Provider};
+pub use links::{CallerNumber, LinkedGatewayRoute, LinkedRoute, Provider};
 pub use links::{Links, ServiceCaller};
+pub use numbered::Numbered;
 pub use shadow::{Shadowed, shadowed_routes, shadowed_routes_of};
-pub(crate) use unreachable::unreachable_routes_along;
+pub use unreachable::unreachable_routes_along;
 pub use unreachable::{Unreachable, UnreachableReason, unreachable_routes};
 
 /// The resources of a mesh. Absent resources count as missing, so it must be filled from all pages of all lists.

@@ -1,7 +1,8 @@
 //! The similarity of two names.
 
 /// The number of letters to insert, delete or replace that makes one text of the other.
-pub(crate) fn distance(one: &str, other: &str) -> usize {
+#[must_use]
+pub fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (index, letter) in one.chars().enumerate() {

@@ -36,7 +36,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::name::ResourceKind;
-use wire::{Reader, Shape, UnknownMembers, Wire};
+use wire::{Reader, UnknownMembers, Wire};
 
 pub use crate::split::{Port, Weight};
 pub use extra::Extra;
@@ -51,6 +51,7 @@ pub use route::*;
 pub use service::*;
 pub use timeouts::*;
 pub use tls::*;
+pub use wire::{Shape, ShapeMember};
 
 words! {
     /// The preferred IP version of host addresses.
@@ -105,7 +106,8 @@ impl Spec {
     }
 
     /// The shape of a kind's spec.
-    pub(crate) fn shape(kind: ResourceKind) -> Shape {
+    #[must_use]
+    pub fn shape(kind: ResourceKind) -> Shape {
         match kind {
             ResourceKind::Mesh => MeshSpec::shape(),
             ResourceKind::VirtualNode => VirtualNodeSpec::shape(),

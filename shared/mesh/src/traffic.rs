@@ -73,7 +73,7 @@ pub fn flows_of<'m>(mesh: &'m Mesh, route: &'m RouteSpec) -> Option<Vec<Flow<'m>
 }
 
 /// The flows of a route, with the virtual nodes of its targets looked up before.
-pub(crate) fn flows_to<'m>(
+pub fn flows_to<'m>(
     route: &'m RouteSpec,
     nodes: impl Iterator<Item = Option<&'m VirtualNodeSpec>>,
 ) -> Option<Vec<Flow<'m>>> {
@@ -97,7 +97,8 @@ pub(crate) fn flows_to<'m>(
 }
 
 /// The flows of each route, by the number of the route.
-pub(crate) fn all_flows<'m>(links: &Links<'m>) -> Vec<Vec<Flow<'m>>> {
+#[must_use]
+pub fn all_flows<'m>(links: &Links<'m>) -> Vec<Vec<Flow<'m>>> {
     let flows = links.routes.iter().map(|route| {
         let nodes = route.targets.iter().map(|node| links.nodes.get(*node));
         flows_to(route.spec, nodes).unwrap_or_default()
@@ -112,7 +113,7 @@ pub fn landing<'m>(mesh: &'m Mesh, node: &VirtualNodeName, port: Option<Port>) -
 }
 
 /// The destination of traffic to a node that was looked up, with an optional port.
-pub(crate) fn landing_at(node: Option<&VirtualNodeSpec>, port: Option<Port>) -> Landing<'_> {
+pub fn landing_at(node: Option<&VirtualNodeSpec>, port: Option<Port>) -> Landing<'_> {
     let Some(spec) = node else {
         return Landing::NoNode;
     };
@@ -135,7 +136,8 @@ pub fn understands(listener: &Listener, rule: &RouteRule) -> bool {
 }
 
 /// Whether a protocol understands the requests of a route; see [`understands()`].
-pub(crate) fn protocol_suits(protocol: &crate::spec::Protocol, rule: &RouteRule) -> bool {
+#[must_use]
+pub fn protocol_suits(protocol: &crate::spec::Protocol, rule: &RouteRule) -> bool {
     use crate::spec::Protocol::{Grpc, Http, Http2, Tcp, Unrecognised};
     match rule {
         RouteRule::Http(_) | RouteRule::Http2(_) => match protocol {

@@ -6,8 +6,8 @@ use any::{any_route, any_spec, any_split, id};
 use edits::{edit, specs};
 use mesh::change::{Change, diff};
 use mesh::spec::{RouteSpec, Spec};
+use mesh::split::WeightSplit;
 use mesh::validate;
-use mesh::weights::WeightSplit;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -93,7 +93,7 @@ fn many_edited_specs_are_read() {
 #[cfg(test)]
 mod any {
     use mesh::name::{ResourceKind, RouteId, VirtualNodeName};
-    use mesh::weights::{Port, Weight, WeightSplit, WeightedTarget};
+    use mesh::split::{Port, Weight, WeightSplit, WeightedTarget};
     use proptest::collection::vec;
     use proptest::prelude::*;
     use serde_json::Value;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use decisions::rotation::{ConsecutiveFailures, LeafRecord, OwedPage, RECORD_FORMAT, RotationMemory, RotationRecord};
 use jiff::Timestamp;
-use mesh::rotation::{ConsecutiveFailures, LeafRecord, OwedPage, RECORD_FORMAT, RotationMemory, RotationRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

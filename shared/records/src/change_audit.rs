@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use mesh::audit::{OpenChange, Write};
 use mesh::name::ResourcePath;
+use rules::audit::{OpenChange, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use mesh::compliance::{ComplianceRecord, OwedEvent, OwedNotice};
 use mesh::name::ResourcePath;
+use rules::compliance::{ComplianceRecord, OwedEvent, OwedNotice};
 use serde_json::{Map, Value};
 
 use crate::document::{Document, Intent, Message, MessageContent, Reported};

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use decisions::{failover, rotation};
 use mesh::change::Change;
 use mesh::name::{MeshName, ResourcePath, RouteId};
-use mesh::weights::WeightSplit;
-use mesh::{compliance, failover, rotation};
+use mesh::split::WeightSplit;
+use rules::compliance;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

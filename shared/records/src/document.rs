@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use decisions::failover::LastNotification;
 use jiff::Timestamp;
-use mesh::failover::LastNotification;
 use mesh::watch::Watch;
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! The key of a stored document.
 
 use mesh::name::{MeshName, ResourcePath, RouteId, VirtualNodeName};
-use mesh::policy::RolloutId;
+use policy::RolloutId;
 use serde::{Deserialize, Serialize};
 
 /// The key of a stored document, as in `route/shop/recs/main`.

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use decisions::failover::{self, HarmFact};
+use decisions::rotation;
 use jiff::Timestamp;
-use mesh::compliance::{self, ComplianceRecord, StateAccess, Topic, UnreadResource};
-use mesh::failover::{self, HarmFact};
 use mesh::name::{MeshName, ResourceKind, ResourcePath, RouteId};
-use mesh::policy::Policy;
 use mesh::resource::{Resource, Tags};
-use mesh::rotation;
-use mesh::weights::WeightSplit;
+use mesh::split::WeightSplit;
+use policy::Policy;
+use rules::compliance::{self, ComplianceRecord, StateAccess, Topic, UnreadResource};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 

@@ -3,12 +3,12 @@
 use std::cell::RefCell;
 use std::fmt;
 
+use decisions::failover::{self, Subject};
+use decisions::rotation;
 use jiff::Timestamp;
-use mesh::compliance::{self, DecisionScope, Topic};
-use mesh::failover::{self, Subject};
 use mesh::name::{ResourcePath, RouteId};
-use mesh::rotation;
-use mesh::weights::WeightSplit;
+use mesh::split::WeightSplit;
+use rules::compliance::{self, DecisionScope, Topic};
 use serde::Serialize;
 
 use crate::decision::{DecisionEntry, PlanEntry};

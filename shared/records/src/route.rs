@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-use mesh::failover::{
+use decisions::failover::{
     Edit, FunctionRecord, HeldAlarm, Intent as RouteIntent, Memory as RouteMemory, NodeRecord, OwedNote, RouteRecord,
     Shift,
 };
+use decisions::weights::StoredLayers;
+use jiff::Timestamp;
 use mesh::failures::Failures;
 use mesh::name::VirtualNodeName;
+use mesh::split::WeightSplit;
 use mesh::watch::Watch;
-use mesh::weights::{StoredLayers, WeightSplit};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use mesh::name::ResourcePath;
-use mesh::pack::{FindingId, Severity};
+use rules::pack::{FindingId, Severity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

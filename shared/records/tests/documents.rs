@@ -4,14 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use mesh::compliance::ComplianceRecord;
-use mesh::failover::{Memory, NodeRecord, Phase, RouteRecord};
+use decisions::failover::{Memory, NodeRecord, Phase, RouteRecord};
+use decisions::rotation;
 use mesh::name::{MeshName, RouteId, VirtualNodeName};
-use mesh::rotation;
 use records::{
     AuditRecord, DocumentError, DocumentRecord, Message, MessageContent, Notice, Reported, RosterRecord, StateKey,
     SweepRecord, Urgency, certificate_memory, read_document, read_record, route_memory, write_record,
 };
+use rules::compliance::ComplianceRecord;
 use serde_json::{Value, json};
 
 fn route_key() -> StateKey {
@@ -151,7 +151,7 @@ fn route_with_layers_has_format_2_until_they_end() {
     assert_eq!((back.layers.clone(), write_record(&back)), (record.layers.clone(), written));
 
     let mut ended = again;
-    ended.layers.end_rollout(mesh::weights::EndReason::RolledBack, "2026-10-05T12:10:00Z".parse().unwrap());
+    ended.layers.end_rollout(decisions::weights::EndReason::RolledBack, "2026-10-05T12:10:00Z".parse().unwrap());
     let written = write_record(&ended);
     assert_eq!(written.get("format"), None, "older versions act on the route again");
     assert_eq!(written["layers"]["ended"][0]["reason"], "RolledBack");

@@ -5,15 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesh::compliance::ComplianceRecord;
-use mesh::failover::{FunctionRecord, NodeRecord, RouteRecord};
+use decisions::failover::{FunctionRecord, NodeRecord, RouteRecord};
+use decisions::rotation::RotationRecord;
 use mesh::failures::Failures;
-use mesh::rotation::RotationRecord;
 use records::{
     AuditFacts, AuditRecord, DeadLetterFacts, DeadLetterLog, DocumentRecord, DrillsRecord, FindingsPart, Function,
     JournalBody, KillSwitchLog, Layout, ObservedRef, OperatorFacts, OutcomeEntry, PlanEntry, RosterRecord,
     StandstillsRecord, StateKey, SweepRecord, read_document, read_record, replay, write_record,
 };
+use rules::compliance::ComplianceRecord;
 use serde::Deserialize;
 use serde_json::Value;
 

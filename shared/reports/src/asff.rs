@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use mesh::name::{Arn, ResourcePath};
-use mesh::pack::{Finding, Group, Severity};
+use rules::pack::{Finding, Group, Severity, rule_named};
 use serde_json::{Map, Value, json};
 
 use crate::history::{Changes, Dated};
@@ -43,7 +43,7 @@ pub fn asff(report: &MeshReport<'_>, changes: &Changes, place: &SecurityHubAccou
 
 fn active(finding: &Finding, history: &History, place: &SecurityHubAccount, now: Timestamp) -> Value {
     let first_seen = history.first_seen(finding).unwrap_or(now);
-    let rule = finding.rule.rule();
+    let rule = rule_named(finding.rule);
     let title = rule.map_or(finding.rule.as_str(), |rule| rule.title);
     let mut written = common(finding.id().as_str(), finding.rule.as_str(), finding.severity, place, now);
     let details: Map<String, Value> = finding
@@ -119,7 +119,7 @@ fn arn(path: &ResourcePath, place: &SecurityHubAccount) -> String {
 }
 
 fn requirements(finding: &Finding) -> Vec<String> {
-    let Some(rule) = finding.rule.rule() else { return Vec::new() };
+    let Some(rule) = rule_named(finding.rule) else { return Vec::new() };
     let controls = rule.controls.iter().map(|control| format!("{} {}", control.framework, control.id));
     controls.chain(rule.managed.iter().map(|managed| format!("AWS Config {managed}"))).collect()
 }

@@ -13,7 +13,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use mesh::name::{ResourcePath, RouteId, VirtualNodeName};
-use mesh::pack::{Finding, RuleName, Severity};
+use rules::pack::{Finding, RuleName, Severity};
 use serde_json::Value;
 
 /// The place that has to change to resolve a finding.
@@ -313,7 +313,7 @@ fn sibling(finding: &Finding) -> Option<ResourcePath> {
 
 #[cfg(test)]
 mod tests {
-    use mesh::pack::rules;
+    use rules::pack::{rule_named, rules};
     use serde_json::json;
 
     use super::*;
@@ -322,7 +322,7 @@ mod tests {
         let rule = RuleName::try_from(rule.to_owned()).unwrap();
         Finding {
             rule,
-            severity: rule.rule().unwrap().severity,
+            severity: rule_named(rule).unwrap().severity,
             resource: resource.parse().unwrap(),
             part: part.to_owned(),
             facts: serde_json::from_value(facts).unwrap(),
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn consequence_rules_exist_and_form_no_cycle() {
-        let all: Vec<RuleName> = rules().map(mesh::pack::Rule::name).collect();
+        let all: Vec<RuleName> = rules().map(rules::pack::Rule::name).collect();
         for (rule, causes) in FOLLOWS {
             for name in causes.iter().chain([&rule]) {
                 assert!(all.iter().any(|known| known.as_str() == *name), "{name}");

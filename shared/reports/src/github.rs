@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use mesh::pack::Finding;
+use rules::pack::Finding;
 
 use crate::sarif::{FileLine, Level, LocatedFinding, Notification};
 use crate::visible::visible;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use mesh::pack::{Finding, FindingId};
 pub use records::DatedFinding as Dated;
+use rules::pack::{Finding, FindingId};
 use serde::{Deserialize, Serialize};
 
 /// The time at which each finding was first seen. Resolved findings are removed: a finding that returns is new.

@@ -1,7 +1,7 @@
 //! Writes findings as a JUnit report, which CI systems show alongside their tests.
 
 use askama::Template;
-use mesh::pack::{Finding, Severity};
+use rules::pack::{Finding, Severity, rule_named};
 
 use crate::sarif::{FileLine, Level, LocatedFinding, Notification};
 use crate::visible::visible;
@@ -88,7 +88,7 @@ enum JunitOutcome {
 fn case(finding: &Finding, place: Option<&FileLine>, outcome: JunitOutcome) -> JunitCase {
     let Finding { rule, severity, resource, part, message, .. } = finding;
     let of = if part.is_empty() { String::new() } else { format!(" {part}") };
-    let remedy = rule.rule().map_or("", |rule| rule.remedy);
+    let remedy = rule_named(*rule).map_or("", |rule| rule.remedy);
     let at = place.map(|FileLine { file, line }| (visible(file).into_owned(), *line));
     let shown = at.as_ref().map_or_else(String::new, |(file, line)| format!("{file}:{line}\n"));
     JunitCase {

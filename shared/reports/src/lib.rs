@@ -23,9 +23,9 @@ pub mod sarif;
 mod visible;
 
 use jiff::Timestamp;
-use mesh::edges::Edge;
 use mesh::graph::Mesh;
-use mesh::pack::{Evaluation, Finding, Severity};
+use policy::edges::Edge;
+use rules::pack::{Evaluation, Finding, Severity};
 
 pub use asff::{Asff, SecurityHubAccount, asff};
 pub use causes::{Cause, RootCause, RuleGroup, group, root_cause};

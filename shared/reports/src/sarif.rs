@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use mesh::pack::{Finding, Rule, Severity, rules};
+use rules::pack::{Finding, Rule, Severity, rules};
 
 /// A finding and its place in a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -169,9 +169,9 @@ mod tests {
 
     use super::*;
     use mesh::graph::Mesh;
-    use mesh::pack::evaluate;
-    use mesh::policy::Policy;
     use mesh::spec::MeshSpec;
+    use policy::Policy;
+    use rules::pack::evaluate;
 
     #[test]
     fn every_finding_is_a_result_of_a_rule() {

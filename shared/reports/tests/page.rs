@@ -10,9 +10,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mesh::name::ResourceKind::{VirtualNode, VirtualService};
 use mesh::name::ResourcePath;
-use mesh::pack::{Evaluation, Finding};
 use reports::sarif::FileLine;
 use reports::{FilesReport, History, MeshReport, files_page, page};
+use rules::pack::{Evaluation, Finding};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -118,7 +118,7 @@ fn names_in_the_drawing_are_escaped() {
     put(&mut mesh, "mesh/shop/virtualNode/b", VirtualNode, listener);
     let provider = json!({"provider": {"virtualNode": {"virtualNodeName": "b"}}});
     put(&mut mesh, "mesh/shop/virtualService/<img onerror=x>", VirtualService, provider);
-    let edges = mesh::edges::edges(&mesh, &mesh::certificates::Readings::default(), now());
+    let edges = policy::edges::edges(&mesh, &mesh::certificates::Readings::default(), now());
     assert!(!edges.is_empty());
     let evaluation = Evaluation { findings: Vec::new(), waived: Vec::new() };
     let report = MeshReport {

@@ -6,13 +6,13 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use mesh::certificates::Readings;
-use mesh::edges::{Edge, edges};
 use mesh::graph::Mesh;
-use mesh::pack::{Evaluation, Severity, judge};
-use mesh::policy::Policy;
-use mesh::readers::{Surroundings, read};
+use policy::Policy;
+use policy::edges::{Edge, edges};
+use readers::{Surroundings, read};
 use reports::sarif::{LocatedFinding, log};
 use reports::{Changes, History, MeshReport, SEVERITIES, SecurityHubAccount, asff, json};
+use rules::pack::{Evaluation, Severity, judge};
 use serde_json::{Value, json as value};
 
 struct EvaluatedMesh {
@@ -29,7 +29,7 @@ fn now() -> Timestamp {
 
 /// The meshes that the readers' tests have in every spelling.
 fn fixtures() -> Vec<EvaluatedMesh> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../mesh/tests/readers/fixtures");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../readers/tests/readers/fixtures");
     let evaluated = ["shop", "front", "loose"].map(|name| {
         let text = std::fs::read_to_string(folder.join(name).join("api.json")).unwrap();
         let reading = read(&text, "api.json", &Surroundings::default()).unwrap();

@@ -11,11 +11,11 @@ mod steps;
 
 use std::collections::BTreeMap;
 
+use decisions::failover::RouteRecord;
+use decisions::weights::Blocker;
 use jiff::{SignedDuration, Timestamp};
-use mesh::failover::RouteRecord;
 use mesh::name::RouteId;
-use mesh::policy::{HookStage, Policy};
-use mesh::weights::Blocker;
+use policy::{HookStage, Policy};
 
 use crate::command::CommandKind;
 use crate::facts::{Facts, HarmCheck};

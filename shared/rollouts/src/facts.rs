@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use decisions::failover::{HarmFact, KillSwitchFact, RouteFacts};
 use jiff::Timestamp;
 use mesh::alarm::Alarm;
 use mesh::certificates::SourceReading;
-use mesh::failover::{HarmFact, KillSwitchFact, RouteFacts};
 use mesh::name::{ResourcePath, RouteId};
-use mesh::policy::Mode;
-use mesh::weights::WeightSplit;
+use mesh::split::WeightSplit;
+use policy::Mode;
 use serde::{Deserialize, Serialize};
 
 use crate::hook::HookAnswer;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use decisions::failover::{AlarmTags, TargetAlarm, alarm_targets, muted_by};
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState};
 use mesh::certificates::SourceReading;
-use mesh::failover::{AlarmTags, TargetAlarm, alarm_targets, muted_by};
 use mesh::name::VirtualNodeName;
-use mesh::policy::{ErrorRatioGate, LatencyGate, MetricGate, Policy};
+use policy::{ErrorRatioGate, LatencyGate, MetricGate, Policy};
 
 use crate::facts::Facts;
 use crate::gate::{GateRecord, GateResult};
@@ -270,7 +270,7 @@ impl Window<'_> {
                 return Err("the old version has no requests to compare with".to_owned());
             }
             let baseline = self.sum(old, &Measure::Errors)? / all;
-            let difference = limits.min_difference.map_or(0.0, mesh::policy::Ratio::fraction);
+            let difference = limits.min_difference.map_or(0.0, policy::Ratio::fraction);
             text = format!("{text}, old version {}", percent(baseline));
             if ratio > baseline * factor && ratio - baseline > difference {
                 return Ok((GateResult::Fail, format!("{text}, limit {factor} times that")));

@@ -1,7 +1,7 @@
 //! A hook as it is stored, and its answer.
 
 use jiff::Timestamp;
-use mesh::policy::HookStage;
+use policy::HookStage;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -1,7 +1,7 @@
 //! Hooks: Lambda functions that are invoked at stages of a rollout and answer as hooks of ECS deployments do.
 
 use jiff::{SignedDuration, Timestamp};
-use mesh::policy::{HookStage, RolloutHook};
+use policy::{HookStage, RolloutHook};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -80,7 +80,7 @@ pub(crate) fn stage_hooks(
                 return StageHooks::Failed { function, reason: reason.unwrap_or_else(|| "no reason given".to_owned()) };
             }
             HookStatus::InProgress => {
-                let limit = hook.timeout.map_or(SignedDuration::ZERO, mesh::policy::Period::get);
+                let limit = hook.timeout.map_or(SignedDuration::ZERO, policy::Period::get);
                 if now >= known.first + limit {
                     return StageHooks::TimedOut { function, reason };
                 }

@@ -1,13 +1,14 @@
 //! The change of a route's layers, and the write that it needs.
 
-use jiff::Timestamp;
-use mesh::failover::{Intent, RestorePoint, RouteFacts, RouteRecord, Shift, plan_id};
-use mesh::name::RouteId;
-use mesh::policy::{Percent, Policy};
-use mesh::weights::{
+use decisions::failover::{Intent, RestorePoint, RouteFacts, RouteRecord, Shift, plan_id};
+use decisions::weights::{
     EndReason, LayerLimits, Move, Moves, NoReceiver, PromotedOver, Receiver, Receivers, RolloutLayer, StoredLayers,
-    WeightSplit, compose, rollout_split,
+    compose, rollout_split,
 };
+use jiff::Timestamp;
+use mesh::name::RouteId;
+use mesh::split::WeightSplit;
+use policy::{Percent, Policy};
 use serde::{Deserialize, Serialize};
 
 use crate::rollout::Rollout;
@@ -81,10 +82,10 @@ pub fn plan(
         RouteChange::Percent(_) | RouteChange::RollBack => before.declared.clone(),
     };
     let after =
-        mesh::weights::Layers { declared, rollout: layers.rollout.clone(), drill: layers.drill.clone(), ..before };
+        decisions::weights::Layers { declared, rollout: layers.rollout.clone(), drill: layers.drill.clone(), ..before };
     let phases = &after.failover.phases;
     // A target that carries traffic now keeps carrying it: no target that is idle is started by a rollout's write.
-    let carries = |node: &&mesh::weights::Share<'_>| node.weight > 0 && !phases.contains_key(node.virtual_node);
+    let carries = |node: &&mesh::split::Share<'_>| node.weight > 0 && !phases.contains_key(node.virtual_node);
     let base = rollout_split(&after);
     let shares = base.shares();
     let ready = shares.iter().filter(carries).map(|share| Receiver {

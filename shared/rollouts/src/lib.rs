@@ -15,7 +15,7 @@
 //! ```
 //!
 //! [`decide`] is a pure function of [`Facts`], the harm check, the policy and the time. The weights are those of
-//! [`mesh::weights`]: a rollout only adds, changes or removes its own layer. The percent rises only after the proxies
+//! [`decisions::weights`]: a rollout only adds, changes or removes its own layer. The percent rises only after the proxies
 //! acknowledged the previous step and every gate passed with data; unknown never passes.
 //!
 //! This crate never makes a call.

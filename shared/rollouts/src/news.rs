@@ -1,7 +1,7 @@
 //! The messages about a decision: pages, notes and events.
 
 use jiff::Timestamp;
-use mesh::policy::PagingPolicy;
+use policy::PagingPolicy;
 use serde_json::{Value, json};
 
 use crate::decide::Decision;

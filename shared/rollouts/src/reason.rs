@@ -1,12 +1,12 @@
-//! The reasons of decisions about rollouts. `mesh::reason_catalogue` documents their codes.
+//! The reasons of decisions about rollouts. `rules::reason_catalogue` documents their codes.
 
 use std::fmt;
 
+use decisions::failover::HarmFact;
+use decisions::weights::{Blocker, EndReason};
 use jiff::Timestamp;
-use mesh::failover::HarmFact;
 use mesh::name::RouteId;
-use mesh::policy::HookStage;
-use mesh::weights::{Blocker, EndReason};
+use policy::HookStage;
 use serde::Serialize;
 
 /// The reason of a decision.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use mesh::name::{RouteId, VirtualNodeName};
-use mesh::weights::WeightSplit;
+use mesh::split::WeightSplit;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 use mesh::name::{MeshName, RouteId};
-use mesh::policy::Period;
-use mesh::policy::{
+use policy::Period;
+use policy::{
     AtEnd, FirstRoutes, MetricGate, Move, RolloutHook, RolloutId, RolloutRequest, RolloutStep, RolloutsPolicy,
     RouteSelection, Strategy,
 };
@@ -94,7 +94,7 @@ impl Rollout {
 /// Fills in the defaults of a request. `service_routes` are the routes of the virtual service that the request names.
 #[must_use]
 pub fn resolve(request: &RolloutRequest, service_routes: &[RouteId], policy: &RolloutsPolicy) -> Rollout {
-    let id = |route: &mesh::policy::RouterRoute| route.id(&request.mesh);
+    let id = |route: &policy::RouterRoute| route.id(&request.mesh);
     let routes = match &request.routes {
         RouteSelection::Routes(routes) => routes.iter().map(id).collect(),
         RouteSelection::Service(_) => service_routes.iter().cloned().collect(),

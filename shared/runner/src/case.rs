@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use mesh::name::MeshName;
-use mesh::policy::Policy;
+use policy::Policy;
 use ports::{Spend, StateKey};
 use records::{DecisionEntry, Observation};
 use serde::Serialize;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use mesh::policy::{Policy, PolicyError};
+use policy::{Policy, PolicyError};
 use ports::{Clock, EventBus, Notifier, PortError, PortErrorKind, ReportStore, StateStore};
 
 use crate::failure_memory::FailureMemory;

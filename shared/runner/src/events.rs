@@ -27,10 +27,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use mesh::alarm::{AlarmName, AlarmState};
-use mesh::audit::ApiCaller as Caller;
 use mesh::name::{AccountId, MeshName, ResourcePath, RouteId};
-use mesh::policy::RolloutRequest;
+use policy::RolloutRequest;
 use ports::{ConfigItem, ResultToken};
+use rules::audit::ApiCaller as Caller;
 use serde::Serialize;
 
 pub use drill::{DrillAction, DrillCommand};

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use mesh::failures::{FailedCall, FailureClass, FailureLimits, Failures};
-use mesh::policy::PagingPolicy;
+use policy::PagingPolicy;
 
 use crate::paged_memory::{DuePage, PagedMemory, PagedRun};
 use ports::{Deadline, DocumentError, Notifier, PortError, StateKey, StateStore};

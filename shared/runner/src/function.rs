@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::SignedDuration;
-use mesh::policy::{PagingPolicy, Policy, PolicyError};
+use policy::{PagingPolicy, Policy, PolicyError};
 use ports::Deadline;
 use serde_json::Value;
 

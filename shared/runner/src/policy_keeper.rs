@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use mesh::failures::FailureClass;
-use mesh::policy::PagingPolicy;
+use policy::PagingPolicy;
 use ports::{Deadline, PolicySource, PortError, PortErrorKind};
 use tokio::sync::Mutex;
 

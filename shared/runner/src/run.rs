@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use mesh::policy::{Budget, Policy};
+use policy::{Budget, Policy};
 use ports::{BudgetWindow, Deadline, DocumentError, PortError, Refusal, Spend};
 use serde_json::{Value, json};
 

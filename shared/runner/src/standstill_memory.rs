@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use mesh::policy::PagingPolicy;
 use mesh::watch::{Expects, NoProgress, Watch, WatchLimits, WatchedDecision, watch};
+use policy::PagingPolicy;
 use records::StandstillsRecord;
 use serde_json::Value;
 

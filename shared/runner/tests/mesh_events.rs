@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mesh::audit::{ApiCaller as Caller, Who};
 use ports::{ConfigItem, ConfigResource, ItemStatus, ResultToken};
+use rules::audit::{ApiCaller as Caller, Who};
 use runner::events::{ConfigMessage, ConfigSubject, MeshWrite, Payload, RuleInvocation, parse};
 use serde_json::{Value, json};
 

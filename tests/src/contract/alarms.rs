@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, MetricDatum, StateValue, Statistic, Tag};
+use decisions::failover::{ProofTarget, counted_metrics};
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, MetricQuery, MetricTerm};
-use mesh::failover::{ProofTarget, counted_metrics};
 use mesh::name::{MeshName, VirtualNodeName};
-use mesh::policy::AlarmDiscovery;
+use policy::AlarmDiscovery;
 use ports::memory::MemoryAlarms;
 use ports::{AlarmReader, PortErrorKind};
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use ::mesh::certificates::Readings;
-use ::mesh::edges::edges;
 use ::mesh::graph::Mesh;
 use ::mesh::name::ResourcePath;
-use ::mesh::pack::{Profile, judge};
-use ::mesh::policy::Policy;
 use ::mesh::spec::Spec;
+use ::policy::Policy;
+use ::policy::edges::edges;
+use ::rules::pack::{Profile, judge};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use ports::SecurityHub;

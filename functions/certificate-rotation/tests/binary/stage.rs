@@ -229,7 +229,7 @@ impl<'a> Stage<'a> {
             }
             let document = serde_json::from_str(&text("document")).unwrap();
             let key = ports::StateKey::certificate("sds:key");
-            let record: mesh::rotation::RotationRecord = records::read_record(&key, &document).unwrap();
+            let record: decisions::rotation::RotationRecord = records::read_record(&key, &document).unwrap();
             let released = serde_json::to_string(&record.released(now).unwrap()).unwrap();
             let update = self.table().update_item().table_name(&self.name);
             let update = update.key("pk", item["pk"].clone()).key("sk", item["sk"].clone());

@@ -1,6 +1,6 @@
 //! Decisions are replayed from their journal entries.
 
-use mesh::rotation::Recorded;
+use decisions::rotation::Recorded;
 use ports::{JournalEntry, StateKey, StateStore as _};
 use records::{JournalBody, RawObservation, Replay};
 use serde_json::{Value, json};

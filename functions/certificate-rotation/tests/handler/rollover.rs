@@ -1,6 +1,6 @@
 //! A CA is replaced in three stages. At every instant, each client trusts each server's certificate.
 
-use mesh::rotation::TrustId;
+use decisions::rotation::TrustId;
 use ports::certificates::UnknownProxies;
 use serde_json::json;
 
@@ -73,7 +73,7 @@ async fn without_evidence_the_rollover_waits() {
     }
     let trusts = |id: &TrustId| matches!(id, TrustId::Policy { .. });
     let model = shop.model().await;
-    let surveyed = mesh::rotation::MeshCertificates::from_mesh(&model);
+    let surveyed = decisions::rotation::MeshCertificates::from_mesh(&model);
     let dropped = surveyed
         .trusts
         .iter()

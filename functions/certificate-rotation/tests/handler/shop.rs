@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certificate_rotation::{CertificateRotation, Ports};
+use decisions::rotation::{MeshCertificates, TrustId};
 use jiff::{SignedDuration, Timestamp};
 use mesh::certificates::{self, Anchor, Certificate, CertificateSource as Source, Chain, leads_to};
 use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
-use mesh::policy::Policy;
 use mesh::resource::Resource;
-use mesh::rotation::{MeshCertificates, TrustId};
+use policy::Policy;
 use ports::certificates::{
     AcknowledgedSecrets, AuthorityArn, Bundle, CertificateArn, CertificateAuthority as _, CertificateStore as _,
     IdempotencyToken, Import, Issuance, KeyAlgorithm, KeyMaker as _, Order, PrivateKey, PrivateRequest, ProxyStream,

@@ -2,7 +2,7 @@
 
 use compliance_sweep::{ComplianceSweep, FanOut};
 use jiff::{SignedDuration, Timestamp};
-use mesh::policy::BUILT_IN;
+use policy::BUILT_IN;
 use ports::certificates::{
     AuthorityArn, Bundle, CertificateArn, CertificateAuthority as _, CertificateStore as _, IdempotencyToken, Import,
     Issuance, KeyAlgorithm, KeyMaker as _, Order, SigningAlgorithm, SubjectNames, Template, VersionId,

@@ -2,7 +2,7 @@
 
 use compliance_sweep::{FanOut, NAME};
 use jiff::SignedDuration;
-use mesh::policy::BUILT_IN;
+use policy::BUILT_IN;
 use ports::memory::{Effect, Failure, Fault, MemoryPorts};
 use ports::{Deadline, StateKey};
 use runner::{Handler as _, events};

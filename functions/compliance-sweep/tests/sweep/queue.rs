@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use compliance_sweep::{ComplianceSweep, FanOut};
 use jiff::SignedDuration;
-use mesh::policy::BUILT_IN;
+use policy::BUILT_IN;
 use ports::Deadline;
 use ports::memory::{Call, Effect, Failure, Fault, MemoryPorts};
 use runner::{Emitter, Invocation, Runner};

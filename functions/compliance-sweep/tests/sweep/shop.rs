@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use compliance_sweep::{ComplianceSweep, FanOut, NAME, Ports};
 use jiff::{SignedDuration, Timestamp};
-use mesh::policy::{BUILT_IN, Policy};
+use policy::{BUILT_IN, Policy};
 use ports::memory::MemoryPorts;
 use ports::{Deadline, PolicySource, StateKey};
 use runner::events::{self, Payload};

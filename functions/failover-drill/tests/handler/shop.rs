@@ -12,7 +12,7 @@ use failover_drill::{ArcAction, FailoverDrill, NAME, Ports};
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, MetricQuery, MetricTerm};
 use mesh::name::{MeshName, ResourcePath, RouteId};
-use mesh::policy::Policy;
+use policy::Policy;
 use ports::certificates::{AcknowledgedSecrets, ProxyStream};
 use ports::memory::{Faults, MemoryPolicy, MemoryPorts};
 use ports::{Clock, Deadline, StateKey, Urgency};

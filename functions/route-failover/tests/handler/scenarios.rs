@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use decisions::failover::{RESTORE_TAG, RouteRecord, restore_tag};
+use decisions::weights::{DrillLayer, Move, Moves, RolloutLayer, StoredLayers};
 use jiff::SignedDuration;
 use mesh::alarm::AlarmState;
-use mesh::failover::{RESTORE_TAG, RouteRecord, restore_tag};
-use mesh::policy::Percent;
-use mesh::weights::{DrillLayer, Move, Moves, RolloutLayer, StoredLayers};
+use policy::Percent;
 use ports::{StateKey, Stored, TagWriter};
 use records::{read_record, write_record};
 use serde_json::Value;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::AlarmState;
 use mesh::name::{MeshName, ResourcePath, RouteId, RouteName, VirtualNodeName, VirtualRouterName, VirtualServiceName};
-use mesh::policy::Policy;
+use policy::Policy;
 use ports::memory::{Effect, Failure, Fault, Faults, MemoryPolicy, MemoryPorts, MemoryState};
 use ports::{Clock, Deadline, Notice, StateKey, Urgency};
 use route_failover::{Ports, Recipient, RouteFailover};

@@ -38,7 +38,7 @@ fn end(shop: &Shop) -> End {
     let route = shop.route_record("all").unwrap_or_else(|| panic!("no write: {:?}", shop.record("r1")));
     let window = ports::BudgetWindow::at(
         traffic_shift::NAME,
-        mesh::policy::RolloutsPolicy::default().budget.window.get(),
+        policy::RolloutsPolicy::default().budget.window.get(),
         "2026-11-20T10:00:00Z".parse().unwrap(),
     );
     End {

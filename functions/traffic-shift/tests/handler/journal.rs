@@ -2,7 +2,7 @@
 
 use mesh::alarm::AlarmState;
 use mesh::name::MeshName;
-use mesh::policy::RolloutId;
+use policy::RolloutId;
 use ports::{ReportStore as _, StateKey};
 use records::{ObservedRef, RawObservation, replay};
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use jiff::SignedDuration;
-use mesh::policy::RolloutRequest;
+use policy::RolloutRequest;
 use ports::FunctionAnswer;
 use rollouts::RolloutState;
 use serde_json::json;

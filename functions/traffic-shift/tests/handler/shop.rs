@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use decisions::failover::RouteRecord;
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, MetricQuery, MetricTerm};
-use mesh::failover::RouteRecord;
 use mesh::name::{MeshName, ResourcePath, RouteId};
-use mesh::policy::{Policy, RolloutId};
+use policy::{Policy, RolloutId};
 use ports::certificates::{AcknowledgedSecrets, ProxyStream};
 use ports::memory::{Faults, MemoryPolicy, MemoryPorts};
 use ports::{Clock as _, Deadline, StateKey, Urgency};

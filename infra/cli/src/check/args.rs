@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::{ColorChoice, ValueEnum};
 use mesh::name::MeshName;
-use mesh::pack::{Profile, Severity};
-use mesh::readers::Surroundings;
+use readers::Surroundings;
+use rules::pack::{Profile, Severity};
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use decisions::rotation::MeshCertificates;
 use mesh::name::MeshName;
-use mesh::rotation::MeshCertificates;
 
 use super::report::Report;
 

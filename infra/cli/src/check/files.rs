@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use mesh::readers::ReadError;
+use readers::ReadError;
 use thiserror::Error;
 
 use crate::hcl::{UnreadModule, is_configuration};

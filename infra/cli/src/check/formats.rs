@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 use mesh::certificates::Readings;
-use mesh::edges::{Edge, edges};
 use mesh::graph::Mesh;
-use mesh::pack::{Evaluation, Finding, Severity};
-use mesh::readers::ReadError;
+use policy::edges::{Edge, edges};
+use readers::ReadError;
 use reports::sarif::{self, FileLine, Level, LocatedFinding, Notification};
 use reports::{Cause, FilesReport, files_page, github, group, junit, visible_json};
+use rules::pack::{Evaluation, Finding, Severity};
 use serde_json::{Value, json};
 
 use super::coverage::Coverage;

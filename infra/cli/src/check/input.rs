@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mesh::readers::{Defect, File, Note, ReadError, Reading, Remark, Skipped, read_with};
+use readers::{Defect, File, Note, ReadError, Reading, Remark, Skipped, read_with};
 
 use super::args::Around;
 use super::files::{Files, Text, Unread, find_with_configurations};

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use mesh::pack::{Evaluation, Finding, FindingId};
-use mesh::readers::Source;
+use readers::Source;
+use rules::pack::{Evaluation, Finding, FindingId};
 
 /// The judgement of the files by the rule pack.
 #[derive(Debug)]

@@ -21,9 +21,9 @@ use jiff::Timestamp;
 use mesh::certificates::Readings;
 use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
-use mesh::pack::{Certainty, Evaluation, Finding, FindingId, Group, judge, judge_faults};
-use mesh::policy::{Policy, PolicyError};
-use mesh::readers::{Defect, Fault, Note, Reading};
+use policy::{Policy, PolicyError};
+use readers::{Defect, Fault, Note, Reading};
+use rules::pack::{Certainty, Evaluation, Finding, FindingId, Group, judge, judge_faults, rule_named};
 use thiserror::Error;
 
 #[cfg(feature = "aws")]
@@ -173,7 +173,7 @@ fn rests_on(finding: &Finding, partial: &HashSet<&ResourcePath>) -> bool {
         let (path, name) = (path.to_string(), path.name());
         finding.facts.values().any(|fact| fact.as_str().is_some_and(|fact| fact == name || fact == path))
     };
-    let is_of_file = finding.rule.rule().is_some_and(|rule| rule.group == Group::Files);
+    let is_of_file = rule_named(finding.rule).is_some_and(|rule| rule.group == Group::Files);
     !is_of_file && partial.iter().any(|path| **path == finding.resource || names(path))
 }
 

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use mesh::name::{MeshName, ResourcePath};
-use mesh::pack::{Evaluation, Finding, FindingId};
-use mesh::readers::{Declared, Reading};
+use readers::{Declared, Reading};
 use reports::sarif::FileLine;
+use rules::pack::{Evaluation, Finding, FindingId};
 use serde_json::{Value, json};
 
 use super::files::{Text, Unread};

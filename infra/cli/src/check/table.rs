@@ -1,8 +1,8 @@
 //! The report of a check as text: findings by rule and root cause, and the coverage.
 
 use comfy_table::{ContentArrangement, Table, presets};
-use mesh::pack::Finding;
 use reports::{Cause, RuleGroup, by_severity, group, visible};
+use rules::pack::{Finding, rule_named};
 
 use super::coverage::{Coverage, count};
 use super::report::Report;
@@ -58,7 +58,7 @@ impl Page {
 
     fn rule(&mut self, of_rule: &RuleGroup<'_>, report: &Report<'_>) {
         let color = self.layout.color;
-        let title = of_rule.rule.rule().map_or("", |rule| rule.title);
+        let title = rule_named(of_rule.rule).map_or("", |rule| rule.title);
         let severity = of_rule.worst.to_string().to_uppercase();
         let follow = match of_rule.consequences() {
             0 => String::new(),
@@ -92,7 +92,7 @@ impl Page {
         if folded > 0 {
             self.line(&format!("  and {folded} more; --all shows each"));
         }
-        if let Some(rule) = of_rule.rule.rule() {
+        if let Some(rule) = rule_named(of_rule.rule) {
             self.wrapped(&format!("Fix: {}", rule.remedy), INDENT);
         }
         self.text.push('\n');

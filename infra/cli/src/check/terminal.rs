@@ -4,7 +4,7 @@ use std::env;
 use std::io::{self, IsTerminal as _};
 
 use clap::ColorChoice;
-use mesh::pack::Severity;
+use rules::pack::Severity;
 
 /// The layout of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

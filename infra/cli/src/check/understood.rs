@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use mesh::readers::{Note, ReadError, Reading, Skipped};
+use readers::{Note, ReadError, Reading, Skipped};
 
 use super::files::{Text, Unread, is_skipped};
 use crate::hcl::Evaluated;

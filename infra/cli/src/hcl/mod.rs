@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use mesh::readers::{Configured, ReadError, Remark};
+use readers::{Configured, ReadError, Remark};
 
 pub(crate) use file::{Source, is_configuration};
 use file::{is_code, normal};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use hcl_edit::Span as _;
 use hcl_edit::expr::Expression;
 use hcl_edit::structure::{Block, BlockLabel, Body, Structure};
-use mesh::readers::{Configured, Note, Remark, Skipped, Source};
+use readers::{Configured, Note, Remark, Skipped, Source};
 use serde_json::{Map, Value, json};
 
 use super::instance::{BlockCopy, Called, Copies, Instance};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
-use mesh::readers::stand_in;
+use readers::stand_in;
 use serde_json::{Value, json};
 
 use super::instance::{BlockCopy, Called, CalledFrom, Copies, Instance};

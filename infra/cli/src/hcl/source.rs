@@ -7,7 +7,7 @@ use std::rc::Rc;
 use hcl_edit::Span as _;
 use hcl_edit::expr::Expression;
 use hcl_edit::structure::{Block, Body};
-use mesh::readers::{ReadError, member_lines};
+use readers::{ReadError, member_lines};
 use serde_json::{Map, Value};
 
 use super::file::{Source, is_values};

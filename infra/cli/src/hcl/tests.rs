@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use mesh::readers::{Declared, Defect, Reading, Surroundings, read_with};
+use readers::{Declared, Defect, Reading, Surroundings, read_with};
 use serde_json::{Value, json};
 
 use super::{Evaluated, Source, evaluate};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use imports::{Desired, EXPORT_MARKER, InputOptions};
-use mesh::readers::{Form, detect};
+use readers::{Form, detect};
 use serde_json::Value;
 
 use super::error::ImportError;

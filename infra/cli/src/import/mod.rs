@@ -25,7 +25,7 @@ use imports::PlanOptions;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use mesh::name::ResourcePath;
-use mesh::readers::Form;
+use readers::Form;
 
 use crate::check::{Around, Input, policy};
 pub(crate) use args::{ApplyArgs, DiffArgs, ExportArgs, ImportArgs};

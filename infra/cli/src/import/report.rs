@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use imports::{CarriedOutcome, CarriedRow, Effects, Plan, Step};
-use mesh::pack::Finding;
+use rules::pack::Finding;
 use serde::Serialize;
 use serde_json::Value;
 

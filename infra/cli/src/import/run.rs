@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use imports::{Desired, PlanOptions, carried_over, effects, plan};
 use jiff::Timestamp;
 use mesh::name::{MeshName, ResourcePath};
-use mesh::policy::Policy;
+use policy::Policy;
 
 use super::api::{MeshApi, held};
 use super::error::ImportError;

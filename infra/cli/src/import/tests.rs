@@ -15,10 +15,10 @@ use clap::Parser as _;
 use imports::{CarriedOutcome, CarriedRow, Desired, Held, comparable};
 use jiff::Timestamp;
 use mesh::name::ResourcePath;
-use mesh::policy::Policy;
 use mesh::resource::Tags;
 use mesh::spec::Spec;
 use meshwarden_tests::stack::{ControlPlane, sdk_config};
+use policy::Policy;
 
 use super::api::{MeshApi, held};
 use super::error::ImportError;
@@ -93,7 +93,7 @@ fn different(rows: &[CarriedRow]) -> Vec<&CarriedRow> {
 }
 
 fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/mesh/tests/readers/fixtures")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/readers/tests/readers/fixtures")
 }
 
 /// A temporary folder, which is removed when the test ends.

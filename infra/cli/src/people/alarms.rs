@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use jiff::SignedDuration;
-use mesh::alarm::{Alarm, AlarmName};
-use mesh::failover::{ProofTarget, counted_metrics, needing_tags, unread_alarms};
-use mesh::graph::Mesh;
-use mesh::monitoring::{
+use decisions::failover::{ProofTarget, counted_metrics, needing_tags, unread_alarms};
+use decisions::monitoring::{
     AccountAlarms, NodeAlarms, TargetCheck, check as compare, cloudformation, required, rests_on_other_account,
     terraform,
 };
+use jiff::SignedDuration;
+use mesh::alarm::{Alarm, AlarmName};
+use mesh::graph::Mesh;
 use mesh::name::MeshName;
-use mesh::readers::{File, Surroundings, read_all};
 use ports::{Pace, PortError, PortErrorKind, survey};
+use readers::{File, Surroundings, read_all};
 use serde_json::{Value, json};
 
 use super::alarms_error::AlarmsError;

@@ -1,6 +1,6 @@
 //! The errors of `alarms`.
 
-use mesh::monitoring::CloudFormationError;
+use decisions::monitoring::CloudFormationError;
 use mesh::name::MeshName;
 use thiserror::Error;
 

@@ -9,9 +9,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
+use decisions::monitoring::Metrics;
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::AlarmName;
-use mesh::monitoring::Metrics;
 use mesh::name::{MeshName, ResourcePath, RouteId, VirtualNodeName};
 use ports::StateKey;
 

@@ -1,7 +1,7 @@
 //! The expiry and the rotation state of certificates, from the state table.
 
+use decisions::rotation::{RotationMemory, RotationRecord};
 use jiff::Timestamp;
-use mesh::rotation::{RotationMemory, RotationRecord};
 use ports::StateKey;
 use records::certificate_memory;
 use serde::Serialize;

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
+use decisions::failover::{Memory, RESTORE_TAG, RouteFacts, RouteRecord, current_record};
 use jiff::Timestamp;
-use mesh::failover::{Memory, RESTORE_TAG, RouteFacts, RouteRecord, current_record};
 use mesh::name::{ResourcePath, RouteId};
-use mesh::policy::Policy;
 use mesh::resource::{Resource, RouteData};
+use policy::Policy;
 use ports::certificates::ProxyEvidence;
 use ports::{
     AlarmReader, BudgetWindow, Clock, JournalEntry, MeshReader, MetricReader, Note, PortErrorKind, ReportStore,

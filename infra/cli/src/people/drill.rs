@@ -13,7 +13,7 @@ use drills::{
 };
 use jiff::Timestamp;
 use mesh::name::MeshName;
-use mesh::policy::{DrillName, DrillPlanPolicy};
+use policy::{DrillName, DrillPlanPolicy};
 use ports::{JournalEntry, Note, StateKey, StateView, StoreOutcome};
 use records::{DrillsRecord, Layout, read_record, write_record};
 use serde::Serialize;

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
+use decisions::failover::HoldReason;
+use decisions::weights::Blocker;
 use jiff::Timestamp;
 use mesh::alarm::AlarmName;
-use mesh::failover::HoldReason;
 use mesh::name::RouteId;
-use mesh::policy::DrillName;
-use mesh::weights::Blocker;
+use policy::DrillName;
 use ports::PortError;
 use thiserror::Error;
 

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
+use decisions::failover::Memory;
 use jiff::Timestamp;
-use mesh::failover::Memory;
 use mesh::name::{ResourcePath, RouteId};
 use ports::StateKey;
 

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use mesh::alarm::{Alarm, AlarmName, AlarmState, MuteRule};
-use mesh::failover::{
+use decisions::failover::{
     AlarmTags, Muted, ReportedTarget, TargetRule, Unmapped, alarm_targets, muted_by, reported_targets,
 };
-use mesh::policy::FailoverPolicy;
+use mesh::alarm::{Alarm, AlarmName, AlarmState, MuteRule};
+use policy::FailoverPolicy;
 
 use super::desk::Desk;
 use super::error::{Refusal, Trouble};

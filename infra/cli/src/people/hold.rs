@@ -1,9 +1,9 @@
 //! `hold` and `release`: an operator reserves a route for a time, or returns it to route-failover.
 
+use decisions::failover::{with_accepted_declaration, with_hold};
+use decisions::rotation::RotationMemory;
 use jiff::Timestamp;
-use mesh::failover::{with_accepted_declaration, with_hold};
 use mesh::name::RouteId;
-use mesh::rotation::RotationMemory;
 use ports::{JournalEntry, Note, StateKey, StoreOutcome};
 use records::{Layout, certificate_memory, write_record};
 use serde_json::{Value, json};

@@ -13,7 +13,7 @@
 //! forget          ──▶ document ──▶ confirmation ──▶ conditional note, journal
 //! ```
 //!
-//! `mesh::failover` defines the semantics of holds, releases and restores. This module reads the state, confirms the
+//! `decisions::failover` defines the semantics of holds, releases and restores. This module reads the state, confirms the
 //! action with the operator, and writes it.
 
 mod active_layers;

@@ -5,11 +5,11 @@ use std::fs;
 use std::path::Path;
 
 use mesh::certificates::Readings;
-use mesh::edges::edges_by_policy;
-use mesh::pack::judge;
+use policy::edges::edges_by_policy;
 use ports::{Pace, PortError, PortErrorKind, StateKey, survey};
 use reports::sarif::{LocatedFinding, log};
 use reports::{History, MeshReport, in_words, json, page};
+use rules::pack::judge;
 use serde_json::Value;
 
 use super::args::ReportArgs;

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mesh::alarm::{Alarm, AlarmName, AlarmState};
-use mesh::change::Change;
-use mesh::failover::{
+use decisions::failover::{
     Edit, Health, OwedNote, Restoration, TagChange, alarm_targets, needing_tags, restoration, unread_alarms,
 };
+use mesh::alarm::{Alarm, AlarmName, AlarmState};
+use mesh::change::Change;
 use mesh::harm;
 use mesh::name::{RouteId, VirtualNodeName};
-use mesh::weights::WeightSplit;
+use mesh::split::WeightSplit;
 use ports::{Deadline, Pace, PortError, survey};
 use records::{PlanEntry, WeightPlan};
 use serde_json::{Map, json};

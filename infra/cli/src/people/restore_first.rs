@@ -4,9 +4,10 @@
 
 use std::fmt::Write as _;
 
-use mesh::failover::{ComeBack, Health, LayerChange, LayerRefusal, OwedNote, alarm_targets, layer_write};
+use decisions::failover::{ComeBack, Health, LayerChange, LayerRefusal, OwedNote, alarm_targets, layer_write};
+use decisions::weights::{EndReason, Receiver, Receivers};
 use mesh::name::{MeshName, RouteId, VirtualNodeName};
-use mesh::weights::{EndReason, Receiver, Receivers, WeightSplit};
+use mesh::split::WeightSplit;
 use ports::Deadline;
 use records::{PlanEntry, WeightPlan};
 use rollouts::CommandKind;

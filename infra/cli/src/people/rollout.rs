@@ -113,10 +113,7 @@ fn lines(found: &[Found], prefix: &str, desk: &Desk<'_>) -> String {
 
 /// Shows one rollout, or all, until none is active: on a terminal the tables of `rollout status`, otherwise a line for
 /// each change, and for the progress in between. The error of a rollout that is not promoted gives the exit code.
-async fn follow(
-    desk: &Desk<'_>,
-    wanted: Option<(mesh::name::MeshName, mesh::policy::RolloutId)>,
-) -> Result<String, Trouble> {
+async fn follow(desk: &Desk<'_>, wanted: Option<(mesh::name::MeshName, policy::RolloutId)>) -> Result<String, Trouble> {
     let is_terminal = io::stdout().is_terminal();
     let mut last = String::new();
     let mut printed = desk.now();
@@ -153,7 +150,7 @@ async fn follow(
 /// The rollouts of a watch, with their tables if they are shown.
 async fn watched(
     desk: &Desk<'_>,
-    wanted: Option<&(mesh::name::MeshName, mesh::policy::RolloutId)>,
+    wanted: Option<&(mesh::name::MeshName, policy::RolloutId)>,
     with_tables: bool,
 ) -> Result<(Vec<Found>, Option<String>), Trouble> {
     let found = match wanted {

@@ -1,10 +1,10 @@
 //! The state of a route, from its record.
 
+use decisions::failover::{Phase, RouteRecord};
 use jiff::{SignedDuration, Timestamp};
-use mesh::failover::{Phase, RouteRecord};
 use mesh::name::VirtualNodeName;
-use mesh::policy::FailoverPolicy;
-use mesh::weights::WeightSplit;
+use mesh::split::WeightSplit;
+use policy::FailoverPolicy;
 use serde::Serialize;
 
 /// The state of a route. If several apply, the earlier check in `State::from_record` wins.

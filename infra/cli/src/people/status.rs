@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 
+use decisions::failover::{LastNotification, Memory};
 use jiff::Timestamp;
-use mesh::failover::{LastNotification, Memory};
 use mesh::name::{MeshName, ResourcePath, RouteId};
 use mesh::resource::Resource;
-use mesh::weights::WeightSplit;
+use mesh::split::WeightSplit;
 use ports::{KillSwitch, Pace, PortError, PortErrorKind, StateKey, StateView, Survey, Surveyed, survey};
 use records::route_memory;
 use serde::Serialize;
@@ -115,7 +115,7 @@ async fn mesh_status(desk: &Desk<'_>, mesh: MeshName, now: Timestamp) -> Result<
             format!("its resources are inconsistent: {error}"),
         )
     })?;
-    let used = mesh::rotation::MeshCertificates::from_mesh(&model);
+    let used = decisions::rotation::MeshCertificates::from_mesh(&model);
     let subjects: Vec<String> =
         used.leaves.keys().map(ToString::to_string).chain(used.trusts.keys().map(ToString::to_string)).collect();
     let mut keys: Vec<StateKey> = splits.iter().map(|(id, _)| StateKey::route(id)).collect();

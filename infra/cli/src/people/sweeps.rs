@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use mesh::name::MeshName;
-use mesh::pack::Severity;
 use ports::{DocumentError, StateKey, Stored};
 use records::{AuditRecord, FindingsPart, SweepRecord, SweepState, read_document};
 use reports::History;
+use rules::pack::Severity;
 use serde::Serialize;
 
 use super::desk::Desk;

@@ -14,7 +14,7 @@ use clap::Parser as _;
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, MetricQuery, MetricTerm};
 use mesh::name::{ResourcePath, RouteId};
-use mesh::policy::{BUILT_IN, Policy};
+use policy::{BUILT_IN, Policy};
 use ports::memory::{MemoryPolicy, MemoryPorts};
 use ports::{Clock as _, Deadline};
 use route_failover::Recipient;

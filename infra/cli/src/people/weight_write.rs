@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use decisions::failover::{RESTORE_TAG, RouteRecord, TagChange};
 use mesh::change::Change;
-use mesh::failover::{RESTORE_TAG, RouteRecord, TagChange};
 use mesh::name::ResourcePath;
-use mesh::weights::WeightSplit;
+use mesh::split::WeightSplit;
 use ports::{
     Begin, Begun, Deadline, Finish, JournalEntry, PortError, PortErrorKind, Refusal as NotBegun, RouteWrite, StateKey,
     StoreOutcome, Written,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws::Aws;
-use mesh::policy::{BUILT_IN, Policy};
+use policy::{BUILT_IN, Policy};
 use ports::SystemClock;
 use runner::Config;
 use thiserror::Error;
@@ -27,7 +27,7 @@ enum Unready {
     #[error("failed to read the policy")]
     PolicyText(#[source] ports::PortError),
     #[error("failed to read the policy")]
-    Policy(#[source] mesh::policy::PolicyError),
+    Policy(#[source] policy::PolicyError),
     #[error("failed to start")]
     Runtime(#[source] io::Error),
     #[error("the operator's name is not set; pass --by NAME or set USER")]

@@ -18,8 +18,8 @@ mod verdict;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mesh::pack::{Finding, Severity};
-use mesh::policy::Policy;
+use policy::Policy;
+use rules::pack::{Finding, Severity};
 use tokio::task;
 
 use crate::error::ApiError;

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mesh::policy::{Policy, PolicyError};
+use policy::{Policy, PolicyError};
 
 /// A policy that is reloaded when its file changes.
 #[derive(Debug)]

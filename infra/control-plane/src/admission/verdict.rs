@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use mesh::admission::{WriteVerdict, judge_write};
 use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
-use mesh::pack::{Finding, Severity};
-use mesh::policy::Policy;
+use policy::Policy;
+use rules::admission::{WriteVerdict, judge_write};
+use rules::pack::{Finding, Severity};
 
 use crate::error::ApiError;
 use crate::state::{PlannedChange, Resource, State};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use control_plane::{AdmissionMode, AdmissionSettings};
-use mesh::pack::Severity;
+use rules::pack::Severity;
 
 /// The command-line options of admission.
 #[derive(Debug, Args)]

@@ -18,8 +18,8 @@ mod trail;
 mod webhook;
 
 use jiff::Timestamp;
-use mesh::pack::Finding;
 use ports::BusEvent;
+use rules::pack::Finding;
 use tokio::runtime::Handle;
 
 use crate::metrics::Metrics;

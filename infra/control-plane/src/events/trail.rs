@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use mesh::name::ResourceKind;
-use mesh::pack::Finding;
 use ports::BusEvent;
+use rules::pack::Finding;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -183,7 +183,7 @@ fn leave_out_specs(detail: &mut Value) {
 
 #[cfg(test)]
 mod tests {
-    use mesh::audit::ApiCaller as Read;
+    use rules::audit::ApiCaller as Read;
 
     use super::*;
     use crate::state::Region;

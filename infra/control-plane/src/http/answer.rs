@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body as HttpBody;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use mesh::pack::Finding;
+use rules::pack::Finding;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 

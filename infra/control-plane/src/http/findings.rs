@@ -8,8 +8,8 @@ use axum::http::{Response, StatusCode, Uri};
 use jiff::Timestamp;
 use mesh::certificates::Readings;
 use mesh::graph::Mesh;
-use mesh::pack::{Evaluation, judge};
-use mesh::policy::Policy;
+use policy::Policy;
+use rules::pack::{Evaluation, judge};
 use serde_json::{Value, json};
 
 use super::answer;

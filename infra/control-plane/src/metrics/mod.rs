@@ -6,8 +6,8 @@ mod durations;
 mod events;
 mod instances;
 mod process;
-mod store;
 mod rights;
+mod store;
 mod xds;
 
 #[cfg(test)]
@@ -17,13 +17,13 @@ use std::fmt;
 use std::time::Duration;
 
 use mesh::name::ResourceKind;
-use mesh::pack::Severity;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use rules::pack::Severity;
 
 use crate::connections::ConnectionMetrics;
 use crate::error::ErrorType;
@@ -34,8 +34,8 @@ use durations::histogram;
 pub(crate) use events::EventMetrics;
 use instances::InstanceMetrics;
 use process::ProcessMetrics;
-use store::StoreMetrics;
 pub(crate) use rights::RightsMetrics;
+use store::StoreMetrics;
 pub use xds::{ProxyKind, XdsMetrics, XdsType};
 
 /// The content type of [`Metrics::text`].

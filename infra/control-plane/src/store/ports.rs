@@ -118,7 +118,10 @@ mod tests {
         let path = ResourcePath::parse(path).unwrap();
         let spec = ValidSpec::parse(&path, spec).unwrap().into();
         let write = Write { path, action: Action::Create { spec, tags: Vec::new() }, if_version: None, token: None };
-        store.write(&write, &Stamp { now: jiff::Timestamp::now(), uid: uuid::Uuid::new_v4(), caller: None }).await.unwrap();
+        store
+            .write(&write, &Stamp { now: jiff::Timestamp::now(), uid: uuid::Uuid::new_v4(), caller: None })
+            .await
+            .unwrap();
     }
 
     #[tokio::test]

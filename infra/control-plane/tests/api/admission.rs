@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use control_plane::{AdmissionMode, AdmissionSettings, Server, Settings};
-use mesh::pack::Severity;
+use rules::pack::Severity;
 use serde_json::{Value, json};
 
 use crate::client::{ARN, Plane};
@@ -49,7 +49,7 @@ async fn plane(mode: AdmissionMode, severity: Severity, policy: Option<&File>) -
 
 /// A policy with only this rule, at this severity.
 fn only(rule: &str, severity: &str) -> String {
-    let off = mesh::pack::rules().filter(|other| other.id != rule);
+    let off = rules::pack::rules().filter(|other| other.id != rule);
     let off = off.map(|other| format!("  {}: {{enabled: false}}\n", other.id)).collect::<Vec<_>>().concat();
     format!("version: 1\nrules:\n  {rule}: {{severity: {severity}}}\n{off}")
 }

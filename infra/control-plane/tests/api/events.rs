@@ -9,8 +9,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use control_plane::{AdmissionMode, AdmissionSettings, EventReceiver, ReceiverKind, Server, Settings, Webhook};
-use mesh::audit::ApiCaller;
-use mesh::pack::Severity;
+use rules::audit::ApiCaller;
+use rules::pack::Severity;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use mesh::pack::RuleName;
 use mesh::spec::Refusal;
+use rules::pack::RuleName;
 use serde_json::{Value, json};
 
 use crate::client::Plane;

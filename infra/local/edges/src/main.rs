@@ -1,7 +1,7 @@
 //! `shop-edges`: the TLS verdict of each call between given proxies.
 //!
 //! ```text
-//!   stdin: descriptions, certificates, acknowledged fingerprints (JSON) ──▶ mesh::edges ──▶ stdout: edges (JSON)
+//!   stdin: descriptions, certificates, acknowledged fingerprints (JSON) ──▶ policy::edges ──▶ stdout: edges (JSON)
 //! ```
 //!
 //! `cargo xtask` runs the demo. It depends on no crate of the product, so that it builds within a minute, and uses

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use mesh::certificates::{Anchor, Certificate, CertificateSource, Fingerprint, Readings};
-use mesh::edges::{Edge, TlsVerdict, edges as all_edges};
 use mesh::name::ResourcePath;
+use policy::edges::{Edge, TlsVerdict, edges as all_edges};
 use serde::Serialize;
 
 use crate::Failure;

@@ -7,10 +7,10 @@ use aws_sdk_cloudwatch::types::{
     Dimension, MessageData, Metric, MetricDataQuery, MetricDataResult, MetricStat, StandardUnit, StatusCode,
 };
 use aws_smithy_types::DateTime;
+use decisions::failover::{CountedMetric, MetricData, metric_name};
 use futures::future::join_all;
 use jiff::Timestamp;
 use mesh::alarm::{Alarm, MetricQuery, MetricTerm};
-use mesh::failover::{CountedMetric, MetricData, metric_name};
 use ports::{PortError, PortErrorKind};
 
 use crate::call::call;
@@ -151,7 +151,7 @@ fn query(id: &str, query: &MetricQuery) -> Result<MetricDataQuery, String> {
 
 #[cfg(test)]
 mod tests {
-    use mesh::failover::MetricUse;
+    use decisions::failover::MetricUse;
 
     use super::*;
 

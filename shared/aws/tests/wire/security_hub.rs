@@ -3,14 +3,14 @@
 use crate::canned::{CannedResponse, CannedServer};
 use jiff::Timestamp;
 use mesh::certificates::Readings;
-use mesh::edges::edges;
 use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
-use mesh::pack::{Profile, judge};
-use mesh::policy::Policy;
 use mesh::spec::Spec;
+use policy::Policy;
+use policy::edges::edges;
 use ports::{PortErrorKind, RefusedFinding, SecurityHub};
 use reports::{Changes, History, MeshReport, SecurityHubAccount, asff};
+use rules::pack::{Profile, judge};
 use serde_json::{Value, json};
 
 /// The findings on a mesh with this many nodes, as the sweep writes them, and one that is resolved.

@@ -1,8 +1,8 @@
 //! Every message of AWS Config leads to the correct evaluations.
 
-use mesh::compliance::Topic;
 use ports::memory::Failure;
 use ports::{ConfigItem, ConfigResource, ItemStatus};
+use rules::compliance::Topic;
 use serde_json::{Value, json};
 
 use crate::shop::{ALL, MESH, POLICY, Shop, V2, arn, decision, line};

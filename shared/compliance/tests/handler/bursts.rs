@@ -1,7 +1,7 @@
 //! A burst of events is answered from one reading of the mesh, unless that reading may be too old.
 
 use jiff::SignedDuration;
-use mesh::compliance::Topic;
+use rules::compliance::Topic;
 use serde_json::Value;
 
 use crate::shop::{POLICY, Shop, V1, V2};

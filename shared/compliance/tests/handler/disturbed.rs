@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use mesh::compliance::Topic;
 use ports::memory::{Call, Effect, Fault};
+use rules::compliance::Topic;
 use serde_json::Value;
 
 use crate::shop::{MESH, POLICY, Shop, V1, V2};

@@ -1,7 +1,7 @@
 //! Egress: closed filters, removed backends, and findings that are only explained.
 
-use mesh::compliance::Topic;
 use ports::memory::{Fault, Gate};
+use rules::compliance::Topic;
 use serde_json::json;
 
 use crate::shop::{MESH, POLICY, Shop, V1, V2, decision};

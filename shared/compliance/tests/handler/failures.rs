@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use mesh::compliance::Topic;
 use ports::Deadline;
 use ports::memory::{Effect, Failure, Fault};
 use ports::{ConfigResource, PortErrorKind};
+use rules::compliance::Topic;
 use serde_json::json;
 
 use crate::shop::{MESH, PAYMENTS, Shop, V1, V2, arn, decision, line};

@@ -1,9 +1,9 @@
 //! The notices, events and journal entries of decisions, and replays from the journal.
 
-use mesh::compliance::{ComplianceRecord as Record, DecisionScope, ResourceFacts as Facts, Topic, decide};
-use mesh::policy::Policy;
 use mesh::resource::{Resource, Tags};
+use policy::Policy;
 use ports::Urgency;
+use rules::compliance::{ComplianceRecord as Record, DecisionScope, ResourceFacts as Facts, Topic, decide};
 use serde_json::Value;
 
 use crate::shop::{ALL, MESH, POLICY, Shop, V1, V2, arn};

@@ -1,8 +1,8 @@
 //! Resources that cannot be read completely: only these are unknown.
 
-use mesh::compliance::Topic;
 use ports::memory::{Call, Effect, Failure, Fault};
 use records::{ObservedRef, Replay};
+use rules::compliance::Topic;
 use serde_json::json;
 
 use crate::shop::{ALL, GATEWAY, MESH, PAYMENTS, POLICY, ROUTE, ROUTER, SERVICE, Shop, V1, V2, arn, decision, line};

@@ -1,7 +1,7 @@
 //! A policy that cannot be loaded since the process started: nothing is evaluated, and each invocation reports it.
 
-use mesh::compliance::Topic;
 use ports::memory::{Failure, MemoryPolicy};
+use rules::compliance::Topic;
 
 use crate::shop::{POLICY, Shop, V2};
 

@@ -1,7 +1,7 @@
 //! The functions resume from a document that the version before `records` stored.
 
-use mesh::compliance::Topic;
 use ports::{StateKey, Stored};
+use rules::compliance::Topic;
 use serde_json::Value;
 
 use crate::shop::{Shop, V1, V2};

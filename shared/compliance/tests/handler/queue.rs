@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use mesh::compliance::Topic;
 use ports::Deadline;
 use ports::memory::{Call, Effect, Failure, Fault};
+use rules::compliance::Topic;
 use serde_json::{Value, json};
 
 use crate::shop::{Shop, V1, V2, arn};

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use compliance::{Compliance, Ports, name};
 use jiff::{SignedDuration, Timestamp};
-use mesh::compliance::Topic;
 use mesh::name::{MeshName, ResourcePath};
-use mesh::policy::Policy;
 use mesh::spec::Spec;
+use policy::Policy;
 use ports::memory::{Effect, Failure, Fault, Faults, MemoryPolicy, MemoryPorts};
 use ports::{BudgetWindow, Clock, Deadline, Evaluation, Notice, StateKey, Urgency};
+use rules::compliance::Topic;
 use runner::{Emitter, Invocation, PolicyKeeper, Runner};
 use serde_json::{Value, json};
 

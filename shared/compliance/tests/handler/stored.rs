@@ -1,8 +1,8 @@
 //! Stored state: unreadable records, and unsent notices.
 
-use mesh::compliance::Topic;
 use ports::memory::{Failure, Fault};
 use ports::{Note, StateStore as _};
+use rules::compliance::Topic;
 use serde_json::{Value, json};
 
 use crate::shop::{POLICY, Shop, V1, V2, decision, line};

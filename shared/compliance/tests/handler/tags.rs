@@ -1,8 +1,8 @@
 //! Tags: repairs, holds and their reasons.
 
-use mesh::compliance::Topic;
 use ports::KillSwitch;
 use ports::memory::{Fault, Gate};
+use rules::compliance::Topic;
 use serde_json::json;
 
 use crate::shop::{

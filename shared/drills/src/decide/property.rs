@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use mesh::failover::KillSwitchFact;
+use decisions::failover::KillSwitchFact;
 use proptest::prelude::*;
 
 use super::*;

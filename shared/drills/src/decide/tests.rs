@@ -1,6 +1,6 @@
 //! Each phase and each edge of the state machine, as tables.
 
-use mesh::failover::KillSwitchFact;
+use decisions::failover::KillSwitchFact;
 
 use super::*;
 use crate::fixtures::{

@@ -1,7 +1,7 @@
 //! Each row of the report.
 
 use mesh::name::ResourceKind;
-use mesh::readers::{Surroundings, read};
+use readers::{Surroundings, read};
 
 use super::*;
 use crate::desired::InputOptions;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use mesh::name::ResourcePath;
-use mesh::readers::{Declared, Reading};
+use readers::{Declared, Reading};
 
 use super::skipped::SkippedResource;
 use crate::InputRefusal;

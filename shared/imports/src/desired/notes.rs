@@ -1,6 +1,6 @@
 //! Remarks and faults of the readers that leave the input open.
 
-use mesh::readers::{Declared, Defect, Note, Reading, Remark, Skipped};
+use readers::{Declared, Defect, Note, Reading, Remark, Skipped};
 
 use super::input_options::InputOptions;
 use super::skipped::SkippedResource;

@@ -1,6 +1,6 @@
 //! Inputs that are refused, and the declaration that counts.
 
-use mesh::readers::{File, Surroundings, read_all};
+use readers::{File, Surroundings, read_all};
 use serde_json::json;
 
 use super::*;

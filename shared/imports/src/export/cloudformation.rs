@@ -1,7 +1,7 @@
 //! A mesh as a CloudFormation template.
 
 use mesh::name::{ResourceKind, ResourcePath};
-use mesh::readers::{Form, spell};
+use readers::{Form, spell};
 use serde_json::{Map, Value, json};
 
 use super::parts::{dependencies, identifiers, names, pretty, tag_list};

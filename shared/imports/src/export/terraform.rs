@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mesh::name::{ResourceKind, ResourcePath};
-use mesh::readers::{Form, spell};
+use readers::{Form, spell};
 use serde_json::{Map, Value, json};
 
 use super::hcl;

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use mesh::readers::{Surroundings, read};
 use mesh::resource::Tags;
 use mesh::spec::Spec;
+use readers::{Surroundings, read};
 
 use super::*;
 use crate::desired::{Desired, InputOptions};
 use crate::held::HeldResource;
 
 fn shop() -> Held {
-    let text = include_str!("../../../mesh/tests/readers/fixtures/shop/api.json");
+    let text = include_str!("../../../readers/tests/readers/fixtures/shop/api.json");
     let reading = read(text, "shop.json", &Surroundings::default()).unwrap();
     let resources = reading.resources.into_iter().map(|declared| {
         let held = HeldResource {

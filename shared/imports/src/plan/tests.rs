@@ -1,6 +1,6 @@
 //! Plans over tables of held and desired resources.
 
-use mesh::readers::{Surroundings, read};
+use readers::{Surroundings, read};
 use serde_json::{Value, json};
 
 use super::*;

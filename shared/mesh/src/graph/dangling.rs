@@ -24,7 +24,8 @@ pub fn dangling(mesh: &Mesh) -> Vec<Dangling> {
 }
 
 /// Every dangling reference, with prepared links.
-pub(crate) fn dangling_along(mesh: &Mesh, links: &Links<'_>) -> Vec<Dangling> {
+#[must_use]
+pub fn dangling_along(mesh: &Mesh, links: &Links<'_>) -> Vec<Dangling> {
     let node = |name: &VirtualNodeName| ResourcePath::VirtualNode(mesh.name.clone(), name.clone());
     let service = |name: &VirtualServiceName| ResourcePath::VirtualService(mesh.name.clone(), name.clone());
     let router = |name: &VirtualRouterName| ResourcePath::VirtualRouter(mesh.name.clone(), name.clone());

@@ -37,14 +37,18 @@ impl ServiceCaller {
 /// target is linked. Dangling references are included.
 #[derive(Debug)]
 pub struct Links<'m> {
-    pub(crate) nodes: Numbered<'m, VirtualNodeName, VirtualNodeSpec>,
-    pub(crate) services: Numbered<'m, VirtualServiceName, VirtualServiceSpec>,
-    pub(crate) routers: Numbered<'m, VirtualRouterName, Router>,
-    pub(crate) gateways: Numbered<'m, VirtualGatewayName, Gateway>,
+    /// The virtual nodes.
+    pub nodes: Numbered<'m, VirtualNodeName, VirtualNodeSpec>,
+    /// The virtual services.
+    pub services: Numbered<'m, VirtualServiceName, VirtualServiceSpec>,
+    /// The virtual routers.
+    pub routers: Numbered<'m, VirtualRouterName, Router>,
+    /// The virtual gateways.
+    pub gateways: Numbered<'m, VirtualGatewayName, Gateway>,
     /// Every route, in the order of the ids.
-    pub(crate) routes: Vec<LinkedRoute<'m>>,
+    pub routes: Vec<LinkedRoute<'m>>,
     /// Every gateway route, in the order of gateways and names.
-    pub(crate) gateway_routes: Vec<LinkedGatewayRoute<'m>>,
+    pub gateway_routes: Vec<LinkedGatewayRoute<'m>>,
     /// By virtual node, the services that it calls, in the order of its backends.
     backends: Vec<Vec<usize>>,
     /// By virtual service.
@@ -61,35 +65,47 @@ pub struct Links<'m> {
 
 /// A route with its references.
 #[derive(Debug)]
-pub(crate) struct LinkedRoute<'m> {
-    pub(crate) number: usize,
-    pub(crate) id: RouteId,
-    pub(crate) router: usize,
-    pub(crate) name: &'m RouteName,
-    pub(crate) spec: &'m RouteSpec,
+pub struct LinkedRoute<'m> {
+    /// Its position in the order of the ids.
+    pub number: usize,
+    /// Its router and name.
+    pub id: RouteId,
+    /// The number of its virtual router.
+    pub router: usize,
+    /// Its name at the router.
+    pub name: &'m RouteName,
+    /// Its spec.
+    pub spec: &'m RouteSpec,
     /// The virtual node of each weighted target.
-    pub(crate) targets: Vec<usize>,
+    pub targets: Vec<usize>,
 }
 
 /// A gateway route with its references.
 #[derive(Debug)]
-pub(crate) struct LinkedGatewayRoute<'m> {
-    pub(crate) gateway: usize,
-    pub(crate) name: &'m GatewayRouteName,
-    pub(crate) service: Option<usize>,
+pub struct LinkedGatewayRoute<'m> {
+    /// The number of its virtual gateway.
+    pub gateway: usize,
+    /// Its name at the gateway.
+    pub name: &'m GatewayRouteName,
+    /// The number of the virtual service that it leads to.
+    pub service: Option<usize>,
 }
 
 /// The provider of a virtual service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Provider {
+pub enum Provider {
+    /// The virtual node with this number.
     Node(usize),
+    /// The virtual router with this number.
     Router(usize),
 }
 
 /// A caller of a virtual service, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum CallerNumber {
+pub enum CallerNumber {
+    /// The virtual node with this number.
     Node(usize),
+    /// The virtual gateway with this number.
     Gateway(usize),
 }
 
@@ -111,14 +127,14 @@ impl<'m> Links<'m> {
         );
         let routers = Numbered::new(mesh.routers.iter(), answering().filter_map(VirtualServiceProvider::router));
         let mut links = Self {
-            backends: vec![Vec::new(); nodes.len()],
-            providers: vec![None; services.len()],
-            callers_of_service: vec![Vec::new(); services.len()],
-            nodes_of_service: vec![Vec::new(); services.len()],
-            services_of_node: vec![Vec::new(); nodes.len()],
-            routes_of_node: vec![Vec::new(); nodes.len()],
-            services_of_router: vec![Vec::new(); routers.len()],
-            routes_of_router: vec![Vec::new(); routers.len()],
+            backends: vec![Vec::new(); nodes.count()],
+            providers: vec![None; services.count()],
+            callers_of_service: vec![Vec::new(); services.count()],
+            nodes_of_service: vec![Vec::new(); services.count()],
+            services_of_node: vec![Vec::new(); nodes.count()],
+            routes_of_node: vec![Vec::new(); nodes.count()],
+            services_of_router: vec![Vec::new(); routers.count()],
+            routes_of_router: vec![Vec::new(); routers.count()],
             gateways: Numbered::new(mesh.gateways.iter(), std::iter::empty()),
             routes: Vec::new(),
             gateway_routes: Vec::new(),
@@ -269,47 +285,54 @@ impl<'m> Links<'m> {
 /// Lookups by number. The names of the methods name the kind of the number; an unknown number has no entries.
 impl<'m> Links<'m> {
     /// The services that a virtual node calls, in the order of its backends.
-    pub(crate) fn backends(&self, node: usize) -> &[usize] {
+    #[must_use]
+    pub fn backends(&self, node: usize) -> &[usize] {
         list(&self.backends, node)
     }
 
     /// The provider of a virtual service.
-    pub(crate) fn provider(&self, service: usize) -> Option<Provider> {
+    #[must_use]
+    pub fn provider(&self, service: usize) -> Option<Provider> {
         self.providers.get(service).copied().flatten()
     }
 
     /// The callers of a virtual service, each once: virtual nodes first.
-    pub(crate) fn callers(&self, service: usize) -> &[CallerNumber] {
+    #[must_use]
+    pub fn callers(&self, service: usize) -> &[CallerNumber] {
         list(&self.callers_of_service, service)
     }
 
     /// The virtual nodes that may serve a virtual service.
-    pub(crate) fn nodes_behind(&self, service: usize) -> &[usize] {
+    #[must_use]
+    pub fn nodes_behind(&self, service: usize) -> &[usize] {
         list(&self.nodes_of_service, service)
     }
 
     /// The virtual services that a virtual router provides.
-    pub(crate) fn services_through(&self, router: usize) -> &[usize] {
+    #[must_use]
+    pub fn services_through(&self, router: usize) -> &[usize] {
         list(&self.services_of_router, router)
     }
 
     /// The routes of a virtual router.
-    pub(crate) fn routes_through(&self, router: usize) -> impl Iterator<Item = &LinkedRoute<'m>> {
+    pub fn routes_through(&self, router: usize) -> impl Iterator<Item = &LinkedRoute<'m>> {
         list(&self.routes_of_router, router).iter().filter_map(|route| self.routes.get(*route))
     }
 
     /// The virtual services that a virtual node may serve.
-    pub(crate) fn services_at(&self, node: usize) -> &[usize] {
+    #[must_use]
+    pub fn services_at(&self, node: usize) -> &[usize] {
         list(&self.services_of_node, node)
     }
 
     /// The routes with a virtual node as target.
-    pub(crate) fn routes_at(&self, node: usize) -> &[usize] {
+    #[must_use]
+    pub fn routes_at(&self, node: usize) -> &[usize] {
         list(&self.routes_of_node, node)
     }
 
     /// The caller of a number.
-    pub(crate) fn caller(&self, number: CallerNumber) -> Option<ServiceCaller> {
+    pub fn caller(&self, number: CallerNumber) -> Option<ServiceCaller> {
         match number {
             CallerNumber::Node(node) => self.nodes.name(node).cloned().map(ServiceCaller::VirtualNode),
             CallerNumber::Gateway(gateway) => self.gateways.name(gateway).cloned().map(ServiceCaller::VirtualGateway),

@@ -6,7 +6,7 @@ use std::hash::Hash;
 /// The resources of a kind, each with a number: its position in the order of the names. Missing resources with
 /// references have numbers, too, so that an order by number is an order by name.
 #[derive(Debug)]
-pub(crate) struct Numbered<'m, N, T> {
+pub struct Numbered<'m, N, T> {
     all: Vec<(&'m N, Option<&'m T>)>,
     numbers: HashMap<&'m N, usize>,
 }
@@ -29,27 +29,30 @@ impl<'m, N: Ord + Hash, T> Numbered<'m, N, T> {
     }
 
     /// The number of a name.
-    pub(crate) fn number(&self, name: &N) -> Option<usize> {
+    pub fn number(&self, name: &N) -> Option<usize> {
         self.numbers.get(name).copied()
     }
 
     /// The name of a number.
-    pub(crate) fn name(&self, number: usize) -> Option<&'m N> {
+    #[must_use]
+    pub fn name(&self, number: usize) -> Option<&'m N> {
         self.all.get(number).map(|(name, _)| *name)
     }
 
     /// The resource of a number, if it exists.
-    pub(crate) fn get(&self, number: usize) -> Option<&'m T> {
+    #[must_use]
+    pub fn get(&self, number: usize) -> Option<&'m T> {
         self.all.get(number).and_then(|(_, resource)| *resource)
     }
 
     /// Every number in order, with its name and its resource if it exists.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'m N, Option<&'m T>)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&'m N, Option<&'m T>)> {
         self.all.iter().copied()
     }
 
     /// The number of names.
-    pub(crate) const fn len(&self) -> usize {
+    #[must_use]
+    pub const fn count(&self) -> usize {
         self.all.len()
     }
 }

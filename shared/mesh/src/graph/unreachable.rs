@@ -38,7 +38,8 @@ pub fn unreachable_routes(mesh: &Mesh) -> Vec<Unreachable> {
 }
 
 /// Every unreachable route, with prepared links.
-pub(crate) fn unreachable_routes_along(links: &Links<'_>) -> Vec<Unreachable> {
+#[must_use]
+pub fn unreachable_routes_along(links: &Links<'_>) -> Vec<Unreachable> {
     let mut found = Vec::new();
     for (number, (_, router)) in links.routers.iter().enumerate() {
         let Some(router) = router else { continue };

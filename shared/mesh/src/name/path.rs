@@ -227,7 +227,7 @@ impl ResourcePath {
 
     /// The same path, sharing the allocation of the mesh's name if it is equal.
     #[must_use]
-    pub(crate) fn sharing(mut self, name: &MeshName) -> Self {
+    pub fn sharing(mut self, name: &MeshName) -> Self {
         let own = match &mut self {
             Self::Mesh(mesh)
             | Self::VirtualNode(mesh, _)

@@ -39,23 +39,26 @@ pub(crate) trait Wire: Sized {
 
 /// The composition of a shape, down to JSON's own types.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Shape {
+pub enum Shape {
     /// An object with these members; also a union, which has exactly one of them.
     Object(&'static [ShapeMember]),
     /// A list of items of a shape.
     List(fn() -> Shape),
+    /// A JSON string.
     Text,
+    /// A JSON number.
     Number,
+    /// A JSON boolean.
     Boolean,
 }
 
 /// A member of an object's shape.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ShapeMember {
+pub struct ShapeMember {
     /// Its name in JSON.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Its shape, as a function because constants cannot call one.
-    pub(crate) shape: fn() -> Shape,
+    pub shape: fn() -> Shape,
 }
 
 /// A union of the API: an object with exactly one member.

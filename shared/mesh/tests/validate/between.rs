@@ -1,10 +1,10 @@
 //! Rules between two resources, whichever of them is written.
 
 use mesh::graph::Mesh;
-use mesh::name::ResourcePath;
-use mesh::spec::Spec;
 use mesh::validate::{self, Refusal, Violation};
 use serde_json::{Value, json};
+
+use super::references::{gateway_route, mesh_of, node, put, read, route, router};
 
 /// A gateway, a router with a node behind it, and a node that provides a service itself. No member names a port.
 fn shop() -> Mesh {
@@ -19,55 +19,6 @@ fn shop() -> Mesh {
         ("virtualGateway/edge/gatewayRoute/orders", gateway_route("orders.local", None, None)),
         ("virtualGateway/edge/gatewayRoute/prices", gateway_route("prices.local", None, None)),
     ])
-}
-
-pub(super) fn mesh_of(resources: &[(&str, Value)]) -> Mesh {
-    let mut mesh = Mesh::new("shop".parse().unwrap());
-    for (name, spec) in resources {
-        put(&mut mesh, name, spec);
-    }
-    mesh
-}
-
-pub(super) fn put(mesh: &mut Mesh, name: &str, spec: &Value) {
-    let (path, spec) = read(name, spec);
-    mesh.insert(path, spec).unwrap();
-}
-
-pub(super) fn read(name: &str, spec: &Value) -> (ResourcePath, Spec) {
-    let path = ResourcePath::parse(&format!("mesh/shop/{name}")).unwrap();
-    let spec = validate::parse(path.kind(), spec).unwrap();
-    (path, spec)
-}
-
-fn listeners(of: &[(u16, &str)]) -> Value {
-    of.iter().map(|(port, protocol)| json!({"portMapping": {"port": port, "protocol": protocol}})).collect()
-}
-
-pub(super) fn node(of: &[(u16, &str)]) -> Value {
-    json!({"listeners": listeners(of), "serviceDiscovery": {"dns": {"hostname": "n.local"}}})
-}
-
-pub(super) fn router(of: &[(u16, &str)]) -> Value {
-    json!({"listeners": listeners(of)})
-}
-
-pub(super) fn route(kind: &str, targets: &[(&str, Option<u16>)], port: Option<u16>) -> Value {
-    let target = |(node, port): &(&str, Option<u16>)| json!({"virtualNode": node, "weight": 1, "port": port});
-    let targets: Vec<Value> = targets.iter().map(target).collect();
-    json!({kind: {"match": matches(kind, port), "action": {"weightedTargets": targets}}})
-}
-
-fn matches(kind: &str, port: Option<u16>) -> Value {
-    match kind {
-        "httpRoute" | "http2Route" => json!({"prefix": "/", "port": port}),
-        _ => json!({"port": port}),
-    }
-}
-
-pub(super) fn gateway_route(service: &str, port: Option<u16>, target_port: Option<u16>) -> Value {
-    let target = json!({"virtualService": {"virtualServiceName": service}, "port": target_port});
-    json!({"httpRoute": {"match": matches("httpRoute", port), "action": {"target": target}}})
 }
 
 fn broken_by(mesh: &Mesh, name: &str, spec: &Value) -> Vec<Violation> {

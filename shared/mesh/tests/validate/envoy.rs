@@ -8,7 +8,7 @@ use mesh::spec::{Refusal, Violation};
 use mesh::validate;
 use serde_json::{Value, json};
 
-use super::between::{gateway_route as to_service, mesh_of, put, read};
+use super::references::{gateway_route as to_service, mesh_of, put, read};
 use super::samples::{check, client_tls, gateway_route, http_route, node, port, target};
 
 fn logging(file: Value) -> Value {

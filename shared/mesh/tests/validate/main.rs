@@ -3,11 +3,12 @@
 #[cfg(test)]
 mod accepted;
 #[cfg(test)]
-mod admission;
-#[cfg(test)]
 mod between;
 #[cfg(test)]
 mod envoy;
+#[cfg(test)]
+#[path = "../references/mod.rs"]
+mod references;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use mesh::certificates::Fingerprint;
-use mesh::policy::HostPort;
+use policy::HostPort;
 
 use crate::PortError;
 

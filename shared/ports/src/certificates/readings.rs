@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use futures::stream::{self, StreamExt};
 use mesh::certificates::{Anchor, CertificateSource, Chain, Inventory, KeyLocation, Readings, SourceReading};
 use mesh::graph::Mesh;
-use mesh::policy::CertificatesPolicy;
+use policy::CertificatesPolicy;
 
 use super::{
     AuthorityArn, CertificateArn, CertificateAuthority, CertificateKind, CertificateStore, SecretBundles, SecretId,

@@ -1,9 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use decisions::failover::{CountedMetric, MetricData, MetricUse, metric_name};
 use jiff::Timestamp;
 use mesh::alarm::{Alarm, AlarmName, AlarmState, Contributor, MuteRule};
-use mesh::failover::{CountedMetric, MetricData, MetricUse, metric_name};
 
 use super::{Cell, Faults};
 use crate::{AlarmReader, PortError, PortErrorKind};

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use mesh::edges::{Edge, TlsVerdict};
 use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
-use mesh::pack::{Finding, Severity};
+use policy::edges::{Edge, TlsVerdict};
+use rules::pack::{Finding, Severity};
 
 use super::layout::{BOX_HEIGHT, BOX_WIDTH, Layout, SPACE, layout};
 use crate::visible::visible;

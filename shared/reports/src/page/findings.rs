@@ -1,6 +1,6 @@
 //! The findings in the order of the page: by rule, then by root cause.
 
-use mesh::pack::{Finding, RuleName, Severity};
+use rules::pack::{Finding, RuleName, Severity, rule_named};
 use serde_json::Value;
 
 use crate::causes::{Cause, RuleGroup, group};
@@ -53,7 +53,7 @@ pub(super) fn groups(findings: &[Finding], context: &FindingContext<'_>) -> Vec<
 }
 
 fn rule_view(group_of_rule: &RuleGroup<'_>, context: &FindingContext<'_>) -> RuleView {
-    let rule = group_of_rule.rule.rule();
+    let rule = rule_named(group_of_rule.rule);
     let (findings, causes) = (group_of_rule.count(), group_of_rule.causes.len());
     let mut counts = count(findings, "finding");
     if causes < findings {

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use mesh::edges::Edge;
 use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
+use policy::edges::Edge;
 
 /// The width of a box.
 pub(super) const BOX_WIDTH: usize = 190;

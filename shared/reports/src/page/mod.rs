@@ -18,9 +18,9 @@ use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use mesh::edges::Edge;
 use mesh::graph::Mesh;
-use mesh::pack::{Evaluation, Finding, Severity};
+use policy::edges::Edge;
+use rules::pack::{Evaluation, Finding, Severity};
 use sha2::{Digest as _, Sha256};
 
 use crate::sarif::FileLine;

@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 use mesh::certificates::Readings;
-use mesh::edges::{Edge, edges};
 use mesh::graph::Mesh;
 use mesh::name::{ResourceKind, ResourcePath};
-use mesh::pack::{Evaluation, judge};
-use mesh::policy::Policy;
 use mesh::spec::Spec;
+use policy::Policy;
+use policy::edges::{Edge, edges};
 use reports::{History, MeshReport, page};
+use rules::pack::{Evaluation, judge};
 use serde_json::{Value, json};
 
 /// A mesh with all values that a page shows of it.

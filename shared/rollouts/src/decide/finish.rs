@@ -1,7 +1,7 @@
 //! The last writes of a rollout: the promotion, and the rollback.
 
-use mesh::policy::HookStage;
-use mesh::weights::Writer;
+use decisions::weights::Writer;
+use policy::HookStage;
 
 use super::{Decider, Next};
 use crate::evidence::{Evidence, evidence};

@@ -1,6 +1,6 @@
 //! The state paused: gates can still fail the rollout, and it ends by its cause, a command or its limit.
 
-use mesh::policy::Mode;
+use policy::Mode;
 
 use super::{Decider, Next};
 use crate::evidence::{Evidence, evidence};

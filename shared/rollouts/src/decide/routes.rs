@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use mesh::failover::{Memory, RouteRecord, current_record};
+use decisions::failover::{Memory, RouteRecord, current_record};
+use decisions::weights::{Admission, EndReason, LayerKind, LayerLimits, StoredLayers, Writer, admit};
 use mesh::name::RouteId;
-use mesh::weights::{Admission, EndReason, LayerKind, LayerLimits, StoredLayers, Writer, admit};
 
 use super::Decider;
 use crate::layers::{RouteChange, RoutePlan, plan};

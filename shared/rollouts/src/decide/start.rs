@@ -1,6 +1,6 @@
 //! The states before the first write.
 
-use mesh::policy::{HookStage, Mode};
+use policy::{HookStage, Mode};
 
 use super::{Decider, Next};
 use crate::evidence::{Evidence, connected, evidence};

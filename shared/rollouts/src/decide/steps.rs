@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use mesh::name::RouteId;
-use mesh::policy::{AtEnd, HookStage, Mode};
+use policy::{AtEnd, HookStage, Mode};
 
 use super::{Decider, Next};
 use crate::evidence::{Evidence, connected, evidence};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use decisions::failover::RouteRecord;
+use decisions::weights::{Edit, EndReason, Phase};
 use mesh::alarm::AlarmState;
-use mesh::failover::RouteRecord;
-use mesh::weights::{Edit, EndReason, Phase};
 use rollouts::{ProxyFacts, RolloutState};
 use serde_json::json;
 
@@ -71,7 +71,7 @@ fn gate_that_fails_in_any_state_with_weight_rolls_back_to_the_exact_split() {
         assert_eq!(world.record().failure.as_ref().unwrap().code, "GateFailed", "{state:?}");
         assert_eq!(world.pages, ["GateFailed"], "{state:?}");
         let record = world.route_record(ALL);
-        let end = record.layers.end_of(mesh::weights::LayerKind::Rollout, "r1").unwrap();
+        let end = record.layers.end_of(decisions::weights::LayerKind::Rollout, "r1").unwrap();
         assert_eq!(end.reason, EndReason::RolledBack);
     }
 }
@@ -317,7 +317,7 @@ fn harm_of_a_later_step_rolls_back() {
     let mut world = World::new(&json!({}));
     world.run();
     world.harms =
-        vec![mesh::failover::HarmFact { id: "dangling-reference".to_owned(), text: "v2 is missing".to_owned() }];
+        vec![decisions::failover::HarmFact { id: "dangling-reference".to_owned(), text: "v2 is missing".to_owned() }];
     world.minutes(5);
     assert_eq!((world.state(), world.weights(ALL)), (RolloutState::RolledBack, vec![100, 0]));
     assert_eq!(world.record().failure.as_ref().unwrap().code, "Harmful");

@@ -3,7 +3,7 @@
 
 use mesh::alarm::AlarmState;
 use mesh::certificates::SourceReading;
-use mesh::policy::Mode;
+use policy::Mode;
 use proptest::prelude::*;
 use rollouts::{CommandKind, HookAnswer, RolloutState, command};
 use serde_json::json;

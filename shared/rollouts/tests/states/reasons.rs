@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use mesh::reason_catalogue::reason_tables;
+use rules::reason_catalogue::reason_tables;
 
 #[test]
 fn each_code_is_in_the_catalogue() {

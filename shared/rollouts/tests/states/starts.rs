@@ -1,9 +1,9 @@
 //! The states before the first write: what refuses a rollout, and what it waits for.
 
+use decisions::failover::HarmFact;
 use mesh::alarm::AlarmState;
 use mesh::certificates::SourceReading;
-use mesh::failover::HarmFact;
-use mesh::policy::Mode;
+use policy::Mode;
 use rollouts::RolloutState;
 use serde_json::{Value, json};
 

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use decisions::failover::{HarmFact, KillSwitchFact, Memory, RouteFacts, RouteRecord};
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::{Alarm, AlarmSource, AlarmState, MetricQuery, MetricTerm};
 use mesh::certificates::SourceReading;
-use mesh::failover::{HarmFact, KillSwitchFact, Memory, RouteFacts, RouteRecord};
 use mesh::name::RouteId;
-use mesh::policy::{Mode, Policy, RolloutRequest};
-use mesh::weights::WeightSplit;
+use mesh::split::WeightSplit;
+use policy::{Mode, Policy, RolloutRequest};
 use rollouts::{
     CommandKind, Decision, Facts, HookAnswer, HookReading, Measure, MetricReading, ProxyFact, ProxyFacts,
     RolloutRecord, RolloutState, SeriesCaller, SeriesId, command, decide, news, resolve,

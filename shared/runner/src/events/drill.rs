@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use mesh::name::MeshName;
-use mesh::policy::{DrillName, DrillPlanPolicy};
+use policy::{DrillName, DrillPlanPolicy};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

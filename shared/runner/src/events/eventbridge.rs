@@ -1,7 +1,7 @@
 //! Parses events of EventBridge, by their `detail-type`.
 
 use mesh::name::{MeshName, RouteId, RouteName, VirtualRouterName};
-use mesh::policy::RolloutRequest;
+use policy::RolloutRequest;
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -1,10 +1,10 @@
 //! Writes to the App Mesh API as CloudTrail records them, and as the control plane reports them in the same shape.
 
-use mesh::audit::ApiCaller as Caller;
 use mesh::name::{
     AccountId, Arn, GatewayRouteName, MeshName, ResourceKind, ResourcePath, RouteId, RouteName, VirtualGatewayName,
     VirtualNodeName, VirtualRouterName, VirtualServiceName,
 };
+use rules::audit::ApiCaller as Caller;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use mesh::name::MeshName;
-use mesh::policy::{Budget, Policy};
+use policy::{Budget, Policy};
 use ports::memory::{Faults, MemoryPolicy, MemoryPorts};
 use ports::{
     BudgetWindow, BusEvent, Clock as _, Deadline, MeshReader as _, Notice, PortError, StateKey, StateStore as _,
@@ -214,10 +214,10 @@ pub(crate) struct Seen {
 
 impl ObservationData for Seen {
     fn recorded(&self, policy: &Policy, now: Timestamp) -> Observation {
-        let facts = mesh::compliance::ResourceFacts::from_resources(&mesh_name(), []).unwrap();
+        let facts = rules::compliance::ResourceFacts::from_resources(&mesh_name(), []).unwrap();
         let facts = ComplianceFacts::new(&facts, []);
         let observation = ComplianceObservation { now, facts, policy: policy.clone() };
-        Observation::Compliance(mesh::compliance::Topic::Tags, Box::new(observation))
+        Observation::Compliance(rules::compliance::Topic::Tags, Box::new(observation))
     }
 
     fn object(&self, now: Timestamp, _: &str) -> String {

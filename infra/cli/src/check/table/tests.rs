@@ -1,9 +1,9 @@
 //! Tests of the table at several widths.
 
 use mesh::certificates::Readings;
-use mesh::pack::judge;
-use mesh::policy::Policy;
-use mesh::readers::{File, Surroundings, read_all};
+use policy::Policy;
+use readers::{File, Surroundings, read_all};
+use rules::pack::judge;
 
 use super::super::files::Text;
 use super::super::judged::Judged;
@@ -22,7 +22,7 @@ fn table(files: &[(&str, &str)], layout: Layout) -> String {
         .map(|(name, text)| Text { name: (*name).to_owned(), content: (*text).to_owned(), named: true })
         .collect();
     let policy = Policy::built_in().unwrap();
-    let mut evaluation = mesh::pack::Evaluation { findings: Vec::new(), waived: Vec::new() };
+    let mut evaluation = rules::pack::Evaluation { findings: Vec::new(), waived: Vec::new() };
     for of_mesh in reading.meshes().values() {
         let judged = judge(of_mesh, &Readings::default(), &policy, jiff::Timestamp::UNIX_EPOCH);
         evaluation.findings.extend(judged.findings);

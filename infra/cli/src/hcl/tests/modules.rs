@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use mesh::readers::{Defect, Note, Skipped};
+use readers::{Defect, Note, Skipped};
 
 use super::*;
 

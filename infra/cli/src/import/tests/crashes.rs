@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use imports::InputOptions;
-use mesh::readers::Surroundings;
+use readers::Surroundings;
 
 use super::faulty_api::{Fault, FaultyApi};
 use super::*;
@@ -40,7 +40,7 @@ const FLAGS: [&str; 3] = ["--prune", "--yes", "--allow-cuts"];
 /// The resources of a text, in another mesh.
 fn in_mesh(text: &str, mesh: &str) -> Desired {
     let text = text.replace("\"shop\"", &format!("\"{mesh}\""));
-    let reading = mesh::readers::read(&text, "mesh.json", &Surroundings::default()).unwrap();
+    let reading = readers::read(&text, "mesh.json", &Surroundings::default()).unwrap();
     Desired::from_reading(&reading, &InputOptions::default()).unwrap()
 }
 

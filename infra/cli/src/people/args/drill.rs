@@ -4,7 +4,7 @@ use clap::Subcommand;
 use jiff::SignedDuration;
 use mesh::alarm::AlarmName;
 use mesh::name::{MeshName, VirtualNodeName};
-use mesh::policy::{DRILL_DURATION, DrillName, Period};
+use policy::{DRILL_DURATION, DrillName, Period};
 
 use super::{Place, Shape, Signature};
 

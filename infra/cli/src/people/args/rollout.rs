@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use mesh::name::MeshName;
-use mesh::policy::RolloutId;
+use policy::RolloutId;
 
 use super::{Place, Shape, Signature};
 

@@ -1,6 +1,6 @@
 //! The reasons why a command on a rollout fails.
 
-use mesh::policy::{RolloutId, RolloutRequestError};
+use policy::{RolloutId, RolloutRequestError};
 use rollouts::CommandError;
 use thiserror::Error;
 

@@ -1,7 +1,7 @@
 //! Finds the documents of rollouts.
 
 use mesh::name::MeshName;
-use mesh::policy::RolloutId;
+use policy::RolloutId;
 use ports::{StateKey, StateView};
 use records::{RolloutIndex, read_record};
 use rollouts::RolloutRecord;

@@ -4,9 +4,9 @@ use std::io::Read as _;
 use std::path::Path;
 
 use mesh::name::{ResourceKind, ResourcePath, RouteId};
-use mesh::policy::{RolloutId, RolloutRequest, RouteSelection};
 use mesh::resource::Resource;
 use mesh::spec::VirtualServiceProvider;
+use policy::{RolloutId, RolloutRequest, RouteSelection};
 use ports::{JournalEntry, Note, StateKey, StoreOutcome};
 use records::{Layout, write_record};
 use rollouts::{RolloutRecord, resolve};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser as _;
 use jiff::SignedDuration;
 use mesh::name::{ResourcePath, RouteId};
-use mesh::policy::Policy;
+use policy::Policy;
 use ports::certificates::{AcknowledgedSecrets, ProxyStream};
 use ports::memory::{MemoryPolicy, MemoryPorts};
 use ports::{Clock as _, Deadline};

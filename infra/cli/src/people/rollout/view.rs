@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
+use decisions::failover::Memory;
+use decisions::weights::rollout_split;
 use jiff::Timestamp;
-use mesh::failover::Memory;
 use mesh::name::{ResourcePath, RouteId};
 use mesh::resource::Resource;
-use mesh::weights::rollout_split;
 use ports::StateKey;
 use records::route_memory;
 use rollouts::{GateResult, RolloutRecord, RolloutState};

@@ -1,7 +1,7 @@
 //! Tests of `alarms` over memory ports.
 
-use mesh::monitoring::{Metrics, required};
-use mesh::policy::FailoverPolicy;
+use decisions::monitoring::{Metrics, required};
+use policy::FailoverPolicy;
 use serde_json::Value;
 
 use super::*;

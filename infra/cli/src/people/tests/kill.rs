@@ -1,10 +1,10 @@
 //! `kill on` during a drill: it is listed, and ended and restored with `--restore-first`.
 
+use decisions::failover::{LayerChange, OwedNote, RouteRecord, layer_write};
+use decisions::weights::{DrillLayer, Receiver, Receivers};
 use drills::{Drill, DrillPhase, DrillPlan, DrilledRoute, MeshDrills, RequestAction};
 use jiff::SignedDuration;
-use mesh::failover::{LayerChange, OwedNote, RouteRecord, layer_write};
-use mesh::policy::{ComeBack, Period};
-use mesh::weights::{DrillLayer, Receiver, Receivers};
+use policy::{ComeBack, Period};
 use ports::memory::{Effect, Failure, Fault};
 use ports::{StateKey, Stored};
 use records::{DrillsRecord, read_record, write_record};
@@ -34,12 +34,12 @@ async fn drilled() -> Shop {
     let layer = DrillLayer { id: "d1".to_owned(), node: node.clone(), since: now, restore_by };
     let ready = vec![Receiver { node: "cart-v2".parse().unwrap(), limit: None, first: false }];
     let receivers = Receivers { ready, present: before.clone() };
-    let facts = mesh::failover::RouteFacts {
+    let facts = decisions::failover::RouteFacts {
         id: cart(),
         uid: data.metadata.uid.clone(),
         version: 1,
         split: before.clone(),
-        memory: mesh::failover::Memory::None,
+        memory: decisions::failover::Memory::None,
         restore_tag: None,
         data_points: [].into(),
         alarm_data: [].into(),
@@ -47,7 +47,7 @@ async fn drilled() -> Shop {
         written_by: None,
     };
     let owed = OwedNote { code: "x".to_owned(), text: "x".to_owned() };
-    let policy = mesh::policy::Policy::read("version: 1\n").unwrap().failover.failback;
+    let policy = policy::Policy::read("version: 1\n").unwrap().failover.failback;
     let change = LayerChange::DrillStart(layer);
     let write = layer_write(&facts, &record, change, &receivers, owed, &policy, None, now).unwrap();
     shop.ports.mesh.edit(&cart(), serde_json::from_value(spec(&write.to.weights())).unwrap());

@@ -72,7 +72,7 @@ async fn route_document_of_format_1_works_in_all_commands() {
     shop.minutes(1).await;
     let key = StateKey::route(&cart());
     let mut stored = shop.ports.state.stored(&key).unwrap();
-    stored.document = later::<mesh::failover::RouteRecord>(&key, &stored.document);
+    stored.document = later::<decisions::failover::RouteRecord>(&key, &stored.document);
     shop.ports.state.put(&key, stored);
     let status = shop.run("meshwarden status").await.unwrap();
     assert!(status.contains("shifted") && status.contains("cart-v1:8 cart-v2:2"), "{status}");

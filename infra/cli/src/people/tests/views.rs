@@ -105,7 +105,7 @@ async fn certificate_decisions_are_replayed() {
         "meshes": { "shop": { "mode": "observe", "has": has, "memory": "none" } }, "leaves": [], "trusts": [],
         "meetings": [], "authorities": [], "killSwitch": null, "budgetUsed": 0,
     });
-    let policy = mesh::policy::CertificatesPolicy::default();
+    let policy = policy::CertificatesPolicy::default();
     let observed = json!({ "now": "2026-11-20T10:00:00Z", "facts": facts, "harms": [], "policy": policy });
     let mut entry = json!({ "function": "certificate-rotation", "resource": "mesh/shop", "decision": "keep",
         "reason": "Seen", "plan": null, "observed": observed });
@@ -221,7 +221,8 @@ async fn the_end_of_a_certificate_and_a_rotation_that_fails_are_in_the_status() 
     let mut model = mesh::graph::Mesh::new("shop".parse().unwrap());
     let path = "mesh/shop/virtualNode/cart-v1".parse().unwrap();
     model.insert_resource(shop.ports.mesh.resource(&path).unwrap()).unwrap();
-    let source = mesh::rotation::MeshCertificates::from_mesh(&model).leaves.into_keys().next().unwrap().to_string();
+    let source =
+        decisions::rotation::MeshCertificates::from_mesh(&model).leaves.into_keys().next().unwrap().to_string();
     let key = StateKey::certificate(&source);
     for (failures, leaf, expected) in [
         (failures.clone(), Value::Null, "rotation failed 2 times, last 2026-11-20T10:00:00Z: the CA is away"),
@@ -295,10 +296,10 @@ async fn status_counts_findings_in_parts_and_shows_unreadable_documents() {
 /// Decisions of tag- and egress-compliance are replayed, for one resource or for the whole mesh.
 #[tokio::test]
 async fn decisions_on_tags_and_egress_are_made_again() {
-    use mesh::compliance::{ComplianceVerdict, DecisionScope, ResourceFacts, Topic, decide};
+    use rules::compliance::{ComplianceVerdict, DecisionScope, ResourceFacts, Topic, decide};
     let shop = Shop::open();
     let (node, other) = ("mesh/shop/virtualNode/cart-v1", "mesh/shop/virtualNode/cart-v2");
-    let policy = mesh::policy::Policy::read("version: 1\ntags: {required: [{key: owner}]}\n").unwrap();
+    let policy = policy::Policy::read("version: 1\ntags: {required: [{key: owner}]}\n").unwrap();
     for (function, topic) in [("tag-compliance", Topic::Tags), ("egress-compliance", Topic::Egress)] {
         let resources: Vec<_> = ["mesh/shop", node, other]
             .into_iter()

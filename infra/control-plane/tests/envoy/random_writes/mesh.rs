@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use mesh::certificates::Readings;
-use mesh::edges::{Edge, TlsVerdict as Verdict, edges};
 use mesh::graph::{Gateway, Mesh, Router};
 use mesh::name::{ResourcePath, VirtualNodeName};
 use mesh::spec::{
@@ -12,6 +11,7 @@ use mesh::spec::{
     VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec, VirtualServiceProvider,
 };
 use mesh::traffic::{Flow, Landing, flows_of, understands};
+use policy::edges::{Edge, TlsVerdict as Verdict, edges};
 use serde_json::Value;
 
 use super::specs::{CLIENT, GATEWAY};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use control_plane::{AdmissionMode, AdmissionSettings};
 use futures::future::join_all;
-use mesh::pack::Severity;
+use rules::pack::Severity;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use mesh::certificates::Fingerprint;
-use mesh::policy::HostPort;
+use policy::HostPort;
 
 use crate::certificates::HandshakeProbe;
 use crate::memory::{Cell, Faults};
