@@ -49,7 +49,7 @@ const VAGUE: [&str; 38] = [
 ];
 
 /// The number of occurrences per folder that are left. A new occurrence fails; lower the number with each removal.
-const LEFT: [(&str, usize); 20] = [
+const LEFT: [(&str, usize); 24] = [
     ("CHANGELOG.md", 3),
     ("functions/certificate-rotation", 1),
     ("functions/change-audit", 5),
@@ -65,9 +65,13 @@ const LEFT: [(&str, usize); 20] = [
     ("infra/template.yaml", 1),
     ("infra/xtask", 3),
     ("shared/compliance", 10),
+    ("shared/decisions", 6),
     ("shared/drills", 8),
-    ("shared/mesh", 47),
+    ("shared/mesh", 16),
+    ("shared/policy", 2),
+    ("shared/readers", 4),
     ("shared/records", 5),
+    ("shared/rules", 19),
     ("shared/xds", 4),
     ("tests/src", 1),
 ];

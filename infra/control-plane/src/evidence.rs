@@ -1,11 +1,11 @@
-//! Evidence about proxies, merged over all replicas: who is connected, and what they acknowledged.
+//! Evidence about proxies, merged over all replicas: the connected proxies, and the versions that they acknowledged.
 //!
 //! ```text
 //!  streams of this replica --> facts --> chunks --> registry of the shared store
 //!                                                      |
 //!  facts of this replica, and of every other one <-----+
 //!            |
-//!            +--> gate: merge --> connected instances, and what is unknown --> GET /proxies
+//!            +--> gate: merge --> connected instances, unknown ones --> GET /proxies
 //! ```
 //!
 //! - `facts` are what a replica reports about its streams, `chunks` their stored form.

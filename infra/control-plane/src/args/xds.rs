@@ -21,7 +21,7 @@ pub(crate) struct XdsArgs {
     #[arg(long, value_name = "FILE", requires = "xds_tls_cert")]
     xds_tls_key: Option<PathBuf>,
     /// How proxies authenticate where `--xds` does not set it: `none`, any proxy on this machine; `mtls`, proxies
-    /// whose certificate names their node; `token`, proxies with a token for their node (`--token-key`), over TLS; `unix`, proxies of certain users, through a socket. Default: `none`.
+    /// with a certificate that names their node; `token`, proxies with a token for their node (`--token-key`), over TLS; `unix`, proxies of certain users, through a socket. Default: `none`.
     #[arg(long, value_name = "HOW")]
     xds_auth: Option<XdsAuthMethod>,
     /// With `mtls`: the CA certificates of the proxies' certificates.

@@ -130,7 +130,7 @@ pub(crate) struct MergedEvidence {
     pub(crate) replicas: Vec<(Uuid, ReplicaCondition, Sequence)>,
     /// The connected instances, with their replica.
     pub(crate) connected: Vec<(Uuid, InstanceFacts)>,
-    /// What is unknown. Nothing may be concluded about the proxies that it names.
+    /// The unknown proxies. No conclusion about them is allowed.
     pub(crate) unknown: Vec<Unknown>,
 }
 

@@ -19,7 +19,7 @@ const STALE_REPORT: Duration = Duration::from_secs(15);
 pub(crate) enum Freshness {
     /// It is, and the other replicas know this one.
     Current,
-    /// Another replica may have a newer state. Proxies are served only what they have, so that none goes back.
+    /// Another replica may have a newer state. Proxies get only the versions that they have, so that none goes back.
     Stale,
     /// It has been stale for so long that no proxy may be served.
     Expired,

@@ -75,7 +75,7 @@ impl AdsState {
         Ok(report)
     }
 
-    /// The evidence of all replicas, once those that are live have reported the head, or after some time.
+    /// The evidence of all replicas, once the live ones have reported the head, or after some time.
     async fn merged(self: &Arc<Self>, head: Sequence, is_head: bool) -> Result<MergedEvidence, LogError> {
         let store = self.registry.store();
         // The report includes all earlier writes.
@@ -131,7 +131,7 @@ impl AdsState {
     }
 }
 
-/// The replicas, and what is unknown.
+/// The replicas, and the unknown proxies.
 fn frame(merged: &MergedEvidence) -> Map<String, Value> {
     let replicas = merged.replicas.iter().map(
         |(id, condition, sequence)| json!({"id": id.to_string(), "state": condition.name(), "sequence": sequence}),

@@ -130,7 +130,7 @@ impl StreamRegistry {
         self.left.list(Instant::now())
     }
 
-    /// The store, whose freshness decides what streams get.
+    /// The store, whose freshness decides about the content of streams.
     pub(super) fn store(&self) -> &Arc<Store> {
         &self.store
     }

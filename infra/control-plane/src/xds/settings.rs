@@ -37,7 +37,7 @@ pub struct XdsSettings {
     /// The most concurrent streams of one resource. Default: 50.
     pub streams_per_proxy: usize,
     /// How long a stream stays open, give or take a tenth; `None` never ends it. With several replicas, streams that end
-    /// spread over those that started later. Default: 30 minutes with a shared store.
+    /// spread over the ones that started later. Default: 30 minutes with a shared store.
     pub stream_age: Option<Duration>,
     /// The source of certificates.
     pub secrets: Arc<dyn Secrets>,

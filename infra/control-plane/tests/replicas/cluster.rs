@@ -62,7 +62,7 @@ impl ReplicaProcess {
         http.get(format!("{}{path}", self.endpoint)).send().await.map_or(0, |answer| answer.status().as_u16())
     }
 
-    /// `GET /proxies`, with what is unknown.
+    /// `GET /proxies`, with the unknown proxies.
     pub(crate) async fn proxies(&self, http: &Client) -> Value {
         let request = http.get(format!("{}/proxies", self.endpoint)).header("x-meshwarden-evidence", "2");
         match request.send().await {

@@ -68,7 +68,7 @@ impl ProxyEvidence for AppMesh {
         };
         let is_complete = body.get("complete").is_none_or(|complete| *complete == Value::Bool(true));
         if !is_complete && unknown.is_empty() {
-            return Err(unreadable("it is incomplete, and says nothing about what is unknown".to_owned()));
+            return Err(unreadable("it is incomplete, and does not name the unknown proxies".to_owned()));
         }
         Ok(ProxyReport { streams, unknown })
     }
@@ -96,7 +96,7 @@ fn redirected(mut request: HttpRequest) -> Result<HttpRequest, UnexpectedUri> {
     if matches!(moved, Some(Ok(()))) { Ok(request) } else { Err(UnexpectedUri { uri }) }
 }
 
-/// Parses what is unknown. The error is the name of the missing member. An entry about no proxy is one about all of them.
+/// Parses the unknown proxies. The error is the name of the missing member. An entry about no proxy is one about all of them.
 fn unknown_proxies(value: &Value) -> Result<UnknownProxies, &'static str> {
     let text = |member: &str| value.get(member).and_then(Value::as_str);
     let kind = text("reason").ok_or("reason")?;

@@ -30,7 +30,7 @@ impl RuleName {
         self.0
     }
 
-    /// The name of the rule with an id. The pack has a test that its ids are those that [`IDS`] lists.
+    /// The name of the rule with an id. A test of the pack compares its ids with [`IDS`].
     #[must_use]
     pub const fn new(id: &'static str) -> Self {
         Self(id)

@@ -15,7 +15,7 @@ pub trait ProxyEvidence: Send + Sync + std::fmt::Debug {
     /// Every open stream. A proxy on several machines has several streams. Fails if the state of a proxy is unknown.
     async fn proxies(&self) -> Result<Vec<ProxyStream>, PortError>;
 
-    /// Every known open stream, and what is unknown.
+    /// Every known open stream, and the unknown proxies.
     async fn report(&self) -> Result<ProxyReport, PortError> {
         Ok(ProxyReport { streams: self.proxies().await?, unknown: Vec::new() })
     }
@@ -26,7 +26,7 @@ pub trait ProxyEvidence: Send + Sync + std::fmt::Debug {
 pub struct ProxyReport {
     /// The open streams.
     pub streams: Vec<ProxyStream>,
-    /// What is unknown. The streams of these proxies show nothing: another one may exist.
+    /// The unknown proxies. The streams of these proxies show nothing: another one may exist.
     pub unknown: Vec<UnknownProxies>,
 }
 

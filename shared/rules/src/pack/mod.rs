@@ -33,7 +33,7 @@ pub use controls::{Control, Framework};
 pub use docs::documentation;
 pub use finding::{Finding, FindingFacts, FindingId};
 pub use policy::rule_terms::{Group, Profile, RuleName, Severity, UnknownRule};
-pub use rule::Rule;
+pub use rule::{Rule, is_evaluated};
 
 use context::RuleContext;
 use finding::RuleFindings;
@@ -113,17 +113,6 @@ fn waive(all: Vec<Finding>, policy: &Policy, now: Timestamp) -> Evaluation {
 #[must_use]
 pub fn rule_named(name: RuleName) -> Option<&'static Rule> {
     rules().find(|rule| rule.name() == name)
-}
-
-/// Whether a rule is evaluated: as `rules` of the policy sets it; else in every profile if the document names the rule in
-/// `rules` or `modes`; else by the profile.
-#[must_use]
-pub fn is_evaluated(rule: &Rule, policy: &Policy) -> bool {
-    let setting = policy.rules.get(&rule.name());
-    match setting.and_then(|setting| setting.enabled) {
-        Some(enabled) => enabled,
-        None => rule.profile <= policy.profile || policy.names(rule.name()),
-    }
 }
 
 /// Every rule, group by group.

@@ -6,6 +6,7 @@ use super::context::RuleContext;
 use super::controls::Control;
 use super::finding::RuleFindings;
 use mesh::name::ResourceKind;
+use policy::Policy;
 
 pub(super) use policy::rule_terms::{Group, Profile, RuleName, Severity};
 
@@ -43,6 +44,17 @@ impl Rule {
     #[must_use]
     pub const fn name(&self) -> RuleName {
         RuleName::new(self.id)
+    }
+}
+
+/// Whether a rule is evaluated: as `rules` of the policy sets it; else in every profile if the document names the rule in
+/// `rules` or `modes`; else by the profile.
+#[must_use]
+pub fn is_evaluated(rule: &Rule, policy: &Policy) -> bool {
+    let setting = policy.rules.get(&rule.name());
+    match setting.and_then(|setting| setting.enabled) {
+        Some(enabled) => enabled,
+        None => rule.profile <= policy.profile || policy.names(rule.name()),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::PortError;
 use crate::certificates::{ProxyEvidence, ProxyReport, ProxyStream, UnknownProxies};
 use crate::memory::{Cell, Faults};
 
-/// Streams set by a test, and what is unknown.
+/// Streams and unknown proxies, set by a test.
 #[derive(Clone, Debug)]
 pub struct MemoryProxies(Cell<ProxyReport>);
 
@@ -25,7 +25,7 @@ impl MemoryProxies {
         self.0.poke(|report| change(&mut report.streams));
     }
 
-    /// Replaces what is unknown.
+    /// Replaces the unknown proxies.
     pub fn set_unknown(&self, unknown: Vec<UnknownProxies>) {
         self.0.poke(|report| report.unknown = unknown);
     }

@@ -6,7 +6,7 @@
 use crate::pack::context::RuleContext;
 use crate::pack::controls::CONFIGURATION;
 use crate::pack::finding::{RuleFindings, facts};
-use crate::pack::rule::{Group, Profile, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity, is_evaluated};
 use crate::pack::{Finding, FindingFacts};
 use mesh::name::ResourceKind;
 use policy::Policy;
@@ -145,7 +145,7 @@ pub(in crate::pack) fn of_faults(faults: &[Fault], policy: &Policy) -> Vec<Findi
     let mut all = Vec::new();
     for fault in faults {
         let (rule, message, mut facts) = describe(fault);
-        if !crate::pack::is_evaluated(rule, policy) {
+        if !is_evaluated(rule, policy) {
             continue;
         }
         facts.insert("file".into(), fault.source.file.as_str().into());

@@ -278,7 +278,7 @@ impl Simulation {
         self.after(delay, Event::Tick(number));
     }
 
-    /// Polls the log, sends what is new, and reports.
+    /// Polls the log, sends the new entries, and reports.
     fn exchange(&mut self, number: usize) {
         let (now, head) = (self.now, self.head);
         self.replicas[number].contact = now;
