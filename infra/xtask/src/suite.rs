@@ -16,7 +16,22 @@ use crate::setup::{self, DENY, NEXTEST};
 use crate::workspace::Workspace;
 
 /// The crates that need no network and no SDK.
-const PURE: [&str; 6] = ["--package", "mesh", "--package", "ports", "--package", "xds"];
+const PURE: [&str; 14] = [
+    "--package",
+    "mesh",
+    "--package",
+    "readers",
+    "--package",
+    "policy",
+    "--package",
+    "decisions",
+    "--package",
+    "rules",
+    "--package",
+    "ports",
+    "--package",
+    "xds",
+];
 
 /// The function that is packaged as for AWS. One is enough to test the packaging; all of them take minutes.
 const PACKED: &str = "route-failover";
