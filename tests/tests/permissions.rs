@@ -48,7 +48,7 @@ const CALLS: [(&str, &[&str]); 47] = [
     ("metrics.read", &["cloudwatch:GetMetricData"]),
     ("notifier.notify", &["sns:Publish"]),
     // This call needs no IAM action, because only the control plane serves it.
-    ("proxies.proxies", &[]),
+    ("proxies.report", &[]),
     ("reports.get", &["s3:GetObject"]),
     ("reports.put", &["s3:PutObject"]),
     ("routes.tag", &["appmesh:TagResource"]),
