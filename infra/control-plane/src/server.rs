@@ -210,6 +210,8 @@ impl Server {
         sweeping.abort();
         for task in [operations, snapshots].into_iter().flatten() {
             task.abort();
+            // The task holds the store until it is dropped, and the next process may need its data.
+            let _ = task.await;
         }
         served.events.drain().await;
         ended

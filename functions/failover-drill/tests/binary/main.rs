@@ -18,8 +18,8 @@ use serde_json::json;
 use crate::stage::{BEFORE, Stage, event};
 
 /// The most calls that a restore may wait for, one after the other: the meshes and documents, the mesh, the
-/// routes' records and the proxies; then the verdict with its event, and the begin of the change.
-const MOST_BEFORE_RESTORE: usize = 11;
+/// routes' records and the proxies; then the verdict with its page and its event, and the begin of the change.
+const MOST_BEFORE_RESTORE: usize = 12;
 
 /// The beginning of the operation that writes a route.
 const WRITE: &str = "PUT /v20190125/meshes/shop/virtualRouter/";
