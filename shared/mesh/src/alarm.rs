@@ -1,7 +1,7 @@
 //! Alarms as they were read from CloudWatch, in types that keep "unknown" apart from "fine".
 //!
 //! The types here hold facts only. Which virtual node an alarm reports, and whether its metric may drain that node, is
-//! decided in [`decisions::failover`] from these facts and the policy.
+//! decided in `decisions::failover` from these facts and the policy.
 
 mod condition;
 mod contributor;
