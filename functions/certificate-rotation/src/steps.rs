@@ -214,7 +214,12 @@ async fn promote(
     let from = from.map(version_id).transpose()?;
     match ports.bundles.promote(secret, from.as_ref(), to).await {
         Ok(()) => Ok(StepResult::Applied),
-        Err(error) if error.kind == PortErrorKind::Conflict => Ok(StepResult::Superseded),
+        // The answer of this call may have been lost, and its repetition refused. Otherwise another writer was faster.
+        Err(error) if error.kind == PortErrorKind::Conflict => {
+            let versions = ports.bundles.describe(secret).await?;
+            let is_current = versions.at.get(&Stage::Current) == Some(to);
+            Ok(if is_current { StepResult::AlreadyInPlace } else { StepResult::Superseded })
+        }
         Err(error) => Err(error),
     }
 }
