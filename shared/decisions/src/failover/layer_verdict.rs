@@ -104,7 +104,13 @@ impl LayerView<'_> {
     /// Ends a layer, and drains the failing nodes with the same write if failover may drain them. The end alone needs no
     /// reason of failover.
     fn end(&self, due: &DueEnd) -> Verdict {
-        let attempts = [due.failing.clone(), self.next.back_downs.clone()];
+        // Without the layer, a failing node may have no share. A drain of it would have no effect, and would hold the next
+        // rollout.
+        let base = self.ended(due).base();
+        let has_share =
+            |node: &VirtualNodeName| base.shares().iter().any(|one| one.virtual_node == node && one.weight > 0);
+        let failing = due.failing.iter().filter(|node| has_share(node)).cloned().collect();
+        let attempts = [failing, self.next.back_downs.clone()];
         for nodes in attempts.into_iter().filter(|nodes| !nodes.is_empty()) {
             if let Some(verdict) = self.end_and_drain(due, &nodes) {
                 return verdict;
