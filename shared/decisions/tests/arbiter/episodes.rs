@@ -124,6 +124,16 @@ fn failing_target_of_a_rollout_is_rolled_back_and_its_declared_share_drained_in_
     assert_eq!(*fixture.rollout_end(), ended("TargetFailed"));
 }
 
+/// A drain without effect would hold the next rollout for ever: a node without a share never proves its health.
+#[test]
+fn failing_target_without_a_declared_share_is_not_drained_after_the_rollback() {
+    let mut fixture = Fixture::at_25_percent(&[100, 0]);
+    fixture.fails("v2");
+    assert_eq!(fixture.decided(), page("Rollback"));
+    assert_eq!((fixture.weights(), fixture.route.tag.clone()), (vec![100, 0], None));
+    assert!(fixture.route.current().all_layers().failover.phases.is_empty());
+}
+
 #[test]
 fn other_failing_node_is_drained_over_the_step_and_the_rollout_waits() {
     let mut fixture = Fixture::at_25_percent(&[60, 0, 40]);
