@@ -80,7 +80,7 @@ impl Violation {
     }
 }
 
-// The first two share the plain sequences, so that they run at the same time.
+// The second continues the sequences of the first, and runs with the long tests.
 
 #[tokio::test]
 async fn no_accepted_write_breaks_a_call() {
@@ -88,13 +88,14 @@ async fn no_accepted_write_breaks_a_call() {
 }
 
 #[tokio::test]
+#[ignore = "long: more random sequences of writes"]
 async fn no_accepted_write_breaks_a_call_in_more_sequences() {
     run(Setup::Plain, 75..150).await;
 }
 
 #[tokio::test]
 async fn no_admitted_write_breaks_a_call() {
-    run(Setup::Deny, 0..60).await;
+    run(Setup::Deny, 0..40).await;
 }
 
 #[tokio::test]
