@@ -37,12 +37,12 @@ impl Moto {
         let found = "import importlib.util, sys; sys.exit(importlib.util.find_spec('moto') is None)";
         if !Command::new(&python).args(["-c", found]).status().unwrap().success() {
             println!(
-                "skipped: moto is not installed; `cargo xtask setup` installs the packages of infra/local/requirements.txt"
+                "skipped: moto is not installed; `cargo xtask setup` installs the packages of infra/dev/local/requirements.txt"
             );
             return None;
         }
         let mut child = Command::new(python)
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("infra/local/moto_server.py"))
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("infra/dev/local/moto_server.py"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -241,7 +241,7 @@ impl MiniStack {
         let scratch = std::env::temp_dir().join(format!("meshwarden-contract-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&scratch).unwrap();
         let mut child = Command::new(python)
-            .arg(root.join("infra/local/ministack_server.py"))
+            .arg(root.join("infra/dev/local/ministack_server.py"))
             .current_dir(&scratch)
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
@@ -310,7 +310,7 @@ impl MiniStack {
     }
 }
 
-/// The endpoint that a server of `infra/local` prints after it has bound a free port.
+/// The endpoint that a server of `infra/dev/local` prints after it has bound a free port.
 pub(crate) fn bound_endpoint(server: &mut Child) -> String {
     let mut output = BufReader::new(server.stdout.take().unwrap());
     let mut line = String::new();

@@ -120,7 +120,7 @@ impl authorities::AuthoritiesUnderTest for PrivateCas {
         update.status(CertificateAuthorityStatus::Disabled).send().await.unwrap();
     }
 
-    /// moto returns an internal error for invalid input. `infra/local/moto_server.py` adds the other behaviour.
+    /// moto returns an internal error for invalid input. `infra/dev/local/moto_server.py` adds the other behaviour.
     fn supports(&self, behaviour: authorities::AuthorityBehaviour) -> bool {
         match behaviour {
             authorities::AuthorityBehaviour::HonoursValidity

@@ -14,7 +14,7 @@ fn stand_ins_pass_their_own_tests() {
     // `-B` writes no bytecode into the source folder.
     let Output { status, stderr, .. } = Command::new(python)
         .args(["-B", "-m", "unittest", "stand_ins_test"])
-        .current_dir(root.join("infra/local"))
+        .current_dir(root.join("infra/dev/local"))
         .output()
         .unwrap();
     assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));

@@ -23,7 +23,7 @@ fn meshwarden(args: &[&str]) -> (i32, String, String) {
     (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
-const DEMO: [&str; 4] = ["alarms", "shop", "--source", "infra/local/demo-mesh"];
+const DEMO: [&str; 4] = ["alarms", "shop", "--source", "infra/dev/local/demo-mesh"];
 
 #[test]
 fn cfn_lint_finds_nothing_in_the_template() {
@@ -105,12 +105,12 @@ fn invalid_arguments_are_reported_with_the_remedy() {
             "mesh other is not in the files; they contain: shop",
         ),
         (
-            &["alarms", "shop", "--source", "infra/local/demo-mesh", "--node", "gone"],
+            &["alarms", "shop", "--source", "infra/dev/local/demo-mesh", "--node", "gone"],
             "virtual node gone is not a target of a route of mesh shop",
         ),
-        (&["alarms", "shop", "--source", "infra/local/demo-mesh", "--format", "table"], "invalid format: "),
+        (&["alarms", "shop", "--source", "infra/dev/local/demo-mesh", "--format", "table"], "invalid format: "),
         (
-            &["alarms", "shop", "--source", "infra/local/demo-mesh", "--check", "--format", "terraform"],
+            &["alarms", "shop", "--source", "infra/dev/local/demo-mesh", "--check", "--format", "terraform"],
             "invalid format: ",
         ),
     ];

@@ -31,7 +31,7 @@ fn policy(failover: &str) -> FailoverPolicy {
 fn meshes() -> Vec<Mesh> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut texts = Vec::new();
-    let mut folders = vec![root.join("tests"), root.join("../../infra/local"), root.join("../../../shared/corpus")];
+    let mut folders = vec![root.join("tests"), root.join("../../infra/dev/local"), root.join("../../../shared/corpus")];
     while let Some(folder) = folders.pop() {
         let Ok(entries) = std::fs::read_dir(&folder) else { continue };
         for path in entries.map(|entry| entry.unwrap().path()) {

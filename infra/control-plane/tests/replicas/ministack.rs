@@ -36,7 +36,7 @@ impl MiniStack {
         let scratch = std::env::temp_dir().join(format!("meshwarden-replicas-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&scratch).unwrap();
         let mut child = Command::new(python)
-            .arg(root.join("infra/local/ministack_server.py"))
+            .arg(root.join("infra/dev/local/ministack_server.py"))
             .current_dir(&scratch)
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))

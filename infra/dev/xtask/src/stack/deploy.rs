@@ -116,7 +116,7 @@ fn create_stack(
 }
 
 /// The file of the demo's policy.
-pub(crate) const DEMO_POLICY: &str = "infra/local/demo-policy.yaml";
+pub(crate) const DEMO_POLICY: &str = "infra/dev/local/demo-policy.yaml";
 
 /// The policy of the deployed functions.
 pub(crate) fn demo_policy(workspace: &Workspace) -> Result<String> {

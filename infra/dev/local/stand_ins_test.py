@@ -7,7 +7,7 @@ import unittest
 import cloudwatch_agent
 import metric_math
 
-AGENT = pathlib.Path(__file__).parent.parent / "deploy" / "cloudwatch-agent" / "agent.json"
+AGENT = pathlib.Path(__file__).parent.parent.parent / "deploy" / "cloudwatch-agent" / "agent.json"
 TAGS = "mesh:shop,virtual_node:web,Mesh:shop,VirtualNode:web,TargetVirtualNode:v2,TargetVirtualService:catalog.local"
 
 

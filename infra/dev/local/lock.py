@@ -3,7 +3,7 @@
 The versions are those of the .in files. Each requirement gets the hash of every file of its release, so that one file
 serves every platform. Run it after a version was changed, in an environment with pip-tools:
 
-    python3 -m venv .local/lock && .local/lock/bin/pip install pip-tools && .local/lock/bin/python infra/local/lock.py
+    python3 -m venv .local/lock && .local/lock/bin/pip install pip-tools && .local/lock/bin/python infra/dev/local/lock.py
 """
 
 import pathlib
@@ -14,7 +14,7 @@ import tempfile
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 SETS = ["requirements", "requirements-checks"]
-HEADER = "# Written by infra/local/lock.py from {source}. Edit that file.\n"
+HEADER = "# Written by infra/dev/local/lock.py from {source}. Edit that file.\n"
 
 
 def normalized(name: str) -> str:

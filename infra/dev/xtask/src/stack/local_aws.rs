@@ -1,4 +1,4 @@
-//! The local AWS services, called through infra/local/aws.py.
+//! The local AWS services, called through infra/dev/local/aws.py.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -19,8 +19,8 @@ pub(crate) struct LocalAws {
 
 impl LocalAws {
     pub(crate) fn open(workspace: &Workspace, endpoints: &Endpoints) -> Result<Self> {
-        let script = workspace.file("infra/local/aws.py");
-        let not_started = |source| Failure::Start { command: "infra/local/aws.py".to_owned(), source };
+        let script = workspace.file("infra/dev/local/aws.py");
+        let not_started = |source| Failure::Start { command: "infra/dev/local/aws.py".to_owned(), source };
         let mut child = Command::new(workspace.venv_program("python"))
             .arg(script)
             .env_remove("AWS_PROFILE")

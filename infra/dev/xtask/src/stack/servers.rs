@@ -28,7 +28,7 @@ pub(super) struct ControlPlane {
 /// The loopback ports of proxies and applications, below the ephemeral range.
 const PROXY_PORTS: &str = "explicit:21000-29999";
 
-/// The names of secrets in the demo mesh, and their bundles, as in `infra/local/demo-policy.yaml`.
+/// The names of secrets in the demo mesh, and their bundles, as in `infra/dev/local/demo-policy.yaml`.
 const BUNDLES: [&str; 5] = [
     "catalog=shop/catalog",
     "recommendations-calls=shop/recommendations-calls",
@@ -71,7 +71,7 @@ pub(super) struct StartingServer {
 /// Starts the stand-in for the CloudWatch agent, and returns the address at which it accepts `DogStatsD` lines.
 pub(super) fn start_agent(workspace: &Workspace, folder: &Folder, endpoints: &Endpoints) -> Result<String> {
     let mut command = Command::new(workspace.venv_program("python"));
-    command.arg(workspace.file("infra/local/cloudwatch_agent.py"));
+    command.arg(workspace.file("infra/dev/local/cloudwatch_agent.py"));
     command.arg(workspace.file("infra/deploy/cloudwatch-agent/agent.json"));
     command.args(["--listen", "127.0.0.1:0", "--interval", "1"]);
     command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path))).envs(endpoints.variables());
@@ -83,7 +83,7 @@ pub(super) fn start_agent(workspace: &Workspace, folder: &Folder, endpoints: &En
 /// Starts moto.
 pub(super) fn start_moto(workspace: &Workspace, folder: &Folder) -> Result<StartingServer> {
     let mut command = Command::new(workspace.venv_program("python"));
-    command.arg(workspace.file("infra/local/moto_server.py"));
+    command.arg(workspace.file("infra/dev/local/moto_server.py"));
     command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
     StartingServer::begin("moto", command, folder)
 }
@@ -128,7 +128,7 @@ impl StartingServer {
 
 fn ministack(workspace: &Workspace, scratch: &Path) -> Command {
     let mut command = Command::new(workspace.venv_program("python"));
-    command.arg(workspace.file("infra/local/ministack_server.py")).current_dir(scratch);
+    command.arg(workspace.file("infra/dev/local/ministack_server.py")).current_dir(scratch);
     // The functions inherit its environment, so it contains only variables for them and for the server.
     command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
     command

