@@ -8,6 +8,10 @@
 //! A failure that turns from transient to permanent pages at once, even if it was paged as transient. Everything that is
 //! due in one run is one page, because a role that lost a permission fails at every resource.
 //!
+//! A throttled call takes the time of an invocation. So some runs report the call, and others only that their time ran
+//! out ([`INVOCATION_TIME`]). Both are one fault: a run without enough time continues the failures that it did not report,
+//! and of the time and a transient failure next to it only the first is paged.
+//!
 //! ```text
 //! each call:  failures.failed(target, ...)  or  failures.succeeded(target, ...)
 //! at the end: if let Some(page) = failures.due(...) { send it; failures.paged(&page, now) }
@@ -113,6 +117,9 @@ pub const MOST_TARGETS: usize = 200;
 /// The target that stands for all that do not fit.
 pub const OTHER_TARGETS: &str = "other targets";
 
+/// The target of a run that ended because its time ran out.
+pub const INVOCATION_TIME: &str = "the time of an invocation";
+
 /// The targets that a page lists one by one.
 const LISTED: usize = 20;
 
@@ -154,6 +161,26 @@ impl Failures {
         self.targets.insert(target.to_owned(), failure);
     }
 
+    /// Notes that the time of the run that began at `now` ran out, after its other calls were noted. The run does not
+    /// know about the failures that it did not report, so they continue.
+    pub fn ran_out_of_time(&mut self, call: &FailedCall<'_>, limits: &FailureLimits, now: Timestamp) {
+        for (_, failure) in self.targets.iter_mut().filter(|(target, _)| *target != INVOCATION_TIME) {
+            failure.continues(limits, now);
+        }
+        self.failed(INVOCATION_TIME, call, limits, now);
+    }
+
+    /// Notes that the run that began at `now` ended in time, after its other calls were noted. A run with a transient
+    /// failure does not prove that the time is sufficient: a call that is retried until it fails takes most of it.
+    pub fn ended_in_time(&mut self, limits: &FailureLimits, now: Timestamp) {
+        let is_slow = |failure: &Failure| failure.class == FailureClass::Transient && failure.last == now;
+        if !self.targets.values().any(|failure| !failure.cleared && is_slow(failure)) {
+            self.succeeded(INVOCATION_TIME);
+        } else if let Some(failure) = self.targets.get_mut(INVOCATION_TIME) {
+            failure.continues(limits, now);
+        }
+    }
+
     /// Notes that a call about a target succeeded: its next failure is another one. Gives whether that is news.
     pub fn succeeded(&mut self, target: &str) -> bool {
         let Some(failure) = self.targets.get_mut(target).filter(|failure| !failure.cleared) else { return false };
@@ -167,7 +194,7 @@ impl Failures {
     /// Everything that failed in the run that began at `now` and is to be paged now, as one page.
     #[must_use]
     pub fn due(&self, limits: &FailureLimits, now: Timestamp) -> Option<FailurePage> {
-        let due = |(_, failure): &(&String, &Failure)| failure.is_due(limits, now);
+        let due = |(target, _): &(&String, &Failure)| self.is_due(target, limits, now);
         let targets: BTreeMap<_, _> =
             self.targets.iter().filter(due).map(|(target, failure)| (target.clone(), failure.clone())).collect();
         (!targets.is_empty()).then_some(FailurePage { targets })
@@ -176,7 +203,21 @@ impl Failures {
     /// Whether the failure of one target is to be paged now, for a function that pages target by target.
     #[must_use]
     pub fn is_due(&self, target: &str, limits: &FailureLimits, now: Timestamp) -> bool {
-        self.targets.get(target).is_some_and(|failure| failure.is_due(limits, now))
+        let Some(failure) = self.targets.get(target) else { return false };
+        failure.is_due(limits, now) && !self.is_paged_with_time(target, failure, limits, now)
+    }
+
+    /// Whether a page was sent about the same fault: about the time of an invocation for a transient failure, or about a
+    /// failure for the time of an invocation.
+    fn is_paged_with_time(&self, target: &str, failure: &Failure, limits: &FailureLimits, now: Timestamp) -> bool {
+        let is_same_fault = |other: &Failure| other.touches(failure, limits) && other.is_reported(limits, now);
+        match failure.class {
+            FailureClass::Permanent => false,
+            FailureClass::Transient if target == INVOCATION_TIME => {
+                self.targets.iter().any(|(other, failure)| other != INVOCATION_TIME && is_same_fault(failure))
+            }
+            FailureClass::Transient => self.targets.get(INVOCATION_TIME).is_some_and(is_same_fault),
+        }
     }
 
     /// Notes that a page was sent. Without this, the next run sends it again.
@@ -229,6 +270,24 @@ impl Failures {
 }
 
 impl Failure {
+    /// Notes that the run that began at `now` gives no evidence about a failure: an ongoing one lasts.
+    fn continues(&mut self, limits: &FailureLimits, now: Timestamp) {
+        if !self.cleared && self.last < now && is_within(self.last, limits.in_a_row, now) {
+            self.last = now;
+        }
+    }
+
+    /// Whether this failure and another one lasted at the same time, or one after the other without a gap.
+    fn touches(&self, other: &Self, limits: &FailureLimits) -> bool {
+        let begins_in_time = |first: &Self, second: &Self| is_within(first.last, limits.in_a_row, second.since);
+        begins_in_time(self, other) && begins_in_time(other, self)
+    }
+
+    /// Whether this failure was paged lately, since it began.
+    fn is_reported(&self, limits: &FailureLimits, now: Timestamp) -> bool {
+        self.paged.is_some_and(|paged| paged.at >= self.since && is_within(paged.at, limits.repeat, now))
+    }
+
     /// Whether it failed in this run, is worth a page, and was not paged lately.
     fn is_due(&self, limits: &FailureLimits, now: Timestamp) -> bool {
         if self.cleared || self.last != now {

@@ -13,17 +13,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use mesh::failures::{FailedCall, FailureClass, FailureLimits, Failures};
+use mesh::failures::{FailedCall, FailureClass, FailureLimits, Failures, INVOCATION_TIME};
 use policy::PagingPolicy;
 
 use crate::paged_memory::{DuePage, PagedMemory, PagedRun};
 use ports::{Deadline, DocumentError, Notifier, PortError, StateKey, StateStore};
 
-/// The time reserved at the end of an invocation to store and page failures.
-const REPORTING: Duration = Duration::from_secs(1);
+/// The time reserved at the end of an invocation to store and page failures: four calls one after the other.
+const REPORTING: Duration = Duration::from_secs(2);
 
-/// The target that a run without enough time is remembered by.
-const TIME: &str = "the time of an invocation";
+/// The time between the last call of the work and its end. A call that the deadline ends is reported as that call, and
+/// not only as an invocation without enough time.
+const LAST_CALL: Duration = Duration::from_millis(100);
 
 /// The failures of one function.
 #[derive(Debug)]
@@ -49,6 +50,12 @@ struct Failed {
     class: FailureClass,
     kind: String,
     text: String,
+}
+
+impl Failed {
+    fn call(&self) -> FailedCall<'_> {
+        FailedCall { class: self.class, kind: &self.kind, text: &self.text }
+    }
 }
 
 impl FailureRun {
@@ -98,10 +105,10 @@ impl FailureRun {
     /// Whether the work of the run ended within the time of its invocation.
     pub fn ended(&self, in_time: bool) {
         if in_time {
-            self.succeeded(TIME);
+            self.succeeded(INVOCATION_TIME);
         } else {
             let text = "it ran out; the next run resumes the changes that were begun".to_owned();
-            self.fail(TIME, FailureClass::Transient, "OutOfTime", text);
+            self.fail(INVOCATION_TIME, FailureClass::Transient, "OutOfTime", text);
         }
     }
 
@@ -123,17 +130,19 @@ impl FailureMemory {
         Self { in_a_row: interval * 3, memory }
     }
 
-    /// The time for the work of an invocation: the remaining time without the reserve to store and page failures.
-    #[must_use]
-    pub fn time_for_work(deadline: Deadline) -> Duration {
+    /// Does the work of an invocation within its time: the remaining time without the reserve to store and page failures.
+    /// Returns whether the work ended. A call of the work ends a little earlier, so that its failure is still reported.
+    pub async fn work_by(deadline: Deadline, work: impl Future<Output = ()>) -> bool {
         let left = deadline.left();
-        left.saturating_sub(REPORTING.min(left / 10))
+        let time = left.saturating_sub(REPORTING.min(left / 6));
+        let calls = Deadline::after(time.saturating_sub(LAST_CALL.min(time / 10)));
+        tokio::time::timeout(time, calls.cover(work)).await.is_ok()
     }
 
     /// Ends a run within the deadline: remembers what failed, and pages it. See [`Self::finish`].
     pub async fn finish_by(&self, deadline: Deadline, run: FailureRun, paging: &PagingPolicy, now: Timestamp) -> usize {
-        let finished = tokio::time::timeout(deadline.left(), self.finish(run, paging, now)).await;
-        finished.unwrap_or_else(|_| {
+        let Some(ended) = self.ended_run(run, paging, now) else { return 0 };
+        self.memory.finish_by(deadline, &ended, now).await.unwrap_or_else(|| {
             tracing::warn!("no time was left to remember which calls failed");
             0
         })
@@ -142,9 +151,17 @@ impl FailureMemory {
     /// Ends a run: remembers what failed, and pages all that is due as one page. `now` is when the run began. Returns how
     /// many pages were withheld, for the metric `PagesWithheld`.
     pub async fn finish(&self, run: FailureRun, paging: &PagingPolicy, now: Timestamp) -> usize {
+        match self.ended_run(run, paging, now) {
+            Some(ended) => self.memory.finish(&ended, now).await,
+            None => 0,
+        }
+    }
+
+    /// The calls of a run with their limits; `None` if there is nothing to remember.
+    fn ended_run(&self, run: FailureRun, paging: &PagingPolicy, now: Timestamp) -> Option<EndedRun> {
         let calls = run.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         if calls.failed.is_empty() && self.memory.is_empty() {
-            return 0;
+            return None;
         }
         let (unreadable_after, repeat) = if calls.is_urgent {
             (paging.hold_after.get(), paging.repeat_after.get())
@@ -152,7 +169,7 @@ impl FailureMemory {
             (paging.unreadable_after.get(), paging.remind_after.get())
         };
         let limits = FailureLimits { unreadable_after, repeat, in_a_row: self.in_a_row };
-        self.memory.finish(&EndedRun { calls, limits, now }, now).await
+        Some(EndedRun { calls, limits, now })
     }
 }
 
@@ -174,11 +191,17 @@ impl PagedRun<Failures> for EndedRun {
 
     fn apply(&self, document: &mut Failures) -> Option<DuePage<Failures>> {
         let Self { calls, limits, now } = self;
-        for target in calls.succeeded.iter().filter(|target| !calls.failed.contains_key(*target)) {
+        let is_time = |target: &&String| *target == INVOCATION_TIME;
+        for target in calls.succeeded.iter().filter(|target| !is_time(target) && !calls.failed.contains_key(*target)) {
             document.succeeded(target);
         }
-        for (target, Failed { class, kind, text }) in &calls.failed {
-            document.failed(target, &FailedCall { class: *class, kind, text }, limits, *now);
+        for (target, failed) in calls.failed.iter().filter(|(target, _)| !is_time(target)) {
+            document.failed(target, &failed.call(), limits, *now);
+        }
+        match calls.failed.get(INVOCATION_TIME) {
+            Some(failed) => document.ran_out_of_time(&failed.call(), limits, *now),
+            None if calls.succeeded.contains(INVOCATION_TIME) => document.ended_in_time(limits, *now),
+            None => {}
         }
         let due = document.due(limits, *now).map(|page| {
             let mut paged = document.clone();
@@ -344,6 +367,72 @@ mod tests {
         };
         assert_eq!(tokio::join!(first, second), (0, 0));
         assert_eq!(ports.notifier.sent().len(), 1);
+    }
+
+    /// A run that ends so long before its deadline, with a denied call.
+    async fn run_with(ports: &MemoryPorts, left: u64) -> usize {
+        let run = FailureRun::default();
+        run.failed("mesh/shop", &PortError::new("describe mesh/shop", PortErrorKind::Denied, "no"));
+        let deadline = Deadline::after(Duration::from_millis(left));
+        memory(ports).finish_by(deadline, run, &PagingPolicy::default(), ports.clock.now()).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn page_is_remembered_shortly_after_the_deadline() {
+        let ports = ports();
+        let gate = ports::memory::Gate::default();
+        // load, store, send, store
+        ports.faults.at(3, Fault::Waits(gate.clone()));
+        let slow_store = async {
+            gate.reached().await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            gate.open();
+        };
+        assert_eq!(tokio::join!(run_with(&ports, 400), slow_store).0, 0);
+        ports.faults.reset();
+        assert_eq!(run_with(&ports, 10_000).await, 0);
+        assert_eq!(ports.notifier.sent().len(), 1, "the next process knows the page");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn page_is_withheld_just_before_the_deadline() {
+        let ports = ports();
+        assert_eq!(run_with(&ports, 200).await, 1);
+        assert_eq!(ports.notifier.sent(), []);
+        assert_eq!(run_with(&ports, 400).await, 0);
+        assert_eq!(ports.notifier.sent().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn call_of_the_work_ends_before_the_work() {
+        let (reported, deadline) = (Mutex::new(false), Deadline::after(Duration::from_secs(12)));
+        let work = async {
+            tokio::time::sleep(Deadline::remaining().unwrap()).await;
+            *reported.lock().unwrap() = true;
+        };
+        assert!(FailureMemory::work_by(deadline, work).await, "a call that takes all its time is reported");
+        assert!(*reported.lock().unwrap());
+        assert!(deadline.left() >= Duration::from_secs(1), "time for reporting");
+        assert!(!FailureMemory::work_by(deadline, std::future::pending()).await);
+    }
+
+    /// A throttled call takes the time of some invocations: one fault, and one page a day.
+    #[tokio::test]
+    async fn throttle_that_takes_the_time_of_some_runs_is_one_page_a_day() {
+        for pattern in ["t", "o", "to", "tttooooo", "oooooott"] {
+            let ports = ports();
+            // Two days, an invocation of another process each five minutes.
+            for kind in pattern.chars().cycle().take(2 * 24 * 12 - 1) {
+                let run = FailureRun::default();
+                run.ended(kind == 't');
+                if kind == 't' {
+                    run.failed("mesh/shop", &PortError::new("describe", PortErrorKind::Throttled, "slow down"));
+                }
+                memory(&ports).finish(run, &PagingPolicy::default(), ports.clock.now()).await;
+                ports.clock.advance(SignedDuration::from_mins(5));
+            }
+            assert_eq!(ports.notifier.sent().len(), 2, "{pattern}");
+        }
     }
 
     #[tokio::test]

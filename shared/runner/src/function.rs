@@ -91,7 +91,7 @@ impl<F: LambdaFunction> Handler for Runner<F> {
         let run = Run::new(function.name(), engine, &policy, failures, deadline, now);
         NoPolicy::record_loaded(run.failures());
         let work = function.run(&run, &trigger);
-        let in_time = tokio::time::timeout(FailureMemory::time_for_work(deadline), work).await.is_ok();
+        let in_time = FailureMemory::work_by(deadline, work).await;
         let RunResult { mut report, failures, waiting, work } = run.into_ended();
         failures.ended(in_time);
         let paging = function.paging(&policy);

@@ -11,14 +11,19 @@
 //! is withheld: its text is logged as an error, and the caller counts it in the metric `PagesWithheld`. The alarm on that
 //! metric is the page, and it needs no table. A stored document that cannot be read is never overwritten; it counts as a
 //! separate withheld page, and the text of that page names the remedy.
+//!
+//! A page is not sent shortly before the deadline: a run that ends between sending and storing would send it again. Once
+//! it is sent, the document may be stored a little after the deadline.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use records::{DocumentRecord, read_record, write_record};
 
 use ports::{
-    BudgetWindow, DocumentError, Note, Notice, Notifier, PortError, StateKey, StateStore, StoreOutcome, Urgency,
+    BudgetWindow, Deadline, DocumentError, Note, Notice, Notifier, PortError, StateKey, StateStore, StoreOutcome,
+    Urgency,
 };
 
 /// How often the document is stored again after another invocation has stored it.
@@ -26,6 +31,13 @@ const ATTEMPTS: usize = 3;
 
 /// SNS's limit for a subject.
 const LONGEST_SUBJECT: usize = 100;
+
+/// The minimum time until the deadline for sending a page.
+const SHORTEST_SEND: Duration = Duration::from_millis(300);
+
+/// The time for storing that a page was sent, also after the deadline. The deadline is before the end of the invocation
+/// by twice this time ([`crate::runtime::RESERVE`]).
+const AFTER_PAGE: Duration = Duration::from_millis(250);
 
 /// The memory of one function about one topic.
 #[derive(Debug)]
@@ -93,6 +105,12 @@ impl<D: DocumentRecord + Clone + Default + PartialEq> PagedMemory<D> {
         *self.warm() == D::default()
     }
 
+    /// Ends the run that began at `now`, within the deadline of the invocation. `None` if the time ran out.
+    pub(crate) async fn finish_by(&self, deadline: Deadline, run: &impl PagedRun<D>, now: Timestamp) -> Option<usize> {
+        let finished = deadline.cover(self.finish(run, now));
+        tokio::time::timeout(deadline.left() + AFTER_PAGE, finished).await.ok()
+    }
+
     /// Ends the run that began at `now`. Returns how many pages were due and were withheld.
     pub(crate) async fn finish(&self, run: &impl PagedRun<D>, now: Timestamp) -> usize {
         for _ in 0..ATTEMPTS {
@@ -121,10 +139,21 @@ impl<D: DocumentRecord + Clone + Default + PartialEq> PagedMemory<D> {
                     }
                 }
             }
-            if let Some(due) = due
-                && self.send(&due).await
-            {
-                document = self.remember(revision.saturating_add(1), due.paged, run, now).await;
+            let Some(due) = due else {
+                *self.warm() = document;
+                return 0;
+            };
+            if Deadline::remaining().is_some_and(|left| left < SHORTEST_SEND) {
+                *self.warm() = document;
+                withhold_page(&due.subject, &due.body);
+                return 1;
+            }
+            if self.send(&due).await {
+                let remembered = self.remember(revision.saturating_add(1), due.paged, run, now);
+                document = match Deadline::remaining() {
+                    Some(left) => Deadline::after(left.max(AFTER_PAGE)).cover(remembered).await,
+                    None => remembered.await,
+                };
             }
             *self.warm() = document;
             return 0;

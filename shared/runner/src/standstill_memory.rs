@@ -83,8 +83,8 @@ impl StandstillMemory {
         paging: &PagingPolicy,
         now: Timestamp,
     ) -> usize {
-        let finished = tokio::time::timeout(deadline.left(), self.finish(run, paging, now)).await;
-        finished.unwrap_or_else(|_| {
+        let Some(ended) = self.ended_run(run, paging, now) else { return 0 };
+        self.memory.finish_by(deadline, &ended, now).await.unwrap_or_else(|| {
             tracing::warn!("no time was left to remember which decisions wait");
             0
         })
@@ -94,11 +94,19 @@ impl StandstillMemory {
     /// began. A subject that the run did not name is final or was not looked at: it is forgotten after three intervals.
     /// Returns how many pages were withheld, for the metric `PagesWithheld`.
     pub async fn finish(&self, run: StandstillRun, paging: &PagingPolicy, now: Timestamp) -> usize {
+        match self.ended_run(run, paging, now) {
+            Some(ended) => self.memory.finish(&ended, now).await,
+            None => 0,
+        }
+    }
+
+    /// The decisions of a run with their limits; `None` if there is nothing to remember.
+    fn ended_run(&self, run: StandstillRun, paging: &PagingPolicy, now: Timestamp) -> Option<EndedRun> {
         if run.0.is_empty() && self.memory.is_empty() {
-            return 0;
+            return None;
         }
         let limits = WatchLimits { interval: self.interval, repeat: paging.remind_after.get() };
-        self.memory.finish(&EndedRun { decisions: run.0, limits, now }, now).await
+        Some(EndedRun { decisions: run.0, limits, now })
     }
 }
 

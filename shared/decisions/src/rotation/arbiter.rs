@@ -124,14 +124,18 @@ fn canaries(proposals: &[Proposal], index: &FactIndex<'_>) -> BTreeMap<Stage, Ro
             by_stage.entry(stage).or_default().push(proposal);
         }
     }
-    let waiting = proposals.iter().filter(|one| matches!(one.verdict, RotationVerdict::Verify(_)));
-    let verifying: BTreeSet<&RotationSubject> = waiting.map(|one| &one.subject).collect();
+    let waiting = || proposals.iter().filter(|one| matches!(one.verdict, RotationVerdict::Verify(_)));
+    let verifying: BTreeSet<&RotationSubject> = waiting().map(|one| &one.subject).collect();
+    let of_enforced = waiting().filter(|one| one.watching.is_empty()).map(|one| &one.subject);
+    let verifying_enforced: BTreeSet<&RotationSubject> = of_enforced.collect();
     let first = by_stage.into_iter().filter(|(stage, _)| !is_proven(stage, index)).filter_map(|(stage, mut movers)| {
-        // A subject in a mesh in observe mode is never the canary.
+        // A subject in a mesh in observe mode is never the canary: no step of Meshwarden makes its proxies acknowledge.
+        let mut under_way_in = &verifying;
         if movers.iter().any(|mover| mover.watching.is_empty()) {
             movers.retain(|mover| mover.watching.is_empty());
+            under_way_in = &verifying_enforced;
         }
-        let canary = under_way(&stage, &verifying, index).or_else(|| chosen(&movers, index));
+        let canary = under_way(&stage, under_way_in, index).or_else(|| chosen(&movers, index));
         Some((stage, canary?))
     });
     first.collect()

@@ -27,15 +27,16 @@ pub fn decide(
 ) -> Vec<RotationDecision> {
     let index = FactIndex::new(facts, policy, now);
     let replaced = trust::BlockedRollover::all(&index);
-    let leaves: Vec<_> = facts.leaves.iter().map(|one| (leaf::propose(one, &index), one)).collect();
-    let moving: BTreeSet<&str> = leaves.iter().filter_map(|(proposal, one)| moving_secret(proposal, one)).collect();
-    let leaves = leaves.into_iter().map(|(proposal, one)| (proposal, &one.users));
-    let trusts = facts.trusts.iter().map(|one| (trust::propose(one, &replaced, &moving, &index), &one.users));
-    let touching = |(proposal, users): (Proposal, &BTreeMap<ResourcePath, Acknowledgement>)| {
+    let touching = |proposal: Proposal, users: &BTreeMap<ResourcePath, Acknowledgement>| {
         let watching = index.meshes.watching(&proposal.subject, users.keys());
         Proposal { watching, ..proposal }
     };
-    let mut proposals: Vec<Proposal> = leaves.chain(trusts).map(touching).collect();
+    let leaves: Vec<_> =
+        facts.leaves.iter().map(|one| (touching(leaf::propose(one, &index), &one.users), one)).collect();
+    let moving: BTreeSet<&str> = leaves.iter().filter_map(|(proposal, one)| moving_secret(proposal, one)).collect();
+    let trusts = facts.trusts.iter();
+    let trusts = trusts.map(|one| touching(trust::propose(one, &replaced, &moving, &index), &one.users));
+    let mut proposals: Vec<Proposal> = leaves.into_iter().map(|(proposal, _)| proposal).chain(trusts).collect();
     // Urgent proposals come first; then the order of the names gives the same result in every invocation.
     proposals.sort_by(|one, other| (!one.urgent, &one.subject).cmp(&(!other.urgent, &other.subject)));
     arbiter::decide_together(&mut proposals, &index, harms);
@@ -51,12 +52,14 @@ pub fn decide(
 }
 
 /// The secret in which a leaf is being replaced; its trust waits for the next step of that replacement. A pending
-/// version that is never promoted does not count.
+/// version that is never promoted does not count, and a step that is only reported for a mesh in observe mode does not
+/// either: it never ends.
 fn moving_secret<'f>(proposal: &Proposal, leaf: &'f LeafFacts) -> Option<&'f str> {
     let bundle = match &leaf.keeper {
         Keeper::Bundle { bundle, .. } | Keeper::Imported { bundle: Some(bundle), .. } => bundle,
         Keeper::Private(_) | Keeper::Imported { bundle: None, .. } | Keeper::NotOurs { .. } => return None,
     };
     let waits = matches!(proposal.verdict, RotationVerdict::Keep(RotationKeepReason::PendingNotYetValid { .. }));
-    (waits || proposal.verdict.plan().is_some()).then_some(bundle.secret.as_str())
+    let acts = proposal.verdict.plan().is_some() && proposal.watching.is_empty();
+    (waits || acts).then_some(bundle.secret.as_str())
 }

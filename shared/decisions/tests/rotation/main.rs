@@ -1,4 +1,4 @@
-//! Rotation in a simulated simulation: presented certificates, trust, and proxies that update late.
+//! Rotation in a simulation: presented certificates, trust, and proxies that update late.
 
 #[cfg(test)]
 mod actuate;
@@ -6,6 +6,8 @@ mod actuate;
 mod notification;
 #[cfg(test)]
 mod observe;
+#[cfg(test)]
+mod observed_mesh;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

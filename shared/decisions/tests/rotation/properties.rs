@@ -8,6 +8,7 @@ use mesh::certificates::{AuthorityArn, Certificate, CertificateArn, CertificateS
 use policy::Succession;
 use proptest::prelude::*;
 
+use super::observed_mesh::observed_mesh_is_unchanged;
 use super::simulation::{AcmCertificate, Call, Check, DAY, Node, Part, Secret, Simulation, Version};
 
 /// A mesh of so many nodes, with every kind of certificate and trust at random, all by one CA.
@@ -112,7 +113,7 @@ fn add_secret(simulation: &mut Simulation, name: &SecretName, chain: Option<Rc<C
     simulation.secrets.insert(name.clone(), secret);
 }
 
-fn show(simulation: &Simulation) -> String {
+pub(super) fn show(simulation: &Simulation) -> String {
     let decisions = decide(&simulation.observe(), &|_| Vec::new(), &simulation.policy, simulation.now);
     let open = decisions.iter().filter(|one| !matches!(&one.verdict, RotationVerdict::Keep(reason) if !reason.holds()));
     open.map(|one| format!("{}: {:?}", one.subject, one.verdict)).collect::<Vec<_>>().join("\n")
@@ -237,31 +238,6 @@ proptest! {
         nodes in 3_usize..9,
         pace in 30_u64..100,
     ) {
-        let (mut simulation, old) = random_meshes(seed, meshes, nodes, 60);
-        let new = simulation.add_root("new", 20);
-        simulation.policy.successions = vec![Succession { from: old.clone(), to: new }];
-        simulation.watching.insert(0);
-        let before: Vec<_> = (0..nodes).map(|node| simulation.wanted(node)).collect();
-        for round in 0..120 {
-            simulation.unread.clear();
-            if round % 5 == 0 {
-                let mesh = usize::try_from(simulation.draw(meshes as u64)).unwrap();
-                simulation.unread.insert(mesh);
-            }
-            simulation.run(0);
-            simulation.deliver(pace);
-            simulation.now += SignedDuration::from_mins(5);
-            simulation.settle();
-            simulation.check();
-        }
-        let mut same = true;
-        for (node, before) in before.iter().enumerate() {
-            if simulation.mesh_of(node) == 0 {
-                prop_assert_eq!(&simulation.wanted(node), before);
-            } else {
-                same &= simulation.wanted(node) == *before;
-            }
-        }
-        prop_assert!(!same || nodes < meshes, "others go on");
+        observed_mesh_is_unchanged(seed, meshes, nodes, pace)?;
     }
 }

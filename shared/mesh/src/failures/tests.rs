@@ -75,6 +75,82 @@ fn pages_by_class_and_duration() {
     }
 }
 
+/// One letter a minute: `t` a throttled call, `o` a run without enough time, `b` both, `.` a run without a failure, a
+/// space no run. Gives the minutes at which a page is sent.
+fn pages_of_slow_calls(runs: &str) -> Vec<usize> {
+    let (mut failures, mut pages) = (Failures::default(), Vec::new());
+    for (at, run) in runs.chars().enumerate() {
+        let now = minute(i64::try_from(at).unwrap());
+        let (is_throttled, is_late) = match run {
+            't' => (true, false),
+            'o' => (false, true),
+            'b' => (true, true),
+            '.' => (false, false),
+            _ => continue,
+        };
+        if run == '.' {
+            failures.succeeded("mesh/shop");
+        }
+        if is_throttled {
+            failures.failed("mesh/shop", &call(FailureClass::Transient), &LIMITS, now);
+        }
+        if is_late {
+            let text = "it ran out";
+            let late = FailedCall { class: FailureClass::Transient, kind: "OutOfTime", text };
+            failures.ran_out_of_time(&late, &LIMITS, now);
+        } else {
+            failures.ended_in_time(&LIMITS, now);
+        }
+        if let Some(page) = failures.due(&LIMITS, now) {
+            failures.paged(&page, now);
+            pages.push(at);
+        }
+        failures.expire(&LIMITS, now);
+    }
+    pages
+}
+
+#[test]
+fn throttle_that_takes_the_time_of_some_runs_is_one_fault() {
+    let minutes = |run: &str, count: usize| run.repeat(count);
+    for (name, runs, sent) in [
+        ("only the call", minutes("t", 30), vec![10]),
+        ("only the time", minutes("o", 30), vec![10]),
+        ("both in each run", minutes("b", 30), vec![10]),
+        ("the call, then the time", format!("{}{}", minutes("t", 15), minutes("o", 30)), vec![10]),
+        ("the time, then the call", format!("{}{}", minutes("o", 15), minutes("t", 30)), vec![10]),
+        ("in turns", minutes("to", 30), vec![10]),
+        ("in turns of several runs", minutes("tttttttttttttooooooooooooo", 2), vec![10]),
+        ("the time in most runs", minutes("ooot", 15), vec![10]),
+        ("the time first, in turns of several runs", minutes("oooooooooooottt", 4), vec![10]),
+        ("paged again after repeat", minutes("to", 40), vec![10, 70]),
+        (
+            "the time, then the call, paged again after repeat",
+            format!("{}{}", minutes("o", 15), minutes("t", 70)),
+            vec![10, 70],
+        ),
+        // Another fault, since all calls of a run succeeded in between.
+        ("the call, a success, the time", format!("{}....{}", minutes("t", 15), minutes("o", 30)), vec![10, 29]),
+        ("the time, a success, the call", format!("{}....{}", minutes("o", 15), minutes("t", 30)), vec![10, 29]),
+        ("the time once", "...o....t...".to_owned(), vec![]),
+    ] {
+        assert_eq!(pages_of_slow_calls(&runs), sent, "{name}");
+    }
+}
+
+#[test]
+fn run_without_enough_time_does_not_hide_a_permanent_failure() {
+    let mut failures = Failures::default();
+    for at in 0..12 {
+        failures.ran_out_of_time(&call(FailureClass::Transient), &LIMITS, minute(at));
+        if let Some(page) = failures.due(&LIMITS, minute(at)) {
+            failures.paged(&page, minute(at));
+        }
+    }
+    failures.failed("mesh/shop", &call(FailureClass::Permanent), &LIMITS, minute(12));
+    assert!(failures.is_due("mesh/shop", &LIMITS, minute(12)));
+}
+
 #[test]
 fn two_runs_are_needed_however_long_they_take() {
     let limits = FailureLimits { in_a_row: SignedDuration::from_hours(48), ..LIMITS };
