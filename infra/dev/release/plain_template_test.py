@@ -1,6 +1,7 @@
 """Tests of the plain template: `python -m unittest plain_template_test` in this folder, with .local/venv."""
 
 import io
+import json
 import os
 import pathlib
 import subprocess
@@ -15,6 +16,7 @@ import boto3
 import plain_template
 import yaml
 from botocore.exceptions import ClientError
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 ACCOUNT, REGION, VERSION = "123456789012", "eu-west-1", "1.2.3"
@@ -60,6 +62,54 @@ class Content(unittest.TestCase):
             linted = subprocess.run([linter, path], capture_output=True, text=True)
         self.assertEqual(linted.stdout, "")
         self.assertEqual(linted.returncode, 0)
+
+
+# Permissions of the resource providers for properties that the template does not set.
+UNUSED = {
+    "backups of other tables and imports": ["dynamodb:BatchWriteItem", "dynamodb:DescribeImport", "dynamodb:ImportTable"],
+    "items": ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:Scan"],
+    "replicas": ["dynamodb:AssociateTableReplica", "dynamodb:CreateTableReplica", "dynamodb:UpdateItem"],
+    "resource policies": ["dynamodb:DeleteResourcePolicy", "dynamodb:PutResourcePolicy", "logs:DeleteResourcePolicy"],
+    "contributor insights": ["dynamodb:UpdateContributorInsights", "iam:CreateServiceLinkedRole"],
+    "streams": ["dynamodb:DisableKinesisStreamingDestination", "dynamodb:EnableKinesisStreamingDestination"],
+    "destinations of streams": ["dynamodb:UpdateKinesisStreamingDestination", "kinesis:DescribeStream"],
+    "other logs": ["kinesis:PutRecords", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+    "deliveries of logs": ["firehose:TagDeliveryStream", "logs:CreateLogDelivery", "s3:REST.PUT.OBJECT"],
+    "policies of logs": ["logs:DeleteDataProtectionPolicy", "logs:DeleteIndexPolicy", "logs:PutBearerTokenAuthentication"],
+    "more policies of logs": ["logs:PutDataProtectionPolicy", "logs:PutIndexPolicy", "logs:PutResourcePolicy"],
+    "protection of logs": ["logs:PutLogGroupDeletionProtection", "sns:PutDataProtectionPolicy"],
+    "aliases and actions that IAM does not have": ["kms:ListAliases", "kms:ReEncrypt", "s3:GetObjectMetadata"],
+    "managed policies": ["iam:AttachRolePolicy", "iam:DetachRolePolicy"],
+    "file systems": ["elasticfilesystem:DescribeMountTargets", "s3files:ListMountTargets"],
+    "signed code": ["lambda:DeleteFunctionCodeSigningConfig", "lambda:GetCodeSigningConfig"],
+    "more signed code": ["lambda:PutFunctionCodeSigningConfig"],
+    "other settings of functions": ["lambda:AssociateRuntimeAlias", "lambda:PassCapacityProvider"],
+    "recursion and runtime": ["lambda:PutFunctionRecursionConfig", "lambda:PutRuntimeManagementConfig"],
+    "scaling": ["lambda:PutFunctionScalingConfig"],
+}
+
+
+class DeployPolicy(unittest.TestCase):
+    """The sample of a policy for the role that deploys the template."""
+
+    def test_it_has_what_the_resource_providers_need(self):
+        policy = json.loads((ROOT / "infra/samples/deploy-policy.json").read_text(encoding="utf-8"))
+        granted = set()
+        for statement in policy["Statement"]:
+            self.assertEqual(statement["Effect"], "Allow")
+            actions = statement["Action"]
+            granted.update([actions] if isinstance(actions, str) else actions)
+        self.assertEqual({action for action in granted if "*" in action}, set())
+        unused = {action for actions in UNUSED.values() for action in actions}
+        needed = set()
+        for kind in {resource["Type"] for resource in yaml.safe_load(PLAIN)["Resources"].values()}:
+            handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, kind).schema["handlers"]
+            for handler in ("create", "read", "update", "delete"):
+                needed.update(handlers.get(handler, {}).get("permissions", []))
+        self.assertEqual(needed - unused - granted, set())
+        # An exemption that no provider needs hides the next change.
+        self.assertEqual(unused - needed, set())
+        self.assertEqual(unused & granted, set())
 
 
 class Deployment(unittest.TestCase):
