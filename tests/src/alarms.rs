@@ -53,16 +53,20 @@ fn points(line: &Value) -> Vec<Point> {
     let groups = line["_aws"]["CloudWatchMetrics"].as_array().into_iter().flatten();
     let of_group = |group: &Value| {
         let metrics = group["Metrics"].as_array().cloned().unwrap_or_default();
-        let names = group["Dimensions"][0].as_array().cloned().unwrap_or_default();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let dimensions: BTreeSet<_> = names.iter().map(|name| (text(name), text(&line[text(name)]))).collect();
         let namespace = text(&group["Namespace"]);
-        let point = |metric: &Value| {
-            let metric = text(&metric["Name"]);
-            let value = line[&metric].as_f64()?;
-            Some(Point { namespace: namespace.clone(), metric, dimensions: dimensions.clone(), value })
-        };
-        metrics.iter().filter_map(point).collect::<Vec<_>>()
+        let mut points = Vec::new();
+        // A value counts once for each set of dimensions.
+        for names in group["Dimensions"].as_array().into_iter().flatten().filter_map(Value::as_array) {
+            let dimensions: BTreeSet<_> = names.iter().map(|name| (text(name), text(&line[text(name)]))).collect();
+            let point = |metric: &Value| {
+                let metric = text(&metric["Name"]);
+                let value = line[&metric].as_f64()?;
+                Some(Point { namespace: namespace.clone(), metric, dimensions: dimensions.clone(), value })
+            };
+            points.extend(metrics.iter().filter_map(point));
+        }
+        points
     };
     groups.flat_map(of_group).collect()
 }
@@ -78,8 +82,8 @@ mod tests {
     fn alarm_is_on_for_its_own_metric_at_its_threshold() {
         let alarms = Template::read().alarms("tag-compliance");
         let line = |namespace: &str, function: &str, value: u32| {
-            json!({ "_aws": { "CloudWatchMetrics": [{ "Namespace": namespace, "Dimensions": [["Function"]],
-                "Metrics": [{ "Name": "CallsDenied" }] }] }, "Function": function, "CallsDenied": value })
+            json!({ "_aws": { "CloudWatchMetrics": [{ "Namespace": namespace, "Dimensions": [[], ["Stack", "Function"]],
+                "Metrics": [{ "Name": "CallsDenied" }] }] }, "Stack": "meshwarden", "Function": function, "CallsDenied": value })
             .to_string()
         };
         let expected = BTreeSet::from(["tag-compliance-permissions".to_owned()]);

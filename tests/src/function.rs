@@ -24,6 +24,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::stack::{ACCOUNT, REGION};
+use crate::template::STACK;
 use crate::way::Way;
 
 /// The time-out for operations that take milliseconds on an idle machine.
@@ -52,7 +53,9 @@ pub struct Build {
 impl Build {
     /// Creates the build of the function with this name: `env!("CARGO_BIN_EXE_<name>")`.
     pub fn new(name: &'static str, binary: impl Into<PathBuf>) -> Self {
-        Self { binary: binary.into(), name, variables: Vec::new(), credentials: true, time: PATIENCE }
+        // The alarms of the template have the name of the stack among their dimensions.
+        let variables = vec![("MESHWARDEN_STACK".to_owned(), STACK.to_owned())];
+        Self { binary: binary.into(), name, variables, credentials: true, time: PATIENCE }
     }
 
     /// Makes the function call its services through this relay.

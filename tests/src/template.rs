@@ -58,9 +58,12 @@ pub struct EventRule {
     pub function: Option<String>,
 }
 
+/// The name of the tests' stack.
+pub(crate) const STACK: &str = "meshwarden";
+
 /// The values of the template's pseudo parameters in the tests' stacks.
 const NAMES: [(&str, &str); 4] =
-    [("AWS::StackName", "meshwarden"), ("AWS::Partition", "aws"), ("AWS::Region", REGION), ("AWS::AccountId", ACCOUNT)];
+    [("AWS::StackName", STACK), ("AWS::Partition", "aws"), ("AWS::Region", REGION), ("AWS::AccountId", ACCOUNT)];
 
 impl Template {
     /// Reads the template.
@@ -77,17 +80,53 @@ impl Template {
         self.resources().filter_map(|(_, resource)| binary(resource)).collect()
     }
 
-    /// The statements of a function's role, one for each action. The roles that Lambda's own event sources add
-    /// are not included.
+    /// The statements for the calls of a function's code, one for each action.
     #[must_use]
     pub fn role(&self, function: &str) -> Vec<Grant> {
+        self.policy(function, "calls")
+    }
+
+    /// The statements for what Lambda itself does with the role of a function, one for each action.
+    #[must_use]
+    pub fn runtime(&self, function: &str) -> Vec<Grant> {
+        self.policy(function, "runtime")
+    }
+
+    /// The properties of a function.
+    #[must_use]
+    pub fn properties(&self, function: &str) -> Value {
         let mut found = self.resources().map(|(_, resource)| resource);
         let resource = found.find(|resource| resource["Metadata"]["BuildProperties"]["Binary"] == function);
-        let policies = &resource.unwrap_or_else(|| unreachable!("no function {function}"))["Properties"]["Policies"];
-        let statements = policies.as_array().unwrap().iter().flat_map(|policy| policy["Statement"].as_array().unwrap());
+        self.evaluated(&resource.unwrap_or_else(|| unreachable!("no function {function}"))["Properties"])
+    }
+
+    /// The declaration of a parameter.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> &Value {
+        &self.0["Parameters"][name]
+    }
+
+    /// The ARN of the stack's event bus in the tests.
+    #[must_use]
+    pub fn bus(&self) -> Value {
+        Self::attribute("EventBus.Arn")
+    }
+
+    /// The resources of a type, by their logical names, with their properties.
+    #[must_use]
+    pub fn resources_of(&self, kind: &str) -> Vec<(String, Value)> {
+        let found = self.resources().filter(|(_, resource)| resource["Type"] == kind);
+        found.map(|(name, resource)| (name.clone(), self.evaluated(&resource["Properties"]))).collect()
+    }
+
+    fn policy(&self, function: &str, name: &str) -> Vec<Grant> {
+        let properties = self.properties(function);
+        let role = properties["Role"].as_str().unwrap().trim_end_matches(".Arn");
+        let policies = self.0["Resources"][role]["Properties"]["Policies"].as_array().unwrap();
+        let policy = policies.iter().find(|policy| policy["PolicyName"] == name).unwrap();
+        let statements = policy["PolicyDocument"]["Statement"].as_array().unwrap();
         let mut grants = Vec::new();
-        for statement in statements.map(|statement| self.evaluated(statement)).filter(|statement| !statement.is_null())
-        {
+        for statement in statements.iter().map(|one| self.evaluated(one)).filter(|statement| !statement.is_null()) {
             let text = |member: &str| statement[member].as_str().unwrap_or_default().to_owned();
             for action in texts(&statement["Action"]) {
                 grants.push(Grant {
@@ -168,8 +207,17 @@ impl Template {
         match (function, value) {
             (Some((name, argument)), _) if name == "Ref" => self.named(argument.as_str().unwrap()),
             (Some((name, argument)), _) if name == "Fn::GetAtt" => Self::attribute(argument.as_str().unwrap()),
-            (Some((name, argument)), _) if name == "Fn::Sub" => {
-                Value::from(self.substituted(argument.as_str().unwrap()))
+            (Some((name, argument)), _) if name == "Fn::Sub" => match argument.as_array().map(Vec::as_slice) {
+                Some([text, names]) => Value::from(self.substituted(text.as_str().unwrap(), &self.evaluated(names))),
+                _ => Value::from(self.substituted(argument.as_str().unwrap(), &Value::Null)),
+            },
+            (Some((name, argument)), _) if name == "Fn::Join" => {
+                let [separator, parts] = self.pair(argument);
+                Value::from(texts(&parts).join(separator.as_str().unwrap()))
+            }
+            (Some((name, argument)), _) if name == "Fn::Split" => {
+                let [separator, text] = self.pair(argument);
+                text.as_str().unwrap().split(separator.as_str().unwrap()).map(Value::from).collect()
             }
             // Every condition is true, so that optional resources are included.
             (Some((name, argument)), _) if name == "Fn::If" => self.evaluated(&argument[1]),
@@ -184,13 +232,18 @@ impl Template {
         }
     }
 
+    /// The two arguments of a function.
+    fn pair(&self, arguments: &Value) -> [Value; 2] {
+        [0, 1].map(|index| self.evaluated(&arguments[index]))
+    }
+
     fn named(&self, name: &str) -> Value {
         if let Some((_, value)) = NAMES.iter().find(|(known, _)| *known == name) {
             return Value::from(*value);
         }
         match name {
             "AWS::NoValue" => Value::Null,
-            "MeshNames" => json!("*"),
+            "MeshNames" => json!(["*"]),
             "PolicyObject" => json!("rules/policy.yaml"),
             "PolicyParameter" => json!("/meshwarden/policy"),
             "ReportsBucket" => json!("reports"),
@@ -213,7 +266,8 @@ impl Template {
         })
     }
 
-    fn substituted(&self, text: &str) -> String {
+    /// Replaces the names in a text. `own` has values for this text only.
+    fn substituted(&self, text: &str, own: &Value) -> String {
         let mut parts = text.split("${");
         let mut result = parts.next().unwrap_or_default().to_owned();
         for part in parts {
@@ -223,7 +277,11 @@ impl Template {
                 result.extend(["${", literal, "}", rest]);
                 continue;
             }
-            let value = if name.contains('.') { Self::attribute(name) } else { self.named(name) };
+            let value = match own.get(name) {
+                Some(value) => value.clone(),
+                None if name.contains('.') => Self::attribute(name),
+                None => self.named(name),
+            };
             result.push_str(value.as_str().unwrap());
             result.push_str(rest);
         }

@@ -26,6 +26,7 @@ fn is_value(alternative: &Value, value: &Value) -> bool {
     };
     match (condition.as_str(), argument) {
         ("prefix", Value::String(prefix)) => value.as_str().is_some_and(|text| text.starts_with(prefix)),
+        ("exists", Value::Bool(wanted)) => value.is_null() != *wanted,
         ("anything-but", Value::Object(_)) => !value.is_null() && !is_value(argument, value),
         ("anything-but", Value::Array(values)) => !value.is_null() && !values.contains(value),
         ("anything-but", other) => !value.is_null() && other != value,
@@ -89,4 +90,30 @@ fn alarms_of_the_stack_and_cleared_alarms_do_not_invoke_traffic_shift() {
     assert!(is_delivered(&|_| {}));
     assert!(!is_delivered(&|event| event["detail"]["alarmName"] = json!("meshwarden-traffic-shift-errors")));
     assert!(!is_delivered(&|event| event["detail"]["state"]["value"] = json!("OK")));
+}
+
+/// The rule sends every failed event to the dead-letter queue, except a scheduled run: the next one does the same work.
+#[test]
+fn failed_events_are_dead_letters_and_failed_scheduled_runs_are_not() {
+    let rules = Template::read().event_rules();
+    let rule = rules.iter().find(|rule| rule.name == "FailedInvocations").unwrap();
+    let is_dead_letter = |payload: &Value| {
+        let event = json!({ "source": "lambda", "detail-type": "Lambda Function Invocation Result - Failure",
+            "detail": { "requestContext": { "condition": "RetriesExhausted" }, "requestPayload": payload } });
+        matches(&rule.pattern, &event)
+    };
+    let (mut scheduled, mut others) = (0, 0);
+    for function in Template::read().functions() {
+        for (file, event) in samples(&function) {
+            let is_scheduled = event["detail-type"] == "Scheduled Event";
+            *(if is_scheduled { &mut scheduled } else { &mut others }) += 1;
+            assert_eq!(is_dead_letter(&event), !is_scheduled, "{function}/{file}");
+        }
+    }
+    assert!(scheduled >= 8 && others >= 20, "{scheduled} and {others} samples");
+    // A direct invocation and a notification of SNS have no detail type.
+    assert!(is_dead_letter(&json!({ "action": "start" })));
+    let mut succeeded = json!({ "source": "lambda", "detail-type": "Lambda Function Invocation Result - Success" });
+    succeeded["detail"]["requestPayload"] = json!({});
+    assert!(!matches(&rule.pattern, &succeeded));
 }

@@ -159,5 +159,13 @@ fn only_the_control_plane_may_name_the_caller_of_a_write() {
     let condition = &denial["Condition"];
     assert_eq!(condition["ForAnyValue:StringEquals"]["events:source"], serde_json::json!([WRITES]));
     assert_eq!(condition["ArnNotEquals"]["aws:PrincipalArn"], "ControlPlaneRole");
-    assert!(!policy.iter().any(|statement| statement["Effect"] == "Allow"), "{policy:#?}");
+    // For a control plane in another account of the organisation.
+    let allowed: Vec<_> = policy.iter().filter(|statement| statement["Effect"] == "Allow").collect();
+    assert!(!allowed.is_empty());
+    for statement in allowed {
+        let condition = &statement["Condition"];
+        assert_eq!(condition["ArnEquals"]["aws:PrincipalArn"], "ControlPlaneRole", "{statement:#}");
+        assert_eq!(condition["StringEquals"]["events:source"], WRITES, "{statement:#}");
+        assert_eq!(condition["StringEquals"]["aws:PrincipalOrgID"], "OrganizationId", "{statement:#}");
+    }
 }

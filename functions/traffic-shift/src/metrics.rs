@@ -14,9 +14,10 @@ pub(crate) fn rollouts(states: &BTreeMap<String, (RolloutState, RolloutState, St
         *after == RolloutState::Paused || matches!(code.as_str(), "RollbackFailed" | "RolloutStalled")
     });
     let active = count(|(_, after, _)| !after.is_final());
-    vec![
-        Metric::count("RolloutsRolledBack", rolled_back, Vec::new()),
-        Metric::count("RolloutsStalled", stalled, Vec::new()),
-        Metric::count("RolloutsActive", active, Vec::new()),
-    ]
+    // Each published metric costs, so zeros are left out.
+    [("RolloutsRolledBack", rolled_back), ("RolloutsStalled", stalled), ("RolloutsActive", active)]
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| Metric::count(name, count, Vec::new()))
+        .collect()
 }

@@ -24,6 +24,8 @@ pub struct Config {
     /// `MESHWARDEN_CONTROL_PLANE_AUDIENCE`: the audience of a control plane to which the function proves its role;
     /// unset: requests are only signed.
     pub audience: Option<String>,
+    /// `MESHWARDEN_STACK`: the name of the stack, a dimension of every metric; unset: metrics lack the dimension.
+    pub stack: Option<String>,
     /// `MESHWARDEN_LOG`: the log filter, in the directives of `tracing`; unset: `info`.
     pub log: String,
 }
@@ -51,6 +53,8 @@ enum Problem {
         " `{given}`: expected the audience of a control plane, 1 to 128 letters, digits, `.`, `_`, `:`, `/`, `@` or `-`"
     )]
     Audience { given: String },
+    #[error(" `{given}`: expected the name of a stack, 1 to 128 letters, digits or `-`")]
+    Stack { given: String },
     #[error(" `{given}`: expected a level, as in `info`, or `target=level` ({why})")]
     Log { given: String, why: String },
     #[error(": expected text in UTF-8")]
@@ -77,6 +81,7 @@ impl Config {
                 .unwrap_or_default(),
             reports: read(set("MESHWARDEN_REPORTS"), "MESHWARDEN_REPORTS", |text| Ok(ReportsLocation::parse(&text)?))?,
             audience: read(set(AUDIENCE), AUDIENCE, audience)?,
+            stack: read(set("MESHWARDEN_STACK"), "MESHWARDEN_STACK", stack)?,
             log: read(set("MESHWARDEN_LOG"), "MESHWARDEN_LOG", log)?.unwrap_or_else(|| "info".to_owned()),
         })
     }
@@ -131,6 +136,12 @@ fn audience(given: String) -> Result<String, Problem> {
     if given.len() <= 128 && given.bytes().all(allowed) { Ok(given) } else { Err(Problem::Audience { given }) }
 }
 
+/// Checks the name of a stack by the rules of `CreateStack`.
+fn stack(given: String) -> Result<String, Problem> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if given.len() <= 128 && given.bytes().all(allowed) { Ok(given) } else { Err(Problem::Stack { given }) }
+}
+
 fn log(given: String) -> Result<String, Problem> {
     match tracing_subscriber::EnvFilter::try_new(&given) {
         Ok(_) => Ok(given),
@@ -158,11 +169,13 @@ mod tests {
             alarm_topics: Vec::new(),
             reports: None,
             audience: None,
+            stack: None,
             log: "info".into(),
         };
         assert_eq!(config(&[]), Ok(expected.clone()));
-        let variables = ["POLICY", "TABLE", "BUS", "TOPIC", "ALARM_TOPICS", "REPORTS", "CONTROL_PLANE_AUDIENCE", "LOG"]
-            .map(|name| format!("MESHWARDEN_{name}"));
+        let variables =
+            ["POLICY", "TABLE", "BUS", "TOPIC", "ALARM_TOPICS", "REPORTS", "CONTROL_PLANE_AUDIENCE", "STACK", "LOG"]
+                .map(|name| format!("MESHWARDEN_{name}"));
         let empty: Vec<_> = variables.iter().map(|name| (name.as_str(), "")).collect();
         assert_eq!(config(&empty), Ok(expected));
     }
@@ -177,6 +190,7 @@ mod tests {
             ("MESHWARDEN_ALARM_TOPICS", "arn:aws:sns:eu-west-1:123456789012:a, arn:aws:sns:eu-west-1:123456789012:b"),
             ("MESHWARDEN_REPORTS", "s3://reports/mesh"),
             ("MESHWARDEN_CONTROL_PLANE_AUDIENCE", "mesh.internal"),
+            ("MESHWARDEN_STACK", "mesh-prod"),
             ("MESHWARDEN_LOG", "warn,route_failover=debug"),
         ]);
         let expected = Config {
@@ -187,6 +201,7 @@ mod tests {
             alarm_topics: ["a", "b"].map(|name| format!("arn:aws:sns:eu-west-1:123456789012:{name}")).into(),
             reports: Some(ReportsLocation::S3 { bucket: "reports".into(), prefix: "mesh/".into() }),
             audience: Some("mesh.internal".into()),
+            stack: Some("mesh-prod".into()),
             log: "warn,route_failover=debug".into(),
         };
         assert_eq!(read, Ok(expected));
@@ -206,6 +221,7 @@ mod tests {
             ("MESHWARDEN_ALARM_TOPICS", "mesh-alarms", "`arn:aws:sns:REGION:ACCOUNT:NAME`"),
             ("MESHWARDEN_REPORTS", "s3://", "names no bucket"),
             ("MESHWARDEN_CONTROL_PLANE_AUDIENCE", "my mesh", "expected the audience of a control plane"),
+            ("MESHWARDEN_STACK", "mesh prod", "expected the name of a stack"),
             ("MESHWARDEN_LOG", "route=chatty", "expected a level, as in `info`, or `target=level`"),
         ] {
             let line = config(&[(variable, value)]).unwrap_err().to_string();

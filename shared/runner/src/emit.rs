@@ -1,5 +1,9 @@
 //! The log lines and metrics of a report. They are one JSON line per decision, one line in CloudWatch's embedded metric
 //! format per invocation, and one more per reason.
+//!
+//! CloudWatch bills each combination of metric and dimensions for every hour in which it is published. So the heartbeat
+//! `Invocations` is the only metric of each run; the others are declared only while they are not 0. A line has every
+//! value as a member in any case.
 
 use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
@@ -12,8 +16,15 @@ use crate::report::{Metric, Report};
 /// The namespace of all metrics.
 pub const NAMESPACE: &str = "Meshwarden";
 
+/// The dimension that keeps the metrics of several stacks in one account apart.
+const STACK: &str = "Stack";
+
 /// Writes reports as lines. Lambda collects the standard output.
-pub struct Emitter(Mutex<Box<dyn Write + Send>>);
+pub struct Emitter {
+    out: Mutex<Box<dyn Write + Send>>,
+    /// The name of the stack; `None` outside one, where metrics lack the dimension.
+    stack: Option<String>,
+}
 
 impl std::fmt::Debug for Emitter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -24,7 +35,14 @@ impl std::fmt::Debug for Emitter {
 impl Emitter {
     /// Creates an emitter that writes to `out`.
     pub fn to(out: impl Write + Send + 'static) -> Self {
-        Self(Mutex::new(Box::new(out)))
+        Self { out: Mutex::new(Box::new(out)), stack: None }
+    }
+
+    /// Adds the dimension `Stack` with this name to every metric.
+    #[must_use]
+    pub fn with_stack(mut self, stack: Option<String>) -> Self {
+        self.stack = stack;
+        self
     }
 
     /// Creates an emitter that writes to the standard output.
@@ -35,26 +53,29 @@ impl Emitter {
 
     /// Writes the report's lines at once, so that lines of other invocations do not get between them.
     pub fn emit(&self, report: &Report, request_id: &str, now: Timestamp) -> io::Result<()> {
-        self.write(&lines(report, request_id, now))
+        self.write(lines(report, request_id, now))
     }
 
     /// Writes the number of denied calls of a process that failed to start. The process handled no event, so this does
     /// not count as a run.
     pub fn emit_failed_start(&self, function: &str, calls_denied: u32, now: Timestamp) -> io::Result<()> {
-        self.write(&[json!({
-            "_aws": metrics(now, &["Function"], &[("CallsDenied", "Count")]),
+        self.write(vec![json!({
+            "_aws": metrics(now, &[("Count", "CallsDenied", &[&["Function"]])]),
             "Function": function,
             "CallsDenied": calls_denied,
         })])
     }
 
-    fn write(&self, lines: &[Value]) -> io::Result<()> {
+    fn write(&self, lines: Vec<Value>) -> io::Result<()> {
         let mut text = String::new();
-        for line in lines {
+        for mut line in lines {
+            if let Some(stack) = &self.stack {
+                add_stack(&mut line, stack);
+            }
             text.push_str(&line.to_string());
             text.push('\n');
         }
-        let mut out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         out.write_all(text.as_bytes())?;
         out.flush()
     }
@@ -75,7 +96,7 @@ fn lines(report: &Report, request_id: &str, now: Timestamp) -> Vec<Value> {
     lines.push(invocation(report, request_id, now));
     for (reason, count) in report.reasons() {
         lines.push(json!({
-            "_aws": metrics(now, &["Function", "Reason"], &[("Decisions", "Count")]),
+            "_aws": metrics(now, &[("Count", "Decisions", &[&["Function", "Reason"]])]),
             "Function": report.function,
             "Reason": reason,
             "Decisions": count,
@@ -89,7 +110,7 @@ fn lines(report: &Report, request_id: &str, now: Timestamp) -> Vec<Value> {
     ];
     for (name, count) in rare.into_iter().filter(|(_, count)| *count > 0) {
         lines.push(json!({
-            "_aws": metrics(now, &[], &[(name, "Count")]),
+            "_aws": metrics(now, &[("Count", name, &[&[]])]),
             name: count,
             "function": report.function,
             "requestId": request_id,
@@ -100,46 +121,76 @@ fn lines(report: &Report, request_id: &str, now: Timestamp) -> Vec<Value> {
 
 fn own(metric: &Metric, now: Timestamp) -> Value {
     let names: Vec<&str> = metric.dimensions.iter().map(|(name, _)| *name).collect();
-    let mut line = Map::from_iter([("_aws".to_owned(), metrics(now, &names, &[(metric.name, metric.unit)]))]);
+    let declared = metrics(now, &[(metric.unit, metric.name, &[&names])]);
+    let mut line = Map::from_iter([("_aws".to_owned(), declared)]);
     line.extend(metric.dimensions.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())));
     line.insert(metric.name.to_owned(), metric.value.into());
     Value::Object(line)
 }
 
 fn invocation(report: &Report, request_id: &str, now: Timestamp) -> Value {
-    const METRICS: [(&str, &str); 8] = [
-        ("Invocations", "Count"),
-        ("Decisions", "Count"),
-        ("HoldsDuringAlarm", "Count"),
-        ("Overwrote", "Count"),
-        ("KillSwitchOn", "Count"),
-        ("PolicyRejected", "Count"),
-        ("CallsDenied", "Count"),
-        ("TookMs", "Milliseconds"),
+    // Of the function, and of all functions together.
+    const OF_BOTH: &[&[&str]] = &[&["Function"], &[]];
+    const OF_FUNCTION: &[&[&str]] = &[&["Function"]];
+    let signals = &report.signals;
+    let is_run = !signals.observed_nothing;
+    let counted = [
+        ("HoldsDuringAlarm", signals.holds_during_alarm > 0, OF_FUNCTION),
+        ("CallsDenied", signals.calls_denied > 0, OF_FUNCTION),
+        ("Decisions", !report.decisions.is_empty(), OF_FUNCTION),
+        ("Overwrote", signals.overwrote > 0, OF_BOTH),
+        ("KillSwitchOn", signals.kill_switch_on, OF_BOTH),
+        ("PolicyRejected", signals.policy_rejected, OF_BOTH),
     ];
+    let counted = counted.into_iter().filter(|(_, is_counted, _)| *is_counted);
+    // A heartbeat that stops is reported by its missing data, so a 0 is as good as none; it is written for the reader.
+    let declared: Vec<_> = [("Invocations", OF_FUNCTION)]
+        .into_iter()
+        .chain(counted.map(|(name, _, dimensions)| (name, dimensions)))
+        .map(|(name, dimensions)| ("Count", name, dimensions))
+        .collect();
     json!({
-        "_aws": metrics(now, &["Function"], &METRICS),
+        "_aws": metrics(now, &declared),
         "Function": report.function,
-        "Invocations": u8::from(!report.signals.observed_nothing),
+        "Invocations": u8::from(is_run),
         "Decisions": report.decisions.len(),
-        "HoldsDuringAlarm": report.signals.holds_during_alarm,
-        "Overwrote": report.signals.overwrote,
-        "KillSwitchOn": u8::from(report.signals.kill_switch_on),
-        "PolicyRejected": u8::from(report.signals.policy_rejected),
-        "CallsDenied": report.signals.calls_denied,
+        "HoldsDuringAlarm": signals.holds_during_alarm,
+        "Overwrote": signals.overwrote,
+        "KillSwitchOn": u8::from(signals.kill_switch_on),
+        "PolicyRejected": u8::from(signals.policy_rejected),
+        "CallsDenied": signals.calls_denied,
         "TookMs": report.took_ms,
         "requestId": request_id,
         "wake": report.triggers,
     })
 }
 
+/// The unit of a metric, its name, and the sets of dimensions with which it is counted.
+type Declared<'a> = (&'a str, &'a str, &'a [&'a [&'a str]]);
+
 /// The `_aws` member, which makes CloudWatch Logs extract metrics from a line.
-fn metrics(now: Timestamp, dimensions: &[&str], metrics: &[(&str, &str)]) -> Value {
-    let metrics: Vec<_> = metrics.iter().map(|(name, unit)| json!({ "Name": name, "Unit": unit })).collect();
-    json!({
-        "Timestamp": now.as_millisecond(),
-        "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": metrics }],
-    })
+fn metrics(now: Timestamp, declared: &[Declared<'_>]) -> Value {
+    let group = |(unit, name, dimensions): &Declared<'_>| {
+        json!({
+            "Namespace": NAMESPACE,
+            "Dimensions": dimensions,
+            "Metrics": [{ "Name": name, "Unit": unit }],
+        })
+    };
+    let groups: Vec<_> = declared.iter().map(group).collect();
+    json!({ "Timestamp": now.as_millisecond(), "CloudWatchMetrics": groups })
+}
+
+/// Adds the dimension `Stack` to each set of dimensions of a line. Lines without metrics stay as they are.
+fn add_stack(line: &mut Value, stack: &str) {
+    let Some(groups) = line.pointer_mut("/_aws/CloudWatchMetrics").and_then(Value::as_array_mut) else { return };
+    let sets = groups.iter_mut().filter_map(|group| group.get_mut("Dimensions")?.as_array_mut()).flatten();
+    for set in sets.filter_map(Value::as_array_mut) {
+        set.insert(0, STACK.into());
+    }
+    if let Some(members) = line.as_object_mut() {
+        members.insert(STACK.to_owned(), stack.into());
+    }
 }
 
 #[cfg(test)]
@@ -215,17 +266,60 @@ mod tests {
         let mut declared = 0;
         for line in emitted(&report()).iter().filter(|line| line.get("_aws").is_some()) {
             assert_eq!(line["_aws"]["Timestamp"], 1_795_168_800_000_i64);
-            let group = &line["_aws"]["CloudWatchMetrics"][0];
-            assert_eq!(group["Namespace"], "Meshwarden");
-            for metric in group["Metrics"].as_array().unwrap() {
-                declared += 1;
-                assert!(line[metric["Name"].as_str().unwrap()].is_u64(), "{metric}");
-            }
-            for dimension in group["Dimensions"][0].as_array().unwrap() {
-                assert!(line[dimension.as_str().unwrap()].is_string(), "{dimension}");
+            for group in line["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
+                assert_eq!(group["Namespace"], "Meshwarden");
+                for metric in group["Metrics"].as_array().unwrap() {
+                    declared += 1;
+                    assert!(line[metric["Name"].as_str().unwrap()].is_u64(), "{metric}");
+                }
+                for dimension in group["Dimensions"].as_array().unwrap().iter().flat_map(|set| set.as_array().unwrap())
+                {
+                    assert!(line[dimension.as_str().unwrap()].is_string(), "{dimension}");
+                }
             }
         }
-        assert_eq!(declared, 8 + 2);
+        assert_eq!(declared, 6 + 2);
+    }
+
+    /// The metrics that the lines declare, each with its sets of dimensions.
+    fn declared(lines: &[Value]) -> Vec<(String, Value)> {
+        let groups = lines.iter().filter_map(|line| line["_aws"]["CloudWatchMetrics"].as_array()).flatten();
+        groups
+            .map(|group| (group["Metrics"][0]["Name"].as_str().unwrap().to_owned(), group["Dimensions"].clone()))
+            .collect()
+    }
+
+    #[test]
+    fn idle_run_publishes_only_the_heartbeat() {
+        let idle = Report { function: "route-failover".into(), took_ms: 42, ..Report::new(Vec::new()) };
+        let lines = emitted(&idle);
+        assert_eq!(declared(&lines), [("Invocations".to_owned(), json!([["Function"]]))]);
+        // The log still has every value.
+        assert_eq!((&lines[0]["KillSwitchOn"], &lines[0]["TookMs"]), (&json!(0), &json!(42)));
+    }
+
+    #[test]
+    fn every_metric_of_a_stack_has_its_dimension() {
+        let signals = Signals { policy_unavailable: true, ..report().signals };
+        let metrics = vec![crate::report::Metric::count("RolloutsStalled", 1, Vec::new())];
+        let busy = Report { signals, metrics, ..report() };
+        let kept = Kept::default();
+        let emitter = Emitter::to(kept.clone()).with_stack(Some("prod".to_owned()));
+        emitter.emit(&busy, "r-1", "2026-11-20T10:00:00Z".parse().unwrap()).unwrap();
+        emitter.emit_failed_start("route-failover", 2, "2026-11-20T10:00:00Z".parse().unwrap()).unwrap();
+        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let declared = declared(&lines);
+        for wanted in ["Invocations", "CallsDenied", "KillSwitchOn", "PolicyUnavailable", "RolloutsStalled"] {
+            assert!(declared.iter().any(|(name, _)| name == wanted), "{wanted}: {declared:?}");
+        }
+        for (name, sets) in &declared {
+            assert!(sets.as_array().unwrap().iter().all(|set| set[0] == "Stack"), "{name}: {sets}");
+        }
+        assert!(declared.contains(&("KillSwitchOn".to_owned(), json!([["Stack", "Function"], ["Stack"]]))));
+        for line in lines.iter().filter(|line| line.get("_aws").is_some()) {
+            assert_eq!(line["Stack"], "prod", "{line}");
+        }
     }
 
     #[test]

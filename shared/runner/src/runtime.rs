@@ -95,9 +95,8 @@ struct Unnamed {
     why: String,
 }
 
-/// Runs `handler` as the Lambda function `function`, until the runtime ends.
-pub async fn run(function: &'static str, handler: impl Handler) -> Result<(), lambda_runtime::Error> {
-    let emitter = Emitter::stdout();
+/// Runs `handler` as the Lambda function `function`, until the runtime ends. `emitter` writes its reports.
+pub async fn run(function: &'static str, handler: impl Handler, emitter: Emitter) -> Result<(), lambda_runtime::Error> {
     let (handler, emitter) = (&handler, &emitter);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let deadline = Deadline::after(time_left(event.context.deadline).saturating_sub(RESERVE));

@@ -64,19 +64,20 @@ where
     readable(env::vars_os())?;
     let config = Config::from_env(|variable| env::var(variable).ok())?;
     log_to_stdout(&config.log);
+    let emitter = Emitter::stdout().with_stack(config.stack.clone());
     let denied = DeniedCalls::default();
     let handler = match denied.cover(wire(config)).await {
         Ok(handler) => handler,
         Err(error) => {
             // Without this, only Lambda's own error metric would count a policy that the function may no longer read.
-            Emitter::stdout().emit_failed_start(function, denied.count(), Timestamp::now())?;
+            emitter.emit_failed_start(function, denied.count(), Timestamp::now())?;
             return Err(error);
         }
     };
     if let Some(variable) = LAMBDA.into_iter().find(|variable| env::var_os(variable).is_none()) {
         return Err(NotInLambda { variable }.into());
     }
-    runtime::run(function, handler).await
+    runtime::run(function, handler, emitter).await
 }
 
 /// Rejects values that are not text: they would count as unset, and a default would replace them.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::release::ReleaseArgs;
+
 /// The seed of random inputs, unless the caller sets another one.
 pub(crate) const SEED: u64 = 1;
 
@@ -82,6 +84,9 @@ pub(crate) enum Task {
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
     },
+    /// Write everything that an installation needs into a folder: packages of the functions, the plain template, programs,
+    /// image, chart, checksums
+    Release(ReleaseArgs),
     /// Cause failures on a separate stack, and show how Meshwarden reacts
     Demo {
         /// Run only this scenario

@@ -9,7 +9,7 @@
 //! data that belongs to the user of the program. The same inputs give the same bytes.
 
 mod layout;
-mod tar;
+pub(crate) mod tar;
 
 use std::fs;
 use std::path::{Path, PathBuf};

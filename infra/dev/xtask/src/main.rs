@@ -6,6 +6,7 @@
 //!   attack ─► floods, malformed requests, kills, full disks: control plane; misbehaving services: functions
 //!   bench ──► programs built as for AWS ──► a table of ratios
 //!   image ─► the container image of the control plane in target/image
+//!   release ► packages, plain template, image, chart, checksums in dist
 //!   demo ──► a separate stack of the same kind, then one failure after another ──► weights before and after
 //! ```
 //!
@@ -28,6 +29,7 @@ mod interrupt;
 mod junit;
 mod process;
 mod programs;
+mod release;
 mod setup;
 mod stack;
 mod suite;
@@ -71,6 +73,7 @@ fn run(task: Task) -> Result<()> {
         Task::Load { switch } => stack::switch_load(&workspace, switch == Switch::On),
         Task::Down => stack::down(&workspace),
         Task::Invoke { function, event } => stack::invoke(&workspace, &function, &event),
+        Task::Release(args) => release::run(&workspace, &args),
         Task::Image { program, to } => image::run(&workspace, program, to),
         Task::Demo { scenario } => demo::run(&workspace, scenario),
     }

@@ -14,7 +14,7 @@ use ports::certificates::{
 use ports::{PortError, PortErrorKind};
 use zeroize::Zeroizing;
 
-use super::{described, exported_key, quietly};
+use super::{ROTATE, described, exported_key, if_tagged, quietly};
 use crate::call::{call, classify, within_deadline};
 
 /// Certificates in ACM.
@@ -77,7 +77,7 @@ impl CertificateStore for Acm {
         let passphrase = exported_key::passphrase();
         let request = self.client.export_certificate().certificate_arn(arn.as_str());
         let request = request.passphrase(Blob::new(passphrase.as_bytes()));
-        let answer = call(what, quietly(request.send())).await?;
+        let answer = call(what, quietly(request.send())).await.map_err(if_tagged(ROTATE))?;
         let encrypted = Zeroizing::new(answer.private_key.unwrap_or_default());
         let leaf = answer.certificate.ok_or_else(|| unreadable(what(), &"it has no certificate"))?;
         let key = exported_key::open(&encrypted, &passphrase).map_err(|error| unreadable(what(), &error))?;
@@ -86,7 +86,7 @@ impl CertificateStore for Acm {
 
     async fn renew(&self, arn: &CertificateArn) -> Result<(), PortError> {
         let request = self.client.renew_certificate().certificate_arn(arn.as_str());
-        call(|| format!("renew certificate {arn}"), request.send()).await.map(drop)
+        call(|| format!("renew certificate {arn}"), request.send()).await.map(drop).map_err(if_tagged(ROTATE))
     }
 
     async fn request(&self, request: &PrivateRequest) -> Result<CertificateArn, PortError> {
@@ -110,7 +110,8 @@ impl CertificateStore for Acm {
         // An import has no idempotency token: sent twice, a new certificate would be imported twice.
         let attempts =
             if onto.is_none() { Builder::new().retry_config(RetryConfig::disabled()) } else { Builder::new() };
-        named(what, call(what, quietly(sent.customize().config_override(attempts).send())).await?.certificate_arn())
+        let imported = call(what, quietly(sent.customize().config_override(attempts).send())).await;
+        named(what, imported.map_err(if_tagged(ROTATE))?.certificate_arn())
     }
 
     async fn delete(&self, arn: &CertificateArn) -> Result<(), PortError> {
@@ -128,7 +129,7 @@ impl CertificateStore for Acm {
     async fn tag(&self, arn: &CertificateArn, given: &BTreeMap<String, String>) -> Result<(), PortError> {
         let what = || format!("tag certificate {arn}");
         let request = self.client.add_tags_to_certificate().certificate_arn(arn.as_str());
-        call(what, request.set_tags(tags(what, given)?).send()).await.map(drop)
+        call(what, request.set_tags(tags(what, given)?).send()).await.map(drop).map_err(if_tagged(ROTATE))
     }
 }
 

@@ -10,7 +10,7 @@ use ports::certificates::{
 use ports::{PortError, PortErrorKind};
 use zeroize::Zeroizing;
 
-use super::quietly;
+use super::{BUNDLE, if_tagged, quietly};
 use crate::call::{call, classify, within_deadline};
 
 /// Bundles in Secrets Manager.
@@ -29,7 +29,8 @@ impl Secrets {
 impl SecretBundles for Secrets {
     async fn describe(&self, secret: &SecretId) -> Result<SecretVersions, PortError> {
         let what = || format!("describe secret {secret}");
-        let answer = call(what, self.client.describe_secret().secret_id(secret.as_str()).send()).await?;
+        let answer = call(what, self.client.describe_secret().secret_id(secret.as_str()).send()).await;
+        let answer = answer.map_err(if_tagged(BUNDLE))?;
         let mut at = BTreeMap::new();
         for (version, labels) in answer.version_ids_to_stages.iter().flatten() {
             // Versions that other programs created may have other ids. No version of ours is at their stages then.
@@ -61,7 +62,7 @@ impl SecretBundles for Secrets {
                 self.describe(secret).await?;
                 return Ok(None);
             }
-            Err(error) => return Err(classify(what(), error)),
+            Err(error) => return Err(if_tagged(BUNDLE)(classify(what(), error))),
         };
         let text = answer.secret_string.map(Zeroizing::new);
         let current = answer.version_stages.iter().flatten().any(|label| label == Stage::Current.as_str());
@@ -81,7 +82,8 @@ impl SecretBundles for Secrets {
         // The SDK copies the text, and that copy is never zeroized.
         let request = self.client.put_secret_value().secret_id(secret.as_str()).client_request_token(version.as_str());
         let request = request.secret_string(bundle.text().as_str()).version_stages(Stage::Pending.as_str());
-        call(|| format!("put version {version} of secret {secret}"), quietly(request.send())).await.map(drop)
+        let put = call(|| format!("put version {version} of secret {secret}"), quietly(request.send())).await;
+        put.map(drop).map_err(if_tagged(BUNDLE))
     }
 
     async fn promote(&self, secret: &SecretId, from: Option<&VersionId>, to: &VersionId) -> Result<(), PortError> {
@@ -96,7 +98,7 @@ impl SecretBundles for Secrets {
                 // promoted a version.
                 let moved =
                     error.as_service_error().is_some_and(UpdateSecretVersionStageError::is_invalid_parameter_exception);
-                let mut error = classify(what(), error);
+                let mut error = if_tagged(BUNDLE)(classify(what(), error));
                 if moved {
                     error.kind = PortErrorKind::Conflict;
                 }

@@ -114,3 +114,19 @@ async fn invalid_bundle_is_reported_without_its_content() {
         assert!(error.message.contains(expected) && !format!("{error:?}").contains("hush"), "{error:?}");
     }
 }
+
+/// IAM does not say which condition failed, so the error names the tag that the role requires.
+#[tokio::test]
+async fn denied_call_names_the_tag_that_the_role_requires() {
+    let denied = || CannedResponse::error(400, "AccessDeniedException", json!({ "Message": "not authorized" }));
+    let server = CannedServer::start([denied(), denied(), denied()]).await;
+    let aws = server.aws().await;
+    let bundles = aws.bundles();
+    let read = bundles.read(&secret(), Stage::Current).await.map(drop);
+    let put = bundles.put_pending(&secret(), &version(NEW), &Bundle::default()).await;
+    for outcome in [read, put] {
+        let error = outcome.unwrap_err();
+        assert_eq!(error.kind, PortErrorKind::Denied);
+        assert!(error.message.ends_with("with the tag `meshwarden:bundle` = `true`"), "{error}");
+    }
+}

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "the pages and the sources are files")]
 
+mod cost;
 mod links;
 mod sources;
 mod template;
@@ -101,6 +102,12 @@ fn tables_of_the_arbiter_are_current() {
         "deadlines" => decisions::weights::deadlines_table(),
         other => panic!("shared/README.md has an unknown section `{other}`"),
     });
+}
+
+#[test]
+fn cost_in_the_operator_guide_is_current() {
+    let template = Template::parse(&read("infra/template.yaml"));
+    check_page("infra/README.md", &["cost"], |_| cost::table(&template));
 }
 
 #[test]

@@ -6,10 +6,20 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 /// The short forms of CloudFormation's functions. Their arguments are shown as they are written.
-const TAGS: [&str; 10] = ["Sub", "Ref", "GetAtt", "If", "Equals", "Not", "Join", "And", "Or", "Condition"];
+const TAGS: [&str; 11] = ["Sub", "Ref", "GetAtt", "If", "Equals", "Not", "Join", "Split", "And", "Or", "Condition"];
 
 /// The parsed template.
 pub(super) struct Template(Value);
+
+/// A schedule of a function.
+pub(super) struct Schedule {
+    /// The function, by the name of its binary.
+    pub(super) function: String,
+    /// The number of runs in an hour.
+    pub(super) per_hour: f64,
+    /// The memory of the function.
+    pub(super) megabytes: f64,
+}
 
 impl Template {
     /// Parses the template. Tags are dropped: `!Ref Name` is `Name`, and `!If` is its list of arguments.
@@ -84,7 +94,7 @@ impl Template {
         ];
         let asynchronous = &properties["EventInvokeConfig"];
         rows.push(format!(
-            "| retries of an asynchronous event | {} within {} s, then the dead-letter queue |",
+            "| retries of an asynchronous event | {} within {} s, then the dead-letter queue; a scheduled run is dropped |",
             asynchronous["MaximumRetryAttempts"], asynchronous["MaximumEventAgeInSeconds"]
         ));
         let variables = properties["Environment"]["Variables"].as_object().unwrap();
@@ -95,9 +105,11 @@ impl Template {
 
     /// Every statement of the function's role.
     pub(super) fn permissions(&self, function: &str) -> String {
-        let policies = &self.function(function).1["Properties"]["Policies"];
+        let role = name_of(&self.function(function).1["Properties"]["Role"]);
+        let policies = self.0["Resources"][&role]["Properties"]["Policies"].as_array().unwrap();
+        let statements = policies.iter().flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap());
         let mut rows = Vec::new();
-        for statement in policies[0]["Statement"].as_array().unwrap() {
+        for statement in statements {
             // `!If [CONDITION, STATEMENT, NoValue]`.
             let (statement, only_if) = match statement.as_array() {
                 Some(parts) => (&parts[1], format!(" (only if `{}`)", text(&parts[0]))),
@@ -105,7 +117,8 @@ impl Template {
             };
             let denied = if text(&statement["Effect"]) == "Deny" { "**denied:** " } else { "" };
             let actions = list(&statement["Action"], |action| format!("`{action}`"));
-            let resources = list(&statement["Resource"], |resource| format!("`{}`", short(resource)));
+            let resources = resources(&statement["Resource"]);
+            let resources = list(&resources, |resource| format!("`{}`", short(resource)));
             let conditions = condition_text(&statement["Condition"]);
             rows.push(format!("| {denied}{actions}{only_if} | {resources} | {conditions} |"));
         }
@@ -147,6 +160,56 @@ impl Template {
         self.alarm_names().map(|(name, _)| kind(name)).collect()
     }
 
+    /// The schedules of all functions.
+    pub(super) fn scheduled_runs_per_hour(&self) -> Vec<Schedule> {
+        let mut runs = Vec::new();
+        for (_, resource) in self.resources() {
+            let properties = &resource["Properties"];
+            let events = properties.get("Events").and_then(Value::as_object).into_iter().flatten();
+            for (_, event) in events.filter(|(_, event)| text(&event["Type"]) == "Schedule") {
+                let rate = text(&event["Properties"]["Schedule"]).trim_start_matches("rate(").trim_end_matches(')');
+                let (count, unit) = rate.split_once(' ').unwrap();
+                let minutes = match unit.trim_end_matches('s') {
+                    "minute" => 1.0,
+                    "hour" => 60.0,
+                    "day" => 24.0 * 60.0,
+                    other => panic!("`{rate}` has the unknown unit `{other}`"),
+                };
+                runs.push(Schedule {
+                    function: text(&resource["Metadata"]["BuildProperties"]["Binary"]).to_owned(),
+                    per_hour: 60.0 / (minutes * count.parse::<f64>().unwrap()),
+                    megabytes: properties["MemorySize"].as_f64().unwrap(),
+                });
+            }
+        }
+        runs
+    }
+
+    /// The functions with an alarm on the heartbeat that each run publishes.
+    pub(super) fn heartbeats(&self) -> Vec<String> {
+        let alarms = self.alarm_names().filter(|(_, properties)| {
+            text(&properties["Namespace"]) == "Meshwarden" && text(&properties["TreatMissingData"]) == "breaching"
+        });
+        let function = |name: &str| name.rsplit_once('-').unwrap().0.to_owned();
+        alarms.map(|(name, _)| function(name)).collect()
+    }
+
+    /// The numbers of alarms, and of the metrics that they read.
+    pub(super) fn alarm_counts(&self) -> (usize, usize) {
+        let read = |properties: &Value| {
+            let queries = properties.get("Metrics").and_then(Value::as_array);
+            queries.map_or(1, |queries| queries.iter().filter(|query| query.get("MetricStat").is_some()).count())
+        };
+        let metrics: Vec<usize> = self.alarm_names().map(|(_, properties)| read(properties)).collect();
+        (metrics.len(), metrics.iter().sum())
+    }
+
+    /// The number of queues that Lambda polls.
+    pub(super) fn polled_queues(&self) -> usize {
+        let events = self.resources().filter_map(|(_, resource)| resource["Properties"].get("Events")?.as_object());
+        events.flatten().filter(|(_, event)| text(&event["Type"]) == "SQS").count()
+    }
+
     /// The variables of all functions.
     pub(super) fn variables(&self) -> BTreeSet<String> {
         let variables = self
@@ -184,6 +247,22 @@ fn list(value: &Value, each: impl Fn(&str) -> String) -> String {
     match value {
         Value::Array(values) => values.iter().map(|value| each(text(value))).collect::<Vec<_>>().join(", "),
         one => each(text(one)),
+    }
+}
+
+/// The resources of a statement. `!If [CONDITION, RESOURCE, OTHER]` is its first resource, and
+/// `!Split [",", !Sub [ARNS, {NAME: ...}]]` is the ARNs for one mesh.
+fn resources(value: &Value) -> Value {
+    match value.as_array().map(Vec::as_slice) {
+        Some([Value::String(condition), first, _]) if condition.starts_with("Creates") => first.clone(),
+        Some([Value::String(separator), Value::Array(substitution)]) if separator == "," => {
+            let mut arns = text(&substitution[0]).to_owned();
+            for name in ["Names", "First", "Second"] {
+                arns = arns.replace(&format!("${{{name}}}"), "${MeshNames}");
+            }
+            arns.split(',').collect::<Vec<_>>().into()
+        }
+        _ => value.clone(),
     }
 }
 

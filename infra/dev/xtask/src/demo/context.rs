@@ -59,8 +59,7 @@ impl DemoContext {
         let path = workspace.file("events/route-failover/tick-rule.json");
         let text = fs::read_to_string(&path).map_err(Failure::file("read", &path))?;
         let tick = serde_json::from_str(&text).map_err(|why| Failure::Unreadable { path, why: why.to_string() })?;
-        let arn = stack.outputs.named("RouteFailoverFunction")?;
-        let log_group = format!("/aws/lambda/{}", arn.rsplit(':').next().unwrap_or(arn));
+        let log_group = stack.outputs.named("RouteFailoverLog")?.to_owned();
         Ok(Self {
             stack,
             workspace: workspace.clone(),

@@ -2,21 +2,21 @@
 
 /// One entry of an archive.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry<'c> {
+pub(crate) struct Entry<'c> {
     /// The path without a leading slash; that of a folder ends with one.
-    pub(super) path: &'c str,
-    pub(super) mode: u32,
+    pub(crate) path: &'c str,
+    pub(crate) mode: u32,
     /// The user and the group.
-    pub(super) owner: u32,
+    pub(crate) owner: u32,
     /// The content of a file; empty for a folder.
-    pub(super) content: &'c [u8],
+    pub(crate) content: &'c [u8],
 }
 
 /// The size of a block.
 const BLOCK: usize = 512;
 
 /// The archive of these entries, in this order. Every entry has the time 0.
-pub(super) fn archive(entries: &[Entry<'_>]) -> Vec<u8> {
+pub(crate) fn archive(entries: &[Entry<'_>]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for entry in entries {
         bytes.extend(header(entry));
