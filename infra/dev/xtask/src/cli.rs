@@ -150,4 +150,6 @@ pub(crate) enum Scenario {
     Compliance,
     /// Certificates and the CA behind them are replaced under load, and no request fails
     Certificates,
+    /// One of three replicas of the control plane is killed, and the others move the weights
+    Replicas,
 }

@@ -1,5 +1,6 @@
-//! The demo's meshes: the shop of infra/dev/local/demo-mesh, and the kiosk of infra/dev/local/kiosk.json, which has the
-//! faults of a neglected mesh. Both are created through the App Mesh API.
+//! The demo's meshes: the shop of infra/dev/local/demo-mesh, the kiosk of infra/dev/local/kiosk.json, which has the
+//! faults of a neglected mesh, and the market of infra/dev/local/market.json, which three replicas serve. All are created
+//! through the App Mesh API.
 
 use std::fs;
 use std::path::PathBuf;
@@ -21,6 +22,12 @@ const KIOSK_FILE: &str = "infra/dev/local/kiosk.json";
 
 /// The name of the kiosk's mesh.
 pub(crate) const KIOSK: &str = "kiosk";
+
+/// A small mesh for the scenario on replicas.
+const MARKET_FILE: &str = "infra/dev/local/market.json";
+
+/// The name of the market's mesh.
+pub(crate) const MARKET: &str = "market";
 
 /// The namespace of Envoy's metrics, which the CloudWatch agent writes.
 const NAMESPACE: &str = "AppMesh";
@@ -83,6 +90,11 @@ pub(crate) fn load_kiosk(workspace: &Workspace, client: &Client, app_mesh: &str)
     create(client, app_mesh, KIOSK, &[read_file(workspace.file(KIOSK_FILE))?])
 }
 
+/// Creates the market with its resources, and returns their number.
+pub(crate) fn load_market(workspace: &Workspace, client: &Client, app_mesh: &str) -> Result<usize> {
+    create(client, app_mesh, MARKET, &[read_file(workspace.file(MARKET_FILE))?])
+}
+
 fn create(client: &Client, app_mesh: &str, mesh: &str, files: &[Value]) -> Result<usize> {
     let mut created = 0;
     let mut create = |path: &str, body: &Value| {
@@ -117,15 +129,23 @@ pub(crate) struct ProxyOwner {
 
 /// Every virtual node and gateway of the mesh.
 pub(crate) fn proxies(workspace: &Workspace) -> Result<Vec<ProxyOwner>> {
-    let files = read(workspace)?;
+    Ok(proxies_of(&read(workspace)?))
+}
+
+/// The same of the market.
+pub(crate) fn market_proxies(workspace: &Workspace) -> Result<Vec<ProxyOwner>> {
+    Ok(proxies_of(&[read_file(workspace.file(MARKET_FILE))?]))
+}
+
+fn proxies_of(files: &[Value]) -> Vec<ProxyOwner> {
     let of = |members, kind, name_member| {
-        bodies(&files, members).filter_map(move |body| {
+        bodies(files, members).filter_map(move |body| {
             let protocol = body.pointer("/spec/listeners/0/portMapping/protocol")?.as_str()?.to_owned();
             Some(ProxyOwner { kind, name: body.get(name_member)?.as_str()?.to_owned(), protocol })
         })
     };
     let nodes = of("virtualNodes", "virtualNode", "virtualNodeName");
-    Ok(nodes.chain(of("virtualGateways", "virtualGateway", "virtualGatewayName")).collect())
+    nodes.chain(of("virtualGateways", "virtualGateway", "virtualGatewayName")).collect()
 }
 
 /// The protocol of a virtual node's listener.
@@ -220,7 +240,7 @@ mod tests {
         let workspace = Workspace::find().unwrap();
         let mut files = read(&workspace).unwrap();
         assert!(!files.is_empty());
-        files.push(read_file(workspace.file(KIOSK_FILE)).unwrap());
+        files.extend([KIOSK_FILE, MARKET_FILE].map(|file| read_file(workspace.file(file)).unwrap()));
         for member in files.iter().filter_map(Value::as_object).flat_map(|file| file.keys()) {
             assert!(member == "mesh" || KINDS.iter().any(|kind| kind.member == member), "{member}");
         }
@@ -228,7 +248,9 @@ mod tests {
 
     #[test]
     fn every_target_of_a_route_is_a_node() {
-        let files = read(&Workspace::find().unwrap()).unwrap();
+        let workspace = Workspace::find().unwrap();
+        let mut files = read(&workspace).unwrap();
+        files.push(read_file(workspace.file(MARKET_FILE)).unwrap());
         let nodes: Vec<&str> =
             bodies(&files, "virtualNodes").filter_map(|node| node["virtualNodeName"].as_str()).collect();
         let targets: Vec<&Value> =

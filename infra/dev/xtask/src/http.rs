@@ -49,6 +49,11 @@ impl Client {
         read(url, self.agent.get(url).call())
     }
 
+    /// The same with a header.
+    pub(crate) fn get_with(&self, url: &str, name: &str, value: &str) -> Result<HttpResponse> {
+        read(url, self.agent.get(url).header(name, value).call())
+    }
+
     pub(crate) fn put(&self, url: &str, body: &Value) -> Result<HttpResponse> {
         read(url, self.agent.put(url).send_json(body))
     }

@@ -219,7 +219,8 @@ impl DemoContext {
         self.state_of_alarm(&alarm_name(node))
     }
 
-    fn state_of_alarm(&mut self, name: &str) -> Result<String> {
+    /// The state of an alarm in CloudWatch.
+    pub(super) fn state_of_alarm(&mut self, name: &str) -> Result<String> {
         let request = json!({"AlarmNames": [name], "AlarmTypes": ["MetricAlarm", "CompositeAlarm"]});
         let answer = self.stack.aws.call("cloudwatch", "describe_alarms", &request)?;
         let state = ["/MetricAlarms/0/StateValue", "/CompositeAlarms/0/StateValue"]
@@ -318,7 +319,8 @@ impl DemoContext {
         self.new_decisions().map(drop)
     }
 
-    fn new_decisions(&mut self) -> Result<Vec<Decision>> {
+    /// The decisions of route-failover since the last call.
+    pub(super) fn new_decisions(&mut self) -> Result<Vec<Decision>> {
         let request = json!({"logGroupName": self.log_group, "startTime": self.since});
         let answer = self.stack.aws.call("logs", "filter_log_events", &request)?;
         let events = answer.get("events").and_then(Value::as_array).cloned().unwrap_or_default();

@@ -11,6 +11,7 @@ mod decision;
 mod drill;
 mod kiosk;
 mod live_view;
+mod replicas;
 mod rollouts;
 mod route;
 mod scenarios;
@@ -26,7 +27,7 @@ use crate::stack;
 use crate::workspace::Workspace;
 use context::DemoContext;
 
-const SCENARIOS: [Scenario; 12] = [
+const SCENARIOS: [Scenario; 13] = [
     Scenario::Traffic,
     Scenario::Failover,
     Scenario::Rollback,
@@ -39,6 +40,7 @@ const SCENARIOS: [Scenario; 12] = [
     Scenario::ScaleOut,
     Scenario::Compliance,
     Scenario::Certificates,
+    Scenario::Replicas,
 ];
 
 /// Runs one scenario, or all of them, on a separate stack that ends with the demo.

@@ -27,6 +27,7 @@ pub(super) fn play(scenario: Scenario, context: &mut DemoContext) -> Result<()> 
         Scenario::ScaleOut => scale_out(context),
         Scenario::Compliance => super::compliance::play(context),
         Scenario::Certificates => certificates::play(context),
+        Scenario::Replicas => super::replicas::play(context),
     }
 }
 

@@ -12,7 +12,7 @@ use super::folder::Folder;
 use super::proxy::Upstream;
 use super::proxy::{self, Proxy};
 use super::servers::until_ready;
-use crate::demo_mesh::{self, MESH};
+use crate::demo_mesh::ProxyOwner;
 use crate::failure::{Failure, Result};
 use crate::http::{Client, segment};
 use crate::process::{Record, log_file};
@@ -52,19 +52,19 @@ struct Node {
     backends: BTreeMap<String, u16>,
 }
 
-/// Starts the proxies and applications, and waits until all of them accept requests.
+/// Starts the proxies of a mesh and their applications, and waits until all of them accept requests.
 pub(super) fn start(
     workspace: &Workspace,
     folder: &Folder,
     programs: &Programs,
     client: &Client,
     upstream: Upstream<'_>,
+    (mesh, owners): (&str, &[ProxyOwner]),
 ) -> Result<DataPlane> {
-    let owners = demo_mesh::proxies(workspace)?;
     let mut plan = Plan { gateway: String::new(), nodes: Vec::new() };
     let mut ports = Vec::new();
-    for owner in &owners {
-        let assigned = AssignedPorts::read(client, upstream.app_mesh, owner.kind, &owner.name)?;
+    for owner in owners {
+        let assigned = AssignedPorts::read(client, upstream.app_mesh, mesh, owner)?;
         ports.extend(assigned.lines(&owner.name));
         if owner.kind == "virtualGateway" {
             plan.gateway = format!("127.0.0.1:{}", assigned.first("ingress")?);
@@ -79,8 +79,8 @@ pub(super) fn start(
     }
     let shop = start_shop(folder, programs.path("shop")?, &plan)?;
     let mut proxies = Vec::new();
-    for owner in &owners {
-        let node = format!("mesh/{MESH}/{}/{}", owner.kind, owner.name);
+    for owner in owners {
+        let node = format!("mesh/{mesh}/{}/{}", owner.kind, owner.name);
         let bootstrap = proxy::write_bootstrap(folder.path(), programs.path("control-plane")?, upstream, &node)?;
         proxies.push(Proxy::start(workspace.venv_program("envoy"), bootstrap, folder.path(), &owner.name)?);
     }
@@ -113,9 +113,9 @@ impl DataPlane {
 }
 
 impl AssignedPorts {
-    fn read(client: &Client, app_mesh: &str, kind: &str, name: &str) -> Result<Self> {
-        let url = format!("{app_mesh}/proxies/{MESH}/{kind}/{}", segment(name));
-        Ok(Self { body: client.get(&url)?.success(&format!("the ports of {name}"))? })
+    fn read(client: &Client, app_mesh: &str, mesh: &str, owner: &ProxyOwner) -> Result<Self> {
+        let url = format!("{app_mesh}/proxies/{mesh}/{}/{}", owner.kind, segment(&owner.name));
+        Ok(Self { body: client.get(&url)?.success(&format!("the ports of {}", owner.name))? })
     }
 
     fn list(&self, side: &str) -> impl Iterator<Item = &Value> {

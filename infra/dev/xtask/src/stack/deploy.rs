@@ -21,7 +21,7 @@ use crate::workspace::Workspace;
 
 const STACK: &str = "meshwarden";
 /// The stack of the alarms that `meshwarden alarms` writes.
-const ALARMS_STACK: &str = "meshwarden-alarms";
+pub(super) const ALARMS_STACK: &str = "meshwarden-alarms";
 const TEMPLATE: &str = "template.yaml";
 /// The bucket for large observations of the functions and for the pages of the sweep.
 pub(crate) const REPORTS: &str = "meshwarden-reports";
@@ -81,19 +81,29 @@ pub(super) fn deploy(
     Ok(Outputs { aws: endpoints.aws.clone(), shop: String::new(), values })
 }
 
+/// The stack of a mesh's alarms.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AlarmStack<'a> {
+    /// The name of the stack.
+    pub(super) name: &'a str,
+    /// The template that `meshwarden alarms` wrote.
+    pub(super) template: &'a str,
+    /// The topic of route-failover.
+    pub(super) topic: &'a str,
+}
+
 /// Deploys the alarms that `meshwarden alarms` wrote, as users do: the unchanged template, with the topic of
 /// route-failover as its parameter.
 pub(super) fn deploy_alarms(
     folder: &Folder,
     aws: &mut LocalAws,
     endpoints: &Endpoints,
-    template: &str,
-    topic: &str,
+    AlarmStack { name, template, topic }: AlarmStack<'_>,
     progress: &mut Progress,
 ) -> Result<()> {
     let parameters = json!([{"ParameterKey": "AlarmTopicArn", "ParameterValue": topic}]);
-    let request = json!({"StackName": ALARMS_STACK, "Parameters": parameters});
-    create_stack(folder, aws, endpoints, ("alarms.json", template), request, progress).map(drop)
+    let request = json!({"StackName": name, "Parameters": parameters});
+    create_stack(folder, aws, endpoints, (&format!("{name}.json"), template), request, progress).map(drop)
 }
 
 /// Creates a stack from a template, which is stored in the bucket under this key, and returns the stack's outputs.

@@ -9,6 +9,8 @@ mod load;
 mod local_aws;
 mod outputs;
 mod proxy;
+mod replicas;
+mod resolver;
 mod servers;
 
 use std::fs;
@@ -31,6 +33,7 @@ pub(crate) use endpoints::Endpoints;
 use folder::Folder;
 pub(crate) use local_aws::LocalAws;
 pub(crate) use outputs::Outputs;
+pub(crate) use replicas::{NAME as REPLICAS_NAME, Replicas, are_addresses_available as replica_addresses_available};
 
 /// The folder of the stack that `up` starts and `down` ends.
 const KEPT: &str = "run";
@@ -44,6 +47,8 @@ pub(crate) struct Stack {
     pub(crate) client: Client,
     pub(crate) data_plane: DataPlane,
     programs: Programs,
+    /// The address of the agent that sends the statistics of proxies to CloudWatch.
+    statsd: String,
 }
 
 /// A stack that ends when this is dropped.
@@ -143,18 +148,19 @@ impl Stack {
         Run::new(program, program.parent().unwrap_or(program)).filter(&input.to_string())
     }
 
-    /// Writes the alarms of the demo mesh with `meshwarden alarms`, and deploys them. Returns their number.
-    fn deploy_alarms(&mut self, workspace: &Workspace, folder: &Folder) -> Result<usize> {
+    /// Writes the alarms of a mesh with `meshwarden alarms`, and deploys them. Returns their number.
+    fn deploy_alarms(&mut self, workspace: &Workspace, folder: &Folder, mesh: &str, name: &str) -> Result<usize> {
         let file = folder.path().join("alarms.json");
         // The command runs in the root and is printed, so the path is relative.
         let output = file.strip_prefix(workspace.root()).unwrap_or(&file).display().to_string();
-        self.meshwarden(workspace, &["alarms", demo_mesh::MESH, "--policy", DEMO_POLICY, "--output", &output])?;
+        self.meshwarden(workspace, &["alarms", mesh, "--policy", DEMO_POLICY, "--output", &output])?;
         let template = fs::read_to_string(&file).map_err(Failure::file("read", &file))?;
         let written: Value =
             serde_json::from_str(&template).map_err(|why| Failure::Unreadable { path: file, why: why.to_string() })?;
         let topic = self.outputs.named("AlarmTopic")?.to_owned();
         step("deploy the alarms", |progress| {
-            deploy::deploy_alarms(folder, &mut self.aws, &self.endpoints, &template, &topic, progress)
+            let stack = deploy::AlarmStack { name, template: &template, topic: &topic };
+            deploy::deploy_alarms(folder, &mut self.aws, &self.endpoints, stack, progress)
         })?;
         Ok(written.get("Resources").and_then(Value::as_object).map_or(0, serde_json::Map::len))
     }
@@ -199,10 +205,13 @@ fn start(workspace: &Workspace, folder: &Folder) -> Result<Stack> {
     })?;
     let endpoints = Endpoints { app_mesh: control_plane.api, certificates: moto, aws: ministack };
     let resources = step("load the demo mesh", |_| demo_mesh::load(workspace, &client, &endpoints.app_mesh))?;
-    let data_plane = step("start the Envoys and applications", |_| {
+    let (data_plane, statsd) = step("start the Envoys and applications", |_| {
         let statsd = servers::start_agent(workspace, folder, &endpoints)?;
-        let upstream = proxy::Upstream { app_mesh: &endpoints.app_mesh, xds: &control_plane.xds, statsd: &statsd };
-        data_plane::start(workspace, folder, &programs, &client, upstream)
+        let (app_mesh, xds) = (&endpoints.app_mesh, &control_plane.xds);
+        let upstream = proxy::Upstream { app_mesh, xds, statsd: &statsd, resolver: None };
+        let owners = demo_mesh::proxies(workspace)?;
+        let started = data_plane::start(workspace, folder, &programs, &client, upstream, (demo_mesh::MESH, &owners))?;
+        Ok((started, statsd))
     })?;
     let mut aws = LocalAws::open(workspace, &endpoints)?;
     let mut outputs = step("deploy infra/template.yaml", |progress| {
@@ -210,8 +219,8 @@ fn start(workspace: &Workspace, folder: &Folder) -> Result<Stack> {
     })?;
     outputs.shop.clone_from(&data_plane.shop);
     let proxies = data_plane.proxies.len();
-    let mut stack = Stack { endpoints, outputs, aws, client, data_plane, programs };
-    let alarms = stack.deploy_alarms(workspace, folder)?;
+    let mut stack = Stack { endpoints, outputs, aws, client, data_plane, programs, statsd };
+    let alarms = stack.deploy_alarms(workspace, folder, demo_mesh::MESH, deploy::ALARMS_STACK)?;
     say(format_args!("  {resources} mesh resources, {alarms} alarms, {proxies} Envoys"));
     Ok(stack)
 }

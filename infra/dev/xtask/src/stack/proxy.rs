@@ -1,6 +1,7 @@
 //! One Envoy of the data plane: its bootstrap and its process.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -20,6 +21,8 @@ pub(super) struct Upstream<'a> {
     pub(super) xds: &'a str,
     /// The address to which proxies send their statistics.
     pub(super) statsd: &'a str,
+    /// The DNS server of the proxies, `127.0.0.1:41236`; `None` for those of the machine.
+    pub(super) resolver: Option<SocketAddr>,
 }
 
 /// A proxy of a virtual node or gateway.
@@ -89,6 +92,7 @@ pub(super) fn write_bootstrap(
         return Err(Failure::Command { command, status: output.status.to_string(), tail });
     }
     let configuration = with_handshakes(&output.stdout)
+        .map(|bootstrap| with_resolver(bootstrap, upstream.resolver))
         .ok_or_else(|| Failure::Unreadable { path: path.clone(), why: "the bootstrap is not JSON".to_owned() })?;
     fs::write(&path, configuration.to_string()).map_err(Failure::file("write", &path))?;
     Ok(path)
@@ -114,6 +118,20 @@ fn start_envoy(envoy: &Path, bootstrap: &Path, folder: &Path, name: &str) -> Res
         // Many Envoys on one machine: without shared memory, and with one worker each.
         .args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"]);
     Record::start(&format!("envoy-{name}"), command, folder)
+}
+
+/// A bootstrap with an Envoy that resolves names at this server.
+fn with_resolver(mut bootstrap: Value, resolver: Option<SocketAddr>) -> Value {
+    if let (Some(resolver), Some(members)) = (resolver, bootstrap.as_object_mut()) {
+        let server = json!({"socket_address": {"address": resolver.ip().to_string(), "port_value": resolver.port()}});
+        let kind = "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig";
+        let config = json!({
+            "@type": kind, "resolvers": [server], "dns_resolver_options": {"no_default_search_domain": true},
+        });
+        let resolver = json!({"name": "envoy.network.dns_resolver.cares", "typed_config": config});
+        members.insert("typed_dns_resolver_config".to_owned(), resolver);
+    }
+    bootstrap
 }
 
 /// A bootstrap with an Envoy that also counts TLS handshakes, for the scenario on certificates. By default the Envoy

@@ -56,7 +56,7 @@ pub(super) fn start_control_plane(program: &Path, folder: &Folder, certificates:
 }
 
 /// The rest of the first complete line that begins with a word.
-fn rest_of_line(text: &str, word: &str) -> Option<String> {
+pub(super) fn rest_of_line(text: &str, word: &str) -> Option<String> {
     text.split_inclusive('\n').find_map(|line| line.strip_suffix('\n')?.strip_prefix(word).map(ToOwned::to_owned))
 }
 
