@@ -20,6 +20,7 @@ const ALLOWED: [(&str, &[&str]); 31] = [
     ("rules", &["decisions", "mesh", "policy", "readers"]),
     ("drills", &["decisions", "mesh", "policy"]),
     ("imports", &["mesh", "policy", "readers", "rules"]),
+    ("kubernetes", &["imports", "mesh", "policy", "readers", "rules"]),
     ("rollouts", &["decisions", "mesh", "policy", "rules"]),
     ("records", &["decisions", "drills", "mesh", "policy", "rollouts", "rules"]),
     ("ports", &["decisions", "mesh", "policy", "records"]),
@@ -37,7 +38,7 @@ const ALLOWED: [(&str, &[&str]); 31] = [
     ("failover-drill", &["aws", "decisions", "drills", "mesh", "policy", "ports", "records", "runner"]),
     ("route-failover", &["aws", "decisions", "mesh", "policy", "ports", "records", "runner"]),
     ("traffic-shift", &["aws", "decisions", "mesh", "policy", "ports", "records", "rollouts", "runner"]),
-    ("control-plane", &["aws", "mesh", "policy", "ports", "rules", "xds"]),
+    ("control-plane", &["aws", "imports", "kubernetes", "mesh", "policy", "ports", "rules", "xds"]),
     (
         "meshwarden",
         &[
@@ -98,10 +99,26 @@ const ALLOWED: [(&str, &[&str]); 31] = [
 
 /// The external crates that the crates without I/O may depend on: none that runs tasks, waits, listens or
 /// reads a clock.
-const PURE: [(&str, &[&str]); 11] = [
+const PURE: [(&str, &[&str]); 12] = [
     ("reports", &["askama", "base64", "jiff", "mesh", "policy", "records", "rules", "serde", "serde_json", "sha2"]),
     ("drills", &["decisions", "jiff", "mesh", "policy", "serde", "serde_json", "sha2"]),
     ("imports", &["jiff", "mesh", "policy", "readers", "rules", "serde", "serde_json", "sha2"]),
+    (
+        "kubernetes",
+        &[
+            "base64",
+            "imports",
+            "jiff",
+            "mesh",
+            "policy",
+            "readers",
+            "rules",
+            "serde",
+            "serde_json",
+            "sha2",
+            "thiserror",
+        ],
+    ),
     ("rollouts", &["decisions", "jiff", "mesh", "policy", "rules", "serde", "serde_json", "sha2"]),
     (
         "records",

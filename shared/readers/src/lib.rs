@@ -40,6 +40,7 @@ use spots::Spot;
 
 pub use form::Form;
 pub use input::{File, Surroundings};
+pub use manifest::selects;
 pub use member_lines::{MemberLines, member_lines};
 pub use reading::{Declared, Defect, DeletedItem, Fault, Note, ReadError, Reading, Refusal, Remark, Skipped, Source};
 pub use respell_back::spell;

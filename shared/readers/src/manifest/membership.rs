@@ -3,7 +3,6 @@
 //! Exactly one mesh must select the object's namespace. Exactly one virtual gateway must select the namespace and the
 //! labels of a gateway route. No match and several matches are refused. A missing selector selects nothing, except a
 //! gateway's `gatewayRouteSelector`, which then selects all.
-//! gateway's `gatewayRouteSelector`, which then selects all.
 
 use std::collections::BTreeSet;
 

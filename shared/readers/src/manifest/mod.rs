@@ -16,6 +16,8 @@ mod references;
 mod schema;
 mod selectors;
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use super::Surroundings;
@@ -32,6 +34,13 @@ use objects::Object;
 use references::api_spec;
 
 pub(super) use objects::{Objects, is_object};
+
+/// Whether a label selector of an object selects labels. A missing or invalid selector selects nothing, and an empty one
+/// selects all.
+#[must_use]
+pub fn selects(selector: Option<&Value>, labels: &BTreeMap<String, String>) -> bool {
+    selectors::Selector::new(selector).matches_all_known(labels)
+}
 
 /// Members of a spec that only the controller reads; the API has no counterpart.
 const FOR_CONTROLLER: [&str; 10] = [
