@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use decisions::failover::{MetricUse, ProofTarget, counted_metrics};
+use decisions::failover::{ProofTarget, counted_metrics};
 use drills::{DrillTraffic, Load, Measured, ReceiverLoad, ReceiverTraffic};
 use jiff::{SignedDuration, Timestamp};
-use mesh::alarm::MetricTerm;
+use mesh::alarm::{MetricTerm, MetricUse};
 use mesh::name::{MeshName, VirtualNodeName};
 use policy::Policy;
 use ports::{MetricReader, MetricSeries, SeriesData};

@@ -12,11 +12,10 @@ use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::operation::describe_alarms::DescribeAlarmsOutput;
 use aws_sdk_cloudwatch::operation::describe_alarms::builders::DescribeAlarmsFluentBuilder;
 use aws_sdk_cloudwatch::types::{AlarmMuteRuleStatus, AlarmType};
-use decisions::failover::{CountedMetric, MetricData};
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
-use mesh::alarm::{Alarm, AlarmName, Contributor, MuteRule};
+use mesh::alarm::{Alarm, AlarmName, Contributor, CountedMetric, MetricData, MuteRule};
 use ports::{AlarmReader, MetricReader, MetricSeries, PortError, PortErrorKind, SeriesData};
 
 use crate::answer::{MOST_PAGES, ResponseLimit};

@@ -5,6 +5,7 @@
 
 mod condition;
 mod contributor;
+mod data;
 mod declared;
 mod formula;
 mod name;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use condition::{Comparison, Condition, EvaluationState, MissingData};
 pub use contributor::{Contributor, PromQlQuery};
+pub use data::{CountedMetric, MetricData, MetricUse, metric_name};
 pub use declared::DeclaredAlarm;
 pub use formula::{Direction, ExpressionOperand, Formula, LabelMatcher};
 pub use name::{AlarmName, AlarmNameError};

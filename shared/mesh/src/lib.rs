@@ -21,6 +21,7 @@ pub mod change;
 pub mod failures;
 pub mod graph;
 pub mod harm;
+pub mod host_port;
 pub mod likeness;
 pub mod name;
 pub mod resource;

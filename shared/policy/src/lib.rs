@@ -38,8 +38,7 @@ pub use bounds::{
     ResiliencePolicy, RoutingPolicy, TlsPolicy,
 };
 pub use certificates::{
-    BackOffPolicy, BundlePolicy, CertificatesPolicy, HostPort, ImportedPolicy, LeadTimes, ProbePolicy, RolloverPolicy,
-    Succession,
+    BackOffPolicy, BundlePolicy, CertificatesPolicy, ImportedPolicy, LeadTimes, ProbePolicy, RolloverPolicy, Succession,
 };
 pub use discovery::{AlarmDiscovery, Breach, CallerDisagreement, FailureMetric, FailureMetricsPolicy};
 pub use drill_window::{DrillWindow, DrillWindowError, OpenWindow};

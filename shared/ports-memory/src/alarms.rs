@@ -1,9 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use decisions::failover::{CountedMetric, MetricData, MetricUse, metric_name};
 use jiff::Timestamp;
-use mesh::alarm::{Alarm, AlarmName, AlarmState, Contributor, MuteRule};
+use mesh::alarm::{
+    Alarm, AlarmName, AlarmState, Contributor, CountedMetric, MetricData, MetricUse, MuteRule, metric_name,
+};
 
 use super::{Cell, Faults};
 use ports::{AlarmReader, PortError, PortErrorKind};

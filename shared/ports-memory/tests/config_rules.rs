@@ -1,6 +1,6 @@
 //! Evaluations that AWS Config accepts only in part.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use mesh::name::Arn;
 

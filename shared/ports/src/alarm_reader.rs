@@ -1,9 +1,8 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use decisions::failover::{CountedMetric, MetricData};
 use jiff::Timestamp;
-use mesh::alarm::{Alarm, AlarmName, Contributor, MuteRule};
+use mesh::alarm::{Alarm, AlarmName, Contributor, CountedMetric, MetricData, MuteRule};
 
 use crate::PortError;
 

@@ -16,7 +16,7 @@ use crate::setup::{self, DENY, NEXTEST};
 use crate::workspace::Workspace;
 
 /// The crates that need no network and no SDK.
-const PURE: [&str; 14] = [
+const PURE: [&str; 16] = [
     "--package",
     "mesh",
     "--package",
@@ -29,6 +29,8 @@ const PURE: [&str; 14] = [
     "rules",
     "--package",
     "ports",
+    "--package",
+    "ports-memory",
     "--package",
     "xds",
 ];

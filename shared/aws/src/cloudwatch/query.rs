@@ -7,10 +7,9 @@ use aws_sdk_cloudwatch::types::{
     Dimension, MessageData, Metric, MetricDataQuery, MetricDataResult, MetricStat, StandardUnit, StatusCode,
 };
 use aws_smithy_types::DateTime;
-use decisions::failover::{CountedMetric, MetricData, metric_name};
 use futures::future::join_all;
 use jiff::Timestamp;
-use mesh::alarm::{Alarm, MetricQuery, MetricTerm};
+use mesh::alarm::{Alarm, CountedMetric, MetricData, MetricQuery, MetricTerm, metric_name};
 use ports::{PortError, PortErrorKind};
 
 use crate::call::call;
@@ -151,7 +150,7 @@ fn query(id: &str, query: &MetricQuery) -> Result<MetricDataQuery, String> {
 
 #[cfg(test)]
 mod tests {
-    use decisions::failover::MetricUse;
+    use mesh::alarm::MetricUse;
 
     use super::*;
 

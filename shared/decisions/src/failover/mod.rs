@@ -53,8 +53,8 @@ pub use notification::{RouteNotification, expected_end, route_notification};
 pub use operator::{Restoration, current_record, restoration, with_accepted_declaration, with_hold};
 pub use phases::awaiting_proof;
 pub use proof::{
-    AlarmData, CountedMetric, MetricData, MetricUse, MissingProof, ProofGap, ProofTarget, StuckInAlarm,
-    counted_metrics, has_published_metric, metric_name, proven, stuck_in_alarm,
+    AlarmData, MissingProof, ProofGap, ProofTarget, StuckInAlarm, counted_metrics, has_published_metric, proven,
+    stuck_in_alarm,
 };
 pub use reason::{ActReason, HoldReason, Ineligible, KeepReason, Obstacle, Return, StuckAlarm, Subject};
 pub use record::{

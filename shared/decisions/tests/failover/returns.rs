@@ -1,7 +1,7 @@
 //! How a drained node comes back: when the dwell begins, what proves each step, and what happens where nothing can.
 
-use decisions::failover::{AlarmData, HoldReason, KeepReason, MetricData, MetricUse, Phase, ProofGap, Verdict};
-use mesh::alarm::{AlarmName, AlarmState, Comparison, Condition, EvaluationState, MissingData};
+use decisions::failover::{AlarmData, HoldReason, KeepReason, Phase, ProofGap, Verdict};
+use mesh::alarm::{AlarmName, AlarmState, Comparison, Condition, EvaluationState, MetricData, MetricUse, MissingData};
 
 use crate::world::{World, code, node, route};
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use mesh::certificates::Fingerprint;
-use policy::HostPort;
+use mesh::host_port::HostPort;
 
 use crate::{Cell, Faults};
 use ports::certificates::HandshakeProbe;

@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use mesh::certificates::Fingerprint;
-use policy::HostPort;
+use mesh::host_port::HostPort;
 
 use crate::PortError;
 

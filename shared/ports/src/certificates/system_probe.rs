@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mesh::certificates::Fingerprint;
-use policy::HostPort;
+use mesh::host_port::HostPort;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
