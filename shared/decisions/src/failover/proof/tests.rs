@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::failover::fixtures::{alarm, composite, node};
-use mesh::alarm::{AlarmState, Comparison, Condition, MissingData};
+use mesh::alarm::{AlarmState, Comparison, Condition, MissingData, metric_name};
 use mesh::name::MeshName;
 use policy::AlarmDiscovery;
 
