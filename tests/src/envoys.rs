@@ -44,6 +44,13 @@ pub struct EnvoyMesh {
 impl EnvoyMesh {
     /// Starts a control plane with an empty mesh. `None`, with the reason printed, if Envoy is not installed.
     pub async fn start() -> Option<Self> {
+        let mesh = Self::start_empty().await?;
+        mesh.put("", json!({ "meshName": MESH })).await;
+        Some(mesh)
+    }
+
+    /// Starts a control plane without a mesh.
+    pub async fn start_empty() -> Option<Self> {
         if !program().is_file() {
             println!("skipped: .local/venv/bin/envoy does not exist; `cargo xtask setup` installs it");
             return None;
@@ -64,7 +71,7 @@ impl EnvoyMesh {
         let folder = std::env::temp_dir().join(format!("meshwarden-envoys-{first}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build().unwrap();
-        let mesh = Self {
+        Some(Self {
             endpoint,
             xds,
             http,
@@ -74,9 +81,13 @@ impl EnvoyMesh {
             stop: Some(stop),
             serving,
             _block: block,
-        };
-        mesh.put("", json!({ "meshName": MESH })).await;
-        Some(mesh)
+        })
+    }
+
+    /// Makes the bootstrap of the next Envoys connect to the control plane by the name `localhost`.
+    pub fn connect_by_name(&mut self) {
+        let (_, port) = self.xds.rsplit_once(':').unwrap();
+        self.xds = format!("localhost:{port}");
     }
 
     /// Creates or replaces a resource, by its path below the mesh; an empty path is the mesh.

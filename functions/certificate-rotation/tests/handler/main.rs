@@ -7,6 +7,7 @@ mod journal;
 mod leaves;
 mod meshes;
 mod patience;
+mod previous;
 mod probes;
 mod rollover;
 mod secrecy;

@@ -86,10 +86,36 @@ fn path_covers(broad: &HttpRouteMatch, narrow: &HttpRouteMatch) -> bool {
         Some(prefix) => match (&narrow.prefix, &narrow.path) {
             (Some(narrow), _) => narrow.starts_with(prefix),
             (None, Some(HttpPathMatch::Exact(path))) => path.as_str().starts_with(prefix),
-            (None, Some(HttpPathMatch::Regex(_) | HttpPathMatch::Unrecognised(_)) | None) => false,
+            (None, Some(HttpPathMatch::Regex(regex))) => {
+                literal_start(regex.as_str()).is_some_and(|start| start.starts_with(prefix))
+            }
+            (None, Some(HttpPathMatch::Unrecognised(_)) | None) => false,
         },
     };
-    prefix && part_covers(broad.path.as_ref(), narrow.path.as_ref())
+    let is_any = matches!(&broad.path, Some(HttpPathMatch::Regex(regex)) if is_any_path(regex.as_str()));
+    prefix && (is_any || part_covers(broad.path.as_ref(), narrow.path.as_ref()))
+}
+
+/// Whether a regular expression matches every path. Envoy compares it with the whole path, which begins with a slash.
+fn is_any_path(regex: &str) -> bool {
+    let whole = regex.strip_prefix('^').unwrap_or(regex);
+    let whole = whole.strip_suffix('$').unwrap_or(whole);
+    let rest = whole.strip_prefix('/').unwrap_or(whole);
+    matches!(rest, ".*" | "(.*)" | "(?:.*)") || matches!(whole, ".+" | "(.+)" | "(/.*)" | "(/.*)?")
+}
+
+/// The text with which every match of a regular expression begins; `None` if alternatives make it unknown.
+fn literal_start(regex: &str) -> Option<&str> {
+    let whole = regex.strip_prefix('^').unwrap_or(regex);
+    if whole.contains('|') {
+        return None;
+    }
+    let end = whole.find(['.', '*', '+', '?', '(', ')', '[', ']', '{', '}', '\\', '$', '^']).unwrap_or(whole.len());
+    let (start, rest) = whole.split_at(end);
+    // The last character is repeated, or may be absent.
+    let is_repeated = rest.starts_with(['*', '+', '?', '{']);
+    let last = start.chars().next_back().filter(|_| is_repeated).map_or(0, char::len_utf8);
+    start.get(..start.len().saturating_sub(last))
 }
 
 fn grpc_covers(broad: &GrpcRouteMatch, narrow: &GrpcRouteMatch) -> bool {

@@ -30,15 +30,7 @@ fn a_route_is_shadowed_by_the_same_or_a_broader_match_before_it() {
             "2",
             Some("b"),
         ),
-        (
-            "regex in prefix is unknown",
-            "httpRoute",
-            r#"{"prefix":"/a"}"#,
-            "1",
-            r#"{"path":{"regex":"/a/.*"}}"#,
-            "2",
-            None,
-        ),
+        ("regex in prefix", "httpRoute", r#"{"prefix":"/a"}"#, "1", r#"{"path":{"regex":"/a/.*"}}"#, "2", Some("b")),
         ("regex in all", "httpRoute", root, "1", r#"{"path":{"regex":"/a/.*"}}"#, "2", Some("b")),
         (
             "same path",
@@ -92,4 +84,39 @@ fn routes_of_other_routers_and_kinds_are_no_shadow() {
     assert_eq!(shadowed_routes(&other_router), []);
     let other_kind = mesh(&[r#"route r/a httpRoute {"prefix":"/"} n:1"#, r#"route r/b http2Route {"prefix":"/"} n:1"#]);
     assert_eq!(shadowed_routes(&other_kind), []);
+}
+
+/// The route `a` with one path, before the route `b` with another one.
+#[test]
+fn regex_for_every_path_shadows_and_regex_within_a_prefix_is_shadowed() {
+    let (prefix, regex) = ("prefix", "path.regex");
+    let table = [
+        ((regex, ".*"), (prefix, "/"), true),
+        ((regex, "/.*"), (prefix, "/a"), true),
+        ((regex, "^/.*$"), (prefix, "/"), true),
+        ((regex, "(.*)"), (regex, "/a+"), true),
+        ((regex, "/(?:.*)"), (prefix, "/"), true),
+        ((regex, ".+"), (prefix, "/"), true),
+        ((regex, "/.+"), (prefix, "/"), false),
+        ((regex, "/a.*"), (prefix, "/"), false),
+        ((regex, "/a.*"), (prefix, "/a"), false),
+        ((prefix, "/a"), (regex, "/a[0-9]+"), true),
+        ((prefix, "/a"), (regex, "^/a/(x|y)$"), false),
+        ((prefix, "/a"), (regex, "/a?b"), false),
+        ((prefix, "/a"), (regex, "/a*"), false),
+        ((prefix, "/a"), (regex, "/ab{0,2}"), true),
+        ((prefix, "/a"), (regex, "(/a)?/b"), false),
+        ((prefix, "/a"), (regex, "/b/a"), false),
+    ];
+    for (a, b, expected) in table {
+        let route = |name: &str, (kind, path): (&str, &str), priority: u8| {
+            let matches = match kind {
+                "prefix" => format!(r#"{{"prefix":"{path}"}}"#),
+                _ => format!(r#"{{"path":{{"regex":"{path}"}}}}"#),
+            };
+            format!("route r/{name} httpRoute {matches} n:1 priority {priority}")
+        };
+        let found = shadowed_routes(&mesh(&["router r", &route("a", a, 1), &route("b", b, 2)]));
+        assert_eq!(!found.is_empty(), expected, "{a:?} before {b:?}: {found:?}");
+    }
 }

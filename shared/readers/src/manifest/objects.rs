@@ -12,7 +12,7 @@ use super::super::spelling::{Misspelt, nearest};
 use super::super::spots::Spot;
 use super::kind::Kind;
 use super::schema::checked;
-use super::selectors::{Labels, labels_that_are_no_text};
+use super::selectors::{Labels, labels_that_are_no_text, text_problem};
 use mesh::name::ResourceKind;
 use mesh::spec::Violation;
 
@@ -149,6 +149,13 @@ impl Objects {
             }
             _ => return,
         };
+        for member in ["name", "namespace"] {
+            let value = metadata.and_then(|metadata| metadata.get(member));
+            let Some(problem) = value.and_then(|value| text_problem(value, member)) else { continue };
+            let line = spot.member("metadata").member(member).line();
+            let violations = vec![Violation::malformed(format!("metadata.{member}"), problem)];
+            reading.refusals.push(Refusal { source_: source.clone(), line: Some(line), violations });
+        }
         let labels = metadata.and_then(|metadata| metadata.get("labels"));
         for (key, problem) in labels_that_are_no_text(labels) {
             let line = spot.member("metadata").member("labels").member(key).line();

@@ -80,16 +80,17 @@ impl Labels {
 /// The labels with a value that is not a text, each with the problem. Kubernetes refuses them.
 pub(super) fn labels_that_are_no_text(labels: Option<&Value>) -> impl Iterator<Item = (&String, String)> {
     let labels = labels.and_then(Value::as_object).into_iter().flatten();
-    labels.filter_map(|(key, value)| {
-        let kind = match value {
-            Value::Bool(value) => {
-                format!("is the boolean {value}; in YAML 1.1 `yes`, `no`, `on` and `off` are booleans")
-            }
-            Value::Number(number) => format!("is the number {number}"),
-            Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_) => return None,
-        };
-        Some((key, format!("{kind}, and a label is a text: quote it")))
-    })
+    labels.filter_map(|(key, value)| Some((key, text_problem(value, "label")?)))
+}
+
+/// The problem of a value that YAML does not read as a text, although Kubernetes requires one there.
+pub(super) fn text_problem(value: &Value, what: &str) -> Option<String> {
+    let kind = match value {
+        Value::Bool(value) => format!("is the boolean {value}; in YAML 1.1 `yes`, `no`, `on` and `off` are booleans"),
+        Value::Number(number) => format!("is the number {number}"),
+        Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_) => return None,
+    };
+    Some(format!("{kind}, and a {what} is a text: quote it"))
 }
 
 fn meets(expression: &Value, labels: &Labels) -> Option<bool> {

@@ -121,3 +121,30 @@ fn labels_of_an_undeclared_namespace_are_unknown() {
     let text = [namespace("{mesh: x}"), mesh("lab", selects), service()].join("---\n");
     assert_eq!(faults(&read(&text, "mesh.yaml", &around).unwrap()), []);
 }
+
+#[test]
+fn name_and_namespace_are_texts() {
+    let spec = "{listeners: [{portMapping: {port: 80, protocol: http}}], serviceDiscovery: {dns: {hostname: a.lab}}}";
+    for (metadata, member) in [
+        ("name: web, namespace: no", Some("metadata.namespace")),
+        ("name: web, namespace: n", Some("metadata.namespace")),
+        ("name: on, namespace: lab", Some("metadata.name")),
+        ("name: 7, namespace: lab", Some("metadata.name")),
+        ("name: web, namespace: 2024", Some("metadata.namespace")),
+        ("name: \"on\", namespace: \"no\"", None),
+        ("name: web, namespace: north", None),
+    ] {
+        let reading = manifests(&[mesh("lab", ALL), object("VirtualNode", metadata, spec)]);
+        let refused = reading.refusals.iter().flat_map(|refusal| &refusal.violations).map(ToString::to_string);
+        let refused: Vec<String> = refused.collect();
+        match member {
+            Some(member) => {
+                assert!(
+                    refused.iter().any(|text| text.contains(member) && text.contains("quote it")),
+                    "{metadata}: {refused:?}"
+                );
+            }
+            None => assert!(refused.is_empty(), "{metadata}: {refused:?}"),
+        }
+    }
+}

@@ -151,3 +151,67 @@ fn every_entry_of_the_previous_version_is_a_sentence() {
         assert!(sentence.contains(&reason), "{reason}: {sentence}");
     }
 }
+
+/// The state table that the version before `records` wrote.
+fn previous_table() -> Value {
+    serde_json::from_str(include_str!("../../../../../shared/records/tests/golden/format-0.json")).unwrap()
+}
+
+/// `status` and `explain` over each document that the version before `records` wrote.
+#[tokio::test]
+async fn every_document_of_the_previous_version_is_shown() {
+    let table = previous_table();
+    let documents = table["documents"].as_array().unwrap();
+    assert!(documents.len() > 100, "{}", documents.len());
+    for stored in documents {
+        let shop = Shop::open();
+        let key = stored["key"].as_str().unwrap();
+        let subjects: &[&str] = match key.split('/').next().unwrap() {
+            "route" => &["shop/cart/all"],
+            "node" => &["mesh/shop/virtualNode/cart-v1"],
+            _ => &["mesh/shop", "shop/cart/all"],
+        };
+        // The shop has one route: a document of another route is stored as if it were of this one.
+        let key: StateKey = match key.split('/').next().unwrap() {
+            "route" => StateKey::route(&cart()),
+            "node" => StateKey::node(&"shop".parse().unwrap(), &"cart-v1".parse().unwrap()),
+            _ => serde_json::from_value(stored["key"].clone()).unwrap(),
+        };
+        store(&shop, key.clone(), stored["document"].clone(), None).await;
+        // The head of a sweep is shown with its parts.
+        let parts = documents.iter().filter(|part| part["key"].as_str().unwrap().starts_with("compliance-sweep/shop/"));
+        for part in parts.filter(|_| key.as_str() == "compliance-sweep/shop") {
+            let key: StateKey = serde_json::from_value(part["key"].clone()).unwrap();
+            if shop.ports.state.stored(&key).is_none() {
+                store(&shop, key, part["document"].clone(), None).await;
+            }
+        }
+        let mut shown = shop.run("meshwarden status").await.unwrap();
+        shown.push_str(&shop.run("meshwarden status --format json").await.unwrap());
+        for subject in subjects {
+            shown.push_str(&shop.run(&format!("meshwarden explain {subject}")).await.unwrap());
+        }
+        for part in ["cannot be read", "is unreadable", "\"unreadable\"", "newer version"] {
+            assert!(!shown.contains(part), "{}: {}: {shown}", key.as_str(), stored["document"]);
+        }
+    }
+}
+
+/// `explain` and `replay` over the journal that the version before `records` wrote.
+#[tokio::test]
+async fn every_observation_of_the_previous_version_is_replayed() {
+    let table = previous_table();
+    let mut replayed = 0;
+    for (number, entry) in table["journal"].as_array().unwrap().iter().enumerate() {
+        let body = &entry["body"];
+        let Some(observed) = body.get("observed").filter(|observed| observed.get("facts").is_some()) else { continue };
+        let shop = Shop::open();
+        let file = Scratch::new(&format!("previous-{number}.json"));
+        let line = json!({ "at": "2026-11-20T10:00:00Z", "id": entry["id"], "body": body });
+        std::fs::write(&file.0, line.to_string()).unwrap();
+        let output = shop.run(&format!("meshwarden replay --file {}", file.arg())).await.unwrap();
+        assert!(output.contains("; the same") && !output.contains("different"), "{observed}: {output}");
+        replayed += 1;
+    }
+    assert!(replayed > 10, "{replayed}");
+}
