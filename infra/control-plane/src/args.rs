@@ -7,6 +7,7 @@ mod connections;
 mod events;
 mod identity;
 mod instances;
+pub(crate) mod kubernetes;
 pub(crate) mod operations;
 pub(crate) mod snapshot;
 pub(crate) mod sources;
@@ -31,6 +32,7 @@ use control_plane::{QuotaPreset, QuotaSetting, Quotas, Settings};
 use events::EventArgs;
 use identity::IdentityArgs;
 use instances::InstanceArgs;
+use kubernetes::KubernetesArgs;
 use mesh::name::AccountId;
 use operations::OperationsArgs;
 use snapshot::{RestoreArgs, SnapshotArgs};
@@ -99,6 +101,9 @@ pub(crate) enum Command {
     Snapshot(SnapshotArgs),
     /// Fills an empty store from a snapshot.
     Restore(RestoreArgs),
+    /// Keeps the resources of an App Mesh API equal to the App Mesh objects of a Kubernetes cluster, and serves admission
+    /// webhooks.
+    Kubernetes(Box<KubernetesArgs>),
 }
 
 /// The account of a state that ends with the process.
