@@ -8,6 +8,7 @@ mod events;
 mod identity;
 mod instances;
 pub(crate) mod kubernetes;
+mod node_token;
 pub(crate) mod operations;
 pub(crate) mod snapshot;
 pub(crate) mod sources;
@@ -34,6 +35,7 @@ use identity::IdentityArgs;
 use instances::InstanceArgs;
 use kubernetes::KubernetesArgs;
 use mesh::name::AccountId;
+use node_token::NodeTokenArgs;
 use operations::OperationsArgs;
 use snapshot::{RestoreArgs, SnapshotArgs};
 use store::StoreArgs;
@@ -104,6 +106,8 @@ pub(crate) enum Command {
     /// Keeps the resources of an App Mesh API equal to the App Mesh objects of a Kubernetes cluster, and serves admission
     /// webhooks.
     Kubernetes(Box<KubernetesArgs>),
+    /// Writes a node token for the Envoy of a pod to a file, and renews it, by the token of the pod's service account.
+    NodeToken(NodeTokenArgs),
 }
 
 /// The account of a state that ends with the process.

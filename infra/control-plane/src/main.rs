@@ -56,6 +56,10 @@ async fn main() -> ExitCode {
             Ok(stop) => kubernetes.run(stop).await,
             Err(error) => Err(error.into()),
         },
+        Some(Command::NodeToken(token)) => match stop() {
+            Ok(stop) => token.run(stop).await,
+            Err(error) => Err(error.into()),
+        },
         // `Bootstrap` was handled above, before the log.
         None | Some(Command::Bootstrap(_)) => match args.settings().await {
             Ok(settings) => run(settings).await,

@@ -22,6 +22,9 @@ use crate::certificate_args::interval;
 /// The longest duration of one watch; the API server ends watches after some minutes anyway.
 const LONGEST_WATCH: Duration = Duration::from_secs(300);
 
+/// The time after which another process takes over a lease that is not renewed.
+const LEASE_DURATION: Duration = Duration::from_secs(15);
+
 /// The options of `kubernetes`.
 #[derive(Debug, Args)]
 pub(crate) struct KubernetesArgs {
@@ -141,7 +144,9 @@ fn lease(text: &str) -> Result<(String, String), String> {
 
 fn resources(text: &str) -> Result<[String; 4], String> {
     let parts: Vec<String> = text.split(',').map(|part| part.trim().trim_matches('-').to_owned()).collect();
-    parts.try_into().map_err(|_| format!("invalid resources `{text}`: expected four quantities, such as 100m,64Mi,-,256Mi"))
+    parts
+        .try_into()
+        .map_err(|_| format!("invalid resources `{text}`: expected four quantities, such as 100m,64Mi,-,256Mi"))
 }
 
 impl KubernetesArgs {
@@ -169,7 +174,8 @@ impl KubernetesArgs {
             let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "meshwarden".to_owned());
             format!("{host}_{}", Uuid::new_v4())
         });
-        let lease = self.lease.map(|(namespace, name)| LeaseSettings { namespace, name, identity });
+        let lease =
+            self.lease.map(|(namespace, name)| LeaseSettings { namespace, name, identity, duration: LEASE_DURATION });
         let injection = self.injection.settings()?;
         let tls = self.webhook_tls_cert.zip(self.webhook_tls_key);
         let (policy, refuses) = (self.policy, self.refuse.severity());
@@ -221,7 +227,9 @@ async fn connect(endpoint: Option<&str>, audience: Option<&str>) -> Result<Arc<d
     let aws = aws::Aws::open().await;
     let aws = match endpoint {
         Some(given) if given.starts_with("http://") || given.starts_with("https://") => aws.calling_app_mesh_at(given),
-        Some(given) => return Err(format!("invalid URL of the App Mesh API `{given}`: expected https://HOST:PORT").into()),
+        Some(given) => {
+            return Err(format!("invalid URL of the App Mesh API `{given}`: expected https://HOST:PORT").into());
+        }
         None => aws,
     };
     if !aws.has_region() {

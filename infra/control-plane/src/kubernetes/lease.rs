@@ -13,15 +13,6 @@ use tokio::time::{Instant, sleep};
 use super::client::{KubeClient, KubeError, chain};
 use super::metrics::KubernetesMetrics;
 
-/// The time after which another process takes over a lease that is not renewed.
-const DURATION: Duration = Duration::from_secs(15);
-
-/// The time after its last renewal for which the holder writes.
-const VALID: Duration = Duration::from_secs(10);
-
-/// The interval of renewals and of attempts to acquire.
-const INTERVAL: Duration = Duration::from_secs(2);
-
 /// Where the lease is, and the name of this process in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseSettings {
@@ -31,6 +22,9 @@ pub struct LeaseSettings {
     pub name: String,
     /// The name of this process, unique among the processes of the lease.
     pub identity: String,
+    /// The time after which another process takes over a lease that is not renewed; at least a second. The holder stops writing
+    /// after two thirds of it.
+    pub duration: Duration,
 }
 
 /// Whether this process may write. A clone shares the state.
@@ -75,7 +69,7 @@ pub(super) async fn keep(
     loop {
         let began = Instant::now();
         match attempt(&kube, &settings, &mut seen).await {
-            Ok(true) => leadership.set(Some(began + VALID)),
+            Ok(true) => leadership.set(Some(began + settings.duration * 2 / 3)),
             Ok(false) => leadership.set(None),
             // The lease stays valid until its end: a short failure of the API server moves no leadership.
             Err(error) => tracing::warn!(reason = chain(&error), "failed to renew lease"),
@@ -86,7 +80,7 @@ pub(super) async fn keep(
             metrics.leads(is_leader);
             was_leader = is_leader;
         }
-        sleep(INTERVAL).await;
+        sleep(settings.duration / 7).await;
     }
 }
 
@@ -122,7 +116,8 @@ async fn attempt(kube: &KubeClient, settings: &LeaseSettings, seen: &mut Option<
         Err(error) if error.is(404) => {
             let spec = spec(settings, &now, &now, 0);
             let metadata = json!({"name": settings.name, "namespace": settings.namespace});
-            let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec});
+            let lease =
+                json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec});
             return match kube.create(&collection(settings), &lease).await {
                 Ok(_) => Ok(true),
                 Err(error) if error.is(409) => Ok(false),
@@ -132,7 +127,7 @@ async fn attempt(kube: &KubeClient, settings: &LeaseSettings, seen: &mut Option<
         Err(error) => return Err(error),
     };
     let is_own = holder(&lease) == settings.identity;
-    if !is_own && !holder(&lease).is_empty() && !is_over(&lease, seen) {
+    if !is_own && !holder(&lease).is_empty() && !is_over(&lease, seen, settings.duration) {
         return Ok(false);
     }
     let text = |pointer: &str| lease.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -150,10 +145,10 @@ async fn attempt(kube: &KubeClient, settings: &LeaseSettings, seen: &mut Option<
 }
 
 /// Whether the lease of another process was not renewed for its duration, by the clock of this process.
-fn is_over(lease: &Value, seen: &mut Option<Seen>) -> bool {
+fn is_over(lease: &Value, seen: &mut Option<Seen>, duration: Duration) -> bool {
     let version = lease.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default();
     match seen {
-        Some(known) if known.version == version => known.since.elapsed() > DURATION,
+        Some(known) if known.version == version => known.since.elapsed() > duration,
         Some(_) | None => {
             *seen = Some(Seen { version: version.to_owned(), since: Instant::now() });
             false
@@ -164,7 +159,7 @@ fn is_over(lease: &Value, seen: &mut Option<Seen>) -> bool {
 fn spec(settings: &LeaseSettings, acquired: &str, renewed: &str, changes: i64) -> Value {
     json!({
         "holderIdentity": settings.identity,
-        "leaseDurationSeconds": DURATION.as_secs(),
+        "leaseDurationSeconds": settings.duration.as_secs(),
         "acquireTime": acquired,
         "renewTime": renewed,
         "leaseTransitions": changes,

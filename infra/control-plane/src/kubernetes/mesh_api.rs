@@ -120,4 +120,3 @@ fn failed(error: &PortError) -> StepFailure {
     };
     StepFailure { problem: Problem::new(code, "", error.to_string()), stops }
 }
-

@@ -47,7 +47,12 @@ impl KubernetesMetrics {
         let leader = Gauge::default();
         registry.register("leader", "1 while this process holds the lease and writes", leader.clone());
         let uptime = Gauge::<i64>::default();
-        registry.register_with_unit("start_timestamp", "The start of the process since 1970", Unit::Seconds, uptime.clone());
+        registry.register_with_unit(
+            "start_timestamp",
+            "The start of the process since 1970",
+            Unit::Seconds,
+            uptime.clone(),
+        );
         uptime.set(jiff::Timestamp::now().as_second());
         Self {
             registry: Arc::new(registry),

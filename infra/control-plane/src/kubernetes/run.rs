@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::client::{KubeClient, KubernetesClientError, KubernetesServer};
-use super::lease::{self, LeaseSettings, Leadership};
+use super::lease::{self, Leadership, LeaseSettings};
 use super::mesh_api::MeshApi;
 use super::metrics::KubernetesMetrics;
 use super::pass::{PassContext, PassOutcome, pass};

@@ -145,7 +145,9 @@ async fn injecting(State(state): State<Arc<WebhookState>>, body: Bytes) -> Respo
     let inject = |review: Review, cluster: ClusterObjects| {
         let verdict = match &state.injection {
             Some(settings) => inject(&review, &cluster, settings),
-            None => AdmissionVerdict::refused("injection has no settings; pass --inject-envoy-image and the other options"),
+            None => {
+                AdmissionVerdict::refused("injection has no settings; pass --inject-envoy-image and the other options")
+            }
         };
         std::future::ready(verdict)
     };
