@@ -7,6 +7,8 @@ mod connections;
 mod events;
 mod identity;
 mod instances;
+pub(crate) mod kubernetes;
+mod node_token;
 pub(crate) mod operations;
 pub(crate) mod snapshot;
 pub(crate) mod sources;
@@ -31,7 +33,9 @@ use control_plane::{QuotaPreset, QuotaSetting, Quotas, Settings};
 use events::EventArgs;
 use identity::IdentityArgs;
 use instances::InstanceArgs;
+use kubernetes::KubernetesArgs;
 use mesh::name::AccountId;
+use node_token::NodeTokenArgs;
 use operations::OperationsArgs;
 use snapshot::{RestoreArgs, SnapshotArgs};
 use store::StoreArgs;
@@ -99,6 +103,11 @@ pub(crate) enum Command {
     Snapshot(SnapshotArgs),
     /// Fills an empty store from a snapshot.
     Restore(RestoreArgs),
+    /// Keeps the resources of an App Mesh API equal to the App Mesh objects of a Kubernetes cluster, and serves admission
+    /// webhooks.
+    Kubernetes(Box<KubernetesArgs>),
+    /// Writes a node token for the Envoy of a pod to a file, and renews it, by the token of the pod's service account.
+    NodeToken(NodeTokenArgs),
 }
 
 /// The account of a state that ends with the process.

@@ -52,6 +52,14 @@ async fn main() -> ExitCode {
         Some(Command::Sds(sds)) => run_sds(sds).await,
         Some(Command::Snapshot(snapshot)) => snapshot.run().await,
         Some(Command::Restore(restore)) => restore.run().await,
+        Some(Command::Kubernetes(kubernetes)) => match stop() {
+            Ok(stop) => kubernetes.run(stop).await,
+            Err(error) => Err(error.into()),
+        },
+        Some(Command::NodeToken(token)) => match stop() {
+            Ok(stop) => token.run(stop).await,
+            Err(error) => Err(error.into()),
+        },
         // `Bootstrap` was handled above, before the log.
         None | Some(Command::Bootstrap(_)) => match args.settings().await {
             Ok(settings) => run(settings).await,

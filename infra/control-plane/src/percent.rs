@@ -1,4 +1,4 @@
-//! Strict percent-decoding: malformed text is an error, never copied unchanged.
+//! Percent-encoding, and its strict decoding: malformed text is an error, never copied unchanged.
 
 /// Decodes one path segment.
 pub(crate) fn decode(text: &str) -> Option<String> {
@@ -16,6 +16,19 @@ pub(crate) fn decode(text: &str) -> Option<String> {
 /// Decodes one name or value of a query, in which `+` is a space.
 pub(crate) fn decode_query(text: &str) -> Option<String> {
     decode(&text.replace('+', " "))
+}
+
+/// Encodes a text as the value of a query.
+pub(crate) fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.extend(["%".to_owned(), format!("{byte:02X}")]);
+        }
+    }
+    encoded
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -46,6 +59,7 @@ mod tests {
         ] {
             assert_eq!(decode(text).as_deref(), expected, "{text}");
         }
+        assert_eq!(encode("a b/ü-1"), "a%20b%2F%C3%BC-1");
         assert_eq!(decode_query("a+b%2Bc").as_deref(), Some("a b+c"));
     }
 }

@@ -46,6 +46,8 @@ impl ClientTrust {
 pub(crate) enum TlsEndpoint {
     Ads,
     Api,
+    /// The admission webhooks for Kubernetes.
+    Webhook,
 }
 
 impl TlsEndpoint {
@@ -53,6 +55,7 @@ impl TlsEndpoint {
         match self {
             Self::Ads => "the ADS server",
             Self::Api => "the API",
+            Self::Webhook => "the webhooks",
         }
     }
 
@@ -60,7 +63,7 @@ impl TlsEndpoint {
     fn protocols(self) -> Vec<Vec<u8>> {
         match self {
             Self::Ads => vec![b"h2".to_vec()],
-            Self::Api => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            Self::Api | Self::Webhook => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         }
     }
 }

@@ -122,13 +122,14 @@ impl Pod<'_> {
         let is_gateway = object.key.kind == ObjectKind::VirtualGateway;
         let mut problems = self.unsupported(is_gateway, annotations);
         let declarations = Declarations::new(cluster);
-        let path = match declarations.problems.get(&object.key) {
-            Some(of_object) => {
-                problems.extend(of_object.iter().map(|problem| format!("{} selects the pod: {problem}", object.key)));
-                None
-            }
-            None => declarations.path_of(&object.key),
-        };
+        // A missing target of the object does not change its names.
+        let of_object = declarations.problems.get(&object.key).into_iter().flatten();
+        let lasting = of_object.filter(|problem| !problem.code.may_resolve_later());
+        problems.extend(lasting.map(|problem| format!("{} selects the pod: {problem}", object.key)));
+        let path = declarations.path_of(&object.key);
+        if path.is_none() && problems.is_empty() {
+            problems.push(format!("{} selects the pod and is not readable; correct it", object.key));
+        }
         if let (Some(path), Some(mesh)) = (path, &annotations.mesh)
             && path.mesh().as_str() != mesh
         {

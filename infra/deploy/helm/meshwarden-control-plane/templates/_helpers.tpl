@@ -44,3 +44,49 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- merge (deepCopy .Values.settings) $settings | toPrettyJson }}
 {{- end -}}
+
+{{- define "control-plane.kubernetes.name" -}}
+{{ include "control-plane.name" . }}-kubernetes
+{{- end -}}
+
+{{- /* Other labels than those of the control plane: its Services and policies must not select these pods. */ -}}
+{{- define "control-plane.kubernetes.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}-kubernetes
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "control-plane.kubernetes.labels" -}}
+{{ include "control-plane.kubernetes.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{- /* The members that all webhooks share. */ -}}
+{{- define "control-plane.kubernetes.webhook" }}
+    admissionReviewVersions: [v1]
+    sideEffects: None
+    matchPolicy: Equivalent
+    timeoutSeconds: 10
+    failurePolicy: {{ .root.Values.kubernetes.webhook.failurePolicy }}
+    clientConfig:
+      {{- with .root.Values.kubernetes.webhook.caBundle }}
+      caBundle: {{ . }}
+      {{- end }}
+      service:
+        name: {{ include "control-plane.kubernetes.name" .root }}
+        namespace: {{ .root.Release.Namespace }}
+        path: {{ .path }}
+        port: 443
+{{- end }}
+{{- define "control-plane.kubernetes.objects" }}
+    # A webhook that is not available must not refuse its own pods. A mesh has no namespace, so this does not concern it.
+    namespaceSelector:
+      matchExpressions:
+        - { key: kubernetes.io/metadata.name, operator: NotIn, values: [{{ .Release.Namespace }}] }
+    rules:
+      - apiGroups: [appmesh.k8s.aws]
+        apiVersions: [v1beta2]
+        operations: [CREATE, UPDATE]
+        resources: [meshes, virtualnodes, virtualrouters, virtualservices, virtualgateways, gatewayroutes, backendgroups]
+        scope: "*"
+{{- end }}
