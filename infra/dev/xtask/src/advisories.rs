@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::command::Run;
-use crate::console::{say, step};
-use crate::failure::{Failure, Result};
-use crate::setup::{self, DENY};
-use crate::workspace::Workspace;
+use stack::command::Run;
+use stack::console::{say, step};
+use stack::failure::{Failure, Result};
+use stack::setup::{self, DENY};
+use stack::workspace::Workspace;
 
 /// The commit of the database that the suite uses, so that an unchanged commit passes tomorrow too.
 /// Raise it when `cargo xtask advisories --newest` is clean.

@@ -20,14 +20,14 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::cli::Attacked;
-use crate::command::Run;
-use crate::console::say;
-use crate::failure::{Failure, Result};
 use crate::junit;
-use crate::setup::{self, NEXTEST};
 use crate::suite::junit_file;
-use crate::workspace::Workspace;
 use figures::Figures;
+use stack::command::Run;
+use stack::console::say;
+use stack::failure::{Failure, Result};
+use stack::setup::{self, NEXTEST};
+use stack::workspace::Workspace;
 
 /// The time limit of the control plane's part, after the build.
 const CONTROL_PLANE_LIMIT: Duration = Duration::from_mins(10);

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::ValueEnum as _;
 
 use crate::cli::Part;
-use crate::command::Run;
-use crate::console::say;
-use crate::failure::Result;
-use crate::setup;
-use crate::workspace::Workspace;
+use stack::command::Run;
+use stack::console::say;
+use stack::failure::Result;
+use stack::setup;
+use stack::workspace::Workspace;
 
 /// The profile of deployed functions.
 const PROFILE: &str = "lambda";

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::command::Run;
-use crate::console::step;
-use crate::failure::{Failure, Result};
-use crate::setup;
-use crate::workspace::Workspace;
+use stack::command::Run;
+use stack::console::step;
+use stack::failure::{Failure, Result};
+use stack::setup;
+use stack::workspace::Workspace;
 
 /// The templates of CloudFormation.
 const TEMPLATES: [&str; 3] =

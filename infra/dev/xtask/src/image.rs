@@ -14,11 +14,11 @@ pub(crate) mod tar;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::command::Run;
-use crate::console::{say, step};
-use crate::failure::{Failure, Result};
-use crate::workspace::Workspace;
 use layout::{Image, Labels};
+use stack::command::Run;
+use stack::console::{say, step};
+use stack::failure::{Failure, Result};
+use stack::workspace::Workspace;
 
 /// The target of the program: that of this machine. Its C library is linked statically.
 const TARGET: &str = "x86_64-unknown-linux-gnu";

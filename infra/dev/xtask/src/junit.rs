@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::console::say;
-use crate::failure::{Failure, Result};
+use stack::console::say;
+use stack::failure::{Failure, Result};
 
 /// The number of output lines that are shown for a failing test: a screenful for three of them.
 const SHOWN_LINES: usize = 12;

@@ -10,38 +10,28 @@
 //!   demo ──► a separate stack of the same kind, then one failure after another ──► weights before and after
 //! ```
 //!
-//! This crate sends requests only to the machine's loopback interface, apart from the downloads of `cargo` and `pip`,
-//! and ends only processes that it has started.
+//! The demo is a program of its own, which this one builds and starts. Both use the crate `stack`. This crate ends only
+//! processes that it has started.
 
 mod advisories;
 mod attack;
 mod bench;
 mod cli;
-mod command;
-mod console;
 mod demo;
-mod demo_mesh;
 mod deployment;
-mod failure;
-mod http;
 mod image;
-mod interrupt;
 mod junit;
-mod process;
-mod programs;
 mod release;
-mod setup;
-mod stack;
 mod suite;
-mod workspace;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use cli::{Cli, Switch, Task};
-use failure::Result;
-use workspace::Workspace;
+use stack::failure::Result;
+use stack::workspace::Workspace;
+use stack::{console, interrupt, setup};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

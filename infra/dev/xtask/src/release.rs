@@ -22,11 +22,11 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::command::Run;
-use crate::console::{say, step};
-use crate::failure::{Failure, Result};
 use crate::image;
-use crate::workspace::Workspace;
+use stack::command::Run;
+use stack::console::{say, step};
+use stack::failure::{Failure, Result};
+use stack::workspace::Workspace;
 
 /// The chart, and its name.
 const CHART: (&str, &str) = ("infra/deploy/helm/meshwarden-control-plane", "meshwarden-control-plane");

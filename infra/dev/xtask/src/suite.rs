@@ -6,14 +6,14 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::advisories;
-use crate::command::Run;
-use crate::console::{say, step};
 use crate::demo;
 use crate::deployment;
-use crate::failure::{Failure, Result};
 use crate::junit::{TestCounts, report_failures};
-use crate::setup::{self, DENY, NEXTEST};
-use crate::workspace::Workspace;
+use stack::command::Run;
+use stack::console::{say, step};
+use stack::failure::{Failure, Result};
+use stack::setup::{self, DENY, NEXTEST};
+use stack::workspace::Workspace;
 
 /// The crates that need no network and no SDK.
 const PURE: [&str; 16] = [

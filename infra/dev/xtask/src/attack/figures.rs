@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::failure::{Failure, Result};
+use stack::failure::{Failure, Result};
 
 /// One line.
 #[derive(Debug, Deserialize)]

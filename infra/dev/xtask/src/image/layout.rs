@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::tar::{Entry, archive};
-use crate::failure::{Failure, Result};
+use stack::failure::{Failure, Result};
 
 /// The user and group of the program: a number, since the image has no list of users.
 const USER: u32 = 65532;

@@ -5,8 +5,8 @@ use std::io::Write as _;
 use flate2::write::DeflateEncoder;
 use flate2::{Compression, Crc, GzBuilder};
 
-use crate::failure::{Failure, Result};
 use crate::image::tar::{Entry, archive};
+use stack::failure::{Failure, Result};
 
 /// The signatures of a zip file's parts.
 const LOCAL: u32 = 0x0403_4b50;

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::command::Run;
-use crate::failure::{Failure, Result};
-use crate::workspace::Workspace;
+use stack::command::Run;
+use stack::failure::{Failure, Result};
+use stack::workspace::Workspace;
 
 /// The document for the dependencies in `Cargo.lock`. It has neither a time nor a random number.
 pub(super) fn document(workspace: &Workspace, version: &str) -> Result<String> {
