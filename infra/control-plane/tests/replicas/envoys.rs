@@ -65,7 +65,12 @@ impl Envoy {
         Some(envoy)
     }
 
-    async fn has_cluster_of(&self, http: &Client, node: &str) -> bool {
+    /// The certificates that the Envoy uses, with their serial numbers.
+    pub(crate) async fn certificates(&self, http: &Client) -> String {
+        http.get(format!("{}/certs", self.admin)).send().await.unwrap().text().await.unwrap()
+    }
+
+    pub(crate) async fn has_cluster_of(&self, http: &Client, node: &str) -> bool {
         let clusters = http.get(format!("{}/clusters", self.admin)).send().await;
         match clusters {
             Ok(clusters) => clusters.text().await.is_ok_and(|text| text.contains(&format!("_{node}_"))),
@@ -92,13 +97,13 @@ fn start(stack: &MiniStack, table: &str, ports: &str) -> (ReplicaProcess, String
     (ReplicaProcess { endpoint, child }, xds.rsplit(':').next().unwrap_or_default().to_owned())
 }
 
-async fn put(http: &Client, replica: &ReplicaProcess, path: &str, body: Value) {
+pub(crate) async fn put(http: &Client, replica: &ReplicaProcess, path: &str, body: Value) {
     let reply = replica.send(http, Method::PUT, path, Some(body)).await.unwrap();
     assert_eq!(reply.status, 200, "{reply:?}");
 }
 
 /// A node, and a service that it provides.
-async fn callee(http: &Client, replica: &ReplicaProcess, name: &str) {
+pub(crate) async fn callee(http: &Client, replica: &ReplicaProcess, name: &str) {
     let spec = json!({
         "listeners": [{"portMapping": {"port": 8080, "protocol": "http"}}],
         "serviceDiscovery": {"dns": {"hostname": "127.0.0.1"}},
@@ -109,7 +114,7 @@ async fn callee(http: &Client, replica: &ReplicaProcess, name: &str) {
     put(http, replica, "/meshes/m/virtualServices", json!({"virtualServiceName": service, "spec": provider})).await;
 }
 
-fn caller(services: &[&str]) -> Value {
+pub(crate) fn caller(services: &[&str]) -> Value {
     let backends: Vec<Value> = services
         .iter()
         .map(|service| json!({"virtualService": {"virtualServiceName": format!("{service}.local")}}))
@@ -118,7 +123,7 @@ fn caller(services: &[&str]) -> Value {
 }
 
 /// Requests through the Envoy of `front` to `one`, one after the other, until it is stopped.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     requests: JoinHandle<(u64, u64)>,
     application: JoinHandle<()>,
@@ -126,7 +131,7 @@ struct Load {
 
 impl Load {
     /// Starts the application of `one`, and the requests once the first succeeded.
-    async fn start(http: &Client, replica: &ReplicaProcess) -> Self {
+    pub(crate) async fn start(http: &Client, replica: &ReplicaProcess) -> Self {
         let port = async |node: &str, kind: &str| {
             let url = format!("{}/proxies/m/virtualNode/{node}", replica.endpoint);
             let request = http.get(url).header("x-meshwarden-evidence", "2");
@@ -156,7 +161,7 @@ impl Load {
     }
 
     /// The numbers of served and failed requests.
-    async fn stop(self) -> (u64, u64) {
+    pub(crate) async fn stop(self) -> (u64, u64) {
         self.stop.store(true, Ordering::SeqCst);
         let counts = self.requests.await.unwrap();
         self.application.abort();
