@@ -144,6 +144,10 @@ impl Args {
             Ok(xds) => xds,
             Err(error) => return Err(Self::command().error(ErrorKind::ValueValidation, error_chain(&error))),
         };
+        let identity = match self.identity.settings() {
+            Ok(identity) => identity,
+            Err(text) => return refused(text),
+        };
         let serve_stale = self.store.serve_stale();
         let (store, role) = match self.store.settings(self.data.as_deref()) {
             Ok(settings) => settings,
@@ -158,7 +162,7 @@ impl Args {
             api_tls: api.tls,
             rights: api.rights,
             write_limit: api.write_limit,
-            identity: self.identity.settings(),
+            identity,
             connections: self.connections.limits(),
             admission,
             quotas,

@@ -97,8 +97,6 @@ impl Server {
                 return Err(BindError::ClusterWithoutRights);
             }
         }
-        let tokens = settings.identity.as_ref().map(|identity| NodeTokens::open(identity, settings.account.clone()));
-        let tokens = tokens.transpose()?.map(Arc::new);
         let tls = settings.api_tls.map(|files| Tls::open(TlsEndpoint::Api, files, None)).transpose()?;
         let failed = |source| BindError::Address { addr: requested, source };
         let listener = TcpListener::bind(requested).await.map_err(failed)?;
@@ -116,6 +114,12 @@ impl Server {
         let counts = store.metrics().connections();
         let guard = Guard::new(&settings.api_auth, addr, settings.region.clone(), counts.clone())?;
         let rights = RightsGate::open(settings.rights.as_deref(), settings.write_limit, store.metrics().rights())?;
+        let rights = Arc::new(rights);
+        let tokens = settings.identity.as_ref().map(|identity| NodeTokens::open(identity, settings.account.clone()));
+        let tokens = tokens.transpose()?.map(|tokens| Arc::new(tokens.with_rights(Arc::clone(&rights))));
+        if let Some(cluster) = tokens.as_ref().and_then(|tokens| tokens.cluster()) {
+            cluster.prepare_first().await;
+        }
         let admission = Admission::open(settings.admission)?;
         let realm = Realm::new(settings.account, settings.region);
         let connections = ConnectionTable::new(settings.connections, counts.clone());
