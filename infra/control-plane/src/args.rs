@@ -4,6 +4,7 @@ mod address;
 mod admission;
 mod api;
 mod connections;
+mod etcd;
 mod events;
 mod identity;
 mod instances;
@@ -11,6 +12,7 @@ pub(crate) mod operations;
 pub(crate) mod snapshot;
 pub(crate) mod sources;
 mod store;
+pub(crate) mod upgrade;
 mod xds;
 
 use std::net::SocketAddr;
@@ -35,6 +37,7 @@ use mesh::name::AccountId;
 use operations::OperationsArgs;
 use snapshot::{RestoreArgs, SnapshotArgs};
 use store::StoreArgs;
+use upgrade::StoreCommand;
 
 /// Serves the App Mesh API, and xDS to Envoy proxies.
 ///
@@ -99,6 +102,9 @@ pub(crate) enum Command {
     Snapshot(SnapshotArgs),
     /// Fills an empty store from a snapshot.
     Restore(RestoreArgs),
+    /// Commands for a shared store.
+    #[command(subcommand)]
+    Store(StoreCommand),
 }
 
 /// The account of a state that ends with the process.

@@ -52,6 +52,7 @@ async fn main() -> ExitCode {
         Some(Command::Sds(sds)) => run_sds(sds).await,
         Some(Command::Snapshot(snapshot)) => snapshot.run().await,
         Some(Command::Restore(restore)) => restore.run().await,
+        Some(Command::Store(store)) => store.run().await,
         // `Bootstrap` was handled above, before the log.
         None | Some(Command::Bootstrap(_)) => match args.settings().await {
             Ok(settings) => run(settings).await,
