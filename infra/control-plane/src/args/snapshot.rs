@@ -30,10 +30,9 @@ pub(crate) struct RestoreArgs {
 }
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = true)]
 struct SnapshotStoreArgs {
     /// The folder of a store, as `--data` of the server.
-    #[arg(long, value_name = "DIR", conflicts_with = "store")]
+    #[arg(long, value_name = "DIR", conflicts_with = "store", required_unless_present = "store")]
     data: Option<PathBuf>,
     /// A shared store, as `--store` of the server: `dynamodb:TABLE` or `etcd:HOST:PORT,...`.
     #[arg(long, value_name = "STORE", value_parser = shared_store)]

@@ -41,7 +41,7 @@ async fn written(table: &ItemTable) -> u64 {
 
 async fn upgrade(stack: &MiniStack, more: &[&str]) -> Result<String, String> {
     let mut program = Command::new(env!("CARGO_BIN_EXE_control-plane"));
-    program.args(["store", "upgrade", "--store", "dynamodb:upgraded"]).args(more).envs(stack.variables());
+    program.args(["store", "upgrade", "--store", "dynamodb:previous"]).args(more).envs(stack.variables());
     let output = tokio::task::spawn_blocking(move || program.output().unwrap()).await.unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
@@ -50,10 +50,10 @@ async fn upgrade(stack: &MiniStack, more: &[&str]) -> Result<String, String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn store_is_upgraded_under_replicas_that_read_the_new_format() {
     let Some(stack) = MiniStack::start().await else { return };
-    let table = earlier(&stack, "upgraded").await;
+    let table = earlier(&stack, "previous").await;
     let (http, file) = (Client::new(), SnapshotFile::new());
     let path = file.0.to_str().unwrap();
-    let replica = ReplicaProcess::start(&stack, "upgraded");
+    let replica = ReplicaProcess::start(&stack, "previous");
     let create = async |name: &str| {
         let reply = replica.send(&http, Method::PUT, "/meshes", Some(json!({"meshName": name}))).await.unwrap();
         assert_eq!(reply.status, 200, "{reply:?}");
@@ -63,7 +63,7 @@ async fn store_is_upgraded_under_replicas_that_read_the_new_format() {
     assert_eq!(written(&table).await, old, "a release before still reads the entry");
     assert!(upgrade(&stack, &[]).await.unwrap_err().contains("--snapshot"));
     let planned = upgrade(&stack, &["--dry-run", "--snapshot", path]).await.unwrap();
-    assert!(planned.contains(&format!("upgrade dynamodb:upgraded from format {old} to {new}")), "{planned}");
+    assert!(planned.contains(&format!("upgrade dynamodb:previous from format {old} to {new}")), "{planned}");
     assert_eq!((format(&table).await, file.0.exists()), (old, false), "a dry run changes nothing");
     let done = upgrade(&stack, &["--snapshot", path]).await.unwrap();
     assert!(done.contains("resources") && done.contains("done"), "{done}");
@@ -84,7 +84,7 @@ async fn store_is_upgraded_under_replicas_that_read_the_new_format() {
 #[ignore = "long: the reports of replicas are watched for 16 s"]
 async fn upgrade_is_refused_while_a_replica_of_an_earlier_release_is_running() {
     let Some(stack) = MiniStack::start().await else { return };
-    let table = Arc::new(earlier(&stack, "upgraded").await);
+    let table = Arc::new(earlier(&stack, "previous").await);
     let file = SnapshotFile::new();
     let path = file.0.to_str().unwrap();
     let old = format(&table).await;
