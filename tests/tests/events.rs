@@ -66,7 +66,12 @@ async fn mesh_write_arrives_in_the_queue_unchanged() {
     let Some(stack) = MiniStack::start().await else { return };
     let queue = bus(&stack).await;
     let bus = Aws::with_config(sdk_config(&stack.endpoint).await).bus_of_mesh_writes("mesh");
-    let plane = ControlPlane::with_event_receivers(vec![EventReceiver { kind: ReceiverKind::Bus, bus }]).await;
+    let plane = ControlPlane::with_event_receivers(vec![EventReceiver {
+        kind: ReceiverKind::Bus,
+        name: "bus:mesh".to_owned(),
+        bus,
+    }])
+    .await;
     let appmesh = aws_sdk_appmesh::Client::new(&sdk_config(&plane.endpoint).await);
     appmesh.create_mesh().mesh_name("shop").send().await.unwrap();
     appmesh.update_mesh().mesh_name("shop").send().await.unwrap();

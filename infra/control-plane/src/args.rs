@@ -4,6 +4,7 @@ mod address;
 mod admission;
 mod api;
 mod connections;
+mod etcd;
 mod events;
 mod identity;
 mod instances;
@@ -13,6 +14,7 @@ pub(crate) mod operations;
 pub(crate) mod snapshot;
 pub(crate) mod sources;
 mod store;
+pub(crate) mod upgrade;
 mod xds;
 
 use std::net::SocketAddr;
@@ -39,6 +41,7 @@ use node_token::NodeTokenArgs;
 use operations::OperationsArgs;
 use snapshot::{RestoreArgs, SnapshotArgs};
 use store::StoreArgs;
+use upgrade::StoreCommand;
 
 /// Serves the App Mesh API, and xDS to Envoy proxies.
 ///
@@ -108,6 +111,9 @@ pub(crate) enum Command {
     Kubernetes(Box<KubernetesArgs>),
     /// Writes a node token for the Envoy of a pod to a file, and renews it, by the token of the pod's service account.
     NodeToken(NodeTokenArgs),
+    /// Commands for a shared store.
+    #[command(subcommand)]
+    Store(StoreCommand),
 }
 
 /// The account of a state that ends with the process.
@@ -153,6 +159,10 @@ impl Args {
             Ok(xds) => xds,
             Err(error) => return Err(Self::command().error(ErrorKind::ValueValidation, error_chain(&error))),
         };
+        let identity = match self.identity.settings() {
+            Ok(identity) => identity,
+            Err(text) => return refused(text),
+        };
         let serve_stale = self.store.serve_stale();
         let (store, role) = match self.store.settings(self.data.as_deref()) {
             Ok(settings) => settings,
@@ -167,7 +177,7 @@ impl Args {
             api_tls: api.tls,
             rights: api.rights,
             write_limit: api.write_limit,
-            identity: self.identity.settings(),
+            identity,
             connections: self.connections.limits(),
             admission,
             quotas,

@@ -77,7 +77,9 @@ pub use auth::{
 pub use connections::{ConnectionLimits, raise_file_limit};
 pub use error::{ApiError, ErrorType, Relation};
 pub use events::{EventReceiver, ReceiverKind, Webhook, WebhookError};
-pub use identity::{ClusterKeysError, ClusterSettings, IdentityError, IdentitySettings, NodeTokens, TokenKeyError};
+pub use identity::{
+    ClusterKeySource, ClusterKeysError, ClusterSettings, IdentityError, IdentitySettings, NodeTokens, TokenKeyError,
+};
 pub use log::{BoundedLine, BoundedLog};
 pub use metrics::{Metrics, ProxyKind, XdsMetrics, XdsType};
 pub use quotas::{Quota, QuotaPreset, QuotaSetting, QuotaSettingError, Quotas};

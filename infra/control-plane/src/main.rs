@@ -60,6 +60,7 @@ async fn main() -> ExitCode {
             Ok(stop) => token.run(stop).await,
             Err(error) => Err(error.into()),
         },
+        Some(Command::Store(store)) => store.run().await,
         // `Bootstrap` was handled above, before the log.
         None | Some(Command::Bootstrap(_)) => match args.settings().await {
             Ok(settings) => run(settings).await,

@@ -24,7 +24,7 @@ use crate::rights::{RightsFileError, RightsGate};
 use crate::settings::{Settings, SharedStore};
 use crate::snapshot::SnapshotSocket;
 use crate::state::Realm;
-use crate::storage::{Disk, ItemLog, OpenError, SharedOpenError};
+use crate::storage::{Disk, ItemLog, LogError, OpenError, SharedOpenError};
 use crate::store::{LogStartError, ReplicaRole, Store};
 use crate::tls::{Tls, TlsEndpoint, TlsError};
 use crate::xds::{Ads, AdsLimits, ListenError, XdsSettings};
@@ -97,8 +97,6 @@ impl Server {
                 return Err(BindError::ClusterWithoutRights);
             }
         }
-        let tokens = settings.identity.as_ref().map(|identity| NodeTokens::open(identity, settings.account.clone()));
-        let tokens = tokens.transpose()?.map(Arc::new);
         let tls = settings.api_tls.map(|files| Tls::open(TlsEndpoint::Api, files, None)).transpose()?;
         let failed = |source| BindError::Address { addr: requested, source };
         let listener = TcpListener::bind(requested).await.map_err(failed)?;
@@ -116,6 +114,12 @@ impl Server {
         let counts = store.metrics().connections();
         let guard = Guard::new(&settings.api_auth, addr, settings.region.clone(), counts.clone())?;
         let rights = RightsGate::open(settings.rights.as_deref(), settings.write_limit, store.metrics().rights())?;
+        let rights = Arc::new(rights);
+        let tokens = settings.identity.as_ref().map(|identity| NodeTokens::open(identity, settings.account.clone()));
+        let tokens = tokens.transpose()?.map(|tokens| Arc::new(tokens.with_rights(Arc::clone(&rights))));
+        if let Some(cluster) = tokens.as_ref().and_then(|tokens| tokens.cluster()) {
+            cluster.prepare_first().await;
+        }
         let admission = Admission::open(settings.admission)?;
         let realm = Realm::new(settings.account, settings.region);
         let connections = ConnectionTable::new(settings.connections, counts.clone());
@@ -124,7 +128,8 @@ impl Server {
         let stream_age = settings.xds.stream_age.or(store.is_shared().then_some(STREAM_AGE));
         let xds = XdsSettings { stream_age, tokens: tokens.clone(), ..settings.xds };
         let ads = Ads::bind(xds, realm.account().clone(), &store, limits).await?;
-        let events = Events::start(settings.events, store.metrics());
+        let events = Events::start(settings.events, store.metrics(), &store, &realm).await;
+        let events = events.map_err(BindError::Events)?;
         let api =
             Api { guard, rights, tokens, admission, events, realm, store, bodies, proxies: Arc::clone(&ads.shared) };
         Ok(Self { listener, addr, tls, api: Arc::new(api), connections, ads, operations, snapshots })
@@ -227,7 +232,9 @@ async fn open_shared(
 ) -> Result<Store, BindError> {
     let (log, snapshot) = match shared {
         SharedStore::DynamoDb(table) => ItemLog::open_table(aws::Aws::open().await.items(table), realm).await?,
-        SharedStore::Etcd { endpoints, accepts_old } => ItemLog::open_etcd(endpoints, *accepts_old, realm).await?,
+        SharedStore::Etcd { endpoints, tls, accepts_old } => {
+            ItemLog::open_etcd_with(endpoints, tls.as_ref(), *accepts_old, realm).await?
+        }
     };
     let log = Arc::new(log);
     Ok(Store::with_log(Arc::<ItemLog>::clone(&log), Some(log), role, &snapshot, quotas).await?)
@@ -274,6 +281,9 @@ pub enum BindError {
     /// Every service account of the cluster could request every token.
     #[error("--cluster-issuer needs --rights FILE, which says which service account may request which tokens")]
     ClusterWithoutRights,
+    /// The events after the start would be lost with this process.
+    #[error("failed to store the cursor of a receiver of change events")]
+    Events(#[source] LogError),
     /// Node tokens cannot be set up.
     #[error(transparent)]
     Identity(#[from] IdentityError),

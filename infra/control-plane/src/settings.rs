@@ -15,6 +15,7 @@ use crate::identity::IdentitySettings;
 use crate::quotas::Quotas;
 use crate::rights::WriteLimit;
 use crate::state::Region;
+use crate::storage::EtcdTls;
 use crate::store::{ReplicaRole, SERVE_STALE};
 use crate::tls::TlsFiles;
 use crate::xds::XdsSettings;
@@ -28,6 +29,8 @@ pub enum SharedStore {
     Etcd {
         /// Each as `HOST:PORT`.
         endpoints: Vec<String>,
+        /// TLS to the members. `None` connects without.
+        tls: Option<EtcdTls>,
         /// Whether releases are accepted that may lose acknowledged writes.
         accepts_old: bool,
     },
@@ -36,7 +39,7 @@ pub enum SharedStore {
 /// The text does not name a shared store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "invalid store {0:?}: expected \"dynamodb:TABLE\", \"etcd:HOST:PORT,...\" or \"memory\"; a folder is given with --data"
+    "invalid store {0:?}: expected \"dynamodb:TABLE\", \"etcd:HOST:PORT,...\", \"etcd:https://HOST:PORT,...\" or \"memory\"; a folder is given with --data"
 )]
 pub struct SharedStoreError(pub String);
 
@@ -58,11 +61,20 @@ impl FromStr for SharedStore {
                         !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok()
                     })
                 };
-                let endpoints: Vec<String> = endpoints.split(',').map(str::to_owned).collect();
+                // The scheme of the first endpoint is that of all.
+                let (uses_tls, endpoints) = match endpoints.strip_prefix("https://") {
+                    Some(endpoints) => (true, endpoints),
+                    None => (false, endpoints),
+                };
+                let scheme = if uses_tls { "https://" } else { "" };
+                let endpoints = endpoints.split(',');
+                let endpoints: Vec<String> =
+                    endpoints.map(|endpoint| endpoint.strip_prefix(scheme).unwrap_or(endpoint).to_owned()).collect();
                 if !endpoints.iter().all(|endpoint| is_endpoint(endpoint)) {
                     return Err(error());
                 }
-                Ok(Self::Etcd { endpoints, accepts_old: false })
+                let tls = uses_tls.then(EtcdTls::default);
+                Ok(Self::Etcd { endpoints, tls, accepts_old: false })
             }
             _ => Err(error()),
         }
@@ -149,10 +161,23 @@ mod tests {
         let parse = |text: &str| text.parse::<SharedStore>();
         assert_eq!(parse("dynamodb:mesh.a-b_c"), Ok(SharedStore::DynamoDb("mesh.a-b_c".to_owned())));
         let endpoints = vec!["a.local:2379".to_owned(), "[::1]:2380".to_owned()];
-        assert_eq!(parse("etcd:a.local:2379,[::1]:2380"), Ok(SharedStore::Etcd { endpoints, accepts_old: false }));
-        for text in
-            ["", "memory", "dynamodb:", "dynamodb:a/b", "etcd:", "etcd:host", "etcd:http://a:1", "redis:a", "etcd:a:1,"]
-        {
+        let etcd = |tls| Ok(SharedStore::Etcd { endpoints: endpoints.clone(), tls, accepts_old: false });
+        assert_eq!(parse("etcd:a.local:2379,[::1]:2380"), etcd(None));
+        assert_eq!(parse("etcd:https://a.local:2379,[::1]:2380"), etcd(Some(EtcdTls::default())));
+        assert_eq!(parse("etcd:https://a.local:2379,https://[::1]:2380"), etcd(Some(EtcdTls::default())));
+        for text in [
+            "",
+            "memory",
+            "dynamodb:",
+            "dynamodb:a/b",
+            "etcd:",
+            "etcd:host",
+            "etcd:http://a:1",
+            "redis:a",
+            "etcd:a:1,",
+            "etcd:a:1,https://b:1",
+            "etcd:https://",
+        ] {
             assert_eq!(parse(text), Err(SharedStoreError(text.to_owned())));
         }
     }

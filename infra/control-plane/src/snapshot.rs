@@ -16,12 +16,14 @@ mod file;
 mod folder;
 mod shared;
 mod socket;
+mod upgrade;
 
 use std::path::{Path, PathBuf};
 
 pub use content::StoreSnapshot;
 pub use error::SnapshotError;
 pub(crate) use socket::SnapshotSocket;
+pub use upgrade::StoreUpgrade;
 
 use crate::settings::SharedStore;
 

@@ -14,6 +14,7 @@
 //! acknowledged before the request.
 
 mod contention;
+mod event_log;
 mod freshness;
 mod own_evidence;
 mod ports;
@@ -27,6 +28,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rules::pack::Finding;
 use tokio::sync::broadcast;
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
@@ -38,6 +40,7 @@ use crate::state::{
     Action, Answer, Change, PlannedChange, Read, Record, Revocation, Stamp, State, Write, WriteSignature,
 };
 use crate::storage::{LocalLog, Log, Memory, Registry, Sequence, Snapshot, Storage};
+pub(crate) use event_log::EventDraft;
 pub(crate) use freshness::Freshness;
 pub use ports::PortRequest;
 use presence::Presence;
@@ -81,12 +84,18 @@ pub(crate) struct WriteAttempts {
     confirmed: bool,
     deadline: Option<Instant>,
     signature: Option<WriteSignature>,
+    events: Option<EventDraft>,
 }
 
 impl WriteAttempts {
     /// The attempts of a write with this signature.
     pub(crate) fn signed(signature: Option<WriteSignature>) -> Self {
         Self { signature, ..Self::default() }
+    }
+
+    /// Stores these change events with the write, if the log is shared.
+    pub(crate) fn with_events(self, events: EventDraft) -> Self {
+        Self { events: Some(events), ..self }
     }
 }
 
@@ -231,20 +240,21 @@ impl Store {
         stamp: &Stamp,
     ) -> Result<Answer, ApiError> {
         loop {
-            let decided = self.write_if(&attempts, write, stamp, |_, _| Ok(()));
+            let decided = self.write_if(&attempts, write, stamp, |_, _| Ok(Vec::new()));
             if let Some(outcome) = decided.wait(&mut attempts).await {
                 return outcome;
             }
         }
     }
 
-    /// Decides a write. `check` is the last check, under the lock, on the state that the write is applied to.
+    /// Decides a write. `check` is the last check, under the lock, on the state that the write is applied to; it returns
+    /// the findings that the write creates.
     pub(crate) fn write_if(
         &self,
         attempts: &WriteAttempts,
         write: &Write,
         stamp: &Stamp,
-        check: impl FnOnce(&State, &PlannedChange<'_>) -> Result<(), ApiError>,
+        check: impl FnOnce(&State, &PlannedChange<'_>) -> Result<Vec<Finding>, ApiError>,
     ) -> DecidedWrite<'_> {
         let refused = |error| DecidedWrite { store: self, outcome: Err(error), stored: Durability::Already };
         let is_deletion = matches!(write.action, Action::Delete | Action::Untag(_));
@@ -258,23 +268,32 @@ impl Store {
                 return (Err(ApiError::Crowded), Durability::Already);
             }
             let signature = attempts.signature.as_ref().filter(|_| self.shared.log.is_shared());
-            let check = |state: &State, planned: &PlannedChange<'_>| {
-                signature.map_or(Ok(()), |signature| state.accepts(signature, now))?;
-                check(state, planned)
-            };
-            replica.stage(|state| match state.write_if(write, &stamp, check) {
-                Ok(mut written) => {
-                    if let Some(signature) = signature.filter(|_| written.change.is_some()) {
-                        let records = state.remembering_signature(signature, now);
-                        for record in &records {
-                            state.apply(record);
+            let draft = attempts.events.as_ref().filter(|_| self.shared.log.is_shared());
+            replica.stage(|state| {
+                let mut created = Vec::new();
+                let written = state.write_if(write, &stamp, |state, planned| {
+                    signature.map_or(Ok(()), |signature| state.accepts(signature, now))?;
+                    created = check(state, planned)?;
+                    Ok(())
+                });
+                match written {
+                    Ok(mut written) => {
+                        let has_changed = written.change.is_some();
+                        if let Some(signature) = signature.filter(|_| has_changed) {
+                            let records = state.remembering_signature(signature, now);
+                            for record in &records {
+                                state.apply(record);
+                            }
+                            written.records.extend(records);
                         }
-                        written.records.extend(records);
+                        let draft = draft.filter(|_| has_changed);
+                        let events = draft.map(|EventDraft(describe)| describe(&written.answer, &created, now));
+                        let events = events.unwrap_or_default();
+                        let repeatable = write.token.is_some();
+                        (Ok(written.answer), Decision { records: written.records, events, repeatable })
                     }
-                    let repeatable = write.token.is_some();
-                    (Ok(written.answer), Decision { records: written.records, repeatable })
+                    Err(error) => (Err(error), Decision::default()),
                 }
-                Err(error) => (Err(error), Decision::default()),
             })
         });
         self.begin_append();
@@ -291,7 +310,7 @@ impl Store {
                         for record in &records {
                             state.apply(record);
                         }
-                        (Ok(Answer::Nothing), Decision { records, repeatable: true })
+                        (Ok(Answer::Nothing), Decision { records, events: Vec::new(), repeatable: true })
                     }
                     None => (Err(ApiError::Crowded), Decision::default()),
                 })

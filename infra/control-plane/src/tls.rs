@@ -150,11 +150,7 @@ fn read(endpoint: TlsEndpoint, files: &TlsFiles, clients: Option<&ClientTrust>) 
     let builder = match clients {
         None => builder.with_no_client_auth(),
         Some(ClientTrust { ca, crl }) => {
-            let mut roots = RootCertStore::empty();
-            for root in certificates(ca)? {
-                roots.add(root)?;
-            }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca)?), provider);
             let verifier = match crl {
                 None => verifier,
                 Some(path) => verifier.with_crls(revoked(path)?).only_check_end_entity_revocation(),
@@ -186,10 +182,19 @@ fn check_mode(key: &Path) {
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let certificates = read.map_err(|source| unreadable(path, source))?;
     if certificates.is_empty() { Err(TlsError::Empty { path: path.to_owned() }) } else { Ok(certificates) }
+}
+
+/// The certificates of a file as trusted roots.
+pub(crate) fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for root in certificates(path)? {
+        roots.add(root)?;
+    }
+    Ok(roots)
 }
 
 fn unreadable(path: &Path, source: pem::Error) -> TlsError {

@@ -127,7 +127,7 @@ impl Admission {
                     }
                 };
                 created = verdict.admit(planned.path())?;
-                Ok(())
+                Ok(created.clone())
             });
             if let Some(case) = open {
                 let (policy, refuses, now) = (Arc::clone(&policy), self.refuses, stamp.now);

@@ -15,8 +15,8 @@ use zeroize::Zeroizing;
 pub(crate) struct EventArgs {
     /// Sends an event for every accepted write, in the format of CloudTrail events: `bus:NAME` to an EventBridge
     /// event bus, with the AWS SDK's own environment variables, or `http://...` or `https://...` to a web server. Can
-    /// be repeated. A write never waits for a receiver: an event that cannot be delivered within about a minute is
-    /// dropped and counted.
+    /// be repeated. A write never waits for a receiver. With a shared store, events are kept for a receiver that fails, for
+    /// a day; otherwise an event that cannot be delivered within about a minute is dropped and counted.
     #[arg(long, value_name = "WHERE")]
     events: Vec<Receiver>,
     /// The file with the secret that signs events to web servers: `x-meshwarden-signature: t=SECONDS,v1=HEX`, the
@@ -93,12 +93,12 @@ impl EventArgs {
                     }
                     let bus = aws.as_ref().map(|aws| aws.bus_of_mesh_writes(&name));
                     let Some(bus) = bus else { continue };
-                    EventReceiver { kind: ReceiverKind::Bus, bus }
+                    EventReceiver { kind: ReceiverKind::Bus, name: format!("bus:{name}"), bus }
                 }
                 Receiver::Webhook(webhook) => {
                     let secret = self.event_secret.as_ref().map(|EventSecret(secret)| secret.clone());
                     let webhook = secret.into_iter().fold(*webhook, Webhook::with_secret);
-                    EventReceiver { kind: ReceiverKind::Webhook, bus: Arc::new(webhook) }
+                    EventReceiver { kind: ReceiverKind::Webhook, name: webhook.name(), bus: Arc::new(webhook) }
                 }
             });
         }

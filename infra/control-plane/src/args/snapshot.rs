@@ -8,6 +8,7 @@ use clap::Args;
 use control_plane::SharedStore;
 use control_plane::snapshot::{SnapshotStore, StoreSnapshot};
 
+use super::etcd::EtcdArgs;
 use super::store::shared_store;
 
 /// The options of `snapshot`.
@@ -29,27 +30,22 @@ pub(crate) struct RestoreArgs {
 }
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = true)]
 struct SnapshotStoreArgs {
     /// The folder of a store, as `--data` of the server.
-    #[arg(long, value_name = "DIR", conflicts_with = "store")]
+    #[arg(long, value_name = "DIR", conflicts_with = "store", required_unless_present = "store")]
     data: Option<PathBuf>,
     /// A shared store, as `--store` of the server: `dynamodb:TABLE` or `etcd:HOST:PORT,...`.
     #[arg(long, value_name = "STORE", value_parser = shared_store)]
     store: Option<SharedStore>,
-    /// With `etcd:`: accept releases before 3.5.6. For tests.
-    #[arg(long, requires = "store")]
-    etcd_accept_old: bool,
+    #[command(flatten)]
+    etcd: EtcdArgs,
 }
 
 impl SnapshotStoreArgs {
     fn store(self) -> Result<SnapshotStore, &'static str> {
         match (self.data, self.store) {
             (Some(folder), None) => Ok(SnapshotStore::Folder(folder)),
-            (None, Some(SharedStore::Etcd { endpoints, .. })) => {
-                Ok(SnapshotStore::Shared(SharedStore::Etcd { endpoints, accepts_old: self.etcd_accept_old }))
-            }
-            (None, Some(store)) => Ok(SnapshotStore::Shared(store)),
+            (None, Some(store)) => Ok(SnapshotStore::Shared(self.etcd.complete(store)?)),
             (Some(_), Some(_)) | (None, None) => Err("pass either --data or --store"),
         }
     }

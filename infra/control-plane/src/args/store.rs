@@ -6,19 +6,18 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use control_plane::{ReplicaRole, SharedStore};
 
+use super::etcd::EtcdArgs;
 use crate::certificate_args::interval;
 
 /// The store that several replicas share.
 #[derive(Debug, Args)]
 pub(crate) struct StoreArgs {
     /// Where the state is stored instead of in `--data`: `dynamodb:TABLE`, in the region of the SDK's variables;
-    /// `etcd:HOST:PORT,...`, the members of a cluster; or `memory`.
+    /// `etcd:HOST:PORT,...`, the members of a cluster, or `etcd:https://HOST:PORT,...` with TLS; or `memory`.
     #[arg(long, value_name = "STORE", conflicts_with = "data", value_parser = store)]
     store: Option<StoreArg>,
-    /// With `etcd:`: accept releases before 3.5.6, which may lose acknowledged writes when a member is killed (etcd issue
-    /// 13766). For tests.
-    #[arg(long, requires = "store")]
-    etcd_accept_old: bool,
+    #[command(flatten)]
+    etcd: EtcdArgs,
     /// Whether other replicas may use the store: `single` refuses to start while another one runs, `replica` shares the
     /// store.
     #[arg(long, value_name = "ROLE", value_enum, default_value_t = RoleArg::Single)]
@@ -56,10 +55,7 @@ impl StoreArgs {
     /// The settings. Fails on an option that has no effect without another one.
     pub(crate) fn settings(self, data: Option<&Path>) -> Result<(Option<SharedStore>, ReplicaRole), &'static str> {
         let store = match (self.store, data) {
-            (Some(StoreArg::Shared(SharedStore::Etcd { endpoints, .. })), None) => {
-                Some(SharedStore::Etcd { endpoints, accepts_old: self.etcd_accept_old })
-            }
-            (Some(StoreArg::Shared(store)), None) => Some(store),
+            (Some(StoreArg::Shared(store)), None) => Some(self.etcd.complete(store)?),
             (Some(StoreArg::Memory) | None, _) => None,
             (Some(StoreArg::Shared(_)), Some(_)) => return Err("--store and --data name two stores"),
         };

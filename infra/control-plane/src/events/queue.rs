@@ -163,7 +163,7 @@ mod tests {
         for (failures, outcome) in [(0, "sent"), (1, "sent"), (2, "given_up")] {
             let (shutdown, mut ends) = watch::channel(false);
             let bus = Arc::new(FailingBus { shutdown, failures: Mutex::new(failures) });
-            let receiver = EventReceiver { kind: ReceiverKind::Webhook, bus };
+            let receiver = EventReceiver { kind: ReceiverKind::Webhook, name: "webhook".to_owned(), bus };
             assert_eq!(send(&receiver, &[], &mut ends).await, outcome, "{failures} failures");
         }
     }

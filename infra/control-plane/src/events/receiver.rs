@@ -9,6 +9,8 @@ use ports::EventBus;
 pub struct EventReceiver {
     /// The kind of receiver, for metrics.
     pub kind: ReceiverKind,
+    /// Its name in the store and in metrics: `bus:NAME`, or `webhook:` and a hash of the address, which may hold a secret.
+    pub name: String,
     /// The connection to the receiver.
     pub bus: Arc<dyn EventBus>,
 }

@@ -5,7 +5,6 @@ use mesh::name::ResourceKind;
 use ports::BusEvent;
 use rules::pack::Finding;
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
 use super::admission_outcome::AdmissionOutcome;
 use super::request_context::RequestContext;
@@ -119,7 +118,6 @@ fn common(request: &RequestContext, realm: &Realm, now: Timestamp) -> Map<String
             ("sourceIPAddress", json!(request.peer.map(|peer| peer.ip().to_string()))),
             ("userAgent", json!(request.agent)),
             ("requestID", json!(request.id)),
-            ("eventID", json!(Uuid::new_v4().to_string())),
             ("recipientAccountId", json!(realm.account().as_str())),
         ]
         .map(|(member, value)| (member.to_owned(), value)),

@@ -17,7 +17,7 @@ use hyper_util::rt::TokioExecutor;
 use jiff::Timestamp;
 use ports::{BusEvent, EventBus, PortError, PortErrorKind};
 use serde_json::{Value, json};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use zeroize::Zeroizing;
@@ -100,6 +100,13 @@ impl Webhook {
     #[must_use]
     pub fn with_secret(self, secret: Zeroizing<Vec<u8>>) -> Self {
         Self { secret: Some(Arc::new(secret)), ..self }
+    }
+
+    /// Its name in the store and in metrics, which does not show the address.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let hash = Sha256::digest(self.uri.to_string());
+        format!("webhook:{:016x}", hash.first_chunk().map_or(0, |head| u64::from_be_bytes(*head)))
     }
 
     async fn post(&self, event: &Value) -> Result<(), PortError> {

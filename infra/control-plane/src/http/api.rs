@@ -16,7 +16,7 @@ use crate::xds::AdsState;
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) guard: Guard,
-    pub(crate) rights: RightsGate,
+    pub(crate) rights: Arc<RightsGate>,
     /// `None` without keys that sign node tokens.
     pub(crate) tokens: Option<Arc<NodeTokens>>,
     /// `None` if admission is off.

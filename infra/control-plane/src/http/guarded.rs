@@ -48,7 +48,7 @@ pub(super) async fn admitted(State(api): State<Arc<Api>>, request: Request, next
 }
 
 /// The service account that requests a node token with its own token. It can make no other request.
-fn service_account(api: &Api, parts: &Parts) -> Result<Option<Caller>, Denial> {
+async fn service_account(api: &Api, parts: &Parts) -> Result<Option<Caller>, Denial> {
     let Some(cluster) = api.tokens.as_ref().and_then(|tokens| tokens.cluster()) else { return Ok(None) };
     let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
     let token = headers.next().and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
@@ -56,8 +56,10 @@ fn service_account(api: &Api, parts: &Parts) -> Result<Option<Caller>, Denial> {
     if parts.method != Method::POST || parts.uri.path() != "/tokens" {
         return Ok(None);
     }
-    let subject = cluster.verify(token.trim_end(), Timestamp::now()).map_err(Denial::Token)?;
-    Ok(Some(Caller::ServiceAccount { subject }))
+    let token = token.trim_end();
+    cluster.prepare(token).await;
+    let account = cluster.verify(token, Timestamp::now()).map_err(Denial::Token)?;
+    Ok(Some(Caller::ServiceAccount { subject: account.subject }))
 }
 
 async fn admit(api: &Api, client: Option<Client>, request: Request) -> Result<Request, ApiError> {
@@ -65,7 +67,7 @@ async fn admit(api: &Api, client: Option<Client>, request: Request) -> Result<Re
     if parts.headers.get_all(header::HOST).iter().nth(1).is_some() {
         return Err(ApiError::invalid("host", "is given more than once"));
     }
-    if let Some(caller) = service_account(api, &parts)? {
+    if let Some(caller) = service_account(api, &parts).await? {
         parts.extensions.insert(caller);
         return Ok(Request::from_parts(parts, body));
     }

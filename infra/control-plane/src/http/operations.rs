@@ -17,11 +17,11 @@ use super::request::{self, Call};
 use super::{answer, body, needed, target};
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::events::{AdmissionOutcome, RequestContext};
+use crate::events::RequestContext;
 use crate::headers::INCLUDE;
 use crate::listen::ApiPeer;
 use crate::log::Truncated;
-use crate::state::{Answer, Stamp, Write, WriteSignature};
+use crate::state::{Stamp, Write, WriteSignature};
 use crate::store::WriteAttempts;
 
 /// Answers a request for an operation, and any request that no other endpoint answers.
@@ -83,24 +83,23 @@ async fn execute_write(
     request: &RequestContext,
 ) -> Result<answer::AnswerBody, ApiError> {
     let stamp = stamp(&request.caller);
+    let attempts = match api.events.draft(request, write, &api.realm) {
+        Some(events) => attempts.with_events(events),
+        None => attempts,
+    };
     let (answer, created) = match &api.admission {
         None => (api.store.write_signed(attempts, write, &stamp).await?, Vec::new()),
         Some(admission) => match admission.write(&api.store, attempts, write, &stamp).await {
             Ok(admitted) => (admitted.answer, admitted.created),
             Err(error) => {
                 if let ApiError::NotAdmitted { findings, .. } = &error {
-                    api.events.judged(request, write, AdmissionOutcome::Denied, findings, &api.realm, stamp.now);
+                    api.events.denied(request, write, findings, &api.realm, stamp.now);
                 }
                 return Err(error);
             }
         },
     };
-    let after = match &answer {
-        Answer::Resource(resource) => Some(&**resource),
-        Answer::Resources { .. } | Answer::Tags { .. } | Answer::Nothing => None,
-    };
-    api.events.changed(request, write, after, &api.realm, stamp.now);
-    api.events.judged(request, write, AdmissionOutcome::Warned, &created, &api.realm, stamp.now);
+    api.events.changed(request, write, &answer, &created, &api.realm, stamp.now);
     Ok(answer::render(&answer, &api.realm, false).with_findings(&created))
 }
 

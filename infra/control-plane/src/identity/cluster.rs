@@ -1,19 +1,18 @@
 //! Tokens that a Kubernetes cluster issues to its service accounts, verified by the cluster's published keys.
 
 use std::fmt;
-use std::fs::Metadata;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 use ring::signature::{ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey};
 use serde::Deserialize;
 
 use super::ClusterSettings;
+use super::cluster_keys::KeySource;
 use super::jws::{self, UnverifiedToken};
 use crate::auth::Audience;
-use crate::reloaded::{self, ReloadedFile};
+use crate::tls::TlsError;
 use crate::token_refusal::TokenRefusal;
 
 /// The most by which the clock of the cluster may differ.
@@ -24,15 +23,29 @@ const LEEWAY: SignedDuration = SignedDuration::from_secs(60);
 pub(crate) struct ClusterTokens {
     issuer: String,
     audience: Audience,
-    keys: ReloadedFile<Arc<ClusterKeys>>,
+    keys: KeySource,
+    opens_streams: bool,
+}
+
+/// A verified token of a service account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AccountToken {
+    /// Such as `system:serviceaccount:shop:front`.
+    pub(crate) subject: String,
+    /// The id of the token, if the cluster gave it one.
+    pub(crate) id: Option<String>,
+    /// A token without this time counts as issued before every revocation.
+    pub(crate) issued: Timestamp,
+    /// The time from which it is refused, and its streams are ended.
+    pub(crate) refused_from: Timestamp,
 }
 
 /// The published keys of a cluster.
 #[derive(Debug)]
-struct ClusterKeys(Vec<(String, ClusterKey)>);
+pub(super) struct ClusterKeys(Vec<(String, ClusterKey)>);
 
 /// One public key. The algorithm follows from the key, never from a token.
-enum ClusterKey {
+pub(super) enum ClusterKey {
     Rsa {
         n: Vec<u8>,
         e: Vec<u8>,
@@ -72,6 +85,18 @@ pub enum ClusterKeysError {
         /// The file.
         path: PathBuf,
     },
+    /// The address of the keys is not a URL, or another machine could replace the keys on their way.
+    #[error("invalid address of the keys of the cluster `{url}`: expected a file or https://HOST/PATH")]
+    Url {
+        /// The address.
+        url: String,
+    },
+    /// TLS to the cluster cannot be set up.
+    #[error("failed to set up TLS to the keys of the cluster")]
+    Tls(#[from] TlsError),
+    /// The root certificates of this machine cannot be read.
+    #[error("failed to read the root certificates of this machine, which verify the cluster")]
+    Roots(#[source] io::Error),
 }
 
 #[derive(Deserialize)]
@@ -101,6 +126,8 @@ struct ServiceAccountClaims {
     sub: String,
     exp: i64,
     nbf: Option<i64>,
+    iat: Option<i64>,
+    jti: Option<String>,
 }
 
 /// One audience, or a list.
@@ -113,16 +140,34 @@ enum AudienceClaim {
 
 impl ClusterTokens {
     pub(super) fn open(settings: &ClusterSettings, audience: Audience) -> Result<Self, ClusterKeysError> {
-        let keys = ReloadedFile::open(&settings.keys, "keys of cluster", load)?;
-        Ok(Self { issuer: settings.issuer.clone(), audience, keys })
+        let (issuer, opens_streams) = (settings.issuer.clone(), settings.streams);
+        Ok(Self { issuer, audience, keys: KeySource::open(&settings.keys)?, opens_streams })
     }
 
-    /// Verifies a token. Returns its subject, such as `system:serviceaccount:shop:front`.
-    pub(crate) fn verify(&self, text: &str, now: Timestamp) -> Result<String, TokenRefusal> {
+    /// Whether a token of a service account opens streams of the proxies for which the account may request node tokens.
+    pub(crate) const fn opens_streams(&self) -> bool {
+        self.opens_streams
+    }
+
+    /// Fetches the keys of the cluster, if they come from a URL and the key of a token is unknown or they are old.
+    pub(crate) async fn prepare(&self, text: &str) {
+        let id = UnverifiedToken::parse(text).ok().and_then(|token| token.header.kid);
+        if let Some(id) = id {
+            self.keys.prepare(Some(&id)).await;
+        }
+    }
+
+    /// Fetches the keys of the cluster at the start, if they come from a URL.
+    pub(crate) async fn prepare_first(&self) {
+        self.keys.prepare(None).await;
+    }
+
+    /// Verifies a token with the keys that are known.
+    pub(crate) fn verify(&self, text: &str, now: Timestamp) -> Result<AccountToken, TokenRefusal> {
         let token = UnverifiedToken::parse(text)?;
         let keys = self.keys.current().ok_or(TokenRefusal::NoKeys)?;
         let id = token.header.kid.as_deref().ok_or(TokenRefusal::Key)?;
-        let (_, key) = keys.0.iter().find(|(known, _)| known == id).ok_or(TokenRefusal::Key)?;
+        let key = keys.find(id).ok_or(TokenRefusal::Key)?;
         if token.header.alg != key.algorithm() || token.header.typ.as_deref().is_some_and(|typ| typ != "JWT") {
             return Err(TokenRefusal::Algorithm);
         }
@@ -142,7 +187,8 @@ impl ClusterTokens {
             return Err(TokenRefusal::Audience);
         }
         let time = |seconds| Timestamp::from_second(seconds).map_err(|_| TokenRefusal::Claims);
-        if now.duration_since(time(claims.exp)?) >= LEEWAY {
+        let refused_from = time(claims.exp)?.saturating_add(LEEWAY).map_err(|_| TokenRefusal::Claims)?;
+        if now >= refused_from {
             return Err(TokenRefusal::Expired);
         }
         if let Some(from) = claims.nbf
@@ -150,7 +196,24 @@ impl ClusterTokens {
         {
             return Err(TokenRefusal::NotYetValid);
         }
-        if claims.sub.is_empty() { Err(TokenRefusal::Claims) } else { Ok(claims.sub) }
+        if claims.sub.is_empty() {
+            return Err(TokenRefusal::Claims);
+        }
+        let issued = claims.iat.map(time).transpose()?.unwrap_or(Timestamp::UNIX_EPOCH);
+        Ok(AccountToken { subject: claims.sub, id: claims.jti, issued, refused_from })
+    }
+}
+
+impl ClusterKeys {
+    /// The keys of a JSON Web Key Set; `None` if it has none that verifies tokens.
+    pub(super) fn parse(document: &[u8]) -> Result<Option<Self>, serde_json::Error> {
+        let document: KeySetDocument = serde_json::from_slice(document)?;
+        let keys: Vec<_> = document.keys.iter().filter_map(|key| Some((key.kid.clone(), key.key()?))).collect();
+        Ok(if keys.is_empty() { None } else { Some(Self(keys)) })
+    }
+
+    pub(super) fn find(&self, id: &str) -> Option<&ClusterKey> {
+        self.0.iter().find(|(known, _)| known == id).map(|(_, key)| key)
     }
 }
 
@@ -191,16 +254,4 @@ impl KeyDocument {
             _ => None,
         }
     }
-}
-
-fn load(path: &Path) -> Result<(Metadata, Arc<ClusterKeys>), ClusterKeysError> {
-    let read = reloaded::read(path).map_err(|source| ClusterKeysError::Read { path: path.to_owned(), source });
-    let (metadata, text) = read?;
-    let format = |source| ClusterKeysError::Format { path: path.to_owned(), source };
-    let document: KeySetDocument = serde_json::from_str(&text).map_err(format)?;
-    let keys: Vec<_> = document.keys.iter().filter_map(|key| Some((key.kid.clone(), key.key()?))).collect();
-    if keys.is_empty() {
-        return Err(ClusterKeysError::Empty { path: path.to_owned() });
-    }
-    Ok((metadata, Arc::new(ClusterKeys(keys))))
 }

@@ -4,12 +4,14 @@
 //! ```text
 //!  POST /tokens  --> caller (key, role session, service account) --> rights --> node token, signed with the first key
 //!  xDS stream    --> node token --> signature, audience, time, not revoked --> only the node of the token
+//!            or  --> token of a service account --> ... --> rights --> only nodes for which it may request tokens
 //! ```
 //!
 //! The format is small and strict: each issuer has one type and one set of algorithms, and a header that names another one
 //! is refused before the signature is read. Private keys never enter the store.
 
 mod cluster;
+mod cluster_keys;
 mod jws;
 mod node_token;
 #[cfg(test)]
@@ -20,6 +22,7 @@ use std::path::PathBuf;
 
 use crate::auth::Audience;
 
+pub(crate) use cluster::AccountToken;
 pub use cluster::ClusterKeysError;
 pub use node_token::NodeTokens;
 pub(crate) use node_token::{LONGEST_LIFETIME, NodeToken, USUAL_LIFETIME};
@@ -41,8 +44,26 @@ pub struct IdentitySettings {
 pub struct ClusterSettings {
     /// The issuer in the tokens, such as `https://kubernetes.default.svc.cluster.local`.
     pub issuer: String,
-    /// The file with the published keys of the cluster (JWKS).
-    pub keys: PathBuf,
+    /// The published keys of the cluster (JWKS).
+    pub keys: ClusterKeySource,
+    /// Whether a token of a service account opens streams of the proxies for which the account may request node tokens.
+    pub streams: bool,
+}
+
+/// Where the published keys of a cluster are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClusterKeySource {
+    /// In a file, which is reloaded when it changes.
+    File(PathBuf),
+    /// At a URL, which is fetched again at intervals and when a token names an unknown key.
+    Url {
+        /// `https://...`; or `http://...` on this machine.
+        url: String,
+        /// The CA certificates of the server. `None` trusts the system's.
+        ca: Option<PathBuf>,
+        /// The file with the token that is sent to the server.
+        token: Option<PathBuf>,
+    },
 }
 
 /// Node tokens cannot be set up.

@@ -1,5 +1,7 @@
 //! Node tokens: issued by this server, and accepted at the start of a stream of their node.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use mesh::name::AccountId;
 use serde::{Deserialize, Serialize};
@@ -9,8 +11,9 @@ use xds::ProxyId;
 use super::IdentityError;
 use super::jws::{self, UnverifiedToken};
 use super::token_keys::TokenKeys;
-use super::{IdentitySettings, cluster::ClusterTokens};
-use crate::auth::Audience;
+use super::{AccountToken, IdentitySettings, cluster::ClusterTokens};
+use crate::auth::{Audience, Caller};
+use crate::rights::{Access, RightsGate};
 use crate::token_refusal::TokenRefusal;
 
 /// The lifetime of a token for which the request names none.
@@ -74,6 +77,8 @@ pub struct NodeTokens {
     account: AccountId,
     keys: TokenKeys,
     cluster: Option<ClusterTokens>,
+    /// Which service account may request which tokens.
+    rights: Option<Arc<RightsGate>>,
 }
 
 impl NodeTokens {
@@ -81,7 +86,20 @@ impl NodeTokens {
     pub(crate) fn open(settings: &IdentitySettings, account: AccountId) -> Result<Self, IdentityError> {
         let audience = settings.audience.clone();
         let cluster = settings.cluster.as_ref().map(|cluster| ClusterTokens::open(cluster, audience.clone()));
-        Ok(Self { audience, account, keys: TokenKeys::open(&settings.keys)?, cluster: cluster.transpose()? })
+        let keys = TokenKeys::open(&settings.keys)?;
+        Ok(Self { audience, account, keys, cluster: cluster.transpose()?, rights: None })
+    }
+
+    /// Lets service accounts open streams, by these rights.
+    pub(crate) fn with_rights(self, rights: Arc<RightsGate>) -> Self {
+        Self { rights: Some(rights), ..self }
+    }
+
+    /// Whether a service account may be this proxy: whether it may request a node token for it. A denial is logged.
+    pub(crate) fn permits(&self, account: &AccountToken, node: &ProxyId) -> bool {
+        let caller = Caller::ServiceAccount { subject: account.subject.clone() };
+        let access = Access::Token(node.clone());
+        self.rights.as_ref().is_some_and(|rights| rights.permit(&caller, "OpenStream", &access).is_ok())
     }
 
     /// The tokens of the cluster, if one is configured.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::jws;
 use super::token_keys::TokenKey;
-use super::{ClusterSettings, IdentitySettings, NodeTokens};
+use super::{ClusterKeySource, ClusterSettings, IdentitySettings, NodeTokens};
 use crate::auth::Audience;
 use crate::token_refusal::TokenRefusal;
 
@@ -206,7 +206,8 @@ fn service_account_is_verified_by_the_published_keys_of_its_cluster() {
         {"kty": "RSA", "kid": "rsa", "use": "sig", "alg": "RS256", "n": RSA_MODULUS, "e": "AQAB"},
     ]});
     let keys = files.write("jwks.json", &keys.to_string());
-    let cluster = ClusterSettings { issuer: "https://cluster.example".to_owned(), keys };
+    let keys = ClusterKeySource::File(keys);
+    let cluster = ClusterSettings { issuer: "https://cluster.example".to_owned(), keys, streams: false };
     let tokens = tokens("mesh.internal", vec![files.write("key.pem", &ed25519().serialize_pem())], Some(cluster));
     let cluster = tokens.cluster().unwrap();
     let random = SystemRandom::new();
@@ -222,7 +223,9 @@ fn service_account_is_verified_by_the_published_keys_of_its_cluster() {
         "iss": "https://cluster.example", "aud": ["mesh.internal"], "sub": subject,
         "exp": at(600).as_second(), "nbf": at(0).as_second(), "kubernetes.io": {"namespace": "shop"},
     });
-    assert_eq!(cluster.verify(&sign(&header, &claims), at(1)), Ok(subject.to_owned()));
+    let verified = cluster.verify(&sign(&header, &claims), at(1)).unwrap();
+    assert_eq!((verified.subject.as_str(), verified.id, verified.refused_from), (subject, None, at(660)));
+    assert_eq!(verified.issued, Timestamp::UNIX_EPOCH, "without a time of issue, every revocation concerns it");
     for (in_header, member, changed, expected) in [
         (true, "alg", json!("RS256"), TokenRefusal::Algorithm),
         (true, "alg", json!("none"), TokenRefusal::Algorithm),
@@ -243,7 +246,7 @@ fn service_account_is_verified_by_the_published_keys_of_its_cluster() {
         }
         assert_eq!(cluster.verify(&sign(&header, &claims), at(1)), Err(expected), "{member} {changed}");
     }
-    assert_eq!(cluster.verify(RSA_TOKEN, at(1)), Ok(subject.to_owned()));
+    assert_eq!(cluster.verify(RSA_TOKEN, at(1)).map(|token| token.subject), Ok(subject.to_owned()));
     assert_eq!(cluster.verify(RSA_TOKEN, at(660)), Err(TokenRefusal::Expired));
     let (before, signature) = RSA_TOKEN.rsplit_once('.').unwrap();
     let changed = format!("{before}.{}", signature.replacen(|c: char| c.is_ascii_lowercase(), "A", 1));

@@ -42,6 +42,14 @@ pub enum SnapshotError {
         /// The store.
         store: String,
     },
+    /// A replica would stop after an upgrade.
+    #[error("failed to upgrade {store}: these replicas are running: {replicas}. Update them first")]
+    OldReplicas {
+        /// The store.
+        store: String,
+        /// The replicas, with their releases.
+        replicas: String,
+    },
     /// The store differs from the snapshot after it was restored.
     #[error("failed to verify {store}: {what}. Do not use it")]
     NotVerified {

@@ -5,13 +5,15 @@ use super::error::SnapshotError;
 use crate::settings::SharedStore;
 use crate::storage::{ItemLog, RestoreOutcome, StoredLog};
 
-async fn open(store: &SharedStore) -> Result<StoredLog, SnapshotError> {
+pub(super) async fn open(store: &SharedStore) -> Result<StoredLog, SnapshotError> {
     Ok(match store {
         // Boxed, since the calls of the SDK take kilobytes.
         SharedStore::DynamoDb(table) => {
             Box::pin(async { StoredLog::find_table(aws::Aws::open().await.items(table)).await }).await?
         }
-        SharedStore::Etcd { endpoints, accepts_old } => StoredLog::find_etcd(endpoints, *accepts_old).await?,
+        SharedStore::Etcd { endpoints, tls, accepts_old } => {
+            StoredLog::find_etcd(endpoints, tls.as_ref(), *accepts_old).await?
+        }
     })
 }
 
@@ -31,8 +33,8 @@ pub(super) async fn restore(snapshot: &StoreSnapshot, store: &SharedStore) -> Re
         SharedStore::DynamoDb(table) => {
             Box::pin(async { ItemLog::open_table(aws::Aws::open().await.items(table), &snapshot.realm).await }).await?
         }
-        SharedStore::Etcd { endpoints, accepts_old } => {
-            ItemLog::open_etcd(endpoints, *accepts_old, &snapshot.realm).await?
+        SharedStore::Etcd { endpoints, tls, accepts_old } => {
+            ItemLog::open_etcd_with(endpoints, tls.as_ref(), *accepts_old, &snapshot.realm).await?
         }
     };
     let restored = log.restore(&snapshot.records, snapshot.digest, snapshot.time).await;

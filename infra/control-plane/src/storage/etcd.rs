@@ -1,16 +1,16 @@
 //! etcd as a store of items, under `/meshwarden/`. Every request is linearizable, which is etcd's default.
 
+mod connect;
 mod messages;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use aws::{TableItem, TableValue};
 use axum::http::uri::PathAndQuery;
 use prost::Message;
 use tonic::client::Grpc;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Request as GrpcRequest, Status};
 use tonic_prost::ProstCodec;
 
@@ -18,6 +18,7 @@ use super::format::text;
 use super::items::{ItemPut, Items, ItemsPage};
 use super::log::LogError;
 use super::open_error::SharedOpenError;
+pub use connect::EtcdTls;
 use messages::{
     Attribute, AttributeValue, Compare, CompareValue, DeleteRangeRequest, Ignored, KeyValue, PutRequest, RangeRequest,
     RangeResponse, Request, RequestOp, Response, StatusRequest, StatusResponse, StoredItem, TxnRequest, TxnResponse,
@@ -28,8 +29,6 @@ const PAGE: i64 = 64;
 
 /// The largest answer: a page of the largest entries.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The first release that does not lose committed data when a member is killed under load (etcd issue 13766 was fixed in
 /// 3.5.3, and the last of its successors in 3.5.6).
@@ -47,16 +46,16 @@ pub(super) struct EtcdItems {
 
 impl EtcdItems {
     /// Connects lazily. `endpoints` are `HOST:PORT`; `accepts_old` accepts releases that may lose data.
-    pub(super) fn new(endpoints: &[String], accepts_old: bool) -> Result<Self, SharedOpenError> {
-        let channel = |endpoint: &String| {
-            let parsed = Endpoint::from_shared(format!("http://{endpoint}")).map_err(|error| {
-                SharedOpenError::new(format!("etcd:{endpoint}"), LogError::refused("parse the endpoint", error))
+    pub(super) fn new(endpoints: &[String], tls: Option<&EtcdTls>, accepts_old: bool) -> Result<Self, SharedOpenError> {
+        if let Some(tls) = tls {
+            tls.check().map_err(|error| {
+                SharedOpenError::new(format!("etcd:{}", endpoints.join(",")), LogError::refused("set up TLS", error))
             })?;
-            let parsed = parsed
-                .connect_timeout(CONNECT_TIMEOUT)
-                .http2_keep_alive_interval(Duration::from_secs(5))
-                .keep_alive_timeout(Duration::from_secs(3));
-            Ok(parsed.connect_lazy())
+        }
+        let channel = |endpoint: &String| {
+            connect::channel(endpoint, tls).map_err(|error| {
+                SharedOpenError::new(format!("etcd:{endpoint}"), LogError::refused("parse the endpoint", error))
+            })
         };
         let channels = endpoints.iter().map(channel).collect::<Result<_, SharedOpenError>>()?;
         Ok(Self { endpoints: endpoints.to_vec(), channels, current: AtomicUsize::new(0), accepts_old })

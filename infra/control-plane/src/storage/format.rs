@@ -6,6 +6,7 @@ use aws::{TableItem, TableValue};
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::cursors::EventCursor;
 use super::digest::Digest;
 use super::log::{Entry, EntryOrigin, Sequence};
 use super::packed::FORMAT;
@@ -20,6 +21,8 @@ pub(super) struct EntryHead {
     pub(super) digest: Digest,
     /// The number of parts that have its records; 0 if the item itself has them.
     pub(super) parts: u64,
+    /// The number of parts that have its events; 0 if the item itself has them, or if it has none.
+    pub(super) event_parts: u64,
 }
 
 pub(super) fn keyed(pk: &str, sk: &str) -> TableItem {
@@ -40,6 +43,10 @@ pub(super) fn snapshot_key(sequence: Sequence, sha: &str, piece: Option<u64>) ->
 
 pub(super) fn part_key(origin: EntryOrigin) -> String {
     format!("part#{}#{}", origin.writer, origin.number)
+}
+
+pub(super) fn event_part_key(origin: EntryOrigin) -> String {
+    format!("events#{}#{}", origin.writer, origin.number)
 }
 
 pub(super) fn put_text(item: &mut TableItem, name: &str, value: &(impl ToString + ?Sized)) {
@@ -86,10 +93,10 @@ pub(super) fn time_and_digest(item: &TableItem) -> Result<(Timestamp, Digest), S
     Ok((time, digest.ok_or_else(|| "an item has no valid digest".to_owned())?))
 }
 
-/// The item of an entry, without its records.
-pub(super) fn entry_item(pk: &str, entry: &Entry, parts: u64) -> TableItem {
+/// The item of an entry in a format, without its records.
+pub(super) fn entry_item(pk: &str, entry: &Entry, parts: u64, written: u64) -> TableItem {
     let mut item = keyed(pk, &sequence_key(entry.sequence));
-    put_number(&mut item, "f", FORMAT);
+    put_number(&mut item, "f", written);
     put_text(&mut item, "w", &entry.origin.writer);
     put_number(&mut item, "n", entry.origin.number);
     put_text(&mut item, "t", &entry.time);
@@ -107,7 +114,8 @@ pub(super) fn entry_head(item: &TableItem) -> Result<EntryHead, String> {
     let sequence = text(item, "sk")?.parse().map_err(|_| "an item has no valid sequence".to_owned())?;
     let (time, digest) = time_and_digest(item)?;
     let origin = EntryOrigin { writer, number: number(item, "n")? };
-    Ok(EntryHead { sequence, origin, time, digest, parts: number(item, "p")? })
+    let event_parts = number(item, "ep").unwrap_or_default();
+    Ok(EntryHead { sequence, origin, time, digest, parts: number(item, "p")?, event_parts })
 }
 
 /// The sequence and the number of pieces of the last snapshot.
@@ -131,6 +139,7 @@ pub(super) fn replica_item(pk: &str, record: &ReplicaRecord) -> TableItem {
     // Rounded up: a replica never serves longer than it reports.
     let serve_stale = record.serve_stale.as_millis().div_ceil(1000);
     put_number(&mut item, "serveStale", u64::try_from(serve_stale).unwrap_or(u64::MAX));
+    put_number(&mut item, "reads", record.reads);
     if let Some(chunks) = &record.chunks {
         let generations: Vec<String> = chunks.iter().map(u64::to_string).collect();
         put_text(&mut item, "chunks", &format!("c{}", generations.join(",")));
@@ -176,5 +185,29 @@ pub(super) fn replica(item: &TableItem) -> Result<ReplicaRecord, String> {
         release: text(item, "release").unwrap_or("unknown").to_owned(),
         serve_stale: Duration::from_secs(number(item, "serveStale").unwrap_or_default()),
         chunks: text(item, "chunks").ok().map(generations).transpose()?,
+        // Releases with the first format did not report it.
+        reads: number(item, "reads").unwrap_or(1),
+    })
+}
+
+pub(super) fn cursor_item(pk: &str, receiver: &str, cursor: &EventCursor) -> TableItem {
+    let mut item = keyed(pk, receiver);
+    // A store may refuse an empty text.
+    if let Some(owner) = cursor.owner {
+        put_text(&mut item, "owner", &owner);
+    }
+    put_number(&mut item, "renewals", cursor.renewals);
+    put_number(&mut item, "sequence", cursor.sequence);
+    put_number(&mut item, "events", cursor.events);
+    item
+}
+
+pub(super) fn cursor(item: &TableItem) -> Result<EventCursor, String> {
+    let owner = text(item, "owner").ok().map(str::parse).transpose();
+    Ok(EventCursor {
+        owner: owner.map_err(|_| "a cursor has no valid owner".to_owned())?,
+        renewals: number(item, "renewals")?,
+        sequence: number(item, "sequence")?,
+        events: number(item, "events")?,
     })
 }

@@ -2,19 +2,22 @@
 //!
 //! | `pk` / `sk` | attributes | condition of the put |
 //! |-|-|-|
-//! | `log` / sequence, 20 digits | `f` format, `w` writer, `n` writer's number, `t` time, `d` digest afterwards, `p` parts, `r` records | absent |
+//! | `log` / sequence, 20 digits | `f` format, `w` writer, `n` writer's number, `t` time, `d` digest afterwards, `p` parts, `r` records, `e` change events, `ep` parts of the events | absent |
 //! | `part#<w>#<n>` / part | `r`: a piece of an entry that is too large for an item, stored before it | |
+//! | `events#<w>#<n>` / part | `r`: a piece of the change events that do not fit into the item, stored before it | |
 //! | `snapshot` / sequence, checksum and piece | `r`: a piece of a snapshot | |
 //! | `meta` / `snapshot` | `sequence`, `pieces`, `t`, `d`, `sha`, after all pieces | higher sequence |
 //! | `meta` / `trimmed` | `sequence`: entries up to it have no records any more | higher sequence |
 //! | `meta` / `store` | `log` id, `account`, `region`, `arn` of the table, `format` | absent |
 //! | `replica` / id | the report of a replica | higher `beat` |
+//! | `cursor` / receiver of change events | the events that it has, and its sender | higher `renewals` |
 //! | `evidence#<id>` / chunk | `r`: a part of what a replica reports about its proxies | higher `generation` |
 //!
 //! An emptied entry loses `r` and keeps its keys: it must never be deleted. A replica that was paused before it appended
 //! would otherwise store, and acknowledge, an entry at a sequence that the others have left behind.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use aws::{ItemTable, TableItem};
@@ -22,8 +25,9 @@ use mesh::name::AccountId;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use super::cursors::{EventCursor, EventCursors};
 use super::dynamo::DynamoItems;
-use super::etcd::EtcdItems;
+use super::etcd::{EtcdItems, EtcdTls};
 use super::format::{self, bytes, keyed, number, text};
 use super::items::{ItemPut, Items};
 use super::log::{Appended, Entry, Log, LogError, LogItem, LogPage, Sequence, Snapshot};
@@ -39,6 +43,7 @@ const LOG: &str = "log";
 const META: &str = "meta";
 const SNAPSHOT: &str = "snapshot";
 const REPLICA: &str = "replica";
+const CURSOR: &str = "cursor";
 
 /// A log in a store of items.
 #[derive(Debug)]
@@ -46,6 +51,8 @@ pub struct ItemLog {
     pub(super) items: Arc<dyn Items>,
     /// The id of the log, drawn when it was created.
     pub(super) id: Uuid,
+    /// The format of the store, in which entries are written.
+    pub(super) written: AtomicU64,
 }
 
 impl ItemLog {
@@ -54,14 +61,24 @@ impl ItemLog {
         Self::open(Arc::new(DynamoItems(table)), realm).await
     }
 
-    /// Opens the log of an etcd cluster, or begins it, and loads its snapshot. `endpoints` are `HOST:PORT`;
-    /// `accepts_old` accepts releases of etcd that may lose acknowledged writes.
+    /// Opens the log of an etcd cluster without TLS: see [`ItemLog::open_etcd_with`].
     pub async fn open_etcd(
         endpoints: &[String],
         accepts_old: bool,
         realm: &Realm,
     ) -> Result<(Self, Snapshot), SharedOpenError> {
-        Self::open(Arc::new(EtcdItems::new(endpoints, accepts_old)?), realm).await
+        Self::open_etcd_with(endpoints, None, accepts_old, realm).await
+    }
+
+    /// Opens the log of an etcd cluster, or begins it, and loads its snapshot. `endpoints` are `HOST:PORT`;
+    /// `accepts_old` accepts releases of etcd that may lose acknowledged writes.
+    pub async fn open_etcd_with(
+        endpoints: &[String],
+        tls: Option<&EtcdTls>,
+        accepts_old: bool,
+        realm: &Realm,
+    ) -> Result<(Self, Snapshot), SharedOpenError> {
+        Self::open(Arc::new(EtcdItems::new(endpoints, tls, accepts_old)?), realm).await
     }
 
     async fn open(items: Arc<dyn Items>, realm: &Realm) -> Result<(Self, Snapshot), SharedOpenError> {
@@ -81,7 +98,7 @@ impl ItemLog {
         };
         let member = |member| text(&stored, member).map_err(foreign);
         let stored_format = number(&stored, "format").map_err(foreign)?;
-        if stored_format > FORMAT {
+        if !is_readable(stored_format) {
             return Err(SharedOpenError::OtherFormat { store: name.clone(), format: stored_format });
         }
         let account = AccountId::parse(member("account")?).map_err(|error| foreign(error.to_string()))?;
@@ -95,7 +112,7 @@ impl ItemLog {
             return Err(SharedOpenError::OtherTable { store: name.clone(), written, found: identity });
         }
         let id = member("log")?.parse().map_err(|_| foreign("its id is invalid".to_owned()))?;
-        let log = Self { items, id };
+        let log = Self { items, id, written: AtomicU64::new(stored_format) };
         let snapshot = log.load_snapshot().await.map_err(failed)?;
         Ok((log, snapshot))
     }
@@ -118,8 +135,32 @@ impl ItemLog {
             packed = parts.iter().filter_map(|part| bytes(part, "r")).flatten().copied().collect();
         }
         let records = packed::unpack(&packed).map_err(invalid)?.into();
+        let events = match (bytes(item, "e"), head.event_parts) {
+            (Some(packed), _) => packed::unpack_events(packed).map_err(invalid)?,
+            (None, 0) => Vec::new(),
+            (None, event_parts) => {
+                let parts = self.all(&format::event_part_key(head.origin), "").await?;
+                if u64::try_from(parts.len()).ok() != Some(event_parts) {
+                    return Ok(LogItem::Emptied(head.origin));
+                }
+                let packed: Vec<u8> = parts.iter().filter_map(|part| bytes(part, "r")).flatten().copied().collect();
+                packed::unpack_events(&packed).map_err(invalid)?
+            }
+        };
         let format::EntryHead { sequence, origin, time, digest, .. } = head;
-        Ok(LogItem::Entry(Entry { sequence, origin, time, digest, records }))
+        Ok(LogItem::Entry(Entry { sequence, origin, time, digest, records, events: events.into() }))
+    }
+
+    /// Stores bytes as items, and returns their number.
+    async fn put_parts(&self, key: &str, packed: &[u8]) -> Result<u64, LogError> {
+        let mut parts = 0;
+        for piece in packed.chunks(PIECE) {
+            let mut item = keyed(key, &format!("{parts:06}"));
+            format::put_bytes(&mut item, "r", piece.to_vec());
+            self.items.put(&item).await?;
+            parts += 1;
+        }
+        Ok(parts)
     }
 
     /// Every item with this partition key after a sort key.
@@ -150,17 +191,23 @@ impl Log for ItemLog {
 
     async fn append(&self, entry: &Entry) -> Result<Appended, LogError> {
         let packed = packed::pack(&entry.records).map_err(|error| LogError::refused("encode the entry", error))?;
+        let events = if entry.events.is_empty() {
+            Vec::new()
+        } else {
+            packed::pack_events(&entry.events).map_err(|error| LogError::refused("encode the events", error))?
+        };
         let mut parts = 0;
         if packed.len() > PIECE {
-            let key = format::part_key(entry.origin);
-            for piece in packed.chunks(PIECE) {
-                let mut item = keyed(&key, &format!("{parts:06}"));
-                format::put_bytes(&mut item, "r", piece.to_vec());
-                self.items.put(&item).await?;
-                parts += 1;
-            }
+            parts = self.put_parts(&format::part_key(entry.origin), &packed).await?;
         }
-        let mut item = format::entry_item(LOG, entry, parts);
+        let in_item = if parts == 0 { packed.len() } else { 0 };
+        let mut item = format::entry_item(LOG, entry, parts, self.written.load(Ordering::Relaxed));
+        if in_item.saturating_add(events.len()) > PIECE {
+            let event_parts = self.put_parts(&format::event_part_key(entry.origin), &events).await?;
+            format::put_number(&mut item, "ep", event_parts);
+        } else if !events.is_empty() {
+            format::put_bytes(&mut item, "e", events);
+        }
         if parts == 0 {
             format::put_bytes(&mut item, "r", packed);
         }
@@ -241,7 +288,14 @@ impl Log for ItemLog {
                 if head.sequence > upto {
                     break;
                 }
-                self.items.remove_attribute(LOG, &format::sequence_key(head.sequence), "r").await?;
+                let key = format::sequence_key(head.sequence);
+                self.items.remove_attribute(LOG, &key, "r").await?;
+                if bytes(item, "e").is_some() {
+                    self.items.remove_attribute(LOG, &key, "e").await?;
+                }
+                for part in 0..head.event_parts {
+                    self.items.delete(&format::event_part_key(head.origin), &format!("{part:06}")).await?;
+                }
                 for part in 0..head.parts {
                     self.items.delete(&format::part_key(head.origin), &format!("{part:06}")).await?;
                 }
@@ -291,13 +345,44 @@ impl Registry for ItemLog {
     }
 
     async fn check(&self) -> Result<(), LogError> {
+        let name = self.items.name();
         let store = self.items.get(META, "store").await?;
         let id = store.as_ref().and_then(|store| text(store, "log").ok());
-        if id == Some(self.id.to_string().as_str()) {
-            return Ok(());
+        if id != Some(self.id.to_string().as_str()) {
+            return Err(LogError::invalid(format!("{name} has another log than at the start; restart to use it")));
         }
-        Err(LogError::invalid(format!("{} has another log than at the start; restart to use it", self.items.name())))
+        let written = store.as_ref().and_then(|store| number(store, "format").ok()).unwrap_or_default();
+        if !is_readable(written) {
+            let what = format!("{name} was upgraded to format {written}, and this release reads {FORMAT}");
+            return Err(LogError::invalid(format!("{what}; start a newer release")));
+        }
+        self.written.store(written, Ordering::Relaxed);
+        Ok(())
     }
+}
+
+#[async_trait]
+impl EventCursors for ItemLog {
+    fn log_id(&self) -> Uuid {
+        self.id
+    }
+
+    async fn cursor(&self, receiver: &str) -> Result<Option<EventCursor>, LogError> {
+        let item = self.items.get(CURSOR, receiver).await?;
+        item.map(|item| format::cursor(&item).map_err(LogError::invalid)).transpose()
+    }
+
+    async fn put_cursor(&self, receiver: &str, cursor: &EventCursor) -> Result<EventCursor, LogError> {
+        match self.items.put_greater(&format::cursor_item(CURSOR, receiver, cursor), "renewals").await? {
+            ItemPut::Stored => Ok(cursor.clone()),
+            ItemPut::Refused(stored) => format::cursor(&stored).map_err(LogError::invalid),
+        }
+    }
+}
+
+/// Whether this release reads a format: its own, and the one before.
+pub(super) const fn is_readable(format: u64) -> bool {
+    format <= FORMAT && format.saturating_add(1) >= FORMAT
 }
 
 fn checksum(bytes: &[u8]) -> String {

@@ -42,6 +42,9 @@ pub struct Entry {
     pub digest: Digest,
     /// The records, in the order of the writes.
     pub records: Arc<[Record]>,
+    /// The change events of the writes, in their order, as JSON documents without an id. They are no part of the state;
+    /// a log of one process does not store them.
+    pub events: Arc<[String]>,
 }
 
 /// The content of the log at one sequence.

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::cursors::{EventCursor, EventCursors};
 use super::log::{Appended, Entry, Log, LogError, LogItem, LogPage, Sequence, Snapshot};
 use super::registry::{EvidenceChunk, Registry, ReplicaRecord};
 
@@ -17,6 +18,7 @@ const PAGE: usize = 100;
 /// A log in memory. Clones share it.
 #[derive(Debug, Clone)]
 pub struct MemoryLog {
+    id: Uuid,
     shared: Arc<(Mutex<MemoryLogContent>, watch::Sender<Sequence>)>,
 }
 
@@ -26,11 +28,12 @@ struct MemoryLogContent {
     snapshot: Snapshot,
     replicas: BTreeMap<Uuid, ReplicaRecord>,
     chunks: BTreeMap<(Uuid, u64), EvidenceChunk>,
+    cursors: BTreeMap<String, EventCursor>,
 }
 
 impl Default for MemoryLog {
     fn default() -> Self {
-        Self { shared: Arc::new((Mutex::default(), watch::Sender::new(0))) }
+        Self { id: Uuid::new_v4(), shared: Arc::new((Mutex::default(), watch::Sender::new(0))) }
     }
 }
 
@@ -133,5 +136,27 @@ impl Registry for MemoryLog {
 
     async fn check(&self) -> Result<(), LogError> {
         Ok(())
+    }
+}
+
+#[async_trait]
+impl EventCursors for MemoryLog {
+    fn log_id(&self) -> Uuid {
+        self.id
+    }
+
+    async fn cursor(&self, receiver: &str) -> Result<Option<EventCursor>, LogError> {
+        Ok(self.content().cursors.get(receiver).cloned())
+    }
+
+    async fn put_cursor(&self, receiver: &str, cursor: &EventCursor) -> Result<EventCursor, LogError> {
+        let mut content = self.content();
+        match content.cursors.get(receiver) {
+            Some(stored) if stored.renewals >= cursor.renewals => Ok(stored.clone()),
+            Some(_) | None => {
+                content.cursors.insert(receiver.to_owned(), cursor.clone());
+                Ok(cursor.clone())
+            }
+        }
     }
 }

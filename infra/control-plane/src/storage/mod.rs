@@ -18,6 +18,7 @@
 
 mod acknowledged;
 mod backend;
+mod cursors;
 mod digest;
 mod disk;
 mod dynamo;
@@ -37,6 +38,7 @@ mod packed;
 mod registry;
 mod reserve;
 mod seal;
+mod upgrade;
 mod verify;
 mod whole;
 
@@ -45,16 +47,20 @@ mod tests;
 
 use std::fmt;
 
+pub use cursors::{EventCursor, EventCursors};
 pub use digest::Digest;
 pub use disk::Disk;
 pub(crate) use disk::read_folder;
 pub use error::{CommitError, OpenError};
+pub use etcd::EtcdTls;
 pub use item_log::ItemLog;
 pub use local::LocalLog;
 pub use log::{Appended, Entry, EntryOrigin, Log, LogError, LogItem, LogPage, Sequence, Snapshot};
 pub use memory_log::MemoryLog;
 pub use open_error::SharedOpenError;
+pub(crate) use packed::FORMAT;
 pub use registry::{EvidenceChunk, Registry, ReplicaRecord, ReplicaState};
+pub(crate) use upgrade::{OldReplica, UpgradePlan, WATCH};
 pub(crate) use whole::{RestoreOutcome, StoredLog};
 
 use crate::state::Record;

@@ -55,9 +55,9 @@ pub enum SharedOpenError {
         /// The reason.
         what: String,
     },
-    /// A newer release wrote the store.
+    /// A newer release wrote the store, or one that is more than one format older.
     #[error(
-        "failed to open {store}: it has format {format}, and this release reads {FORMAT}. Start the release that wrote it"
+        "failed to open {store}: it has format {format}, and this release reads {FORMAT}. Start a release that reads it"
     )]
     OtherFormat {
         /// The store.

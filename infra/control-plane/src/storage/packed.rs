@@ -26,17 +26,35 @@ pub(crate) fn pack(records: &[Record]) -> io::Result<Vec<u8>> {
         let value = value.map(String::from_utf8).transpose().map_err(io::Error::other)?;
         rows.push((table.name().to_owned(), key, value));
     }
+    deflate(&serde_json::to_vec(&rows)?)
+}
+
+/// Packs the change events of an entry: a JSON list of texts, compressed with deflate.
+pub(super) fn pack_events(events: &[String]) -> io::Result<Vec<u8>> {
+    deflate(&serde_json::to_vec(events)?)
+}
+
+/// Unpacks change events, or returns the reason why this release cannot read them.
+pub(super) fn unpack_events(bytes: &[u8]) -> Result<Vec<String>, String> {
+    serde_json::from_slice(&inflate(bytes)?).map_err(|error| error.to_string())
+}
+
+fn deflate(text: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(&serde_json::to_vec(&rows)?)?;
+    encoder.write_all(text)?;
     encoder.finish()
+}
+
+fn inflate(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let mut text = Vec::new();
+    let read = DeflateDecoder::new(bytes).take(MAX_UNPACKED).read_to_end(&mut text);
+    read.map_err(|error| error.to_string())?;
+    Ok(text)
 }
 
 /// Unpacks records, or returns the reason why this release cannot read them.
 pub(crate) fn unpack(bytes: &[u8]) -> Result<Vec<Record>, String> {
-    let mut text = Vec::new();
-    let read = DeflateDecoder::new(bytes).take(MAX_UNPACKED).read_to_end(&mut text);
-    read.map_err(|error| error.to_string())?;
-    let rows: Vec<Row> = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    let rows: Vec<Row> = serde_json::from_slice(&inflate(bytes)?).map_err(|error| error.to_string())?;
     rows.into_iter().map(record).collect()
 }
 

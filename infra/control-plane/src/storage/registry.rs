@@ -1,11 +1,11 @@
 //! The replicas of a shared store, as each of them reports itself.
 
-use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::cursors::EventCursors;
 use super::log::{LogError, Sequence};
 
 /// Whether a replica is running, by its own report.
@@ -36,6 +36,8 @@ pub struct ReplicaRecord {
     pub serve_stale: Duration,
     /// The generation of each chunk of its evidence; `None` if it reports none, as earlier releases.
     pub chunks: Option<Vec<u64>>,
+    /// The newest format of the store that it reads.
+    pub reads: u64,
 }
 
 /// A part of the evidence of a replica about its proxies.
@@ -51,7 +53,7 @@ pub struct EvidenceChunk {
 
 /// The list of replicas in a shared store.
 #[async_trait]
-pub trait Registry: fmt::Debug + Send + Sync {
+pub trait Registry: EventCursors {
     /// Stores the changed chunks of a replica, and then its report. A chunk or report that arrives late never replaces a
     /// later one.
     async fn report(&self, record: &ReplicaRecord, changed: &[EvidenceChunk]) -> Result<(), LogError>;

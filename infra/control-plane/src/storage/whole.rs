@@ -1,21 +1,21 @@
 //! A shared log as a whole: read up to its head, or begun with the records of a snapshot.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use aws::ItemTable;
+use aws::{ItemTable, TableItem};
 use jiff::Timestamp;
 use mesh::name::AccountId;
 use uuid::Uuid;
 
 use super::digest::Digest;
 use super::dynamo::DynamoItems;
-use super::etcd::EtcdItems;
+use super::etcd::{EtcdItems, EtcdTls};
 use super::format::{self, number, text};
-use super::item_log::ItemLog;
+use super::item_log::{ItemLog, is_readable};
 use super::items::Items;
 use super::log::{Appended, Entry, EntryOrigin, Log as _, LogError, LogItem, Snapshot};
 use super::open_error::SharedOpenError;
-use super::packed::FORMAT;
 use crate::quotas::Quotas;
 use crate::state::{Realm, Record, Region, State};
 
@@ -45,8 +45,12 @@ impl StoredLog {
     }
 
     /// Looks for the log of an etcd cluster, without beginning one.
-    pub(crate) async fn find_etcd(endpoints: &[String], accepts_old: bool) -> Result<Self, SharedOpenError> {
-        Self::find(Arc::new(EtcdItems::new(endpoints, accepts_old)?)).await
+    pub(crate) async fn find_etcd(
+        endpoints: &[String],
+        tls: Option<&EtcdTls>,
+        accepts_old: bool,
+    ) -> Result<Self, SharedOpenError> {
+        Self::find(Arc::new(EtcdItems::new(endpoints, tls, accepts_old)?)).await
     }
 
     /// A copy of a table is read as well: a snapshot of it is how a restored backup is used.
@@ -59,14 +63,14 @@ impl StoredLog {
         };
         let foreign = |what: String| SharedOpenError::Foreign { store: store.clone(), what };
         let found = number(&stored, "format").map_err(foreign)?;
-        if found > FORMAT {
+        if !is_readable(found) {
             return Err(SharedOpenError::OtherFormat { store, format: found });
         }
         let member = |member| text(&stored, member).map_err(foreign);
         let account = AccountId::parse(member("account")?).map_err(|error| foreign(error.to_string()))?;
         let region = Region::parse(member("region")?).map_err(|error| foreign(error.to_string()))?;
         let id = member("log")?.parse().map_err(|_| foreign("its id is invalid".to_owned()))?;
-        let log = ItemLog { items: Arc::clone(&items), id };
+        let log = ItemLog { items: Arc::clone(&items), id, written: AtomicU64::new(found) };
         Ok(Self { items, log: Some((log, Realm::new(account, region))) })
     }
 
@@ -146,7 +150,7 @@ impl ItemLog {
             return Ok(RestoreOutcome::NotEmpty);
         }
         let origin = EntryOrigin { writer: Uuid::new_v4(), number: 1 };
-        let entry = Entry { sequence: 1, origin, time, digest, records: records.into() };
+        let entry = Entry { sequence: 1, origin, time, digest, records: records.into(), events: Arc::default() };
         let mut outcome = self.append(&entry).await;
         for _ in 1..ATTEMPTS {
             // The identical entry is sent again until its outcome is known.
@@ -161,13 +165,19 @@ impl ItemLog {
         }
     }
 
+    /// The item that describes the store.
+    pub(super) async fn store_item(&self) -> Result<TableItem, LogError> {
+        let stored = self.items.get("meta", "store").await?;
+        stored.ok_or_else(|| LogError::invalid("the store has no log any more"))
+    }
+
     /// Gives the log a new id: replicas that opened it before stop.
     pub(crate) async fn renew_id(&self) -> Result<Self, LogError> {
-        let stored = self.items.get("meta", "store").await?;
-        let mut stored = stored.ok_or_else(|| LogError::invalid("the store has no log any more"))?;
+        let mut stored = self.store_item().await?;
         let id = Uuid::new_v4();
         format::put_text(&mut stored, "log", &id);
         self.items.put(&stored).await?;
-        Ok(Self { items: Arc::clone(&self.items), id })
+        let written = AtomicU64::new(self.written.load(Ordering::Relaxed));
+        Ok(Self { items: Arc::clone(&self.items), id, written })
     }
 }

@@ -38,7 +38,7 @@ impl Store {
                         state.apply(record);
                     }
                     let assigned = request.edits.keys().map(|key| (key.clone(), state.ports().get(key).copied()));
-                    (assigned.collect(), Decision { records, repeatable: true })
+                    (assigned.collect(), Decision { records, events: Vec::new(), repeatable: true })
                 })
             });
             self.begin_append();

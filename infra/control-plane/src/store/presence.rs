@@ -13,7 +13,7 @@ use super::own_evidence::OwnEvidence;
 use super::shared::{StoreShared, Writers};
 use super::start::LogStartError;
 use crate::evidence::{self, ReplicaFacts, ReplicaReport};
-use crate::storage::{LogError, Registry, ReplicaRecord, ReplicaState, Sequence};
+use crate::storage::{EventCursors, FORMAT, LogError, Registry, ReplicaRecord, ReplicaState, Sequence};
 
 /// The interval of reports.
 const BEAT: Duration = Duration::from_secs(5);
@@ -90,6 +90,7 @@ impl Presence {
             serve_stale: SERVE_STALE,
             // Before the first evidence it has no streams.
             chunks: Some(Vec::new()),
+            reads: FORMAT,
         };
         Self {
             registry,
@@ -104,6 +105,11 @@ impl Presence {
     /// The id of this replica.
     pub(super) fn id(&self) -> Uuid {
         locked(&self.own).id
+    }
+
+    /// The cursors of receivers of change events, which are stored where the registry is.
+    pub(super) fn cursors(&self) -> Arc<dyn EventCursors> {
+        Arc::<dyn Registry>::clone(&self.registry)
     }
 
     /// How long this replica serves proxies without the store.

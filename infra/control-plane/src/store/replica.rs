@@ -29,7 +29,7 @@ const MAX_WRITES: usize = 500;
 /// The most writes that wait. A later write is refused, and its client slows down.
 const MAX_WAITING: usize = 1000;
 
-/// The most bytes of records in one entry, before compression. One larger write is a separate entry.
+/// The most bytes of records and events in one entry, before compression. One larger write is a separate entry.
 const MAX_BYTES: usize = 300 * 1024;
 
 /// A replica of the state.
@@ -57,6 +57,8 @@ pub(super) struct Replica {
 #[derive(Debug)]
 struct WaitingWrite {
     records: Vec<Record>,
+    /// Its change events, which are stored with it.
+    events: Vec<String>,
     /// Whether a repetition has no second effect, because a token or the write itself identifies it.
     repeatable: bool,
     bytes: usize,
@@ -117,6 +119,8 @@ pub(super) enum Durability {
 pub(super) struct Decision {
     /// The records that were applied to the staged state.
     pub(super) records: Vec<Record>,
+    /// The change events of the write, which are stored with its records.
+    pub(super) events: Vec<String>,
     /// Whether a repetition of the write has no second effect.
     pub(super) repeatable: bool,
 }
@@ -198,11 +202,12 @@ impl Replica {
             return (outcome, Durability::Already);
         }
         let (reply, stored) = oneshot::channel();
-        let bytes = decision.records.iter().map(Record::bytes).fold(0, usize::saturating_add);
-        let Decision { records, repeatable } = decision;
+        let events = decision.events.iter().map(String::len);
+        let bytes = decision.records.iter().map(Record::bytes).chain(events).fold(0, usize::saturating_add);
+        let Decision { records, events, repeatable } = decision;
         // A decision without records changes nothing, so it may be made again.
         let repeatable = repeatable || records.is_empty();
-        self.waiting.push(WaitingWrite { records, repeatable, bytes, reply });
+        self.waiting.push(WaitingWrite { records, events, repeatable, bytes, reply });
         (outcome, Durability::Later(stored))
     }
 
@@ -231,6 +236,7 @@ impl Replica {
                 return None;
             }
         };
+        let events: Vec<String> = writes.iter().flat_map(|write| write.events.iter().cloned()).collect();
         self.origin.number = self.origin.number.saturating_add(1);
         let entry = Arc::new(Entry {
             sequence: self.sequence.saturating_add(1),
@@ -238,6 +244,7 @@ impl Replica {
             time: self.time.max(now),
             digest,
             records: records.into(),
+            events: events.into(),
         });
         self.in_flight = Some(InFlight { entry: Arc::clone(&entry), writes });
         Some(entry)

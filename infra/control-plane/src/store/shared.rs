@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
 
 use super::replica::Replica;
 use crate::metrics::Metrics;
 use crate::quotas::Quotas;
 use crate::state::Change;
-use crate::storage::Log;
+use crate::storage::{Log, Sequence};
 
 /// How many changes a follower may fall behind before it has to read everything again.
 const CHANGES_KEPT: usize = 1024;
@@ -25,6 +25,8 @@ pub(super) struct StoreShared {
     pub(super) quotas: Quotas,
     replica: RwLock<Replica>,
     pub(super) changes: broadcast::Sender<Change>,
+    /// The last applied entry.
+    pub(super) head: watch::Sender<Sequence>,
     pub(super) metrics: Metrics,
     /// Whether only deletions are accepted, because the disk is full.
     full: AtomicBool,
@@ -53,11 +55,13 @@ pub(super) struct Writers {
 
 impl StoreShared {
     pub(super) fn new(replica: Replica, log: Arc<dyn Log>, quotas: Quotas) -> Self {
+        let sequence = replica.sequence();
         Self {
             log,
             quotas,
             replica: RwLock::new(replica),
             changes: broadcast::Sender::new(CHANGES_KEPT),
+            head: watch::Sender::new(sequence),
             metrics: Metrics::new(),
             full: AtomicBool::new(false),
             work: Notify::new(),
@@ -90,6 +94,8 @@ impl StoreShared {
             // Sent under the lock, so that followers see changes in order. Without followers, the error is expected.
             let _ = self.changes.send(applied.change);
         });
+        let sequence = replica.sequence();
+        self.head.send_if_modified(|head| std::mem::replace(head, sequence) != sequence);
         outcome
     }
 

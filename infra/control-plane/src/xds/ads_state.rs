@@ -6,6 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use mesh::name::AccountId;
 use tokio::sync::watch;
+use tonic::Status;
+use xds::ProxyId;
 
 use super::cache::SnapshotCache;
 use super::other_proxies::OtherProxies;
@@ -49,9 +51,13 @@ pub(crate) struct AdsState {
 }
 
 impl AdsState {
-    /// The end of the stream of a peer by its node token.
-    pub(super) fn token_end(&self, peer: &XdsPeer) -> Option<TokenEnd> {
-        let tokens = self.tokens.as_ref()?;
-        if let Proof::Token(token) = &peer.proof { Some(tokens.end_of(token, Timestamp::now())) } else { None }
+    /// The end of the stream of a peer by its token. Fails if the tokens of the proxy were revoked.
+    pub(super) fn token_end(&self, peer: &XdsPeer, id: &ProxyId) -> Result<Option<TokenEnd>, Status> {
+        let Some(tokens) = &self.tokens else { return Ok(None) };
+        match &peer.proof {
+            Proof::Token(token) => Ok(Some(tokens.end_of(token, Timestamp::now()))),
+            Proof::Account(account) => tokens.end_of_account(account, id, Timestamp::now()).map(Some),
+            Proof::None | Proof::User | Proof::Certificate(_) | Proof::TokenRequired => Ok(None),
+        }
     }
 }

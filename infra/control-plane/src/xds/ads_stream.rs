@@ -131,7 +131,9 @@ impl<P: Protocol> UnidentifiedStream<P> {
         let node = P::node(&request).ok_or_else(|| {
             Status::invalid_argument("the first request has no node id; set node.id to mesh/<mesh>/virtualNode/<name>")
         })?;
-        let id = admit(&self.peer, &node.id, &self.shared.account).inspect_err(|status| {
+        let tokens = self.shared.tokens.as_ref();
+        let permits = |token: &_, id: &_| tokens.is_some_and(|tokens| tokens.permits(token, id));
+        let id = admit(&self.peer, &node.id, &self.shared.account, permits).inspect_err(|status| {
             tracing::warn!(node = %Truncated(&node.id), peer = %self.peer.address, %status, "refused ADS stream");
         })?;
         self.begin(id, request).await
@@ -160,7 +162,7 @@ impl<P: Protocol> UnidentifiedStream<P> {
         let proxy_snapshot = proxy_snapshot(&served.borrow_and_update())?;
         let machine = Arc::new(Machine::begin(P::is_returning(&request), shared.registry.previous_resources(&id)));
         machine.note(&proxy_snapshot);
-        let token_end = shared.token_end(&peer);
+        let token_end = shared.token_end(&peer, &id)?;
         let info = stream_info(id.clone(), peer, P::NAME, P::node(&request));
         tracing::info!(
             proxy = %id,

@@ -10,7 +10,7 @@ use tonic::Status;
 use xds::ProxyId;
 
 use crate::connections::Client;
-use crate::identity::NodeToken;
+use crate::identity::{AccountToken, NodeToken};
 use crate::log::Truncated;
 
 /// The peer of a connection.
@@ -51,6 +51,8 @@ pub(super) enum Proof {
     TokenRequired,
     /// A verified node token.
     Token(Arc<NodeToken>),
+    /// A verified token of a service account.
+    Account(Arc<AccountToken>),
 }
 
 impl PeerAddress {
@@ -82,9 +84,14 @@ impl fmt::Display for PeerAddress {
     }
 }
 
-/// Parses the node id of a peer, and passes if it belongs to this account and the peer may be that proxy. The result
-/// has no owner: it is always the account of this server.
-pub(super) fn admit(peer: &XdsPeer, id: &str, account: &AccountId) -> Result<ProxyId, Status> {
+/// Parses the node id of a peer, and passes if it belongs to this account and the peer may be that proxy. `permits` decides
+/// for service accounts. The result has no owner: it is always the account of this server.
+pub(super) fn admit(
+    peer: &XdsPeer,
+    id: &str,
+    account: &AccountId,
+    permits: impl Fn(&AccountToken, &ProxyId) -> bool,
+) -> Result<ProxyId, Status> {
     let id = own(id, account)?;
     match &peer.proof {
         // Only loopback addresses and sockets are opened without a proof. This check keeps keys on the machine if
@@ -95,6 +102,8 @@ pub(super) fn admit(peer: &XdsPeer, id: &str, account: &AccountId) -> Result<Pro
         Proof::TokenRequired => Err(Status::unauthenticated("this stream is not authenticated")),
         Proof::Token(token) if token.node == id => Ok(id),
         Proof::Token(token) => Err(Status::permission_denied(format!("the token is for {}, not for {id}", token.node))),
+        Proof::Account(token) if permits(token, &id) => Ok(id),
+        Proof::Account(token) => Err(Status::permission_denied(format!("{} may not be {id}", token.subject))),
         Proof::Certificate(names) => {
             let is_it = |name: &String| own(name, account).is_ok_and(|named| named == id);
             if names.iter().any(is_it) {

@@ -13,8 +13,9 @@ use envoy_types::pb::envoy::service::discovery::v3::{
 use futures::Stream;
 use jiff::Timestamp;
 use tokio::sync::watch;
+use tonic::metadata::MetadataMap;
 use tonic::transport::Server;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Extensions, Request, Response, Status, Streaming};
 use xds::ads::{DeltaStream, SotwStream};
 
 use super::ads_stream::responses_of;
@@ -57,8 +58,9 @@ impl AggregatedDiscoveryService for AdsService {
         &self,
         request: Request<Streaming<DiscoveryRequest>>,
     ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
-        let connected_peer = self.connected_peer(&request)?;
-        let responses = responses_of::<SotwStream>(Arc::clone(&self.0), connected_peer, request.into_inner());
+        let (metadata, extensions, requests) = request.into_parts();
+        let connected_peer = self.connected_peer(&extensions, &metadata).await?;
+        let responses = responses_of::<SotwStream>(Arc::clone(&self.0), connected_peer, requests);
         Ok(Response::new(Box::pin(responses)))
     }
 
@@ -66,25 +68,24 @@ impl AggregatedDiscoveryService for AdsService {
         &self,
         request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
-        let connected_peer = self.connected_peer(&request)?;
-        let responses = responses_of::<DeltaStream>(Arc::clone(&self.0), connected_peer, request.into_inner());
+        let (metadata, extensions, requests) = request.into_parts();
+        let connected_peer = self.connected_peer(&extensions, &metadata).await?;
+        let responses = responses_of::<DeltaStream>(Arc::clone(&self.0), connected_peer, requests);
         Ok(Response::new(Box::pin(responses)))
     }
 }
 
 impl AdsService {
     /// The peer of a stream. Where tokens are required, its token is verified here, before any message is read.
-    fn connected_peer<T>(&self, request: &Request<T>) -> Result<ConnectedPeer, Status> {
-        let connected = request.extensions().get::<ConnectedPeer>().cloned();
+    async fn connected_peer(&self, extensions: &Extensions, metadata: &MetadataMap) -> Result<ConnectedPeer, Status> {
+        let connected = extensions.get::<ConnectedPeer>().cloned();
         let connected = connected.ok_or_else(|| Status::internal("the connection has no peer"))?;
         if connected.peer.proof != Proof::TokenRequired {
             return Ok(connected);
         }
         let tokens = self.0.tokens.as_ref().ok_or_else(|| Status::unauthenticated("no token is accepted"))?;
-        match tokens.verify(request.metadata(), Timestamp::now()) {
-            Ok(token) => {
-                Ok(ConnectedPeer { peer: XdsPeer { proof: Proof::Token(token), ..connected.peer }, ..connected })
-            }
+        match tokens.verify(metadata, Timestamp::now()).await {
+            Ok(proof) => Ok(ConnectedPeer { peer: XdsPeer { proof, ..connected.peer }, ..connected }),
             Err(refusal) => {
                 self.0.registry.metrics().stream_refused("token");
                 if let Some(suppressed) = tokens.refusals.allow() {

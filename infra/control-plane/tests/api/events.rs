@@ -61,7 +61,7 @@ impl TestWebhook {
 
     fn receiver(&self) -> EventReceiver {
         let webhook: Webhook = self.url.parse().unwrap();
-        EventReceiver { kind: ReceiverKind::Webhook, bus: Arc::new(webhook) }
+        EventReceiver { kind: ReceiverKind::Webhook, name: webhook.name(), bus: Arc::new(webhook) }
     }
 
     async fn plane(&self) -> Plane {

@@ -10,6 +10,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::cluster::{ReplicaProcess, command};
+use crate::etcd::Etcd;
 use crate::ministack::{ACCOUNT, MiniStack, REGION};
 
 /// A load balancer that sends each new connection to the next replica. Returns its endpoint.
@@ -49,22 +50,50 @@ async fn passing(endpoint: String) -> BTreeSet<String> {
     passed.map(|(number, name)| format!("{number} {name}")).collect()
 }
 
+fn single(more: &[&str]) -> ReplicaProcess {
+    let mut single = Command::new(env!("CARGO_BIN_EXE_control-plane"));
+    single
+        .args(["--account", ACCOUNT, "--region", REGION, "--quotas", "aws"])
+        .args(more)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    ReplicaProcess::listening(single)
+}
+
+/// The checks that pass through a load balancer over three replicas.
+async fn passing_at_three(replica: impl Fn() -> ReplicaProcess) -> BTreeSet<String> {
+    let replicas: Vec<_> = (0..3).map(|_| replica()).collect();
+    passing(balance(&replicas).await).await
+}
+
 /// The suite has checks of the corpus that no server of this release passes, such as host names with placeholders.
+async fn expected() -> BTreeSet<String> {
+    let expected = passing(single(&[]).endpoint.clone()).await;
+    assert!(expected.len() > 50, "only {} checks pass at one process", expected.len());
+    expected
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: the conformance suite in Python takes minutes"]
 async fn conformance_suite_passes_through_a_load_balancer_as_at_one_process() {
     let Some(stack) = MiniStack::start().await else { return };
     stack.table("conformance").await;
-    let mut single = Command::new(env!("CARGO_BIN_EXE_control-plane"));
-    single
-        .args(["--account", ACCOUNT, "--region", REGION, "--quotas", "aws"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
-    let single = ReplicaProcess::listening(single);
-    let expected = passing(single.endpoint.clone()).await;
-    let replica = || command(&stack, "conformance", &["--role", "replica", "--quotas", "aws"]);
-    let replicas: Vec<_> = (0..3).map(|_| ReplicaProcess::listening(replica())).collect();
-    let passed = passing(balance(&replicas).await).await;
-    assert!(expected.len() > 50, "only {} checks pass at one process", expected.len());
-    assert_eq!(passed, expected);
+    let replica =
+        || ReplicaProcess::listening(command(&stack, "conformance", &["--role", "replica", "--quotas", "aws"]));
+    assert_eq!(passing_at_three(replica).await, expected().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: the conformance suite in Python takes minutes"]
+async fn conformance_suite_passes_on_disk_and_on_etcd_as_in_memory() {
+    let Some(etcd) = Etcd::start().await else { return };
+    let folder = std::env::temp_dir().join(format!("meshwarden-conformance-{}", std::process::id()));
+    let expected = expected().await;
+    let disk = single(&["--data", folder.join("store").to_str().unwrap()]);
+    assert_eq!(passing(disk.endpoint.clone()).await, expected);
+    drop(disk);
+    let _ = std::fs::remove_dir_all(folder);
+    let store = format!("etcd:{}", etcd.endpoints().join(","));
+    let replica = || single(&["--role", "replica", "--etcd-accept-old", "--store", &store]);
+    assert_eq!(passing_at_three(replica).await, expected);
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use control_plane::state::{Realm, Record, Region};
 use control_plane::storage::{
-    Appended, Digest, Disk, Entry, EntryOrigin, EvidenceChunk, ItemLog, LocalLog, Log, LogItem, Memory, MemoryLog,
-    Registry, ReplicaRecord, ReplicaState, Sequence, Snapshot,
+    Appended, Digest, Disk, Entry, EntryOrigin, EventCursor, EventCursors, EvidenceChunk, ItemLog, LocalLog, Log,
+    LogItem, Memory, MemoryLog, Registry, ReplicaRecord, ReplicaState, Sequence, Snapshot,
 };
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -27,6 +27,7 @@ fn entry(sequence: Sequence, writer: u128, number: u64, records: Vec<Record>) ->
         time: Timestamp::from_millisecond(1_700_000_000_123).unwrap(),
         digest: Digest::parse(sequence, "00ff").unwrap(),
         records: records.into(),
+        events: Arc::default(),
     }
 }
 
@@ -103,7 +104,14 @@ async fn long_entries_and_many_entries_are_read_completely(log: &dyn Log) {
     for sequence in 12..150 {
         // One entry of a megabyte, and enough others for more than one page.
         let bytes = if sequence == 20 { 1_000_000 } else { 15_000 };
-        let entry = entry(sequence, 3, sequence, vec![port(&noise(bytes, sequence), 1)]);
+        let records = vec![port(&noise(bytes, sequence), 1)];
+        // Events beside short and long records, and events that do not fit into the item.
+        let events: Vec<String> = match sequence {
+            20 | 21 => vec![noise(9000, sequence), "an event".to_owned()],
+            22 => (0..30).map(|number| noise(30_000, number)).collect(),
+            _ => Vec::new(),
+        };
+        let entry = Entry { events: events.into(), ..entry(sequence, 3, sequence, records) };
         assert_eq!(log.append(&entry).await.unwrap(), Appended::Done);
         expected.push(LogItem::Entry(entry));
     }
@@ -141,6 +149,29 @@ async fn emptied_positions_stay_used(log: &dyn Log) {
     assert_eq!(log.load_snapshot().await.unwrap().sequence, 140);
 }
 
+/// Every check of the cursors of receivers of change events.
+async fn cursors(cursors: &dyn EventCursors) {
+    let cursor = |owner: Option<u128>, renewals, sequence| EventCursor {
+        owner: owner.map(Uuid::from_u128),
+        renewals,
+        sequence,
+        events: 3,
+    };
+    assert_eq!(cursors.cursor("bus:a").await.unwrap(), None);
+    for (name, put, stored) in [
+        ("the first", cursor(None, 1, 7), cursor(None, 1, 7)),
+        ("more renewals", cursor(Some(1), 2, 8), cursor(Some(1), 2, 8)),
+        ("as many, of another replica", cursor(Some(2), 2, 7), cursor(Some(1), 2, 8)),
+        ("the same again", cursor(Some(1), 2, 8), cursor(Some(1), 2, 8)),
+        ("a late one", cursor(Some(1), 1, 9), cursor(Some(1), 2, 8)),
+        ("a takeover", cursor(Some(2), 3, 8), cursor(Some(2), 3, 8)),
+    ] {
+        assert_eq!(cursors.put_cursor("bus:a", &put).await.unwrap(), stored, "{name}");
+        assert_eq!(cursors.cursor("bus:a").await.unwrap(), Some(stored), "{name}");
+    }
+    assert_eq!(cursors.cursor("bus:b").await.unwrap(), None);
+}
+
 /// Every check of a registry.
 async fn registry(registry: &dyn Registry) {
     assert_eq!(registry.list().await.unwrap(), []);
@@ -154,6 +185,7 @@ async fn registry(registry: &dyn Registry) {
         release: "0.1.0".to_owned(),
         serve_stale: std::time::Duration::from_secs(90),
         chunks: (id == 1).then(|| vec![1, 7]),
+        reads: u64::try_from(id).unwrap(),
     };
     let chunk =
         |number, generation| EvidenceChunk { number, generation, body: vec![u8::try_from(generation).unwrap(); 9] };
@@ -178,6 +210,7 @@ async fn registry(registry: &dyn Registry) {
 #[tokio::test]
 async fn memory_log_keeps_the_contract() {
     registry(&MemoryLog::default()).await;
+    cursors(&MemoryLog::default()).await;
     all(Arc::new(MemoryLog::default())).await;
 }
 
@@ -188,6 +221,7 @@ async fn table_keeps_the_contract() {
     let (log, snapshot) = ItemLog::open_table(table, &realm()).await.unwrap();
     assert_eq!(snapshot, Snapshot::default());
     registry(&log).await;
+    cursors(&log).await;
     all(Arc::new(log)).await;
 }
 
@@ -199,6 +233,7 @@ async fn etcd_keeps_the_contract() {
     let (log, snapshot) = ItemLog::open_etcd(etcd.endpoints(), true, &realm()).await.unwrap();
     assert_eq!(snapshot, Snapshot::default());
     registry(&log).await;
+    cursors(&log).await;
     all(Arc::new(log)).await;
 }
 

@@ -8,9 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use control_plane::storage::ItemLog;
+use control_plane::storage::{EtcdTls, ItemLog};
 
 use crate::contract::realm;
+use crate::etcd_tls::Authority;
 
 /// The members of a cluster, which dropping it ends.
 #[derive(Debug)]
@@ -21,11 +22,48 @@ pub(crate) struct Etcd {
     addresses: Vec<String>,
     members: Vec<Option<Child>>,
     scratch: PathBuf,
+    /// With TLS, its files.
+    pub(crate) files: Option<EtcdFiles>,
+}
+
+/// The files of a cluster with TLS, which verifies its clients.
+pub(crate) struct EtcdFiles {
+    pub(crate) folder: PathBuf,
+    pub(crate) authority: Authority,
+    pub(crate) ca: PathBuf,
+    member: (PathBuf, PathBuf),
+    pub(crate) client: (PathBuf, PathBuf),
+}
+
+impl std::fmt::Debug for EtcdFiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EtcdFiles").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl EtcdFiles {
+    fn write(scratch: &Path, addresses: &[String]) -> Self {
+        let (folder, authority) = (scratch.join("tls"), Authority::new());
+        std::fs::create_dir_all(&folder).unwrap();
+        let hosts: Vec<_> = addresses.iter().map(|a| a.rsplit_once(':').unwrap().0.parse().unwrap()).collect();
+        let (ca, member) = (authority.write(&folder, "ca.pem"), authority.leaf(&folder, "member", &hosts));
+        let client = authority.leaf(&folder, "client", &[]);
+        Self { folder, authority, ca, member, client }
+    }
 }
 
 impl Etcd {
     /// Starts three members. `None`, with the reason printed, if etcd is not installed.
     pub(crate) async fn start() -> Option<Self> {
+        Self::start_cluster(false).await
+    }
+
+    /// Starts three members that accept clients with a certificate only.
+    pub(crate) async fn start_with_tls() -> Option<Self> {
+        Self::start_cluster(true).await
+    }
+
+    async fn start_cluster(uses_tls: bool) -> Option<Self> {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
         let find =
@@ -50,13 +88,17 @@ impl Etcd {
         // Each process has separate addresses in 127.0.0.0/8: those of its id.
         let [.., high, middle, low] = process.to_be_bytes();
         let port = 20_000 + usize::from(high) * 10 + number * 1000;
-        let addresses = (0..3).map(|member| format!("127.{}.{middle}.{low}:{port}", 100 + member)).collect();
-        let mut cluster = Self { program, addresses, members: vec![None, None, None], scratch };
+        let addresses: Vec<String> =
+            (0..3).map(|member| format!("127.{}.{middle}.{low}:{port}", 100 + member)).collect();
+        let files = uses_tls.then(|| EtcdFiles::write(&scratch, &addresses));
+        let tls =
+            files.as_ref().map(|files| EtcdTls { ca: Some(files.ca.clone()), client: Some(files.client.clone()) });
+        let mut cluster = Self { program, addresses, members: vec![None, None, None], scratch, files };
         for member in 0..3 {
             cluster.start_member(member);
         }
         let deadline = Instant::now() + Duration::from_mins(1);
-        while let Err(error) = ItemLog::open_etcd(&cluster.addresses, true, &realm()).await {
+        while let Err(error) = ItemLog::open_etcd_with(&cluster.addresses, tls.as_ref(), true, &realm()).await {
             assert!(Instant::now() < deadline, "etcd does not respond: {error:?}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -75,8 +117,14 @@ impl Etcd {
 
     pub(crate) fn start_member(&mut self, member: usize) {
         let cluster: Vec<String> = (0..3).map(|member| format!("m{member}={}", self.peer(member))).collect();
-        let client = format!("http://{}", self.addresses[member]);
-        let child = Command::new(&self.program)
+        let scheme = if self.files.is_some() { "https" } else { "http" };
+        let client = format!("{scheme}://{}", self.addresses[member]);
+        let mut command = Command::new(&self.program);
+        if let Some(files) = &self.files {
+            command.arg("--cert-file").arg(&files.member.0).arg("--key-file").arg(&files.member.1);
+            command.arg("--trusted-ca-file").arg(&files.ca).arg("--client-cert-auth");
+        }
+        let child = command
             .args(["--name", &format!("m{member}"), "--data-dir"])
             .arg(self.scratch.join(format!("m{member}")))
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])

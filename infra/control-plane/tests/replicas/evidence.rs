@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use control_plane::storage::{
-    Appended, Entry, EvidenceChunk, Log, LogError, LogPage, MemoryLog, Registry, ReplicaRecord, Sequence, Snapshot,
+    Appended, Entry, EventCursor, EventCursors, EvidenceChunk, Log, LogError, LogPage, MemoryLog, Registry,
+    ReplicaRecord, Sequence, Snapshot,
 };
 use control_plane::xds::{ListenerMode, XdsAuth, XdsListener, XdsSettings};
 use control_plane::{Quotas, ReplicaRole, Server, Settings, Store};
@@ -66,6 +67,21 @@ impl Log for CuttableLog {
 
     async fn trim(&self, upto: Sequence) -> Result<(), LogError> {
         self.reach()?.trim(upto).await
+    }
+}
+
+#[async_trait]
+impl EventCursors for CuttableLog {
+    fn log_id(&self) -> Uuid {
+        self.log.log_id()
+    }
+
+    async fn cursor(&self, receiver: &str) -> Result<Option<EventCursor>, LogError> {
+        self.reach()?.cursor(receiver).await
+    }
+
+    async fn put_cursor(&self, receiver: &str, cursor: &EventCursor) -> Result<EventCursor, LogError> {
+        self.reach()?.put_cursor(receiver, cursor).await
     }
 }
 

@@ -1,15 +1,17 @@
 //! Replicas that are killed, frozen and refused.
 
 use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
 use crate::cluster::{ReplicaProcess, command, refused, send, until};
-use crate::ministack::MiniStack;
+use crate::etcd::Etcd;
+use crate::ministack::{ACCOUNT, MiniStack, REGION};
 
 /// The writes of one client, to a separate mesh: creations of virtual nodes with client tokens.
 #[derive(Debug, Default)]
@@ -77,12 +79,71 @@ async fn nodes(http: &Client, replica: &ReplicaProcess, mesh: usize) -> BTreeMap
     }
 }
 
-/// Kills a replica after each share of the writes, and counts the lost writes.
-async fn writes_through_killed_replicas(replicas: usize, clients: usize, writes: usize, kills: usize) {
-    let Some(stack) = MiniStack::start().await else { return };
-    stack.table("kills").await;
+/// The store of a test, of which members may be killed.
+enum KillsStore {
+    Table(MiniStack),
+    Etcd(Box<Etcd>),
+}
+
+impl KillsStore {
+    async fn table() -> Option<Self> {
+        let stack = MiniStack::start().await?;
+        stack.table("kills").await;
+        Some(Self::Table(stack))
+    }
+
+    async fn etcd() -> Option<Self> {
+        Etcd::start().await.map(|etcd| Self::Etcd(Box::new(etcd)))
+    }
+
+    fn replica(&self) -> ReplicaProcess {
+        match self {
+            Self::Table(stack) => ReplicaProcess::start(stack, "kills"),
+            Self::Etcd(etcd) => {
+                let mut command = Command::new(env!("CARGO_BIN_EXE_control-plane"));
+                let store = format!("etcd:{}", etcd.endpoints().join(","));
+                command
+                    .args(["--account", ACCOUNT, "--region", REGION, "--role", "replica", "--store", &store])
+                    .arg("--etcd-accept-old")
+                    .env_remove("MESHWARDEN_LOG")
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::null());
+                ReplicaProcess::listening(command)
+            }
+        }
+    }
+
+    /// Kills a member with SIGKILL, if the store has members. Returns whether it did.
+    fn kill_member(&mut self, member: usize) -> bool {
+        match self {
+            Self::Table(_) => false,
+            Self::Etcd(etcd) => {
+                etcd.kill(member % 3);
+                true
+            }
+        }
+    }
+
+    fn start_member(&mut self, member: usize) {
+        match self {
+            Self::Table(_) => {}
+            Self::Etcd(etcd) => etcd.start_member(member % 3),
+        }
+    }
+}
+
+/// Kills a replica, and a member of the store, in each share of the writes, and counts the lost writes.
+async fn writes_through_killed_replicas(
+    store: Option<KillsStore>,
+    replicas: usize,
+    clients: usize,
+    writes: usize,
+    kills: usize,
+) {
+    let Some(mut store) = store else { return };
     let http = Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
-    let mut running: Vec<_> = (0..replicas).map(|_| ReplicaProcess::start(&stack, "kills")).collect();
+    let mut running: Vec<_> = (0..replicas).map(|_| store.replica()).collect();
+    let (began, mut members) = (Instant::now(), 0);
     for mesh in 0..clients {
         create_mesh(&http, &running[mesh % replicas], &format!("m{mesh}")).await;
     }
@@ -108,12 +169,14 @@ async fn writes_through_killed_replicas(replicas: usize, clients: usize, writes:
             let half = enough - writes / (kills + 1) / 2;
             until("writes are acknowledged", async || total.load(Ordering::SeqCst) >= half).await;
             running[round % replicas].kill();
+            members += usize::from(store.kill_member(round + 1));
         }
         for task in tasks {
             known.push(task.await.unwrap());
         }
         if round < kills {
-            running[round % replicas] = ReplicaProcess::start(&stack, "kills");
+            store.start_member(round + 1);
+            running[round % replicas] = store.replica();
         }
     }
     let mut count = 0;
@@ -131,18 +194,27 @@ async fn writes_through_killed_replicas(replicas: usize, clients: usize, writes:
     }
     assert!(count >= writes);
     let unknown: usize = known.iter().map(|writer| writer.unknown.len()).sum();
-    println!("{count} acknowledged writes through {replicas} replicas, {kills} kills, 0 lost, {unknown} unknown");
+    println!(
+        "{count} acknowledged writes through {replicas} replicas in {:?}, {kills} replicas and {members} members killed, 0 lost, {unknown} unknown",
+        began.elapsed()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_writes_survive_killed_replicas() {
-    writes_through_killed_replicas(3, 6, 300, 3).await;
+    writes_through_killed_replicas(KillsStore::table().await, 3, 6, 300, 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: 10,000 writes through three replicas take minutes"]
 async fn ten_thousand_acknowledged_writes_survive_killed_replicas() {
-    writes_through_killed_replicas(3, 24, 10_000, 12).await;
+    writes_through_killed_replicas(KillsStore::table().await, 3, 24, 10_000, 12).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: 10,000 writes through three replicas take minutes"]
+async fn ten_thousand_acknowledged_writes_survive_killed_replicas_and_members_of_etcd() {
+    writes_through_killed_replicas(KillsStore::etcd().await, 3, 24, 10_000, 12).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,6 +13,8 @@ mod conformance;
 mod contract;
 mod envoys;
 mod etcd;
+mod etcd_tls;
+mod events;
 mod evidence;
 mod kills;
 mod ministack;
@@ -20,8 +22,10 @@ mod namespaces;
 mod partitions;
 mod refusals;
 mod rotation;
+mod revocations;
 mod snapshots;
 mod stores;
 #[expect(dead_code, reason = "the sources of another suite are in the same file")]
 #[path = "../xds/vault.rs"]
 mod vault;
+mod upgrade;

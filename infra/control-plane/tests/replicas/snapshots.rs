@@ -15,10 +15,10 @@ use crate::etcd::Etcd;
 use crate::ministack::MiniStack;
 
 /// A file of a snapshot, removed with the test.
-struct SnapshotFile(PathBuf);
+pub(crate) struct SnapshotFile(pub(crate) PathBuf);
 
 impl SnapshotFile {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.snapshot", uuid::Uuid::new_v4())))
     }
 }
@@ -133,7 +133,7 @@ async fn snapshot_of_a_table_is_restored_into_etcd() {
 }
 
 /// The items of a table that the release before snapshots has written.
-fn previous_items() -> Vec<TableItem> {
+pub(crate) fn previous_items() -> Vec<TableItem> {
     let items: Vec<std::collections::BTreeMap<String, Value>> =
         serde_json::from_str(include_str!("format-1-items.json")).unwrap();
     let value = |value: &Value| {

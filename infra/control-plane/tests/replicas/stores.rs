@@ -14,7 +14,7 @@ use crate::contract::realm;
 use crate::etcd::Etcd;
 use crate::ministack::MiniStack;
 
-async fn open(log: Arc<dyn Log>, quotas: &Quotas) -> Store {
+pub(crate) async fn open(log: Arc<dyn Log>, quotas: &Quotas) -> Store {
     let snapshot = log.load_snapshot().await.unwrap();
     Store::with_log(log, None, ReplicaRole::Replica, &snapshot, quotas.clone()).await.unwrap()
 }
@@ -23,7 +23,7 @@ fn path(name: &str) -> ResourcePath {
     ResourcePath::parse(name).unwrap()
 }
 
-fn create(name: &str, token: Option<&str>) -> Write {
+pub(crate) fn create(name: &str, token: Option<&str>) -> Write {
     let spec = Arc::new(ValidSpec::parse(&path(name), json!({})).unwrap());
     let token = token.map(|token| ClientToken::parse(token).unwrap());
     Write { path: path(name), action: Action::Create { spec, tags: Vec::new() }, if_version: None, token }
@@ -34,7 +34,7 @@ fn update(name: &str, if_version: Option<u64>) -> Write {
     Write { path: path(name), action: Action::Update { spec }, if_version, token: None }
 }
 
-fn stamp() -> Stamp {
+pub(crate) fn stamp() -> Stamp {
     Stamp { now: jiff::Timestamp::now(), uid: uuid::Uuid::new_v4(), caller: Some("AKIDFUNCTIONS".into()) }
 }
 
@@ -145,6 +145,7 @@ async fn replica_stops_at_an_entry_that_leads_to_another_state() {
         time: jiff::Timestamp::now(),
         digest: Digest::default(),
         records: [Record::Port("p".to_owned(), Some(1))].into(),
+        events: Arc::default(),
     };
     assert_eq!(log.append(&entry).await.unwrap(), Appended::Done);
     let deadline = Instant::now() + Duration::from_secs(20);

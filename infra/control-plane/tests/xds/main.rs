@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, also in its helper functions"
 )]
 
+mod accounts;
 mod certificates;
 mod envoy;
 mod plane;

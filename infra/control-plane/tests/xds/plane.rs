@@ -53,6 +53,10 @@ impl Plane {
         let region = Region::parse("eu-west-1").unwrap();
         let settings =
             Settings { quotas, xds, data, identity, ..Settings::new(AccountId::parse(ACCOUNT).unwrap(), region) };
+        Self::bind_settings(settings).await
+    }
+
+    pub(crate) async fn bind_settings(settings: Settings) -> Self {
         let server = Server::bind(settings).await.unwrap();
         let (endpoint, xds) = (server.endpoint(), server.xds());
         let (stop, stopped) = oneshot::channel::<()>();

@@ -258,7 +258,10 @@ fn decide(world: &mut World, number: usize, mut pending: PendingCall) {
     let now = Timestamp::from_second(i64::try_from(write_number).unwrap()).unwrap();
     let stamp = Stamp { now, uid: Uuid::from_u128(u128::from(write_number)), caller: None };
     let (outcome, stored) = node.replica.stage(|state| match state.write(&write, &stamp) {
-        Ok(written) => (Ok(written.answer), Decision { records: written.records, repeatable: write.token.is_some() }),
+        Ok(written) => (
+            Ok(written.answer),
+            Decision { records: written.records, events: Vec::new(), repeatable: write.token.is_some() },
+        ),
         Err(error) => (Err(error), Decision::default()),
     });
     match stored {
