@@ -1,7 +1,7 @@
 //! Whole-system suites, and the harness that they share.
 //!
 //! ```text
-//!                 ┌──▶ ports::memory
+//!                 ┌──▶ ports-memory
 //! contract checks ┤
 //!                 └──▶ aws (the real SDKs) ──▶ control plane in this process, MiniStack as a child process
 //! ```

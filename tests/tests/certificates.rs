@@ -19,8 +19,8 @@ use ports::certificates::{
     AuthorityArn, AuthorityStatus, CertificateArn, CertificateAuthority, CertificateStore, ProxyEvidence,
     SecretBundles, SecretId, VersionId,
 };
-use ports::memory::certificates::CertificatePorts;
-use ports::memory::{Faults, ManualClock};
+use ports_memory::certificates::CertificatePorts;
+use ports_memory::{Faults, ManualClock};
 
 /// The fixture in memory.
 struct InMemory {
@@ -39,7 +39,7 @@ impl InMemory {
 fn root_in(ports: &CertificatePorts, name: &str) -> AuthorityArn {
     let (now, years) = (Timestamp::now(), SignedDuration::from_hours(5 * 365 * 24));
     let now = Timestamp::from_second(now.as_second()).unwrap();
-    let validity = ports::memory::certificates::Validity { from: now - years, until: now + years };
+    let validity = ports_memory::certificates::Validity { from: now - years, until: now + years };
     ports.authorities.root(name, &ports::certificates::KeyAlgorithm::Rsa2048, validity).unwrap()
 }
 

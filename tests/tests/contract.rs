@@ -5,10 +5,10 @@ use meshwarden_tests::contract::{alarms, config_rules, instances, mesh, security
 use meshwarden_tests::moto::Moto;
 use meshwarden_tests::stack::{ControlPlane, MiniStack, create_state_table, sdk_config};
 use meshwarden_tests::way::Way;
-use ports::memory::{
+use ports::{BusEvent, Notice, PolicyLocation, PortErrorKind, ReportsLocation, Urgency};
+use ports_memory::{
     Faults, MemoryAlarms, MemoryConfigRules, MemoryInstances, MemoryMesh, MemorySecurityHub, MemoryState,
 };
-use ports::{BusEvent, Notice, PolicyLocation, PortErrorKind, ReportsLocation, Urgency};
 use serde_json::json;
 
 const TABLE: &str = "meshwarden";

@@ -374,7 +374,7 @@ async fn load_parts(
 
 #[cfg(test)]
 mod tests {
-    use ports::memory::{Faults, MemoryState};
+    use ports_memory::{Faults, MemoryState};
 
     use super::*;
 

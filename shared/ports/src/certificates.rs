@@ -22,7 +22,7 @@ mod probe;
 mod proxies;
 mod readings;
 #[cfg(feature = "keys")]
-pub(crate) mod system_keys;
+mod system_keys;
 #[cfg(feature = "probe")]
 mod system_probe;
 
@@ -46,6 +46,6 @@ pub use proxies::{
 };
 pub use readings::CertificateReader;
 #[cfg(feature = "keys")]
-pub use system_keys::SystemKeys;
+pub use system_keys::{SystemKeys, certificate_request, key_pair, private_key};
 #[cfg(feature = "probe")]
 pub use system_probe::SystemProbe;

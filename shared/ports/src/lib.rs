@@ -1,9 +1,9 @@
-//! The external services of Meshwarden's functions, as narrow async traits, and an in-memory version of each.
+//! The external services of Meshwarden's functions, as narrow async traits.
 //!
 //! ```text
 //! functions ──▶ ports (traits) ◀── aws (the real SDK clients)
 //!                     ▲
-//!                     └────────── memory (tests of logic, with fault injection)
+//!                     └────────── ports-memory (tests of logic, with fault injection)
 //! ```
 //!
 //! This crate never names a vendor's type, never decides anything, and never retries: an adapter classifies each error
@@ -22,7 +22,6 @@ mod event_bus;
 mod function_invoker;
 mod instance_directory;
 mod location;
-pub mod memory;
 mod mesh_store;
 mod metric_reader;
 mod notifier;

@@ -195,8 +195,8 @@ impl PagedRun<Failures> for EndedRun {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ports::memory::{Effect, Failure, Fault, MemoryPorts};
     use ports::{Clock as _, PortErrorKind};
+    use ports_memory::{Effect, Failure, Fault, MemoryPorts};
 
     fn memory(ports: &MemoryPorts) -> FailureMemory {
         let (state, notifier) = (Arc::new(ports.state.clone()), Arc::new(ports.notifier.clone()));
@@ -252,7 +252,7 @@ mod tests {
 
     /// Breaks calls to the state table, for as long as the faults are not reset.
     fn break_table(ports: &MemoryPorts, calls: &'static [&'static str], failure: Failure) {
-        let is_broken = |call: &ports::memory::Call| calls.contains(&call.name);
+        let is_broken = |call: &ports_memory::Call| calls.contains(&call.name);
         ports.faults.whenever(is_broken, Fault::Fails(failure, Effect::NotDone));
     }
 
@@ -333,7 +333,7 @@ mod tests {
         };
         let (paging, now) = (PagingPolicy::default(), ports.clock.now());
         // The other one stores between the first one's read and its write.
-        let gate = ports::memory::Gate::default();
+        let gate = ports_memory::Gate::default();
         ports.faults.once(|call| call.name == "note", Fault::Waits(gate.clone()));
         let first = one.finish(failed(), &paging, now);
         let second = async {

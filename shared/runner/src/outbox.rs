@@ -109,7 +109,7 @@ pub(crate) fn withhold(messages: &[Message]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use ports::memory::{Effect, Failure, Fault, MemoryPorts};
+    use ports_memory::{Effect, Failure, Fault, MemoryPorts};
     use serde_json::json;
 
     use super::*;

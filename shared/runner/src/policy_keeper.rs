@@ -228,7 +228,7 @@ fn one_line(error: &impl fmt::Display) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ports::memory::{Effect, Failure, Fault, Faults, MemoryPolicy};
+    use ports_memory::{Effect, Failure, Fault, Faults, MemoryPolicy};
 
     use super::*;
 

@@ -157,7 +157,7 @@ mod tests {
 
     use super::*;
     use ports::Clock as _;
-    use ports::memory::{Effect, Failure, Fault, MemoryPorts};
+    use ports_memory::{Effect, Failure, Fault, MemoryPorts};
 
     fn memory(ports: &MemoryPorts) -> StandstillMemory {
         let (state, notifier) = (Arc::new(ports.state.clone()), Arc::new(ports.notifier.clone()));

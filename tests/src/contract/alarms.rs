@@ -11,8 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, MetricQuery, MetricTerm};
 use mesh::name::{MeshName, VirtualNodeName};
 use policy::AlarmDiscovery;
-use ports::memory::MemoryAlarms;
 use ports::{AlarmReader, PortErrorKind};
+use ports_memory::MemoryAlarms;
 
 use super::kind;
 

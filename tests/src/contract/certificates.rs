@@ -9,8 +9,8 @@ use ports::certificates::{
     AuthorityArn, CertificateArn, CertificateAuthority, CertificateKind, CertificateStatus, CertificateStore, Chain,
     Eligibility, IdempotencyToken, Import, Issuance, KeyAlgorithm, PrivateKey, PrivateRequest,
 };
-use ports::memory::certificates::{MemoryAuthorities, Validity};
-use ports::memory::{Faults, ManualClock};
+use ports_memory::certificates::{MemoryAuthorities, Validity};
+use ports_memory::{Faults, ManualClock};
 
 use super::x509::Leaf;
 use super::{authorities, kind};

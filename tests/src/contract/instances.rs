@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use aws_sdk_servicediscovery::Client;
 use aws_sdk_servicediscovery::types::{CustomHealthStatus, HealthCheckCustomConfig, NamespaceSummary};
-use ports::memory::MemoryInstances;
 use ports::{InstanceDirectory, PortErrorKind};
+use ports_memory::MemoryInstances;
 
 /// A test fixture with a directory that the contract can change.
 #[async_trait]

@@ -7,11 +7,11 @@ use futures::future::join;
 use mesh::name::{ResourceKind, ResourcePath, RouteId};
 use mesh::resource::{Resource, RouteData};
 use mesh::spec::RouteSpec;
-use ports::memory::MemoryMesh;
 use ports::{
     MeshReader, MeshWrite, MeshWriter, PortErrorKind, RouteWrite, RouteWriter, VirtualGatewayWrite, VirtualNodeWrite,
     Written,
 };
+use ports_memory::MemoryMesh;
 use serde_json::{Map, Value, json};
 
 use super::kind;

@@ -12,7 +12,7 @@ use ::rules::pack::{Profile, judge};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use ports::SecurityHub;
-use ports::memory::MemorySecurityHub;
+use ports_memory::MemorySecurityHub;
 use reports::{Changes, History, MeshReport, SecurityHubAccount, asff};
 use serde_json::{Value, json};
 

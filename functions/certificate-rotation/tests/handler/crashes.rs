@@ -2,7 +2,7 @@
 //! same.
 
 use mesh::certificates::CertificateSource as Source;
-use ports::memory::{Call, Effect, Fault};
+use ports_memory::{Call, Effect, Fault};
 
 use crate::shop::{DAY, Shop, root};
 

@@ -4,7 +4,7 @@
 use jiff::SignedDuration;
 use ports::PortErrorKind;
 use ports::certificates::{Bundle, VersionId};
-use ports::memory::{Effect, Failure, Fault};
+use ports_memory::{Effect, Failure, Fault};
 use runner::Report;
 
 use crate::shop::{DAY, Shop};
@@ -191,7 +191,7 @@ async fn order_with_a_lost_response_is_repeated_with_the_same_token() {
     shop.ports.faults.reset();
     let mut seen = 0;
     // The first order is for the imported certificate; its key is lost with the response. The others keep their token.
-    let after_the_first = move |call: &ports::memory::Call| {
+    let after_the_first = move |call: &ports_memory::Call| {
         seen += usize::from(call.name == "issue under");
         call.name == "issue under" && seen > 1
     };
@@ -224,7 +224,7 @@ async fn check_denied_step(call: &'static str) {
     let about_pay = |notice: &ports::Notice| notice.subject.contains("sds:pay") || notice.body.contains("sds:pay");
     for (runs, pages) in [(102, 1), (8, 2)] {
         for _ in 0..runs {
-            let is_step = move |one: &ports::memory::Call| one.name == call && !one.subject.contains("web");
+            let is_step = move |one: &ports_memory::Call| one.name == call && !one.subject.contains("web");
             shop.ports.faults.whenever(is_step, Fault::Fails(Failure::Denied, Effect::NotDone));
             drop(shop.invoke().await);
             shop.ports.faults.reset();

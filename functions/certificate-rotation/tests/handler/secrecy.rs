@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use ports::certificates::{PrivateKey, Stage};
-use ports::memory::{Effect, Failure, Fault};
+use ports_memory::{Effect, Failure, Fault};
 use tracing::Level;
 
 use crate::shop::{DAY, Shop};

@@ -18,9 +18,9 @@ use ports::certificates::{
     SecretBundles as _, SecretId, SeenCertificate, SeenSecret, SigningAlgorithm, Stage, StoredBundle, SubjectNames,
     Template, VersionId,
 };
-use ports::memory::certificates::Validity;
-use ports::memory::{Faults, MemoryPolicy, MemoryPorts};
 use ports::{Clock as _, Deadline, MeshReader as _, Pace, PortErrorKind, survey};
+use ports_memory::certificates::Validity;
+use ports_memory::{Faults, MemoryPolicy, MemoryPorts};
 use runner::{Handler, PolicyKeeper, Report, Retry, Runner, events};
 use serde_json::{Value, json};
 

@@ -3,8 +3,8 @@
 use jiff::SignedDuration;
 use mesh::certificates::CertificateSource as Source;
 use ports::certificates::{AuthorityStatus, Bundle, PrivateKey, SecretBundles as _, SecretId, Stage, VersionId};
-use ports::memory::{Effect, Failure, Fault};
 use ports::{BudgetWindow, Note, StateKey, StateStore as _};
+use ports_memory::{Effect, Failure, Fault};
 use runner::FailedMessages;
 use serde_json::{Value, json};
 

@@ -47,7 +47,7 @@ async fn secret_with_another_certificate_is_not_changed_and_reported() {
 
 #[tokio::test(start_paused = true)]
 async fn unreadable_secret_blocks_the_renewal() {
-    use ports::memory::{Effect, Failure, Fault};
+    use ports_memory::{Effect, Failure, Fault};
     let mut shop = Shop::open().await;
     shop.bind_orders(&shop.orders.clone());
     shop.wait(DAY * 62);

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use mesh::name::{MeshName, ResourceKind, ResourcePath};
 use mesh::resource::Resource;
-use ports::memory::MemoryMesh;
 use ports::{MeshReader, PortError, PortErrorKind, ResourceRef};
+use ports_memory::MemoryMesh;
 
 /// The unreadable meshes, each with the kind of the error.
 pub(crate) type Unread = Arc<Mutex<BTreeMap<MeshName, PortErrorKind>>>;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ports::memory::{Fault, Gate};
+use ports_memory::{Fault, Gate};
 use runner::{Report, Retry};
 
 use crate::shop::{DAY, Shop};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use change_audit::NAME;
 use jiff::SignedDuration;
 use ports::StateKey;
-use ports::memory::Fault;
+use ports_memory::Fault;
 use serde_json::{Value, json};
 
 use super::shop::{RECS, Shop, node, reasons, sample};

@@ -4,7 +4,7 @@ use change_audit::NAME;
 use jiff::SignedDuration;
 use mesh::name::{ResourceKind, ResourcePath};
 use ports::StateKey;
-use ports::memory::{Call, Effect, Failure, Fault};
+use ports_memory::{Call, Effect, Failure, Fault};
 use serde_json::{Value, json};
 
 use super::shop::{RECS, ROUTE, Shop, node, sample};

@@ -10,8 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use mesh::name::ResourcePath;
 use mesh::spec::Spec;
 use policy::{BUILT_IN, Policy};
-use ports::memory::{ACCOUNT, Faults, MemoryPolicy, MemoryPorts};
 use ports::{Deadline, StateKey, StateStore as _};
+use ports_memory::{ACCOUNT, Faults, MemoryPolicy, MemoryPorts};
 use runner::{Emitter, Invocation, PolicyKeeper};
 use serde_json::{Value, json};
 

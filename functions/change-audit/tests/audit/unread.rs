@@ -2,8 +2,8 @@
 
 use change_audit::NAME;
 use jiff::SignedDuration;
-use ports::memory::{Call, Effect, Failure, Fault};
 use ports::{Note, StateKey, StateStore as _, Urgency};
+use ports_memory::{Call, Effect, Failure, Fault};
 use serde_json::{Value, json};
 
 use super::shop::{RECS, Shop, morning, node, sample};

@@ -7,8 +7,8 @@ use ports::certificates::{
     AuthorityArn, Bundle, CertificateArn, CertificateAuthority as _, CertificateStore as _, IdempotencyToken, Import,
     Issuance, KeyAlgorithm, KeyMaker as _, Order, SigningAlgorithm, SubjectNames, Template, VersionId,
 };
-use ports::memory::certificates::Validity;
-use ports::memory::{Call, Effect, Failure, Fault, MemoryPorts};
+use ports_memory::certificates::Validity;
+use ports_memory::{Call, Effect, Failure, Fault, MemoryPorts};
 use runner::Runner;
 use serde_json::json;
 

@@ -3,8 +3,8 @@
 use compliance_sweep::{FanOut, NAME};
 use jiff::SignedDuration;
 use policy::BUILT_IN;
-use ports::memory::{Effect, Failure, Fault, MemoryPorts};
 use ports::{Deadline, StateKey};
+use ports_memory::{Effect, Failure, Fault, MemoryPorts};
 use runner::{Handler as _, events};
 use serde_json::{Value, json};
 

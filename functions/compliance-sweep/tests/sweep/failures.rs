@@ -1,7 +1,7 @@
 //! Kills and faults at every call.
 
 use jiff::SignedDuration;
-use ports::memory::{Effect, Failure, Fault};
+use ports_memory::{Effect, Failure, Fault};
 use serde_json::{Value, json};
 
 use super::shop::{function, morning, put, remembered, shop, sweep, sweep_at};

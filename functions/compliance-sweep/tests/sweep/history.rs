@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use compliance_sweep::NAME;
 use jiff::SignedDuration;
 use ports::StateKey;
-use ports::memory::{Fault, MemoryPorts};
+use ports_memory::{Fault, MemoryPorts};
 use serde_json::{Value, json};
 
 use super::shop::{found, function, morning, put, reasons, remembered, shop, sweep, sweep_at};

@@ -2,8 +2,8 @@
 
 use compliance_sweep::NAME;
 use jiff::SignedDuration;
-use ports::memory::{Call, Effect, Failure, Fault, MemoryPorts};
 use ports::{Note, StateKey, StateStore as _, Urgency};
+use ports_memory::{Call, Effect, Failure, Fault, MemoryPorts};
 use serde_json::{Value, json};
 
 use super::shop::{found, function, morning, put, reasons, remembered, rules, shop, sweep, sweep_at};

@@ -6,7 +6,7 @@ use compliance_sweep::{ComplianceSweep, FanOut};
 use jiff::SignedDuration;
 use policy::BUILT_IN;
 use ports::Deadline;
-use ports::memory::{Call, Effect, Failure, Fault, MemoryPorts};
+use ports_memory::{Call, Effect, Failure, Fault, MemoryPorts};
 use runner::{Emitter, Invocation, Runner};
 use serde_json::{Value, json};
 

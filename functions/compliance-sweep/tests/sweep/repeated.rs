@@ -6,7 +6,7 @@ use compliance_sweep::{ComplianceSweep, FanOut};
 use jiff::SignedDuration;
 use policy::BUILT_IN;
 use ports::Deadline;
-use ports::memory::{Effect, Failure, Fault};
+use ports_memory::{Effect, Failure, Fault};
 use runner::{Handler as _, Report, Runner, events};
 use serde_json::{Value, json};
 
@@ -119,7 +119,7 @@ async fn requests_have_the_id_of_the_scheduled_event() {
 async fn unsent_notice_is_sent_by_the_repeated_event() {
     let ports = shop();
     let function = function(&ports).await;
-    let is_notification = |call: &ports::memory::Call| call.name == "publish" || call.name == "notify";
+    let is_notification = |call: &ports_memory::Call| call.name == "publish" || call.name == "notify";
     ports.faults.once(is_notification, Fault::Fails(Failure::Unavailable, Effect::NotDone));
     let retry = sweep_at(&function, morning()).await.unwrap_err();
     assert_eq!(reasons(&retry.report.unwrap()), ["Changed", "NotTold"]);

@@ -1,7 +1,7 @@
 //! The findings that Security Hub receives.
 
 use jiff::SignedDuration;
-use ports::memory::{Call, Effect, Failure, Fault};
+use ports_memory::{Call, Effect, Failure, Fault};
 use serde_json::json;
 
 use super::shop::{found, function, put, reasons, rules, shop, sweep};

@@ -7,8 +7,8 @@ use std::time::Duration;
 use compliance_sweep::{ComplianceSweep, FanOut, NAME, Ports};
 use jiff::{SignedDuration, Timestamp};
 use policy::{BUILT_IN, Policy};
-use ports::memory::MemoryPorts;
 use ports::{Deadline, PolicySource, StateKey};
+use ports_memory::MemoryPorts;
 use runner::events::{self, Payload};
 use runner::{Handler as _, PolicyKeeper, Report, Retry, Runner};
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ pub(crate) fn every_rule() -> String {
 
 pub(crate) async fn function_by(memory: &MemoryPorts, policy: &str, fan_out: FanOut) -> Runner<ComplianceSweep> {
     let source: Box<dyn PolicySource> =
-        Box::new(ports::memory::MemoryPolicy::new(policy, ports::memory::Faults::default()));
+        Box::new(ports_memory::MemoryPolicy::new(policy, ports_memory::Faults::default()));
     let policy = PolicyKeeper::start(source, Policy::read, morning()).await.unwrap();
     compliance_sweep::function(ports(memory), policy, fan_out)
 }

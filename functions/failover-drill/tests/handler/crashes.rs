@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mesh::alarm::AlarmState;
-use ports::memory::Fault;
+use ports_memory::Fault;
 use serde_json::Value;
 
 use crate::shop::{BEFORE, Shop, event, short_policy};

@@ -1,7 +1,7 @@
 //! Every class of fault at every call of a drill: the weights return, and no drill is reported as successful that was not
 //! acknowledged.
 
-use ports::memory::Fault;
+use ports_memory::Fault;
 
 use crate::shop::{BEFORE, Shop, event, short_policy};
 

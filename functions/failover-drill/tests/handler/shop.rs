@@ -14,8 +14,8 @@ use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, MetricQuery, Metric
 use mesh::name::{MeshName, ResourcePath, RouteId};
 use policy::Policy;
 use ports::certificates::{AcknowledgedSecrets, ProxyStream};
-use ports::memory::{Faults, MemoryPolicy, MemoryPorts};
 use ports::{Clock, Deadline, StateKey, Urgency};
+use ports_memory::{Faults, MemoryPolicy, MemoryPorts};
 use records::DrillsRecord;
 use runner::{Emitter, Invocation, PolicyKeeper, Runner};
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ports::memory::Fault;
+use ports_memory::Fault;
 use serde_json::{Value, json};
 
 use crate::scenarios::{ALL, Moment, Scenario};

@@ -2,7 +2,7 @@
 
 use mesh::alarm::{AlarmSource, AlarmState};
 use mesh::name::{MeshName, ResourcePath};
-use ports::memory::Failure;
+use ports_memory::Failure;
 use serde_json::json;
 
 use crate::alarms::{alarm, on_node, on_nothing};
@@ -111,8 +111,8 @@ async fn unreadable_tags_of_one_alarm_do_not_block_other_alarms() {
 async fn unreadable_route_does_not_block_other_routes() {
     let shop = Shop::open();
     let function = shop.start().await;
-    let of_ledger = |call: &ports::memory::Call| call.name == "list tags of" && call.subject.contains("/ledger/");
-    let denied = ports::memory::Fault::Fails(Failure::Denied, ports::memory::Effect::NotDone);
+    let of_ledger = |call: &ports_memory::Call| call.name == "list tags of" && call.subject.contains("/ledger/");
+    let denied = ports_memory::Fault::Fails(Failure::Denied, ports_memory::Effect::NotDone);
     shop.ports.faults.whenever(of_ledger, denied);
     shop.fails("cart-v1");
     let answer = function.answer(&errors_event("cart-v1")).await.unwrap();
@@ -186,9 +186,9 @@ async fn alarm_deleted_after_it_was_listed_is_ignored() {
     shop.ports.alarms.put(alarm("lb-5xx", AlarmState::Alarm, shop.now(), on_nothing()));
     shop.ports.alarms.remove(&crate::alarms::name("lb-5xx"));
     // The list still has the deleted alarm; its tags are not found.
-    let listed = |call: &ports::memory::Call| call.name == "list alarms";
-    shop.ports.faults.once(listed, ports::memory::Fault::StaleRead);
-    shop.ports.faults.once(|call| call.name == "describe alarms", ports::memory::Fault::StaleRead);
+    let listed = |call: &ports_memory::Call| call.name == "list alarms";
+    shop.ports.faults.once(listed, ports_memory::Fault::StaleRead);
+    shop.ports.faults.once(|call| call.name == "describe alarms", ports_memory::Fault::StaleRead);
     let answer = function.answer(&alarm_event("lb-5xx")).await;
     assert!(answer.is_ok(), "{answer:?}");
 }
@@ -200,9 +200,9 @@ async fn run_that_runs_out_of_time_pages_its_failures() {
     let function = shop.start().await;
     function.scheduled_run().await.unwrap();
     shop.fails("cart-v1");
-    let gate = ports::memory::Gate::default();
+    let gate = ports_memory::Gate::default();
     for minute in 0..6 {
-        shop.ports.faults.whenever(|call| call.name == "list", ports::memory::Fault::Waits(gate.clone()));
+        shop.ports.faults.whenever(|call| call.name == "list", ports_memory::Fault::Waits(gate.clone()));
         let why = function.scheduled_run().await.unwrap_err();
         assert!(why.contains("ran out of time"), "{why}");
         shop.ports.faults.reset();

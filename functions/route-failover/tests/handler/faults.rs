@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ports::memory::{Call, Effect, Fault};
+use ports_memory::{Call, Effect, Fault};
 use serde_json::Value;
 
 use crate::crashes::{assert_same, one_test_each};

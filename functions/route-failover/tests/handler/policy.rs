@@ -1,6 +1,6 @@
 //! A policy that cannot be loaded since the process started: nothing is decided, and each invocation reports it.
 
-use ports::memory::{Failure, MemoryPolicy};
+use ports_memory::{Failure, MemoryPolicy};
 
 use crate::shop::{POLICY, Shop, errors_event};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use ports::memory::{Fault, Gate};
+use ports_memory::{Fault, Gate};
 use tokio::time::Instant;
 
 use crate::shop::{Function, INVOCATION, Shop, errors_event};

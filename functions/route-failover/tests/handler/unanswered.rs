@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use mesh::alarm::{AlarmSource, AlarmState, Comparison, Condition, MissingData};
 use mesh::name::{ResourcePath, VirtualServiceName};
 use ports::StateKey;
-use ports::memory::Failure;
+use ports_memory::Failure;
 use serde_json::{Value, json};
 
 use crate::alarms::{alarm, errors_of, name, on_nothing, query};
@@ -153,8 +153,8 @@ async fn only_lasting_failure_pages() {
 #[tokio::test(start_paused = true)]
 async fn denied_tags_of_a_failing_route_page_once() {
     let shop = Shop::with_routers(&TWO_ROUTERS, POLICY);
-    let of_cart = |call: &ports::memory::Call| call.name == "list tags of" && call.subject.contains("/cart/");
-    let denied = ports::memory::Fault::Fails(Failure::Denied, ports::memory::Effect::NotDone);
+    let of_cart = |call: &ports_memory::Call| call.name == "list tags of" && call.subject.contains("/cart/");
+    let denied = ports_memory::Fault::Fails(Failure::Denied, ports_memory::Effect::NotDone);
     shop.ports.faults.whenever(of_cart, denied);
     shop.fails("cart-v1");
     let function = shop.start().await;
@@ -176,8 +176,8 @@ async fn denied_read_pages_at_once() {
 #[tokio::test(start_paused = true)]
 async fn denied_list_of_meshes_pages_once_a_day_and_fails_no_run() {
     let shop = Shop::with_routers(&TWO_ROUTERS, POLICY);
-    let of_meshes = |call: &ports::memory::Call| call.name == "list" && call.subject == "meshes";
-    let denied = ports::memory::Fault::Fails(Failure::Denied, ports::memory::Effect::NotDone);
+    let of_meshes = |call: &ports_memory::Call| call.name == "list" && call.subject == "meshes";
+    let denied = ports_memory::Fault::Fails(Failure::Denied, ports_memory::Effect::NotDone);
     shop.ports.faults.whenever(of_meshes, denied);
     for _ in 0..60 {
         // Each run is a new process, which searches again.

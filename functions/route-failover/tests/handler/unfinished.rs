@@ -1,6 +1,6 @@
 //! Work and notifications that a process left undone are completed by the next one, once.
 
-use ports::memory::{Effect, Failure, Fault};
+use ports_memory::{Effect, Failure, Fault};
 
 use crate::scenarios::{Moment, Scenario};
 use crate::shop::{Shop, errors_event};

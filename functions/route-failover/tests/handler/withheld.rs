@@ -1,7 +1,7 @@
 //! Pages that the state table cannot remember: each new process would send them again, so a metric reports them instead.
 
-use ports::memory::Failure;
 use ports::{StateKey, Stored};
+use ports_memory::Failure;
 use serde_json::json;
 
 use crate::shop::{Shop, errors_event};

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use ports::StateKey;
-use ports::memory::{Call, Effect, Fault, Gate};
+use ports_memory::{Call, Effect, Fault, Gate};
 use serde_json::Value;
 
 use crate::crashes::assert_same;

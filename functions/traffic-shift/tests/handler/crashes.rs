@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use mesh::alarm::AlarmState;
-use ports::memory::{Fault, Faults};
+use ports_memory::{Fault, Faults};
 
 use crate::shop::{Process, Shop, short};
 

@@ -11,8 +11,8 @@ use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, MetricQuery, Metric
 use mesh::name::{MeshName, ResourcePath, RouteId};
 use policy::{Policy, RolloutId};
 use ports::certificates::{AcknowledgedSecrets, ProxyStream};
-use ports::memory::{Faults, MemoryPolicy, MemoryPorts};
 use ports::{Clock as _, Deadline, StateKey, Urgency};
+use ports_memory::{Faults, MemoryPolicy, MemoryPorts};
 use records::{RolloutIndex, read_record};
 use rollouts::RolloutRecord;
 use runner::{Emitter, Invocation, PolicyKeeper, Runner};

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use clap::Parser as _;
-use ports::memory::{Effect, Failure, Fault, Faults, MemoryState};
 use ports::{PortErrorKind, Queues, StateStore};
+use ports_memory::{Effect, Failure, Fault, Faults, MemoryState};
 
 use super::*;
 use crate::args::{Args, Command};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use control_plane::instances::{InstanceDirectorySettings, Instances, PolledInstances};
-use ports::memory::{Call, Effect, Failure, Fault, Faults, MemoryInstances};
+use ports_memory::{Call, Effect, Failure, Fault, Faults, MemoryInstances};
 use serde_json::{Value, json};
 
 use crate::application::{Application, Behaviour};

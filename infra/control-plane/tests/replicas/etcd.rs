@@ -35,7 +35,7 @@ impl Etcd {
             Ok(found) if found.status.success() => PathBuf::from(String::from_utf8(found.stdout).unwrap().trim()),
             Ok(_) | Err(_) => {
                 println!(
-                    "skipped: etcd is not installed; `cargo xtask setup --all` installs infra/dev/local/requirements-checks.txt"
+                    "skipped: etcd is not installed; `cargo xtask setup` installs infra/dev/local/requirements-checks.txt"
                 );
                 return None;
             }

@@ -10,7 +10,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::service::discovery::v3::DiscoveryResponse;
 use ports::InstanceAttributes;
-use ports::memory::{Call, Effect, Failure, Fault, Faults, MemoryInstances};
+use ports_memory::{Call, Effect, Failure, Fault, Faults, MemoryInstances};
 use prost::Message as _;
 use serde_json::{Value, json};
 use xds::ResourceType::{Cluster, Endpoint, Listener};

@@ -9,7 +9,7 @@ use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState};
 use mesh::name::ResourcePath;
 use policy::Policy;
 use ports::Deadline;
-use ports::memory::{Fault, Gate, MemoryPolicy, MemoryPorts};
+use ports_memory::{Fault, Gate, MemoryPolicy, MemoryPorts};
 use route_failover::{Ports, Recipient};
 use runner::events::parse;
 use runner::{Handler as _, PolicyKeeper};

@@ -17,8 +17,8 @@ use ports::certificates::{
     Issuance, KeyAlgorithm, KeyMaker as _, Order, ProxyStream, SeenCertificate, SeenSecret, SigningAlgorithm,
     SubjectNames, Template,
 };
-use ports::memory::certificates::Validity;
-use ports::memory::{Faults, MemoryPolicy, MemoryPorts};
+use ports_memory::certificates::Validity;
+use ports_memory::{Faults, MemoryPolicy, MemoryPorts};
 use runner::events::parse;
 use runner::{Handler as _, PolicyKeeper, Report, Runner};
 use serde_json::json;

@@ -45,15 +45,9 @@ const ROUNDS: [u32; 3] = [1, 3, 10];
 /// The interval of progress lines.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(20);
 
-/// The functions, each a crate with a separate suite.
-const FUNCTIONS: [&str; 6] = [
-    "certificate-rotation",
-    "change-audit",
-    "compliance-sweep",
-    "egress-compliance",
-    "route-failover",
-    "tag-compliance",
-];
+/// The tests that run at once: those of the functions mostly wait for endpoints that do not answer.
+const CONTROL_PLANE_THREADS: &str = "2";
+const FUNCTIONS_THREADS: &str = "4";
 
 /// The tests of the functions' part.
 const FUNCTION_TESTS: &str = "binary(attack) | (binary(binary) & test(attack::))";
@@ -70,7 +64,7 @@ struct Attack<'a> {
 
 /// Runs one part, or both; `function` selects one function of that part.
 pub(crate) fn run(workspace: &Workspace, attacked: Option<Attacked>, function: Option<&str>) -> Result<()> {
-    let functions = selected(function)?;
+    let functions = selected(workspace.functions()?, function)?;
     if function.is_some() && attacked == Some(Attacked::ControlPlane) {
         let expected = "--function selects a function of the part `functions`".to_owned();
         return Err(Failure::Unexpected { expected, seen: "the part is `control-plane`".to_owned() });
@@ -116,30 +110,29 @@ fn time_limit(part: Attacked) -> Duration {
 }
 
 /// All functions, or the one with this name.
-fn selected(function: Option<&str>) -> Result<Vec<&'static str>> {
-    let Some(name) = function else { return Ok(FUNCTIONS.to_vec()) };
-    let found = FUNCTIONS.into_iter().find(|known| *known == name);
-    let expected = || Failure::Unexpected {
-        expected: format!("--function is one of {}", FUNCTIONS.join(", ")),
-        seen: format!("it is {name}"),
-    };
-    found.map(|function| vec![function]).ok_or_else(expected)
+fn selected(functions: Vec<String>, function: Option<&str>) -> Result<Vec<String>> {
+    let Some(name) = function else { return Ok(functions) };
+    if functions.iter().any(|known| known == name) {
+        return Ok(vec![name.to_owned()]);
+    }
+    let expected = format!("--function is one of {}", functions.join(", "));
+    Err(Failure::Unexpected { expected, seen: format!("it is {name}") })
 }
 
 impl Attack<'_> {
-    fn nextest(&self, part: Attacked, functions: &[&str]) -> Run {
+    fn nextest(&self, part: Attacked, functions: &[String]) -> Run {
         let run = Run::new(&self.nextest, self.workspace.root());
         let run = run.args(["nextest", "run", "--locked", "--profile", "long"]).env("ATTACK_FIGURES", &self.figures);
         match part {
             Attacked::ControlPlane => run.args(["--package", "control-plane", "--test", "attack"]),
             Attacked::Functions => {
-                let packages = functions.iter().flat_map(|function| ["--package", *function]);
+                let packages = functions.iter().flat_map(|function| ["--package", function.as_str()]);
                 run.args(packages).args(["--filterset", FUNCTION_TESTS])
             }
         }
     }
 
-    fn build(&self, part: Attacked, functions: &[&str]) -> Result<()> {
+    fn build(&self, part: Attacked, functions: &[String]) -> Result<()> {
         if part == Attacked::Functions {
             setup::python(self.workspace)?;
         }
@@ -147,11 +140,11 @@ impl Attack<'_> {
     }
 
     /// Runs the tests of a part within a time limit, and prints the beginning of each failing test's output.
-    fn tests(&self, name: &str, run: Run, limit: Duration) -> Result<()> {
+    fn tests(&self, name: &str, threads: &str, run: Run, limit: Duration) -> Result<()> {
         let junit = junit_file(self.workspace, "long");
         fs::remove_file(&junit).ok();
         let watch = Watch::start(&self.figures);
-        let result = run.args(["--no-fail-fast", "--test-threads", "2"]).within(limit).shown();
+        let result = run.args(["--no-fail-fast", "--test-threads", threads]).within(limit).shown();
         drop(watch);
         let report = fs::read_to_string(&junit).unwrap_or_default();
         junit::report_failures(&report, &self.workspace.local("logs/attack").join(name))?;
@@ -172,7 +165,7 @@ impl Attack<'_> {
             say(format!("\n== control plane, {rounds} times the size of every commit's tests"));
             let run = self.nextest(Attacked::ControlPlane, &[]).env("ATTACK_ROUNDS", rounds.to_string());
             let round = Instant::now();
-            let result = self.tests(&format!("control-plane-{rounds}x"), run, left);
+            let result = self.tests(&format!("control-plane-{rounds}x"), CONTROL_PLANE_THREADS, run, left);
             last = round.elapsed();
             let verdict = if result.is_ok() { "withstood in" } else { "FAILED after" };
             self.rounds.push((rounds, format!("{verdict} {} s", last.as_secs())));
@@ -183,12 +176,12 @@ impl Attack<'_> {
     }
 
     /// Has every service of every function misbehave in every way.
-    fn functions(&self, functions: &[&str]) -> Result<()> {
+    fn functions(&self, functions: &[String]) -> Result<()> {
         say(format!("\n== functions: {}", functions.join(", ")));
         let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + FUNCTIONS_LIMIT;
         let run = self.nextest(Attacked::Functions, functions);
         let run = run.env("ATTACK_ROUNDS", "1").env("ATTACK_UNTIL", until.as_secs().to_string());
-        self.tests("functions", run, FUNCTIONS_LIMIT + GRACE)
+        self.tests("functions", FUNCTIONS_THREADS, run, FUNCTIONS_LIMIT + GRACE)
     }
 
     /// Prints the table of figures, and fails if a part did.
@@ -247,8 +240,10 @@ mod tests {
 
     #[test]
     fn one_function_is_selected_by_its_name() {
-        assert_eq!(selected(None).unwrap().len(), 6);
-        assert_eq!(selected(Some("change-audit")).unwrap(), ["change-audit"]);
-        assert!(selected(Some("audit")).unwrap_err().to_string().contains("change-audit"));
+        let all = Workspace::find().unwrap().functions().unwrap();
+        assert!(all.contains(&"traffic-shift".to_owned()), "{all:?}");
+        assert_eq!(selected(all.clone(), None).unwrap(), all);
+        assert_eq!(selected(all.clone(), Some("change-audit")).unwrap(), ["change-audit"]);
+        assert!(selected(all, Some("audit")).unwrap_err().to_string().contains("change-audit"));
     }
 }

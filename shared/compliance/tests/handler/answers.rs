@@ -1,7 +1,7 @@
 //! Every message of AWS Config leads to the correct evaluations.
 
-use ports::memory::Failure;
 use ports::{ConfigItem, ConfigResource, ItemStatus};
+use ports_memory::Failure;
 use rules::compliance::Topic;
 use serde_json::{Value, json};
 

@@ -12,7 +12,7 @@ fn about(shop: &Shop, path: &str, notified: &str) -> Value {
 }
 
 fn readings(shop: &Shop) -> usize {
-    let nodes = |call: &ports::memory::Call| call.name == "list" && call.subject == "virtualNode of mesh/shop";
+    let nodes = |call: &ports_memory::Call| call.name == "list" && call.subject == "virtualNode of mesh/shop";
     shop.ports.faults.calls().iter().filter(|call| nodes(call)).count()
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ports::memory::{Call, Effect, Fault};
+use ports_memory::{Call, Effect, Fault};
 use rules::compliance::Topic;
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! Egress: closed filters, removed backends, and findings that are only explained.
 
-use ports::memory::{Fault, Gate};
+use ports_memory::{Fault, Gate};
 use rules::compliance::Topic;
 use serde_json::json;
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ports::Deadline;
-use ports::memory::{Effect, Failure, Fault};
 use ports::{ConfigResource, PortErrorKind};
+use ports_memory::{Effect, Failure, Fault};
 use rules::compliance::Topic;
 use serde_json::json;
 
@@ -43,7 +43,7 @@ async fn without_the_state_table_nothing_is_written_and_its_page_is_withheld_but
 async fn denied_write_is_reported_and_paged_and_blocks_no_other_write() {
     let shop = shop();
     shop.untag(&[V1]);
-    let of_v1 = |call: &ports::memory::Call| call.name == "tag" && call.subject.ends_with("recommendations-v1");
+    let of_v1 = |call: &ports_memory::Call| call.name == "tag" && call.subject.ends_with("recommendations-v1");
     shop.ports.faults.whenever(of_v1, Fault::Fails(Failure::Denied, Effect::NotDone));
     let function = shop.start().await;
     let answer = function.scheduled_run().await.unwrap();
@@ -87,7 +87,7 @@ async fn throttled_write_is_retried() {
 async fn unreadable_mesh_does_not_block_other_meshes() {
     let shop = shop();
     shop.put("mesh/bank", &json!({}));
-    let of_bank = |call: &ports::memory::Call| call.name == "describe" && call.subject == "mesh/bank";
+    let of_bank = |call: &ports_memory::Call| call.name == "describe" && call.subject == "mesh/bank";
     shop.ports.faults.whenever(of_bank, Fault::Fails(Failure::Denied, Effect::NotDone));
     let answer = shop.start().await.sample("config-scheduled").await.unwrap();
     assert_eq!(shop.owner(V2).as_deref(), Some("platform"));

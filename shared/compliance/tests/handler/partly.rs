@@ -1,6 +1,6 @@
 //! Resources that cannot be read completely: only these are unknown.
 
-use ports::memory::{Call, Effect, Failure, Fault};
+use ports_memory::{Call, Effect, Failure, Fault};
 use records::{ObservedRef, Replay};
 use rules::compliance::Topic;
 use serde_json::json;

@@ -1,6 +1,6 @@
 //! A policy that cannot be loaded since the process started: nothing is evaluated, and each invocation reports it.
 
-use ports::memory::{Failure, MemoryPolicy};
+use ports_memory::{Failure, MemoryPolicy};
 use rules::compliance::Topic;
 
 use crate::shop::{POLICY, Shop, V2};
@@ -35,7 +35,7 @@ async fn invalid_policy_in_the_first_invocation_pages_at_once() {
     shop.policy = MemoryPolicy::new("version: 1\nfailover:\n  dwell: soon\n", shop.ports.faults.clone());
     shop.ports.faults.once(
         |call| call.name == "read policy",
-        ports::memory::Fault::Fails(Failure::Unavailable, ports::memory::Effect::NotDone),
+        ports_memory::Fault::Fails(Failure::Unavailable, ports_memory::Effect::NotDone),
     );
     let function = shop.start().await;
     let error = function.scheduled_run().await.unwrap_err();

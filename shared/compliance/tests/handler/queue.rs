@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ports::Deadline;
-use ports::memory::{Call, Effect, Failure, Fault};
+use ports_memory::{Call, Effect, Failure, Fault};
 use rules::compliance::Topic;
 use serde_json::{Value, json};
 
@@ -130,7 +130,7 @@ async fn messages_finished_in_time_are_not_retried() {
     shop.untag(&[V2]);
     shop.ports
         .faults
-        .once(|call| call.name == "tag" && call.subject == arn(V2), Fault::Waits(ports::memory::Gate::default()));
+        .once(|call| call.name == "tag" && call.subject == arn(V2), Fault::Waits(ports_memory::Gate::default()));
     let events = [change(&shop, "mesh/bank"), change(&shop, V2)];
     let deadline = Deadline::after(Duration::from_secs(20));
     let answer = shop.start().await.answer_by(&batch(&events), deadline).await.unwrap();

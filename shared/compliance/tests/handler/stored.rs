@@ -1,7 +1,7 @@
 //! Stored state: unreadable records, and unsent notices.
 
-use ports::memory::{Failure, Fault};
 use ports::{Note, StateStore as _};
+use ports_memory::{Failure, Fault};
 use rules::compliance::Topic;
 use serde_json::{Value, json};
 
@@ -58,7 +58,7 @@ async fn notice_survives_a_failure_of_sns() {
         for failure in [Failure::Unavailable, Failure::Throttled, Failure::Denied] {
             let shop = Shop::with(Topic::Tags, policy);
             shop.untag(&[V2]);
-            shop.ports.faults.once(|call| call.name == "notify", Fault::Fails(failure, ports::memory::Effect::NotDone));
+            shop.ports.faults.once(|call| call.name == "notify", Fault::Fails(failure, ports_memory::Effect::NotDone));
             let answer = shop.start().await.scheduled_run().await.unwrap();
             let kept = answer["decisions"].as_array().unwrap().iter().find(|line| line["reason"] == "NotNotified");
             assert_eq!(kept.unwrap()["facts"]["owed"], 1, "{answer:#}");

@@ -1,7 +1,7 @@
 //! Tags: repairs, holds and their reasons.
 
 use ports::KillSwitch;
-use ports::memory::{Fault, Gate};
+use ports_memory::{Fault, Gate};
 use rules::compliance::Topic;
 use serde_json::json;
 

@@ -16,7 +16,7 @@ pub struct SystemKeys;
 impl KeyMaker for SystemKeys {
     fn make(&self, algorithm: &KeyAlgorithm, names: &SubjectNames) -> Result<FreshKey, PortError> {
         let mut pair = key_pair(algorithm)?;
-        let request = request(&pair, names);
+        let request = certificate_request(&pair, names);
         let key = private_key(&pair);
         pair.zeroize();
         Ok(FreshKey { key, request: request.map_err(|error| refused(algorithm, &error))? })
@@ -35,8 +35,12 @@ impl KeyMaker for SystemKeys {
     }
 }
 
-/// A new key pair.
-pub(crate) fn key_pair(algorithm: &KeyAlgorithm) -> Result<KeyPair, PortError> {
+/// Creates a key pair of this algorithm. RSA keys take a moment each.
+///
+/// # Errors
+///
+/// This program makes no keys of this algorithm, or the random number generator fails.
+pub fn key_pair(algorithm: &KeyAlgorithm) -> Result<KeyPair, PortError> {
     let pair = match algorithm {
         KeyAlgorithm::EcPrime256v1 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
         KeyAlgorithm::EcSecp384r1 => KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384),
@@ -50,13 +54,18 @@ pub(crate) fn key_pair(algorithm: &KeyAlgorithm) -> Result<KeyPair, PortError> {
     pair.map_err(|error| refused(algorithm, &error))
 }
 
-/// The private key as text.
-pub(crate) fn private_key(pair: &KeyPair) -> PrivateKey {
+/// The private key of a key pair, as text that is wiped after its use.
+#[must_use]
+pub fn private_key(pair: &KeyPair) -> PrivateKey {
     PrivateKey::new(Zeroizing::new(pair.serialize_pem()))
 }
 
-/// A certificate request, signed with its own key.
-pub(crate) fn request(pair: &KeyPair, names: &SubjectNames) -> Result<String, rcgen::Error> {
+/// A certificate request for these names, signed with its own key.
+///
+/// # Errors
+///
+/// A name is not valid in a certificate.
+pub fn certificate_request(pair: &KeyPair, names: &SubjectNames) -> Result<String, rcgen::Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     if let Some(common_name) = &names.common_name {

@@ -1,6 +1,6 @@
 //! The function is killed at every call, before and after its effect, and every call fails in every way.
 
-use ports::memory::{Call, Effect, Fault};
+use ports_memory::{Call, Effect, Fault};
 use serde_json::Value;
 
 use crate::toy::{RESOURCES, Shop, WANTED, failed};

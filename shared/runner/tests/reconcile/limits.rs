@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ports::memory::{Effect, Failure, Fault};
 use ports::{KillSwitch, Note, StateStore as _};
+use ports_memory::{Effect, Failure, Fault};
 use serde_json::json;
 
 use crate::toy::{RESOURCES, Shop, WANTED, failed, key};
@@ -93,8 +93,8 @@ async fn work_that_ran_out_of_time_is_delivered_again_and_the_rest_is_reported()
     let shop = Shop::new();
     let process = shop.start().await;
     // The router's document takes eight calls; the nodes' first call never ends.
-    let is_node = |call: &ports::memory::Call| call.name == "list tags of" && call.subject.contains("virtualNode");
-    shop.ports.faults.once(is_node, Fault::Waits(ports::memory::Gate::default()));
+    let is_node = |call: &ports_memory::Call| call.name == "list tags of" && call.subject.contains("virtualNode");
+    shop.ports.faults.once(is_node, Fault::Waits(ports_memory::Gate::default()));
     let answer = process.answer_within(&["routers", "nodes"], Duration::from_secs(30)).await.unwrap();
     assert_eq!(failed(&answer), ["nodes".to_owned()].into());
     assert_eq!(shop.owner(ROUTER).as_deref(), Some(WANTED));

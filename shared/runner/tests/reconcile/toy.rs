@@ -9,11 +9,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use mesh::name::MeshName;
 use policy::{Budget, Policy};
-use ports::memory::{Faults, MemoryPolicy, MemoryPorts};
 use ports::{
     BudgetWindow, BusEvent, Clock as _, Deadline, MeshReader as _, Notice, PortError, StateKey, StateStore as _,
     TagWriter as _, Urgency,
 };
+use ports_memory::{Faults, MemoryPolicy, MemoryPorts};
 use records::{ComplianceFacts, ComplianceObservation, DecisionEntry, Layout, Observation};
 use runner::events::Delivery;
 use runner::{

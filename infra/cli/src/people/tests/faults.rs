@@ -1,7 +1,7 @@
 //! The commands with failing calls: a clear message, the exit code, and no partial change.
 
-use ports::memory::{Effect, Failure, Fault};
 use ports::{PortErrorKind, StateKey};
+use ports_memory::{Effect, Failure, Fault};
 
 use super::super::error::Trouble;
 use super::{Shop, cart};
@@ -82,7 +82,7 @@ async fn without_the_state_table_nothing_is_written() {
         ] {
             let shop = shop().await;
             let (weights, journal) = (shop.weights(), shop.ports.state.journal_of(&StateKey::route(&cart())).len());
-            let of_state = |call: &ports::memory::Call| {
+            let of_state = |call: &ports_memory::Call| {
                 ["load", "begin", "finish", "note", "journal", "switch"].iter().any(|name| call.name.contains(name))
             };
             shop.ports.faults.whenever(of_state, Fault::Fails(failure, Effect::NotDone));

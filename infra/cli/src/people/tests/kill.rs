@@ -5,8 +5,8 @@ use decisions::weights::{DrillLayer, Receiver, Receivers};
 use drills::{Drill, DrillPhase, DrillPlan, DrilledRoute, MeshDrills, RequestAction};
 use jiff::SignedDuration;
 use policy::{ComeBack, Period};
-use ports::memory::{Effect, Failure, Fault};
 use ports::{StateKey, Stored};
+use ports_memory::{Effect, Failure, Fault};
 use records::{DrillsRecord, read_record, write_record};
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! Polling in virtual time, of a directory in memory.
 
-use ports::memory::{Call, Effect, Failure, Fault, Faults, MemoryInstances};
+use ports_memory::{Call, Effect, Failure, Fault, Faults, MemoryInstances};
 
 use super::*;
 

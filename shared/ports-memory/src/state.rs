@@ -4,7 +4,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Cell, Faults};
-use crate::{
+use ports::{
     Admission, Begin, Begun, BudgetView, BudgetWindow, Finish, JournalEntry, KillSwitch, Lease, Note, PortError,
     Refusal, Spend, StateKey, StateStore, StateView, StoreOutcome, Stored,
 };

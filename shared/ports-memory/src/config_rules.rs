@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 
 use super::{Cell, Faults};
-use crate::{ConfigItem, ConfigResource, ConfigRules, Evaluation, MOST_EVALUATIONS, PortError, PutAnswer, ResultToken};
+use ports::{ConfigItem, ConfigResource, ConfigRules, Evaluation, MOST_EVALUATIONS, PortError, PutAnswer, ResultToken};
 
 /// AWS Config in memory: stores the answers to its rules, and items by resource.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{Cell, Faults};
-use crate::{PortError, RefusedFinding, SecurityHub};
+use ports::{PortError, RefusedFinding, SecurityHub};
 
 /// Stores the imported findings by their ids.
 #[derive(Clone, Debug)]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures::future::join;
 use jiff::SignedDuration;
 use mesh::name::{ResourcePath, RouteId};
-use ports::memory::{Effect, Failure, Fault, Gate, MemoryMesh, MemoryPorts};
 use ports::{Clock, MeshReader, Notice, Notifier, PortErrorKind, RouteWrite, RouteWriter, Urgency, Written};
+use ports_memory::{Effect, Failure, Fault, Gate, MemoryMesh, MemoryPorts};
 use serde_json::json;
 
 fn id() -> RouteId {

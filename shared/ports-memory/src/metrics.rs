@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::{Cell, Faults};
-use crate::{MetricReader, MetricSeries, PortError, SeriesData};
+use ports::{MetricReader, MetricSeries, PortError, SeriesData};
 
 /// Metrics set by a test. The period of a series has no effect.
 #[derive(Clone, Debug)]

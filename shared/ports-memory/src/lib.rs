@@ -11,7 +11,7 @@
 
 mod alarms;
 mod cell;
-#[cfg(feature = "memory-certificates")]
+#[cfg(feature = "certificates")]
 pub mod certificates;
 mod clock;
 mod config_rules;
@@ -40,7 +40,7 @@ pub use security_hub::MemorySecurityHub;
 pub use state::MemoryState;
 
 /// The seed of the identifiers of certificates.
-#[cfg(feature = "memory-certificates")]
+#[cfg(feature = "certificates")]
 const SEED: u64 = 1;
 
 /// One of each port, with shared faults. Clones share all state.
@@ -71,7 +71,7 @@ pub struct MemoryPorts {
     /// The imported findings.
     pub security_hub: MemorySecurityHub,
     /// The certificate services.
-    #[cfg(feature = "memory-certificates")]
+    #[cfg(feature = "certificates")]
     pub certificates: certificates::CertificatePorts,
 }
 
@@ -82,7 +82,7 @@ impl MemoryPorts {
         let faults = Faults::default();
         let clock = ManualClock::at(now);
         Self {
-            #[cfg(feature = "memory-certificates")]
+            #[cfg(feature = "certificates")]
             certificates: certificates::CertificatePorts::new(&faults, &clock, SEED),
             clock,
             mesh: MemoryMesh::new(faults.clone()),

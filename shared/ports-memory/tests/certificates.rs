@@ -11,8 +11,8 @@ use ports::certificates::{
     CertificateStore, Eligibility, IdempotencyToken, Issuance, KeyAlgorithm, KeyMaker, Order, PrivateRequest,
     RenewalState, SigningAlgorithm, SubjectNames, Template,
 };
-use ports::memory::certificates::{CertificatePorts, PCA_TOKEN_LASTS, Validity};
-use ports::memory::{Effect, Failure, Fault, MemoryPorts};
+use ports_memory::certificates::{CertificatePorts, PCA_TOKEN_LASTS, Validity};
+use ports_memory::{Effect, Failure, Fault, MemoryPorts};
 
 const YEAR: SignedDuration = SignedDuration::from_hours(365 * 24);
 

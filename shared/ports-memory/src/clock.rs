@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::Clock;
+use ports::Clock;
 
 /// A clock that stands still until a test moves it. Clones share the time.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use mesh::resource::Resource;
 use mesh::spec::Spec;
 use mesh::validate;
 
-use crate::{PortError, PortErrorKind};
+use ports::{PortError, PortErrorKind};
 
 /// Accepts an update that the API accepts. What it refers to must exist, its spec must keep the rules of one resource, and
 /// it must break nothing that reaches it: the same functions decide as in the control plane.

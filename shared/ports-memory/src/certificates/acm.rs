@@ -7,13 +7,13 @@ use jiff::{SignedDuration, Timestamp};
 use super::entry::{CertificateEntry, EntryStatus, Made, Next};
 use super::numbers::Numbers;
 use super::{MemoryAuthorities, acm_rules};
-use crate::certificates::system_keys::{key_pair, private_key, request};
-use crate::certificates::{
+use crate::{ACCOUNT, Cell, Faults, ManualClock};
+use ports::certificates::{
     CertificateArn, CertificateKind, CertificateListed, CertificateStore, Chain, Eligibility, ExportedCertificate,
     IdempotencyToken, Import, PrivateRequest, StoredCertificate, SubjectNames,
 };
-use crate::memory::{ACCOUNT, Cell, Faults, ManualClock};
-use crate::{Clock, PortError, PortErrorKind};
+use ports::certificates::{certificate_request, key_pair, private_key};
+use ports::{Clock, PortError, PortErrorKind};
 
 /// The time for which ACM recognises an idempotency token.
 const ACM_TOKEN_LASTS: SignedDuration = SignedDuration::from_hours(1);
@@ -91,7 +91,7 @@ impl MemoryCertificates {
         let pair = key_pair(&request.key_algorithm).map_err(|error| error.message)?;
         let dns = std::iter::once(&request.common_name).chain(&request.other_names).cloned().collect();
         let names = SubjectNames { common_name: Some(request.common_name.clone()), dns, uris: Vec::new() };
-        let signing = self::request(&pair, &names).map_err(|error| error.to_string())?;
+        let signing = certificate_request(&pair, &names).map_err(|error| error.to_string())?;
         let chain = self.authorities.sign_for_acm(&request.authority, &signing, PRIVATE_LASTS)?;
         let facts = acm_rules::facts(&chain.leaf)?;
         Ok(Made { chain, key: private_key(&pair), facts })

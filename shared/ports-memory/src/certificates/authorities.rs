@@ -7,13 +7,13 @@ use jiff::{SignedDuration, Timestamp};
 use super::Validity;
 use super::numbers::{Numbers, in_pairs};
 use super::signer::Signer;
-use crate::certificates::system_keys::key_pair;
-use crate::certificates::{
+use crate::{ACCOUNT, Cell, Faults, ManualClock};
+use ports::certificates::key_pair;
+use ports::certificates::{
     Authority, AuthorityArn, AuthorityKind, AuthorityStatus, AuthorityUsage, CertificateAuthority, Chain,
     IdempotencyToken, Issuance, IssuedArn, KeyAlgorithm, Order, SigningAlgorithm, Template,
 };
-use crate::memory::{ACCOUNT, Cell, Faults, ManualClock};
-use crate::{Clock, PortError, PortErrorKind};
+use ports::{Clock, PortError, PortErrorKind};
 
 /// The time for which a private CA recognises an idempotency token.
 pub const PCA_TOKEN_LASTS: SignedDuration = SignedDuration::from_mins(5);

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use mesh::alarm::{Alarm, AlarmName, AlarmState, Contributor, MuteRule};
 
 use super::{Cell, Faults};
-use crate::{AlarmReader, PortError, PortErrorKind};
+use ports::{AlarmReader, PortError, PortErrorKind};
 
 /// Alarms set by a test.
 #[derive(Clone, Debug)]

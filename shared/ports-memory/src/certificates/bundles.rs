@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
-use crate::certificates::{Bundle, SecretBundles, SecretId, SecretVersions, Stage, StoredBundle, VersionId};
-use crate::memory::{ACCOUNT, Cell, Faults};
-use crate::{PortError, PortErrorKind};
+use crate::{ACCOUNT, Cell, Faults};
+use ports::certificates::{Bundle, SecretBundles, SecretId, SecretVersions, Stage, StoredBundle, VersionId};
+use ports::{PortError, PortErrorKind};
 
 /// Secrets with their versions.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::acm_rules::Facts;
-use crate::certificates::{
+use ports::certificates::{
     CertificateArn, CertificateKind, CertificateListed, CertificateStatus, Chain, Eligibility, PrivateKey,
     PrivateRequest, Renewal, RenewalState, StoredCertificate,
 };

@@ -10,7 +10,7 @@ use mesh::spec::{RouteSpec, Spec, Violation};
 use serde_json::{Map, Value, json};
 
 use super::{Cell, Faults};
-use crate::{
+use ports::{
     MeshReader, MeshWrite, MeshWriter, PortError, PortErrorKind, ResourceRef, RouteWrite, RouteWriter, TagWriter,
     VirtualGatewayWrite, VirtualNodeWrite, Written,
 };

@@ -8,7 +8,7 @@ use rcgen::{
 };
 
 use super::Validity;
-use crate::certificates::{Chain, Template};
+use ports::certificates::{Chain, Template};
 
 /// The key of an authority with the certificate that it signs under.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::{DeniedCalls, PortError, PortErrorKind};
+use ports::{DeniedCalls, PortError, PortErrorKind};
 
 /// The faults of the in-memory ports. Every call of every port that shares this handle passes through it: it is
 /// counted, named and, if a rule applies, made to fail.

@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use mesh::certificates::Fingerprint;
 use policy::HostPort;
 
-use crate::certificates::HandshakeProbe;
-use crate::memory::{Cell, Faults};
-use crate::{PortError, PortErrorKind};
+use crate::{Cell, Faults};
+use ports::certificates::HandshakeProbe;
+use ports::{PortError, PortErrorKind};
 
 /// Servers set by a test: by address, the leaf that each presents.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Faults;
-use crate::PortError;
+use ports::PortError;
 
 /// The state behind one in-memory port, reached only through the faults. Clones share it.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use super::{Cell, Faults};
-use crate::{InstanceAttributes, InstanceDirectory, PortError, PortErrorKind};
+use ports::{InstanceAttributes, InstanceDirectory, PortError, PortErrorKind};
 
 /// Cloud Map in memory: services with instances that are healthy or not.
 #[derive(Clone, Debug)]

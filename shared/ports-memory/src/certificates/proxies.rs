@@ -1,8 +1,8 @@
 use async_trait::async_trait;
 
-use crate::PortError;
-use crate::certificates::{ProxyEvidence, ProxyReport, ProxyStream, UnknownProxies};
-use crate::memory::{Cell, Faults};
+use crate::{Cell, Faults};
+use ports::PortError;
+use ports::certificates::{ProxyEvidence, ProxyReport, ProxyStream, UnknownProxies};
 
 /// Streams and unknown proxies, set by a test.
 #[derive(Clone, Debug)]

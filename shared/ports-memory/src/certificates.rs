@@ -28,7 +28,7 @@ pub use bundles::MemoryBundles;
 pub use probe::MemoryProbe;
 pub use proxies::MemoryProxies;
 
-use crate::certificates::SystemKeys;
+use ports::certificates::SystemKeys;
 
 use super::{Faults, ManualClock};
 

@@ -6,7 +6,7 @@ use x509_parser::pem::Pem;
 use x509_parser::public_key::PublicKey;
 
 use super::numbers::in_pairs;
-use crate::certificates::{Chain, KeyAlgorithm, PrivateKey};
+use ports::certificates::{Chain, KeyAlgorithm, PrivateKey};
 
 /// The properties of a certificate that ACM uses.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{Cell, Faults};
-use crate::{FunctionAnswer, FunctionInvoker, PortError, PortErrorKind};
+use ports::{FunctionAnswer, FunctionInvoker, PortError, PortErrorKind};
 
 /// Functions with answers that a test sets.
 #[derive(Clone, Debug)]
