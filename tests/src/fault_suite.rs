@@ -112,6 +112,8 @@ pub struct Lasted {
     pub met: usize,
     /// The number of pages after each run.
     pub pages: Vec<usize>,
+    /// The subjects of the pages.
+    pub subjects: Vec<String>,
     /// The runs that met the fault and that no alarm of the template reports: they neither fail nor count
     /// a denied call.
     pub unseen: usize,
@@ -178,7 +180,14 @@ pub async fn lasting<S: Scene>(
         .map(|(number, operation, fault)| async move {
             let scene = set(number.to_string()).await;
             let way = scene.way();
-            let mut lasted = Lasted { operation: operation.to_owned(), fault, met: 0, pages: Vec::new(), unseen: 0 };
+            let mut lasted = Lasted {
+                operation: operation.to_owned(),
+                fault,
+                met: 0,
+                pages: Vec::new(),
+                subjects: Vec::new(),
+                unseen: 0,
+            };
             for _ in 0..runs {
                 let mut function = scene.build().with_time(INVOCATION).start().await;
                 way.inject_always(operation, fault);
@@ -193,6 +202,7 @@ pub async fn lasting<S: Scene>(
                 // Leases expire in that time, too.
                 scene.pass(every).await;
             }
+            lasted.subjects = way.pages();
             let answers = config_answers(way);
             assert!(answers.is_subset(undisturbed), "{operation} {fault:?}: AWS Config received {answers:?}");
             lasted
@@ -200,6 +210,37 @@ pub async fn lasting<S: Scene>(
         .buffer_unordered(CONCURRENT_FIXTURES)
         .collect()
         .await
+}
+
+/// One fault of each class of errors.
+const CLASSES: [Fault; 6] =
+    [Fault::Throttle, Fault::InternalError, Fault::NoAnswer, Fault::ExpiredToken, Fault::Denied, Fault::Malformed];
+
+/// Checks that a fault of any class that lasts for `runs` runs at any operation pages, and that no page is sent twice. Other
+/// signals report faults at operations that `carries_pages` names. The classes in the variable `FAULT_CLASSES`, as in
+/// `Denied,Throttle`, replace all of them.
+pub async fn lasting_pages<S: Scene>(
+    set: impl AsyncFn(String) -> S,
+    carries_pages: fn(&str) -> bool,
+    every: SignedDuration,
+    runs: usize,
+) {
+    let found = operations(&set("operations".to_owned()).await).await;
+    let chosen: Vec<&str> = found.iter().map(String::as_str).filter(|operation| !carries_pages(operation)).collect();
+    let wanted = std::env::var("FAULT_CLASSES").ok();
+    let is_wanted =
+        |fault: &Fault| wanted.as_ref().is_none_or(|wanted| wanted.split(',').any(|one| one == format!("{fault:?}")));
+    let faults: Vec<Fault> = CLASSES.into_iter().filter(is_wanted).collect();
+    let lasted = lasting(set, &chosen, &faults, every, runs).await;
+    let is_wrong = |one: &&Lasted| {
+        let subjects: BTreeSet<&String> = one.subjects.iter().collect();
+        one.met > 0 && (subjects.is_empty() || subjects.len() < one.subjects.len())
+    };
+    let wrong: Vec<String> = lasted.iter().filter(is_wrong).map(|one| format!("{one:?}")).collect();
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), lasted.len(), wrong.join("\n"));
+    for one in &lasted {
+        println!("{} {:?}: met {}, {:?}", one.operation, one.fault, one.met, one.subjects);
+    }
 }
 
 /// The operations of one undisturbed run, without duplicates.
@@ -215,7 +256,7 @@ fn assert_one_page_a_day(lasted: &[Lasted], every: SignedDuration, runs: usize, 
     let runs = i32::try_from(runs).unwrap();
     let days = usize::try_from((every * runs).as_hours() / 24).unwrap().max(1);
     let mut wrong = Vec::new();
-    for one @ Lasted { operation, fault, met, pages, unseen } in lasted {
+    for one @ Lasted { operation, fault, met, pages, unseen, subjects: _ } in lasted {
         let sent = pages.last().copied().unwrap_or_default();
         let is_enough = !must_page(operation) || sent == days;
         let is_silent = *fault == Fault::Denied && *unseen > 0;

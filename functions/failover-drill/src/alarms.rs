@@ -11,7 +11,11 @@ use jiff::Timestamp;
 use mesh::alarm::{Alarm, AlarmName, AlarmState};
 use policy::FailoverPolicy;
 use ports::{AlarmReader, PortError, PortErrorKind};
+use runner::FailureRun;
 use tokio::sync::Mutex;
+
+/// The target of failed reads of mute rules.
+const MUTE_RULES: &str = "alarm mute rules";
 
 /// How deep children of composite alarms are read.
 const MAX_ROUNDS: usize = 5;
@@ -43,6 +47,7 @@ impl Alarms {
 /// Reads the alarms. `known` has the tags of earlier invocations: they hardly ever change, and cost a call each.
 pub(crate) async fn read(
     port: &dyn AlarmReader,
+    failures: &FailureRun,
     known: &Mutex<AlarmTags>,
     plan: &DrillPlan,
     policy: &FailoverPolicy,
@@ -67,12 +72,18 @@ pub(crate) async fn read(
     }
     let mut alarms: Vec<Alarm> = alarms.into_values().collect();
     let rules = match rules {
-        Ok(rules) => rules,
+        Ok(rules) => {
+            failures.succeeded(MUTE_RULES);
+            rules
+        }
         // An alarm with an unknown mute would count as usable until the next run.
         Err(error) if error.kind.may_heal() => return Err(error),
         // An endpoint without mute rules, or a role without the permission: a mute stops an alarm's actions, and not its
         // state, by which a drill is judged.
         Err(error) => {
+            if error.kind == PortErrorKind::Denied {
+                failures.failed(MUTE_RULES, &error);
+            }
             tracing::warn!(%error, "failed to read alarm mute rules; alarms of a drill count as not muted");
             Vec::new()
         }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use decisions::failover::{HoldReason, LayerRefusal, Memory, NotDrained, Rehearsal, RehearsedRoute, stuck_in_alarm};
-use decisions::weights::{Blocker, LayerKind};
+use decisions::weights::{Blocker, LayerEnd, LayerKind, StoredLayers};
 use drills::{
-    AlarmReading, DrainedSplit, Drill, DrillFacts, DrillPlan, DrillTraffic, Load, Occupied, Proxies, RouteLayer,
-    RouteObservation,
+    AlarmReading, DrainedSplit, Drill, DrillFacts, DrillPlan, DrillTraffic, DrillVerdict, Load, Occupied, Proxies,
+    RouteLayer, RouteObservation,
 };
 use mesh::alarm::AlarmName;
 use mesh::name::{MeshName, VirtualNodeName};
@@ -70,6 +70,7 @@ fn observation(route: &RehearsedRoute, drill: Option<&Drill>) -> RouteObservatio
     });
     let layer = layer.or(unsettled);
     let ended = record.and_then(|record| record.layers.end_of(LayerKind::Drill, id));
+    let verdict = ended.or_else(|| begun_layers(route)?.end_of(LayerKind::Drill, id)).and_then(own_verdict);
     let ended = ended.map(|end| Occupied { code: end.reason.code().to_owned(), why: end.reason.to_string() });
     let (occupied, drained) = match &route.drained {
         _ if layer.is_some() => (None, DrainedSplit::Drained),
@@ -84,14 +85,26 @@ fn observation(route: &RehearsedRoute, drill: Option<&Drill>) -> RouteObservatio
         split: route.route.split.clone(),
         layer,
         occupied,
+        verdict,
         drained,
     }
+}
+
+/// The layers of a write without a recorded end.
+fn begun_layers(route: &RehearsedRoute) -> Option<&StoredLayers> {
+    let Memory::Record(stored) = &route.route.memory else { return None };
+    stored.intent.as_ref()?.layers.as_deref()
+}
+
+/// The verdict that this function has stored with the end of its layer.
+fn own_verdict(end: &LayerEnd) -> Option<DrillVerdict> {
+    serde_json::from_value(end.verdict.clone()?).ok()
 }
 
 /// The layer of a write without a recorded end: it counts until the route's document is settled.
 fn unsettled(route: &RehearsedRoute, drill: Option<&Drill>) -> Option<RouteLayer> {
     let Memory::Record(stored) = &route.route.memory else { return None };
-    let begun = stored.intent.as_ref()?.layers.as_ref()?;
+    let begun = begun_layers(route)?;
     let id = drill.map(|drill| drill.id.as_str()).unwrap_or_default();
     let layers = [stored.layers.drill.as_ref(), begun.drill.as_ref()];
     let own = layers.into_iter().flatten().find(|layer| layer.id == id)?;
@@ -148,7 +161,7 @@ pub(crate) fn proxies(mesh: &MeshName, read: Result<ProxyReport, PortError>) -> 
     }
     let own: Vec<&ProxyStream> = report.streams.iter().filter(|stream| stream.proxy.mesh() == mesh).collect();
     if own.is_empty() {
-        return Proxies::Outstanding { why: "no proxy of the mesh is connected".to_owned() };
+        return Proxies::NoneConnected;
     }
     match own.iter().find(|stream| !stream.up_to_date) {
         None => Proxies::UpToDate,

@@ -256,9 +256,11 @@ fn planned(
             since: pass.now,
             restore_by: *restore_by,
         }),
-        RouteStep::Restore { drill, by_steps, .. } => LayerChange::DrillEnd {
+        RouteStep::Restore { drill, by_steps, verdict, .. } => LayerChange::DrillEnd {
             id: drill.clone(),
             reason: EndReason::DrillEnded,
+            // A verdict has only string keys, so this cannot fail.
+            verdict: verdict.as_ref().and_then(|verdict| serde_json::to_value(verdict).ok()),
             come_back: if *by_steps { ComeBack::Steps } else { ComeBack::AtOnce },
         },
     };
@@ -294,8 +296,8 @@ impl Reconcile for MeshTarget<'_> {
     type Decision = DrillDecision;
     type Plan = DrillChange;
     type Done = RouteWritten;
-    // The start, the writes, and the phase after them.
-    const ROUNDS: usize = 3;
+    // The start, the drain, a restore at once, and the end.
+    const ROUNDS: usize = 5;
     const BEGUN: Layout = Layout::Flat;
     const DECIDED: Layout = Layout::Flat;
 
@@ -322,10 +324,15 @@ impl Reconcile for MeshTarget<'_> {
             Step::None | Step::WouldBegin | Step::Begin { .. } => Vec::new(),
         };
         let code = decision.reason.code();
+        let is_restore = decision.is_restore();
         let routes: Vec<_> = steps.iter().filter_map(|step| self.route_case(pass, seen, step, code)).collect();
-        let mut cases = vec![self.mesh_case(pass, seen, decision)];
-        cases.extend(routes);
-        cases
+        let mesh = self.mesh_case(pass, seen, decision);
+        // A drain needs a stored deadline. A restore waits for nothing, and the route's document has the verdict.
+        if is_restore {
+            routes.into_iter().chain([mesh]).collect()
+        } else {
+            std::iter::once(mesh).chain(routes).collect()
+        }
     }
 
     // 5. Execute
@@ -339,7 +346,10 @@ impl Reconcile for MeshTarget<'_> {
         let written = match plan {
             DrillChange::Begin { .. } => Ok(RouteWritten { written: None, is_tagged: true }),
             DrillChange::Route { route, version, write } => match seen.routes.get(route) {
-                Some(data) => steps::write(self.ports.routes.as_ref(), route, data, *version, write).await,
+                Some(data) => {
+                    let (routes, failures) = (self.ports.routes.as_ref(), self.context.failures);
+                    steps::write(routes, failures, route, data, *version, write).await
+                }
                 None => Ok(RouteWritten { written: Some(Written::Superseded), is_tagged: true }),
             },
         };
@@ -348,11 +358,16 @@ impl Reconcile for MeshTarget<'_> {
 
     fn conclude(
         &self,
-        _: &Pass<'_>,
+        pass: &Pass<'_>,
         decision: &CaseDecision<DrillDecision, DrillChange>,
         done: &Result<RouteWritten, PortError>,
         record: &mut DrillDocument,
     ) -> Outcome {
+        let target = format!("weights of {}", decision.entry.resource);
+        match done {
+            Ok(_) => pass.run.failures().succeeded(&target),
+            Err(error) => pass.run.failures().failed(&target, error),
+        }
         let RouteWritten { written, is_tagged } = match done {
             Ok(done) => done,
             // Whether the write was executed is not known. The document has the intent.

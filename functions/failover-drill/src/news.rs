@@ -45,13 +45,14 @@ pub(crate) fn messages(mesh: &MeshName, news: &DrillNews, now: Timestamp) -> Vec
 
 /// The measurements of a drill. Data that is missing has its reason, and is never 0.
 pub(crate) fn measured(end: &DrillEnd) -> Value {
-    let DrillEnd { acknowledged_after, restored_after, traffic, .. } = end;
+    let DrillEnd { acknowledged_after, restored_after, restore_acknowledged_after, traffic, .. } = end;
     json!({
         "requests": traffic.as_ref().map(drills::DrillTraffic::requests),
         "failures": traffic.as_ref().map(drills::DrillTraffic::failures),
         "traffic": traffic,
         "acknowledgedAfterSeconds": acknowledged_after,
         "restoredAfterSeconds": restored_after,
+        "restoreAcknowledgedAfterSeconds": restore_acknowledged_after,
     })
 }
 

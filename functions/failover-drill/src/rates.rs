@@ -10,6 +10,7 @@ use mesh::alarm::{MetricTerm, MetricUse};
 use mesh::name::{MeshName, VirtualNodeName};
 use policy::Policy;
 use ports::{MetricReader, MetricSeries, SeriesData};
+use runner::FailureRun;
 
 use crate::alarms::Alarms;
 
@@ -33,6 +34,34 @@ pub(crate) struct RateRequest<'a> {
     pub(crate) now: Timestamp,
 }
 
+/// The metrics, and the failed calls of the invocation: a rate that cannot be read ends no run, and pages if it lasts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Metrics<'a> {
+    pub(crate) port: &'a dyn MetricReader,
+    pub(crate) failures: &'a FailureRun,
+}
+
+impl Metrics<'_> {
+    async fn read(
+        &self,
+        series: &[MetricSeries],
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<SeriesData>, String> {
+        const TARGET: &str = "metrics";
+        match self.port.read(series, from, until).await {
+            Ok(data) => {
+                self.failures.succeeded(TARGET);
+                Ok(data)
+            }
+            Err(error) => {
+                self.failures.failed(TARGET, &error);
+                Err(error.to_string())
+            }
+        }
+    }
+}
+
 /// The rate of one node.
 #[derive(Clone, Copy)]
 struct Rate {
@@ -41,7 +70,7 @@ struct Rate {
 }
 
 /// Reads the rates. A rate that cannot be read makes the load unknown, with the reason.
-pub(crate) async fn read(port: &dyn MetricReader, alarms: &Alarms, policy: &Policy, request: RateRequest<'_>) -> Load {
+pub(crate) async fn read(port: &Metrics<'_>, alarms: &Alarms, policy: &Policy, request: RateRequest<'_>) -> Load {
     match try_read(port, alarms, policy, request).await {
         Ok(load) => load,
         Err(why) => Load::Unknown { why },
@@ -49,7 +78,7 @@ pub(crate) async fn read(port: &dyn MetricReader, alarms: &Alarms, policy: &Poli
 }
 
 async fn try_read(
-    port: &dyn MetricReader,
+    port: &Metrics<'_>,
     alarms: &Alarms,
     policy: &Policy,
     request: RateRequest<'_>,
@@ -67,7 +96,7 @@ async fn try_read(
     let series: Vec<MetricSeries> =
         nodes.iter().map(|node| requests(alarms, policy, request.mesh, node, PERIOD)).collect::<Result<_, _>>()?;
     let from = request.now - request.lookback.max(PRESENT);
-    let data = port.read(&series, from, request.now).await.map_err(|error| error.to_string())?;
+    let data = port.read(&series, from, request.now).await?;
     let mut rates = BTreeMap::new();
     for (node, data) in nodes.into_iter().zip(data) {
         let points = match data {
@@ -105,7 +134,7 @@ fn rate(points: &[(Timestamp, f64)], now: Timestamp) -> Rate {
 /// Reads the requests, failures and peaks of the receivers in whole minutes of `from..until`. What cannot be read is missing,
 /// with the reason, and never 0.
 pub(crate) async fn traffic(
-    port: &dyn MetricReader,
+    port: &Metrics<'_>,
     alarms: &Alarms,
     policy: &Policy,
     (mesh, receivers): (&MeshName, &BTreeSet<VirtualNodeName>),
@@ -124,11 +153,8 @@ pub(crate) async fn traffic(
         let failures = query(failures(alarms, policy, mesh, node, TRAFFIC_PERIOD));
         numbers.push((node, requests, failures));
     }
-    let data = if queries.is_empty() || until <= from {
-        Ok(Vec::new())
-    } else {
-        port.read(&queries, from, until).await.map_err(|error| error.to_string())
-    };
+    let data =
+        if queries.is_empty() || until <= from { Ok(Vec::new()) } else { port.read(&queries, from, until).await };
     let minute = SignedDuration::from_secs(i64::from(TRAFFIC_PERIOD));
     let points = |number: &Result<usize, String>| -> Result<Vec<f64>, String> {
         let number = number.clone()?;

@@ -9,6 +9,7 @@ use mesh::change::Change;
 use mesh::name::RouteId;
 use mesh::resource::RouteData;
 use ports::{PortError, PortErrorKind, RouteWrite, RouteWriter, Written};
+use runner::FailureRun;
 
 /// How long the tag may delay the end of a change. It is a second copy of the restore point.
 const TAG_WITHIN: Duration = Duration::from_secs(1);
@@ -25,6 +26,7 @@ pub(crate) struct RouteWritten {
 /// Writes the weights, with the version that was read, and the tag. A tag that cannot be written does not fail the step.
 pub(crate) async fn write(
     routes: &dyn RouteWriter,
+    failures: &FailureRun,
     id: &RouteId,
     route: &RouteData,
     version: u64,
@@ -35,7 +37,7 @@ pub(crate) async fn write(
         match &write.tag {
             TagChange::Set(value) => {
                 let tags = BTreeMap::from([(RESTORE_TAG.to_owned(), value.clone())]);
-                in_time(id, routes.tag(&arn, &tags)).await
+                in_time(id, failures, routes.tag(&arn, &tags)).await
             }
             TagChange::Keep | TagChange::Clear => true,
         }
@@ -48,7 +50,7 @@ pub(crate) async fn write(
     };
     // The tag goes after the weights: without it, a lost table could not restore them.
     let is_cleared = match &write.tag {
-        TagChange::Clear if is_done => in_time(id, routes.untag(&arn, &[RESTORE_TAG.to_owned()])).await,
+        TagChange::Clear if is_done => in_time(id, failures, routes.untag(&arn, &[RESTORE_TAG.to_owned()])).await,
         TagChange::Clear | TagChange::Keep | TagChange::Set(_) => true,
     };
     Ok(RouteWritten { written, is_tagged: is_set && is_cleared })
@@ -81,10 +83,15 @@ async fn weights(
 }
 
 /// Whether a tag was written in time. Later runs of route-failover write it again.
-async fn in_time(id: &RouteId, call: impl Future<Output = Result<(), PortError>>) -> bool {
+async fn in_time(id: &RouteId, failures: &FailureRun, call: impl Future<Output = Result<(), PortError>>) -> bool {
+    let target = format!("restore tag of {id}");
     match tokio::time::timeout(TAG_WITHIN, call).await {
-        Ok(Ok(())) => true,
+        Ok(Ok(())) => {
+            failures.succeeded(&target);
+            true
+        }
         Ok(Err(error)) => {
+            failures.failed(&target, &error);
             tracing::warn!(%error, route = %id, "failed to write restore tag");
             false
         }

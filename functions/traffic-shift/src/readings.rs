@@ -15,6 +15,9 @@ use runner::FailureRun;
 
 use crate::Ports;
 
+/// The target of failed reads of mute rules. An endpoint without mute rules is no failure.
+const MUTE_RULES: &str = "alarm mute rules";
+
 /// The depth to which children of composite alarms are read.
 const DEEPEST: usize = 5;
 
@@ -30,7 +33,7 @@ pub(crate) async fn alarms(
     now: Timestamp,
 ) -> SourceReading<Vec<Alarm>> {
     const TARGET: &str = "alarms";
-    match read_alarms(ports, rollout, policy, now).await {
+    match read_alarms(ports, failures, rollout, policy, now).await {
         Ok(alarms) => {
             failures.succeeded(TARGET);
             SourceReading::Known(alarms)
@@ -44,6 +47,7 @@ pub(crate) async fn alarms(
 
 async fn read_alarms(
     ports: &Ports,
+    failures: &FailureRun,
     rollout: &Rollout,
     policy: &Policy,
     now: Timestamp,
@@ -83,13 +87,19 @@ async fn read_alarms(
     alarms.retain(|alarm| wanted.contains(&alarm.name));
     match rules {
         Ok(rules) => {
+            failures.succeeded(MUTE_RULES);
             for alarm in &mut alarms {
                 let rule = rules.iter().find(|rule| rule.alarms.contains(&alarm.name));
                 alarm.mute_rule = rule.map(|rule| rule.name.clone());
             }
         }
         // No alarm counts as muted then, so that it fails the rollout.
-        Err(error) => tracing::warn!(%error, "failed to read alarm mute rules; alarms of a rollout count as not muted"),
+        Err(error) => {
+            if error.kind.may_heal() || error.kind == PortErrorKind::Denied {
+                failures.failed(MUTE_RULES, &error);
+            }
+            tracing::warn!(%error, "failed to read alarm mute rules; alarms of a rollout count as not muted");
+        }
     }
     Ok(alarms)
 }

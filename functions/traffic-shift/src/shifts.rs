@@ -221,11 +221,16 @@ impl Reconcile for Shift<'_> {
 
     fn conclude(
         &self,
-        _: &Pass<'_>,
+        pass: &Pass<'_>,
         decision: &CaseDecision<ShiftDecision, ShiftPlan>,
         done: &Result<Done, PortError>,
         record: &mut ShiftRecord,
     ) -> Outcome {
+        let target = format!("weights of {}", decision.entry.resource);
+        match done {
+            Ok(_) => pass.run.failures().succeeded(&target),
+            Err(error) => pass.run.failures().failed(&target, error),
+        }
         let CaseAction::Change { plan, .. } = &decision.action else { return Outcome::AlreadyInPlace };
         let applied = |version: Option<u64>| {
             let mut then = plan.0.then.clone();

@@ -7,6 +7,10 @@
 //! | confirming | proxies | 2 minutes: restoring, `INTERRUPTED` |
 //! | running | anything red: restoring, `FAILED` or `INTERRUPTED` | duration: restoring, `SUCCEEDED` |
 //! | restoring | one conditional write for each route that is still drained | none: pages from `restoreBy` on |
+//!
+//! A restore is written before the record with its verdict. The end of the layer on each route has the verdict, from which
+//! the next run resumes if the process is killed in between. A restored drill ends once the proxies have acknowledged the
+//! weights, or in the next run.
 
 use jiff::{SignedDuration, Timestamp};
 use mesh::name::{RouteId, VirtualNodeName};
@@ -15,7 +19,7 @@ use policy::{ComeBack, Policy};
 use crate::capacity::ReceiverLoad;
 use crate::checks;
 use crate::decision::{Decision, DrillNews, RouteStep, Step, Urgency};
-use crate::observation::{DrillFacts, Observation, Proxies};
+use crate::observation::{DrillFacts, Observation, Proxies, RouteObservation};
 use crate::outcome::DrillOutcome;
 use crate::reason::Reason;
 use crate::record::{Drill, DrillPhase, DrillVerdict, MeshDrills};
@@ -82,6 +86,7 @@ enum Next {
 impl Work<'_> {
     fn advance(&mut self, facts: &DrillFacts) -> (Step, Reason) {
         self.observe_traffic(facts);
+        self.resume_verdict(facts);
         let next = match self.drill.phase {
             DrillPhase::Checking => self.checking(facts),
             DrillPhase::Draining | DrillPhase::Confirming | DrillPhase::Running => self.active(facts),
@@ -98,6 +103,28 @@ impl Work<'_> {
                 self.has_ended = true;
                 (Step::None, reason)
             }
+        }
+    }
+
+    /// Takes over the verdict of a run that restored a route and was killed before it stored its record.
+    fn resume_verdict(&mut self, facts: &DrillFacts) {
+        if self.drill.verdict.is_some() || !self.drill.has_begun() {
+            return;
+        }
+        let own = |found: &&RouteObservation| self.drill.routes.iter().any(|drilled| drilled.route == found.route);
+        let verdict = facts.routes.iter().filter(own).find_map(|found| found.verdict.clone());
+        if let Some(verdict) = verdict {
+            self.decided(verdict);
+        }
+    }
+
+    /// Enters the verdict into the record. A failed drill pages.
+    fn decided(&mut self, verdict: DrillVerdict) {
+        let (outcome, reason) = (verdict.outcome, verdict.reason.clone());
+        self.drill.verdict = Some(verdict);
+        self.drill.enter(DrillPhase::Restoring, self.now);
+        if outcome == DrillOutcome::Failed {
+            self.news.push(phase_news(&self.drill, reason, Urgency::Page));
         }
     }
 
@@ -213,6 +240,7 @@ impl Work<'_> {
             Proxies::UpToDate => None,
             Proxies::NotReported if self.drill.since + PROPAGATION <= self.now => None,
             Proxies::NotReported => Some("the server does not report proxies".to_owned()),
+            Proxies::NoneConnected => Some("no proxy of the mesh is connected".to_owned()),
             Proxies::Outstanding { why } => Some(why.clone()),
         };
         match why {
@@ -238,11 +266,7 @@ impl Work<'_> {
 
     /// Decides the outcome, and restores the weights in the same run.
     fn restore(&mut self, outcome: DrillOutcome, reason: Reason, facts: &DrillFacts) -> Next {
-        self.drill.verdict = Some(DrillVerdict { outcome, reason: reason.clone(), at: self.now });
-        self.drill.enter(DrillPhase::Restoring, self.now);
-        if outcome == DrillOutcome::Failed {
-            self.news.push(phase_news(&self.drill, reason, Urgency::Page));
-        }
+        self.decided(DrillVerdict { outcome, reason, at: self.now });
         self.restoring(facts)
     }
 
@@ -250,6 +274,9 @@ impl Work<'_> {
         let open = self.routes(facts, true);
         let verdict = self.drill.verdict.clone();
         if open.is_empty() {
+            if let Some(why) = self.unacknowledged_restore(facts) {
+                return Next::Stays(Step::None, Reason::AwaitsProxies { why });
+            }
             // A drill in this phase has a verdict; without one it proved nothing.
             let known = verdict.map(|verdict| (verdict.outcome, verdict.reason));
             let (outcome, reason) = known.unwrap_or((DrillOutcome::Interrupted, Reason::Restoring { routes: open }));
@@ -262,7 +289,7 @@ impl Work<'_> {
         if let Some(Reason::DrilledNodeFailing { alarms }) = drilled_node(&self.drill, facts) {
             return Next::Stays(Step::None, Reason::AwaitsFailover { alarms });
         }
-        let succeeded = verdict.is_some_and(|verdict| verdict.outcome == DrillOutcome::Succeeded);
+        let succeeded = verdict.as_ref().is_some_and(|verdict| verdict.outcome == DrillOutcome::Succeeded);
         let by_steps = match self.drill.plan.come_back {
             ComeBack::AtOnce => false,
             ComeBack::Steps => succeeded,
@@ -272,8 +299,24 @@ impl Work<'_> {
             drill: self.drill.id.clone(),
             node: self.drill.plan.node.clone(),
             by_steps,
+            verdict: verdict.clone(),
         });
         Next::Stays(Step::Routes(steps.collect()), Reason::Restoring { routes: open })
+    }
+
+    /// Why the end of a restored drill waits. It waits in the run that restored the weights, and in no later one: the drill
+    /// has changed nothing any more.
+    fn unacknowledged_restore(&mut self, facts: &DrillFacts) -> Option<String> {
+        let is_first = self.drill.restored.is_none();
+        self.drill.restored.get_or_insert(self.now);
+        match &facts.proxies {
+            Proxies::UpToDate => {
+                self.drill.restore_acknowledged = Some(self.now);
+                None
+            }
+            Proxies::NotReported | Proxies::NoneConnected => None,
+            Proxies::Outstanding { why } => is_first.then(|| why.clone()),
+        }
     }
 
     /// The routes of the drill that are drained, or the ones that are not drained yet.

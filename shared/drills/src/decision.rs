@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::outcome::DrillOutcome;
 use crate::reason::Reason;
-use crate::record::{DrillEnd, DrillPhase, MeshDrills};
+use crate::record::{DrillEnd, DrillPhase, DrillVerdict, MeshDrills};
 
 /// The decision about the drills of a mesh.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +41,15 @@ impl Decision {
         }
     }
 
+    /// Whether weights are restored. Such writes come before the state is stored, and before any message.
+    #[must_use]
+    pub fn is_restore(&self) -> bool {
+        match &self.step {
+            Step::Routes(steps) => steps.iter().any(|step| matches!(step, RouteStep::Restore { .. })),
+            Step::None | Step::WouldBegin | Step::Begin { .. } => false,
+        }
+    }
+
     /// The virtual node of the drill, while it is active or at its end.
     #[must_use]
     pub fn node(&self) -> Option<&VirtualNodeName> {
@@ -69,7 +78,7 @@ pub enum Step {
         /// The news of the start.
         news: Vec<DrillNews>,
     },
-    /// Writes of weights, after the state is stored.
+    /// Writes of weights: drains after the state is stored, restores before it.
     Routes(Vec<RouteStep>),
 }
 
@@ -100,6 +109,9 @@ pub enum RouteStep {
         node: VirtualNodeName,
         /// Whether the node is handed to route-failover, which returns it in steps.
         by_steps: bool,
+        /// The verdict, which is stored with the weights because it is stored in the drill's record only after them.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        verdict: Option<DrillVerdict>,
     },
 }
 

@@ -67,6 +67,7 @@ pub(crate) fn facts(policy: &Policy) -> DrillFacts {
         split: before(),
         layer: None,
         occupied: None,
+        verdict: None,
         drained: DrainedSplit::To(drained()),
     };
     DrillFacts {
@@ -117,6 +118,7 @@ pub(crate) fn ended(outcome: DrillOutcome, reason: Reason, at: Timestamp) -> Dri
         ended: at,
         acknowledged_after: None,
         restored_after: None,
+        restore_acknowledged_after: None,
         peaks: BTreeMap::new(),
         traffic: None,
         routes: Vec::new(),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::capacity::Load;
 use crate::drill_plan::DrillPlan;
 use crate::reason::Reason;
-use crate::record::MeshDrills;
+use crate::record::{DrillVerdict, MeshDrills};
 use crate::traffic::DrillTraffic;
 
 /// One observation of a mesh. A recorded observation gives the same decision again.
@@ -103,6 +103,9 @@ pub struct RouteObservation {
     /// The other writer that holds the route, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub occupied: Option<Occupied>,
+    /// The verdict with which the drill's function restored the route, or began to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<DrillVerdict>,
     /// The split without the node, as a failover would make it now.
     pub drained: DrainedSplit,
 }
@@ -167,6 +170,8 @@ impl DrainedSplit {
 pub enum Proxies {
     /// Every connected proxy is up to date.
     UpToDate,
+    /// No proxy of the mesh is connected.
+    NoneConnected,
     /// A proxy is not up to date, or a replica cannot be read.
     Outstanding {
         /// The missing data.

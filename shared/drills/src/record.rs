@@ -79,6 +79,12 @@ pub struct Drill {
     /// Why the drill ends, once that is decided. It is never replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<DrillVerdict>,
+    /// When every route was first observed with its restored weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<Timestamp>,
+    /// When the proxies had acknowledged the restored weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_acknowledged: Option<Timestamp>,
     /// The highest request rate of each receiver during the drill, in requests a second.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub peaks: BTreeMap<VirtualNodeName, f64>,
@@ -195,6 +201,10 @@ pub struct DrillEnd {
     /// The seconds from the decision to restore to the restored weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_after: Option<i64>,
+    /// The seconds from the decision to restore to the acknowledgement of the restored weights by the proxies; unset if the
+    /// drill ended without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_acknowledged_after: Option<i64>,
     /// The highest request rate of each receiver, in requests a second.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub peaks: BTreeMap<VirtualNodeName, f64>,
@@ -272,7 +282,12 @@ impl DrillEnd {
         self.started?;
         let seconds =
             |seconds: Option<i64>| seconds.map_or_else(|| "not".to_owned(), |seconds| format!("after {seconds} s"));
-        let (acknowledged, restored) = (seconds(self.acknowledged_after), seconds(self.restored_after));
+        let acknowledged = seconds(self.acknowledged_after);
+        let restored = format!(
+            "{}, restore acknowledged {}",
+            seconds(self.restored_after),
+            seconds(self.restore_acknowledged_after)
+        );
         let Some(traffic) = &self.traffic else {
             return Some(format!("Requests: not known; acknowledged {acknowledged}, restored {restored}"));
         };
@@ -303,6 +318,7 @@ impl Drill {
     /// The result of the drill, with this outcome.
     pub(crate) fn end(&self, outcome: DrillOutcome, reason: Reason, now: Timestamp) -> DrillEnd {
         let seconds = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs();
+        let decided = self.verdict.as_ref().filter(|_| self.has_begun()).map(|verdict| verdict.at);
         DrillEnd {
             id: self.id.clone(),
             request: self.request.clone(),
@@ -313,7 +329,8 @@ impl Drill {
             started: self.started,
             ended: now,
             acknowledged_after: self.started.zip(self.acknowledged).map(|(from, to)| seconds(from, to)),
-            restored_after: self.verdict.as_ref().filter(|_| self.has_begun()).map(|verdict| seconds(verdict.at, now)),
+            restored_after: decided.map(|from| seconds(from, self.restored.unwrap_or(now))),
+            restore_acknowledged_after: decided.zip(self.restore_acknowledged).map(|(from, to)| seconds(from, to)),
             peaks: self.peaks.clone(),
             traffic: self.traffic.clone(),
             routes: self.routes.clone(),

@@ -101,6 +101,8 @@ fn accepted(
         verdict: None,
         peaks: std::collections::BTreeMap::new(),
         traffic: None,
+        restored: None,
+        restore_acknowledged: None,
     }
 }
 

@@ -1,10 +1,10 @@
 //! Evaluates the gates of a rollout: alarms and metrics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use decisions::failover::{AlarmTags, TargetAlarm, alarm_targets, muted_by};
 use jiff::{SignedDuration, Timestamp};
-use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState};
+use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, CompositeRule};
 use mesh::certificates::SourceReading;
 use mesh::name::VirtualNodeName;
 use policy::{ErrorRatioGate, LatencyGate, MetricGate, Policy};
@@ -16,6 +16,9 @@ use crate::record::RolloutRecord;
 
 /// The period of the series. Only whole periods count.
 pub(crate) const PERIOD: SignedDuration = SignedDuration::from_secs(60);
+
+/// The begin of the names of alarm gates.
+const ALARM: &str = "alarm ";
 
 /// The result of all gates together.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +52,7 @@ pub(crate) fn evaluate_alarms(record: &mut RolloutRecord, facts: &Facts, policy:
             }
         }
     }
-    let summary = summary(&results);
+    let summary = summary(&results, &facts.alarms);
     record.gates.retain(|name, _| !name.starts_with("alarm"));
     record.gates.extend(results);
     summary
@@ -72,7 +75,7 @@ pub(crate) fn evaluate(
         let counted = counted(before.as_ref(), result, text, gate.fail_after.unwrap_or(1), now);
         record.gates.insert(name, counted);
     }
-    summary(&record.gates)
+    summary(&record.gates, &facts.alarms)
 }
 
 /// Counts a failed evaluation, at most one per period. The gate fails at the limit, and has no result below it.
@@ -95,10 +98,30 @@ fn counted(before: Option<&GateRecord>, result: GateResult, text: String, limit:
     }
 }
 
-fn summary(gates: &BTreeMap<String, GateRecord>) -> Gates {
+fn summary(gates: &BTreeMap<String, GateRecord>, alarms: &SourceReading<Vec<Alarm>>) -> Gates {
+    let alarms: &[Alarm] = match alarms {
+        SourceReading::Known(alarms) => alarms,
+        SourceReading::Unread(_) => &[],
+    };
     let texts = |result: GateResult| {
-        let found = gates.iter().filter(|(_, gate)| gate.result == result);
-        found.map(|(name, gate)| format!("{name}: {}", gate.text)).collect::<Vec<_>>()
+        let found: BTreeMap<&str, &GateRecord> =
+            gates.iter().filter(|(_, gate)| gate.result == result).map(|(name, gate)| (name.as_str(), gate)).collect();
+        let below: BTreeMap<&str, BTreeSet<&str>> =
+            found.keys().map(|name| (*name, children_in(&found, alarms, name))).collect();
+        // Alarms that include each other have no root, so each of them is named.
+        let includes = |one: &str, other: &str| below.get(one).is_some_and(|children| children.contains(other));
+        let is_root = |name: &str| !found.keys().any(|other| includes(other, name) && !includes(name, other));
+        let roots = found.iter().filter(|(name, _)| is_root(name));
+        roots
+            .map(|(name, gate)| {
+                let more = match below.get(name).map_or(0, BTreeSet::len) {
+                    0 => String::new(),
+                    1 => ", and 1 alarm that it includes".to_owned(),
+                    count => format!(", and {count} alarms that it includes"),
+                };
+                format!("{name}: {}{more}", gate.text)
+            })
+            .collect::<Vec<_>>()
     };
     let (failed, unknown) = (texts(GateResult::Fail), texts(GateResult::Unknown));
     if !failed.is_empty() {
@@ -108,6 +131,24 @@ fn summary(gates: &BTreeMap<String, GateRecord>) -> Gates {
     } else {
         Gates::Pass
     }
+}
+
+/// The gates of alarms that a composite alarm includes at any depth, of the given ones.
+fn children_in<'a>(gates: &BTreeMap<&'a str, &GateRecord>, alarms: &[Alarm], gate: &str) -> BTreeSet<&'a str> {
+    let Some(root) = gate.strip_prefix(ALARM) else { return BTreeSet::new() };
+    let (mut found, mut open) = (BTreeSet::new(), vec![root.to_owned()]);
+    while let Some(name) = open.pop() {
+        let composite = alarms.iter().find(|alarm| alarm.name.as_str() == name).map(|alarm| &alarm.source);
+        let Some(AlarmSource::Composite(rule)) = composite else { continue };
+        // A rule that cannot be parsed names no alarm here: each alarm is listed on its own then.
+        let Ok(rule) = CompositeRule::parse(rule) else { continue };
+        for child in rule.alarms() {
+            if child.as_str() != root && found.insert(child.to_string()) {
+                open.push(child.to_string());
+            }
+        }
+    }
+    gates.keys().filter(|name| name.strip_prefix(ALARM).is_some_and(|name| found.contains(name))).copied().collect()
 }
 
 fn metric_name(number: usize, gate: &MetricGate) -> String {

@@ -2,7 +2,7 @@
 //! passes does not page.
 
 use jiff::SignedDuration;
-use meshwarden_tests::fault_suite::{FaultSuite, LastingPlan};
+use meshwarden_tests::fault_suite::{FaultSuite, LastingPlan, lasting_pages};
 use meshwarden_tests::faults::Fault;
 use meshwarden_tests::stack::MiniStack;
 
@@ -25,7 +25,7 @@ impl FaultSuite for Drill {
 
     fn lasting_plan(&self) -> LastingPlan {
         LastingPlan {
-            every: SignedDuration::from_mins(2),
+            every: EVERY,
             few_runs: 7,
             many_runs: 200,
             must_page: |_| false,
@@ -35,4 +35,21 @@ impl FaultSuite for Drill {
     }
 }
 
+/// Consecutive runs: the schedule invokes the function every minute.
+const EVERY: SignedDuration = SignedDuration::from_mins(2);
+
 meshwarden_tests::fault_suite_tests!(Drill);
+
+/// The calls without which no page can be sent or remembered: a fault there is a metric and a failed invocation.
+fn carries_pages(operation: &str) -> bool {
+    ["Publish", "BatchGetItem", "TransactWriteItems", "PutItem", "UpdateItem"].contains(&operation)
+}
+
+/// A fault that lasts at any call pages, whatever its class, and no page is repeated within the day.
+#[tokio::test]
+#[ignore = "long: each class of fault at each call for a quarter of an hour takes minutes"]
+async fn lasting_fault_of_any_class_pages_at_every_call() {
+    let Some(stack) = MiniStack::start().await else { return };
+    let set = async |case: String| Stage::set(&stack, &format!("lasting-each-{case}")).await;
+    lasting_pages(set, carries_pages, EVERY, 8).await;
+}

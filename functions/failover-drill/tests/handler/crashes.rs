@@ -58,8 +58,7 @@ async fn end(moment: Moment, killed: Option<(usize, Fault)>) -> (BTreeMap<String
         shop.wait(2);
         next.answer(&trigger).await.unwrap();
     }
-    // Longer than the drill and its deadline.
-    next.minutes(16).await;
+    next.until_ended(&shop).await;
     (shop.state(), calls)
 }
 
@@ -99,6 +98,48 @@ async fn killed_at_every_call_of_a_failure() {
 #[tokio::test(start_paused = true)]
 async fn killed_at_every_call_of_the_restore() {
     killed_at_every_call(Moment::Restore).await;
+}
+
+/// The invocation of an outcome alarm that is `OK` again before the next run, killed at this call.
+async fn short_alarm(killed: Option<(usize, Fault)>) -> (Shop, usize) {
+    let shop = Shop::with(&short_policy());
+    let function = shop.start().await;
+    function.answer(&event("direct-start")).await.unwrap();
+    function.minutes(1).await;
+    shop.set_alarm("checkout", AlarmState::Alarm);
+    shop.ports.faults.reset();
+    if let Some((call, fault)) = killed {
+        shop.ports.faults.at(call, fault);
+    }
+    shop.ports.faults.run(function.answer(&event("alarm-metric"))).await;
+    let calls = shop.ports.faults.calls().len();
+    drop(function);
+    shop.set_alarm("checkout", AlarmState::Ok);
+    (shop, calls)
+}
+
+/// A restore comes before its record, and a process that is killed in between loses no verdict.
+#[tokio::test(start_paused = true)]
+async fn verdict_survives_a_kill_after_the_first_restored_weights() {
+    let (_, calls) = short_alarm(None).await;
+    let mut unrecorded = 0;
+    for call in 0..calls {
+        // A kill after the effect of a call is a kill before the next one.
+        let Some(fault) = Fault::crashes().into_iter().next() else { return };
+        let context = format!("{fault:?} at call {call} of {calls}");
+        let (shop, _) = short_alarm(Some((call, fault))).await;
+        let is_restored = shop.weights() != [crate::shop::DRAINED; 2];
+        let is_recorded = shop.phase() != "running";
+        unrecorded += usize::from(is_restored && !is_recorded);
+        shop.start().await.until_ended(&shop).await;
+        assert_eq!(shop.weights(), [BEFORE; 2], "{context}");
+        if is_restored || is_recorded {
+            assert_eq!(shop.last(), ("FAILED".to_owned(), "OutcomeAlarm".to_owned()), "{context}");
+            let pages = shop.notices(ports::Urgency::Page);
+            assert!(!pages.is_empty() && pages.len() <= 2, "{context}: {pages:?}");
+        }
+    }
+    assert!(unrecorded > 1, "no process was killed between the weights and the record");
 }
 
 /// A process that never runs again leaves the deadline on each drained route, where route-failover reads it.

@@ -44,7 +44,7 @@ async fn drill_drains_the_node_and_restores_the_exact_weights() {
     assert_eq!(ended["measured"]["acknowledgedAfterSeconds"], 60);
     let notice = shop.ports.notifier.sent().pop().unwrap();
     let line = "Requests: 4200, failed: not known (recs-v2: no data points); peaks: recs-v2 10 a second; acknowledged after 60 s, \
-                restored after 0 s.";
+                restored after 0 s, restore acknowledged after 0 s.";
     assert!(notice.body.contains(line), "{}", notice.body);
     let journal = shop.ports.state.journal_of(&crate::shop::key());
     let measured = |entry: &&ports::JournalEntry| entry.body.to_string().contains("acknowledgedAfterSeconds");
@@ -67,6 +67,34 @@ async fn outcome_alarm_restores_within_the_run_and_pages() {
     assert_eq!(shop.metric_sum("DrillsFailed"), 1);
     let error = function.answer(&event("direct-result")).await.unwrap_err();
     assert!(error.contains("FAILED") && error.contains("checkout"), "{error}");
+}
+
+/// The restored drill ends once the proxies acknowledge the weights, or with the next event.
+#[tokio::test(start_paused = true)]
+async fn restored_drill_ends_in_its_run_or_with_the_next_event() {
+    for acknowledges in [true, false] {
+        let shop = Shop::open();
+        let function = shop.start().await;
+        function.answer(&event("direct-start")).await.unwrap();
+        function.minutes(2).await;
+        shop.ports.certificates.proxies.set(vec![stream(false)]);
+        shop.set_alarm("checkout", AlarmState::Alarm);
+        let acknowledge = async {
+            tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+            shop.ports.certificates.proxies.set(vec![stream(acknowledges)]);
+        };
+        let alarm = event("alarm-metric");
+        let (answer, ()) = tokio::join!(function.answer(&alarm), acknowledge);
+        answer.unwrap();
+        assert_eq!(shop.weights(), BOTH_BEFORE);
+        assert_eq!(shop.notices(Urgency::Page), ["Meshwarden: drill recs-v1 of shop: FAILED"]);
+        assert_eq!(shop.phase(), if acknowledges { "" } else { "restoring" });
+        function.answer(&alarm).await.unwrap();
+        assert_eq!((shop.phase(), shop.last().0.as_str()), ("", "FAILED"));
+        let end = shop.record().plans.values().next().unwrap().last.clone().unwrap();
+        assert_eq!(end.restore_acknowledged_after.is_some(), acknowledges);
+        assert_eq!(shop.notices(Urgency::Page).len(), 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]

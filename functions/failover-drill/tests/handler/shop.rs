@@ -249,6 +249,17 @@ impl Function {
         self.answer(&event("tick-rule")).await
     }
 
+    /// Scheduled runs until no drill is active, and one more: at most longer than the drill and its deadline.
+    pub(crate) async fn until_ended(&self, shop: &Shop) {
+        for _ in 0..16 {
+            self.minutes(1).await;
+            if shop.phase().is_empty() {
+                break;
+            }
+        }
+        self.minutes(1).await;
+    }
+
     /// So many minutes, each with its scheduled run.
     pub(crate) async fn minutes(&self, count: usize) {
         for _ in 0..count {

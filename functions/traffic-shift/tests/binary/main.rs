@@ -5,6 +5,8 @@
 
 mod attack;
 mod faults;
+mod gates;
+mod hooks;
 mod permissions;
 mod stage;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use aws_config::SdkConfig;
-use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, StateValue, Statistic};
+use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, MetricDatum, StateValue, Statistic};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use meshwarden_tests::function::{Build, sample};
-use meshwarden_tests::stack::{ControlPlane, MiniStack, create_state_table, sdk_config};
+use meshwarden_tests::stack::{ControlPlane, MiniStack, create_state_table, items, sdk_config};
 use meshwarden_tests::way::Way;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -48,7 +48,12 @@ pub(crate) fn request(alarm: &str, strategy: &str, steps: &[&str]) -> Value {
 
 impl Stage {
     pub(crate) async fn open(stack: &MiniStack, name: &str) -> Self {
-        let stage = Self::without_alarm(stack, name, &[]).await;
+        Self::with_alarm(stack, name, &[]).await
+    }
+
+    /// A stage with these endpoints in place of those of the stack.
+    pub(crate) async fn with_alarm(stack: &MiniStack, name: &str, replaced: &[(&'static str, &str)]) -> Self {
+        let stage = Self::without_alarm(stack, name, replaced).await;
         stage.build_alarm().await;
         stage
     }
@@ -65,7 +70,10 @@ impl Stage {
         let config = sdk_config(&stack.endpoint).await;
         let topic = aws_sdk_sns::Client::new(&config).create_topic().name("notices").send().await.unwrap();
         let policy = std::env::temp_dir().join(format!("meshwarden-shift-{}-{name}.yaml", std::process::id()));
-        let text = format!("version: 1\nmodes: {{default: enforce}}\nfailover: {{discovery: {{prefix: {name}-}}}}\n");
+        let text = format!(
+            "version: 1\nmodes: {{default: enforce}}\nfailover: {{discovery: {{prefix: {name}-}}}}\n\
+             rollouts: {{metrics: {{namespace: {name}}}}}\n"
+        );
         std::fs::write(&policy, text).unwrap();
         let topic = topic.topic_arn.unwrap();
         let stage = Self { plane, way, config, name: name.to_owned(), topic, policy, front };
@@ -143,6 +151,58 @@ impl Stage {
         &self.name
     }
 
+    /// Publishes requests and failed requests in each of the last whole minutes, newest first, as one caller measures them.
+    pub(crate) async fn publish(&self, target: &str, minutes: usize, [requests, errors]: [f64; 2], latency: f64) {
+        let client = aws_sdk_cloudwatch::Client::new(&self.config);
+        let now = jiff::Timestamp::now().as_second();
+        let minute = now - now.rem_euclid(60);
+        for number in 1..=i64::try_from(minutes).unwrap() {
+            let at = aws_sdk_cloudwatch::primitives::DateTime::from_secs(minute - 60 * number + 5);
+            let data = [
+                ("envoy_cluster_upstream_rq_completed", requests),
+                ("envoy_cluster_upstream_rq_5xx", errors),
+                ("envoy_cluster_upstream_rq_time", latency),
+            ];
+            let datum = |(metric, value): (&str, f64)| {
+                let dimensions = [
+                    ("Mesh", "shop"),
+                    ("VirtualNode", "web"),
+                    ("TargetVirtualService", "recs.shop.local"),
+                    ("TargetVirtualNode", target),
+                ];
+                let datum = MetricDatum::builder().metric_name(metric).value(value).timestamp(at);
+                datum.set_dimensions(Some(dimensions.map(|(key, value)| dimension(key, value)).into())).build()
+            };
+            let data: Vec<MetricDatum> = data.into_iter().map(datum).collect();
+            // Every test has its own namespace, because all share one stack.
+            let put = client.put_metric_data().namespace(&self.name).set_metric_data(Some(data));
+            put.send().await.unwrap();
+        }
+    }
+
+    /// One invocation of another process.
+    pub(crate) async fn run(&self, event: &Value) -> Value {
+        self.build().start().await.answer(event).await.unwrap()
+    }
+
+    /// The document of the rollout after a scheduled run.
+    pub(crate) async fn tick(&self) -> Value {
+        self.run(&sample("traffic-shift", "tick-rule")).await;
+        self.rollout().await
+    }
+
+    /// The document of the rollout.
+    pub(crate) async fn rollout(&self) -> Value {
+        let documents = meshwarden_tests::shop_scene::documents(items(&self.table(), &self.name).await);
+        documents.into_iter().find(|(key, _)| key.contains("rollout/shop/r1")).map(|(_, document)| document).unwrap()
+    }
+
+    /// Lets this time pass for every record.
+    pub(crate) async fn pass(&self, minutes: i64) {
+        let time = jiff::SignedDuration::from_mins(minutes);
+        meshwarden_tests::stack::let_time_pass(&self.table(), &self.name, time).await;
+    }
+
     /// Creates or replaces a resource, by its path below the mesh.
     pub(crate) async fn put(&self, below: &str, body: &Value) {
         self.plane.put(&format!("{MESH}/{below}"), body).await;
@@ -164,6 +224,10 @@ impl Drop for Stage {
         self.front.abort();
         drop(std::fs::remove_file(&self.policy));
     }
+}
+
+fn dimension(name: &str, value: &str) -> Dimension {
+    Dimension::builder().name(name).value(value).build()
 }
 
 /// The route, with members that a write could lose.

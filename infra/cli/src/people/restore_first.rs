@@ -114,7 +114,7 @@ async fn attempt(desk: &Desk<'_>, route: &RouteId, layer: ActiveLayer<'_>) -> Re
             format!("{by} rolls back rollout {id}, and stops every function"),
         ),
         ActiveLayer::Drill { id, come_back } => (
-            LayerChange::DrillEnd { id: id.to_owned(), reason: EndReason::Interrupted, come_back },
+            LayerChange::DrillEnd { id: id.to_owned(), reason: EndReason::Interrupted, come_back, verdict: None },
             format!("{by} ends drill {id}, and stops every function"),
         ),
     };

@@ -7,6 +7,7 @@ mod find;
 mod start;
 mod view;
 
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
@@ -118,8 +119,9 @@ async fn follow(desk: &Desk<'_>, wanted: Option<(mesh::name::MeshName, policy::R
     let mut last = String::new();
     let mut printed = desk.now();
     let mut failures = 0;
+    let mut seen = BTreeSet::new();
     loop {
-        let read = watched(desk, wanted.as_ref(), is_terminal).await;
+        let read = watched(desk, wanted.as_ref(), &mut seen, is_terminal).await;
         match read {
             Ok((found, tables)) => {
                 failures = 0;
@@ -147,15 +149,27 @@ async fn follow(desk: &Desk<'_>, wanted: Option<(mesh::name::MeshName, policy::R
     }
 }
 
-/// The rollouts of a watch, with their tables if they are shown.
+/// The rollouts of a watch, with their tables if they are shown: the wanted one, or all active ones and those that an
+/// earlier read has found active and that have ended since.
 async fn watched(
     desk: &Desk<'_>,
     wanted: Option<&(mesh::name::MeshName, policy::RolloutId)>,
+    seen: &mut BTreeSet<(mesh::name::MeshName, policy::RolloutId)>,
     with_tables: bool,
 ) -> Result<(Vec<Found>, Option<String>), Trouble> {
     let found = match wanted {
         Some((mesh, id)) => vec![find::one(desk, id, Some(mesh)).await?],
-        None => find::active(desk, None).await?,
+        None => {
+            let mut found = find::active(desk, None).await?;
+            let ended = seen.iter().filter(|(mesh, id)| !found.iter().any(|one| one.mesh == *mesh && one.id == *id));
+            let mut ends = Vec::new();
+            for (mesh, id) in ended {
+                ends.push(find::one(desk, id, Some(mesh)).await?);
+            }
+            seen.extend(found.iter().map(|one| (one.mesh.clone(), one.id.clone())));
+            found.extend(ends);
+            found
+        }
     };
     if !with_tables {
         return Ok((found, None));

@@ -8,6 +8,7 @@
 //! that is killed in between is completed by the next run of any function: the record holds the intent.
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::candidate::{plan_id, tag_change};
 use super::decision::TagChange;
@@ -47,6 +48,8 @@ pub enum LayerChange {
         reason: EndReason,
         /// How the node gets its traffic back.
         come_back: ComeBack,
+        /// The verdict, which the function of the drill reads again ([`LayerEnd`](crate::weights::LayerEnd)).
+        verdict: Option<Value>,
     },
 }
 
@@ -241,9 +244,9 @@ fn apply(record: &mut RouteRecord, change: LayerChange, layers: &Layers, now: Ti
             record.layers.declared = Some(layers.declared.clone());
             record.layers.drill = Some(layer);
         }
-        LayerChange::DrillEnd { reason, come_back, .. } => {
+        LayerChange::DrillEnd { reason, come_back, verdict, .. } => {
             let drill = record.layers.drill.clone();
-            record.layers.end_drill(reason, now);
+            record.layers.end_drill_with(reason, verdict, now);
             if let (ComeBack::Steps, Some(drill)) = (come_back, drill) {
                 record.epoch += 1;
                 let quiet = Some(drill.since);

@@ -5,6 +5,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::WeightSplit;
 use super::moves::Moves;
@@ -143,6 +144,10 @@ pub struct LayerEnd {
     pub reason: EndReason,
     /// When it ended.
     pub at: Timestamp,
+    /// The verdict of the function that ended its own layer, which only this function reads. It is stored with the weights,
+    /// so that a process that is killed right after them loses no verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Value>,
 }
 
 /// The reason why a rollout or a drill has ended on a route.

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::WeightSplit;
 use super::layers::{DrillLayer, EndReason, LayerEnd, LayerKind, RolloutLayer};
@@ -73,14 +74,19 @@ impl StoredLayers {
     /// Removes the rollout and records its end. The declared split stays stored while a drill needs it.
     pub fn end_rollout(&mut self, reason: EndReason, at: Timestamp) {
         if let Some(layer) = self.rollout.take() {
-            self.record_end(LayerEnd { layer: LayerKind::Rollout, id: layer.id, reason, at });
+            self.record_end(LayerEnd { layer: LayerKind::Rollout, id: layer.id, reason, at, verdict: None });
         }
     }
 
     /// Removes the drill and records its end.
     pub fn end_drill(&mut self, reason: EndReason, at: Timestamp) {
+        self.end_drill_with(reason, None, at);
+    }
+
+    /// Removes the drill and records its end with the verdict of its function.
+    pub fn end_drill_with(&mut self, reason: EndReason, verdict: Option<Value>, at: Timestamp) {
         if let Some(layer) = self.drill.take() {
-            self.record_end(LayerEnd { layer: LayerKind::Drill, id: layer.id, reason, at });
+            self.record_end(LayerEnd { layer: LayerKind::Drill, id: layer.id, reason, at, verdict });
         }
     }
 

@@ -259,7 +259,8 @@ impl DrillFunction {
             return RunReport::default();
         }
         let come_back = if self.steps { ComeBack::Steps } else { ComeBack::AtOnce };
-        let change = LayerChange::DrillEnd { id: drill.id.clone(), reason: EndReason::DrillEnded, come_back };
+        let change =
+            LayerChange::DrillEnd { id: drill.id.clone(), reason: EndReason::DrillEnded, come_back, verdict: None };
         let observed = (route.revision, route.version);
         match route.plan(&record, change, None) {
             Ok(write) => {

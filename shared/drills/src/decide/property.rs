@@ -16,6 +16,8 @@ struct Scene {
     record: MeshDrills,
     /// The layer of each of the two routes.
     layers: [Option<RouteLayer>; 2],
+    /// The verdict with which the function ended the layer of each route.
+    verdicts: [Option<DrillVerdict>; 2],
     /// Pages so far.
     pages: usize,
 }
@@ -80,6 +82,9 @@ impl Scene {
                 facts.routes[index].layer = Some(layer.clone());
             }
         }
+        for (route, verdict) in facts.routes.iter_mut().zip(&self.verdicts) {
+            route.verdict.clone_from(verdict);
+        }
         let state = match minute.outcome_alarm {
             0 => AlarmReading::On,
             1 | 2 => AlarmReading::new(None),
@@ -110,7 +115,7 @@ impl Scene {
             return;
         }
         // As many passes as the function makes in one run.
-        for _ in 0..3 {
+        for _ in 0..5 {
             let mut seen = observation(self.record.clone(), self.facts(minute, policy));
             seen.kill_switch = minute.kill.then(|| KillSwitchFact { by: "ada".to_owned(), reason: "no".to_owned() });
             let decision = decide(&seen, policy, now);
@@ -142,7 +147,10 @@ impl Scene {
                         let layer = RouteLayer { node: node("v1"), restore_by: *restore_by, in_place: true };
                         self.layers[index] = Some(layer);
                     }
-                    RouteStep::Restore { .. } => self.layers[index] = None,
+                    RouteStep::Restore { verdict, .. } => {
+                        self.layers[index] = None;
+                        self.verdicts[index].clone_from(verdict);
+                    }
                 }
             }
         }
@@ -162,6 +170,7 @@ proptest! {
         let mut scene = Scene {
             record: MeshDrills { requests: vec![start("r1")], ..MeshDrills::default() },
             layers: [None, None],
+            verdicts: [None, None],
             pages: 0,
         };
         let mut overdue_runs = 0;

@@ -244,6 +244,56 @@ fn verdict_is_never_replaced() {
     assert_eq!(last(&record), (DrillOutcome::Failed, "OutcomeAlarm"));
 }
 
+/// A process that is killed after the weights and before its record leaves the verdict on the route.
+#[test]
+fn verdict_of_a_restored_route_is_resumed_and_a_failure_pages_once() {
+    let policy = policy("");
+    for outcome in [DrillOutcome::Failed, DrillOutcome::Succeeded, DrillOutcome::Interrupted] {
+        let reason = match outcome {
+            DrillOutcome::Failed => Reason::OutcomeAlarm { alarms: vec![alarm("checkout")] },
+            _ => Reason::DurationOver,
+        };
+        let verdict = DrillVerdict { outcome, reason: reason.clone(), at: at(50) };
+        // One route is restored, and the other one is still drained. The alarm is `OK` again.
+        let mut half = in_place(&policy);
+        half.routes[0] = facts(&policy).routes[0].clone();
+        half.routes[0].verdict = Some(verdict.clone());
+        let (decision, record) = run(&in_phase(DrillPhase::Running), half, &policy, 60);
+        assert_eq!(record.active.as_ref().unwrap().verdict, Some(verdict));
+        assert!(decision.is_restore(), "{:?}", decision.step);
+        let pages = decision.news.iter().filter(|news| news.urgency == Urgency::Page).count();
+        assert_eq!(pages, usize::from(outcome == DrillOutcome::Failed), "{outcome:?}");
+        let (decision, record) = run(&record, facts(&policy), &policy, 70);
+        assert_eq!(last(&record), (outcome, reason.code()));
+        assert!(!decision.news.iter().any(|news| news.urgency == Urgency::Page), "{outcome:?}");
+        let end = record.plans.values().next().unwrap().last.clone().unwrap();
+        assert_eq!(end.restored_after, Some(20));
+    }
+}
+
+#[test]
+fn restored_drill_ends_with_the_acknowledgement_or_with_the_next_run() {
+    let policy = policy("");
+    let restored = |proxies: Proxies| DrillFacts { proxies, ..facts(&policy) };
+    let outstanding = || Proxies::Outstanding { why: "web is not up to date".to_owned() };
+    let mut record = in_phase(DrillPhase::Restoring);
+    let (outcome, reason) = (DrillOutcome::Succeeded, Reason::DurationOver);
+    record.active.as_mut().unwrap().verdict = Some(DrillVerdict { outcome, reason, at: at(0) });
+    for (proxies, acknowledged) in
+        [(Proxies::UpToDate, Some(60)), (Proxies::NotReported, None), (Proxies::NoneConnected, None)]
+    {
+        let (_, ended) = run(&record, restored(proxies.clone()), &policy, 60);
+        let end = ended.plans.values().next().unwrap().last.clone().unwrap();
+        assert_eq!(end.restore_acknowledged_after, acknowledged, "{proxies:?}");
+    }
+    let (decision, waiting) = run(&record, restored(outstanding()), &policy, 5);
+    assert_eq!((decision.reason.code(), &decision.step), ("AwaitsProxies", &Step::None));
+    assert_eq!(waiting.active.as_ref().unwrap().restored, Some(at(5)));
+    let (_, ended) = run(&waiting, restored(outstanding()), &policy, 65);
+    let end = ended.plans.values().next().unwrap().last.clone().unwrap();
+    assert_eq!((end.restored_after, end.restore_acknowledged_after), (Some(5), None), "the next run ends it");
+}
+
 #[test]
 fn writes_and_acknowledgements_have_deadlines() {
     let policy = policy("");

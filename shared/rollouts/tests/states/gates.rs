@@ -1,6 +1,6 @@
 //! The results of gates: data, no data, partial data, and the comparison with the old version.
 
-use mesh::alarm::AlarmState;
+use mesh::alarm::{Alarm, AlarmSource, AlarmState};
 use mesh::certificates::SourceReading;
 use rollouts::{GateResult, Measure, RolloutState};
 use serde_json::{Value, json};
@@ -58,6 +58,38 @@ fn error_ratio_is_compared_with_its_limits() {
         } else {
             assert_eq!(result(&world).0, expected, "{gate} {new:?} {old:?}: {}", result(&world).1);
         }
+    }
+}
+
+/// A composite alarm and the alarms below it are one cause: the text has the root and counts the others.
+#[test]
+fn text_of_a_failed_gate_names_the_root_alarm_and_counts_the_rest() {
+    let composite = |name: &str, rule: &str| Alarm {
+        source: AlarmSource::Composite(rule.to_owned()),
+        ..alarm(name, AlarmState::Alarm)
+    };
+    for (rules, expected) in [
+        ([("root", "ALARM(middle)"), ("middle", "ALARM(leaf)")], "alarm root: ALARM, and 2 alarms that it includes"),
+        (
+            [("root", "ALARM(leaf)"), ("middle", "OK(other)")],
+            "alarm middle: ALARM; alarm root: ALARM, and 1 alarm that it includes",
+        ),
+        // A rule that refers to itself, and one that cannot be parsed.
+        (
+            [("root", "ALARM(root) OR ALARM(leaf)"), ("middle", "ALARM(")],
+            "alarm middle: ALARM; alarm root: ALARM, and 1 alarm that it includes",
+        ),
+    ] {
+        let mut world = World::new(&json!({ "gates": { "alarms": ["leaf", "middle", "root"] }, "interval": "5m" }));
+        let names = ["leaf", "middle", "root"];
+        world.facts.alarms = SourceReading::Known(names.map(|name| alarm(name, AlarmState::Ok)).into());
+        world.run();
+        let mut alarms = vec![alarm("leaf", AlarmState::Alarm)];
+        alarms.extend(rules.map(|(name, rule)| composite(name, rule)));
+        world.facts.alarms = SourceReading::Known(alarms);
+        world.now += jiff::SignedDuration::from_mins(1);
+        world.pass();
+        assert_eq!(world.record().failure.as_ref().map(|failure| failure.text.as_str()), Some(expected), "{rules:?}");
     }
 }
 

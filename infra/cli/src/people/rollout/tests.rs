@@ -255,6 +255,33 @@ async fn wait_fails_unless_the_rollout_is_promoted() {
     assert_eq!((error.exit_code(), error.to_string().contains("rolled-back: Aborted")), (1, true), "{error}");
 }
 
+/// A watch of all rollouts reports the end of those that it has shown.
+#[tokio::test(start_paused = true)]
+async fn watch_without_an_id_reports_the_end_of_the_rollouts_that_it_watched() {
+    for (command, expected) in [("promote", None), ("abort", Some("rolled-back: Aborted"))] {
+        let shop = Shop::open(&format!("watch-{command}"));
+        let function = shop.start().await;
+        shop.say(&format!("rollout start {}", shop.file(REQUEST))).await.unwrap();
+        shop.minutes(&function, 1).await;
+        let ends = async {
+            // After the first read of the watch.
+            tokio::time::sleep(super::EVERY + super::EVERY / 2).await;
+            shop.say(&format!("rollout {command} r1")).await.unwrap();
+            shop.minutes(&function, 3).await;
+        };
+        let (watched, ()) = tokio::join!(shop.say("rollout status --watch"), ends);
+        match expected {
+            None => assert!(watched.is_ok(), "{watched:?}"),
+            Some(expected) => {
+                let error = watched.unwrap_err();
+                assert_eq!((error.exit_code(), error.to_string().contains(expected)), (1, true), "{error}");
+            }
+        }
+    }
+    // Without any rollout the watch ends at once.
+    assert!(Shop::open("watch-none").say("rollout status --watch").await.is_ok());
+}
+
 #[tokio::test]
 async fn invalid_request_and_unknown_rollout_are_refused_with_the_place() {
     let shop = Shop::open("invalid");

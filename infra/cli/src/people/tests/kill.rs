@@ -81,6 +81,8 @@ async fn drilled() -> Shop {
         verdict: None,
         peaks: [].into(),
         traffic: None,
+        restored: None,
+        restore_acknowledged: None,
     };
     let state = MeshDrills { active: Some(drill), ..MeshDrills::default() };
     let document = write_record(&DrillsRecord { state, ..DrillsRecord::default() });

@@ -31,7 +31,7 @@ fn rollback() -> LayerChange {
 }
 
 fn drill_end(come_back: ComeBack) -> LayerChange {
-    LayerChange::DrillEnd { id: "d1".to_owned(), reason: EndReason::DrillEnded, come_back }
+    LayerChange::DrillEnd { id: "d1".to_owned(), reason: EndReason::DrillEnded, come_back, verdict: None }
 }
 
 /// A route with its record, on which changes are planned and written.
