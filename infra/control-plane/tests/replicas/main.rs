@@ -21,11 +21,11 @@ mod ministack;
 mod namespaces;
 mod partitions;
 mod refusals;
-mod rotation;
 mod revocations;
+mod rotation;
 mod snapshots;
 mod stores;
+mod upgrade;
 #[expect(dead_code, reason = "the sources of another suite are in the same file")]
 #[path = "../xds/vault.rs"]
 mod vault;
-mod upgrade;
