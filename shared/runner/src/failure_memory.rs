@@ -380,7 +380,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn page_is_remembered_shortly_after_the_deadline() {
         let ports = ports();
-        let gate = ports::memory::Gate::default();
+        let gate = ports_memory::Gate::default();
         // load, store, send, store
         ports.faults.at(3, Fault::Waits(gate.clone()));
         let slow_store = async {
