@@ -34,7 +34,7 @@ const CHART: (&str, &str) = ("infra/deploy/helm/meshwarden-control-plane", "mesh
 /// The program of operators.
 const COMMAND: &str = "meshwarden";
 
-/// What is released.
+/// The content of a release.
 #[derive(Debug, Args)]
 pub(crate) struct ReleaseArgs {
     /// The version, as in the keys of the packages
