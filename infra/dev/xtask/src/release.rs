@@ -268,14 +268,14 @@ fn chart(workspace: &Workspace) -> Result<Vec<u8>> {
 
 /// The checksums of all files, in the form of `sha256sum --check`.
 fn checksums(folder: &Path) -> Result<String> {
-    let mut sums = String::new();
+    let mut lines = Vec::new();
     for path in all_files(folder)? {
         let content = fs::read(&path).map_err(Failure::file("read", &path))?;
         let name = path.strip_prefix(folder).unwrap_or(&path).display();
         let digest: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
-        sums.push_str(&format!("{digest}  {name}\n"));
+        lines.push(format!("{digest}  {name}\n"));
     }
-    Ok(sums)
+    Ok(lines.concat())
 }
 
 /// Every file below a folder, in the order of their names.
