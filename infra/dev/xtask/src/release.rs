@@ -272,7 +272,8 @@ fn checksums(folder: &Path) -> Result<String> {
     for path in all_files(folder)? {
         let content = fs::read(&path).map_err(Failure::file("read", &path))?;
         let name = path.strip_prefix(folder).unwrap_or(&path).display();
-        let digest: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = |text: String, byte: &u8| text + &format!("{byte:02x}");
+        let digest = Sha256::digest(&content).iter().fold(String::new(), hex);
         lines.push(format!("{digest}  {name}\n"));
     }
     Ok(lines.concat())
