@@ -22,6 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 ACCOUNT, REGION, VERSION = "123456789012", "eu-west-1", "1.2.3"
 TEXT = plain_template.TEMPLATE.read_text(encoding="utf-8")
 PLAIN = plain_template.plain(VERSION, TEXT)
+DOCUMENT = yaml.load(PLAIN, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 class Content(unittest.TestCase):
@@ -32,7 +33,7 @@ class Content(unittest.TestCase):
         self.assertEqual(again.stdout.decode(), PLAIN)
 
     def test_functions_and_code(self):
-        resources = yaml.safe_load(PLAIN)["Resources"]
+        resources = DOCUMENT["Resources"]
         functions = {name: one for name, one in resources.items() if one["Type"] == "AWS::Lambda::Function"}
         folders = {folder.name for folder in (ROOT / "functions").iterdir()}
         keys = {one["Properties"]["Code"]["S3Key"]["Fn::Sub"] for one in functions.values()}
@@ -102,7 +103,7 @@ class DeployPolicy(unittest.TestCase):
         self.assertEqual({action for action in granted if "*" in action}, set())
         unused = {action for actions in UNUSED.values() for action in actions}
         needed = set()
-        for kind in {resource["Type"] for resource in yaml.safe_load(PLAIN)["Resources"].values()}:
+        for kind in {resource["Type"] for resource in DOCUMENT["Resources"].values()}:
             handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, kind).schema["handlers"]
             for handler in ("create", "read", "update", "delete"):
                 needed.update(handlers.get(handler, {}).get("permissions", []))
@@ -164,7 +165,8 @@ class Deployment(unittest.TestCase):
         for function in (ROOT / "functions").iterdir():
             key = f"meshwarden/{VERSION}/arm64/{function.name}.zip"
             buckets.put_object(Bucket="code", Key=key, Body=cls.package)
-        buckets.put_object(Bucket="code", Key="meshwarden.yaml", Body=PLAIN.encode())
+        # The same document as JSON, which the local CloudFormation parses in a fraction of the time.
+        buckets.put_object(Bucket="code", Key="meshwarden.json", Body=json.dumps(DOCUMENT).encode())
 
     @staticmethod
     def until(condition):
@@ -188,7 +190,7 @@ class Deployment(unittest.TestCase):
         values = [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()]
         stacks.create_stack(
             StackName=stack,
-            TemplateURL=f"{self.endpoint}/code/meshwarden.yaml",
+            TemplateURL=f"{self.endpoint}/code/meshwarden.json",
             Capabilities=["CAPABILITY_IAM"],
             Parameters=[{"ParameterKey": "CodeBucket", "ParameterValue": "code"}, *values],
         )

@@ -34,7 +34,7 @@ const CHART: (&str, &str) = ("infra/deploy/helm/meshwarden-control-plane", "mesh
 /// The program of operators.
 const COMMAND: &str = "meshwarden";
 
-/// What is released.
+/// The content of a release.
 #[derive(Debug, Args)]
 pub(crate) struct ReleaseArgs {
     /// The version, as in the keys of the packages
@@ -268,14 +268,15 @@ fn chart(workspace: &Workspace) -> Result<Vec<u8>> {
 
 /// The checksums of all files, in the form of `sha256sum --check`.
 fn checksums(folder: &Path) -> Result<String> {
-    let mut sums = String::new();
+    let mut lines = Vec::new();
     for path in all_files(folder)? {
         let content = fs::read(&path).map_err(Failure::file("read", &path))?;
         let name = path.strip_prefix(folder).unwrap_or(&path).display();
-        let digest: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
-        sums.push_str(&format!("{digest}  {name}\n"));
+        let hex = |text: String, byte: &u8| text + &format!("{byte:02x}");
+        let digest = Sha256::digest(&content).iter().fold(String::new(), hex);
+        lines.push(format!("{digest}  {name}\n"));
     }
-    Ok(sums)
+    Ok(lines.concat())
 }
 
 /// Every file below a folder, in the order of their names.

@@ -1,4 +1,4 @@
-//! The list of everything that is linked into the programs, in the format CycloneDX.
+//! The list of everything that is linked into the programs, in the format `CycloneDX`.
 
 use serde_json::{Value, json};
 
