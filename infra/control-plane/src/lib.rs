@@ -25,7 +25,7 @@
 //! - `snapshot` copies the state of a store to a file, and back into an empty store.
 //! - `certificates` caches the certificates that proxies present and trust, `instances` the endpoints from Cloud Map; both
 //!   poll their sources.
-//! - `kubernetes` is a client of the API that follows the objects of a Kubernetes cluster, in a process of its own.
+//! - `kubernetes` is a client of the API that follows the objects of a Kubernetes cluster, in a separate process.
 //! - `xds` serves Envoy proxies: their part of the mesh, and every change of it.
 //!
 //! This crate never fills in a spec beyond a health check's port. It never answers an unauthenticated request from

@@ -153,8 +153,8 @@ impl KubeClient {
     }
 
     /// Changes an object by a merge patch.
-    pub(crate) async fn merge(&self, path: &str, patch: &Value) -> Result<Value, KubeError> {
-        self.exchange(Method::PATCH, path, Some(("application/merge-patch+json", patch))).await
+    pub(crate) async fn merge(&self, path: &str, change: &Value) -> Result<Value, KubeError> {
+        self.exchange(Method::PATCH, path, Some(("application/merge-patch+json", change))).await
     }
 
     /// Creates an object.

@@ -7,7 +7,7 @@
 //!        └── Lease ◀── leadership       └──▶ webhooks: /mutate, /validate, /inject
 //! ```
 //!
-//! It is a client of the App Mesh API like any other, with a role or key of its own, and runs next to the replicas, not in them.
+//! It is a client of the App Mesh API like any other, with its own role or key, and runs next to the replicas, not in them.
 //! It writes only while it holds the lease. It never writes before every type was listed once, and never deletes because an
 //! object is absent from a list.
 

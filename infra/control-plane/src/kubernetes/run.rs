@@ -164,8 +164,8 @@ async fn passes(context: &PassContext, copy: &ClusterCopy, resync: Duration) {
     let mut next = Instant::now();
     loop {
         let has_event = tokio::select! {
-            changed = changes.changed() => {
-                if changed.is_err() {
+            result = changes.changed() => {
+                if result.is_err() {
                     return;
                 }
                 true

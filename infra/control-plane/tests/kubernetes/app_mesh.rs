@@ -40,7 +40,12 @@ impl Plane {
             let _ = ended.await;
         }));
         let inner = aws::Aws::with_config(config).mesh();
-        let api = Api { inner, faults: Mutex::default(), kill: Mutex::new(Kill::never()) };
+        let api = Api {
+            inner,
+            read_faults: Mutex::default(),
+            write_faults: Mutex::default(),
+            kill: Mutex::new(Kill::never()),
+        };
         Self { api: Arc::new(api), _running: running }
     }
 
@@ -102,18 +107,21 @@ impl Kill {
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) inner: AppMesh,
-    /// The failures of the next calls, the last one first.
-    faults: Mutex<Vec<PortErrorKind>>,
+    /// The failures of the next reads, the last one first.
+    read_faults: Mutex<Vec<PortErrorKind>>,
+    /// The failures of the next writes, the last one first.
+    write_faults: Mutex<Vec<PortErrorKind>>,
     kill: Mutex<Kill>,
 }
 
 impl Api {
-    pub(crate) fn set_faults(&self, faults: Vec<PortErrorKind>) {
-        *self.faults.lock().unwrap() = faults;
+    pub(crate) fn set_faults(&self, reads: Vec<PortErrorKind>, writes: Vec<PortErrorKind>) {
+        *self.read_faults.lock().unwrap() = reads;
+        *self.write_faults.lock().unwrap() = writes;
     }
 
     pub(crate) fn faults_left(&self) -> usize {
-        self.faults.lock().unwrap().len()
+        self.read_faults.lock().unwrap().len() + self.write_faults.lock().unwrap().len()
     }
 
     pub(crate) fn set_kill(&self, kill: Kill) {
@@ -121,16 +129,24 @@ impl Api {
     }
 
     async fn call<T>(&self, call: impl Future<Output = Result<T, PortError>>) -> Result<T, PortError> {
-        let fault = self.faults.lock().unwrap().pop();
-        match fault {
-            Some(kind) => Err(PortError::new("call", kind, "fault of the test")),
-            None => call.await,
-        }
+        let fault = self.read_faults.lock().unwrap().pop();
+        unless(fault, call).await
     }
 
     async fn write<T>(&self, call: impl Future<Output = Result<T, PortError>>) -> Result<T, PortError> {
         let kill = self.kill.lock().unwrap().clone();
-        kill.around(self.call(call)).await
+        let fault = self.write_faults.lock().unwrap().pop();
+        kill.around(unless(fault, call)).await
+    }
+}
+
+async fn unless<T>(
+    fault: Option<PortErrorKind>,
+    call: impl Future<Output = Result<T, PortError>>,
+) -> Result<T, PortError> {
+    match fault {
+        Some(kind) => Err(PortError::new("call", kind, "fault of the test")),
+        None => call.await,
     }
 }
 

@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 
 use crate::app_mesh::{Kill, Plane};
-use crate::cluster::{Item, Process, apply, is_active, node, router, shop, until, until_active};
+use crate::cluster::{Item, Process, apply, delete, is_active, node, router, shop, until, until_active};
 use crate::server::Server;
 
 /// The shop after its change: other weights, another host, another route, and no gateway.
@@ -124,12 +124,12 @@ async fn random_order(seed: u64, expected: &BTreeMap<String, (Value, bool)>) {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
     }
-    // A deleted object exists until its resource is deleted, so it is applied until it is new.
-    until("the changed shop", &server, async || {
-        change(&server);
-        is_active(&server, &after)
-    })
-    .await;
+    // A deleted node that a route uses would wait for the route forever, so all objects are deleted first.
+    delete(&server, &before);
+    until("no object", &server, async || server.objects().is_empty()).await;
+    assert!(plane.paths().await.is_empty(), "seed {seed}");
+    apply(&server, &after);
+    until("the changed shop", &server, async || is_active(&server, &after)).await;
     process.kill().await;
     assert_eq!(plane.state().await, *expected, "seed {seed}");
 }
@@ -137,5 +137,5 @@ async fn random_order(seed: u64, expected: &BTreeMap<String, (Value, bool)>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn objects_in_random_order_end_in_the_same_state() {
     let (expected, _) = through_both_states(Kill::never()).await;
-    join_all((1..=6).map(|seed| random_order(seed, &expected))).await;
+    join_all((1..=4).map(|seed| random_order(seed, &expected))).await;
 }

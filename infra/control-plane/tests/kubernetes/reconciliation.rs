@@ -114,9 +114,8 @@ async fn broken_and_slow_watches_small_pages_and_expired_versions_lose_no_change
 async fn errors_of_both_servers_delay_and_do_not_end_the_reconciliation() {
     let (server, plane) = labelled().await;
     server.set_faults(Faults { next: [500, 409, 429, 403, 500, 410, 503].repeat(2), ..Faults::default() });
-    let kinds =
-        [PortErrorKind::Throttled, PortErrorKind::Unavailable, PortErrorKind::TimedOut, PortErrorKind::Conflict];
-    plane.api.set_faults(kinds.repeat(3));
+    let writes = vec![PortErrorKind::Throttled, PortErrorKind::TimedOut, PortErrorKind::Conflict];
+    plane.api.set_faults(vec![PortErrorKind::Unavailable], writes);
     let process = Process::start(&server, &plane).await;
     apply(&server, &shop());
     until_active(&server, &plane, &shop()).await;

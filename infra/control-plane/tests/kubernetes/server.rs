@@ -145,6 +145,9 @@ impl Server {
         self.shared.edit(|contents| {
             let address = (plural.to_owned(), namespace.to_owned(), name.to_owned());
             let Some(mut object) = contents.objects.get(&address).cloned() else { return };
+            if object["metadata"].get("deletionTimestamp").is_some() {
+                return;
+            }
             object["metadata"]["deletionTimestamp"] = json!("2026-12-01T10:00:00Z");
             contents.store(address, object);
         });

@@ -150,7 +150,7 @@ async fn webhooks_answer_reviews_of_an_api_server() {
     assert_eq!(answer["allowed"], false);
     let message = answer["status"]["message"].as_str().unwrap();
     assert!(message.contains("spec.awsName: must not change") && message.contains("portMapping.port"), "{message}");
-    // The pod is refused until its virtual node exists, and gets its sidecar then.
+    // A pod that no virtual node selects gets no Envoy.
     let mut node: Value = serde_json::from_str(create).unwrap();
     let spec = node["request"]["object"]["spec"].take();
     server.apply("virtualnodes", "VirtualNode", "shop", "a", &spec);

@@ -78,7 +78,7 @@ pub fn validate(review: &Review, cluster: &ClusterObjects, check: &HarmCheck<'_>
     }
 }
 
-/// The changed members among those that never change.
+/// The changed members among the fixed ones.
 fn changed_members(object: &Object, before: &Value) -> Vec<String> {
     let changed = FIXED.iter().filter_map(|name| {
         let was = before.get("spec")?.get(name).filter(|value| !value.is_null() && *value != "")?;
