@@ -140,7 +140,7 @@ const PURE: [(&str, &[&str]); 12] = [
     ),
     ("xds", &["envoy-types", "jiff", "mesh", "prost", "serde_json", "sha2", "thiserror", "zeroize"]),
     ("mesh", &["jiff", "schemars", "serde", "serde_json", "sha2", "thiserror", "x509-parser"]),
-    ("readers", &["granit-parser", "jiff", "mesh", "serde", "serde_json", "thiserror"]),
+    ("readers", &["granit-parser", "jiff", "mesh", "serde", "serde_json", "strsim", "thiserror"]),
     (
         "policy",
         &[
@@ -153,6 +153,8 @@ const PURE: [(&str, &[&str]); 12] = [
             "serde_json",
             "serde_path_to_error",
             "sha2",
+            "strsim",
+            "strum",
             "thiserror",
         ],
     ),

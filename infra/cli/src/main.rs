@@ -25,6 +25,8 @@
 mod args;
 mod check;
 #[cfg(any(feature = "aws", test))]
+mod columns;
+#[cfg(any(feature = "aws", test))]
 mod dead_letters;
 mod hcl;
 #[cfg(feature = "aws")]

@@ -36,8 +36,10 @@ pub struct ReasonEntry {
     pub action: &'static str,
 }
 
-/// Gives an enum of reasons the entry of each variant. The code is the name of the variant, which is also its serialized tag. A
-/// variant without an entry does not compile.
+/// Gives an enum of reasons the entry of each variant. The code is the name of the variant, which is also its serialized tag.
+///
+/// `strum` would derive the codes only. Here a variant without its meaning, action and paging does not compile, and the
+/// codes are available in constants.
 #[macro_export]
 macro_rules! reason_entries {
     ($type:ident { $($variant:ident: $paging:ident, $meaning:literal, $action:literal;)* }) => {

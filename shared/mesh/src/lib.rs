@@ -22,7 +22,6 @@ pub mod failures;
 pub mod graph;
 pub mod harm;
 pub mod host_port;
-pub mod likeness;
 pub mod name;
 pub mod resource;
 pub mod spec;

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use records::{JournalBody, Layout, ReadError};
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::PortError;
 
@@ -155,8 +156,9 @@ pub enum Begun {
 }
 
 /// The reason why a change may not begin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, IntoStaticStr)]
 #[serde(tag = "refusal", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Refusal {
     /// The kill switch is set.
     KillSwitchOn,
@@ -171,13 +173,8 @@ pub enum Refusal {
 impl Refusal {
     /// The stable code, as in `budget-spent`.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::KillSwitchOn => "kill-switch-on",
-            Self::LeaseHeld => "lease-held",
-            Self::RevisionMoved => "revision-moved",
-            Self::BudgetSpent => "budget-spent",
-        }
+    pub fn code(&self) -> &'static str {
+        self.into()
     }
 }
 

@@ -8,10 +8,10 @@
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
+use strsim::levenshtein;
 
 use super::node::{Node, Spelling};
 use super::spots::Step;
-use mesh::likeness::distance;
 use mesh::spec::Spec;
 use mesh::spec::{Shape, ShapeMember};
 
@@ -62,7 +62,7 @@ pub(super) fn nearest<'k>(given: &str, known: impl Iterator<Item = &'k str>) -> 
     let folded = fold(given);
     let singular = |name: &str| name.strip_suffix('s').unwrap_or(name).to_owned();
     let same = known.iter().find(|name| singular(&fold(name)) == singular(&folded));
-    let far = |name: &str| distance(&fold(name), &folded);
+    let far = |name: &str| levenshtein(&fold(name), &folded);
     let alike = || {
         let nearest = known.iter().min_by_key(|name| far(name));
         // At most one letter of three may differ; with more, a short name is similar to any other.

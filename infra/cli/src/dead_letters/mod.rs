@@ -35,6 +35,7 @@ use letter::{Letter, function_of_name};
 #[cfg(feature = "aws")]
 pub(crate) use wiring::run;
 
+use crate::columns::columns;
 use crate::people::Shape;
 use desk::QueueContext;
 use error::DeadLetterError;
@@ -302,19 +303,7 @@ fn table(received: &ReceivedLetters, now: Timestamp) -> String {
         ]
     };
     let rows: Vec<[String; 6]> = std::iter::once(header).chain(received.letters.iter().map(row)).collect();
-    let mut widths = [0_usize; 6];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut text = String::new();
-    if !received.letters.is_empty() {
-        for row in &rows {
-            let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-            let _ = writeln!(text, "{}", cells.join("  ").trim_end());
-        }
-    }
+    let mut text = if received.letters.is_empty() { String::new() } else { columns(&rows, 0) };
     let _ = writeln!(text, "{}", count(received.letters.len()));
     text
 }

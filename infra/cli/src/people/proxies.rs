@@ -9,7 +9,7 @@ use super::args::{Shape, ShowArgs};
 use super::desk::Desk;
 use super::error::Trouble;
 use super::route_state::short;
-use super::status::lines;
+use crate::columns::columns;
 
 /// One connected proxy.
 #[derive(Debug, Serialize)]
@@ -90,9 +90,7 @@ fn table(proxies: &[Proxy], now: Timestamp) -> String {
         );
         [proxy.resource.to_string(), proxy.peer.clone(), short(proxy.since), state.to_owned(), secrets, expiry]
     }));
-    let mut text = String::new();
-    lines(&mut text, &rows);
-    text
+    columns(&rows, 2)
 }
 
 fn secret_counts(secrets: &Secrets) -> String {

@@ -12,6 +12,8 @@ use ports::{KillSwitch, Pace, PortError, PortErrorKind, StateKey, StateView, Sur
 use records::route_memory;
 use serde::Serialize;
 
+use crate::columns::columns;
+
 use super::args::{Shape, StatusArgs};
 use super::audits::AUDIT;
 use super::certificates::Certificate;
@@ -227,7 +229,7 @@ fn routes(text: &mut String, routes: &[RouteStatus], shown: Shown) {
     if !open.is_empty() {
         let mut rows = vec![["ROUTE", "STATE", "SINCE", "ORIGINAL", "PRESENT", "WHY"].map(str::to_owned)];
         rows.extend(open.into_iter().map(row));
-        lines(text, &rows);
+        text.push_str(&columns(&rows, 2));
     }
     match (routes.len(), folded) {
         (0, _) => text.push_str("  routes: none with weights\n"),
@@ -297,17 +299,4 @@ fn row(route: &RouteStatus) -> [String; 6] {
         route.present.to_string(),
         if why.is_empty() { "-".to_owned() } else { why.join("; ") },
     ]
-}
-
-pub(super) fn lines(text: &mut String, rows: &[[String; 6]]) {
-    let mut widths = [0_usize; 6];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    for row in rows {
-        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        let _ = writeln!(text, "  {}", cells.join("  ").trim_end());
-    }
 }

@@ -101,6 +101,9 @@ pub(crate) fn ask_to_end(pid: u32) {
 }
 
 /// Sends SIGTERM to a group, and kills it if it does not end in time.
+///
+/// Not by `process-wrap`, which ends only groups that its own handle has started: `down` ends processes of an earlier
+/// command, which it recognises by their recorded start time.
 pub(crate) fn end_group(leader: u32) {
     let Ok(leader) = i32::try_from(leader) else {
         return;

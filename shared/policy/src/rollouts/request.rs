@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use strum::IntoStaticStr;
 
 use super::{
     BakeTime, Contradiction, RolloutGates, RolloutStep, RouteSelection, RouterRoute, number_error, period_error,
@@ -201,8 +202,9 @@ pub struct RolloutHook {
 }
 
 /// A stage of a rollout at which hooks are invoked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum HookStage {
     /// Before the first write.
     Before,
@@ -219,14 +221,8 @@ pub enum HookStage {
 impl HookStage {
     /// The name, as in the request.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Before => "before",
-            Self::Step => "step",
-            Self::Bake => "bake",
-            Self::After => "after",
-            Self::Rollback => "rollback",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -6,10 +6,10 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+use strsim::levenshtein;
 use thiserror::Error;
 
 use super::ids::IDS;
-use mesh::likeness::distance;
 
 /// The id of an existing rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -82,5 +82,5 @@ pub struct UnknownRule {
 
 /// The rule id that is most similar to a text.
 fn nearest(text: &str) -> &'static str {
-    IDS.iter().copied().min_by_key(|id| distance(id, text)).unwrap_or_default()
+    IDS.iter().copied().min_by_key(|id| levenshtein(id, text)).unwrap_or_default()
 }

@@ -4,10 +4,14 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 /// A named selection of rules: each profile evaluates the rules of those before it as well.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Profile {
     /// Rules on broken, plain-text, expiring or dangling resources, and on resources that are open to any client.
     Core,
@@ -24,12 +28,8 @@ impl Profile {
 
     /// The name of the profile in policy documents and on the command line.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Core => "core",
-            Self::Recommended => "recommended",
-            Self::Strict => "strict",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

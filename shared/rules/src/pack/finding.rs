@@ -1,4 +1,4 @@
-//! Findings.
+//! Findings: the violation of one rule by one resource, with its severity and identity.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;

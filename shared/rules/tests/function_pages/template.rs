@@ -299,5 +299,6 @@ fn pattern(pattern: &Value) -> String {
         None => text(value).to_owned(),
     };
     let each = |values: &Value| values.as_array().into_iter().flatten().map(one).collect::<Vec<_>>().join(", ");
-    format!("`{}`: {}", each(&pattern["source"]), each(&pattern["detail-type"]))
+    let source = pattern.get("source").map_or_else(|| "any source".to_owned(), |source| format!("`{}`", each(source)));
+    format!("{source}: {}", each(&pattern["detail-type"]))
 }

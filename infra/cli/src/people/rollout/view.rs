@@ -11,6 +11,8 @@ use ports::StateKey;
 use records::route_memory;
 use rollouts::{GateResult, RolloutRecord, RolloutState};
 
+use crate::columns::columns;
+
 use super::super::desk::Desk;
 use super::super::error::Trouble;
 use super::super::requests;
@@ -130,7 +132,7 @@ pub(super) async fn rollout(desk: &Desk<'_>, found: &Found, journal: bool) -> Re
     let routes: Vec<RouteId> = rollout.routes.iter().cloned().collect();
     let keys: Vec<StateKey> = routes.iter().map(StateKey::route).collect();
     let view = desk.load(&keys).await?;
-    let _ = writeln!(text, "  {:<24} {:<28} {:<28} PRESENT", "ROUTE", "DECLARED", "ROLLOUT");
+    let mut rows = vec![["ROUTE", "DECLARED", "ROLLOUT", "PRESENT"].map(str::to_owned)];
     for (route, key) in routes.iter().zip(&keys) {
         let stored = view.documents.get(key).map(|stored| route_memory(key, &stored.document));
         let (declared, base) = match stored {
@@ -144,8 +146,9 @@ pub(super) async fn rollout(desk: &Desk<'_>, found: &Found, journal: bool) -> Re
         let (present, is_tcp) = present(desk, route).await?;
         let name = format!("{}/{}", route.router, route.route);
         let tcp = if is_tcp { " (TCP: new connections only)" } else { "" };
-        let _ = writeln!(text, "  {name:<24} {declared:<28} {base:<28} {present}{tcp}");
+        rows.push([name, declared, base, format!("{present}{tcp}")]);
     }
+    text.push_str(&columns(&rows, 2));
     if let Some(requests) = requests_of(desk, found).await {
         let _ = writeln!(text, "  {requests}");
     }
