@@ -74,6 +74,9 @@ pub(crate) async fn measure(
     let store = Store::start(control_plane, programs).await?;
     let mut rows = store.rates().await?;
     rows.push(store.moved(envoy).await?);
+    for Row { what, figure, relation } in &rows {
+        say(&format!("{what}: {figure}; {relation}"))?;
+    }
     rows.extend(store.size().await?);
     Ok(rows)
 }
@@ -185,6 +188,21 @@ impl<'a> Store<'a> {
         let url = format!("{api}/v20190125/meshes{path}");
         self.client.put(url).body(body.to_string()).send().await?.error_for_status()?;
         Ok(())
+    }
+
+    /// Creates a node of the large mesh. A store on a busy machine may answer too late, so the token allows to repeat it.
+    async fn create(&self, api: &str, name: &str) -> Result<(), Box<dyn Error>> {
+        let body = json!({"virtualNodeName": name, "spec": caller(), "clientToken": name}).to_string();
+        let url = format!("{api}/v20190125/meshes/large/virtualNodes");
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let answer = self.client.put(&url).body(body.clone()).send().await?;
+            let is_late = [429, 503].contains(&answer.status().as_u16());
+            if !is_late || Instant::now() > deadline {
+                answer.error_for_status()?;
+                return Ok(());
+            }
+        }
     }
 
     /// The rates of reads and writes at one replica and at three.
@@ -302,8 +320,7 @@ impl<'a> Store<'a> {
                 let api = apis.get(creator % apis.len()).copied().unwrap_or_default();
                 async move {
                     for number in (created + creator..size).step_by(CREATORS) {
-                        let body = json!({"virtualNodeName": format!("n{number}"), "spec": caller()});
-                        self.put(api, "/large/virtualNodes", &body).await?;
+                        self.create(api, &format!("n{number}")).await?;
                     }
                     Ok::<(), Box<dyn Error>>(())
                 }
