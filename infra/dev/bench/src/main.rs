@@ -3,6 +3,7 @@
 //! ```text
 //! bench ECHO SDK-ECHO ROUTE-FAILOVER CONTROL-PLANE ENVOY     the programs, the first four built alike
 //! bench pack | rotation | sweep                              one of the parts that need no other program
+//! bench replicas CONTROL-PLANE ENVOY PYTHON MINISTACK        replicas on the local DynamoDB
 //! ```
 //!
 //! Every figure is printed with a figure of the same run to compare it with: absolute figures depend on the machine,
@@ -14,6 +15,7 @@ mod decisions;
 mod failover;
 mod moved;
 mod pack;
+mod replicas;
 mod rotation;
 mod streams;
 mod sweep;
@@ -41,6 +43,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         [only] if only.as_os_str() == "pack" => return table(pack::measure()?),
         [only] if only.as_os_str() == "rotation" => return table(rotations()?),
         [only] if only.as_os_str() == "sweep" => return table(runtime.block_on(sweep::measure())?),
+        [mode, control_plane, envoy, python, ministack] if mode.as_os_str() == "replicas" => {
+            let store = replicas::StorePrograms { python, ministack };
+            return table(runtime.block_on(replicas::measure(control_plane, envoy, store))?);
+        }
         _ => {}
     }
     let [echo, sdk_echo, function, control_plane, envoy] = programs.as_slice() else {

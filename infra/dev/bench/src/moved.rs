@@ -18,9 +18,9 @@ const TURNS: usize = 200;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Processes and a folder that are ended and removed with this value.
-struct Processes {
-    children: Vec<Child>,
-    folder: std::path::PathBuf,
+pub(crate) struct Processes {
+    pub(crate) children: Vec<Child>,
+    pub(crate) folder: std::path::PathBuf,
 }
 
 impl Drop for Processes {
@@ -50,6 +50,32 @@ pub(crate) async fn measure(control_plane: &Path, envoy: &Path) -> Result<Vec<Ro
         Ok(line.strip_prefix(word).ok_or_else(|| format!("{line:?} instead of {word:?}"))?.to_owned())
     };
     let (api, xds) = (next_line("api ")?, next_line("xds ")?);
+    let Moved { middle, p99, idle } = turns(&[api], &xds, (control_plane, envoy), &mut running).await?;
+    Ok(vec![Row {
+        what: "UpdateRoute to traffic moved, one Envoy",
+        figure: format!("median {middle:.1} ms, p99 {p99:.1} ms"),
+        relation: format!("{:.1} x a request through that Envoy ({idle:.2} ms)", middle / idle),
+    }])
+}
+
+/// The durations of changes and of requests, in milliseconds.
+pub(crate) struct Moved {
+    /// The median from the request of a change to a response of the new target.
+    pub(crate) middle: f64,
+    /// The 99th percentile of the same.
+    pub(crate) p99: f64,
+    /// The median of a request without a change.
+    pub(crate) idle: f64,
+}
+
+/// Moves the traffic of an Envoy by changes through each API in turn. The Envoy gets its configuration from these servers.
+pub(crate) async fn turns(
+    apis: &[String],
+    xds: &str,
+    (control_plane, envoy): (&Path, &Path),
+    running: &mut Processes,
+) -> Result<Moved, Box<dyn Error>> {
+    let api = apis.first().ok_or("no control plane")?;
     let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
     let put = async |path: &str, body: Value| -> Result<(), Box<dyn Error>> {
         let url = format!("{api}/v20190125/meshes{path}");
@@ -90,7 +116,7 @@ pub(crate) async fn measure(control_plane: &Path, envoy: &Path) -> Result<Vec<Ro
         tokio::spawn(async move { axum::serve(listener, router).await });
     }
     let egress = port("client", "egress").await?;
-    running.children.push(start_envoy(control_plane, envoy, &xds, &running.folder)?);
+    running.children.push(start_envoy(control_plane, envoy, xds, &running.folder)?);
     let url = format!("http://127.0.0.1:{egress}/");
     let request = async || -> Option<String> { client.get(&url).send().await.ok()?.text().await.ok() };
     let deadline = Instant::now() + TIMEOUT;
@@ -102,13 +128,14 @@ pub(crate) async fn measure(control_plane: &Path, envoy: &Path) -> Result<Vec<Ro
     }
 
     let (mut times, mut idle) = (Vec::new(), Vec::new());
-    for turn in 0..TURNS {
+    for (turn, api) in (0..TURNS).zip(apis.iter().cycle()) {
         let (blue, expected) = if turn % 2 == 0 { (0, "green") } else { (1, "blue") };
         let began = Instant::now();
         request().await;
         idle.push(began.elapsed().as_secs_f64() * 1000.0);
         let began = Instant::now();
-        put("/shop/virtualRouter/r/routes/all", json!({"spec": route(blue)})).await?;
+        let url = format!("{api}/v20190125/meshes/shop/virtualRouter/r/routes/all");
+        client.put(url).body(json!({"spec": route(blue)}).to_string()).send().await?.error_for_status()?;
         while request().await.as_deref() != Some(expected) {
             if began.elapsed() > TIMEOUT {
                 return Err("Envoy does not route traffic to the new target".into());
@@ -118,12 +145,7 @@ pub(crate) async fn measure(control_plane: &Path, envoy: &Path) -> Result<Vec<Ro
     }
     times.sort_by(f64::total_cmp);
     let p99 = times.get(TURNS * 99 / 100).copied().unwrap_or(f64::NAN);
-    let (middle, idle) = (median(times), median(idle));
-    Ok(vec![Row {
-        what: "UpdateRoute to traffic moved, one Envoy",
-        figure: format!("median {middle:.1} ms, p99 {p99:.1} ms"),
-        relation: format!("{:.1} x a request through that Envoy ({idle:.2} ms)", middle / idle),
-    }])
+    Ok(Moved { middle: median(times), p99, idle: median(idle) })
 }
 
 fn start_envoy(control_plane: &Path, envoy: &Path, xds: &str, folder: &Path) -> Result<Child, Box<dyn Error>> {

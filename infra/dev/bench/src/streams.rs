@@ -97,13 +97,14 @@ fn large_mesh() -> Result<Mesh, Box<dyn Error>> {
 }
 
 /// A stream that has acknowledged everything.
-struct Stream {
+pub(crate) struct Stream {
     requests: mpsc::UnboundedSender<DiscoveryRequest>,
     responses: Streaming<DiscoveryResponse>,
 }
 
 impl Stream {
-    async fn settled(channel: Channel, id: String) -> Result<Self, Box<dyn Error>> {
+    /// Opens a stream, and acknowledges all that it is sent.
+    pub(crate) async fn settled(channel: Channel, id: String) -> Result<Self, Box<dyn Error>> {
         let (requests, sent) = mpsc::unbounded_channel();
         let sent = futures::stream::unfold(sent, async |mut sent: mpsc::UnboundedReceiver<DiscoveryRequest>| {
             Some((sent.recv().await?, sent))
@@ -129,7 +130,7 @@ impl Stream {
     }
 
     /// Receives the next response, and acknowledges it.
-    async fn take(&mut self) -> Result<(), Box<dyn Error>> {
+    pub(crate) async fn take(&mut self) -> Result<(), Box<dyn Error>> {
         let response = self.responses.message().await?.ok_or("the stream ended")?;
         let names = if response.type_url == ResourceType::Route.url() {
             vec!["rds_egress_http_80".to_owned()]

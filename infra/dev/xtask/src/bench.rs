@@ -14,8 +14,21 @@ use stack::workspace::Workspace;
 /// The profile of deployed functions.
 const PROFILE: &str = "lambda";
 
-/// Builds and runs the crate `bench`, or one part that needs no other program.
+/// Builds and runs the crate `bench`, or one part.
 pub(crate) fn run(workspace: &Workspace, part: Option<Part>) -> Result<()> {
+    if part == Some(Part::Replicas) {
+        setup::python(workspace)?;
+        build(workspace, &["--package", "bench", "--package", "control-plane", "--bins"])?;
+        return Run::new(program(workspace, "bench"), workspace.root())
+            .args(["replicas"])
+            .args([
+                program(workspace, "control-plane"),
+                workspace.venv_program("envoy"),
+                workspace.venv_program("python"),
+            ])
+            .args([workspace.file("infra/dev/local/ministack_server.py")])
+            .shown();
+    }
     if let Some(part) = part {
         build(workspace, &["--package", "bench", "--bin", "bench"])?;
         let name = part.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());

@@ -53,7 +53,7 @@ pub(crate) enum Task {
     },
     /// Measure, and print the table of infra/dev/bench/README.md; builds with link-time optimisation first
     Bench {
-        /// Measure only this part, which needs no other program
+        /// Measure only this part
         part: Option<Part>,
     },
     /// Start the local stack with its Envoys, applications and a light load, and leave it running
@@ -104,7 +104,7 @@ pub(crate) enum Attacked {
     Functions,
 }
 
-/// A part of the measurements that needs no other program.
+/// A part of the measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
     /// The policy rules over meshes of three sizes
@@ -113,6 +113,8 @@ pub(crate) enum Part {
     Rotation,
     /// A sweep of a mesh, compared with a loop of describes
     Sweep,
+    /// Three replicas of the control plane on the local DynamoDB, compared with one
+    Replicas,
 }
 
 /// The state of the load.
