@@ -94,7 +94,7 @@ impl FetchedKeys {
         let uri: Uri = url.parse().map_err(|_| invalid())?;
         let host = uri.host().unwrap_or_default();
         let is_local = ["127.0.0.1", "[::1]", "localhost"].contains(&host);
-        // These keys decide who is who, so nobody between this server and the cluster may replace them.
+        // These keys prove identities, so no other machine may replace them on their way.
         match uri.scheme_str() {
             Some("https") if !host.is_empty() => {}
             Some("http") if is_local => {}

@@ -85,7 +85,11 @@ async fn replicas_and_members_of_etcd_verify_each_other() {
     let missing = text(&folder.join("missing.pem"));
     let (foreign_certificate, foreign_key) = (text(&foreign.0), text(&foreign.1));
     for (name, options, expected) in [
-        ("another CA", vec!["--etcd-ca", &other_ca, "--etcd-cert", &certificate, "--etcd-key", &key], "invalid peer certificate"),
+        (
+            "another CA",
+            vec!["--etcd-ca", &other_ca, "--etcd-cert", &certificate, "--etcd-key", &key],
+            "invalid peer certificate",
+        ),
         ("no client certificate", vec!["--etcd-ca", ca.as_str()], "use etcd"),
         (
             "a client certificate of another CA",
