@@ -66,6 +66,8 @@ struct SimulatedReplica {
     cut_until: Time,
     /// The last contact with the store.
     contact: Time,
+    /// The last stored report.
+    reported: Time,
     dead: bool,
     beat: u64,
     /// The percentage of polls that reach the head.
@@ -259,6 +261,7 @@ impl Simulation {
             paused_until: 0,
             cut_until: 0,
             contact: self.now,
+            reported: self.now,
             dead: false,
             beat: 0,
             diligence,
@@ -333,6 +336,7 @@ impl Simulation {
             return;
         }
         if self.stored[&number].beat < report.beat {
+            self.replicas[number].reported = self.now;
             self.stored.insert(number, report);
         }
     }
@@ -355,7 +359,7 @@ impl Simulation {
         let stale = self.now - replica.contact;
         let has = self.proxies[proxy].has;
         let present = if replica.sequence >= 1 { Trust::New } else { Trust::Old };
-        let is_expired = is_cut && stale > SERVE_STALE && self.bug != Some(Bug::EndlessStale);
+        let is_expired = self.is_expired(number, is_cut && stale > SERVE_STALE) && self.bug != Some(Bug::EndlessStale);
         let would_change = is_cut && stale > 3_000 && has != Trust::Nothing && has != present;
         if self.now < replica.paused_until || is_expired || would_change {
             let delay = self.between(500, 3_000);
@@ -420,7 +424,6 @@ impl Simulation {
         {
             let since = self.proxies[proxy].since;
             if self.percent(40) {
-                // The Envoy restarts.
                 self.proxies[proxy].has = Trust::Nothing;
             }
             let noticed = self.one_of(&[100, 100, 20_000]);

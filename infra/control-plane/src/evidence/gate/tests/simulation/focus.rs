@@ -34,6 +34,13 @@ impl Simulation {
         !replica.dead && self.now >= replica.paused_until && self.now >= replica.cut_until
     }
 
+    /// Whether a replica refuses proxies, because it was without the store for too long. After that it serves again only when
+    /// its report is stored, which focused runs model: a reader no longer waits for it.
+    pub(super) fn is_expired(&self, number: usize, is_without_store: bool) -> bool {
+        let silent = self.now - self.replicas[number].reported;
+        is_without_store || (self.focus == Focus::CutReplica && silent > SERVE_STALE)
+    }
+
     /// The replica that a focused run has cut off, while the run has no other faults.
     pub(super) fn focused(&self) -> Option<usize> {
         self.cut.filter(|_| self.now < self.committed_at + FOCUSED)
