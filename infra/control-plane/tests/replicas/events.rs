@@ -213,7 +213,7 @@ async fn no_event_is_lost_when_the_sender_is_killed_or_frozen() {
         })
         .await;
         println!("round {round}: {} writes, complete after {:?}", acknowledged.len(), began.elapsed());
-        assert!(began.elapsed() < Duration::from_secs(60));
+        assert!(began.elapsed() < Duration::from_mins(1));
         if round == 0 {
             replicas[sender] = replica(&stack, &webhook);
         } else {
