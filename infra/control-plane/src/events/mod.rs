@@ -26,9 +26,6 @@ mod sender;
 mod trail;
 mod webhook;
 
-#[cfg(test)]
-mod sender_tests;
-
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 

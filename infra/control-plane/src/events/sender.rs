@@ -54,6 +54,16 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// all later ones.
 const REFUSED_FOR: Duration = Duration::from_mins(1);
 
+/// A planted mistake of the sender.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mistake {
+    /// The cursor is stored before the events are sent.
+    CursorBeforeSend,
+    /// A batch has several events of one resource.
+    SeveralOfOneResource,
+}
+
 /// The log and the cursor of one receiver.
 #[derive(Debug)]
 pub(super) struct EventSender {
@@ -67,7 +77,7 @@ pub(super) struct EventSender {
     pub(super) ends: watch::Receiver<bool>,
     /// A planted mistake, for the test that has to find it.
     #[cfg(test)]
-    pub(super) mistake: Option<super::sender_tests::Mistake>,
+    pub(super) mistake: Option<Mistake>,
 }
 
 /// The cursor that this replica owns.
@@ -184,7 +194,7 @@ impl EventSender {
         let mut lease = Lease { cursor, renewed: Instant::now() };
         let mut backlog = Backlog::new(self.cursors.log_id(), self.realm.clone(), position);
         #[cfg(test)]
-        if self.mistake == Some(super::sender_tests::Mistake::SeveralOfOneResource) {
+        if self.mistake == Some(Mistake::SeveralOfOneResource) {
             backlog.allow_several_of_one_resource();
         }
         self.metrics.sending(&self.receiver.name, true);
@@ -236,7 +246,7 @@ impl EventSender {
             return Ok(());
         }
         #[cfg(test)]
-        if self.mistake == Some(super::sender_tests::Mistake::CursorBeforeSend)
+        if self.mistake == Some(Mistake::CursorBeforeSend)
             && let Some(last) = batch.last()
         {
             self.renew(lease, last.after).await?;
@@ -264,13 +274,18 @@ impl EventSender {
                     continue;
                 }
                 Err(error) if began.elapsed() >= REFUSED_FOR => {
-                    tracing::error!(receiver = kind, %error, events = 1, "receiver refused change events");
+                    tracing::error!(receiver = kind, %error, "receiver refused change event of the log");
                     self.metrics.ended(kind, "refused", 1);
                     return Ok(1);
                 }
                 Err(error) => error.to_string(),
             };
-            tracing::warn!(receiver = kind, reason, ?pause, "failed to send change events; retrying after a pause");
+            tracing::warn!(
+                receiver = kind,
+                reason,
+                ?pause,
+                "failed to send change events of the log; retrying after a pause"
+            );
             self.wait(lease, position, pause).await?;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -319,3 +334,6 @@ async fn ended(mut ends: watch::Receiver<bool>) {
     // An error means that the process ends, too.
     let _ = ends.wait_for(|ends| *ends).await;
 }
+
+#[cfg(test)]
+mod tests;

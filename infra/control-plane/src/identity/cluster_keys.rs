@@ -21,7 +21,7 @@ use tokio_rustls::rustls::crypto::ring;
 use zeroize::Zeroizing;
 
 use super::ClusterKeySource;
-use super::cluster::{ClusterKeys, ClusterKeysError};
+use super::key_set::{ClusterKeys, ClusterKeysError};
 use crate::reloaded::{self, ReloadedFile};
 use crate::tls;
 
@@ -31,7 +31,7 @@ const REFRESH: Duration = Duration::from_mins(10);
 /// The age from which fetched keys are refused. A cluster that does not answer for longer issues no tokens either.
 const TOO_OLD: Duration = Duration::from_hours(1);
 
-/// The shortest time between two fetches, whatever keys tokens name.
+/// The shortest time between two fetches, for all tokens together.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// The time-out of a fetch. Requests with an unknown key wait for it.
@@ -94,7 +94,7 @@ impl FetchedKeys {
         let uri: Uri = url.parse().map_err(|_| invalid())?;
         let host = uri.host().unwrap_or_default();
         let is_local = ["127.0.0.1", "[::1]", "localhost"].contains(&host);
-        // These keys decide who is who, so nobody between this server and the cluster may replace them.
+        // These keys prove identities, so no other machine may replace them on their way.
         match uri.scheme_str() {
             Some("https") if !host.is_empty() => {}
             Some("http") if is_local => {}
@@ -132,16 +132,11 @@ impl FetchedKeys {
             return;
         }
         *attempted = Some(Instant::now());
-        match timeout(TIMEOUT, self.fetch()).await {
-            Ok(Ok(keys)) => {
+        match timeout(TIMEOUT, self.fetch()).await.unwrap_or_else(|_| Err("no response in time".to_owned())) {
+            Ok(keys) => {
                 *self.fetched.write().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), Arc::new(keys)));
             }
-            Ok(Err(reason)) => tracing::warn!(host = self.uri.host(), reason, "failed to fetch keys of cluster"),
-            Err(_) => tracing::warn!(
-                host = self.uri.host(),
-                reason = "no response in time",
-                "failed to fetch keys of cluster"
-            ),
+            Err(reason) => tracing::warn!(host = self.uri.host(), reason, "failed to fetch keys of cluster"),
         }
     }
 

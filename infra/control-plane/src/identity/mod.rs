@@ -13,6 +13,7 @@
 mod cluster;
 mod cluster_keys;
 mod jws;
+mod key_set;
 mod node_token;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ use std::path::PathBuf;
 use crate::auth::Audience;
 
 pub(crate) use cluster::AccountToken;
-pub use cluster::ClusterKeysError;
+pub use key_set::ClusterKeysError;
 pub use node_token::NodeTokens;
 pub(crate) use node_token::{LONGEST_LIFETIME, NodeToken, USUAL_LIFETIME};
 pub use token_keys::TokenKeyError;

@@ -27,7 +27,7 @@ impl EventMetrics {
         let metrics = Self { events: Family::default(), backlog: Family::default(), sending: Family::default() };
         let help = "Change events, by receiver and outcome; of expired ones, their entries of the log";
         registry.register("change_events", help, metrics.events.clone());
-        let help = "Entries of the shared log whose change events a receiver does not have yet";
+        let help = "Entries of the shared log with change events that a receiver does not have yet";
         registry.register("change_events_backlog", help, metrics.backlog.clone());
         let help = "1 if this replica sends the change events of the shared log to a receiver";
         registry.register("change_events_sender", help, metrics.sending.clone());

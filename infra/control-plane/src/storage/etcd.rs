@@ -15,7 +15,7 @@ use tonic::{Code, Request as GrpcRequest, Status};
 use tonic_prost::ProstCodec;
 
 use super::format::text;
-use super::items::{ItemPut, Items, ItemsPage};
+use super::items::{ItemPut, Items, ItemsPage, retried};
 use super::log::LogError;
 use super::open_error::SharedOpenError;
 pub use connect::EtcdTls;
@@ -135,8 +135,8 @@ impl Items for EtcdItems {
 
     async fn identify(&self) -> Result<String, SharedOpenError> {
         let failed = |error| SharedOpenError::new(self.name(), error);
-        let status: StatusResponse =
-            self.call("/etcdserverpb.Maintenance/Status", StatusRequest {}).await.map_err(failed)?;
+        let status = || self.call("/etcdserverpb.Maintenance/Status", StatusRequest {});
+        let status: StatusResponse = retried(status).await.map_err(failed)?;
         if !self.accepts_old && is_old(&status.version) {
             return Err(SharedOpenError::OldRelease { store: self.name(), found: status.version });
         }

@@ -29,7 +29,7 @@ use super::cursors::{EventCursor, EventCursors};
 use super::dynamo::DynamoItems;
 use super::etcd::{EtcdItems, EtcdTls};
 use super::format::{self, bytes, keyed, number, text};
-use super::items::{ItemPut, Items};
+use super::items::{ItemPut, Items, retried};
 use super::log::{Appended, Entry, Log, LogError, LogItem, LogPage, Sequence, Snapshot};
 use super::open_error::SharedOpenError;
 use super::packed::{self, FORMAT};
@@ -92,7 +92,8 @@ impl ItemLog {
         format::put_text(&mut new, "region", realm.region().as_str());
         format::put_text(&mut new, "arn", &identity);
         format::put_number(&mut new, "format", FORMAT);
-        let stored = match items.put_new(&new).await.map_err(failed)? {
+        // The identical item again: an attempt with a lost answer is recognised by it.
+        let stored = match retried(|| items.put_new(&new)).await.map_err(failed)? {
             ItemPut::Stored => new,
             ItemPut::Refused(stored) => stored,
         };
@@ -113,7 +114,7 @@ impl ItemLog {
         }
         let id = member("log")?.parse().map_err(|_| foreign("its id is invalid".to_owned()))?;
         let log = Self { items, id, written: AtomicU64::new(stored_format) };
-        let snapshot = log.load_snapshot().await.map_err(failed)?;
+        let snapshot = retried(|| log.load_snapshot()).await.map_err(failed)?;
         Ok((log, snapshot))
     }
 

@@ -1,12 +1,20 @@
 //! The store of items that a shared log is kept in: DynamoDB or etcd.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws::TableItem;
+use tokio::time::sleep;
 
 use super::log::LogError;
 use super::open_error::SharedOpenError;
+
+/// How often a request at the start is sent: to each member of a usual cluster, and once more.
+const START_ATTEMPTS: usize = 6;
+
+/// The pause between these attempts.
+const START_PAUSE: Duration = Duration::from_millis(200);
 
 /// The result of a put with a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,4 +63,19 @@ pub(super) trait Items: fmt::Debug + Send + Sync {
 
     /// Deletes an item, if it exists.
     async fn delete(&self, pk: &str, sk: &str) -> Result<(), LogError>;
+}
+
+/// Repeats a request at the start, of which the outcome is unknown: a member of a cluster may be down, and the next request
+/// goes to another one.
+pub(super) async fn retried<T, F>(request: impl Fn() -> F) -> Result<T, LogError>
+where
+    F: Future<Output = Result<T, LogError>>,
+{
+    for _ in 1..START_ATTEMPTS {
+        match request().await {
+            Err(LogError::Unknown { .. }) => sleep(START_PAUSE).await,
+            outcome => return outcome,
+        }
+    }
+    request().await
 }

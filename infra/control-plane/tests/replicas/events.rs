@@ -177,7 +177,7 @@ async fn no_event_is_lost_when_the_sender_is_killed_or_frozen() {
     let Some(stack) = MiniStack::start().await else { return };
     stack.table("events").await;
     let (webhook, http) = (TestWebhook::open().await, Client::new());
-    let mut replicas = vec![replica(&stack, &webhook), replica(&stack, &webhook)];
+    let mut replicas = [replica(&stack, &webhook), replica(&stack, &webhook)];
     create_mesh(&http, &replicas[0].endpoint).await;
     let (mut acknowledged, mut unknown) = (BTreeSet::new(), BTreeSet::new());
     for round in 0..2 {
@@ -213,7 +213,7 @@ async fn no_event_is_lost_when_the_sender_is_killed_or_frozen() {
         })
         .await;
         println!("round {round}: {} writes, complete after {:?}", acknowledged.len(), began.elapsed());
-        assert!(began.elapsed() < Duration::from_secs(60));
+        assert!(began.elapsed() < Duration::from_mins(1));
         if round == 0 {
             replicas[sender] = replica(&stack, &webhook);
         } else {

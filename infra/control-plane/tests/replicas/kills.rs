@@ -65,9 +65,15 @@ impl Writer {
 async fn nodes(http: &Client, replica: &ReplicaProcess, mesh: usize) -> BTreeMap<String, u64> {
     let (mut all, mut next) = (BTreeMap::new(), String::new());
     loop {
-        let reply =
-            replica.send(http, Method::GET, &format!("/meshes/m{mesh}/virtualNodes{next}"), None).await.unwrap();
-        assert_eq!((reply.status, reply.age), (200, None), "{reply:?}");
+        let (path, mut confirmed) = (format!("/meshes/m{mesh}/virtualNodes{next}"), None);
+        // A loaded machine may read the log late; such an answer has an age, and is no evidence.
+        until("no read is confirmed by the log", async || {
+            let reply = replica.send(http, Method::GET, &path, None).await;
+            confirmed = reply.filter(|reply| (reply.status, reply.age) == (200, None));
+            confirmed.is_some()
+        })
+        .await;
+        let reply = confirmed.unwrap();
         for node in reply.body["virtualNodes"].as_array().unwrap() {
             let name = node["virtualNodeName"].as_str().unwrap().to_owned();
             all.insert(name, node["version"].as_u64().unwrap());

@@ -139,7 +139,7 @@ impl TokenReplica {
         request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
         let mut client = AggregatedDiscoveryServiceClient::new(channel.unwrap());
         let mut responses = client.stream_aggregated_resources(request).await?.into_inner();
-        let first = tokio::time::timeout(WITHIN, responses.message()).await.expect("a response arrives")?;
+        let first = tokio::time::timeout(WITHIN, responses.message()).await.unwrap()?;
         assert!(first.is_some(), "the stream ended");
         Ok(responses)
     }
@@ -156,7 +156,7 @@ async fn end(mut responses: Streaming<DiscoveryResponse>) -> Status {
             }
         }
     };
-    tokio::time::timeout(WITHIN, end).await.expect("the stream ends")
+    tokio::time::timeout(WITHIN, end).await.unwrap()
 }
 
 async fn revocation_is_in_force_at_every_replica<L: Log + Registry + 'static>(open: impl AsyncFn() -> L) {

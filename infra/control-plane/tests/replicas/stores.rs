@@ -10,6 +10,7 @@ use futures::future::join_all;
 use mesh::name::ResourcePath;
 use serde_json::json;
 
+use crate::cluster::until;
 use crate::contract::realm;
 use crate::etcd::Etcd;
 use crate::ministack::MiniStack;
@@ -187,6 +188,19 @@ async fn writes_are_ordered_in_etcd() {
     let Some(etcd) = Etcd::start().await else { return };
     let (log, _) = ItemLog::open_etcd(etcd.endpoints(), true, &realm()).await.unwrap();
     writes_are_ordered_across_replicas(Arc::new(log)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replica_starts_while_any_one_member_of_etcd_is_down() {
+    let Some(mut etcd) = Etcd::start().await else { return };
+    for member in 0..3 {
+        etcd.kill(member);
+        let (log, _) = ItemLog::open_etcd(etcd.endpoints(), true, &realm()).await.unwrap();
+        let store = open(Arc::new(log), &Quotas::default()).await;
+        let name = format!("mesh/m{member}");
+        until("no write is stored", async || store.write(&create(&name, Some("t")), &stamp()).await.is_ok()).await;
+        etcd.start_member(member);
+    }
 }
 
 /// A member of three is killed while two replicas write, and started again: no acknowledged write is lost.

@@ -1,4 +1,4 @@
-//! Tokens of a cluster's service accounts, whose keys are fetched from the cluster: on streams, and for node tokens.
+//! Tokens of a cluster's service accounts, verified with keys from a URL: on streams, and for node tokens.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;

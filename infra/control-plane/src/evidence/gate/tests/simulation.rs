@@ -1,6 +1,7 @@
 //! A simulation of the gate: proxies move between replicas that lag, pause, crash or are cut off from the store, while a
 //! reader evaluates the gate. Each planted mistake of the design has to be found.
 
+mod focus;
 mod reader;
 
 use std::cmp::Reverse;
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 use super::super::super::facts::SecretFacts;
 use super::super::super::left::LeftInstances;
 use super::*;
+use focus::Focus;
 
 /// Milliseconds since the start.
 type Time = u64;
@@ -64,6 +66,8 @@ struct SimulatedReplica {
     cut_until: Time,
     /// The last contact with the store.
     contact: Time,
+    /// The last stored report.
+    reported: Time,
     dead: bool,
     beat: u64,
     /// The percentage of polls that reach the head.
@@ -105,19 +109,6 @@ enum Event {
     Chaos,
     Evaluate,
 }
-
-/// What the events of a run concentrate on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Focus {
-    /// Nothing: faults and moves are independent.
-    None,
-    /// A replica that is cut off when the entry is committed, the proxies that still connect to it, and their absence
-    /// afterwards. Independent faults meet in this order in less than one of 100,000 runs.
-    CutReplica,
-}
-
-/// How long after the commit a focused run has no other faults than those of its focus.
-const FOCUSED: Time = 90_000;
 
 struct Simulation {
     random: u64,
@@ -260,29 +251,6 @@ impl Simulation {
         None
     }
 
-    fn commit(&mut self) {
-        self.head = 1;
-        if self.focus == Focus::CutReplica {
-            let live: Vec<usize> = (0..self.replicas.len()).filter(|number| self.is_current(*number)).collect();
-            if live.len() > 1 {
-                let number = self.one_of(&live);
-                self.replicas[number].cut_until = self.now + 120_000;
-                self.cut = Some(number);
-            }
-        }
-    }
-
-    /// Whether a replica runs, and reads the log.
-    fn is_current(&self, number: usize) -> bool {
-        let replica = &self.replicas[number];
-        !replica.dead && self.now >= replica.paused_until && self.now >= replica.cut_until
-    }
-
-    /// The replica that a focused run has cut off, while the run has no other faults.
-    fn focused(&self) -> Option<usize> {
-        self.cut.filter(|_| self.now < self.committed_at + FOCUSED)
-    }
-
     fn new_replica(&mut self) {
         let diligence = self.one_of(&[90, 15, 15]);
         let number = self.replicas.len();
@@ -293,6 +261,7 @@ impl Simulation {
             paused_until: 0,
             cut_until: 0,
             contact: self.now,
+            reported: self.now,
             dead: false,
             beat: 0,
             diligence,
@@ -367,6 +336,7 @@ impl Simulation {
             return;
         }
         if self.stored[&number].beat < report.beat {
+            self.replicas[number].reported = self.now;
             self.stored.insert(number, report);
         }
     }
@@ -389,7 +359,7 @@ impl Simulation {
         let stale = self.now - replica.contact;
         let has = self.proxies[proxy].has;
         let present = if replica.sequence >= 1 { Trust::New } else { Trust::Old };
-        let is_expired = is_cut && stale > SERVE_STALE && self.bug != Some(Bug::EndlessStale);
+        let is_expired = self.is_expired(number, is_cut && stale > SERVE_STALE) && self.bug != Some(Bug::EndlessStale);
         let would_change = is_cut && stale > 3_000 && has != Trust::Nothing && has != present;
         if self.now < replica.paused_until || is_expired || would_change {
             let delay = self.between(500, 3_000);
@@ -444,22 +414,6 @@ impl Simulation {
         }
     }
 
-    /// A proxy of the replica that was cut off loses its stream, and is away for almost as long as the gate waits for it.
-    fn focused_flap(&mut self, cut: usize) {
-        let of_cut: Vec<usize> = (0..PROXIES).filter(|proxy| self.proxies[*proxy].replica == Some(cut)).collect();
-        if self.now < self.committed_at + SERVE_STALE + 5_000 && !of_cut.is_empty() {
-            let proxy = self.one_of(&of_cut);
-            self.after(100, Event::Notice(cut, proxy, self.proxies[proxy].since));
-            if self.percent(50) {
-                self.reconnect(proxy, 200, 5_000);
-            } else {
-                self.reconnect(proxy, LINGER - 15_000, LINGER - 2_000);
-            }
-        }
-        let delay = self.between(1_000, 6_000);
-        self.after(delay, Event::Flap);
-    }
-
     fn flap(&mut self) {
         if let Some(cut) = self.focused() {
             return self.focused_flap(cut);
@@ -470,7 +424,6 @@ impl Simulation {
         {
             let since = self.proxies[proxy].since;
             if self.percent(40) {
-                // The Envoy restarts.
                 self.proxies[proxy].has = Trust::Nothing;
             }
             let noticed = self.one_of(&[100, 100, 20_000]);

@@ -15,24 +15,15 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::batch::LoggedEvent;
-use super::sender::{EventSender, TAKEOVER};
-use super::{EventReceiver, ReceiverKind};
+use super::{EventSender, Mistake, TAKEOVER};
+use crate::events::batch::LoggedEvent;
+use crate::events::{EventReceiver, ReceiverKind};
 use crate::metrics::Metrics;
 use crate::state::{Realm, Region};
 use crate::storage::{
     Appended, Digest, Entry, EntryOrigin, EventCursor, EventCursors, Log, LogError, LogPage, MemoryLog, Sequence,
     Snapshot,
 };
-
-/// A planted mistake of the sender.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mistake {
-    /// The cursor is stored before the events are sent.
-    CursorBeforeSend,
-    /// A batch has several events of one resource.
-    SeveralOfOneResource,
-}
 
 /// A generator of random numbers (splitmix64).
 #[derive(Debug, Clone)]
@@ -322,7 +313,7 @@ impl Model {
         }
         self.replicas[0].sender.abort();
         self.replicas[0] = self.replica().await;
-        let end = Instant::now() + TAKEOVER + Duration::from_secs(120);
+        let end = Instant::now() + TAKEOVER + Duration::from_mins(2);
         while Instant::now() < end && self.violation().is_some_and(|violation| violation.contains("missing")) {
             sleep(Duration::from_millis(500)).await;
         }
