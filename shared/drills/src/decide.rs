@@ -118,12 +118,14 @@ impl Work<'_> {
         }
     }
 
-    /// Enters the verdict into the record. A failed drill pages.
+    /// Enters the verdict into the record. A failed drill pages, and so does one whose weights could not be written or did
+    /// not reach the proxies: a real failover would meet the same.
     fn decided(&mut self, verdict: DrillVerdict) {
         let (outcome, reason) = (verdict.outcome, verdict.reason.clone());
+        let is_ineffective = matches!(reason, Reason::DrainTimedOut { .. } | Reason::Unacknowledged { .. });
         self.drill.verdict = Some(verdict);
         self.drill.enter(DrillPhase::Restoring, self.now);
-        if outcome == DrillOutcome::Failed {
+        if outcome == DrillOutcome::Failed || is_ineffective {
             self.news.push(phase_news(&self.drill, reason, Urgency::Page));
         }
     }

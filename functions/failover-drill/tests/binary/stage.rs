@@ -36,7 +36,7 @@ pub(crate) struct Stage {
     plane: ControlPlane,
     pub(crate) way: Way,
     config: SdkConfig,
-    name: String,
+    pub(crate) name: String,
     topic: String,
     policy: PathBuf,
 }
@@ -120,6 +120,16 @@ impl Stage {
 
     pub(crate) fn table(&self) -> aws_sdk_dynamodb::Client {
         aws_sdk_dynamodb::Client::new(&self.config)
+    }
+
+    /// The document of the mesh's drills.
+    pub(crate) async fn drills(&self) -> Value {
+        let documents = documents(items(&self.table(), &self.name).await);
+        documents
+            .into_iter()
+            .find(|(key, _)| key.starts_with("failover-drill/"))
+            .map(|(_, found)| found)
+            .unwrap_or_default()
     }
 
     pub(crate) async fn weights(&self) -> Vec<u64> {

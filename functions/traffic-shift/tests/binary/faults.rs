@@ -93,7 +93,7 @@ impl FaultSuite for Rollout {
             every: EVERY,
             few_runs: 7,
             many_runs: 200,
-            must_page: |_| false,
+            must_page: |operation| operation.starts_with("GET /") || operation == "DescribeAlarms",
             is_left_out: |_| false,
             sample: &[Fault::Throttle, Fault::Denied],
         }

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod attack;
+mod crashes;
+mod episodes;
 mod faults;
 mod gates;
 mod hooks;

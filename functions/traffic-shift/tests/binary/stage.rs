@@ -208,6 +208,11 @@ impl Stage {
         self.plane.put(&format!("{MESH}/{below}"), body).await;
     }
 
+    /// An operator sets the weights of the route by hand.
+    pub(crate) async fn edit(&self, weights: [u8; 2]) {
+        self.put("virtualRouter/recs/routes/all", &json!({ "spec": route_spec(weights) })).await;
+    }
+
     pub(crate) async fn route(&self) -> Value {
         self.plane.get(ROUTE).await
     }

@@ -317,6 +317,9 @@ fn writes_and_acknowledgements_have_deadlines() {
         let (decision, record) = run(&in_phase(phase), facts.clone(), &policy, now);
         let verdict = record.active.as_ref().unwrap().verdict.as_ref().map(|verdict| verdict.reason.code());
         assert_eq!((decision.reason.code(), verdict), (code, outcome), "{phase:?} at {now}");
+        let pages = decision.news.iter().filter(|news| news.urgency == Urgency::Page).count();
+        let is_ineffective = matches!(outcome, Some("DrainTimedOut" | "Unacknowledged"));
+        assert_eq!(pages, usize::from(is_ineffective), "{phase:?} at {now}: a real failover would meet the same");
     }
 }
 

@@ -141,10 +141,15 @@ const ENDS: [ReasonEntry; 10] = [
         "",
     ),
     entry("Stopped", Paging::Never, "An operator or a service stopped the drill: `INTERRUPTED`.", ""),
-    entry("DrainTimedOut", Paging::Never, "The weights were not written within five minutes: `INTERRUPTED`.", ""),
+    entry(
+        "DrainTimedOut",
+        Paging::AtOnce,
+        "The weights were not written within five minutes: `INTERRUPTED`. A real failover would meet the same.",
+        "Resolve the reason in the page about the failed calls, or in the facts.",
+    ),
     entry(
         "Unacknowledged",
-        Paging::Never,
+        Paging::AtOnce,
         "The proxies did not acknowledge the weights within two minutes: `INTERRUPTED`.",
         "Check the proxies with `meshwarden proxies`.",
     ),
