@@ -137,15 +137,13 @@ async fn add_facts(
     now: Timestamp,
 ) -> Result<(), PortError> {
     let active = observation.seen.record.active.clone();
-    match active.as_ref().filter(|drill| drill.has_begun()) {
-        Some(drill) => Box::pin(add_begun(context, plan, drill, observation, now)).await,
-        None => {
-            let (alarms, model) = try_join(read_alarms(context, plan, now), whole_mesh(context)).await?;
-            let node_exists = rehearse_mesh(context, plan, active.as_ref(), observation, &alarms, model, now).await?;
-            measure(context, plan, None, observation, &alarms, node_exists, now).await;
-            Ok(())
-        }
+    if let Some(drill) = active.as_ref().filter(|drill| drill.has_begun()) {
+        return Box::pin(add_begun(context, plan, drill, observation, now)).await;
     }
+    let (alarms, model) = try_join(read_alarms(context, plan, now), whole_mesh(context)).await?;
+    let node_exists = rehearse_mesh(context, plan, active.as_ref(), observation, &alarms, model, now).await?;
+    measure(context, plan, None, observation, &alarms, node_exists, now).await;
+    Ok(())
 }
 
 /// Reads the facts about a drill that has begun: its alarms and its routes at the same time. A restore waits for nothing

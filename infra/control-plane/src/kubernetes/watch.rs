@@ -216,7 +216,7 @@ async fn list(client: &KubeClient, copy: &ClusterCopy, watched: Watched) -> Resu
         };
         items.extend(found);
         let text = |pointer: &str| page.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        next = text("/metadata/continue").to_owned();
+        text("/metadata/continue").clone_into(&mut next);
         if next.is_empty() {
             let version = text("/metadata/resourceVersion").to_owned();
             if version.is_empty() {
