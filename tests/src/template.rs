@@ -243,11 +243,10 @@ impl Template {
         }
         match name {
             "AWS::NoValue" => Value::Null,
-            "MeshNames" => json!(["*"]),
+            "MeshNames" | "BundleKeys" => json!(["*"]),
             "PolicyObject" => json!("rules/policy.yaml"),
             "PolicyParameter" => json!("/meshwarden/policy"),
             "ReportsBucket" => json!("reports"),
-            "BundleKeys" => json!(["*"]),
             "RolloutHooks" => json!("meshwarden-hook-*"),
             "NotificationTopic" => json!(format!("arn:aws:sns:{REGION}:{ACCOUNT}:notices")),
             other => match &self.0["Resources"][other]["Metadata"]["BuildProperties"]["Binary"] {

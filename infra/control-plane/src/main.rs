@@ -62,7 +62,7 @@ async fn main() -> ExitCode {
         },
         Some(Command::Store(store)) => store.run().await,
         // `Bootstrap` was handled above, before the log.
-        None | Some(Command::Bootstrap(_)) => match args.settings().await {
+        None | Some(Command::Bootstrap(_)) => match Box::pin(args.settings()).await {
             Ok(settings) => run(settings).await,
             Err(error) => error.exit(),
         },

@@ -1,7 +1,5 @@
 //! The roster of known meshes in the state table.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;

@@ -1,5 +1,5 @@
 //! Unusual envelopes of events: each is read, named as foreign, or named as unreadable, and none is dropped.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 

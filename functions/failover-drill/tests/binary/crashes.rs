@@ -87,7 +87,6 @@ async fn killed_at_every_request(killed: Killed, expected: (Vec<u64>, &str, &str
         .collect()
         .await;
     assert!(wrong.is_empty(), "{killed:?}, expected {undisturbed:?}:\n{}", wrong.join("\n"));
-    println!("{killed:?}: killed at each of {requests} requests");
 }
 
 /// A drill that its outcome alarm ends.

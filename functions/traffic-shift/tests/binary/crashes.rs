@@ -90,7 +90,6 @@ async fn killed_at_every_request(killed: Killed, expected: ([u64; 2], &str)) {
         .collect()
         .await;
     assert!(wrong.is_empty(), "{killed:?}, expected {undisturbed:?}:\n{}", wrong.join("\n"));
-    println!("{killed:?}: killed at each of {requests} requests");
 }
 
 #[tokio::test]

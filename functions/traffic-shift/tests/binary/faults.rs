@@ -116,5 +116,5 @@ fn carries_pages(operation: &str) -> bool {
 async fn lasting_fault_of_any_class_pages_at_every_call() {
     let Some(stack) = MiniStack::start().await else { return };
     let set = async |case: String| Requested::set(&stack, &format!("lasting-each-{case}")).await;
-    lasting_pages(set, carries_pages, EVERY, 8).await;
+    Box::pin(lasting_pages(set, carries_pages, EVERY, 8)).await;
 }

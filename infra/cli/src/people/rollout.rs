@@ -157,19 +157,18 @@ async fn watched(
     seen: &mut BTreeSet<(mesh::name::MeshName, policy::RolloutId)>,
     with_tables: bool,
 ) -> Result<(Vec<Found>, Option<String>), Trouble> {
-    let found = match wanted {
-        Some((mesh, id)) => vec![find::one(desk, id, Some(mesh)).await?],
-        None => {
-            let mut found = find::active(desk, None).await?;
-            let ended = seen.iter().filter(|(mesh, id)| !found.iter().any(|one| one.mesh == *mesh && one.id == *id));
-            let mut ends = Vec::new();
-            for (mesh, id) in ended {
-                ends.push(find::one(desk, id, Some(mesh)).await?);
-            }
-            seen.extend(found.iter().map(|one| (one.mesh.clone(), one.id.clone())));
-            found.extend(ends);
-            found
+    let found = if let Some((mesh, id)) = wanted {
+        vec![find::one(desk, id, Some(mesh)).await?]
+    } else {
+        let mut found = find::active(desk, None).await?;
+        let ended = seen.iter().filter(|(mesh, id)| !found.iter().any(|one| one.mesh == *mesh && one.id == *id));
+        let mut ends = Vec::new();
+        for (mesh, id) in ended {
+            ends.push(find::one(desk, id, Some(mesh)).await?);
         }
+        seen.extend(found.iter().map(|one| (one.mesh.clone(), one.id.clone())));
+        found.extend(ends);
+        found
     };
     if !with_tables {
         return Ok((found, None));

@@ -8,6 +8,7 @@ use control_plane::storage::EtcdTls;
 
 /// The options of `etcd:`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_field_names, reason = "the fields have the names of the options")]
 pub(crate) struct EtcdArgs {
     /// With `etcd:`: accept releases before 3.5.6, which may lose acknowledged writes when a member is killed (etcd issue
     /// 13766). For tests.

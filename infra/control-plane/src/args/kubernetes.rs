@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::certificate_args::interval;
 
 /// The longest duration of one watch; the API server ends watches after some minutes anyway.
-const LONGEST_WATCH: Duration = Duration::from_secs(300);
+const LONGEST_WATCH: Duration = Duration::from_mins(5);
 
 /// The time after which another process takes over a lease that is not renewed.
 const LEASE_DURATION: Duration = Duration::from_secs(15);
@@ -102,6 +102,7 @@ impl RefuseArg {
 
 /// The images and addresses of injected containers.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_field_names, reason = "the fields have the names of the options")]
 struct InjectionArgs {
     /// Injects Envoy into pods, with this image of Envoy.
     #[arg(long, value_name = "IMAGE", requires_all = ["webhook", "inject_control_plane_image", "inject_redirect_image",

@@ -13,7 +13,7 @@ use crate::app_mesh::Plane;
 use crate::server::Server;
 
 /// How long a test waits for a state.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The interval of polls.
 const POLL: Duration = Duration::from_millis(20);
@@ -102,7 +102,7 @@ impl Process {
             cluster: ClusterName::parse("blue").unwrap(),
             lease,
             resync: Duration::from_secs(1),
-            longest_watch: Duration::from_secs(60),
+            longest_watch: Duration::from_mins(1),
             metrics: None,
             webhook: None,
         };

@@ -120,21 +120,18 @@ impl Server {
         self.shared.edit(|contents| {
             let address = (plural.to_owned(), namespace.to_owned(), name.to_owned());
             let known = contents.objects.get(&address).cloned();
-            let object = match known {
-                Some(mut object) => {
-                    if object["spec"] == *spec {
-                        return;
-                    }
-                    object["spec"] = spec.clone();
-                    object["metadata"]["generation"] = json!(object["metadata"]["generation"].as_i64().unwrap() + 1);
-                    object
+            let object = if let Some(mut object) = known {
+                if object["spec"] == *spec {
+                    return;
                 }
-                None => {
-                    contents.uids += 1;
-                    json!({"apiVersion": "appmesh.k8s.aws/v1beta2", "kind": kind, "spec": spec, "metadata": {
+                object["spec"] = spec.clone();
+                object["metadata"]["generation"] = json!(object["metadata"]["generation"].as_i64().unwrap() + 1);
+                object
+            } else {
+                contents.uids += 1;
+                json!({"apiVersion": "appmesh.k8s.aws/v1beta2", "kind": kind, "spec": spec, "metadata": {
                         "name": name, "namespace": namespace, "uid": format!("uid-{}", contents.uids), "generation": 1,
                         "creationTimestamp": "2026-11-30T10:00:00Z"}})
-                }
             };
             contents.store(address, object);
         });
@@ -277,14 +274,14 @@ fn error(code: u16, reason: &str) -> Response {
 type Parameters = Query<BTreeMap<String, String>>;
 
 async fn namespaces(State(shared): State<Arc<Shared>>, parameters: Parameters) -> Response {
-    collection(shared, "namespaces".to_owned(), &parameters).await
+    collection(shared, "namespaces".to_owned(), &parameters)
 }
 
 async fn list(State(shared): State<Arc<Shared>>, Path(plural): Path<String>, parameters: Parameters) -> Response {
-    collection(shared, plural, &parameters).await
+    collection(shared, plural, &parameters)
 }
 
-async fn collection(shared: Arc<Shared>, plural: String, parameters: &Parameters) -> Response {
+fn collection(shared: Arc<Shared>, plural: String, parameters: &Parameters) -> Response {
     if let Some(response) = shared.fault() {
         return response;
     }
@@ -374,18 +371,18 @@ async fn read(
     State(shared): State<Arc<Shared>>,
     Path((namespace, plural, name)): Path<(String, String, String)>,
 ) -> Response {
-    read_object(&shared, (plural, namespace, name))
+    read_object(&shared, &(plural, namespace, name))
 }
 
 async fn read_mesh(State(shared): State<Arc<Shared>>, Path((plural, name)): Path<(String, String)>) -> Response {
-    read_object(&shared, (plural, String::new(), name))
+    read_object(&shared, &(plural, String::new(), name))
 }
 
-fn read_object(shared: &Shared, address: Address) -> Response {
+fn read_object(shared: &Shared, address: &Address) -> Response {
     if let Some(response) = shared.fault() {
         return response;
     }
-    match shared.contents.lock().unwrap().objects.get(&address) {
+    match shared.contents.lock().unwrap().objects.get(address) {
         Some(object) => axum::Json(object.clone()).into_response(),
         None => error(404, "NotFound"),
     }
@@ -428,7 +425,7 @@ fn parsed(body: &[u8]) -> Value {
 }
 
 async fn read_lease(State(shared): State<Arc<Shared>>, Path((namespace, name)): Path<(String, String)>) -> Response {
-    read_object(&shared, ("leases".to_owned(), namespace, name))
+    read_object(&shared, &("leases".to_owned(), namespace, name))
 }
 
 async fn create_lease(

@@ -76,8 +76,8 @@ impl Webhooks {
             api,
             cluster: ClusterName::parse("blue").unwrap(),
             lease: None,
-            resync: Duration::from_secs(60),
-            longest_watch: Duration::from_secs(60),
+            resync: Duration::from_mins(1),
+            longest_watch: Duration::from_mins(1),
             metrics: Some("127.0.0.1:0".parse().unwrap()),
             webhook: Some(webhook),
         });
