@@ -17,11 +17,14 @@ use crate::template::Template;
 /// The variable of the state table's service.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 
+/// The stack's alarm on the switch.
+const ALARM: &str = "kill-switch";
+
 /// Checks a function with a scene in which it has a change to make.
 ///
 /// # Panics
-/// Panics if a resource changes while the switch is on, if the alarm `FUNCTION-kill-switch` is not on then, or if it is
-/// still on afterwards. Panics if the function has no change to make without the switch.
+/// Panics if a resource changes while the switch is on, if the alarm on the switch is not on then, or if it is still on
+/// afterwards. Panics if the function has no change to make without the switch.
 pub async fn check<S: Scene>(function: &str, scene: &S) {
     let build = scene.build();
     let table = build.variable("MESHWARDEN_TABLE").expect("the function has a table").to_owned();
@@ -32,14 +35,13 @@ pub async fn check<S: Scene>(function: &str, scene: &S) {
     client.put_item().table_name(&table).set_item(Some(item().collect())).send().await.unwrap();
 
     let all_alarms = Template::read().alarms(function);
-    let alarm = format!("{function}-kill-switch");
     let before = changes(scene.way());
     let mut process = build.start().await;
     process.answer(&scene.event()).await.expect("a run with the switch on succeeds");
     let log = process.log_with("\"KillSwitchOn\":1").await;
     assert_eq!(changes(scene.way()), before, "{function} changed something: {log}");
     let on = alarms::on(&all_alarms, &log, 0);
-    assert!(on.contains(&alarm), "the alarm {alarm} does not report the switch: {on:?}");
+    assert!(on.contains(ALARM), "the alarm {ALARM} does not report the switch: {on:?}");
 
     client.delete_item().table_name(&table).set_key(Some(item().collect())).send().await.unwrap();
     // A new resource has a time of grace, which may not be over yet.
@@ -51,5 +53,5 @@ pub async fn check<S: Scene>(function: &str, scene: &S) {
     }
     let log = process.log_with("\"KillSwitchOn\":0").await.split_off(log.len());
     let on = alarms::on(&all_alarms, &log, 0);
-    assert!(!on.contains(&alarm), "the alarm {alarm} is still on: {on:?}");
+    assert!(!on.contains(ALARM), "the alarm {ALARM} is still on: {on:?}");
 }

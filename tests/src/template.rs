@@ -141,7 +141,7 @@ impl Template {
         grants
     }
 
-    /// The alarms on metrics of this function.
+    /// The alarms on metrics of this function, and those on metrics of all functions of the stack.
     #[must_use]
     pub fn alarms(&self, function: &str) -> Vec<Alarm> {
         let alarms = self.resources().filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm");
@@ -160,7 +160,10 @@ impl Template {
                 threshold: properties["Threshold"].as_f64().unwrap(),
             }
         });
-        alarms.filter(|alarm| alarm.dimensions.iter().any(|(_, value)| value == function)).collect()
+        let of_stack = [("Stack".to_owned(), STACK.to_owned())];
+        alarms
+            .filter(|alarm| alarm.dimensions == of_stack || alarm.dimensions.iter().any(|(_, value)| value == function))
+            .collect()
     }
 
     /// The rules of event buses, those of functions included.

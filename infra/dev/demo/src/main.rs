@@ -28,6 +28,7 @@ use context::DemoContext;
 use stack::console::{print_failure, say};
 use stack::failure::Result;
 use stack::interrupt;
+use stack::programs::Selection;
 use stack::scenario::Scenario;
 use stack::workspace::Workspace;
 
@@ -53,11 +54,14 @@ const SCENARIOS: [Scenario; 13] = [
 struct Cli {
     /// Run only this scenario
     scenario: Option<Scenario>,
+    /// Build the programs with the features of the test suite, whose libraries are built already when it runs the demo
+    #[arg(long, hide = true)]
+    with_features_of_suite: bool,
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let ran = interrupt::watch().and_then(|()| run(&Workspace::find()?, cli.scenario));
+    let ran = interrupt::watch().and_then(|()| run(&Workspace::find()?, &cli));
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -68,13 +72,14 @@ fn main() -> ExitCode {
 }
 
 /// Runs one scenario, or all of them, on a separate stack that ends with the demo.
-fn run(workspace: &Workspace, scenario: Option<Scenario>) -> Result<()> {
+fn run(workspace: &Workspace, cli: &Cli) -> Result<()> {
     let started = Instant::now();
-    let temporary = stack::start_temporary(workspace, "demo")?;
+    let selection = if cli.with_features_of_suite { Selection::Suite } else { Selection::Needed };
+    let temporary = stack::start_temporary(workspace, "demo", selection)?;
     let set_up = started.elapsed();
     let scenarios_started = Instant::now();
     let mut context = DemoContext::new(workspace, temporary.stack)?;
-    let chosen = scenario.map_or_else(|| SCENARIOS.to_vec(), |scenario| vec![scenario]);
+    let chosen = cli.scenario.map_or_else(|| SCENARIOS.to_vec(), |scenario| vec![scenario]);
     for scenario in &chosen {
         scenarios::play(*scenario, &mut context)?;
     }

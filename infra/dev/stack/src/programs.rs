@@ -2,7 +2,8 @@
 //!
 //! The packages of one call of cargo determine the features of the libraries. Another selection would compile every
 //! SDK client again, so everything that starts a stack builds the same selection in the same profile. Clients that no
-//! scenario calls are features, and are left out here (`all-clients` in each manifest).
+//! scenario calls are features, and are left out here (`all-clients` in each manifest). Only the test suite, which has
+//! built the libraries with all features already, starts its demo with those.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,18 @@ use crate::workspace::Workspace;
 /// The programs besides the functions. Each is a package with a binary of the same name.
 const SERVERS_AND_TOOLS: [&str; 4] = ["control-plane", "meshwarden", "shop", "shop-edges"];
 
+/// The package that selects the same features of libraries as the whole suite.
+const SUITE: &str = "meshwarden-tests";
+
+/// The features of the programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// What the local stack needs, for the shortest first build.
+    Needed,
+    /// The features of the test suite, whose libraries are built already when it runs the demo.
+    Suite,
+}
+
 /// The built programs.
 #[derive(Clone, Debug)]
 pub struct Programs {
@@ -26,12 +39,20 @@ pub struct Programs {
 
 impl Programs {
     /// Builds the programs that are not built yet.
-    pub fn build(workspace: &Workspace, progress: &mut Progress) -> Result<Self> {
+    pub fn build(workspace: &Workspace, selection: Selection, progress: &mut Progress) -> Result<Self> {
         let functions = workspace.functions()?;
         let names = SERVERS_AND_TOOLS.into_iter().chain(functions.iter().map(String::as_str));
-        let run = Run::cargo(workspace.root())
-            .args(["build", "--locked", "--bins", "--no-default-features", "--features", "aws"])
-            .args(["--message-format", "json-render-diagnostics"]);
+        let run = Run::cargo(workspace.root()).args([
+            "build",
+            "--locked",
+            "--bins",
+            "--message-format",
+            "json-render-diagnostics",
+        ]);
+        let run = match selection {
+            Selection::Needed => run.args(["--no-default-features", "--features", "aws"]),
+            Selection::Suite => run.args(["--package", SUITE]),
+        };
         let messages = names.fold(run, |run, name| run.args(["--package", name])).building(progress)?;
         Ok(Self { executables: messages.iter().filter_map(|message| executable(message)).collect(), functions })
     }

@@ -30,6 +30,7 @@ use clap::Parser;
 
 use cli::{Cli, Switch, Task};
 use stack::failure::Result;
+use stack::programs::Selection;
 use stack::workspace::Workspace;
 use stack::{console, interrupt, setup};
 
@@ -65,6 +66,6 @@ fn run(task: Task) -> Result<()> {
         Task::Invoke { function, event } => stack::invoke(&workspace, &function, &event),
         Task::Release(args) => release::run(&workspace, &args),
         Task::Image { program, to } => image::run(&workspace, program, to),
-        Task::Demo { scenario } => demo::run(&workspace, scenario),
+        Task::Demo { scenario } => demo::run(&workspace, scenario, Selection::Needed),
     }
 }

@@ -12,6 +12,7 @@ use crate::junit::{TestCounts, report_failures};
 use stack::command::Run;
 use stack::console::{say, step};
 use stack::failure::{Failure, Result};
+use stack::programs::Selection;
 use stack::setup::{self, DENY, NEXTEST};
 use stack::workspace::Workspace;
 
@@ -97,7 +98,7 @@ fn all_steps(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     })?;
     tally.step("dependencies", || dependencies(workspace))?;
     tally.step("advisories", || advisories::check_where_reachable(workspace))?;
-    tally.step("demo", || demo::run(workspace, None))?;
+    tally.step("demo", || demo::run(workspace, None, Selection::Suite))?;
     tally.step("Lambda package", || lambda_package(workspace))
 }
 

@@ -23,7 +23,7 @@ use crate::console::{Background, say, step};
 use crate::demo_mesh;
 use crate::failure::{Failure, Result};
 use crate::http::Client;
-use crate::programs::Programs;
+use crate::programs::{Programs, Selection};
 use crate::setup;
 use crate::workspace::Workspace;
 
@@ -67,9 +67,9 @@ pub struct TemporaryStack {
 }
 
 /// Starts a temporary stack.
-pub fn start_temporary(workspace: &Workspace, name: &str) -> Result<TemporaryStack> {
+pub fn start_temporary(workspace: &Workspace, name: &str, selection: Selection) -> Result<TemporaryStack> {
     let folder = Folder::lock(workspace.local(name))?.end_on_drop();
-    let stack = start(workspace, folder.get())?;
+    let stack = start(workspace, folder.get(), selection)?;
     Ok(TemporaryStack { stack, _folder: folder })
 }
 
@@ -81,7 +81,7 @@ pub fn up(workspace: &Workspace, with_load: bool) -> Result<()> {
         folder.keep();
         return Err(Failure::StackRuns);
     }
-    let stack = start(workspace, folder.get())?;
+    let stack = start(workspace, folder.get(), Selection::Needed)?;
     step("requests through the gateway", |_| load::until_answered(&stack.client, &stack.data_plane.gateway))?;
     if with_load {
         load::switch(&stack.client, &stack.data_plane.shop, true)?;
@@ -192,12 +192,12 @@ impl Stack {
     }
 }
 
-fn start(workspace: &Workspace, folder: &Folder) -> Result<Stack> {
+fn start(workspace: &Workspace, folder: &Folder, selection: Selection) -> Result<Stack> {
     folder.end()?;
     say("local stack");
     // pip is limited by the network and the disk, the compiler by the processors.
     let python = setup::python_in_background(workspace)?;
-    let programs = step("build the programs", |progress| Programs::build(workspace, progress))?;
+    let programs = step("build the programs", |progress| Programs::build(workspace, selection, progress))?;
     python.map_or(Ok(()), Background::finish)?;
     let client = Client::new();
     let (moto, ministack) = step("start moto and MiniStack", |_| {
