@@ -11,7 +11,7 @@ use crate::cluster::ClusterObjects;
 use crate::object::ObjectKey;
 use crate::owner::{ClusterName, Owner};
 use crate::problem::{Problem, ProblemCode};
-use crate::reconcile::{OwnedStep, Reconciliation};
+use crate::reconciliation::{OwnedStep, Reconciliation};
 
 /// The deletions, and the resources that stay.
 #[derive(Debug, Default)]

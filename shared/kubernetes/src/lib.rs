@@ -23,6 +23,7 @@ mod object;
 mod owner;
 mod problem;
 mod reconcile;
+mod reconciliation;
 mod status;
 mod weights;
 
@@ -31,6 +32,7 @@ pub use declared::Declarations;
 pub use object::{API_VERSION, MEMBERS_FINALIZER, Object, ObjectError, ObjectKey, ObjectKind, RESOURCES_FINALIZER};
 pub use owner::{ADOPT_ANNOTATION, ClusterName, ClusterNameError, OWNER_TAG};
 pub use problem::{Problem, ProblemCode};
-pub use reconcile::{OwnedStep, Reconciliation, meshes, reconcile};
+pub use reconcile::{meshes, reconcile};
+pub use reconciliation::{OwnedStep, Reconciliation};
 pub use status::{ACTIVE_REASON, statuses};
 pub use weights::WEIGHTS_TAG;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::cluster::ClusterObjects;
 use crate::object::{Object, ObjectKey, ObjectKind};
 use crate::problem::{Problem, ProblemCode};
-use crate::reconcile::Reconciliation;
+use crate::reconciliation::Reconciliation;
 
 /// The reason of a condition that is true.
 pub const ACTIVE_REASON: &str = "Active";

@@ -7,6 +7,7 @@ use super::ClusterSettings;
 use super::cluster_keys::KeySource;
 use super::jws::UnverifiedToken;
 use super::key_set::ClusterKeysError;
+use super::node_token::LONGEST_LIFETIME;
 use crate::auth::Audience;
 use crate::token_refusal::TokenRefusal;
 
@@ -116,7 +117,11 @@ impl ClusterTokens {
         if claims.sub.is_empty() {
             return Err(TokenRefusal::Claims);
         }
-        let issued = claims.iat.map(time).transpose()?.unwrap_or(Timestamp::UNIX_EPOCH);
+        // A revocation is remembered for longer than any token of this lifetime is accepted.
+        let issued = time(claims.iat.ok_or(TokenRefusal::Claims)?)?;
+        if time(claims.exp)?.duration_since(issued) > LONGEST_LIFETIME {
+            return Err(TokenRefusal::Claims);
+        }
         Ok(AccountToken { subject: claims.sub, id: claims.jti, issued, refused_from })
     }
 }

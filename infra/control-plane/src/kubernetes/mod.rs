@@ -12,6 +12,7 @@
 //! object is absent from a list.
 
 mod client;
+mod error;
 mod lease;
 mod mesh_api;
 mod metrics;
@@ -25,5 +26,6 @@ pub use client::{KubernetesClientError, KubernetesServer};
 pub use lease::LeaseSettings;
 pub use mesh_api::MeshApi;
 pub use node_token::{NodeTokenError, NodeTokenFile};
-pub use run::{KubernetesError, KubernetesSettings, KubernetesSync};
+pub use error::KubernetesError;
+pub use run::{KubernetesSettings, KubernetesSync};
 pub use webhook::WebhookSettings;

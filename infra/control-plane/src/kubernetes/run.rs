@@ -1,6 +1,5 @@
 //! The tasks of `control-plane kubernetes`.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +12,15 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::client::{KubeClient, KubernetesClientError, KubernetesServer};
+use super::client::{KubeClient, KubernetesServer};
+use super::error::KubernetesError;
 use super::lease::{self, Leadership, LeaseSettings};
 use super::mesh_api::MeshApi;
 use super::metrics::KubernetesMetrics;
 use super::pass::{PassContext, PassOutcome, pass};
 use super::watch::{ClusterCopy, Watched, follow};
 use super::webhook::{Webhook, WebhookSettings};
-use crate::admission::PolicyFileError;
 use crate::operations::OperationsListener;
-use crate::tls::TlsError;
 
 /// The pause after an event, so that a pass covers all objects of one `kubectl apply`.
 const QUIET: Duration = Duration::from_millis(100);
@@ -50,28 +48,6 @@ pub struct KubernetesSettings {
     pub metrics: Option<SocketAddr>,
     /// The admission webhooks.
     pub webhook: Option<WebhookSettings>,
-}
-
-/// The reconciliation cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum KubernetesError {
-    /// The client of the Kubernetes API cannot be created.
-    #[error(transparent)]
-    Client(#[from] KubernetesClientError),
-    /// An address cannot be bound.
-    #[error("failed to listen on {addr}")]
-    Bind {
-        /// The address.
-        addr: SocketAddr,
-        /// The I/O error.
-        source: io::Error,
-    },
-    /// The certificate of the webhooks cannot be used.
-    #[error("invalid TLS files of the webhooks")]
-    Tls(#[from] TlsError),
-    /// The policy cannot be used.
-    #[error(transparent)]
-    Policy(#[from] PolicyFileError),
 }
 
 /// The reconciliation with one cluster.

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 use super::mesh_api::{MeshApi, held};
 use super::metrics::KubernetesMetrics;
-use super::run::KubernetesError;
+use super::error::KubernetesError;
 use super::watch::ClusterCopy;
 use crate::admission::{Admission, AdmissionMode, AdmissionSettings};
 use crate::connections::{ConnectionLimits, ConnectionTable};

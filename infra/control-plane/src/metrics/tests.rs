@@ -56,6 +56,8 @@ fn readme_lists_the_emitted_metrics_with_their_types_and_labels() {
     metrics.judged("warned", Severity::High);
     metrics.certificates(&CertificateCounts::default());
     metrics.events().initialize("webhook");
+    metrics.events().backlog("webhook", 1);
+    metrics.events().sending("webhook", true);
     metrics.rights().denied("CreateMesh", "write");
     metrics.connections().limits(&crate::connections::ConnectionLimits::default());
     metrics.connections().closed(Service::Api, Closed::NotAccepted);

@@ -15,7 +15,7 @@ const STALE_STATE: Duration = Duration::from_secs(3);
 const STALE_REPORT: Duration = Duration::from_secs(15);
 
 /// Whether the state of this replica is that of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Freshness {
     /// It is, and the other replicas know this one.
     Current,

@@ -142,7 +142,7 @@ impl<P: Protocol> UnidentifiedStream<P> {
     async fn begin(self, id: ProxyId, request: P::Request) -> Result<Option<AdsStream<P>>, Status> {
         let Self { shared, peer, slot, requests, mut stop } = self;
         let mut freshness = shared.freshness.clone();
-        let current = *freshness.borrow_and_update();
+        let current = (*freshness.borrow_and_update()).max(shared.registry.store().freshness());
         if current == Freshness::Expired {
             shared.registry.metrics().stream_refused("stale");
             return Err(stale::refusal());
@@ -294,6 +294,11 @@ impl<P: Protocol> AdsStream<P> {
         self.look()
     }
 
+    /// The freshness now. A process that was paused has not published the end of its freshness yet.
+    fn current_freshness(&self) -> Freshness {
+        (*self.freshness.borrow()).max(self.shared.registry.store().freshness())
+    }
+
     fn handle_request(&mut self, mut request: P::Request) -> Result<(), Status> {
         self.within_bounds(&mut request)?;
         let request = &request;
@@ -313,7 +318,7 @@ impl<P: Protocol> AdsStream<P> {
         };
         let reports_versions = P::is_returning(request) && !is_response;
         let goes_back = responses.iter().any(|one| stale::may_go_back(ResourceType::of_url(P::type_url_of(one))));
-        if reports_versions && goes_back && *self.freshness.borrow() != Freshness::Current {
+        if reports_versions && goes_back && self.current_freshness() != Freshness::Current {
             self.shared.registry.metrics().stream_refused("stale");
             return Err(stale::refusal());
         }
@@ -363,7 +368,7 @@ impl<P: Protocol> AdsStream<P> {
     /// Applies the proxy's current state to the stream.
     fn look(&mut self) -> Result<(), Status> {
         let served = self.served.borrow_and_update().clone();
-        let is_current = *self.freshness.borrow() == Freshness::Current;
+        let is_current = self.current_freshness() == Freshness::Current;
         if matches!(served, Served::Waiting) || !is_current {
             return Ok(());
         }
