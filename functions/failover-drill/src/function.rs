@@ -37,7 +37,7 @@ impl FailoverDrill {
         Self { ports, arc, tags: Mutex::default(), active: StdMutex::default() }
     }
 
-    /// The meshes whose documents are read first, without a list of all meshes: those of plans and of commands, and those
+    /// The meshes whose documents are read first, without a list of all meshes: meshes of plans and commands, and meshes
     /// with an active drill in an earlier invocation of this process.
     fn known_meshes(&self, policy: &Policy, invocation: &Invoked<'_>) -> BTreeSet<MeshName> {
         let mut meshes: BTreeSet<MeshName> = invocation.commands.keys().cloned().collect();
@@ -65,7 +65,6 @@ impl FailoverDrill {
         }
         let item = WorkItem { subject: format!("state of {NAME}"), requested_by };
         let Ok(view) = run.read(&item, documents(&self.ports, meshes, &invocation.window).await) else {
-            run.observed_nothing();
             return None;
         };
         if view.kill_switch.is_some() {
@@ -107,7 +106,33 @@ impl FailoverDrill {
         states
     }
 
-    /// All meshes but those that are known.
+    /// Handles the known meshes first, then all others. `None` if something cannot be read, which is noted.
+    async fn all_meshes(
+        &self,
+        run: &Run<'_>,
+        invocation: &Invoked<'_>,
+        known: &BTreeSet<MeshName>,
+        states: &mut Vec<States>,
+    ) -> Option<()> {
+        if !known.is_empty() {
+            let view = self.documents(run, invocation, known).await?;
+            // A restore waits for neither the list of meshes nor the checks of another mesh.
+            let (begun, others): (Vec<_>, Vec<_>) = known.iter().partition(|mesh| has_begun(&view, mesh));
+            for mesh in begun.into_iter().chain(others) {
+                states.extend(self.mesh(run, invocation, mesh, &view).await);
+            }
+        }
+        let others = self.other_meshes(run, invocation.trigger, known).await?;
+        if !others.is_empty() || known.is_empty() {
+            let view = self.documents(run, invocation, &others).await?;
+            for mesh in &others {
+                states.extend(self.mesh(run, invocation, mesh, &view).await);
+            }
+        }
+        Some(())
+    }
+
+    /// The meshes that are not known.
     async fn other_meshes(
         &self,
         run: &Run<'_>,
@@ -117,7 +142,6 @@ impl FailoverDrill {
         let Some(requested_by) = &trigger.ticks else { return Some(BTreeSet::new()) };
         let item = WorkItem { subject: EVERYTHING.to_owned(), requested_by: requested_by.clone() };
         let Ok(listed) = run.read(&item, self.ports.meshes.meshes().await) else {
-            run.observed_nothing();
             return None;
         };
         let listed = listed.into_iter().map(|found| found.path.mesh().clone());
@@ -177,20 +201,10 @@ impl LambdaFunction for FailoverDrill {
         let invocation = Invoked { trigger, commands, window };
         let known = self.known_meshes(policy, &invocation);
         let mut states = Vec::new();
-        if !known.is_empty() {
-            let Some(view) = self.documents(run, &invocation, &known).await else { return };
-            // A restore waits for neither the list of meshes nor the checks of another mesh.
-            let (begun, others): (Vec<_>, Vec<_>) = known.iter().partition(|mesh| has_begun(&view, mesh));
-            for mesh in begun.into_iter().chain(others) {
-                states.extend(self.mesh(run, &invocation, mesh, &view).await);
-            }
-        }
-        let Some(others) = self.other_meshes(run, trigger, &known).await else { return };
-        if !others.is_empty() || known.is_empty() {
-            let Some(view) = self.documents(run, &invocation, &others).await else { return };
-            for mesh in &others {
-                states.extend(self.mesh(run, &invocation, mesh, &view).await);
-            }
+        // The metrics count the drills of every mesh that was read, also if the list of meshes or a document fails.
+        let is_complete = self.all_meshes(run, &invocation, &known, &mut states).await.is_some();
+        if !is_complete && states.is_empty() {
+            run.observed_nothing();
         }
         let now = self.ports.clock.now();
         let changes = states.iter().filter_map(|states| Some((states.before.as_ref()?, &states.now)));

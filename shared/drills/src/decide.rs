@@ -118,7 +118,7 @@ impl Work<'_> {
         }
     }
 
-    /// Enters the verdict into the record. A failed drill pages, and so does one whose weights could not be written or did
+    /// Enters the verdict into the record. A failed drill pages, and so does one with weights that could not be written or did
     /// not reach the proxies: a real failover would meet the same.
     fn decided(&mut self, verdict: DrillVerdict) {
         let (outcome, reason) = (verdict.outcome, verdict.reason.clone());

@@ -208,15 +208,21 @@ impl Failures {
     }
 
     /// Whether a page was sent about the same fault: about the time of an invocation for a transient failure, or about a
-    /// failure for the time of an invocation.
+    /// failure for the time of an invocation. Calls that are throttled or time out take the time of an invocation, and runs
+    /// show one or the other. A failure of another kind is the same fault only if it lasted when the page was sent.
     fn is_paged_with_time(&self, target: &str, failure: &Failure, limits: &FailureLimits, now: Timestamp) -> bool {
-        let is_same_fault = |other: &Failure| other.touches(failure, limits) && other.is_reported(limits, now);
+        let is_same_fault = |other: &Failure, call: &Failure| {
+            let lasted = other.paged.is_some_and(|paged| failure.since <= paged.at);
+            other.touches(failure, limits) && other.is_reported(limits, now) && (lasted || call.takes_time())
+        };
         match failure.class {
             FailureClass::Permanent => false,
             FailureClass::Transient if target == INVOCATION_TIME => {
-                self.targets.iter().any(|(other, failure)| other != INVOCATION_TIME && is_same_fault(failure))
+                self.targets.iter().any(|(other, call)| other != INVOCATION_TIME && is_same_fault(call, call))
             }
-            FailureClass::Transient => self.targets.get(INVOCATION_TIME).is_some_and(is_same_fault),
+            FailureClass::Transient => {
+                self.targets.get(INVOCATION_TIME).is_some_and(|time| is_same_fault(time, failure))
+            }
         }
     }
 
@@ -281,6 +287,11 @@ impl Failure {
     fn touches(&self, other: &Self, limits: &FailureLimits) -> bool {
         let begins_in_time = |first: &Self, second: &Self| is_within(first.last, limits.in_a_row, second.since);
         begins_in_time(self, other) && begins_in_time(other, self)
+    }
+
+    /// Whether the calls are slow: they are repeated until a deadline, or wait for it.
+    fn takes_time(&self) -> bool {
+        ["throttled", "timed out"].contains(&self.kind.as_str())
     }
 
     /// Whether this failure was paged lately, since it began.

@@ -110,7 +110,7 @@ fn carries_pages(operation: &str) -> bool {
     ["Publish", "BatchGetItem", "TransactWriteItems", "PutItem", "UpdateItem"].contains(&operation)
 }
 
-/// A fault that lasts at any call pages, whatever its class, and no page is repeated within the day.
+/// A fault that lasts at any call pages, of each class, and no page is repeated within the day.
 #[tokio::test]
 #[ignore = "long: each class of fault at each call for a quarter of an hour takes minutes"]
 async fn lasting_fault_of_any_class_pages_at_every_call() {

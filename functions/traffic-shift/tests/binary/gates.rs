@@ -75,7 +75,7 @@ async fn metric_gate_without_a_result_pauses_and_then_rolls_back() {
     }
 }
 
-/// A rollout that pauses for want of data resumes by itself once the data is back.
+/// A rollout that pauses for want of data resumes without a command once the data is back.
 #[tokio::test]
 async fn paused_rollout_resumes_with_the_data() {
     let Some(stack) = MiniStack::start().await else { return };

@@ -165,7 +165,7 @@ async fn hook_that_is_called_twice_moves_the_rollout_once() {
         stage.pass(1).await;
     }
     let events = lambda.events();
-    assert!(events.len() >= 3, "the lost answer was not asked for again: {events:#?}");
+    assert!(events.len() >= 3, "the lost answer was not requested again: {events:#?}");
     assert!(events.iter().all(|event| event["hookId"] == events[0]["hookId"]));
     assert_eq!(stage.weights().await, [6, 2]);
     let writes =

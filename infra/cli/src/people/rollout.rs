@@ -149,7 +149,7 @@ async fn follow(desk: &Desk<'_>, wanted: Option<(mesh::name::MeshName, policy::R
     }
 }
 
-/// The rollouts of a watch, with their tables if they are shown: the wanted one, or all active ones and those that an
+/// The rollouts of a watch, with their tables if they are shown: the wanted one, or all active ones and the ones that an
 /// earlier read has found active and that have ended since.
 async fn watched(
     desk: &Desk<'_>,

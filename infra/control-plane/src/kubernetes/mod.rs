@@ -23,9 +23,9 @@ mod watch;
 mod webhook;
 
 pub use client::{KubernetesClientError, KubernetesServer};
+pub use error::KubernetesError;
 pub use lease::LeaseSettings;
 pub use mesh_api::MeshApi;
 pub use node_token::{NodeTokenError, NodeTokenFile};
-pub use error::KubernetesError;
 pub use run::{KubernetesSettings, KubernetesSync};
 pub use webhook::WebhookSettings;

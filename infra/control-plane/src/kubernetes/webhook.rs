@@ -24,9 +24,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
+use super::error::KubernetesError;
 use super::mesh_api::{MeshApi, held};
 use super::metrics::KubernetesMetrics;
-use super::error::KubernetesError;
 use super::watch::ClusterCopy;
 use crate::admission::{Admission, AdmissionMode, AdmissionSettings};
 use crate::connections::{ConnectionLimits, ConnectionTable};

@@ -165,7 +165,7 @@ impl Drop for Folder {
 }
 
 impl Network {
-    /// A network whose replicas reach this MiniStack.
+    /// A network with replicas that reach this MiniStack.
     pub(crate) fn start(stack: &MiniStack) -> Self {
         let folder = Folder(std::env::temp_dir().join(format!("mw-network-{}", std::process::id())));
         fs::create_dir_all(&folder.0).unwrap();
@@ -178,7 +178,7 @@ impl Network {
         Self { hub, folder, port, _relay: relay }
     }
 
-    /// Starts a replica with a link of its own to the store. The number is unique in the network.
+    /// Starts a replica with a separate link to the store. The number is unique in the network.
     pub(crate) async fn replica(&self, stack: &MiniStack, number: usize, table: &str, more: &[&str]) -> LinkedReplica {
         let namespace = Namespace::new(&number.to_string());
         let link = format!("replica{number}");

@@ -138,7 +138,7 @@ impl<'a> Store<'a> {
         Ok(call.body(request.to_string()).send().await?.error_for_status()?.json().await?)
     }
 
-    /// The number of items of a table whose partition key begins with this, and the sum of their sizes in bytes.
+    /// The number of items of a table with a partition key that begins with this, and the sum of their sizes in bytes.
     async fn stored(&self, table: &str, prefix: &str) -> Result<(u32, f64), Box<dyn Error>> {
         let (mut count, mut bytes, mut start) = (0, 0.0, Value::Null);
         loop {

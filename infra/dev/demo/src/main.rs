@@ -54,7 +54,7 @@ const SCENARIOS: [Scenario; 13] = [
 struct Cli {
     /// Run only this scenario
     scenario: Option<Scenario>,
-    /// Build the programs with the features of the test suite, whose libraries are built already when it runs the demo
+    /// Build the programs with the features of the test suite, which has built the libraries already when it runs the demo
     #[arg(long, hide = true)]
     with_features_of_suite: bool,
 }

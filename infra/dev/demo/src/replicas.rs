@@ -24,7 +24,7 @@ const RESOURCE: &str = "mesh/market/virtualRouter/reviews/route/all";
 
 const NODES: [&str; 2] = ["reviews-a", "reviews-b"];
 
-/// The proxy whose replica is killed: it has the route.
+/// The proxy with the route. Its replica is killed.
 const CALLER: &str = "mesh/market/virtualNode/front";
 
 /// The share of its requests that the failing node fails, in percent. Retries hide it from the callers.

@@ -94,7 +94,7 @@ impl Run {
         self.verdict(status, VecDeque::new())
     }
 
-    /// Runs a program that ends its own children, with its output on the terminal. After a signal it is asked to end,
+    /// Runs a program that ends its children, with its output on the terminal. After a signal it gets a request to end,
     /// and killed only if it still runs after `grace`.
     ///
     /// # Errors
@@ -173,7 +173,7 @@ fn without_cargo_package(command: &mut Command) {
     }
 }
 
-/// Asks a program to end, and kills it with its group if it still runs after `grace`.
+/// Requests a program to end, and kills it with its group if it still runs after `grace`.
 fn end_gracefully(child: &mut Child, grace: Duration) {
     process::ask_to_end(child.id());
     let ended = interrupt::poll_to_the_end(grace, || Ok(child.try_wait().ok().flatten()));

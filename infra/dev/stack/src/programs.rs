@@ -26,7 +26,7 @@ const SUITE: &str = "meshwarden-tests";
 pub enum Selection {
     /// What the local stack needs, for the shortest first build.
     Needed,
-    /// The features of the test suite, whose libraries are built already when it runs the demo.
+    /// The features of the test suite, which has built the libraries already when it runs the demo.
     Suite,
 }
 

@@ -1,4 +1,4 @@
-//! Builds and starts the demo, a program of its own (`infra/dev/demo`).
+//! Builds and starts the demo, a separate program (`infra/dev/demo`).
 
 use std::time::Duration;
 

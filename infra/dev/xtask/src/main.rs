@@ -10,7 +10,7 @@
 //!   demo ──► a separate stack of the same kind, then one failure after another ──► weights before and after
 //! ```
 //!
-//! The demo is a program of its own, which this one builds and starts. Both use the crate `stack`. This crate ends only
+//! The demo is a separate program, which this one builds and starts. Both use the crate `stack`. This crate ends only
 //! processes that it has started.
 
 mod advisories;

@@ -185,7 +185,7 @@ proptest! {
             }
             now += SignedDuration::from_mins(1);
         }
-        // Quiet: the drill ends by itself, and nothing is left.
+        // Quiet: the drill ends without a command, and nothing is left.
         for _ in 0..45 {
             scene.minute(QUIET, &policy, now);
             now += SignedDuration::from_mins(1);

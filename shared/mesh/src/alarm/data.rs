@@ -1,4 +1,4 @@
-//! The data points of an alarm's metrics: what is counted, and the counts.
+//! The data points of an alarm's metrics: the counted requests and failures.
 
 use serde::{Deserialize, Serialize};
 

@@ -247,3 +247,29 @@ fn older_and_newer_forms_of_the_document_are_read() {
     assert_eq!(read.targets["alarms"].class, FailureClass::Transient);
     assert_eq!(serde_json::from_value::<Failures>(json!({})).unwrap(), Failures::default());
 }
+
+/// A page about the time of an invocation does not hide an outage that begins afterwards.
+#[test]
+fn failure_that_begins_after_the_page_about_time_is_paged() {
+    for (kind, expected) in [("unavailable", true), ("throttled", false), ("timed out", false)] {
+        let mut failures = Failures::default();
+        let late = FailedCall { class: FailureClass::Transient, kind: "OutOfTime", text: "it ran out" };
+        let mut paged = Vec::new();
+        for at in 0..60 {
+            let now = minute(at);
+            if at >= 30 {
+                let call = FailedCall { class: FailureClass::Transient, kind, text: "failed to list alarms" };
+                failures.failed("mesh/shop", &call, &LIMITS, now);
+                failures.ended_in_time(&LIMITS, now);
+            } else {
+                failures.ran_out_of_time(&late, &LIMITS, now);
+            }
+            if let Some(page) = failures.due(&LIMITS, now) {
+                failures.paged(&page, now);
+                paged.extend(page.targets.into_keys());
+            }
+        }
+        assert_eq!(paged.first().map(String::as_str), Some(INVOCATION_TIME), "{kind}");
+        assert_eq!(paged.contains(&"mesh/shop".to_owned()), expected, "{kind}: {paged:?}");
+    }
+}

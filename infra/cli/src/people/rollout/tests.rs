@@ -255,7 +255,7 @@ async fn wait_fails_unless_the_rollout_is_promoted() {
     assert_eq!((error.exit_code(), error.to_string().contains("rolled-back: Aborted")), (1, true), "{error}");
 }
 
-/// A watch of all rollouts reports the end of those that it has shown.
+/// A watch of all rollouts reports the end of each rollout that it has shown.
 #[tokio::test(start_paused = true)]
 async fn watch_without_an_id_reports_the_end_of_the_rollouts_that_it_watched() {
     for (command, expected) in [("promote", None), ("abort", Some("rolled-back: Aborted"))] {

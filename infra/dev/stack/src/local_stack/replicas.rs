@@ -181,7 +181,7 @@ impl Replicas {
         self.all.get(replica).ok_or_else(|| missing(replica))
     }
 
-    /// `GET /proxies` of a replica, with what is unknown.
+    /// `GET /proxies` of a replica, with the unknown proxies.
     ///
     /// # Errors
     ///
@@ -199,7 +199,7 @@ impl Replicas {
 }
 
 fn missing(replica: usize) -> Failure {
-    Failure::Refused { what: "the replicas".to_owned(), answer: format!("there is no replica {}", replica + 1) }
+    Failure::Refused { what: "the replicas".to_owned(), answer: format!("replica {} does not exist", replica + 1) }
 }
 
 fn ids(replicas: &[Replica]) -> Vec<String> {
