@@ -137,6 +137,28 @@ fn deployment_files_name_existing_options() {
     }
 }
 
+/// The replicas of the ECS template start with the template's options of the API.
+#[test]
+fn options_of_the_ecs_template_are_complete() {
+    let template = include_str!("../../../deploy/ecs/control-plane.yaml");
+    let mut args = vec!["control-plane".to_owned()];
+    for line in template.lines().filter_map(|line| line.trim().strip_prefix("- { Name: MESHWARDEN_")) {
+        let (name, value) = line.trim_end_matches(" }").split_once(", Value: ").unwrap();
+        if !["API", "AUTH", "ALLOW", "RIGHTS"].iter().any(|part| name.starts_with(part)) {
+            continue;
+        }
+        let value = match value {
+            "!Ref AuthAudience" => "mesh.internal",
+            "!Ref AllowRole" => "arn:aws:iam::123456789012:role/meshwarden-*",
+            literal => literal.trim_matches('"'),
+        };
+        args.extend([format!("--{}", name.to_ascii_lowercase().replace('_', "-")), value.to_owned()]);
+    }
+    assert!(args.len() > 10, "{args:?}");
+    let args = Args::try_parse_from(args).unwrap();
+    args.who.settings().unwrap();
+}
+
 #[test]
 fn sidecar_definitions_have_valid_bootstraps() {
     let pod = include_str!("../../../deploy/sidecar/kubernetes.yaml");

@@ -1,8 +1,10 @@
 //! The steps of CI, cheapest first.
 
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::advisories;
@@ -147,6 +149,12 @@ fn lambda_package(workspace: &Workspace) -> Result<()> {
     })
 }
 
+/// The number of tests that run at once. Many wait for servers and deadlines, so there are more than processors.
+fn threads() -> String {
+    let processors = thread::available_parallelism().map_or(2, NonZero::get);
+    (processors + processors / 2).to_string()
+}
+
 /// The variable with which cargo and nextest start each test through another program, for this machine's target.
 fn runner_variable() -> Result<String> {
     let output = Command::new("rustc").arg("-vV").output();
@@ -195,6 +203,7 @@ impl Tally {
         let result = self.step(name, || {
             Run::new(nextest, workspace.root())
                 .args(["nextest", "run", "--locked", "--no-tests", "pass", "--profile", profile])
+                .args(["--test-threads", &threads()])
                 .args(packages)
                 .env("PROPTEST_RNG_SEED", &seed)
                 .env("BOLERO_RANDOM_SEED", &seed)
