@@ -43,6 +43,7 @@ fn is_on(alarm: &Alarm, points: &[Point], errors: usize) -> bool {
     let statistic = match alarm.statistic.as_str() {
         "Sum" => values.iter().sum(),
         "Maximum" => values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        "Minimum" => values.iter().copied().fold(f64::INFINITY, f64::min),
         other => unreachable!("no alarm uses {other}"),
     };
     !values.is_empty() && statistic >= alarm.threshold

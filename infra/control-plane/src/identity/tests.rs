@@ -20,17 +20,18 @@ use crate::token_refusal::TokenRefusal;
 const FRONT: &str = "mesh/shop/virtualNode/front";
 
 /// The modulus of an RSA key that `openssl genrsa` made.
-const RSA_MODULUS: &str = "pGrDCpYmqt0-rE-NvJ32N79gg4D76xPwBVU1TcaBNOtzr-XEovLsRhqwf4DoaHqBdgH9kiWjKNg7J53iBkBPBMRhlQdQ3ai6xO2zJtSv5CENDV\
-     qfKj-3-jM_aiBQjycsVV8BaJH3TOnhiGJXWCpUcNBsLM6mUzRBRkFKPMBIRFtVX8xSiXHHK5qFI-fNsEys0R6IgJcCYN5QayJch7ras8LwhBp4\
-     sHBY2fmN9uYoDt3kUTXm3ke1fCkg04qieKuFK63Z6DPh0aPVPkDW-6GiMBU0z1B8_EQ41_ynHPieznzdpQ6bXpAQdnEP7GwIUn1BP1SGwuVRef\
-     6sB_0Hbjjihw";
+const RSA_MODULUS: &str = "wvhe5CPzrpLTNAO7bs_kM0j2Q1dVrMX6aiBumQkphsddYKgs-ajvprcovokNo4EaVddEix8xKo8AdRvAmZHloJwM5m_\
+     F1Z5LhDSjp0GpHDX9jvJNLB5zHVAewwNTEjYVrGB5y0xFo-CKB2zJOjyuG43C3tveQBmyLQ2Ck-ITjnob9WR7sW30k4-41KKLS3SHmwojtM-Tuyx\
+     IbKo75u2lpgFADf3ea-Is8NW3Sc1YQN7xd3trArBUcS2sDOto1PtZw5jjn6OR3PwHGuHX0RHYT6X-AMKUhGxMbolDeBnkeOiFPud1skRvSJzanuF\
+     z7tWbrjCfDKmLZYEwc2JRcWAAFw";
 
 /// A token of a service account that `openssl dgst -sha256 -sign` signed with that key. It expires 600 s after the tests' time.
-const RSA_TOKEN: &str = "eyJhbGciOiJSUzI1NiIsImtpZCI6InJzYSJ9.eyJpc3MiOiJodHRwczovL2NsdXN0ZXIuZXhhbXBsZSIsImF1ZCI6WyJtZXNoLmludGVybmFsI\
-     l0sInN1YiI6InN5c3RlbTpzZXJ2aWNlYWNjb3VudDpzaG9wOmZyb250IiwiZXhwIjoxODAwMDAwNjAwfQ.Qe9N0AIGpK8AwGFBqalbdcEp_PW-\
-     xTn3Y_Lc16p6XtOgpt0TIgn4Bl8Nalgb8nt1bZMK3B_d6OoQYspauIGlcejSM9WICVtu0d29FvKR-2otRq2ZlDTfT6ZXMEqDIIlFFzbNyyjQo2\
-     bE2iRasP6ZA5b1STBy4Y-YzEbKdmGvhfGif-gxvrm050ZJFPGkKT7RLlDQ-f94KMEiB19DhqeunB5MA9iqXz9vrkLPNT_2zMuJwoyB0fJ25VPh\
-     JkCKvj9nU1VdQMseKSmkQ7ZQ1q_7Mm15qjEPVl8ymgZKdnNAK5ZIhv0MB3fzFrof07Icn8QDnyJeJMt0fgIapBz6r-Qr0g";
+const RSA_TOKEN: &str = "eyJhbGciOiJSUzI1NiIsImtpZCI6InJzYSJ9.eyJpc3MiOiJodHRwczovL2NsdXN0ZXIuZXhhbXBsZSIsImF1ZCI6WyJt\
+     ZXNoLmludGVybmFsIl0sInN1YiI6InN5c3RlbTpzZXJ2aWNlYWNjb3VudDpzaG9wOmZyb250IiwiaWF0IjoxODAwMDAwMDAwLCJleHAiOjE4MDAw\
+     MDA2MDB9.mKc-4n_XRc5LdNAXztA1MIm1dfMatB6wZw9ewV5gXg79eK0rRSEkFkWeTSjS_TU03Uu6diYYOgSKRBI9fJ-vZUXwZVOkp5w7MVFoUjE\
+     MlPPU6cGt8dZ_xTa68m3ViZ8tWm5KHnO8RoTrDXMMwW5ddxFjOFBSBg88aLMUiMhrafMyvEIAVOAqbpaGXSiR4AHaKC2sfrK3PE5HJR9sMKqoQfV\
+     nXco61zyeR7KPCiTQpj66Qb1SQyW7Ul5rBycDA9dArEnlK9xLRAzoXL4mjVGJJe8qX0YLta_7OZuWT53eIBoZ0i5_jz9xvpLjMhlFBM5ib2Ko7T1\
+     m8NjXqOwG3a0yrg";
 
 /// Temporary files, removed with the test.
 struct Files(PathBuf);
@@ -221,11 +222,12 @@ fn service_account_is_verified_by_the_published_keys_of_its_cluster() {
     let header = json!({"alg": "ES256", "kid": "1"});
     let claims = json!({
         "iss": "https://cluster.example", "aud": ["mesh.internal"], "sub": subject,
-        "exp": at(600).as_second(), "nbf": at(0).as_second(), "kubernetes.io": {"namespace": "shop"},
+        "iat": at(0).as_second(), "exp": at(600).as_second(), "nbf": at(0).as_second(),
+        "kubernetes.io": {"namespace": "shop"},
     });
     let verified = cluster.verify(&sign(&header, &claims), at(1)).unwrap();
     assert_eq!((verified.subject.as_str(), verified.id, verified.refused_from), (subject, None, at(660)));
-    assert_eq!(verified.issued, Timestamp::UNIX_EPOCH, "without a time of issue, every revocation concerns it");
+    assert_eq!(verified.issued, at(0));
     for (in_header, member, changed, expected) in [
         (true, "alg", json!("RS256"), TokenRefusal::Algorithm),
         (true, "alg", json!("none"), TokenRefusal::Algorithm),
@@ -237,6 +239,8 @@ fn service_account_is_verified_by_the_published_keys_of_its_cluster() {
         (false, "exp", json!(at(-60).as_second()), TokenRefusal::Expired),
         (false, "nbf", json!(at(120).as_second()), TokenRefusal::NotYetValid),
         (false, "sub", json!(""), TokenRefusal::Claims),
+        (false, "iat", Value::Null, TokenRefusal::Claims),
+        (false, "exp", json!(at(25 * 3600).as_second()), TokenRefusal::Claims),
     ] {
         let (mut header, mut claims) = (header.clone(), claims.clone());
         if in_header {
