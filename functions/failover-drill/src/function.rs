@@ -37,7 +37,7 @@ impl FailoverDrill {
         Self { ports, arc, tags: Mutex::default(), active: StdMutex::default() }
     }
 
-    /// The meshes whose documents are read first, without a list of all meshes: meshes of plans and commands, and meshes
+    /// The meshes with documents that are read first, without a list of all meshes: meshes of plans and commands, and meshes
     /// with an active drill in an earlier invocation of this process.
     fn known_meshes(&self, policy: &Policy, invocation: &Invoked<'_>) -> BTreeSet<MeshName> {
         let mut meshes: BTreeSet<MeshName> = invocation.commands.keys().cloned().collect();

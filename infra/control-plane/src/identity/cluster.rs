@@ -7,7 +7,7 @@ use super::ClusterSettings;
 use super::cluster_keys::KeySource;
 use super::jws::UnverifiedToken;
 use super::key_set::ClusterKeysError;
-use super::node_token::LONGEST_LIFETIME;
+use super::lifetime::LONGEST_LIFETIME;
 use crate::auth::Audience;
 use crate::token_refusal::TokenRefusal;
 

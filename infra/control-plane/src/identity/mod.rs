@@ -14,6 +14,7 @@ mod cluster;
 mod cluster_keys;
 mod jws;
 mod key_set;
+mod lifetime;
 mod node_token;
 #[cfg(test)]
 mod tests;
@@ -25,8 +26,9 @@ use crate::auth::Audience;
 
 pub(crate) use cluster::AccountToken;
 pub use key_set::ClusterKeysError;
+pub(crate) use lifetime::LONGEST_LIFETIME;
 pub use node_token::NodeTokens;
-pub(crate) use node_token::{LONGEST_LIFETIME, NodeToken, USUAL_LIFETIME};
+pub(crate) use node_token::{NodeToken, USUAL_LIFETIME};
 pub use token_keys::TokenKeyError;
 
 /// The settings of node tokens.

@@ -10,6 +10,7 @@ use xds::ProxyId;
 
 use super::IdentityError;
 use super::jws::{self, UnverifiedToken};
+use super::lifetime::LONGEST_LIFETIME;
 use super::token_keys::TokenKeys;
 use super::{AccountToken, IdentitySettings, cluster::ClusterTokens};
 use crate::auth::{Audience, Caller};
@@ -18,9 +19,6 @@ use crate::token_refusal::TokenRefusal;
 
 /// The lifetime of a token for which the request names none.
 pub(crate) const USUAL_LIFETIME: SignedDuration = SignedDuration::from_hours(1);
-
-/// The longest lifetime of a token. A revocation is remembered for as long.
-pub(crate) const LONGEST_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 
 /// The most by which the clocks of two replicas may differ. For short tokens it is a tenth of the lifetime.
 const LEEWAY: SignedDuration = SignedDuration::from_secs(60);

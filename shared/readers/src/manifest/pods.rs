@@ -12,7 +12,7 @@ use super::selectors::Selector;
 use mesh::name::{MeshName, ResourceKind, ResourcePath, VirtualGatewayName, VirtualNodeName};
 
 impl Objects {
-    /// Reports an object whose pods others of its kind and namespace select, too: pods with the same selector, and pods
+    /// Reports an object with pods that others of its kind and namespace select, too: pods with the same selector, and pods
     /// with a selector that matches all of its pods, or only some of them.
     pub(super) fn report_pods(&self, object: &Object, kind: ResourceKind, mesh: &str, reading: &mut Reading) {
         let is_other = |other: &&Object| {
